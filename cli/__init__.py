@@ -1,0 +1,1 @@
+"""ptx.cli: the command line."""

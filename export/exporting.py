@@ -1,0 +1,141 @@
+"""From a checkpoint to an artifact: convert, prove, seal, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ptx.export.agreement import BATCHES, FACTOR, LENGTHS, Yardstick, real_inputs
+from ptx.export.formats import find_attach, find_convert, find_format
+from ptx.export.source import Source
+from ptx.infer.artifact import parse_artifact
+from ptx.infer.backends import Options, open_backend
+from ptx.infer.card import GoldenSample
+from ptx.infer.errors import AgreementError
+from ptx.infer.files import check_writable, write_atomic
+from ptx.infer.onnx_file import read_header
+from ptx.infer.predictor import Predictor
+from ptx.infer.signature import BATCH, Array
+
+GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An artifact that was written, and what its proof found."""
+
+    path: Path
+    format: str
+    size: int  # bytes
+    cases: int  # of the grid
+    rows: int  # real samples whose labels are the same
+    error: float  # largest absolute difference from eager float64
+    tolerance: float  # that was allowed where the largest difference stood
+
+
+def export(source: Source, format_name: str, path: Path, *, opset: int | None = None) -> Exported:
+    """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
+
+    Raises:
+        UsageError: no such format or opset.
+        AgreementError: the file would not compute what the network computes; nothing is written.
+        OutputError: the file cannot be written; what was there before is untouched.
+        BackendError: what proves the file is not installed.
+    """
+    form = find_format(format_name)
+    check_writable(path)
+    yardstick = Yardstick(source.network, source.card.signature, source.samples)
+    content = find_convert(format_name)(source.network, source.card.signature, opset=opset)
+    attach = find_attach(format_name)
+    draft = replace(source.card, versions=_versions(format_name, content))
+    candidate = attach(content, draft.to_json())
+    errors, rows = _prove(candidate, path, form.backend, yardstick)
+    card = replace(
+        draft,
+        agreement={
+            "reference": "eager float64",
+            "factor": FACTOR,
+            "batches": list(BATCHES),
+            "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
+            "cases": len(yardstick.cases),
+            "labels": rows,
+            "backends": {form.backend: errors},
+        },
+        golden=_golden(yardstick),
+    )
+    artifact = attach(content, card.to_json())
+    parse_artifact(artifact, path=path).require_card()
+    write_atomic(path, artifact)
+    worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
+    return Exported(
+        path,
+        format_name,
+        len(artifact),
+        len(yardstick.cases),
+        rows,
+        worst["error"],
+        worst["tolerance"],
+    )
+
+
+def _prove(
+    candidate: bytes, path: Path, backend: str, yardstick: Yardstick
+) -> tuple[dict[str, dict[str, float]], int]:
+    """The largest errors over the grid, and the number of real samples with equal labels."""
+    artifact = parse_artifact(candidate, path=path)
+    with Predictor(
+        artifact.require_card(), lambda: open_backend(backend, artifact, Options(device="cpu"))
+    ) as predictor:
+        errors = yardstick.check(predictor.backend.run, backend)
+        inputs = real_inputs(yardstick.signature, yardstick.samples, _rows(yardstick))
+        if inputs is None:
+            return errors, 0
+        expected = predictor.classes(yardstick.exact(inputs))
+        got = predictor.classes(predictor.run(inputs))
+    if expected is None or got is None:
+        return errors, 0
+    differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
+    if differ:
+        raise AgreementError(
+            f"{backend} gives another label on {differ} of {len(got)} real samples"
+        )
+    return errors, len(got)
+
+
+def _golden(yardstick: Yardstick) -> tuple[GoldenSample, ...]:
+    """A few inputs with their float64 outputs; random ones where no real samples are known."""
+    signature = yardstick.signature
+    kind = "real" if yardstick.samples else "random"
+    tolerance = {spec.name: yardstick.tolerances[kind, spec.name] for spec in signature.outputs}
+    golden = []
+    for rows in GOLDEN_ROWS:
+        inputs: dict[str, Array] | None = real_inputs(signature, yardstick.samples, rows)
+        if inputs is None:
+            inputs = next(
+                case.inputs
+                for case in yardstick.cases
+                if case.sizes[BATCH] == rows and case.kind == kind
+            )
+        outputs = {name: np.asarray(array) for name, array in yardstick.exact(inputs).items()}
+        golden.append(GoldenSample(inputs, outputs, tolerance))
+    return tuple(golden)
+
+
+def _rows(yardstick: Yardstick) -> int:
+    spec = yardstick.signature.inputs[0]
+    samples = yardstick.samples.get(spec.name)
+    return 0 if samples is None else samples.shape[spec.batch_axis]
+
+
+def _versions(format_name: str, content: bytes) -> dict[str, str]:
+    versions = {"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__}
+    if format_name == "onnx":
+        header = read_header(content, name="the exported file")
+        versions["opset"] = str(header.opsets[""])
+        for package in ("onnx", "onnxscript"):
+            versions[package] = importlib.metadata.version(package)
+    return versions

@@ -1,0 +1,53 @@
+"""`.pt2` through torch.export; and what the exporters over torch.export share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ptx.export.formats import traced_sizes
+from ptx.infer import zip_archive
+from ptx.infer.signature import Signature
+
+_PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that names source files
+
+
+def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
+    """The network's graph and weights as a `.pt2` archive."""
+    with torch.no_grad():
+        program = torch.export.export(
+            network,
+            example_tensors(signature, traced_sizes(signature)),
+            dynamic_shapes=dynamic_shapes(signature),
+        )
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                for key in _PATHS:
+                    node.meta.pop(key, None)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def attach(content: bytes, card: str) -> bytes:
+    """The archive with card and seal."""
+    return zip_archive.attach(content, card)
+
+
+def example_tensors(signature: Signature, sizes: Mapping[str, int]) -> tuple[Tensor, ...]:
+    """Example inputs for tracing, in the order of the forward method."""
+    return tuple(torch.from_numpy(array) for array in signature.example(sizes).values())
+
+
+def dynamic_shapes(signature: Signature) -> tuple[dict[int, Any], ...]:
+    """The dynamic axes for torch.export: equal names are equal sizes."""
+    named = {axis: torch.export.Dim(axis) for axis in signature.dynamic_axes}
+    return tuple(
+        {position: named[axis] for position, axis in enumerate(spec.axes) if isinstance(axis, str)}
+        for spec in signature.inputs
+    )

@@ -1,0 +1,128 @@
+"""The backends: what runs a model file.
+
+Each is a final class in its own file, opened on demand. Everything comfortable (checks, batches, pre-
+and postprocessing) stands once, in `ptx.infer.predictor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, runtime_checkable
+
+from ptx.infer.artifact import KINDS, Artifact
+from ptx.infer.errors import BackendError, UsageError, nearest
+from ptx.infer.signature import Array
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that is ready to run on one device."""
+
+    @property
+    def name(self) -> str:
+        """The key in BACKENDS."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it really runs, as read back from the opened runtime: `cpu`, `cuda:0`, `mps`."""
+        ...
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for checked inputs (native-endian, contiguous, at least one sample)."""
+        ...
+
+    def close(self) -> None:
+        """Give the runtime's memory back; the backend cannot be used afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a backend is opened."""
+
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
+    threads: int | None = None  # None: one for each processor that this process may use
+    precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """One line of BACKENDS."""
+
+    reads: str  # the kind of artifact, a key of `ptx.infer.artifact.KINDS`
+    target: str  # "module:class"; the class is called with (artifact, options)
+    survives_fork: bool  # whether it can be opened anew in a forked child
+
+
+BACKENDS = {
+    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False),
+    "torchscript": BackendEntry(
+        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False
+    ),
+    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False),
+    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True),
+    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False),
+}
+
+# What `auto` tries for a kind of file, in this order.
+AUTO = {
+    "onnx": ("ort-cuda", "ort-cpu"),
+    "torchscript": ("torchscript",),
+    "pt2": ("exported",),
+    "checkpoint": ("eager",),
+}
+
+PRECISIONS = ("float32", "tf32")
+
+
+def find_backend(name: str) -> BackendEntry:
+    """The entry of a backend; UsageError names the nearest where there is none."""
+    if name not in BACKENDS:
+        raise UsageError(f"there is no backend {name!r}; {nearest(name, BACKENDS)}")
+    return BACKENDS[name]
+
+
+def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
+    """Open `artifact` with the backend that was asked for, and with no other.
+
+    `auto` takes the first of AUTO that is available here; the opened backend says which it is.
+
+    Raises:
+        UsageError: no such backend, or it does not run this kind of file.
+        BackendError: its library, driver or device is not available here.
+        ArtifactError: the file cannot be loaded.
+    """
+    if name == "auto":
+        return _open_first(artifact, options)
+    entry = find_backend(name)
+    if entry.reads != artifact.kind:
+        fitting = [other for other, item in BACKENDS.items() if item.reads == artifact.kind]
+        raise UsageError(
+            f"backend {name!r} runs {KINDS[entry.reads]}, and {artifact.name} is"
+            f" {KINDS[artifact.kind]}: use {' or '.join(fitting)}, or export the model to the other"
+            " format"
+        )
+    if options.precision not in PRECISIONS:
+        raise UsageError(
+            f"there is no precision {options.precision!r}; {nearest(options.precision, PRECISIONS)}"
+        )
+    module, _, attribute = entry.target.partition(":")
+    backend = getattr(import_module(module), attribute)(artifact, options)
+    if not isinstance(backend, Backend):
+        raise TypeError(f"{entry.target} does not implement Backend")
+    return backend
+
+
+def _open_first(artifact: Artifact, options: Options) -> Backend:
+    candidates = AUTO[artifact.kind]
+    if artifact.kind == "onnx" and options.device != "auto":
+        candidates = ("ort-cuda",) if options.device.startswith("cuda") else ("ort-cpu",)
+    for name in candidates[:-1]:
+        try:
+            return open_backend(name, artifact, options)
+        except BackendError:
+            continue
+    return open_backend(candidates[-1], artifact, options)

@@ -1,0 +1,59 @@
+"""ONNX Runtime on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from ptx.infer.artifact import Artifact
+from ptx.infer.backends import Options
+from ptx.infer.backends.cuda_library import require_cuda
+from ptx.infer.backends.ort_session import import_onnxruntime, open_session, translated
+from ptx.infer.errors import BackendError, UsageError
+from ptx.infer.signature import Array
+
+
+@final
+class OrtCudaBackend:
+    """Runs an ONNX file with the CUDA execution provider, or not at all.
+
+    Float32 products are not rounded to TF32 unless the options ask for it, so that the answers agree
+    with the CPU's.
+    """
+
+    name = "ort-cuda"
+
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        kind, _, index = options.device.partition(":")
+        if kind not in ("auto", "cuda") or (index and not index.isdigit()):
+            raise UsageError(
+                f"backend 'ort-cuda' runs on CUDA; the device asked for is {options.device!r}"
+            )
+        require_cuda(import_onnxruntime())
+        self._artifact = artifact
+        provider = {
+            "device_id": index or "0",
+            "use_tf32": "1" if options.precision == "tf32" else "0",
+            # The default tries every algorithm at each new shape, for seconds.
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
+        self._session: Any = open_session(
+            artifact, options, [("CUDAExecutionProvider", provider), "CPUExecutionProvider"]
+        )
+        # A session falls back to the CPU without an exception: ask it what it is.
+        opened = self._session.get_providers()[0]
+        if opened != "CUDAExecutionProvider":
+            raise BackendError(
+                f"ort-cuda is not available: ONNX Runtime opened {opened} instead; use --backend"
+                " ort-cpu, or --backend auto to take what is there",
+                code="E-CUDA",
+            )
+        self.device = f"cuda:{index or 0}"
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with translated(self._artifact, "run"):
+            return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+
+    def close(self) -> None:
+        self._session = None

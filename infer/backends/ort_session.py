@@ -1,0 +1,81 @@
+"""What the two ONNX Runtime backends share: importing it, opening a session, its errors in our words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ptx.infer.artifact import Artifact
+from ptx.infer.backends import Options
+from ptx.infer.backends.processors import usable_processors
+from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
+from ptx.infer.onnx_file import read_header
+
+NEWEST_OPSET = 26  # that ONNX Runtime 1.31 supports officially
+_FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
+
+
+def import_onnxruntime() -> Any:
+    """The `onnxruntime` module, with its telemetry off unless the user decided otherwise.
+
+    Since 1.29 importing it starts threads, writes a device id into the home folder, and can hang forked
+    children at exit (microsoft/onnxruntime#27379).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            "ONNX Runtime is not installed: pip install 'ptx[cpu]', or 'ptx[gpu]' for CUDA"
+        ) from error
+    return onnxruntime
+
+
+def open_session(artifact: Artifact, options: Options, providers: Sequence[Any]) -> Any:
+    """An `InferenceSession` over the file's bytes.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot load the model.
+    """
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL
+    settings.intra_op_num_threads = options.threads or usable_processors()
+    # Waiting threads that spin keep whole processors busy between two predictions.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    with translated(artifact, "load"):
+        return onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+
+
+@contextmanager
+def translated(artifact: Artifact, verb: str) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions into ours."""
+    try:
+        yield
+    except PtxError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{artifact.name}: out of memory", code="E-MEMORY") from error
+    except Exception as error:  # the runtime's exceptions have no base class of their own
+        text = " ".join(str(error).split())
+        if "bad_alloc" in text or "Failed to allocate" in text:
+            raise LimitError(
+                f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch",
+                code="E-MEMORY",
+            ) from error
+        raise _load_error(artifact, verb, text) from error
+
+
+def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
+    header = read_header(artifact.data, name=artifact.name)
+    opset = header.opsets.get("", 0)
+    if verb == "load" and opset > NEWEST_OPSET:
+        return ArtifactError(
+            f"{artifact.name} uses opset {opset}; ONNX Runtime here supports up to {NEWEST_OPSET}",
+            code="E-ONNX-OPSET",
+        )
+    return ArtifactError(
+        f"ONNX Runtime cannot {verb} {artifact.name}: {text[:300]}", code=f"E-ONNX-{verb.upper()}"
+    )

@@ -1,0 +1,114 @@
+"""The errors of ptx: one tree, each class also a built-in type.
+
+    PtxError
+    ├── UsageError         (ValueError)         exit 2  an option or a name that does not exist
+    ├── BackendError       (RuntimeError)       exit 3  the backend or device is not available here
+    ├── InputError         (ValueError)         exit 4  an image, array, number or text cannot be used
+    ├── ArtifactError      (ValueError)         exit 4  a checkpoint or an artifact cannot be used
+    ├── AgreementError     (ArithmeticError)    exit 1  two computations that must agree do not
+    ├── OutputError        (OSError)            exit 5  a result cannot be written
+    └── LimitError         (RuntimeError)       exit 6  a time or memory limit was reached
+
+A message is one line: what was looked at, what was got, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+
+class PtxError(Exception):
+    """Base of every error that ptx raises on purpose.
+
+    `code` is stable and greppable (`E-IMG-TRUNCATED`); `exit_code` is the command line's exit status.
+    """
+
+    exit_code = 1
+    code = "E-PTX"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(PtxError, ValueError):
+    """An option, a model name or a combination of them that does not exist."""
+
+    exit_code = 2
+    code = "E-USAGE"
+
+
+class BackendError(PtxError, RuntimeError):
+    """The backend or device that was asked for is not available here."""
+
+    exit_code = 3
+    code = "E-BACKEND"
+
+
+class InputError(PtxError, ValueError):
+    """An input (picture, array, number, text, table) cannot be used."""
+
+    exit_code = 4
+    code = "E-INPUT"
+
+
+class ArtifactError(PtxError, ValueError):
+    """A checkpoint or an exported file cannot be used."""
+
+    exit_code = 4
+    code = "E-ARTIFACT"
+
+
+class AgreementError(PtxError, ArithmeticError):
+    """An exported file does not compute what the model computes."""
+
+    exit_code = 1
+    code = "E-AGREEMENT"
+
+
+class OutputError(PtxError, OSError):
+    """A result cannot be written where it was asked for."""
+
+    exit_code = 5
+    code = "E-OUT"
+
+
+class LimitError(PtxError, RuntimeError):
+    """A time or memory limit was reached before there was an answer."""
+
+    exit_code = 6
+    code = "E-LIMIT"
+
+
+def quoted(name: str | bytes | os.PathLike[str]) -> str:
+    """`name` in quotes on one line: control characters and undecodable bytes are escaped."""
+    text = os.fsdecode(name)
+    escaped = "".join(
+        char if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF else _escape(char)
+        for char in text
+    )
+    return f"'{escaped}'"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for an unknown name: the close ones first, then all of them.
+
+    >>> nearest("convet", ["convnet", "lstm"])
+    "did you mean 'convnet'? Known: convnet, lstm"
+    """
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(match) for match in close)}? " if close else ""
+    return f"{hint}Known: {', '.join(names) or 'none'}"

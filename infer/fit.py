@@ -1,0 +1,335 @@
+"""From a picture of any size, colour and polarity to the model's pixels: light ink on dark, one channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ptx.infer.errors import InputError
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+WORKING_SIDE: Final = 640
+"""Longest side, in pixels, that ink is looked for in. Larger pictures are first averaged down to it: a 24 Mpx photo
+then needs 10 MB of float32 instead of 290 MB, and a digit over a twentieth of it still has more than 28 pixels."""
+
+MNIST_SIZE: Final = (28, 28)
+MNIST_INK: Final = 20
+"""MNIST fits the ink into 20x20 and centres it by mass in 28x28. Held by its 70,000 pictures: the longer side of the
+ink is 20 (19 in 16 of them), the centre of mass lies within 0.52 of (14, 14), the brightest pixel is 254 or 255."""
+
+MIN_CONTRAST: Final = 20.0
+"""Least distance of ink from its background, of 255. Below it lie paper grain and sensor noise."""
+
+STROKE: Final = (1.7, 4.2)
+"""Least and largest stroke width in pixels of the 28x28 picture; MNIST's own digits lie between."""
+
+SPECK: Final = 0.05
+"""A part with less ink than this share of the largest part is dust, not a stroke of the digit."""
+
+_POSITIONS: Final = np.stack(
+    [np.ones(784), np.repeat(np.arange(28), 28), np.tile(np.arange(28), 28)], axis=1
+).astype(np.float32)
+
+
+def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    """A digit as people draw it in MNIST's form: uint8 (height, width), light ink on 0. `size` is (width, height).
+
+    Dark on light or light on dark, any size, colour and transparency, off-centre, on paper with mild shading: ink is
+    what differs from the background, cropped, fitted into 20/28 of `size` and centred by mass. A 28x28 gray picture
+    that is in MNIST's form already is returned unchanged, and an inverted one is returned as 255 minus itself.
+
+    Raises:
+        InputError: E-IMG-BLANK where nothing stands out: a blank picture has no digit, also where it is 28x28.
+    """
+    if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
+        return unchanged
+    flat = _flatten(image)
+    ink = _crop(_ink(_reduce(flat)))
+    return _centre(_shrink(ink, round(min(size) * MNIST_INK / 28)), size)
+
+
+def square(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    """A picture of a thing: uint8 (height, width), light on dark as in Fashion-MNIST. `size` is (width, height).
+
+    Transparency is laid on a background that the thing stands out from, a light border makes the picture inverted,
+    the short side is padded with the border's gray and the whole is resized with antialiasing. A gray picture of
+    exactly `size` with a dark border is returned unchanged.
+    """
+    gray = image if image.mode == "L" else _flatten(image).convert("L")
+    if _border_is_light(gray):
+        gray = gray.point(_INVERTED)
+    if gray.size == size:
+        return np.asarray(gray)
+    gray = _reduce(gray)
+    scale = max(gray.width / size[0], gray.height / size[1])
+    inner = (max(1, round(gray.width / scale)), max(1, round(gray.height / scale)))
+    canvas = Image.new("L", size, int(np.median(_border(np.asarray(gray)))))
+    offset = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+    canvas.paste(gray.resize(inner, _filter(scale)), offset)
+    return np.asarray(canvas)
+
+
+FITS: Final[dict[str, Callable[[Image.Image, tuple[int, int]], Pixels]]] = {
+    "digit": digit,
+    "square": square,
+}
+
+_INVERTED: Final = [255 - value for value in range(256)]
+_WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
+
+
+def _mnist_form(image: Image.Image) -> Pixels | None:
+    """The pixels of a 28x28 picture that is laid out as MNIST's are, as it is or inverted; None for any other."""
+    gray = image if image.mode == "L" else _exact_gray(_flatten(image))
+    if gray is None:
+        return None
+    if (pixels := _laid_out(gray)) is not None:
+        return pixels
+    return _laid_out(gray.point(_INVERTED))
+
+
+def _laid_out(gray: Image.Image) -> Pixels | None:
+    """The pixels of `gray` if they have MNIST's layout; noise and JPEG ringing below 64 are overlooked."""
+    box = gray.getbbox()
+    if box is not None and _longer_side(box) > MNIST_INK + 2:
+        gray, noisy = gray.point(_WITHOUT_NOISE), gray
+        box = gray.getbbox()
+    else:
+        noisy = gray
+    if box is None or abs(_longer_side(box) - MNIST_INK) > 2:
+        return None
+    pixels = np.asarray(gray)
+    mass, rows, columns = (pixels.reshape(784).astype(np.float32) @ _POSITIONS).tolist()
+    if abs(rows / mass - 14) > 1.5 or abs(columns / mass - 14) > 1.5 or pixels.max() < 192:
+        return None
+    return pixels if noisy is gray else np.asarray(noisy)
+
+
+def _longer_side(box: tuple[int, int, int, int]) -> int:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _exact_gray(flat: Image.Image) -> Image.Image | None:
+    """`flat` as mode L if it holds no colour."""
+    if flat.mode == "L":
+        return flat
+    red, green, blue = flat.split()
+    return red if red.tobytes() == green.tobytes() == blue.tobytes() else None
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """L or RGB: what is transparent becomes a background that the opaque part stands out from."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    *_, alpha = image.split()
+    opaque = image.convert(image.mode[:-1])
+    if alpha.getextrema() == (255, 255):
+        return opaque
+    ground = Image.new(opaque.mode, opaque.size, _ground(opaque, alpha))
+    ground.paste(opaque, mask=alpha)
+    return ground
+
+
+def _ground(opaque: Image.Image, alpha: Image.Image) -> tuple[int, ...]:
+    """Black under light ink, white under dark ink, and the paper's own colour where paper is drawn too."""
+    solid = np.asarray(_reduce(alpha)) > 127
+    bands = len(opaque.getbands())
+    if not solid.any():
+        return (255,) * bands
+    luminance = np.asarray(_reduce(opaque.convert("L")), np.float32)[solid]
+    middle = float(np.median(luminance))
+    rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
+    box = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    # Paper fills its box and carries a second tone; bare ink does neither.
+    if len(luminance) > 0.75 * box and np.mean(np.abs(luminance - middle) > 60) > 0.002:
+        paper = np.asarray(_reduce(opaque)).reshape(*solid.shape, bands)[solid]
+        return tuple(int(value) for value in np.median(paper, axis=0))
+    return (0 if luminance.mean() > 127 else 255,) * bands
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    factor = -(-max(image.size) // WORKING_SIDE)
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+
+
+def _border_is_light(gray: Image.Image) -> bool:
+    """Whether most of the border is light; a thing that fills the frame touches up to half of it."""
+    return float(np.mean(_border(np.asarray(gray)) > 127)) > 0.5
+
+
+def _ink(flat: Image.Image) -> Floats:
+    """How much of each pixel is ink, 0 to 1: its colour's distance from the background behind it."""
+    colours = np.asarray(flat, np.float32)
+    colours = colours.reshape(*colours.shape[:2], -1)
+    difference = colours - _background(flat)
+    distance = np.sqrt(np.square(difference).mean(axis=2))
+    threshold = _otsu(distance)
+    inked = distance > threshold
+    full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
+    grain = float(np.median(distance[~inked])) if not inked.all() else 0.0
+    if full < max(MIN_CONTRAST, 4 * grain):
+        raise InputError(
+            f"the picture is blank: nothing differs from its background by more than {full:.0f} of 255; "
+            "expected a digit in a colour that stands out",
+            code="E-IMG-BLANK",
+        )
+    floor = min(3 * grain, 0.5 * full)
+    return np.clip((distance - floor) / (full - floor), 0, 1).astype(np.float32)
+
+
+def _background(flat: Image.Image) -> Floats:
+    """The colour of the paper at each pixel: a quadratic surface through what is not ink.
+
+    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and takes in more with
+    each round; where less than a fifth of the picture follows it, the border's colour alone is the answer.
+    """
+    grid = flat.resize((min(flat.width, 48), min(flat.height, 48)), Image.Resampling.BOX)
+    samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
+    colours = samples.reshape(grid.height * grid.width, -1)
+    x, y = _positions(grid.width), _positions(grid.height)[:, np.newaxis]
+    terms = np.broadcast_arrays(np.float32(1), x, y, x * x, x * y, y * y)
+    surface = np.stack(terms, axis=-1).reshape(-1, 6)
+    border = np.median(_border(samples), axis=0)
+    fitted = np.broadcast_to(border, colours.shape)
+    coefficients = np.zeros((6, colours.shape[1]), np.float32)
+    for _ in range(6):
+        error = np.sqrt(np.square(colours - fitted).mean(axis=1))
+        kept = error < np.clip(4 * np.quantile(error, 0.2), 8, 40)
+        if kept.mean() < 0.2:
+            return np.broadcast_to(border, (flat.height, flat.width, len(border)))
+        coefficients = np.linalg.lstsq(surface[kept], colours[kept], rcond=1e-3)[0]
+        fitted = surface @ coefficients
+    x, y = _positions(flat.width), _positions(flat.height)[:, np.newaxis]
+    planes = [
+        (c[0] + c[2] * y + c[5] * y * y) + (c[1] * x + c[3] * x * x) + c[4] * y * x
+        for c in coefficients.T
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def _positions(count: int) -> Floats:
+    """Middles of `count` pixels on an axis from -1 to 1."""
+    return ((np.arange(count) + 0.5) * 2 / count - 1).astype(np.float32)
+
+
+def _otsu(distance: Floats) -> float:
+    """The threshold that parts the values into the two most distinct groups."""
+    top = float(distance.max())
+    counts, edges = np.histogram(distance, bins=256, range=(0, max(top, 1e-6)))
+    middles = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    total, mass = below[-1], np.cumsum(counts * middles)
+    above = total - below
+    valid = (below > 0) & (above > 0)
+    between = np.zeros(256)
+    means = mass[valid] / below[valid] - (mass[-1] - mass[valid]) / above[valid]
+    between[valid] = below[valid] * above[valid] * np.square(means)
+    return float(edges[1:][int(np.argmax(between))])
+
+
+def _crop(ink: Floats) -> Floats:
+    """The part that holds the digit; specks far smaller than its strokes do not count."""
+    step = -(-max(ink.shape) // 160)
+    height, width = (-(-side // step) for side in ink.shape)
+    padded = np.zeros((height * step, width * step), bool)
+    padded[: ink.shape[0], : ink.shape[1]] = ink > 0.5
+    blocks = padded.reshape(height, step, width, step).sum(axis=(1, 3))
+    labels = _components(blocks > 0)
+    area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
+    area[0] = 0
+    kept = np.isin(labels, np.flatnonzero(area >= SPECK * area.max())) & (labels > 0)
+    reach = Image.fromarray(kept.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
+    near = np.kron(np.asarray(reach), np.ones((step, step), np.uint8))
+    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
+    box = np.s_[
+        rows[0] * step : (rows[-1] + 1) * step, columns[0] * step : (columns[-1] + 1) * step
+    ]
+    return (ink * near[: ink.shape[0], : ink.shape[1]])[box]
+
+
+def _components(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Labels of the 8-connected parts of `mask`, 0 where it is False: runs of rows, joined by union-find."""
+    parent = [0]
+
+    def root(label: int) -> int:
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]
+            label = parent[label]
+        return label
+
+    labels = np.zeros(mask.shape, np.intp)
+    above: list[tuple[int, int, int]] = []
+    for row, line in enumerate(mask):
+        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
+        runs: list[tuple[int, int, int]] = []
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            label = len(parent)
+            parent.append(label)
+            for left, right, other in above:
+                if left <= stop and start <= right:
+                    parent[root(other)] = root(label)
+            labels[row, start:stop] = label
+            runs.append((start, stop, label))
+        above = runs
+    return np.array([root(label) for label in range(len(parent))], np.intp)[labels]
+
+
+def _shrink(ink: Floats, side: int) -> Floats:
+    """The ink with its longer side brought to `side`, antialiased, 0 to 255, strokes neither hair-thin nor blobs."""
+    picture = Image.fromarray((ink * 255).astype(np.uint8))
+    picture = _thicken(picture, _stroke_change(ink, max(ink.shape) / side))
+    scale = max(picture.size) / side
+    shape = (max(1, round(picture.width / scale)), max(1, round(picture.height / scale)))
+    small = np.asarray(picture.resize(shape, _filter(scale)), np.float32)
+    full = np.percentile(
+        small[small > small.max() / 4], 90
+    )  # the cores of MNIST's strokes are white
+    return np.minimum(small * (255 / full), 255).astype(np.float32)
+
+
+def _filter(scale: float) -> Image.Resampling:
+    """Averaging on the way down, as MNIST was made; interpolation on the way up."""
+    return Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC
+
+
+def _stroke_change(ink: Floats, scale: float) -> int:
+    """By how many pixels of `ink` each edge must move for the strokes to be as wide as MNIST's."""
+    mask = np.pad(ink > 0.5, 1)
+    inner = mask[1:-1, 1:-1]
+    edge = inner & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
+    width = 2 * float(inner.sum()) / max(1.0, float(edge.sum())) / scale
+    low, high = STROKE
+    wanted = min(max(width, low), high)
+    return round((wanted - width) * scale / 2)
+
+
+def _thicken(picture: Image.Image, pixels: int) -> Image.Image:
+    """Edges moved outwards by `pixels` (inwards where negative)."""
+    reach = abs(pixels)
+    if pixels == 0:
+        return picture
+    if pixels < 0:
+        return picture.filter(ImageFilter.MinFilter(2 * reach + 1))
+    roomy = Image.new("L", (picture.width + 2 * reach, picture.height + 2 * reach))
+    roomy.paste(picture, (reach, reach))
+    return roomy.filter(ImageFilter.MaxFilter(2 * reach + 1))
+
+
+def _centre(ink: Floats, size: tuple[int, int]) -> Pixels:
+    """`ink` on black with its centre of mass in the middle; what would leave the picture is cut off."""
+    height, width = ink.shape
+    total = float(ink.sum())
+    top = size[1] // 2 - round(float(ink.sum(axis=1) @ np.arange(height)) / total)
+    left = size[0] // 2 - round(float(ink.sum(axis=0) @ np.arange(width)) / total)
+    canvas = Image.new("L", size)
+    canvas.paste(Image.fromarray(np.rint(ink).astype(np.uint8)), (left, top))
+    return np.asarray(canvas)

@@ -1,0 +1,144 @@
+"""The one array guard, in front of every backend: the same check and the same text for all of them.
+
+The runtimes differ or fall over: ONNX Runtime reads big-endian arrays as garbage, takes the index −1,
+and aborts the process on an empty batch into an LSTM; eager PyTorch answers a picture of 29×29.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError, nearest
+from ptx.infer.signature import Array, Signature, TensorSpec, bound
+
+
+def check_inputs(
+    signature: Signature, inputs: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, int]]:
+    """The inputs as the backends take them, and the sizes of the dynamic axes.
+
+    Arrays come back native-endian, C-contiguous and in the signature's dtype (float16 and float64
+    become float32, any integer type becomes int64; the values must survive it).
+
+    Raises:
+        InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
+            finite, an index out of range, or a length of 0 on an axis that is not the batch.
+    """
+    if len(inputs) != len(signature.inputs):
+        raise _wrong_names(signature, inputs)
+    arrays: dict[str, Array] = {}
+    sizes: dict[str, int] = {}
+    for spec in signature.inputs:
+        try:
+            array = inputs[spec.name]
+        except (KeyError, TypeError):
+            raise _wrong_names(signature, inputs) from None
+        if type(array) is not np.ndarray or array.dtype is not spec.numpy_dtype:
+            array = _converted(spec, array)
+        _check_shape(spec, array, sizes)
+        arrays[spec.name] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    for spec in signature.inputs:
+        _check_values(spec, arrays[spec.name], sizes)
+    return arrays, sizes
+
+
+def is_finite(array: Array) -> bool:
+    """Whether all values of a float array are finite; one pass without a temporary where it can."""
+    flat = array.ravel(order="K")
+    # The dot product of finite values is finite unless it overflows: only then look at each value.
+    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+
+
+def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:
+    expected = [spec.name for spec in signature.inputs]
+    try:
+        got = [str(name) for name in inputs]
+    except TypeError:
+        return InputError(
+            f"inputs are a {type(inputs).__name__}; expected a mapping of {expected} to arrays",
+            code="E-TYPE",
+        )
+    unknown = [name for name in got if name not in expected]
+    hint = f": {nearest(unknown[0], expected)}" if unknown else ""
+    return InputError(f"inputs are named {got}; expected {expected}{hint}", code="E-NAME")
+
+
+def _converted(spec: TensorSpec, array: Any) -> Array:
+    if not isinstance(array, np.ndarray):
+        raise InputError(
+            f"input {spec.name!r} is a {type(array).__name__}; expected a NumPy array of"
+            f" {spec.dtype} {spec.describe()}",
+            code="E-TYPE",
+        )
+    kind = array.dtype.kind
+    if (spec.dtype, kind) not in {("float32", "f"), ("int64", "i"), ("int64", "u")}:
+        raise InputError(
+            f"input {spec.name!r} has dtype {array.dtype}; expected {spec.dtype}: convert and scale"
+            " it as the model expects",
+            code="E-TYPE",
+        )
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype=spec.numpy_dtype)
+    survived = (
+        bool(np.array_equal(converted, array))
+        if spec.dtype == "int64"
+        else is_finite(converted) or not is_finite(array)
+    )
+    if not survived:
+        raise InputError(
+            f"input {spec.name!r} has values that do not fit into {spec.dtype}", code="E-RANGE"
+        )
+    # asarray keeps the dtype object that the fast path above compares by identity.
+    return converted
+
+
+def _check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+    shape = array.shape
+    if len(shape) != len(spec.axes):
+        hint = ": add a leading batch axis" if len(shape) == len(spec.axes) - 1 else ""
+        raise InputError(
+            f"input {spec.name!r} has shape {shape}; expected {spec.describe()}{hint}",
+            code="E-SHAPE",
+        )
+    for size, axis in zip(shape, spec.axes, strict=True):
+        if size == axis:
+            continue
+        if isinstance(axis, int):
+            raise InputError(
+                f"input {spec.name!r} has shape {shape}; expected {spec.describe()}", code="E-SHAPE"
+            )
+        if sizes.setdefault(axis, size) != size:
+            raise InputError(
+                f"input {spec.name!r} has {axis} {size} in shape {shape}; another input has"
+                f" {axis} {sizes[axis]}",
+                code="E-SHAPE",
+            )
+        if size == 0 and axis != "batch":
+            raise InputError(
+                f"input {spec.name!r} has shape {shape}: its {axis} is 0; expected at least 1",
+                code="E-SHAPE",
+            )
+
+
+def _check_values(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+    if not array.size:
+        return
+    if spec.dtype == "float32":
+        if not is_finite(array):
+            where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
+            raise InputError(
+                f"input {spec.name!r} has {array[where]} at {where}; expected finite numbers",
+                code="E-NONFINITE",
+            )
+    elif spec.bounds is not None:
+        low, high = bound(spec, sizes)
+        if array.min() < low or array.max() > high:
+            wrong = int(array[(array < low) | (array > high)].flat[0])
+            raise InputError(
+                f"input {spec.name!r} has the value {wrong}; expected {low} to {high}",
+                code="E-RANGE",
+            )

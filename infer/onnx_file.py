@@ -1,0 +1,173 @@
+"""An ONNX file as bytes: reading and sealing its card without the onnx package.
+
+An ONNX file is one protobuf message, `ModelProto`. A field may be appended to a protobuf message by
+appending its bytes, so the card is put at the end of the file as an entry of `metadata_props`,
+followed by the seal: the sha256 of all bytes before it.
+Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers),
+https://protobuf.dev/programming-guides/encoding (wire format).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ptx.infer.errors import ArtifactError
+
+CARD_KEY = "ptx.card"
+SEAL_KEY = "ptx.seal"
+
+# Field numbers of ModelProto and of its parts.
+_IR_VERSION, _PRODUCER, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 2, 7, 8, 14
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
+
+
+@dataclass(frozen=True)
+class OnnxHeader:
+    """The outermost fields of an ONNX file; its graph is not looked into."""
+
+    ir_version: int
+    producer: str
+    opsets: dict[str, int]  # operator domain ("" is ONNX's own) → version
+    metadata: dict[str, bytes]
+    graph: tuple[int, int]  # where the graph's bytes start and end
+    sealed: int | None  # how many bytes the seal covers; None without a seal
+
+
+def looks_like_onnx(data: bytes) -> bool:
+    """Whether `data` starts as ONNX exporters start a file: with the IR version."""
+    return len(data) > 2 and data[0] == _IR_VERSION << 3 | _VARINT and 0 < data[1] < 0x80
+
+
+def read_header(data: bytes, *, name: str) -> OnnxHeader:
+    """Walk the outermost fields of an ONNX file.
+
+    Raises:
+        ArtifactError: it is cut, or no ONNX file.
+    """
+    ir_version, producer, graph, sealed = 0, "", None, None
+    opsets: dict[str, int] = {}
+    metadata: dict[str, bytes] = {}
+    try:
+        for start, number, value in _fields(data, 0, len(data)):
+            if number not in _MODEL_FIELDS:
+                raise ValueError(f"field {number} does not belong to an ONNX file")
+            if number == _IR_VERSION and isinstance(value, int):
+                ir_version = value
+            elif isinstance(value, int):
+                continue
+            elif number == _PRODUCER:
+                producer = data[slice(*value)].decode("utf-8", "replace")
+            elif number == _GRAPH:
+                graph = value
+            elif number == _OPSET_IMPORT:
+                domain, version = _opset(data, *value)
+                opsets[domain] = version
+            elif number == _METADATA:
+                key, content = _entry(data, *value)
+                if key in metadata:
+                    raise ValueError(f"metadata {key!r} stands twice")
+                metadata[key] = content
+                if key == SEAL_KEY:
+                    sealed = start
+        if graph is None:
+            raise ValueError("no graph was found")
+    except ValueError as error:
+        raise ArtifactError(
+            f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
+        ) from error
+    return OnnxHeader(ir_version, producer, opsets, metadata, graph, sealed)
+
+
+def attach(model: bytes, card: str) -> bytes:
+    """The ONNX file `model`, which has no card yet, with its card and its seal."""
+    content = model + _metadata_field(CARD_KEY, card.encode("utf-8"))
+    return content + _metadata_field(SEAL_KEY, hashlib.sha256(content).hexdigest().encode("ascii"))
+
+
+def seal_holds(data: bytes, header: OnnxHeader) -> bool:
+    """Whether the file is, byte for byte, what was sealed."""
+    if header.sealed is None:
+        return False
+    digest = hashlib.sha256(memoryview(data)[: header.sealed]).hexdigest().encode("ascii")
+    return data[header.sealed :] == _metadata_field(SEAL_KEY, digest)
+
+
+def _fields(
+    data: bytes, position: int, end: int
+) -> Iterator[tuple[int, int, int | tuple[int, int]]]:
+    """(start, field number, value) for each field; a value of bytes is given as (start, end)."""
+    while position < end:
+        start = position
+        tag, position = _varint(data, position, end)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            number_value, position = _varint(data, position, end)
+            yield start, number, number_value
+            continue
+        if wire == _BYTES:
+            size, position = _varint(data, position, end)
+        elif wire in (_FIXED64, _FIXED32):
+            size = 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {start}")
+        if size > end - position:
+            raise ValueError(f"it ends early: field {number} at byte {start} has {size:,} bytes")
+        yield start, number, (position, position + size)
+        position += size
+
+
+def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    result = 0
+    for shift in range(0, 70, 7):
+        if position >= end:
+            raise ValueError("it ends early, inside a number")
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, position
+    raise ValueError(f"a number of more than 64 bits at byte {position}")
+
+
+def _entry(data: bytes, start: int, end: int) -> tuple[str, bytes]:
+    key, content = "", b""
+    for _, number, value in _fields(data, start, end):
+        if isinstance(value, tuple) and number == _ENTRY_KEY:
+            key = data[slice(*value)].decode("utf-8")
+        elif isinstance(value, tuple) and number == _ENTRY_VALUE:
+            content = data[slice(*value)]
+    return key, content
+
+
+def _opset(data: bytes, start: int, end: int) -> tuple[str, int]:
+    domain, version = "", 0
+    for _, number, value in _fields(data, start, end):
+        if isinstance(value, tuple) and number == _OPSET_DOMAIN:
+            domain = data[slice(*value)].decode("utf-8")
+        elif isinstance(value, int) and number == _OPSET_VERSION:
+            version = value
+    return domain, version
+
+
+def _metadata_field(key: str, value: bytes) -> bytes:
+    entry = _bytes_field(_ENTRY_KEY, key.encode("ascii")) + _bytes_field(_ENTRY_VALUE, value)
+    return _bytes_field(_METADATA, entry)
+
+
+def _bytes_field(number: int, value: bytes) -> bytes:
+    return _encode(number << 3 | _BYTES) + _encode(len(value)) + value
+
+
+def _encode(number: int) -> bytes:
+    result = bytearray()
+    while number > 0x7F:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)

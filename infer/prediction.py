@@ -1,0 +1,44 @@
+"""What a prediction is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ptx.infer.errors import PtxError
+from ptx.infer.tasks import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one input: a label with its score, or a value."""
+
+    label: str | None  # None for a regression
+    score: float | None  # probability of the label, in [0, 1]; None for a regression
+    top: Ranking  # (label, score) of the most probable labels, best first
+    value: float | None  # of a regression, in the unit of its training data
+    model: str
+    backend: str
+    input: str | None = None  # the path or text; None for what has no name
+
+    def to_data(self) -> dict[str, Any]:
+        """The JSON object of the command line's `--json`."""
+        if self.value is not None:
+            answer: dict[str, Any] = {"value": self.value if math.isfinite(self.value) else None}
+        else:
+            top = [{"label": label, "score": score} for label, score in self.top]
+            answer = {"label": self.label, "score": self.score, "top": top}
+        return {"input": self.input, **answer, "model": self.model, "backend": self.backend}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input among many that could not be used."""
+
+    error: PtxError
+    input: str | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """The JSON object of the command line's `--json`."""
+        return {"input": self.input, "error": str(self.error), "code": self.error.code}

@@ -1,0 +1,65 @@
+"""From what a person has in hand to a model's input arrays.
+
+Training, export and prediction run this same code. A card holds a preprocessing as data: its `kind`
+is a key of KINDS, the other keys are that kind's settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from ptx.infer.errors import ArtifactError, nearest
+from ptx.infer.signature import Array, Signature
+
+KINDS = {
+    "image": "ptx.infer.preprocessing.image:ImagePreprocessing",
+    "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
+    "text": "ptx.infer.preprocessing.text:TextPreprocessing",
+    "symbols": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
+}
+
+
+class Preprocessing(Protocol):
+    """One way from values to input arrays."""
+
+    @property
+    def expects(self) -> str:
+        """What a value is, for messages: `a picture`, `8 numbers`."""
+        ...
+
+    def read(self, value: Any) -> Array:
+        """One value as the compact array that `collate` stacks; InputError where it cannot be."""
+        ...
+
+    def shape_key(self, sample: Array) -> Hashable:
+        """Samples with equal keys fit into one batch."""
+        ...
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        """The input arrays of a batch of samples, in the signature's axes and dtypes."""
+        ...
+
+
+def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preprocessing:
+    """The preprocessing that a card describes.
+
+    Raises:
+        ArtifactError: an unknown kind, or settings that do not fit the signature.
+    """
+    settings = dict(data)
+    kind = settings.pop("kind", None)
+    if kind not in KINDS:
+        raise ArtifactError(
+            f"the card's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
+            code="E-CARD",
+        )
+    module, _, attribute = KINDS[kind].partition(":")
+    try:
+        opened: Preprocessing = getattr(import_module(module), attribute)(signature, **settings)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
+        ) from error
+    return opened

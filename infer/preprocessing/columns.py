@@ -1,0 +1,81 @@
+"""Rows of numbers to input arrays."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError
+from ptx.infer.signature import Array, Signature, TensorSpec
+
+
+class ColumnsPreprocessing:
+    """A fixed number of columns, each standardised by its mean and standard deviation where given.
+
+    A value is a number, a text that is one, a sequence or 1-D array of `count` of them, or for several
+    columns a text of numbers with commas between them.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        names: Sequence[str],
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+    ) -> None:
+        self.spec: TensorSpec = signature.inputs[0]
+        self.names = tuple(names)
+        if self.spec.axes[1:] != (len(self.names),) or self.spec.batch_axis != 0:
+            raise ValueError(f"{len(self.names)} columns do not fill {self.spec.describe()}")
+        if len(mean) not in (0, len(names)) or len(std) != len(mean):
+            raise ValueError("mean and std have a number for each column, or none")
+        self.mean = np.asarray(mean or [0.0] * len(names), np.float64)
+        self.std = np.asarray(std or [1.0] * len(names), np.float64)
+        if not (self.std > 0).all():
+            raise ValueError("std has a number that is not positive")
+
+    @property
+    def expects(self) -> str:
+        count = len(self.names)
+        return "a number" if count == 1 else f"{count} numbers ({', '.join(self.names)})"
+
+    def read(self, value: Any) -> Array:
+        """float32 (columns,), standardised."""
+        if isinstance(value, str):
+            value = value.split(",")
+        elif isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0):
+            value = [value]
+        try:
+            row = [float(item) for item in value]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{value!r} is not {self.expects}", code="E-TYPE") from error
+        if len(row) != len(self.names):
+            raise InputError(
+                f"the row has {len(row)} numbers; expected {self.expects}", code="E-SHAPE"
+            )
+        for name, number in zip(self.names, row, strict=True):
+            if not math.isfinite(number):
+                raise InputError(
+                    f"{name} is {number}; expected a finite number", code="E-NONFINITE"
+                )
+        return self.standardise(np.asarray([row], np.float64))[0]
+
+    def standardise(self, rows: Array) -> Array:
+        """float32 (rows, columns) of raw numbers in any float dtype: `(rows − mean)/std`."""
+        with np.errstate(over="ignore"):
+            exact = (rows.astype(np.float64) - self.mean) / self.std
+            result: Array = exact.astype(np.float32)
+        if not np.isfinite(result).all():
+            raise InputError("a number is too large for float32", code="E-RANGE")
+        return result
+
+    def shape_key(self, sample: Array) -> Hashable:
+        return None
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        return {self.spec.name: np.stack(samples)}

@@ -1,0 +1,45 @@
+"""Words over a small alphabet to indices or one-hot rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError
+from ptx.infer.signature import Array, Signature, TensorSpec
+
+
+class SymbolsPreprocessing:
+    """Each character is a symbol of the alphabet: its index, or a one-hot row for a float input."""
+
+    def __init__(self, signature: Signature, *, alphabet: Sequence[str]) -> None:
+        self.spec: TensorSpec = signature.inputs[0]
+        self.alphabet = tuple(alphabet)
+        if len(set(self.alphabet)) != len(self.alphabet):
+            raise ValueError("a symbol stands twice in the alphabet")
+        if self.spec.dtype == "float32" and self.spec.axes[-1] != len(self.alphabet):
+            raise ValueError(f"{len(self.alphabet)} symbols do not fill {self.spec.describe()}")
+
+    @property
+    def expects(self) -> str:
+        return f"a word of the letters {', '.join(self.alphabet)}"
+
+    def read(self, value: Any) -> Array:
+        """int64 (length,): the index of each symbol."""
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{value!r} is not {self.expects}", code="E-TYPE")
+        try:
+            return np.asarray([self.alphabet.index(char) for char in value], np.int64)
+        except ValueError as error:
+            raise InputError(f"{value!r} is not {self.expects}", code="E-RANGE") from error
+
+    def shape_key(self, sample: Array) -> Hashable:
+        return len(sample)
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        batch = np.stack(samples)
+        if self.spec.dtype == "float32":
+            batch = np.eye(len(self.alphabet), dtype=np.float32)[batch]
+        return {self.spec.name: np.ascontiguousarray(np.moveaxis(batch, 0, self.spec.batch_axis))}

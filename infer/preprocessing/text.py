@@ -1,0 +1,63 @@
+"""Words to padded character codes and lengths."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError
+from ptx.infer.signature import Array, Signature
+
+LENGTH_LIMIT = 1000  # characters; no name is longer
+
+
+class TextPreprocessing:
+    """A text as ASCII codes, padded on the right to the longest of its batch.
+
+    Accents are taken off (NFKD, combining marks dropped: `Müller` → `Muller`); a character that is not
+    ASCII then becomes `unknown`. `padding` fills up; the lengths say where each text ends.
+    """
+
+    def __init__(
+        self, signature: Signature, *, normalise: str, unknown: int, padding: int = 0
+    ) -> None:
+        if normalise != "NFKD":
+            raise ValueError(f"normalise is {normalise!r}; known: NFKD")
+        self.characters, self.lengths = (spec.name for spec in signature.inputs)
+        self.unknown, self.padding = int(unknown), int(padding)
+
+    @property
+    def expects(self) -> str:
+        return "a text"
+
+    def read(self, value: Any) -> Array:
+        """int64 (length,): the code of each character."""
+        if not isinstance(value, str):
+            raise InputError(f"the input is a {type(value).__name__}; expected text", code="E-TYPE")
+        if len(value) > LENGTH_LIMIT:
+            raise InputError(
+                f"the text has {len(value):,} characters; at most {LENGTH_LIMIT:,} are read",
+                code="E-RANGE",
+            )
+        decomposed = unicodedata.normalize("NFKD", value.strip())
+        codes = [
+            ord(char) if 32 <= ord(char) < 127 else self.unknown
+            for char in decomposed
+            if not unicodedata.combining(char)
+        ]
+        if not codes:
+            raise InputError("the text is empty; expected at least one character", code="E-EMPTY")
+        return np.asarray(codes, np.int64)
+
+    def shape_key(self, sample: Array) -> Hashable:
+        return None
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        lengths = np.asarray([len(sample) for sample in samples], np.int64)
+        codes = np.full((len(samples), int(lengths.max())), self.padding, np.int64)
+        for row, sample in zip(codes, samples, strict=True):
+            row[: len(sample)] = sample
+        return {self.characters: codes, self.lengths: lengths}

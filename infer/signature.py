@@ -1,0 +1,147 @@
+"""The signature: a model's inputs and outputs as data.
+
+    {"inputs": {"sequence": ["float32", ["time", "batch", 28]]},
+     "outputs": {"logits": ["float32", ["batch", 10]]}}
+
+An axis that is an int is fixed, one that is a string is dynamic, and the same string means the same
+size wherever it stands. The batch axis is found by its name. An integer input has a third element,
+its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Axis = int | str
+
+BATCH = "batch"
+DTYPES = ("float32", "int64")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One named tensor: its dtype and its axes."""
+
+    name: str
+    dtype: str
+    axes: tuple[Axis, ...]
+    bounds: tuple[int, Axis] | None = None  # inclusive range of an integer tensor
+    numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}; known: {DTYPES}")
+        for axis in self.axes:
+            if isinstance(axis, bool) or not isinstance(axis, int | str) or axis in (0, ""):
+                raise ValueError(
+                    f"tensor {self.name!r} has an axis {axis!r}; give a size or a name"
+                )
+        object.__setattr__(self, "numpy_dtype", np.dtype(self.dtype))
+
+    @cached_property
+    def batch_axis(self) -> int:
+        """The position of the axis named `batch`."""
+        return self.axes.index(BATCH)
+
+    @property
+    def sample_axes(self) -> tuple[Axis, ...]:
+        """The axes of one sample: all but the batch axis."""
+        return tuple(axis for axis in self.axes if axis != BATCH)
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The concrete shape for the given sizes of the dynamic axes."""
+        return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
+
+    def describe(self) -> str:
+        """The shape as people read it: `(batch, 1, 28, 28)`."""
+        return f"({', '.join(str(axis) for axis in self.axes)}{',' * (len(self.axes) == 1)})"
+
+    def to_data(self) -> list[Any]:
+        """The JSON form."""
+        data: list[Any] = [self.dtype, list(self.axes)]
+        return data if self.bounds is None else [*data, list(self.bounds)]
+
+    @classmethod
+    def from_data(cls, name: str, data: Sequence[Any]) -> TensorSpec:
+        """The specification behind the JSON form; ValueError where it is not one."""
+        if isinstance(data, str) or len(data) not in (2, 3) or isinstance(data[1], str):
+            raise ValueError(f"tensor {name!r}: expected [dtype, axes] or [dtype, axes, range]")
+        bounds = None
+        if len(data) == 3:
+            low, high = data[2]
+            if not isinstance(low, int) or not isinstance(high, int | str):
+                raise ValueError(f"tensor {name!r}: a range is [int, int or axis name]")
+            bounds = (low, high)
+        return cls(name, data[0], tuple(data[1]), bounds)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All inputs and outputs of a model, in the order in which its forward method takes them."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __post_init__(self) -> None:
+        if not self.inputs or not self.outputs:
+            raise ValueError("a signature needs at least one input and one output")
+        for spec in self:
+            if BATCH not in spec.axes:
+                raise ValueError(f"tensor {spec.name!r} has no axis named {BATCH!r}")
+
+    def __iter__(self) -> Iterator[TensorSpec]:
+        yield from self.inputs
+        yield from self.outputs
+
+    @cached_property
+    def dynamic_axes(self) -> tuple[str, ...]:
+        """The names of the dynamic axes of the inputs, the batch first."""
+        names = {axis for spec in self.inputs for axis in spec.axes if isinstance(axis, str)}
+        return (BATCH, *sorted(names - {BATCH}))
+
+    def example(self, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, Array]:
+        """Random inputs of the given sizes: normal floats, integers over their whole range."""
+        generator = np.random.default_rng(seed)
+        return {spec.name: _random(spec, sizes, generator) for spec in self.inputs}
+
+    def to_data(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "inputs": {spec.name: spec.to_data() for spec in self.inputs},
+            "outputs": {spec.name: spec.to_data() for spec in self.outputs},
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Signature:
+        """The signature behind the JSON form; ValueError where it is not one."""
+        try:
+            inputs, outputs = data["inputs"], data["outputs"]
+            return cls(
+                tuple(TensorSpec.from_data(name, spec) for name, spec in inputs.items()),
+                tuple(TensorSpec.from_data(name, spec) for name, spec in outputs.items()),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a signature: {error!r}") from error
+
+
+def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:
+    """The inclusive range of an integer tensor for the given sizes."""
+    if spec.bounds is None:
+        return 0, int(np.iinfo(np.int64).max)
+    low, high = spec.bounds
+    return low, sizes[high] if isinstance(high, str) else high
+
+
+def _random(spec: TensorSpec, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
+    shape = spec.shape(sizes)
+    if spec.dtype == "int64":
+        low, high = bound(spec, sizes)
+        return generator.integers(low, high, shape, endpoint=True)
+    return generator.standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,132 @@
+"""A CSV reader for numbers that never guesses: what is not a number is an error with its place.
+
+NumPy's `genfromtxt` silently turns a bad cell, a byte order mark, `;` and decimal commas into NaN.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptx.infer.errors import InputError, quoted
+
+# float() alone would also take '1_000', 'nan' and the digits of other scripts.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The numbers of a CSV file."""
+
+    header: tuple[str, ...] | None
+    rows: NDArray[np.float64]  # (rows, columns), finite
+    lines: tuple[int, ...]  # the line of the file on which each row begins, from 1
+
+    def place(self, row: int, column: int) -> str:
+        """Where a cell stands in the file, for a message: `line 3, column 2 ('bmi')`."""
+        return _place(self.lines[row], column, self.header)
+
+
+def read_table(data: bytes, *, name: str) -> Table:
+    """The rows of a comma-separated table of numbers, with or without a header line.
+
+    The first line is a header when none of its cells is a number. A byte order mark and blank lines
+    are passed over. `name` stands in the messages.
+
+    Raises:
+        InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number.
+    """
+    found = list(_records(_decoded(data, name), name))
+    if not found:
+        raise _refused(name, "is empty", "rows of comma-separated numbers")
+    header = tuple(found[0][1]) if _is_header(found[0][1]) else None
+    body = found[1:] if header else found
+    if not body:
+        what = "has a header line but no rows"
+        raise _refused(name, what, "rows of comma-separated numbers", _hint(found[0][1]))
+    width = len(found[0][1])
+    values = np.empty((len(body), width), np.float64)
+    for index, (line, cells) in enumerate(body):
+        if len(cells) != width:
+            what = f"line {line} has {_count(len(cells))}, line {found[0][0]} has {width}"
+            raise _refused(name, what, "the same number of cells on each line", _hint(cells))
+        for column, cell in enumerate(cells):
+            values[index, column] = _number(cell, name, _place(line, column, header), cells)
+    return Table(header, values, tuple(line for line, _ in body))
+
+
+def _decoded(data: bytes, name: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _refused(name, "is UTF-16 text", "UTF-8", "save it as 'CSV UTF-8'")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _refused(
+            name, f"line {line} is not UTF-8", "UTF-8", "save it as 'CSV UTF-8'"
+        ) from error
+
+
+def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record that is not blank: the line where it begins, its cells without outer spaces."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begin = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield begin, [cell.strip() for cell in cells]
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise _refused(name, f"line {begin}: {error}", "comma-separated numbers") from error
+
+
+def _is_header(cells: list[str]) -> bool:
+    return any(cells) and not any(_NUMBER.fullmatch(c) or _NOT_FINITE.fullmatch(c) for c in cells)
+
+
+def _number(cell: str, name: str, place: str, cells: list[str]) -> float:
+    if _NUMBER.fullmatch(cell):
+        value = float(cell)
+        if math.isfinite(value):
+            return value
+        raise _refused(name, f"{place} is {_shown(cell)}, too large", "a finite number")
+    if _NOT_FINITE.fullmatch(cell):
+        raise _refused(name, f"{place} is {_shown(cell)}", "a finite number")
+    got = f"{place} is {_shown(cell)}" if cell else f"{place} is empty"
+    raise _refused(name, got, "a number", _hint(cells))
+
+
+def _hint(cells: list[str]) -> str:
+    if any(";" in cell for cell in cells):
+        return "the cells seem to be separated by ';': separate them by ',' and write 1.5, not 1,5"
+    if any("\t" in cell for cell in cells):
+        return "the cells seem to be separated by tabs: separate them by ','"
+    if any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells):
+        return "write decimals with a point: 1.5, not 1,5"
+    return "correct the file"
+
+
+def _place(line: int, column: int, header: tuple[str, ...] | None) -> str:
+    title = f" ({_shown(header[column])})" if header and header[column] else ""
+    return f"line {line}, column {column + 1}{title}"
+
+
+def _shown(cell: str) -> str:
+    return quoted(cell if len(cell) <= 40 else f"{cell[:39]}…")
+
+
+def _count(cells: int) -> str:
+    return "1 cell" if cells == 1 else f"{cells} cells"
+
+
+def _refused(name: str, got: str, expected: str, todo: str = "correct the file") -> InputError:
+    return InputError(f"{quoted(name)} {got}; expected {expected}: {todo}", code="E-CSV")

@@ -1,0 +1,95 @@
+"""From a model's outputs to what a person asked: a label with its score, or a value.
+
+A card names its task; TASKS says how the first output is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ptx.infer.signature import Array
+
+Ranking = tuple[tuple[str, float], ...]
+
+
+class Decision(NamedTuple):
+    """What one sample's output says."""
+
+    label: str | None
+    score: float | None  # probability of the label, in [0, 1]
+    top: Ranking  # the most probable labels with their scores, best first
+    value: float | None  # of a regression
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities over the last axis, in float64."""
+    shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64)
+    exponentials = np.exp(shifted)
+    probabilities: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: logits (batch, labels)."""
+    probabilities = softmax(output)
+    order = np.argsort(-output, axis=1, kind="stable")[:, :top]
+    scores = np.take_along_axis(probabilities, order, axis=1).tolist()
+    decisions = []
+    for indices, row in zip(order.tolist(), scores, strict=True):
+        ranking = tuple((labels[index], score) for index, score in zip(indices, row, strict=True))
+        decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))
+    return decisions
+
+
+def binary(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: the probability of the second label (batch, 1)."""
+    decisions = []
+    for probability in output[:, 0].astype(np.float64).tolist():
+        pair = ((labels[1], probability), (labels[0], 1.0 - probability))
+        ranking = tuple(sorted(pair, key=lambda item: -item[1]))[:top]
+        decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))
+    return decisions
+
+
+def regression(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: a number for each sample (batch, 1)."""
+    return [Decision(None, None, (), value) for value in output[:, 0].astype(np.float64).tolist()]
+
+
+def tagging(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: logits (batch, time, labels); the label is the word of the best symbols."""
+    best = output.argmax(axis=-1)
+    scores = softmax(output).max(axis=-1).prod(axis=-1).tolist()
+    words = ["".join(labels[index] for index in row) for row in best.tolist()]
+    return [
+        Decision(word, score, ((word, score),), None)
+        for word, score in zip(words, scores, strict=True)
+    ]
+
+
+def _argmax(output: Array) -> Array:
+    indices: Array = output.argmax(axis=-1)
+    return indices
+
+
+def _threshold(output: Array) -> Array:
+    indices: Array = (output[..., 0] >= 0.5).astype(np.int64)
+    return indices
+
+
+class Task(NamedTuple):
+    """How a model's first output is read; its batch axis has been moved to the front."""
+
+    decide: Callable[[Array, Sequence[str], int], list[Decision]]
+    classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
+
+
+TASKS = {
+    "classification": Task(classification, _argmax),
+    "binary": Task(binary, _threshold),
+    "regression": Task(regression, None),
+    "tagging": Task(tagging, _argmax),
+}

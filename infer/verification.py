@@ -1,0 +1,84 @@
+"""Does a file still compute what it promised? Needs the file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ptx.infer.artifact import Artifact, read_artifact
+from ptx.infer.backends import Options, open_backend
+from ptx.infer.card import Card, GoldenSample
+from ptx.infer.errors import ArtifactError, PtxError
+from ptx.infer.signature import Array
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and whether it does."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+def verify(path: str | Path, *, backend: str = "auto", device: str = "auto") -> list[Check]:
+    """Check the seal and replay the golden samples that the file carries.
+
+    A changed file is still replayed, so that the checks say what the change did.
+
+    Raises:
+        ArtifactError: the file cannot be read or has no card.
+        BackendError: the backend is not available here.
+    """
+    artifact = read_artifact(path)
+    card = artifact.card
+    if card is None:
+        card = artifact.require_card()
+    seal = (
+        "the content is what was sealed"
+        if artifact.sealed
+        else "the content does not match its sha256 seal: a byte has changed since it was written"
+    )
+    checks = [Check("hash", artifact.sealed, seal)]
+    checks.append(
+        Check("samples", bool(card.golden), f"the card carries {len(card.golden)} golden samples")
+    )
+    return [*checks, *_replay(artifact, card, backend, Options(device=device))]
+
+
+def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> Iterator[Check]:
+    try:
+        opened = open_backend(backend, artifact, options)
+    except ArtifactError as error:
+        yield Check("load", False, str(error))
+        return
+    for index, sample in enumerate(card.golden, 1):
+        name = f"sample {index}"
+        try:
+            outputs = opened.run(sample.inputs)
+        except PtxError as error:
+            yield Check(name, False, str(error))
+            continue
+        for output, expected in sample.outputs.items():
+            yield _compare(f"{name}, {output}", outputs.get(output), expected, sample, output)
+    opened.close()
+
+
+def _compare(
+    name: str,
+    got: Array | None,
+    expected: Array,
+    sample: GoldenSample,
+    output: str,
+) -> Check:
+    if got is None:
+        return Check(name, False, "the model does not give this output")
+    if got.shape != expected.shape:
+        return Check(name, False, f"shape {got.shape}; expected {expected.shape}")
+    tolerance = sample.tolerance.get(output, 0.0)
+    error = float(np.abs(got.astype(np.float64) - expected).max())
+    holds = error <= tolerance  # NaN does not
+    return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")

@@ -1,0 +1,127 @@
+"""PyTorch's zip archives as bytes: checkpoints, TorchScript and `.pt2`, with card and seal.
+
+`torch.load` and `torch.jit.load` do not check the zip's CRCs (pytorch/pytorch#126952): one flipped bit
+loads as another weight. Here each member is read through `zipfile`, which does, and the seal covers
+them all: the sha256 over the sorted names and contents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ptx.infer.errors import ArtifactError
+
+CARD_MEMBER = "extra/ptx.card.json"
+SEAL_MEMBER = "extra/ptx.seal"
+
+_MEMBER_LIMIT = 100_000
+_CODE_LIMIT = 64 * 2**20  # bytes of unpacked members: TorchScript compresses its code
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: the same content gives the same bytes
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The members of an archive, without the folder that they all stand in."""
+
+    root: str
+    members: dict[str, bytes]
+
+    @property
+    def kind(self) -> str:
+        """`torchscript`, `pt2`, `checkpoint` or `zip`: told by what is inside."""
+        if "constants.pkl" in self.members and any(
+            name.startswith("code/") for name in self.members
+        ):
+            return "torchscript"
+        if "archive_format" in self.members and "archive_version" in self.members:
+            return "pt2"
+        return "checkpoint" if "data.pkl" in self.members else "zip"
+
+    @property
+    def seal(self) -> str:
+        """The sha256 that the seal must hold."""
+        digest = hashlib.sha256()
+        for name in sorted(self.members):
+            if name != SEAL_MEMBER:
+                content = self.members[name]
+                digest.update(f"{name}\0{len(content)}\0".encode())
+                digest.update(content)
+        return digest.hexdigest()
+
+    def seal_holds(self) -> bool:
+        """Whether all members are what was sealed."""
+        return self.members.get(SEAL_MEMBER, b"") == self.seal.encode("ascii")
+
+
+def read_archive(data: bytes, *, name: str) -> Archive:
+    """Read and check every member.
+
+    Raises:
+        ArtifactError: it is cut or damaged, a member is compressed where none should be (a bomb), stands
+            twice or outside the archive's folder.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            _check_members(infos, len(data))
+            members = {info.filename: archive.read(info) for info in infos}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise ArtifactError(
+            f"{name} is a damaged or cut archive: {error or type(error).__name__}", code="E-ZIP"
+        ) from error
+    root = next(iter(members)).partition("/")[0]
+    return Archive(root, {name.partition("/")[2]: content for name, content in members.items()})
+
+
+def attach(data: bytes, card: str, *, drop: tuple[str, ...] = ()) -> bytes:
+    """The archive `data` with its card and its seal, without the members that end in `drop`."""
+    archive = read_archive(data, name="the archive")
+    members = {
+        name: content
+        for name, content in archive.members.items()
+        if not name.endswith(drop or "\0")
+    }
+    members[CARD_MEMBER] = card.encode("utf-8")
+    seal = Archive(archive.root, members).seal
+    members[SEAL_MEMBER] = seal.encode("ascii")
+    return _write(archive.root, members)
+
+
+def _write(root: str, members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(f"{root}/{name}", _EPOCH)
+            # PyTorch maps tensors where they stand: it wants their content at multiples of 64.
+            unaligned = (buffer.tell() + 30 + len(info.filename.encode()) + 4) % 64
+            info.extra = b"FB" + (-unaligned % 64).to_bytes(2, "little") + b"Z" * (-unaligned % 64)
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
+    if not infos:
+        raise ValueError("it is empty")
+    if len(infos) > _MEMBER_LIMIT:
+        raise ValueError(f"it has {len(infos):,} members")
+    names = [info.filename for info in infos]
+    if len(set(names)) != len(names):
+        raise ValueError("a member stands twice")
+    if len({name.partition("/")[0] for name in names}) != 1 or any(
+        "/" not in name for name in names
+    ):
+        raise ValueError("its members do not stand in one folder, as PyTorch writes them")
+    if any(part in ("", ".", "..") for name in names for part in name.split("/")):
+        raise ValueError("a member points outside the archive")
+    packed = [info for info in infos if info.compress_type != zipfile.ZIP_STORED]
+    if any("/data/" in info.filename for info in packed):
+        raise ValueError("its tensors are compressed; PyTorch stores them as they are")
+    if sum(info.file_size for info in packed) > _CODE_LIMIT:
+        raise ValueError(f"its compressed members claim more than {_CODE_LIMIT:,} bytes")
+    if sum(info.file_size for info in infos if info not in packed) > size:
+        raise ValueError("its members claim more bytes than the file has")

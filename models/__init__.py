@@ -1,0 +1,30 @@
+"""ptx.models: the documented networks, the catalog that lists them, the checkpoint format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ptx.models.catalog import CATALOG, Entry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["CATALOG", "Entry", "build"]
+
+
+def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
+    """A fresh network of the catalog, in training mode.
+
+    `config`: keyword arguments of its class; the catalog's where it is None.
+
+    Raises:
+        KeyError: no such model in the catalog.
+    """
+    entry = CATALOG[name]
+    module, _, attribute = entry.network.partition(":")
+    network: nn.Module = getattr(import_module(module), attribute)(
+        **(entry.config if config is None else config)
+    )
+    return network

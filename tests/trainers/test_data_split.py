@@ -1,0 +1,53 @@
+"""The fixed splits: nothing lost, nothing twice, classes in proportion, the same everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptx.trainers.data.split import random_split, stratified_folds, stratified_split
+
+CLASSES = st.dictionaries(st.integers(0, 20), st.integers(2, 30), min_size=1, max_size=5).map(
+    lambda counts: np.repeat(list(counts), list(counts.values()))
+)
+
+
+@given(CLASSES, st.integers(0, 2**32 - 1))
+def test_each_row_is_on_one_side_and_each_class_on_both(
+    classes: np.ndarray[tuple[int], np.dtype[np.int64]], seed: int
+) -> None:
+    train, test = stratified_split(classes, seed=seed)
+    assert sorted([*train, *test]) == list(range(len(classes)))
+    for label in np.unique(classes):
+        rows = int((classes == label).sum())
+        assert (classes[train] == label).any()
+        assert abs((classes[test] == label).sum() - 0.2 * rows) <= max(0.5, 1 - 0.2 * rows)
+
+
+@given(CLASSES, st.integers(2, 6))
+def test_each_row_is_tested_in_exactly_one_fold(
+    classes: np.ndarray[tuple[int], np.dtype[np.int64]], count: int
+) -> None:
+    folds = stratified_folds(classes, count)
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(classes)))
+    for train, test in folds:
+        assert len(train) + len(test) == len(classes)
+        assert not set(train) & set(test)
+    for label in np.unique(classes):
+        counts = [int((classes[test] == label).sum()) for _, test in folds]
+        assert max(counts) - min(counts) <= 1
+    sizes = [len(test) for _, test in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_split_is_the_same_on_every_machine() -> None:
+    assert random_split(10)[1].tolist() == [1, 8]
+    assert stratified_split(np.array([0, 1] * 10))[1].tolist() == [1, 2, 3, 16]
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_few_rows_leave_one_on_each_side(rows: int) -> None:
+    train, test = random_split(rows)
+    assert (len(train), len(test)) == (rows - 1, 1)

@@ -1,0 +1,23 @@
+"""ptx.trainers: data sets, recipes, the training loop."""
+
+from __future__ import annotations
+
+from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
+from ptx.trainers.evaluation import Evaluation, evaluate
+from ptx.trainers.loop import Progress
+from ptx.trainers.recipe import Recipe, documented_recipe
+from ptx.trainers.training import TrainingResult, train
+
+__all__ = [
+    "SOURCES",
+    "Dataset",
+    "Evaluation",
+    "Progress",
+    "Recipe",
+    "Split",
+    "TrainingResult",
+    "documented_recipe",
+    "evaluate",
+    "open_dataset",
+    "train",
+]

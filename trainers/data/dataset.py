@@ -1,0 +1,85 @@
+"""What every data source gives: a training and a test split as plain NumPy arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = ("image", "columns", "text", "sequence")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of a data set: raw inputs, as they are before the model's preprocessing, and targets.
+
+    `inputs` has one entry, named by the kind of the data set:
+
+    - `image`: uint8 (rows, height, width), light ink on a dark ground
+    - `columns`: float32 (rows, features)
+    - `text`: object (rows,) of `str`
+    - `sequence`: int64 (rows, time), indices into the labels
+
+    `targets`: int64 (rows,) class indices; float32 (rows, 1) for regression; int64 (rows, time)
+    where each step of a sequence has its own class.
+    """
+
+    inputs: dict[str, NDArray[Any]]
+    targets: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        for name, values in self.inputs.items():
+            assert len(values) == len(self.targets), f"{name}: {len(values)} rows of inputs"
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Split:
+        """The rows at these positions, in this order, as a new split."""
+        return Split(
+            {name: values[rows] for name, values in self.inputs.items()}, self.targets[rows]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set with its fixed training and test split."""
+
+    name: str
+    kind: str  # one of KINDS
+    train: Split
+    test: Split
+    labels: tuple[str, ...]  # the class names by index; () for regression
+    source: str  # one line for the card: where the content came from, without paths of this machine
+    fit: str | None = None  # pictures: the key of FITS that brings others to the form of these
+
+    def __post_init__(self) -> None:
+        assert self.kind in KINDS, self.kind
+        assert set(self.train.inputs) == set(self.test.inputs) == {self.kind}
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the content, independent of the file it was read from.
+
+        Hashed in this order: the labels, one a line; then the training and the test split, each
+        as its inputs followed by its targets. An array counts as one line `dtype shape`, then its
+        elements in C order, little-endian; text as UTF-8, one a line.
+        """
+        digest = hashlib.sha256()
+        for label in self.labels:
+            digest.update(f"{label}\n".encode())
+        for split in (self.train, self.test):
+            for values in (split.inputs[self.kind], split.targets):
+                digest.update(f"{values.dtype.name} {values.shape}\n".encode())
+                digest.update(_content(values))
+        return digest.hexdigest()
+
+
+def _content(values: NDArray[Any]) -> bytes | memoryview:
+    if values.dtype == object:
+        return "".join(f"{value}\n" for value in values).encode()
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data

@@ -1,0 +1,171 @@
+"""Pictures of one's own: a folder of class folders, or a CSV file of `file,label` rows.
+
+Every picture is brought to the model's form by the code that prediction uses. All problems are
+collected first, so that a large folder is corrected in one go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptx.infer.errors import InputError, quoted
+from ptx.infer.files import read_bytes
+from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
+from ptx.trainers.data.problems import class_problems, raise_problems
+from ptx.trainers.data.split import stratified_split
+
+PICTURE_LIMIT = 64 << 20  # bytes in one file
+LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
+FILE_TITLES = {"file", "filename", "path", "image"}
+LABEL_TITLES = {"label", "class", "target"}
+
+Size = tuple[int, int]  # (height, width), as in the card
+Pictures = list[tuple[Path, str]]  # files and their labels
+
+
+def open_folder(
+    folder: Path, *, fit: str, size: Size, labels: tuple[str, ...] | None = None
+) -> Dataset:
+    """The pictures of a folder whose sub-folders are the classes, named by their labels.
+
+    With sub-folders `train` and `test`, each of class folders, these are the two splits; otherwise
+    the pictures are split 80/20 within each class. Hidden files are passed over. Without `labels`
+    the labels are the names of the (training) class folders, sorted.
+
+    Raises:
+        InputError: a picture, a class or a label cannot be used; up to five problems are named.
+    """
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        return _presplit(folder, fit, size, labels)
+    pictures, problems = _listed(folder)
+    return _split_dataset(folder, pictures, problems, fit, size, labels)
+
+
+def open_file_list(
+    path: Path, *, fit: str, size: Size, labels: tuple[str, ...] | None = None
+) -> Dataset:
+    """The pictures of a CSV file of `file,label` rows, split 80/20 within each class.
+
+    Relative file names count from the folder of the CSV file. A header `file,label` is recognised.
+
+    Raises:
+        InputError: a row, a picture or a label cannot be used; up to five problems are named.
+    """
+    rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
+    if rows[0][1].lower() in FILE_TITLES and rows[0][2].lower() in LABEL_TITLES:
+        rows = rows[1:]
+    pictures = [(path.parent / file, label) for _, file, label in rows]
+    return _split_dataset(path, pictures, [], fit, size, labels)
+
+
+def _split_dataset(
+    path: Path,
+    pictures: Pictures,
+    problems: list[str],
+    fit: str,
+    size: Size,
+    labels: tuple[str, ...] | None,
+) -> Dataset:
+    classes = [label for _, label in pictures]
+    images = _read(pictures, fit, size, problems)
+    problems += class_problems(classes, labels)
+    _raise(path, problems)
+    known = labels or tuple(sorted(set(classes)))
+    rows = _split(images, classes, known)
+    train, test = stratified_split(rows.targets)
+    name, source = _named(path)
+    return Dataset(name, "image", rows.take(train), rows.take(test), known, source, fit)
+
+
+def _presplit(folder: Path, fit: str, size: Size, labels: tuple[str, ...] | None) -> Dataset:
+    train, problems = _listed(folder / "train")
+    test, test_problems = _listed(folder / "test")
+    problems += test_problems
+    known = labels or tuple(sorted({label for _, label in train}))
+    for part, pictures in (("train", train), ("test", test)):
+        counts = Counter(label for _, label in pictures)
+        problems += [
+            f"the label {quoted(label)} in {part} is unknown"
+            for label in sorted(counts)
+            if label not in known
+        ]
+        if len(counts) < 2:
+            problems.append(f"{part} has {'one class' if counts else 'no class'}")
+    splits = [(_read(part, fit, size, problems), part) for part in (train, test)]
+    _raise(folder, problems)
+    first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
+    name, source = _named(folder)
+    return Dataset(name, "image", first, second, known, source, fit)
+
+
+def _listed(folder: Path) -> tuple[Pictures, list[str]]:
+    """The files of the class folders, sorted, and what is wrong with the folders."""
+    pictures: Pictures = []
+    problems = []
+    for class_folder in _entries(folder):
+        if not class_folder.is_dir():
+            continue
+        files = _entries(class_folder)
+        if not files:
+            problems.append(f"the class folder {quoted(class_folder.name)} is empty")
+        for path in files:
+            if path.is_dir():
+                problems.append(f"{quoted(path)} is a folder in a class folder")
+            else:
+                pictures.append((path, class_folder.name))
+    return pictures, problems
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What the folder shows, sorted by name."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{quoted(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
+            code="E-IN-PERM",
+        ) from error
+    return [
+        path
+        for path in entries
+        if not path.name.startswith(".") and path.name.lower() not in LITTER
+    ]
+
+
+def _read(pictures: Pictures, fit: str, size: Size, problems: list[str]) -> list[NDArray[Any]]:
+    """The pictures in the model's form; those that cannot be used are added to `problems`."""
+    from ptx.infer.fit import FITS
+    from ptx.infer.image import decode
+
+    height, width = size
+    images = []
+    for path, _ in pictures:
+        try:
+            data = read_bytes(path, limit=PICTURE_LIMIT)
+            images.append(FITS[fit](decode(data, name=str(path)), (width, height)))
+        except InputError as error:
+            problems.append(str(error))
+    return images
+
+
+def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ...]) -> Split:
+    index = {label: position for position, label in enumerate(labels)}
+    targets = np.array([index[label] for label in classes], np.int64)
+    return Split({"image": np.stack(images)}, targets)
+
+
+def _named(path: Path) -> tuple[str, str]:
+    """The data set's name and source, for the card: without the path on this machine."""
+    name = path.resolve().name
+    return (name, f"the folder {name}") if path.is_dir() else (path.stem, f"the file {name}")
+
+
+def _raise(path: Path, problems: list[str]) -> None:
+    expected = "class folders or file,label rows with two classes or more of two pictures or more"
+    raise_problems(str(path), problems, expected)

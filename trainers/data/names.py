@@ -1,0 +1,55 @@
+"""Texts and their classes from a CSV file of two columns: the 20,050 surnames, or one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ptx.infer.files import read_bytes
+from ptx.trainers.data.bundled import read_bundled
+from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
+from ptx.trainers.data.problems import class_problems, raise_problems
+from ptx.trainers.data.split import stratified_split
+
+HEADERS = (["name", "language"], ["name", "label"], ["text", "label"])
+
+
+def open_names() -> Dataset:
+    """20,050 surnames of 18 languages, split 80/20 within each language; labels sorted by name.
+
+    The table holds some names twice, also in two languages; they are kept as they are.
+    """
+    return _dataset(
+        "names", read_bundled("names.csv"), "names.csv", None, "surnames (S. Robertson)"
+    )
+
+
+def open_text_csv(path: Path, *, labels: tuple[str, ...] | None = None) -> Dataset:
+    """A CSV file of `text,label` rows, split 80/20 within each class.
+
+    Raises:
+        InputError: the file cannot be used; up to five problems are named.
+    """
+    content = read_bytes(path, limit=CSV_LIMIT)
+    return _dataset(path.stem, content, str(path), labels, f"the file {path.name}")
+
+
+def _dataset(
+    name: str, data: bytes, file: str, labels: tuple[str, ...] | None, source: str
+) -> Dataset:
+    pairs = read_pairs(data, name=file)
+    if [cell.lower() for cell in pairs[0][1:]] in HEADERS:
+        pairs = pairs[1:]
+    classes = [label for _, _, label in pairs]
+    raise_problems(
+        file, class_problems(classes, labels), "two classes or more, of two rows or more"
+    )
+    known = labels or tuple(sorted(set(classes)))
+    index = {label: position for position, label in enumerate(known)}
+    targets = np.array([index[label] for label in classes], np.int64)
+    texts = np.array([text for _, text, _ in pairs], dtype=object)
+    train, test = stratified_split(targets)
+    rows = Split({"text": texts}, targets)
+    return Dataset(name, "text", rows.take(train), rows.take(test), known, source)

@@ -1,0 +1,58 @@
+"""Fixed random splits of rows, the same on every machine and with every NumPy.
+
+`numpy.random.RandomState` is used because its streams are frozen by NumPy's policy, which those of
+`default_rng` are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLIT_SEED = 42
+TEST_SHARE = 0.2
+
+Rows = NDArray[np.int64]
+
+
+def stratified_split(
+    classes: NDArray[Any], *, share: float = TEST_SHARE, seed: int = SPLIT_SEED
+) -> tuple[Rows, Rows]:
+    """The training and the test rows, ascending; each class gives `share` of its rows to the test.
+
+    A class of at least two rows has at least one on each side.
+    """
+    random = np.random.RandomState(seed)
+    test = []
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        test.append(random.permutation(members)[:count])
+    test_rows = np.sort(np.concatenate(test)).astype(np.int64)
+    return np.setdiff1d(np.arange(len(classes)), test_rows), test_rows
+
+
+def random_split(
+    rows: int, *, share: float = TEST_SHARE, seed: int = SPLIT_SEED
+) -> tuple[Rows, Rows]:
+    """The training and the test rows, ascending, where there are no classes."""
+    return stratified_split(np.zeros(rows, np.int64), share=share, seed=seed)
+
+
+def stratified_folds(
+    classes: NDArray[Any], count: int, *, seed: int = SPLIT_SEED
+) -> tuple[tuple[Rows, Rows], ...]:
+    """`count` pairs of training and test rows: each row is in exactly one test part."""
+    random = np.random.RandomState(seed)
+    fold_of = np.empty(len(classes), np.int64)
+    given = 0
+    for label in np.unique(classes):
+        members = random.permutation(np.flatnonzero(classes == label))
+        # Dealing on where the class before stopped keeps the folds of equal size.
+        fold_of[members] = (given + np.arange(len(members))) % count
+        given += len(members)
+    return tuple(
+        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(count)
+    )

@@ -1,0 +1,125 @@
+"""Tables of numbers: the diabetes table, or one's own CSV file whose last column is the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptx.infer.errors import InputError, quoted
+from ptx.infer.files import read_bytes
+from ptx.infer.table import Table, read_table
+from ptx.trainers.data.bundled import read_bundled
+from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.split import random_split, stratified_folds, stratified_split
+
+DIABETES_LABELS = ("no diabetes", "diabetes")
+CSV_LIMIT = 1 << 30  # bytes
+
+
+def open_diabetes() -> Dataset:
+    """Pima Indians Diabetes: 768 rows of 8 raw columns, split 80/20 within the two classes."""
+    rows = _diabetes_rows()
+    return _diabetes("diabetes", rows, *stratified_split(rows.targets))
+
+
+def diabetes_folds(count: int = 5) -> tuple[Dataset, ...]:
+    """The diabetes table for an evaluation in folds: each row is tested in one of them."""
+    rows = _diabetes_rows()
+    return tuple(
+        _diabetes(f"diabetes-fold-{fold}", rows, train, test)
+        for fold, (train, test) in enumerate(stratified_folds(rows.targets, count), start=1)
+    )
+
+
+def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = None) -> Dataset:
+    """A CSV file of numbers, split 80/20: the last column is the target, the others are inputs.
+
+    With `labels` the target is a class index and the split keeps the classes in proportion;
+    without, it is the number to predict. `features` is how many input columns there must be.
+
+    Raises:
+        InputError: the file cannot be used; the message names the line and the column.
+    """
+    table = read_table(read_bytes(path, limit=CSV_LIMIT), name=str(path))
+    _check_width(table, path, features)
+    rows = _rows(table, str(path), labels)
+    if labels:
+        _check_classes(rows.targets, str(path), labels)
+        train, test = stratified_split(rows.targets)
+    elif len(rows) < 2:
+        raise InputError(
+            f"{quoted(path)} has one row; expected two or more, for a training and a test part",
+            code="E-DATA",
+        )
+    else:
+        train, test = random_split(len(rows))
+    source = f"the file {path.name}"
+    return Dataset(path.stem, "columns", rows.take(train), rows.take(test), labels, source)
+
+
+def _diabetes_rows() -> Split:
+    name = "diabetes.csv"
+    return _rows(read_table(read_bundled(name), name=name), name, DIABETES_LABELS)
+
+
+def _diabetes(name: str, rows: Split, train: NDArray[np.int64], test: NDArray[np.int64]) -> Dataset:
+    source = "Pima Indians Diabetes (NIDDK), 768 rows"
+    return Dataset(name, "columns", rows.take(train), rows.take(test), DIABETES_LABELS, source)
+
+
+def _rows(table: Table, name: str, labels: tuple[str, ...]) -> Split:
+    with np.errstate(over="ignore"):
+        columns = table.rows.astype(np.float32)
+    if not np.isfinite(columns).all():
+        row, column = np.argwhere(~np.isfinite(columns))[0].tolist()
+        raise InputError(
+            f"{quoted(name)} {table.place(row, column)} is {table.rows[row, column]:g}; expected a "
+            "number that fits into float32: scale the column",
+            code="E-CSV",
+        )
+    targets: NDArray[Any] = columns[:, -1:]
+    if labels:
+        targets = _class_indices(table, name, labels)
+    return Split({"columns": np.ascontiguousarray(columns[:, :-1])}, targets)
+
+
+def _class_indices(table: Table, name: str, labels: tuple[str, ...]) -> NDArray[np.int64]:
+    last = table.rows[:, -1]
+    wrong = np.flatnonzero(~np.isin(last, np.arange(len(labels))))
+    if len(wrong):
+        row = int(wrong[0])
+        place = table.place(row, table.rows.shape[1] - 1)
+        meaning = ", ".join(f"{index} {label}" for index, label in enumerate(labels))
+        raise InputError(
+            f"{quoted(name)} {place} is {last[row]:g}; expected a class index ({meaning}): the "
+            "last column is the target",
+            code="E-CSV",
+        )
+    return last.astype(np.int64)
+
+
+def _check_width(table: Table, path: Path, features: int | None) -> None:
+    width = table.rows.shape[1]
+    wanted = features + 1 if features is not None else max(width, 2)
+    if width != wanted:
+        raise InputError(
+            f"{quoted(path)} has {width} column{'s' if width > 1 else ''}; expected {wanted}, "
+            "the inputs and then the target: correct the file",
+            code="E-CSV",
+        )
+
+
+def _check_classes(targets: NDArray[Any], name: str, labels: tuple[str, ...]) -> None:
+    present, counts = np.unique(targets, return_counts=True)
+    if len(present) < 2 or counts.min() < 2:
+        found = ", ".join(
+            f"{count} of {labels[label]!r}" for label, count in zip(present, counts, strict=True)
+        )
+        raise InputError(
+            f"{quoted(name)} has {found}; expected two classes or more, each of two rows or more: "
+            "add rows",
+            code="E-DATA",
+        )

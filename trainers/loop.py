@@ -1,0 +1,168 @@
+"""The training loop: zero_grad, forward, loss, backward, step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ptx.infer.signature import TensorSpec
+from ptx.trainers.feed import Feed
+from ptx.trainers.losses import LOSSES, Loss
+from ptx.trainers.recipe import Recipe
+
+TEST_BATCH = 1000  # rows; only a matter of speed and memory
+
+
+class Progress(Protocol):
+    """Told how the training goes on; the command line draws a bar."""
+
+    def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
+        """`epoch` counts from 1; `done` rows of it were trained before an interruption."""
+        ...
+
+    def step_done(self, rows: int, totals: Totals) -> None:
+        """`totals` may stand on the device: reading it waits for the device."""
+        ...
+
+    def epoch_ends(self, row: dict[str, float]) -> None:
+        """`row`: the epoch's line of `metrics.csv`."""
+        ...
+
+
+@dataclass
+class Totals:
+    """Sums over the rows seen so far; they stay on the device until they are read."""
+
+    loss: Tensor  # float64 (): the sum of each row's loss
+    correct: Tensor  # int64 (): rows, or steps of a sequence, with the right class
+    answers: int = 0  # rows, or steps of a sequence
+    rows: int = 0
+
+    @classmethod
+    def zero(cls, device: str) -> Totals:
+        """No rows yet."""
+        # MPS has no float64.
+        kind = torch.float32 if device.startswith("mps") else torch.float64
+        return cls(
+            torch.zeros((), dtype=kind, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Count one batch; `loss` is its mean over the rows or its sum, as the recipe says."""
+        self.loss += loss.detach() * len(targets)
+        self.rows += len(targets)
+        if not targets.is_floating_point():
+            self.correct += (_classes(outputs.detach()) == targets).sum()
+            self.answers += targets.numel()
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain numbers, from which `restore` goes on."""
+        return {
+            "loss": float(self.loss),
+            "correct": int(self.correct),
+            "answers": self.answers,
+            "rows": self.rows,
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on from `to_data`."""
+        self.loss.fill_(data["loss"])
+        self.correct.fill_(data["correct"])
+        self.answers, self.rows = data["answers"], data["rows"]
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """The mean loss, and the accuracy where the targets are classes."""
+        result = {f"{prefix}_loss": float(self.loss) / max(self.rows, 1)}
+        if self.answers:
+            result[f"{prefix}_accuracy"] = int(self.correct) / self.answers
+        return result
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training run is made of."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    train: Feed
+    test: Feed
+    output: TensorSpec
+    seed: int
+
+    @property
+    def loss(self) -> Loss:
+        """The recipe's loss."""
+        return LOSSES[self.recipe.loss]
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The first output with the batch axis in front."""
+        outputs: Tensor = self.network(*inputs)
+        return outputs.movedim(self.output.batch_axis, 0)
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over all parameters."""
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.lr)
+    return torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+
+
+def epoch_order(run: Run, epoch: int) -> Tensor:
+    """int64 (rows,): the order of the training rows, from the seed and the epoch alone."""
+    generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
+    return torch.randperm(len(run.train), generator=generator)
+
+
+def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterator[int]:
+    """Train one epoch from step `first_step` on; yields the number of steps done after each."""
+    run.network.train()
+    order = epoch_order(run, epoch).to(run.train.device)
+    batches = torch.split(order, run.recipe.batch_size)
+    for step in range(first_step, len(batches)):
+        inputs, targets = run.train.batch(batches[step])
+        run.optimizer.zero_grad()
+        outputs = run.forward(inputs)
+        loss = run.loss(outputs, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        totals.add(loss, outputs, targets)
+        yield step + 1
+
+
+def test(run: Run) -> dict[str, float]:
+    """Loss and accuracy over the test rows."""
+    run.network.eval()
+    totals = Totals.zero(run.test.device)
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(run.test), device=run.test.device), TEST_BATCH):
+            inputs, targets = run.test.batch(rows)
+            outputs = run.forward(inputs)
+            totals.add(run.loss(outputs, targets), outputs, targets)
+    return totals.metrics("test")
+
+
+def epoch_row(run: Run, epoch: int, totals: Totals, started: float, rows: int) -> dict[str, float]:
+    """The epoch's line of `metrics.csv`, with the test set's part measured now."""
+    train = totals.metrics("train")  # reads the totals: the device is done with the epoch
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch,
+        **train,
+        **test(run),
+        "seconds": seconds,
+        "rows_per_second": rows / seconds,
+    }
+
+
+def _classes(outputs: Tensor) -> Tensor:
+    """The class of each answer: the largest logit, or a probability of at least one half."""
+    if outputs.shape[-1] == 1:
+        return (outputs[..., 0] >= 0.5).long()
+    return outputs.argmax(dim=-1)

@@ -1,0 +1,54 @@
+"""A recipe: the hyper-parameters of one training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ptx.infer.errors import UsageError, nearest
+from ptx.models import CATALOG, Entry
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    loss: str  # a key of `ptx.trainers.losses.LOSSES`
+    optimizer: str  # "sgd" or "adam"
+    lr: float  # learning rate
+    batch_size: int
+    epochs: int
+    momentum: float = 0.0  # of SGD
+    standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(
+                f"there is no optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
+            )
+        for name in ("batch_size", "epochs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if not 0 < self.lr < math.inf:
+            raise UsageError(f"lr is {self.lr}; expected a positive number")
+
+    def to_data(self) -> dict[str, Any]:
+        """The JSON form that the card carries."""
+        return dataclasses.asdict(self)
+
+
+def documented_recipe(model: str, **overrides: Any) -> Recipe:
+    """The catalog's recipe for a model, with the overrides that are not None."""
+    changes = {name: value for name, value in overrides.items() if value is not None}
+    return Recipe(**{**find_entry(model).recipe, **changes})
+
+
+def find_entry(model: str) -> Entry:
+    """The catalog's entry of a model; UsageError names the nearest where there is none."""
+    if model not in CATALOG:
+        raise UsageError(f"there is no model {model!r}; {nearest(model, CATALOG)}")
+    return CATALOG[model]
