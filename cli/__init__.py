@@ -1,1 +1,7 @@
-"""ptx.cli: the command line."""
+"""ptx.cli: the command line. Each verb is a thin command that imports its library when it runs."""
+
+from __future__ import annotations
+
+from ptx.cli.verbs import main
+
+__all__ = ["main"]

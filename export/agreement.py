@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ptx.infer.backends.torch_device import to_arrays
-from ptx.infer.errors import AgreementError, PtxError
+from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.guard import is_finite
 from ptx.infer.signature import BATCH, Array, Signature, bound
 
@@ -52,28 +52,51 @@ class Case:
 
 
 class Yardstick:
-    """The network in float64 and the tolerance that eager float32 gives against it."""
+    """The network in float64 and the tolerance that eager float32 gives against it.
+
+    Both are copies in eval mode, made here: what an exporter does to the network does not reach them.
+    """
 
     def __init__(
         self, network: nn.Module, signature: Signature, samples: Mapping[str, Array]
     ) -> None:
         self.signature = signature
-        self._network = network
+        self._network = copy.deepcopy(network).eval()
         self._exact = copy.deepcopy(network).double().eval()
         self.samples = dict(samples)
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs in float64."""
+        """The outputs in float64.
+
+        Raises:
+            ArtifactError: one is not finite; nothing can be held against it.
+        """
         tensors = [torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs]
-        with torch.inference_mode():
-            outputs = self._exact(*(t.double() if t.is_floating_point() else t for t in tensors))
-        return to_arrays(self.signature, outputs)
+        tensors = [t.double() if t.is_floating_point() else t for t in tensors]
+        return self._answer(self._exact, tensors, "float64")
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the unmodified network in float32."""
+        """The outputs of the unmodified network in float32.
+
+        Raises:
+            ArtifactError: one is not finite; as a tolerance it would let everything pass.
+        """
         tensors = [torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs]
+        return self._answer(self._network, tensors, "float32")
+
+    def _answer(
+        self, network: nn.Module, tensors: list[torch.Tensor], precision: str
+    ) -> dict[str, Array]:
         with torch.inference_mode():
-            return to_arrays(self.signature, self._network(*tensors))
+            outputs = to_arrays(self.signature, network(*tensors))
+        for name, array in outputs.items():
+            if not is_finite(array):
+                raise ArtifactError(
+                    f"output {name!r} of eager {precision} is not finite: the network's numbers"
+                    " overflow or its weights are damaged",
+                    code="E-NONFINITE",
+                )
+        return outputs
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -121,7 +144,7 @@ class Yardstick:
 def grid(
     signature: Signature, samples: Mapping[str, Array]
 ) -> Iterable[tuple[str, dict[str, int], dict[str, Array]]]:
-    """(kind, sizes, inputs) for each case."""
+    """(kind, sizes, inputs) for each case; the last one is all real samples at their own length."""
     axes = signature.dynamic_axes
     choices = [BATCHES if axis == BATCH else LENGTHS for axis in axes]
     low, high = _range(samples)
@@ -139,18 +162,27 @@ def grid(
                 ("extremes", (low, high)),
             ):
                 yield kind, sizes, _constant(signature, sizes, *pair)
+    if samples:
+        yield "real", own_sizes(signature, samples), dict(samples)
 
 
-def real_inputs(
+def own_sizes(signature: Signature, samples: Mapping[str, Array]) -> dict[str, int]:
+    """The sizes of the dynamic axes that the real samples have."""
+    shapes = {
+        axis: size
+        for spec in signature.inputs
+        for axis, size in zip(spec.axes, samples[spec.name].shape, strict=True)
+    }
+    return {axis: shapes[axis] for axis in signature.dynamic_axes}
+
+
+def first_rows(
     signature: Signature, samples: Mapping[str, Array], rows: int
 ) -> dict[str, Array] | None:
     """The first real samples at their own length; None where there are fewer."""
-    sizes = {BATCH: rows}
-    for spec in signature.inputs:
-        for position, axis in enumerate(spec.axes):
-            if isinstance(axis, str) and axis != BATCH and spec.name in samples:
-                sizes[axis] = samples[spec.name].shape[position]
-    return _cut(signature, samples, sizes)
+    if not samples:
+        return None
+    return _cut(signature, samples, {**own_sizes(signature, samples), BATCH: rows})
 
 
 def largest_error(got: Array, reference: Array) -> float:
@@ -195,7 +227,7 @@ def _cut(
     """The first rows and steps of the real samples; None where they are not that many."""
     cut = {}
     for spec in signature.inputs:
-        if spec.name not in samples:
+        if not samples:
             return None
         shape = spec.shape(sizes)
         if any(size > have for size, have in zip(shape, samples[spec.name].shape, strict=True)):

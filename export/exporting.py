@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from ptx.export.agreement import BATCHES, FACTOR, LENGTHS, Yardstick, real_inputs
-from ptx.export.formats import find_attach, find_convert, find_format
+from ptx.export.agreement import BATCHES, FACTOR, LENGTHS, Yardstick, first_rows
+from ptx.export.formats import converting, find_attach, find_convert, find_format
 from ptx.export.source import Source
 from ptx.infer.artifact import parse_artifact
 from ptx.infer.backends import Options, open_backend
@@ -41,7 +41,8 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
     Raises:
-        UsageError: no such format or opset.
+        UsageError: no such format or opset (which is heeded by ONNX alone).
+        ArtifactError: the network cannot be converted, or its own answers are not finite.
         AgreementError: the file would not compute what the network computes; nothing is written.
         OutputError: the file cannot be written; what was there before is untouched.
         BackendError: what proves the file is not installed.
@@ -49,7 +50,10 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
     form = find_format(format_name)
     check_writable(path)
     yardstick = Yardstick(source.network, source.card.signature, source.samples)
-    content = find_convert(format_name)(source.network, source.card.signature, opset=opset)
+    # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
+    network = copy.deepcopy(source.network).eval().requires_grad_(False)
+    with converting(source.card.model, format_name):
+        content = find_convert(format_name)(network, source.card.signature, opset=opset)
     attach = find_attach(format_name)
     draft = replace(source.card, versions=_versions(format_name, content))
     candidate = attach(content, draft.to_json())
@@ -91,11 +95,10 @@ def _prove(
         artifact.require_card(), lambda: open_backend(backend, artifact, Options(device="cpu"))
     ) as predictor:
         errors = yardstick.check(predictor.backend.run, backend)
-        inputs = real_inputs(yardstick.signature, yardstick.samples, _rows(yardstick))
-        if inputs is None:
+        if not yardstick.samples:
             return errors, 0
-        expected = predictor.classes(yardstick.exact(inputs))
-        got = predictor.classes(predictor.run(inputs))
+        expected = predictor.classes(yardstick.exact(yardstick.samples))
+        got = predictor.classes(predictor.run(yardstick.samples))
     if expected is None or got is None:
         return errors, 0
     differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
@@ -107,28 +110,25 @@ def _prove(
 
 
 def _golden(yardstick: Yardstick) -> tuple[GoldenSample, ...]:
-    """A few inputs with their float64 outputs; random ones where no real samples are known."""
+    """A few inputs with their float64 outputs; random ones where real samples are too few."""
     signature = yardstick.signature
-    kind = "real" if yardstick.samples else "random"
-    tolerance = {spec.name: yardstick.tolerances[kind, spec.name] for spec in signature.outputs}
     golden = []
     for rows in GOLDEN_ROWS:
-        inputs: dict[str, Array] | None = real_inputs(signature, yardstick.samples, rows)
+        kind, inputs = "real", first_rows(signature, yardstick.samples, rows)
         if inputs is None:
-            inputs = next(
-                case.inputs
-                for case in yardstick.cases
-                if case.sizes[BATCH] == rows and case.kind == kind
-            )
-        outputs = {name: np.asarray(array) for name, array in yardstick.exact(inputs).items()}
-        golden.append(GoldenSample(inputs, outputs, tolerance))
+            kind, inputs = "random", _longest_random(yardstick, rows)
+        tolerance = {spec.name: yardstick.tolerances[kind, spec.name] for spec in signature.outputs}
+        golden.append(GoldenSample(inputs, yardstick.exact(inputs), tolerance))
     return tuple(golden)
 
 
-def _rows(yardstick: Yardstick) -> int:
-    spec = yardstick.signature.inputs[0]
-    samples = yardstick.samples.get(spec.name)
-    return 0 if samples is None else samples.shape[spec.batch_axis]
+def _longest_random(yardstick: Yardstick, rows: int) -> dict[str, Array]:
+    fitting = [
+        case.inputs
+        for case in yardstick.cases
+        if case.kind == "random" and case.sizes[BATCH] == rows
+    ]
+    return fitting[-1]
 
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
 from torch import nn
 
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError, nearest
 from ptx.infer.signature import Signature
 
 
@@ -64,6 +66,24 @@ def find_attach(name: str) -> Attach:
     """What puts a card into that format."""
     attach: Attach = import_module(find_format(name).module).attach
     return attach
+
+
+@contextmanager
+def converting(model: str, format_name: str) -> Iterator[None]:
+    """The exporters' errors in our words."""
+    try:
+        yield
+    except PtxError:
+        raise
+    except ImportError as error:
+        raise BackendError(
+            f"the export to {format_name} needs {error.name}: pip install 'ptx[train]'"
+        ) from error
+    except Exception as error:  # torch's exporters have no base class of errors
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ArtifactError(
+            f"{model} cannot be converted to {format_name}: {text[:300]}", code="E-EXPORT"
+        ) from error
 
 
 def traced_sizes(signature: Signature) -> dict[str, int]:

@@ -12,6 +12,7 @@ from ptx.infer.artifact import KINDS, read_artifact
 from ptx.infer.backends.torch_device import loading
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, UsageError, nearest
+from ptx.infer.guard import check_inputs
 from ptx.infer.signature import Array, Signature
 from ptx.models import CATALOG, build
 from ptx.models import checkpoint as checkpoints
@@ -35,6 +36,7 @@ def read_source(
 
     Raises:
         ArtifactError: the file cannot be used, or its weights do not fit the network.
+        InputError: the samples do not fit the model's signature.
         UsageError: a bare state dict without the model's name, or an unknown name.
     """
     artifact = read_artifact(path)
@@ -50,16 +52,19 @@ def read_source(
         checkpoint = checkpoints.loads(artifact.data)
         network = build(card.model, card.config)
         checkpoints.load_weights(network, checkpoint.weights)
+        own_samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
     digest = checkpoints.weights_digest(network.state_dict())
     if artifact.card is not None and digest != card.weights_sha256:
         raise ArtifactError(
             f"{artifact.name}: its weights do not match the sha256 in its card", code="E-HASH"
         )
-    found = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
+    found = own_samples or samples
+    if found:
+        found, _ = check_inputs(card.signature, found)
     return Source(
         network.eval().requires_grad_(False),
         replace(card, weights_sha256=digest, checkpoint_sha256=artifact.sha256),
-        found or dict(samples or {}),
+        dict(found or {}),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,10 @@ _PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that 
 
 def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
     """The network's graph and weights as a `.pt2` archive."""
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
+        # LSTM's list of its own weights (`_flat_weights`) was assigned while they were faked.
+        warnings.simplefilter("ignore")
         program = torch.export.export(
             network,
             example_tensors(signature, traced_sizes(signature)),

@@ -93,19 +93,18 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
             raise ArtifactError(
                 f"{name} is a zip archive; expected {_expected()}", code="E-ARTIFACT-FORMAT"
             )
-        text = archive.members.get(zip_archive.CARD_MEMBER)
-        card = None if text is None else _card(text, name, archive.seal_holds())
-        return Artifact(path, archive.kind, data, card, archive.seal_holds())
-    if onnx_file.looks_like_onnx(data):
+        text, kind = archive.members.get(zip_archive.CARD_MEMBER), archive.kind
+        sealed = zip_archive.seal_holds(data)
+    elif onnx_file.looks_like_onnx(data):
         header = onnx_file.read_header(data, name=name)
         text = header.metadata.get(onnx_file.CARD_KEY)
-        sealed = onnx_file.seal_holds(data, header)
-        return Artifact(
-            path, "onnx", data, None if text is None else _card(text, name, sealed), sealed
+        kind, sealed = "onnx", onnx_file.seal_holds(data, header)
+    else:
+        raise ArtifactError(
+            f"{name} {_looks_like(data)}; expected {_expected()}", code="E-ARTIFACT-FORMAT"
         )
-    raise ArtifactError(
-        f"{name} {_looks_like(data)}; expected {_expected()}", code="E-ARTIFACT-FORMAT"
-    )
+    card = None if text is None else _card(text, name, sealed)
+    return Artifact(path, kind, data, card, sealed)
 
 
 def _card(text: bytes, name: str, sealed: bool) -> Card:

@@ -110,7 +110,12 @@ def parse_json(text: bytes, *, name: str) -> dict[str, Any]:
             raise ValueError(f"it has {len(text):,} bytes; at most {SIZE_LIMIT:,} are read")
         decoded = text.decode("utf-8")
         _check_depth(decoded)
-        data = json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_unique)
+        data = json.loads(
+            decoded,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
         if not isinstance(data, dict):
             raise ValueError(f"it is a {type(data).__name__}; expected an object")
     except ValueError as error:
@@ -140,6 +145,13 @@ def _check_depth(text: str) -> None:
 
 def _no_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -177,7 +189,7 @@ def _sample_from_data(data: Any) -> GoldenSample:
         raise ValueError("a golden sample is not an object")
     tolerance = _take(data, "tolerance", dict)
     for value in tolerance.values():
-        if not isinstance(value, float | int) or not 0 <= value < math.inf:
+        if type(value) not in (float, int) or not 0 <= value < math.inf:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
     return GoldenSample(
         {name: _array_from_data(item) for name, item in _take(data, "inputs", dict).items()},
@@ -202,7 +214,7 @@ def _array_from_data(data: Any) -> Array:
     shape = _take(data, "shape", list)
     if dtype not in {"float32", "float64", "int64"}:
         raise ValueError(f"an array has dtype {dtype!r}")
-    if not all(isinstance(size, int) and 0 <= size < 2**31 for size in shape):
+    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
         raise ValueError(f"an array has shape {shape}")
     content = base64.b64decode(_take(data, "base64", str), validate=True)
     if len(content) != math.prod(shape) * np.dtype(dtype).itemsize:

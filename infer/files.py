@@ -59,9 +59,12 @@ def read_bytes(
                 f"{name} has {status.st_size:,} bytes; at most {limit:,} are read", code="E-IN-SIZE"
             )
         try:
-            return file.read(limit + 1)[:limit]
+            content = file.read(status.st_size + 1)
         except OSError as reason:
             raise error(f"{name}: {reason.strerror or reason}", code="E-IN-READ") from reason
+    if len(content) != status.st_size:
+        raise error(f"{name} changed while it was read: read it again", code="E-IN-READ")
+    return content
 
 
 def check_writable(path: StrPath) -> None:
@@ -89,9 +92,9 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
         OutputError: the file cannot be written; what was there before is untouched.
     """
     target = _target(path)
-    _sweep(target)
     temporary = _temporary(target)
     try:
+        _sweep(target)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -109,27 +112,41 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
 
 
 def _target(path: StrPath) -> Path:
-    target = Path(os.path.realpath(os.fsdecode(path)))
-    if target.is_dir():
-        raise OutputError(
-            f"{quoted(target)} is a folder; expected a file name", code="E-OUT-FOLDER"
-        )
-    if not target.parent.is_dir():
-        raise OutputError(
-            f"{quoted(target)}: the folder {quoted(target.parent)} does not exist",
-            code="E-OUT-PARENT",
-        )
+    try:
+        target = Path(os.path.realpath(os.fsdecode(path)))
+        if target.is_dir():
+            raise OutputError(
+                f"{quoted(target)} is a folder; expected a file name", code="E-OUT-FOLDER"
+            )
+        if target.exists() and not target.is_file():
+            raise OutputError(
+                f"{quoted(target)} is not a regular file; expected a file name", code="E-OUT-FILE"
+            )
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"{quoted(target)}: the folder {quoted(target.parent)} does not exist",
+                code="E-OUT-PARENT",
+            )
+    except ValueError as reason:  # a null byte in the name
+        raise OutputError(f"{quoted(os.fsdecode(path))}: not a file name") from reason
+    except OutputError:
+        raise
+    except OSError as reason:
+        raise _output_error(Path(os.fsdecode(path)), reason) from reason
     return target
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(
-        f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}"
-    )
+    return target.with_name(f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+def _prefix(target: Path) -> str:
+    """Of the temporary files of `target`: in ASCII, so that 255 bytes are never exceeded."""
+    return f".{target.name.encode('ascii', 'ignore').decode()[:200]}."
 
 
 def _sweep(target: Path) -> None:
-    prefix = f".{target.name[:200]}."
+    prefix = _prefix(target)
     for entry in target.parent.iterdir():
         if entry.name.startswith(prefix) and entry.name.endswith(_TEMPORARY):
             owner = entry.name[len(prefix) :].partition("-")[0]

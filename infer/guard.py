@@ -6,7 +6,6 @@ and aborts the process on an empty batch into an LSTM; eager PyTorch answers a p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,14 +27,14 @@ def check_inputs(
         InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
             finite, an index out of range, or a length of 0 on an axis that is not the batch.
     """
-    if len(inputs) != len(signature.inputs):
+    if not isinstance(inputs, Mapping) or len(inputs) != len(signature.inputs):
         raise _wrong_names(signature, inputs)
     arrays: dict[str, Array] = {}
     sizes: dict[str, int] = {}
     for spec in signature.inputs:
         try:
             array = inputs[spec.name]
-        except (KeyError, TypeError):
+        except KeyError:
             raise _wrong_names(signature, inputs) from None
         if type(array) is not np.ndarray or array.dtype is not spec.numpy_dtype:
             array = _converted(spec, array)
@@ -47,28 +46,26 @@ def check_inputs(
 
 
 def is_finite(array: Array) -> bool:
-    """Whether all values of a float array are finite; one pass without a temporary where it can."""
-    flat = array.ravel(order="K")
-    # The dot product of finite values is finite unless it overflows: only then look at each value.
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+    """Whether all values are finite."""
+    # Counting takes half the time of `.all()` on the array of one sample.
+    return int(np.count_nonzero(np.isfinite(array))) == array.size
 
 
 def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:
     expected = [spec.name for spec in signature.inputs]
-    try:
-        got = [str(name) for name in inputs]
-    except TypeError:
+    if not isinstance(inputs, Mapping):
         return InputError(
             f"inputs are a {type(inputs).__name__}; expected a mapping of {expected} to arrays",
             code="E-TYPE",
         )
+    got = [str(name) for name in inputs]
     unknown = [name for name in got if name not in expected]
     hint = f": {nearest(unknown[0], expected)}" if unknown else ""
     return InputError(f"inputs are named {got}; expected {expected}{hint}", code="E-NAME")
 
 
 def _converted(spec: TensorSpec, array: Any) -> Array:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InputError(
             f"input {spec.name!r} is a {type(array).__name__}; expected a NumPy array of"
             f" {spec.dtype} {spec.describe()}",
@@ -82,7 +79,7 @@ def _converted(spec: TensorSpec, array: Any) -> Array:
             code="E-TYPE",
         )
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype=spec.numpy_dtype)
+        converted: Array = array.astype(spec.numpy_dtype, order="C", subok=False)
     survived = (
         bool(np.array_equal(converted, array))
         if spec.dtype == "int64"
@@ -92,7 +89,6 @@ def _converted(spec: TensorSpec, array: Any) -> Array:
         raise InputError(
             f"input {spec.name!r} has values that do not fit into {spec.dtype}", code="E-RANGE"
         )
-    # asarray keeps the dtype object that the fast path above compares by identity.
     return converted
 
 

@@ -1,8 +1,9 @@
 """One picture path: bytes or an array in, the picture that a person sees out.
 
-Every picture goes the same way: format by its first bytes, size from its header, integrity, frames, pixels, EXIF
-orientation, depth and mode. What cannot be read right is refused with an `InputError`. No check relies on Pillow's
-global settings and none is changed, so that threads may decode side by side.
+Every picture goes the same way: format by its first bytes, size from its header, integrity, frames,
+pixels, EXIF orientation, depth and mode. What cannot be read right is refused with an `InputError`.
+No check relies on Pillow's global settings and none is changed, so that threads may decode side by
+side.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from PIL import Image, ImageFile
 from ptx.infer.errors import InputError, LimitError, quoted
 
 MAX_PIXELS: Final = 40_000_000
-"""Largest picture, in pixels. Pillow holds at most 4 bytes per pixel (16-bit RGBA too: it keeps the high bytes), and at
-most two copies live at once while one is turned or converted: 40 Mpx x 4 B x 2 = 320 MB. A digit or a garment needs
-28x28, a 24 Mpx photo fits, and Pillow's own limit (179 Mpx) would allow 1.4 GB."""
+"""Largest picture, in pixels. Pillow holds at most 4 bytes per pixel (16-bit RGBA too: it keeps the
+high bytes), and at most two copies live at once while one is turned or converted: 40 Mpx x 4 B x 2
+= 320 MB. A digit or a garment needs 28x28, a 24 Mpx photo fits, and Pillow's own limit (179 Mpx)
+would allow 1.4 GB."""
 
 FORMATS: Final[dict[str, str]] = {
     "PNG": "PIL.PngImagePlugin:PngImageFile",
@@ -34,12 +36,13 @@ FORMATS: Final[dict[str, str]] = {
     "WEBP": "PIL.WebPImagePlugin:WebPImageFile",
     "PPM": "PIL.PpmImagePlugin:PpmImageFile",
 }
-"""The formats that are accepted. Each is opened by its own class: `Image.open` would try others, warn through the
-process-wide filters, and follow a JPEG into the preview frames that phones append to it."""
+"""The formats that are accepted. Each is opened by its own class: `Image.open` would try others,
+warn through the process-wide filters, and follow a JPEG into the preview frames that phones append
+to it."""
 
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
-# First bytes of what is accepted; WEBP, whose mark stands at byte 8, and PPM are told apart in `_format`.
+# First bytes of what is accepted; WEBP (its mark stands at byte 8) and PPM: see `_format`.
 _MAGIC: Final[dict[bytes, str]] = {
     _PNG_MAGIC: "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -97,17 +100,20 @@ _Chunk = tuple[bytes, int, int]  # kind, start and end of its data
 
 
 def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Image.Image:
-    """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha kept.
+    """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
+    kept.
 
-    `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file, from 0.
+    `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file,
+    from 0.
 
-    PNG carries checksums and is held to them, so that a damaged one is refused and never answered with other pixels;
-    it must be complete to its end chunk. The other formats carry none: they are refused where their decoder notices.
-    16-bit gray is scaled, not clipped. A JPEG is its main picture; previews that phones append are not frames.
+    PNG carries checksums and is held to them, so that a damaged one is refused and never answered
+    with other pixels; it must be complete to its end chunk. The other formats carry none: they are
+    refused where their decoder notices. 16-bit gray is scaled, not clipped. A JPEG is its main
+    picture; previews that phones append are not frames.
 
     Raises:
-        InputError: E-IMG-EMPTY, E-IMG-FORMAT, E-IMG-TRUNCATED, E-IMG-DAMAGED, E-IMG-TOO-LARGE, E-IMG-FRAMES or
-            E-IMG-DEPTH.
+        InputError: E-IMG-EMPTY, E-IMG-FORMAT, E-IMG-TRUNCATED, E-IMG-DAMAGED, E-IMG-TOO-LARGE,
+            E-IMG-FRAMES or E-IMG-DEPTH.
         LimitError: memory ran out.
     """
     kind = _format(data, name)
@@ -291,7 +297,8 @@ def _check_png_header(data: bytes, kind: bytes, length: int, name: str) -> None:
 def _plain_png(data: bytes, chunks: list[_Chunk]) -> Image.Image | None:
     """The picture of a plain 8-bit PNG through Pillow's decoder alone; None for every other PNG.
 
-    Three times as fast as opening the file a second time through `PngImageFile`, and the chunks are known already.
+    Three times as fast as opening the file a second time through `PngImageFile`, and the chunks are
+    known already.
     """
     width, height, depth, colour, compression, filtering, interlace = _PNG_IHDR(data, 16)
     mode = _PNG_PLAIN.get((depth, colour))
@@ -327,7 +334,7 @@ def _check_webp(data: bytes, name: str) -> None:
 
 
 def _check_gif(data: bytes, name: str) -> None:
-    """Walks the blocks up to the trailer: Pillow answers a cut animation with the frames that are left."""
+    """Walks the blocks to the trailer: Pillow answers a cut animation with the frames left."""
     position = 6
     try:
         position += 7 + _gif_palette(data[10])

@@ -33,6 +33,17 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A value with the name that its prediction is to bear: `patients.csv, line 3`.
+
+    An `InputError` as the value becomes a `Failure` in its place.
+    """
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An input among many that could not be used."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, BackendError, nearest
+from ptx.infer.errors import ArtifactError, BackendError, UsageError, nearest
 from ptx.infer.guard import check_inputs, is_finite
 from ptx.infer.prediction import Failure, Prediction
 from ptx.infer.preprocessing import open_preprocessing
@@ -34,9 +34,15 @@ class Predictor:
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
         self._task = TASKS[card.task]
         self._output = card.signature.outputs[0]
+        if not self._task.fits(self._output.sample_axes, len(card.labels)):
+            raise ArtifactError(
+                f"the card's output {self._output.describe()} and {len(card.labels)} labels do not"
+                f" make a {card.task}",
+                code="E-CARD",
+            )
         self._open_backend = open_backend
-        self._backend: Backend | None = open_backend()
-        self._process = os.getpid()
+        # The process that opened the backend, and the backend: None once closed.
+        self._opened: tuple[int, Backend | None] = os.getpid(), open_backend()
 
     @property
     def signature(self) -> Signature:
@@ -51,11 +57,10 @@ class Predictor:
     @property
     def backend(self) -> Backend:
         """The opened backend, with its `name` and the `device` that it really runs on."""
-        if self._process != os.getpid():
-            self._after_fork()
-        if self._backend is None:
+        process, backend = self._opened
+        if backend is None:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
-        return self._backend
+        return backend if process == os.getpid() else self._after_fork(backend)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The model alone: arrays in, arrays out, nothing added.
@@ -67,6 +72,7 @@ class Predictor:
             InputError: an array that does not fit the signature or is not finite.
             ArtifactError: the model's outputs are not finite or not as its card says.
         """
+        backend = self.backend
         arrays, sizes = check_inputs(self.card.signature, inputs)
         if sizes["batch"] == 0:
             # ONNX Runtime aborts the process on an empty batch into an LSTM or a GRU.
@@ -74,7 +80,7 @@ class Predictor:
                 spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype)
                 for spec in self.card.signature.outputs
             }
-        outputs = self.backend.run(arrays)
+        outputs = backend.run(arrays)
         self._check_outputs(outputs, sizes)
         return outputs
 
@@ -87,6 +93,7 @@ class Predictor:
 
         Raises:
             InputError: the value cannot be used.
+            UsageError: `top` is less than 1.
         """
         sample = self.preprocessing.read(value)
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
@@ -127,6 +134,10 @@ class Predictor:
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
     ) -> list[Prediction]:
         """The answers for samples that `preprocessing.read` gave and that fit into one batch."""
+        if top < 1:
+            raise UsageError(f"top is {top}; expected at least 1")
+        if not samples:
+            return []
         outputs = self.run(self.preprocessing.collate(samples))
         first = outputs[self._output.name]
         if self._output.batch_axis:
@@ -148,9 +159,12 @@ class Predictor:
 
     def close(self) -> None:
         """Close the backend."""
-        if self._backend is not None and self._process == os.getpid():
-            self._backend.close()
-        self._backend = None
+        process, backend = self._opened
+        self._opened = process, None
+        if process != os.getpid():
+            _leak(backend)
+        elif backend is not None:
+            backend.close()
 
     def __enter__(self) -> Predictor:
         return self
@@ -163,15 +177,21 @@ class Predictor:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        process, backend = getattr(self, "_opened", (0, None))
+        if process != os.getpid():
+            _leak(backend)
+
     def __repr__(self) -> str:
-        if self._backend is None:
+        _, backend = self._opened
+        if backend is None:
             return f"<Predictor of {self.card.model}, closed>"
-        return f"<Predictor of {self.card.model} on {self._backend.name} ({self._backend.device})>"
+        return f"<Predictor of {self.card.model} on {backend.name} ({backend.device})>"
 
     def _check_outputs(self, outputs: Mapping[str, Array], sizes: Mapping[str, int]) -> None:
         for spec in self.card.signature.outputs:
             array = outputs.get(spec.name)
-            if array is None:
+            if not isinstance(array, np.ndarray):
                 raise ArtifactError(
                     f"the model gives {sorted(outputs)}; its card says {spec.name!r}",
                     code="E-OUTPUT",
@@ -189,23 +209,23 @@ class Predictor:
                     code="E-NONFINITE",
                 )
 
-    def _after_fork(self) -> None:
-        """Open the backend anew in a forked child; the inherited one is never touched again.
-
-        Destroying an inherited ONNX Runtime session hangs or crashes, so its reference is leaked.
-        """
-        inherited, self._backend = self._backend, None
-        if inherited is None:
-            return
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+    def _after_fork(self, inherited: Backend) -> Backend:
+        """Open the backend anew in a forked child; the inherited one is never touched again."""
         if not BACKENDS[inherited.name].survives_fork:
             raise BackendError(
                 f"backend {inherited.name!r} does not survive a fork: load the model in the child, or"
                 " start the child with multiprocessing's 'spawn'",
                 code="E-FORK",
             )
-        self._backend = self._open_backend()
-        self._process = os.getpid()
+        _leak(inherited)
+        backend = self._open_backend()
+        self._opened = os.getpid(), backend
+        return backend
+
+
+def _leak(inherited: Backend | None) -> None:
+    """Keep what was opened before a fork: to destroy an ONNX Runtime session there hangs or crashes."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 def input_name(value: Any) -> str | None:
@@ -214,4 +234,6 @@ def input_name(value: Any) -> str | None:
         return value
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
-    return str(value) if isinstance(value, int | float) else None
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
+        return str(value)
+    return None

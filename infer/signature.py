@@ -39,10 +39,13 @@ class TensorSpec:
         if self.dtype not in DTYPES:
             raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}; known: {DTYPES}")
         for axis in self.axes:
-            if isinstance(axis, bool) or not isinstance(axis, int | str) or axis in (0, ""):
+            named = isinstance(axis, str) and axis != ""
+            if not named and (type(axis) is not int or axis < 1):
                 raise ValueError(
                     f"tensor {self.name!r} has an axis {axis!r}; give a size or a name"
                 )
+        if self.bounds is not None and self.dtype != "int64":
+            raise ValueError(f"tensor {self.name!r} has a range; only int64 has one")
         object.__setattr__(self, "numpy_dtype", np.dtype(self.dtype))
 
     @cached_property
@@ -71,12 +74,14 @@ class TensorSpec:
     @classmethod
     def from_data(cls, name: str, data: Sequence[Any]) -> TensorSpec:
         """The specification behind the JSON form; ValueError where it is not one."""
-        if isinstance(data, str) or len(data) not in (2, 3) or isinstance(data[1], str):
+        if not isinstance(data, list | tuple) or len(data) not in (2, 3):
+            raise ValueError(f"tensor {name!r}: expected [dtype, axes] or [dtype, axes, range]")
+        if not isinstance(data[1], list | tuple):
             raise ValueError(f"tensor {name!r}: expected [dtype, axes] or [dtype, axes, range]")
         bounds = None
         if len(data) == 3:
             low, high = data[2]
-            if not isinstance(low, int) or not isinstance(high, int | str):
+            if type(low) is not int or type(high) not in (int, str):
                 raise ValueError(f"tensor {name!r}: a range is [int, int or axis name]")
             bounds = (low, high)
         return cls(name, data[0], tuple(data[1]), bounds)
@@ -92,9 +97,17 @@ class Signature:
     def __post_init__(self) -> None:
         if not self.inputs or not self.outputs:
             raise ValueError("a signature needs at least one input and one output")
+        known = set(self.dynamic_axes)
         for spec in self:
-            if BATCH not in spec.axes:
-                raise ValueError(f"tensor {spec.name!r} has no axis named {BATCH!r}")
+            if spec.axes.count(BATCH) != 1:
+                raise ValueError(f"tensor {spec.name!r} has no axis named {BATCH!r}, or several")
+            high = None if spec.bounds is None else spec.bounds[1]
+            for axis in (*spec.axes, high):
+                if isinstance(axis, str) and axis not in known:
+                    raise ValueError(f"tensor {spec.name!r}: no input has an axis named {axis!r}")
+        for specs in (self.inputs, self.outputs):
+            if len({spec.name for spec in specs}) != len(specs):
+                raise ValueError("two tensors have the same name")
 
     def __iter__(self) -> Iterator[TensorSpec]:
         yield from self.inputs

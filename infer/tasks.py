@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptx.infer.signature import Array
+from ptx.infer.signature import Array, Axis
 
 Ranking = tuple[tuple[str, float], ...]
 
@@ -80,16 +80,25 @@ def _threshold(output: Array) -> Array:
     return indices
 
 
+def _per_class(axes: tuple[Axis, ...], labels: int) -> bool:
+    return len(axes) == 1 and axes[-1] == labels
+
+
+def _per_step(axes: tuple[Axis, ...], labels: int) -> bool:
+    return len(axes) == 2 and axes[-1] == labels
+
+
 class Task(NamedTuple):
     """How a model's first output is read; its batch axis has been moved to the front."""
 
+    fits: Callable[[tuple[Axis, ...], int], bool]  # an output's axes of one sample, and the labels
     decide: Callable[[Array, Sequence[str], int], list[Decision]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
 
 
 TASKS = {
-    "classification": Task(classification, _argmax),
-    "binary": Task(binary, _threshold),
-    "regression": Task(regression, None),
-    "tagging": Task(tagging, _argmax),
+    "classification": Task(_per_class, classification, _argmax),
+    "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
+    "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
+    "tagging": Task(_per_step, tagging, _argmax),
 }

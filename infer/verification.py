@@ -12,6 +12,7 @@ from ptx.infer.artifact import Artifact, read_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import ArtifactError, PtxError
+from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
 
 
@@ -51,34 +52,31 @@ def verify(path: str | Path, *, backend: str = "auto", device: str = "auto") -> 
 
 def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> Iterator[Check]:
     try:
-        opened = open_backend(backend, artifact, options)
+        predictor = Predictor(card, lambda: open_backend(backend, artifact, options))
     except ArtifactError as error:
         yield Check("load", False, str(error))
         return
-    for index, sample in enumerate(card.golden, 1):
-        name = f"sample {index}"
-        try:
-            outputs = opened.run(sample.inputs)
-        except PtxError as error:
-            yield Check(name, False, str(error))
-            continue
-        for output, expected in sample.outputs.items():
-            yield _compare(f"{name}, {output}", outputs.get(output), expected, sample, output)
-    opened.close()
+    with predictor:
+        for index, sample in enumerate(card.golden, 1):
+            yield from _replay_sample(predictor, sample, f"sample {index}")
 
 
-def _compare(
-    name: str,
-    got: Array | None,
-    expected: Array,
-    sample: GoldenSample,
-    output: str,
-) -> Check:
-    if got is None:
-        return Check(name, False, "the model does not give this output")
-    if got.shape != expected.shape:
-        return Check(name, False, f"shape {got.shape}; expected {expected.shape}")
-    tolerance = sample.tolerance.get(output, 0.0)
+def _replay_sample(predictor: Predictor, sample: GoldenSample, name: str) -> Iterator[Check]:
+    try:
+        outputs = predictor.run(sample.inputs)
+    except PtxError as error:
+        yield Check(name, False, str(error))
+        return
+    for spec in predictor.signature.outputs:
+        expected = sample.outputs.get(spec.name)
+        tolerance = sample.tolerance.get(spec.name, 0.0)
+        yield _compare(f"{name}, {spec.name}", outputs[spec.name], expected, tolerance)
+
+
+def _compare(name: str, got: Array, expected: Array | None, tolerance: float) -> Check:
+    if expected is None or expected.shape != got.shape or not got.size:
+        what = "nothing" if expected is None else f"shape {expected.shape}"
+        return Check(name, False, f"shape {got.shape}; the card expects {what}")
     error = float(np.abs(got.astype(np.float64) - expected).max())
     holds = error <= tolerance  # NaN does not
     return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")

@@ -1,14 +1,16 @@
 """PyTorch's zip archives as bytes: checkpoints, TorchScript and `.pt2`, with card and seal.
 
 `torch.load` and `torch.jit.load` do not check the zip's CRCs (pytorch/pytorch#126952): one flipped bit
-loads as another weight. Here each member is read through `zipfile`, which does, and the seal covers
-them all: the sha256 over the sorted names and contents.
+loads as another weight. Here each member is read through `zipfile`, which does. The seal stands in the
+comment that ends a zip file: the sha256 of all bytes before it, so of the zip's own fields too, which
+another reader may read otherwise than `zipfile` does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,11 +19,18 @@ from dataclasses import dataclass
 from ptx.infer.errors import ArtifactError
 
 CARD_MEMBER = "extra/ptx.card.json"
-SEAL_MEMBER = "extra/ptx.seal"
+SEAL_SIZE = 64  # hexadecimal digits of a sha256
 
 _MEMBER_LIMIT = 100_000
 _CODE_LIMIT = 64 * 2**20  # bytes of unpacked members: TorchScript compresses its code
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: the same content gives the same bytes
+
+
+# What `zipfile` raises on damaged files, besides its own error.
+_DAMAGE = (
+    zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError, LookupError, OverflowError,
+    struct.error, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,21 +51,6 @@ class Archive:
             return "pt2"
         return "checkpoint" if "data.pkl" in self.members else "zip"
 
-    @property
-    def seal(self) -> str:
-        """The sha256 that the seal must hold."""
-        digest = hashlib.sha256()
-        for name in sorted(self.members):
-            if name != SEAL_MEMBER:
-                content = self.members[name]
-                digest.update(f"{name}\0{len(content)}\0".encode())
-                digest.update(content)
-        return digest.hexdigest()
-
-    def seal_holds(self) -> bool:
-        """Whether all members are what was sealed."""
-        return self.members.get(SEAL_MEMBER, b"") == self.seal.encode("ascii")
-
 
 def read_archive(data: bytes, *, name: str) -> Archive:
     """Read and check every member.
@@ -70,12 +64,17 @@ def read_archive(data: bytes, *, name: str) -> Archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
             _check_members(infos, len(data))
             members = {info.filename: archive.read(info) for info in infos}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except _DAMAGE as error:
         raise ArtifactError(
             f"{name} is a damaged or cut archive: {error or type(error).__name__}", code="E-ZIP"
         ) from error
     root = next(iter(members)).partition("/")[0]
     return Archive(root, {name.partition("/")[2]: content for name, content in members.items()})
+
+
+def seal_holds(data: bytes) -> bool:
+    """Whether the file is, byte for byte, what was sealed."""
+    return data[-SEAL_SIZE:] == _seal(memoryview(data)[:-SEAL_SIZE])
 
 
 def attach(data: bytes, card: str, *, drop: tuple[str, ...] = ()) -> bytes:
@@ -87,9 +86,12 @@ def attach(data: bytes, card: str, *, drop: tuple[str, ...] = ()) -> bytes:
         if not name.endswith(drop or "\0")
     }
     members[CARD_MEMBER] = card.encode("utf-8")
-    seal = Archive(archive.root, members).seal
-    members[SEAL_MEMBER] = seal.encode("ascii")
-    return _write(archive.root, members)
+    content = memoryview(_write(archive.root, members))[:-SEAL_SIZE]
+    return b"".join((content, _seal(content)))
+
+
+def _seal(content: memoryview) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode("ascii")
 
 
 def _write(root: str, members: Mapping[str, bytes]) -> bytes:
@@ -101,6 +103,7 @@ def _write(root: str, members: Mapping[str, bytes]) -> bytes:
             unaligned = (buffer.tell() + 30 + len(info.filename.encode()) + 4) % 64
             info.extra = b"FB" + (-unaligned % 64).to_bytes(2, "little") + b"Z" * (-unaligned % 64)
             archive.writestr(info, content)
+        archive.comment = b"0" * SEAL_SIZE  # the seal's place
     return buffer.getvalue()
 
 
@@ -123,5 +126,5 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError("its tensors are compressed; PyTorch stores them as they are")
     if sum(info.file_size for info in packed) > _CODE_LIMIT:
         raise ValueError(f"its compressed members claim more than {_CODE_LIMIT:,} bytes")
-    if sum(info.file_size for info in infos if info not in packed) > size:
+    if sum(info.file_size for info in infos if info.compress_type == zipfile.ZIP_STORED) > size:
         raise ValueError("its members claim more bytes than the file has")

@@ -22,6 +22,8 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
     Raises:
         KeyError: no such model in the catalog.
     """
+    if name not in CATALOG:
+        raise KeyError(f"the catalog has no model {name!r}; known: {', '.join(sorted(CATALOG))}")
     entry = CATALOG[name]
     module, _, attribute = entry.network.partition(":")
     network: nn.Module = getattr(import_module(module), attribute)(

@@ -278,8 +278,10 @@ CATALOG = {
         task="tagging",
         data="hello",
         labels=_HELLO,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "batch_size": 1,
-                "epochs": 100},
+        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "weight_decay": 0.01,
+                "batch_size": 1, "epochs": 100},
+        notes="Documented: 15 epochs without weight decay, which is at \"ohlol\" with 7 of 10 seeds."
+        " Here: weight decay 0.01 and 100 epochs, with 10 of 10.",
     ),
     "char-rnn": Entry(
         summary="a recurrent layer that spells a word from another",
@@ -294,8 +296,10 @@ CATALOG = {
         task="tagging",
         data="hello",
         labels=_HELLO,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
-                "epochs": 100},
+        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "weight_decay": 0.01,
+                "batch_size": 1, "epochs": 100},
+        notes="Documented: 15 epochs without weight decay, which is at \"ohlol\" with 4 of 10 seeds."
+        " Here: weight decay 0.01 and 100 epochs, with 20 of 20.",
     ),
     "char-rnn-embedding": Entry(
         summary="an embedding and two recurrent layers that spell a word from another",

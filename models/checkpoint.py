@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 FORMAT = 1
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 _SHOWN = 5  # names that an error lists
+_SAVE_ALONE = "save the state dict alone: torch.save(model.state_dict(), FILE)"
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,38 @@ def loads(data: bytes) -> Checkpoint:
     """The checkpoint in a file's content, on the CPU.
 
     Raises:
-        ValueError: it is neither a checkpoint nor a state dict.
-        pickle.UnpicklingError: it would run code.
+        ValueError: it is neither a checkpoint nor a state dict, or would run code.
     """
-    content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            # torch says how long it takes to check a sparse tensor, which is refused below.
+            warnings.filterwarnings("ignore", message="Validating sparse tensor invariants")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's own text advises to load without this guard; that advice is not passed on.
+        raise ValueError(
+            "it is damaged, or holds Python objects, which would run code when they are loaded;"
+            f" {_SAVE_ALONE}"
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}; expected a state dict")
-    if content.get("format") != FORMAT:
-        if "state_dict" in content or "model_state_dict" in content:
-            raise ValueError(
-                "it is a dictionary around a state dict; save the state dict alone:"
-                " torch.save(model.state_dict(), FILE)"
-            )
-        return Checkpoint(weights=_checked(content))
+    version = content.get("format")
+    if isinstance(version, int) and "weights" in content:
+        return _whole(content, version)
+    if "state_dict" in content or "model_state_dict" in content:
+        raise ValueError(f"it is a dictionary around a state dict; {_SAVE_ALONE}")
+    return Checkpoint(weights=_checked(content))
+
+
+def _whole(content: dict[str, Any], version: int) -> Checkpoint:
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this ptx reads {FORMAT}")
+    parts = {"optimizer": dict, "progress": dict, "random": dict, "history": list, "samples": dict}
+    for name, kind in parts.items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"its part {name!r} is missing or not a {kind.__name__}")
     return Checkpoint(
-        weights=_checked(content["weights"]),
-        optimizer=content["optimizer"],
-        progress=content["progress"],
-        random=content["random"],
-        history=content["history"],
-        samples=content["samples"],
+        weights=_checked(content["weights"]), **{name: content[name] for name in parts}
     )
 
 
@@ -92,6 +107,9 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ValueError(f"the weights do not fit: {'; '.join(problems[:_SHOWN])}{more}")
+    for name, tensor in own.items():
+        if not torch.isfinite(weights[name].to(tensor.dtype)).all():
+            raise ValueError(f"weight {name!r} has values that do not fit into {tensor.dtype}")
     network.load_state_dict(dict(weights), strict=True)
 
 
@@ -120,13 +138,16 @@ def _checked(weights: Any) -> dict[str, Tensor]:
             raise ValueError(f"its weight {name!r} is not stored whole")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"its weight {name!r} is not finite")
-        result[_without_prefix(name)] = tensor
+        bare = _without_prefix(name)
+        if bare in result:
+            raise ValueError(f"its weight {bare!r} stands twice, with and without a prefix")
+        result[bare] = tensor
     return result
 
 
 def _without_prefix(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
+    while name.startswith(_PREFIXES):  # in either order: one may be wrapped in the other
+        name = name.partition(".")[2]
     return name
 
 

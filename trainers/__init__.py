@@ -6,6 +6,7 @@ from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
 from ptx.trainers.evaluation import Evaluation, evaluate
 from ptx.trainers.loop import Progress
 from ptx.trainers.recipe import Recipe, documented_recipe
+from ptx.trainers.samples import sample_inputs
 from ptx.trainers.training import TrainingResult, train
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "documented_recipe",
     "evaluate",
     "open_dataset",
+    "sample_inputs",
     "train",
 ]

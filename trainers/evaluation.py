@@ -12,6 +12,7 @@ from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
 from ptx.infer.signature import Array
 from ptx.trainers.data import Split
+from ptx.trainers.feed import check_split
 
 BATCH = 500  # rows that are run at once
 
@@ -44,7 +45,19 @@ def model_inputs(
 
 
 def evaluate(predictor: Predictor, split: Split) -> Evaluation:
-    """Accuracy and confusion matrix, or the error of a regression, over all rows of a split."""
+    """Accuracy and confusion matrix, or the error of a regression, over all rows of a split.
+
+    Raises:
+        UsageError: rows that are not for this model.
+        InputError: a class that the model has no label for.
+    """
+    check_split(
+        split,
+        predictor.preprocessing,
+        predictor.labels,
+        name="the split",
+        model=predictor.card.model,
+    )
     labels = len(predictor.labels)
     confusion = np.zeros((labels, labels), np.int64)
     squares = 0.0

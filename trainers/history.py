@@ -18,7 +18,8 @@ COLUMNS = (
     "seconds",
     "rows_per_second",
 )
-_DECIMALS = {"epoch": 0, "seconds": 3, "rows_per_second": 1}
+_FORMATS = {"epoch": ".0f", "seconds": ".3f", "rows_per_second": ".1f"}
+_FORMAT = ".8g"  # of losses and accuracies: a loss may be tiny
 
 
 def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -28,7 +29,8 @@ def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
     writer.writerow(COLUMNS)
     for row in history:
         writer.writerow(
-            f"{row[name]:.{_DECIMALS.get(name, 6)}f}" if name in row else "" for name in COLUMNS
+            format(row[name], _FORMATS.get(name, _FORMAT)) if name in row else ""
+            for name in COLUMNS
         )
     write_atomic(path, text.getvalue().encode())
 

@@ -23,24 +23,33 @@ class Interruption:
 def deferred_interruption() -> Iterator[Interruption]:
     """While inside, the first SIGINT or SIGTERM is noted; a second one acts as it always does.
 
-    Outside the main thread, where Python delivers no signals, nothing is changed.
+    A signal that is ignored (`nohup`, a script's background jobs) stays ignored. Outside the main
+    thread, where Python delivers no signals, nothing is changed.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        interruption.signal = signal.Signals(number)
-        restore()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: handler
+        for number, handler in handlers.items()
+        # None was set by C code and could not be set again.
+        if handler not in (signal.SIG_IGN, None)
+    }
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    def note(number: int, frame: FrameType | None) -> None:
+        interruption.signal = signal.Signals(number)
+        restore()
+
     try:
+        for number in before:
+            signal.signal(number, note)
         yield interruption
     finally:
         restore()

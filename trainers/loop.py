@@ -54,8 +54,8 @@ class Totals:
         )
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Count one batch; `loss` is its mean over the rows or its sum, as the recipe says."""
-        self.loss += loss.detach() * len(targets)
+        """Count one batch; `loss` is the sum over its rows."""
+        self.loss += loss.detach()
         self.rows += len(targets)
         if not targets.is_floating_point():
             self.correct += (_classes(outputs.detach()) == targets).sum()
@@ -101,6 +101,10 @@ class Run:
         """The recipe's loss."""
         return LOSSES[self.recipe.loss]
 
+    def total_loss(self, loss: Tensor, rows: int) -> Tensor:
+        """The sum over the rows of a batch whose loss is `loss`, whatever the recipe minimises."""
+        return loss if self.loss.summed else loss * rows
+
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The first output with the batch axis in front."""
         outputs: Tensor = self.network(*inputs)
@@ -110,7 +114,9 @@ class Run:
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters."""
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=recipe.lr)
+        return torch.optim.Adam(
+            network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
     return torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
 
 
@@ -129,10 +135,10 @@ def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterat
         inputs, targets = run.train.batch(batches[step])
         run.optimizer.zero_grad()
         outputs = run.forward(inputs)
-        loss = run.loss(outputs, targets)
+        loss = run.loss.compute(outputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
-        totals.add(loss, outputs, targets)
+        totals.add(run.total_loss(loss, len(targets)), outputs, targets)
         yield step + 1
 
 
@@ -144,7 +150,8 @@ def test(run: Run) -> dict[str, float]:
         for rows in torch.split(torch.arange(len(run.test), device=run.test.device), TEST_BATCH):
             inputs, targets = run.test.batch(rows)
             outputs = run.forward(inputs)
-            totals.add(run.loss(outputs, targets), outputs, targets)
+            loss = run.loss.compute(outputs, targets)
+            totals.add(run.total_loss(loss, len(targets)), outputs, targets)
     return totals.metrics("test")
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+
+class Loss(NamedTuple):
+    """What an optimiser makes small."""
+
+    compute: Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) → ()
+    summed: bool = False  # over the rows of a batch; else their mean
 
 
 def mse_mean(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -38,9 +44,9 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "mse-mean": mse_mean,
-    "mse-sum": mse_sum,
-    "bce-mean": bce_mean,
-    "bce-sum": bce_sum,
-    "cross-entropy": cross_entropy,
+    "mse-mean": Loss(mse_mean),
+    "mse-sum": Loss(mse_sum, summed=True),
+    "bce-mean": Loss(bce_mean),
+    "bce-sum": Loss(bce_sum, summed=True),
+    "cross-entropy": Loss(cross_entropy),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from ptx.infer.errors import UsageError, nearest
 from ptx.models import CATALOG, Entry
+from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -23,6 +24,7 @@ class Recipe:
     batch_size: int
     epochs: int
     momentum: float = 0.0  # of SGD
+    weight_decay: float = 0.0  # of Adam: the weights' squared length times half of this joins the loss
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
 
     def __post_init__(self) -> None:
@@ -30,11 +32,15 @@ class Recipe:
             raise UsageError(
                 f"there is no optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
             )
+        if self.loss not in LOSSES:
+            raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
         for name in ("batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
         if not 0 < self.lr < math.inf:
             raise UsageError(f"lr is {self.lr}; expected a positive number")
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form that the card carries."""

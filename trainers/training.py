@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -13,27 +13,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptx.infer import zip_archive
-from ptx.infer.artifact import read_artifact
-from ptx.infer.backends.torch_device import find_device
+from ptx.infer.artifact import KINDS, read_artifact
+from ptx.infer.backends.torch_device import find_device, loading
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, InputError, UsageError, quoted
-from ptx.infer.files import check_writable, write_atomic
+from ptx.infer.errors import ArtifactError, LimitError, OutputError, UsageError, quoted
+from ptx.infer.files import check_writable
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.data import Dataset
-from ptx.trainers.feed import Feed
+from ptx.trainers.feed import Feed, check_split
 from ptx.trainers.history import write_metrics, write_plot
-from ptx.trainers.interruption import Interruption, deferred_interruption
-from ptx.trainers.loop import Progress, Run, Totals, epoch_row, make_optimizer, train_steps
+from ptx.trainers.interruption import deferred_interruption
+from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
 from ptx.trainers.recipe import Recipe, find_entry
+from ptx.trainers.samples import sample_inputs
+from ptx.trainers.session import Session
 
-SAMPLES = 64  # real test inputs that a checkpoint carries, for the proof at export
-
-PREPROCESSINGS = {"image": "image", "columns": "columns", "text": "text", "sequence": "symbols"}
+SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits
 
 
 @dataclass(frozen=True)
@@ -73,26 +72,34 @@ def train(
     Ctrl-C and SIGTERM end the run after the step at hand, with everything saved.
 
     Raises:
-        UsageError: no such model, or one that does not fit the data.
+        UsageError: no such model or device, or a model that does not fit the data.
         BackendError: no such device here.
-        OutputError: the folder cannot be written; found out before the training.
+        InputError: data that cannot be trained on.
+        OutputError: the folder cannot be written; found out before the training where it can be.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
+        LimitError: the device ran out of memory.
+        PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
     """
     device = find_device(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "checkpoint.pt"
-    check_writable(path)
+    if not 0 <= seed < SEED_LIMIT:
+        raise UsageError(f"the seed is {seed}; expected 0 to {SEED_LIMIT - 1}")
     card = make_card(model, dataset, recipe, seed)
+    path, metrics, plot = (
+        folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
+    )
     before = _read_before(path, card) if resume else None
-    run = _make_run(card, dataset, recipe, seed, device)
-    session = _Session(run, card, path, device, _samples(card, dataset))
-    if before is not None:
-        session.restore(before)
-    with deferred_interruption() as interruption:
+    _make_folder(folder)
+    for file in (path, metrics, plot):
+        check_writable(file)
+    with _running_out_of_memory(device), deferred_interruption() as interruption:
+        run = _make_run(card, dataset, recipe, seed, device)
+        session = Session(run, card, path, device, sample_inputs(card, dataset))
+        if before is not None:
+            session.restore(before)
         session.train(progress or _Silent(), interruption)
-    write_metrics(folder / "metrics.csv", session.history)
+    write_metrics(metrics, session.history)
     if session.history:
-        write_plot(folder / "training.png", session.history, f"{model} on {dataset.name}")
+        write_plot(plot, session.history, f"{model} on {dataset.name}")
     return TrainingResult(path, session.history, interruption.signal)
 
 
@@ -100,15 +107,14 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     """The card of a model that is to be trained on this data: labels and sizes follow the data.
 
     Raises:
-        UsageError: no such model, or data of another kind.
+        UsageError: no such model, or data or a recipe that are not for it.
+        InputError: data that cannot be trained on.
     """
     entry = find_entry(model)
-    if PREPROCESSINGS[dataset.kind] != entry.preprocessing["kind"]:
-        raise UsageError(
-            f"{model} takes {entry.preprocessing['kind']} inputs; {dataset.name} holds {dataset.kind}"
-        )
-    config, signature = _sized(entry, dataset)
     preprocessing = dict(entry.preprocessing)
+    _check_data(entry, model, dataset)
+    _check_recipe(entry, model, recipe)
+    config, signature = _sized(entry, dataset)
     if recipe.standardise:
         columns = dataset.train.inputs["columns"].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
@@ -144,14 +150,32 @@ def _sized(entry: Entry, dataset: Dataset) -> tuple[dict[str, Any], Signature]:
         config["classes"] = len(dataset.labels)
         (name, (dtype, axes)), *_ = entry.signature["outputs"].items()
         data["outputs"] = {name: [dtype, [*axes[:-1], len(dataset.labels)]]}
-    expected = {"regression": 0, "binary": 2, "tagging": len(entry.labels)}.get(entry.task)
-    if expected is not None and len(dataset.labels) != expected:
-        raise InputError(
-            f"{dataset.name} has {len(dataset.labels)} classes; a model for {entry.task} takes"
-            f" {expected}",
-            code="E-DATA",
-        )
     return config, Signature.from_data(data)
+
+
+def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
+    preprocessing = open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+    for part, split in (("training", dataset.train), ("test", dataset.test)):
+        name = f"the {part} part of {dataset.name}"
+        check_split(split, preprocessing, dataset.labels, name=name, model=model)
+    classes = len(dataset.labels)
+    expected = {"regression": 0, "classification": max(classes, 2)}.get(
+        entry.task, len(entry.labels)
+    )
+    if classes != expected:
+        least = "at least " if entry.task == "classification" else ""
+        raise UsageError(
+            f"{dataset.name} has {classes} classes; {model}, a model for {entry.task}, takes"
+            f" {least}{expected}"
+        )
+
+
+def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
+    documented = entry.recipe["loss"]
+    if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
+        raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
+    if recipe.standardise and entry.preprocessing["kind"] != "columns":
+        raise UsageError(f"{model} takes no columns that could be standardised")
 
 
 def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
@@ -169,17 +193,6 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
     )
 
 
-def _samples(card: Card, dataset: Dataset) -> dict[str, torch.Tensor]:
-    """The first test rows as model inputs, by input name."""
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    feed = Feed(dataset.test, preprocessing, "cpu")
-    inputs, _ = feed.batch(torch.arange(min(SAMPLES, len(feed))))
-    return {
-        spec.name: tensor.contiguous()
-        for spec, tensor in zip(card.signature.inputs, inputs, strict=True)
-    }
-
-
 def _read_before(path: Path, card: Card) -> Checkpoint:
     """The checkpoint to go on from, once it is known to be of the same run."""
     if not path.exists():
@@ -188,113 +201,65 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
             code="E-IN-MISSING",
         )
     artifact = read_artifact(path)
-    found = artifact.require_card()
-    for what, got, expected in (
-        ("model", found.model, card.model),
-        ("data", found.training["data"]["sha256"], card.training["data"]["sha256"]),
-        ("seed", found.training["seed"], card.training["seed"]),
-        (
-            "recipe",
-            _without_epochs(found.training["recipe"]),
-            _without_epochs(card.training["recipe"]),
-        ),
-    ):
+    if artifact.kind != "checkpoint":
+        raise ArtifactError(
+            f"{artifact.name} is {KINDS[artifact.kind]}; expected a checkpoint", code="E-RESUME"
+        )
+    found, wanted = _identity(artifact.require_card()), _identity(card)
+    for what, expected in wanted.items():
+        got = found.get(what)
         if got != expected:
             raise ArtifactError(
-                f"{quoted(path)} was trained with {what} {got}, and this run has {expected}: give the"
-                " same, or train anew without --resume",
+                f"{artifact.name} was trained with {what} {got}, and this run has {expected}: give"
+                " the same, or train anew without --resume",
                 code="E-RESUME",
             )
-    return checkpoints.loads(artifact.data)
-
-
-def _without_epochs(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A run may be resumed with more epochs."""
-    return {name: value for name, value in recipe.items() if name != "epochs"}
-
-
-class _Session:
-    """The state of a run between its steps, and its checkpoint."""
-
-    def __init__(
-        self, run: Run, card: Card, path: Path, device: str, samples: dict[str, torch.Tensor]
-    ) -> None:
-        self.run, self.card, self.path, self.device, self.samples = run, card, path, device, samples
-        self.epoch = 1  # the one that is being trained
-        self.step = 0  # done in it
-        self.totals = Totals.zero(device)
-        self.history: list[dict[str, float]] = []
-
-    def train(self, progress: Progress, interruption: Interruption) -> None:
-        """Train the epochs that are left; save after each, and when interrupted."""
-        while self.epoch <= self.run.recipe.epochs:
-            if self._train_epoch(progress, interruption):
-                self.save()
-                return
-
-    def _train_epoch(self, progress: Progress, interruption: Interruption) -> bool:
-        """True where the epoch was interrupted."""
-        rows = len(self.run.train)
-        started, done_before = time.perf_counter(), self.totals.rows
-        progress.epoch_begins(self.epoch, self.run.recipe.epochs, rows, done_before)
-        for step in train_steps(self.run, self.epoch, self.step, self.totals):
-            self.step = step
-            progress.step_done(self.totals.rows, self.totals)
-            if interruption and self.totals.rows < rows:
-                return True
-        row = epoch_row(self.run, self.epoch, self.totals, started, rows - done_before)
-        self.history.append(row)
-        self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals.zero(self.device)
-        self.save()
-        progress.epoch_ends(row)
-        return bool(interruption)
-
-    def save(self) -> None:
-        """Write the checkpoint with its card, whole or not at all."""
-        weights = self.run.network.state_dict()
-        checkpoint = Checkpoint(
-            weights=weights,
-            optimizer=self.run.optimizer.state_dict(),
-            progress={"epoch": self.epoch, "step": self.step, "totals": self.totals.to_data()},
-            random=_random_states(self.device),
-            history=self.history,
-            samples=self.samples,
+    with loading(artifact):
+        checkpoint = checkpoints.loads(artifact.data)
+    if not checkpoint.progress:
+        raise ArtifactError(
+            f"{artifact.name} holds weights alone; there is no training to go on with",
+            code="E-RESUME",
         )
-        last = self.history[-1] if self.history else {}
-        card = replace(
-            self.card,
-            weights_sha256=checkpoints.weights_digest(weights),
-            training={
-                **self.card.training,
-                "device": self.device,
-                "epochs": self.epoch - 1,
-                "metrics": {
-                    name: last[name] for name in last if name.startswith(("train", "test"))
-                },
-            },
-        )
-        write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, as if there had been no interruption."""
-        checkpoints.load_weights(self.run.network, checkpoint.weights)
-        self.run.optimizer.load_state_dict(checkpoint.optimizer)
-        self.epoch, self.step = checkpoint.progress["epoch"], checkpoint.progress["step"]
-        self.totals.restore(checkpoint.progress["totals"])
-        self.history = list(checkpoint.history)
-        _restore_random(checkpoint.random, self.device)
+    return checkpoint
 
 
-def _random_states(device: str) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    kind = device.partition(":")[0]
-    if kind != "cpu":
-        states[kind] = torch.get_device_module(kind).get_rng_state()
-    return states
+def _identity(card: Card) -> dict[str, Any]:
+    """What must be the same for a run to go on: all but the epochs, of which there may be more."""
+    training = card.training
+    return {
+        "model": card.model,
+        "data": training.get("data", {}).get("sha256"),
+        "seed": training.get("seed"),
+        **{what: value for what, value in training.get("recipe", {}).items() if what != "epochs"},
+        "the network's configuration": card.config,
+        "the preprocessing": card.preprocessing,
+    }
 
 
-def _restore_random(states: Mapping[str, torch.Tensor], device: str) -> None:
-    torch.set_rng_state(states["cpu"])
-    kind = device.partition(":")[0]
-    if kind != "cpu" and kind in states:  # else the run changes its device: not bit for bit
-        torch.get_device_module(kind).set_rng_state(states[kind])
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {quoted(folder)} cannot be made: {error.strerror or error}",
+            code="E-OUT-PARENT",
+        ) from error
+
+
+@contextmanager
+def _running_out_of_memory(device: str) -> Iterator[None]:
+    """The allocators' errors in our words."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+            raise
+        raise LimitError(
+            f"the training ran out of memory on {device}: use a smaller batch", code="E-MEMORY"
+        ) from error
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator has no class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -109,6 +109,8 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         raise UsageError(
             f"there is no precision {options.precision!r}; {nearest(options.precision, PRECISIONS)}"
         )
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads is {options.threads}; expected at least 1")
     module, _, attribute = entry.target.partition(":")
     backend = getattr(import_module(module), attribute)(artifact, options)
     if not isinstance(backend, Backend):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ptx.infer.errors import BackendError
 
-_WAYS_OUT = "use --backend ort-cpu, or --backend auto to take what is there"
+_WAYS_OUT = "use --backend ort-cpu, or let --backend auto choose"
 _DRIVER = "libcuda.so.1"
 _CUDNN = "libcudnn.so.9"
 
@@ -28,7 +28,7 @@ def require_cuda(onnxruntime: Any) -> None:
     """
     reason = _missing(onnxruntime)
     if reason is not None:
-        raise BackendError(f"ort-cuda is not available: {reason}; or {_WAYS_OUT}", code="E-CUDA")
+        raise BackendError(f"ort-cuda is not available: {reason}, {_WAYS_OUT}", code="E-CUDA")
 
 
 def _missing(onnxruntime: Any) -> str | None:
@@ -37,13 +37,14 @@ def _missing(onnxruntime: Any) -> str | None:
             f"ONNX Runtime {onnxruntime.__version__} is installed without CUDA: pip uninstall"
             " onnxruntime and pip install 'ptx[gpu]'"
         )
-    # This prints what it misses to stdout; the steps below find it out again and say it once.
+    capi = Path(onnxruntime.__file__).parent / "capi"
+    posix = (capi / "libonnxruntime_providers_cuda.so").exists()
+    if posix and (reason := _driver(onnxruntime)):
+        return reason  # before the CUDA libraries are loaded, which takes long and is for nothing
+    # This prints what it misses to stdout; the last step finds it out again and says it once.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls(directory="")
-    capi = Path(onnxruntime.__file__).parent / "capi"
-    if not (capi / "libonnxruntime_providers_cuda.so").exists():
-        return None  # Windows: the session itself tells
-    return _driver(onnxruntime) or _libraries(capi)
+    return _libraries(capi) if posix else None  # on Windows the session itself tells
 
 
 def _driver(onnxruntime: Any) -> str | None:

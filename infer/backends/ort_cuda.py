@@ -44,8 +44,8 @@ class OrtCudaBackend:
         opened = self._session.get_providers()[0]
         if opened != "CUDAExecutionProvider":
             raise BackendError(
-                f"ort-cuda is not available: ONNX Runtime opened {opened} instead; use --backend"
-                " ort-cpu, or --backend auto to take what is there",
+                f"ort-cuda is not available: ONNX Runtime opened {opened} instead: use --backend"
+                " ort-cpu, or let --backend auto choose",
                 code="E-CUDA",
             )
         self.device = f"cuda:{index or 0}"

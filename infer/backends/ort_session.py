@@ -14,6 +14,7 @@ from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.onnx_file import read_header
 
 NEWEST_OPSET = 26  # that ONNX Runtime 1.31 supports officially
+_NOWHERE = f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 
@@ -45,6 +46,10 @@ def open_session(artifact: Artifact, options: Options, providers: Sequence[Any])
     settings.intra_op_num_threads = options.threads or usable_processors()
     # Waiting threads that spin keep whole processors busy between two predictions.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Else a file could have other files of this machine read as its weights.
+    settings.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", _NOWHERE
+    )
     with translated(artifact, "load"):
         return onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
 
@@ -75,6 +80,11 @@ def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
         return ArtifactError(
             f"{artifact.name} uses opset {opset}; ONNX Runtime here supports up to {NEWEST_OPSET}",
             code="E-ONNX-OPSET",
+        )
+    if verb == "load" and "External data" in text:
+        return ArtifactError(
+            f"{artifact.name} refers to weights in another file; expected one file that holds all",
+            code="E-ONNX-EXTERNAL",
         )
     return ArtifactError(
         f"ONNX Runtime cannot {verb} {artifact.name}: {text[:300]}", code=f"E-ONNX-{verb.upper()}"

@@ -13,14 +13,11 @@ def usable_processors(cgroup_limit: Path = _CGROUP_LIMIT) -> int:
 
     `os.cpu_count()` counts the host's processors, of which a container may have two.
     """
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    has_mask = hasattr(os, "sched_getaffinity")
+    count = len(os.sched_getaffinity(0)) if has_mask else os.cpu_count() or 1
     try:
         quota, period = cgroup_limit.read_text().split()
-    except (OSError, ValueError):
+        allowed = count if quota == "max" else int(quota) // int(period)
+    except (OSError, ValueError, ZeroDivisionError):
         return count
-    if quota == "max":
-        return count
-    return max(1, min(count, int(quota) // int(period)))
+    return max(1, min(count, allowed))

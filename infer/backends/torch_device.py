@@ -33,8 +33,8 @@ def find_device(name: str) -> str:
         BackendError: no such device here.
     """
     torch = import_torch()
-    kind = name.partition(":")[0]
-    if kind not in DEVICES:
+    kind, colon, index = name.partition(":")
+    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
         raise UsageError(f"there is no device {name!r}; {nearest(kind, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
@@ -48,8 +48,7 @@ def find_device(name: str) -> str:
             " install the driver, or use --device cpu",
             code="E-DEVICE",
         )
-    index = name.partition(":")[2]
-    if index and (not index.isdigit() or int(index) >= torch.accelerator.device_count()):
+    if index and int(index) >= torch.accelerator.device_count():
         raise BackendError(
             f"device {name!r} is not available: there are {torch.accelerator.device_count()}",
             code="E-DEVICE",

@@ -50,7 +50,7 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
     """
     settings = dict(data)
     kind = settings.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ArtifactError(
             f"the card's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
             code="E-CARD",
@@ -58,8 +58,17 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
     module, _, attribute = KINDS[kind].partition(":")
     try:
         opened: Preprocessing = getattr(import_module(module), attribute)(signature, **settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, and a short one."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more digits than Python prints
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"

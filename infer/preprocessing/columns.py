@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ptx.infer.errors import InputError
+from ptx.infer.preprocessing import shown
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
@@ -46,14 +46,10 @@ class ColumnsPreprocessing:
 
     def read(self, value: Any) -> Array:
         """float32 (columns,), standardised."""
-        if isinstance(value, str):
-            value = value.split(",")
-        elif isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0):
-            value = [value]
         try:
-            row = [float(item) for item in value]
+            row = [float(item) for item in _items(value)]
         except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{value!r} is not {self.expects}", code="E-TYPE") from error
+            raise InputError(f"{shown(value)} is not {self.expects}", code="E-TYPE") from error
         if len(row) != len(self.names):
             raise InputError(
                 f"the row has {len(row)} numbers; expected {self.expects}", code="E-SHAPE"
@@ -63,7 +59,8 @@ class ColumnsPreprocessing:
                 raise InputError(
                     f"{name} is {number}; expected a finite number", code="E-NONFINITE"
                 )
-        return self.standardise(np.asarray([row], np.float64))[0]
+        sample: Array = self.standardise(np.asarray([row], np.float64))[0]
+        return sample
 
     def standardise(self, rows: Array) -> Array:
         """float32 (rows, columns) of raw numbers in any float dtype: `(rows − mean)/std`."""
@@ -79,3 +76,13 @@ class ColumnsPreprocessing:
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples)}
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """The numbers of a row, still of any type; TypeError for what has none or no order."""
+    if isinstance(value, str):
+        return value.split(",")
+    dimensions = np.ndim(value)  # of a dict, a set or bytes: 0
+    if dimensions > 1:
+        raise TypeError(f"it has {dimensions} dimensions; a row has one")
+    return list(value) if dimensions else [value]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ptx.infer.errors import InputError
 from ptx.infer.files import read_bytes
+from ptx.infer.guard import is_finite
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
@@ -43,6 +44,8 @@ class ImagePreprocessing:
             raise ValueError("an image model has one float32 input")
         self.spec: TensorSpec = signature.inputs[0]
         self.height, self.width = (int(length) for length in size)
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"size is {list(size)}; expected [height, width] in pixels")
         self.fit = fit
         self.mean, self.std = float(mean), float(std)
         if not self.std > 0:
@@ -91,17 +94,17 @@ class ImagePreprocessing:
 
             image = decode(read_bytes(value, limit=SIZE_LIMIT), name=quoted(value))
         elif hasattr(value, "read"):
-            image = decode(value.read(SIZE_LIMIT), name="the file object")
+            image = decode(_content(value), name="the file object")
         else:
             raise InputError(
                 f"the input is a {type(value).__name__}; expected a path, bytes, a file object, a"
                 " Pillow image or an array",
                 code="E-TYPE",
             )
-        return FITS[self.fit](image, (self.height, self.width))
+        return FITS[self.fit](image, (self.width, self.height))
 
     def shape_key(self, sample: Array) -> Hashable:
-        return sample.dtype.kind
+        return sample.dtype.kind, sample.shape
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
@@ -129,7 +132,37 @@ class ImagePreprocessing:
                 f" {expected}, or the picture's pixels as uint8",
                 code="E-SHAPE",
             )
-        return value.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            sample: Array = value.astype(np.float32, copy=False)
+        if not sample.size or not is_finite(sample):
+            raise InputError(
+                f"the float array of shape {value.shape} is empty or not finite; expected finite"
+                " numbers",
+                code="E-NONFINITE",
+            )
+        return sample
+
+
+def _content(file: Any) -> bytes:
+    """What is left in a file object; a pipe gives it piece by piece."""
+    parts: list[bytes] = []
+    left = SIZE_LIMIT + 1
+    try:
+        while left > 0 and (part := file.read(left)):
+            if not isinstance(part, bytes):
+                raise InputError(
+                    "the file object gives text; expected one that was opened in binary mode",
+                    code="E-TYPE",
+                )
+            parts.append(part)
+            left -= len(part)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file object cannot be read: {error}", code="E-IN-READ") from error
+    if left <= 0:
+        raise InputError(f"the file object gives more than {SIZE_LIMIT:,} bytes", code="E-IN-SIZE")
+    return b"".join(parts)
 
 
 def _png(image: Any) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.errors import InputError
+from ptx.infer.preprocessing import shown
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
@@ -28,12 +29,23 @@ class SymbolsPreprocessing:
 
     def read(self, value: Any) -> Array:
         """int64 (length,): the index of each symbol."""
+        if (
+            isinstance(value, np.ndarray)
+            and value.dtype.kind in "iu"
+            and value.ndim == 1
+            and len(value)
+        ):
+            if value.min() < 0 or value.max() >= len(self.alphabet):
+                raise InputError(
+                    f"the row has an index outside 0 to {len(self.alphabet) - 1}", code="E-RANGE"
+                )
+            return value.astype(np.int64)
         if not isinstance(value, str) or not value:
-            raise InputError(f"{value!r} is not {self.expects}", code="E-TYPE")
+            raise InputError(f"{shown(value)} is not {self.expects}", code="E-TYPE")
         try:
             return np.asarray([self.alphabet.index(char) for char in value], np.int64)
         except ValueError as error:
-            raise InputError(f"{value!r} is not {self.expects}", code="E-RANGE") from error
+            raise InputError(f"{shown(value)} is not {self.expects}", code="E-RANGE") from error
 
     def shape_key(self, sample: Array) -> Hashable:
         return len(sample)

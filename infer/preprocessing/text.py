@@ -35,6 +35,8 @@ class TextPreprocessing:
 
     def read(self, value: Any) -> Array:
         """int64 (length,): the code of each character."""
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1:
+            return self._codes(value)
         if not isinstance(value, str):
             raise InputError(f"the input is a {type(value).__name__}; expected text", code="E-TYPE")
         if len(value) > LENGTH_LIMIT:
@@ -51,6 +53,13 @@ class TextPreprocessing:
         if not codes:
             raise InputError("the text is empty; expected at least one character", code="E-EMPTY")
         return np.asarray(codes, np.int64)
+
+    def _codes(self, value: Array) -> Array:
+        """Codes that were made elsewhere, without the padding at their end."""
+        used = np.flatnonzero(value != self.padding)
+        if not used.size:
+            raise InputError("the row of codes is empty; expected characters", code="E-EMPTY")
+        return value[: used[-1] + 1].astype(np.int64)
 
     def shape_key(self, sample: Array) -> Hashable:
         return None

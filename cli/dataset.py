@@ -1,0 +1,57 @@
+"""What --data means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptx.cli.terminal import note
+from ptx.models.catalog import CATALOG
+
+if TYPE_CHECKING:
+    from ptx.infer.card import Card
+    from ptx.trainers.data import Dataset
+
+
+def open_data(model: str, source: str | None, workspace: Path, card: Card | None = None) -> Dataset:
+    """The data set for a model of the catalog.
+
+    Without a source: what the card says the model was trained on, else the documented data where it is
+    found, else the bundled data. A note says what was taken.
+    """
+    from ptx.trainers.data import SOURCES, open_dataset
+
+    entry = CATALOG[model]
+    cache = workspace / "data"
+    fit = str(entry.preprocessing.get("fit", "digit"))
+    labels = None
+    if card is not None:
+        fit = str(card.preprocessing.get("fit", fit))
+        labels = card.labels or None
+        trained = str(card.training.get("data", {}).get("name", ""))
+        if source is None and trained in SOURCES:
+            source = trained
+    if source is None:
+        source = _documented(entry.data, cache)
+    dataset = open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
+    note(
+        f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
+        f" ({dataset.source})"
+    )
+    return dataset
+
+
+def _documented(name: str, cache: Path) -> str:
+    from ptx.trainers.data import SOURCES
+    from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
+
+    files = {"mnist": MNIST, "fashion-mnist": FASHION}.get(name)
+    if not SOURCES[name].download or files is None:
+        return name
+    if find_folder(files, cache) is not None:
+        return name
+    note(
+        f"{name} is neither under PTX_DATA nor in {cache}: taking the bundled data;"
+        f" --data {name} downloads it"
+    )
+    return "bundled"

@@ -1,0 +1,60 @@
+"""ptx evaluate"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ptx.cli import options
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx evaluate convnet\n"
+    "  ptx evaluate convnet --backend ort-cpu --data bundled",
+    short_help="Accuracy and confusion matrix on the test set.",
+)
+@click.argument("model")
+@options.backend
+@options.device
+@options.data
+@options.workspace
+@options.as_json
+@options.common
+def evaluate(
+    model: str, backend: str, device: str, data: str | None, workspace: Path, as_json: bool
+) -> None:
+    """Accuracy and confusion matrix of MODEL on the test rows of its data."""
+    from ptx.cli.dataset import open_data
+    from ptx.cli.predict import open_model
+    from ptx.cli.terminal import percent, table, verdict
+    from ptx.trainers import evaluate as evaluate_model
+
+    with open_model(model, backend, device, workspace) as predictor:
+        card = predictor.card
+        dataset = open_data(card.model, data, workspace, card)
+        found = evaluate_model(predictor, dataset.test)
+        took = predictor.backend.name
+    if as_json:
+        matrix = None if found.confusion is None else found.confusion.tolist()
+        record = {"model": card.model, "backend": took, "data": dataset.name, "rows": found.rows,
+                  "accuracy": found.accuracy, "rmse": found.error, "labels": list(card.labels),
+                  "confusion": matrix}  # fmt: skip
+        click.echo(json.dumps(record, ensure_ascii=False))
+        return
+    if found.confusion is not None and len(card.labels) <= 20:
+        rows = [
+            (label, *(str(count) for count in row))
+            for label, row in zip(card.labels, found.confusion.tolist(), strict=True)
+        ]
+        click.echo("true label by row, predicted by column")
+        click.echo(table(("", *(label[:4] for label in card.labels)), rows))
+    reached = (
+        f"root mean squared error {found.error:.4g}"
+        if found.accuracy is None
+        else f"accuracy {percent(found.accuracy)}"
+    )
+    verdict(
+        f"{card.model} on {took}: {reached} of {found.rows:,} rows", f"ptx compare {card.model}"
+    )

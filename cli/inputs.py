@@ -1,0 +1,111 @@
+"""What the INPUT arguments of `ptx predict` mean: files, folders, globs, standard input, values."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ptx.infer.errors import InputError, quoted
+from ptx.infer.files import read_bytes
+from ptx.infer.prediction import Named
+
+STDIN = "-"
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
+TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
+
+
+def find_inputs(arguments: Sequence[str], kind: str, frame: int | None = None) -> Iterator[Any]:
+    """The values that the arguments stand for, in order; what cannot be found is an error in its place.
+
+    `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`.
+    """
+    expand = _pictures if kind == "image" else _values
+    for argument in arguments:
+        try:
+            yield from expand(argument, kind)
+        except InputError as error:
+            yield Named(argument, error)
+
+
+def _pictures(argument: str, kind: str) -> Iterator[Any]:
+    if argument == STDIN:
+        yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
+    elif Path(argument).is_dir():
+        yield from _folder(argument)
+    elif argument.lower().endswith(".npy"):
+        yield from _array_rows(argument, kind)
+    elif not os.path.lexists(argument) and glob.has_magic(argument):
+        found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - takes absolute patterns
+        if not found:
+            raise InputError(f"{quoted(argument)} matches no file", code="E-IN-MISSING")
+        yield from (path for path in found if not Path(path).is_dir())
+    else:
+        yield argument
+
+
+def _folder(path: str) -> Iterator[str]:
+    """The pictures below a folder, in the order of their names."""
+    empty = True
+    for root, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(PICTURES):
+                empty = False
+                yield str(Path(root, name))
+    if empty:
+        raise InputError(f"{quoted(path)} holds no pictures", code="E-IN-EMPTY")
+
+
+def _values(argument: str, kind: str) -> Iterator[Any]:
+    suffix = Path(argument).suffix.lower()
+    if argument == STDIN:
+        text = sys.stdin.buffer.read(STDIN_LIMIT).decode("utf-8", "replace")
+        yield from (line for line in text.splitlines() if line.strip())
+    elif suffix in READERS and (os.path.lexists(argument) or kind == "columns"):
+        yield from READERS[suffix](argument, kind)
+    elif kind == "columns" and os.path.lexists(argument):
+        raise InputError(
+            f"{quoted(argument)} is a file that is neither .csv nor .npy; expected one of these, or"
+            " numbers",
+            code="E-IN-FORMAT",
+        )
+    else:
+        yield argument
+
+
+def _table_rows(argument: str, kind: str) -> Iterator[Named]:
+    data = read_bytes(argument, limit=TABLE_LIMIT)
+    if kind != "columns":
+        for number, text in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+            if text.strip():
+                yield Named(f"{argument}, line {number}", text)
+        return
+    from ptx.infer.table import read_table
+
+    table = read_table(data, name=quoted(argument))
+    for line, row in zip(table.lines, table.rows, strict=True):
+        yield Named(f"{argument}, line {line}", row)
+
+
+def _array_rows(argument: str, kind: str) -> Iterator[Named]:
+    """The rows of an array with a leading batch axis; a single picture or row is one."""
+    from ptx.infer.npy import read_npy
+
+    array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=quoted(argument))
+    single = {"image": 2, "columns": 1, "text": 1, "symbols": 1}[kind]
+    if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
+        yield Named(argument, array)
+        return
+    for index, row in enumerate(array):
+        yield Named(f"{argument}[{index}]", row)
+
+
+READERS: dict[str, Callable[[str, str], Iterator[Named]]] = {
+    ".csv": _table_rows,
+    ".npy": _array_rows,
+}

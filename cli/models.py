@@ -1,0 +1,64 @@
+"""ptx models"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ptx.cli import options
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx models\n  ptx models lstm",
+    short_help="What can be trained, what is trained, what is exported.",
+)
+@click.argument("model", required=False)
+@options.workspace
+@options.as_json
+@options.common
+def models(model: str | None, workspace: Path, as_json: bool) -> None:
+    """What can be trained, what is trained, what is exported. With MODEL: all about one."""
+    from ptx.cli.terminal import table, verdict
+    from ptx.cli.workspace import Workspace, require_model
+    from ptx.models.catalog import CATALOG
+
+    space = Workspace(workspace)
+    names = list(CATALOG) if model is None else [require_model(model)]
+    records = [_record(name, list(space.files(name))) for name in names]
+    if as_json:
+        for record in records:
+            click.echo(json.dumps(record, ensure_ascii=False))
+        return
+    if model is not None:
+        for key, value in records[0].items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(f"{key + ':':15}{text}")
+        verdict("", f"ptx train {model}")
+        return
+    rows = [(name, CATALOG[name].task, ", ".join(space.files(name)) or "-") for name in names]
+    click.echo(table(("model", "task", f"in {workspace}"), rows))
+    trained = [name for name, _, files in rows if "checkpoint" in files]
+    following = f"ptx export {trained[0]} --format onnx" if trained else "ptx train convnet"
+    verdict(f"{len(names)} models, {len(trained)} trained", following)
+
+
+def _record(name: str, files: list[str]) -> dict[str, object]:
+    from ptx.models.catalog import CATALOG
+
+    entry = CATALOG[name]
+    record: dict[str, object] = {
+        "model": name,
+        "summary": entry.summary,
+        "task": entry.task,
+        "inputs": entry.signature["inputs"],
+        "outputs": entry.signature["outputs"],
+        "data": entry.data,
+        "recipe": dict(entry.recipe),
+        "source": entry.source,
+        "files": files,
+    }
+    if entry.notes:
+        record["notes"] = entry.notes
+    return record

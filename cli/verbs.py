@@ -1,0 +1,142 @@
+"""The verbs, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+# verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
+VERBS = {
+    "models": ("ptx.cli.models:models", "What can be trained, what is trained, what is exported."),
+    "train": ("ptx.cli.train:train", "Train a model and write its checkpoint."),
+    "export": ("ptx.cli.export:export", "Export a checkpoint and prove that both agree."),
+    "predict": ("ptx.cli.predict:predict", "Predict pictures, texts or numbers."),
+    "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
+    "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
+    "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
+    "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
+    "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
+}
+
+# What the extra `train` installs, and verbs that train, export or compare therefore need.
+TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "tqdm")
+
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
+_INTERRUPTED = 130  # 128 + SIGINT
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from ptx.infer.errors import UsageError, nearest
+
+            raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
+              callback=lambda ctx, _, value: _version(ctx) if value else None,
+              help="The versions of ptx and of what is installed beside it.")  # fmt: skip
+def ptx() -> None:
+    """Train a PyTorch model, export it, predict with it; all backends are held to agree.
+
+    \b
+    ptx train convnet
+    ptx export convnet --format onnx
+    ptx predict digit.png --backend ort-cpu
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_pipe()
+    sys.exit(code)
+
+
+def _run() -> int:
+    debug = "--debug" in sys.argv
+    try:
+        code = ptx.main(prog_name="ptx", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        return 2
+    except click.ClickException as error:
+        _say(f"[E-USAGE] {error.format_message()}")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _leave_pipe()
+    except Exception as error:
+        if debug:
+            raise
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> int:
+    from ptx.infer.errors import PtxError
+
+    if isinstance(error, PtxError):
+        _say(f"[{error.code}] {error}")
+        return error.exit_code
+    if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
+        _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
+        return 3
+    if isinstance(error, MemoryError):
+        _say("[E-MEMORY] out of memory")
+        return 6
+    _say(
+        f"[E-BUG] {type(error).__name__}: {error}. This is a fault of ptx: please report it with the"
+        " output of --debug"
+    )
+    return 1
+
+
+def _say(text: str) -> None:
+    click.echo("ptx: error " + " ".join(text.split()), err=True)
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output has gone: say nothing, and nothing at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE
+
+
+def _version(ctx: click.Context) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("ptx", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
+                    "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
+        try:
+            click.echo(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    ctx.exit()

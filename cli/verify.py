@@ -1,0 +1,51 @@
+"""ptx verify"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ptx.cli import options
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx verify runs/convnet/convnet.onnx\n"
+    "  ptx verify convnet --backend ort-cpu",
+    short_help="Check a file's seal and replay its golden samples.",
+)
+@click.argument("model", metavar="FILE")
+@options.backend
+@options.device
+@options.workspace
+@options.as_json
+@options.common
+def verify(model: str, backend: str, device: str, workspace: Path, as_json: bool) -> int:
+    """Check the seal of FILE and replay the golden samples that it carries.
+
+    FILE is an artifact, a checkpoint or a name of the catalog. An ONNX file needs no torch.
+    """
+    import json
+
+    from ptx.cli.predict import backend_kind
+    from ptx.cli.terminal import table, verdict
+    from ptx.cli.workspace import Workspace
+    from ptx.infer.verification import verify as verify_file
+
+    path = Workspace(workspace).find(model, backend_kind(backend))
+    checks = verify_file(path, backend=backend, device=device)
+    failed = [check for check in checks if not check.holds]
+    if as_json:
+        for check in checks:
+            click.echo(
+                json.dumps({"check": check.name, "holds": check.holds, "detail": check.detail})
+            )
+    else:
+        rows = [(c.name, "holds" if c.holds else "FAILS", c.detail) for c in checks]
+        click.echo(table(("check", "", "detail"), rows))
+        if failed:
+            names = ", ".join(check.name for check in failed)
+            verdict(f"{path} does not hold: {names}", "export it again")
+        else:
+            verdict(f"{path} holds: {len(checks)} checks")
+    return 1 if failed else 0

@@ -1,0 +1,79 @@
+"""The workspace: where checkpoints and artifacts stand, and what a MODEL argument means."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.models.catalog import CATALOG
+
+CHECKPOINT = "checkpoint.pt"
+# kind of file → suffix, in the order in which `auto` prefers them
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`root/convnet/` holds `checkpoint.pt`, `convnet.onnx` and so on."""
+
+    root: Path
+
+    def folder(self, model: str) -> Path:
+        """Where a model's files stand."""
+        return self.root / model
+
+    def checkpoint(self, model: str) -> Path:
+        """A model's checkpoint, which need not be there yet."""
+        return self.folder(model) / CHECKPOINT
+
+    def artifact(self, model: str, kind: str) -> Path:
+        """A model's file of that kind, which need not be there yet."""
+        if kind == "checkpoint":
+            return self.checkpoint(model)
+        return self.folder(model) / f"{model}{SUFFIXES[kind]}"
+
+    def files(self, model: str) -> dict[str, Path]:
+        """The files of a model that are there, by kind; the preferred one first."""
+        paths = {kind: self.artifact(model, kind) for kind in (*SUFFIXES, "checkpoint")}
+        return {kind: path for kind, path in paths.items() if path.is_file()}
+
+    def find(self, model: str, kind: str | None = None) -> Path:
+        """The file that a MODEL argument means: a path, or a catalog name's file in the workspace.
+
+        `kind`: what the backend reads; None takes what there is.
+
+        Raises:
+            UsageError: neither a path nor a model of the catalog.
+            ArtifactError: the model has no such file yet; says which two commands make one.
+        """
+        if model not in CATALOG:
+            return _path(model)
+        files = self.files(model)
+        if kind is None and files:
+            return next(iter(files.values()))
+        if kind in files:
+            return files[kind]
+        what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
+        make = f"`ptx train {model}`"
+        if kind != "checkpoint":
+            make += f" and then `ptx export {model} --format {kind or 'onnx'}`"
+        raise ArtifactError(
+            f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with {make}",
+            code="E-NO-ARTIFACT",
+        )
+
+
+def require_model(name: str) -> str:
+    """A name of the catalog; UsageError names the nearest where it is none."""
+    if name not in CATALOG:
+        raise UsageError(f"there is no model {name!r}; {nearest(name, CATALOG)}")
+    return name
+
+
+def _path(argument: str) -> Path:
+    path = Path(argument)
+    if not path.exists() and os.sep not in argument and not path.suffix:
+        raise UsageError(f"there is no model {argument!r}; {nearest(argument, CATALOG)}; or a path")
+    return path

@@ -1,0 +1,27 @@
+"""What `ptx.export` names in `__all__` is public."""
+
+from __future__ import annotations
+
+import ptx.export
+
+
+def test_public_names() -> None:
+    assert ptx.export.__all__ == [
+        "FORMATS",
+        "BackendResult",
+        "Comparison",
+        "Exported",
+        "Source",
+        "compare",
+        "export",
+        "read_source",
+    ]
+    assert all(hasattr(ptx.export, name) for name in ptx.export.__all__)
+
+
+def test_the_formats_are_the_documented_ones() -> None:
+    assert {name: (form.suffix, form.backend) for name, form in ptx.export.FORMATS.items()} == {
+        "onnx": (".onnx", "ort-cpu"),
+        "torchscript": (".torchscript", "torchscript"),
+        "pt2": (".pt2", "exported"),
+    }

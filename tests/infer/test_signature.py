@@ -1,0 +1,138 @@
+"""The signature: axes, ranges, examples, and the JSON form that is checked when it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptx.infer.signature import Signature, TensorSpec, bound
+from ptx.models import CATALOG
+
+LSTM = {
+    "inputs": {"sequence": ["float32", ["time", "batch", 28]]},
+    "outputs": {"logits": ["float32", ["batch", 10]]},
+}
+NAMES = {
+    "inputs": {
+        "characters": ["int64", ["batch", "time"], [0, 127]],
+        "lengths": ["int64", ["batch"], [1, "time"]],
+    },
+    "outputs": {"logits": ["float32", ["batch", 18]]},
+}
+
+
+def test_the_batch_axis_is_found_by_its_name() -> None:
+    (spec,) = Signature.from_data(LSTM).inputs
+    assert spec.batch_axis == 1
+    assert spec.sample_axes == ("time", 28)
+    assert spec.describe() == "(time, batch, 28)"
+    assert spec.shape({"time": 5, "batch": 3}) == (5, 3, 28)
+
+
+def test_one_axis_is_described_as_python_writes_it() -> None:
+    assert TensorSpec("lengths", "int64", ("batch",)).describe() == "(batch,)"
+
+
+def test_the_batch_is_the_first_dynamic_axis() -> None:
+    assert Signature.from_data(LSTM).dynamic_axes == ("batch", "time")
+
+
+@pytest.mark.parametrize("model", CATALOG)
+def test_the_json_form_comes_back(model: str) -> None:
+    data = CATALOG[model].signature
+    signature = Signature.from_data(data)
+    assert signature.to_data() == data
+    assert Signature.from_data(signature.to_data()) == signature
+
+
+def test_examples_fill_their_ranges_and_repeat_by_seed() -> None:
+    signature = Signature.from_data(NAMES)
+    sizes = {"batch": 500, "time": 3}
+    example = signature.example(sizes, seed=1)
+    assert {name: array.shape for name, array in example.items()} == {
+        "characters": (500, 3),
+        "lengths": (500,),
+    }
+    assert (example["lengths"].min(), example["lengths"].max()) == (1, 3)
+    assert (example["characters"].min(), example["characters"].max()) == (0, 127)
+    again = signature.example(sizes, seed=1)
+    assert all(np.array_equal(example[name], again[name]) for name in example)
+    assert not np.array_equal(example["lengths"], signature.example(sizes)["lengths"])
+
+
+def test_a_range_may_end_at_an_axis() -> None:
+    lengths = Signature.from_data(NAMES).inputs[1]
+    assert bound(lengths, {"time": 9}) == (1, 9)
+    assert bound(TensorSpec("n", "int64", ("batch",)), {}) == (0, 2**63 - 1)
+
+
+def tensor(data: Any) -> dict[str, Any]:
+    return {"inputs": {"x": data}, "outputs": {"y": ["float32", ["batch"]]}}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "not a signature"),
+        ({"inputs": [], "outputs": {}}, "not a signature"),
+        ({"inputs": None, "outputs": {}}, "not a signature"),
+        ({"inputs": {}, "outputs": {}}, "at least one input and one output"),
+        (tensor("float32"), r"expected \[dtype, axes\]"),
+        (tensor(7), r"expected \[dtype, axes\]"),
+        (tensor(["float32"]), r"expected \[dtype, axes\]"),
+        (tensor(["float32", "batch"]), r"expected \[dtype, axes\]"),
+        (tensor(["float32", {"batch": 1}]), r"expected \[dtype, axes\]"),
+        (tensor(["float16", ["batch"]]), "has dtype 'float16'"),
+        (tensor([["float32"], ["batch"]]), "has dtype"),
+        (tensor(["float32", ["batch", 0]]), "has an axis 0"),
+        (tensor(["float32", ["batch", -1]]), "has an axis -1"),
+        (tensor(["float32", ["batch", True]]), "has an axis True"),
+        (tensor(["float32", ["batch", 2.0]]), "has an axis 2.0"),
+        (tensor(["float32", ["batch", ""]]), "has an axis ''"),
+        (tensor(["float32", ["batch", None]]), "has an axis None"),
+        (tensor(["float32", ["rows", 1]]), "no axis named 'batch'"),
+        (tensor(["float32", ["batch", "batch"]]), "no axis named 'batch', or several"),
+        (tensor(["int64", ["batch"], 5]), "not a signature"),
+        (tensor(["int64", ["batch"], [0]]), "unpack"),
+        (tensor(["int64", ["batch"], [0.5, 2]]), "a range is"),
+        (tensor(["int64", ["batch"], [True, 2]]), "a range is"),
+        (tensor(["int64", ["batch"], [0, "time"]]), "no input has an axis named 'time'"),
+        (tensor(["float32", ["batch"], [0, 1]]), "only int64 has one"),
+        (
+            {"inputs": LSTM["inputs"], "outputs": {"y": ["float32", ["batch", "width"]]}},
+            "no input has an axis named 'width'",
+        ),
+    ],
+)
+def test_what_is_no_signature_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Signature.from_data(data)
+
+
+def test_two_tensors_of_one_name_are_refused() -> None:
+    spec = TensorSpec("x", "float32", ("batch",))
+    with pytest.raises(ValueError, match="same name"):
+        Signature((spec, spec), (spec,))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.sampled_from(
+        ["batch", "time", "float32", "int64", "inputs", "outputs", ""]
+    ),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["inputs", "outputs", "x", "y"]), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_any_json_is_a_signature_or_a_value_error(data: Any) -> None:
+    try:
+        signature = Signature.from_data(data)
+    except ValueError:
+        return
+    assert Signature.from_data(signature.to_data()) == signature

@@ -1,0 +1,204 @@
+"""Many inputs: in order, in windows, with the bad ones in their places."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptx.infer.card import Card
+from ptx.infer.errors import ArtifactError, InputError, UsageError
+from ptx.infer.prediction import Failure, Named, Prediction
+from ptx.infer.predictor import Predictor
+from ptx.infer.signature import Array, Signature
+
+LINE = Card(
+    model="double",
+    task="regression",
+    signature=Signature.from_data(
+        {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
+    ),
+    preprocessing={"kind": "columns", "names": ["x"]},
+)
+WORDS = Card(
+    model="echo",
+    task="tagging",
+    signature=Signature.from_data(
+        {
+            "inputs": {"x": ["float32", ["time", "batch", 3]]},
+            "outputs": {"y": ["float32", ["time", "batch", 3]]},
+        }
+    ),
+    preprocessing={"kind": "symbols", "alphabet": ["a", "b", "c"]},
+    labels=("a", "b", "c"),
+)
+
+
+class Echo:
+    """Gives back what it was given, doubled, and remembers the sizes of its batches."""
+
+    name = "ort-cpu"
+    device = "cpu"
+
+    def __init__(self, batch_axis: int = 0) -> None:
+        self.batches: list[int] = []
+        self.batch_axis = batch_axis
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        self.batches.append(inputs["x"].shape[self.batch_axis])
+        with np.errstate(over="ignore"):
+            return {"y": inputs["x"] * np.float32(2)}
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def double(echo: Echo) -> Predictor:
+    return Predictor(LINE, lambda: echo)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "batches"),
+    [(0, 4, []), (1, 4, [1]), (4, 4, [4]), (9, 4, [4, 4, 1]), (3, 1, [1, 1, 1])],
+)
+def test_answers_come_in_order_and_in_batches(
+    double: Predictor, echo: Echo, count: int, batch_size: int, batches: list[int]
+) -> None:
+    answers = list(double.predict_many(range(count), batch_size=batch_size))
+    assert [answer.value for answer in answers] == [2.0 * number for number in range(count)]
+    assert [answer.input for answer in answers] == [str(number) for number in range(count)]
+    assert echo.batches == batches
+
+
+def test_bad_inputs_stand_in_their_places(double: Predictor, echo: Echo) -> None:
+    values = [1, "bad", 2, None, None, 3]
+    answers = list(double.predict_many(values, batch_size=4, on_error="yield"))
+    kinds = [type(answer) for answer in answers]
+    assert kinds == [Prediction, Failure, Prediction, Failure, Failure, Prediction]
+    failure = answers[1]
+    assert isinstance(failure, Failure)
+    assert failure.to_data() == {
+        "input": "bad",
+        "error": "'bad' is not a number",
+        "code": "E-TYPE",
+    }
+
+
+def test_by_default_the_first_bad_input_ends_the_stream(double: Predictor) -> None:
+    stream = double.predict_many([1, 2, "bad", 3], batch_size=2)
+    assert [next(stream).value, next(stream).value] == [2.0, 4.0]
+    with pytest.raises(InputError, match="'bad' is not a number"):
+        next(stream)
+
+
+def test_one_input_whose_answer_overflows_does_not_take_the_others_with_it(
+    double: Predictor,
+) -> None:
+    values = [1, 3e38, 2]
+    answers = list(double.predict_many(values, on_error="yield"))
+    assert [type(answer) for answer in answers] == [Prediction, Failure, Prediction]
+    with pytest.raises(ArtifactError, match="is not finite"):
+        list(double.predict_many(values))
+
+
+def test_one_array_that_the_guard_refuses_does_not_take_the_others_with_it() -> None:
+    from ptx.infer.preprocessing.columns import ColumnsPreprocessing
+
+    opened = Predictor(LINE, Echo)
+
+    class Lax(ColumnsPreprocessing):
+        def read(self, value: Any) -> Array:
+            return np.array([value], np.float32)
+
+    opened.preprocessing = Lax(LINE.signature, names=["x"])
+    answers = list(opened.predict_many([1, float("nan"), 2], on_error="yield"))
+    assert [type(answer) for answer in answers] == [Prediction, Failure, Prediction]
+    assert isinstance(answers[1], Failure)
+    assert answers[1].error.code == "E-NONFINITE"
+
+
+def test_words_of_other_lengths_are_in_batches_of_their_own() -> None:
+    backend = Echo(batch_axis=1)
+    spell = Predictor(WORDS, lambda: backend)
+    words = ["ab", "ba", "abc", "c", "a"]
+    assert [answer.label for answer in spell.predict_many(words)] == words
+    assert backend.batches == [2, 1, 2]
+
+
+def test_values_may_bring_their_names_and_their_errors(double: Predictor) -> None:
+    error = InputError("the row is cut off")
+    named = [Named("a.csv, line 2", 4), Named("a.csv, line 3", error)]
+    first, second = double.predict_many(named, on_error="yield")
+    assert isinstance(first, Prediction)
+    assert (first.input, first.value) == ("a.csv, line 2", 8.0)
+    assert second == Failure(error, "a.csv, line 3")
+
+
+def test_no_more_is_read_than_two_windows_ahead(double: Predictor) -> None:
+    taken = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    stream = double.predict_many(numbers(), batch_size=5)
+    for expected in range(1, 12):
+        assert next(stream).value == 2.0 * expected
+        assert taken <= expected + 10
+    stream.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if "ptx-reader" in thread.name]
+
+
+def test_reading_overlaps_computing(double: Predictor, echo: Echo) -> None:
+    """Computing waits for the next window to be read: without the overlap it would wait in vain."""
+    read = threading.Event()
+    compute, original = echo.run, double.preprocessing.read
+
+    def slow_run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        assert len(echo.batches) > 0 or read.wait(10), "the second window was not read meanwhile"
+        return compute(inputs)
+
+    def watching(value: Any) -> Array:
+        if value == 2:
+            read.set()
+        return original(value)
+
+    echo.run = slow_run  # type: ignore[method-assign]
+    double.preprocessing.read = watching  # type: ignore[method-assign]
+    assert len(list(double.predict_many([1, 2], batch_size=1))) == 2
+
+
+def test_an_error_of_the_source_comes_through(double: Predictor) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise OSError("the source is gone")
+
+    with pytest.raises(OSError, match="the source is gone"):
+        list(double.predict_many(broken(), batch_size=1, on_error="yield"))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p: p.predict_many([1], batch_size=0), "the batch size is 0; expected at least 1"),
+        (lambda p: p.predict_many([1], on_error="skip"), "on_error is 'skip'"),
+        (lambda p: p.predict_many("digit.png"), "the inputs are one str; expected several"),
+        (lambda p: p.predict_many(b"1"), "the inputs are one bytes; expected several"),
+        (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected at least 1"),
+    ],
+)
+def test_a_wrong_call_is_an_error_before_anything_is_read(
+    double: Predictor, call: Callable[[Predictor], object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        call(double)

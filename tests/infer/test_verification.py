@@ -1,0 +1,145 @@
+"""verify: what a file promised is computed again, and what changed is said."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptx.infer import onnx_file
+from ptx.infer.artifact import Artifact
+from ptx.infer.card import GoldenSample
+from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.verification import Check, verify
+
+Export = Callable[[str, str], Path]
+
+
+def resealed(artifact: Artifact, folder: Path, *golden: GoldenSample, model: bytes = b"") -> Path:
+    assert artifact.card is not None
+    graph_end = artifact.data.index(b"ptx.card")
+    start = max(artifact.data.rindex(b"r", 0, graph_end), 0)
+    card = replace(artifact.card, golden=golden or artifact.card.golden)
+    (folder / "a.onnx").write_bytes(onnx_file.attach(model or artifact.data[:start], card.to_json()))
+    return folder / "a.onnx"
+
+
+def failed(checks: list[Check]) -> list[str]:
+    return [check.name for check in checks if not check.holds]
+
+
+@pytest.mark.parametrize("model", ["linear-model", "lstm", "name-classifier"])
+def test_a_fresh_export_holds(artifact: Export, model: str) -> None:
+    checks = verify(artifact(model, "onnx"), backend="ort-cpu")
+    output = "y" if model == "linear-model" else "logits"
+    assert [check.name for check in checks] == [
+        "hash", "samples", f"sample 1, {output}", f"sample 2, {output}"
+    ]  # fmt: skip
+    assert failed(checks) == []
+
+
+@pytest.mark.parametrize("format_name", ["torchscript", "pt2"])
+def test_the_torch_formats_hold_too(artifact: Export, format_name: str) -> None:
+    assert failed(verify(artifact("linear-model", format_name), device="cpu")) == []
+
+
+def weight_of(artifact: Artifact) -> float:
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.ModelProto.FromString(artifact.data).graph
+    (weight,) = (t for t in graph.initializer if "weight" in t.name)
+    return float(numpy_helper.to_array(weight).flat[0])
+
+
+def test_a_changed_weight_fails_the_hash_and_the_samples(
+    linear_onnx: Artifact, tmp_path: Path
+) -> None:
+    weight = struct.pack("<f", weight_of(linear_onnx))
+    assert linear_onnx.data.count(weight) == 1
+    data = bytearray(linear_onnx.data)
+    data[linear_onnx.data.index(weight) + 3] ^= 1  # the exponent: four times as much, or a quarter
+    (tmp_path / "a.onnx").write_bytes(data)
+    checks = verify(tmp_path / "a.onnx", backend="ort-cpu")
+    assert failed(checks) == ["hash", "sample 1, y", "sample 2, y"]
+    assert "a byte has changed" in checks[0].detail
+    assert re.search(r"largest error \S+, allowed \S+", checks[2].detail)
+
+
+def test_a_changed_byte_that_changes_no_answer_fails_the_hash_alone(
+    linear_onnx: Artifact, tmp_path: Path
+) -> None:
+    data = linear_onnx.data.replace(b"pytorch", b"pytorcH", 1)
+    assert data != linear_onnx.data
+    (tmp_path / "a.onnx").write_bytes(data)
+    assert failed(verify(tmp_path / "a.onnx", backend="ort-cpu")) == ["hash"]
+
+
+def test_a_changed_program_is_not_run(artifact: Export, tmp_path: Path) -> None:
+    data = bytearray(artifact("linear-model", "torchscript").read_bytes())
+    data[10] ^= 1  # the time of a member, which no checksum covers
+    (tmp_path / "a").write_bytes(data)
+    checks = verify(tmp_path / "a", device="cpu")
+    assert failed(checks) == ["hash", "load"]
+
+
+def sample(inputs: Any, outputs: Any, tolerance: Any = 1e-6) -> GoldenSample:
+    return GoldenSample(
+        {name: np.array(value, np.float32) for name, value in inputs.items()},
+        {name: np.array(value, np.float64) for name, value in outputs.items()},
+        {"y": tolerance},
+    )
+
+
+@pytest.mark.parametrize(
+    ("golden", "name", "detail"),
+    [
+        (sample({"x": [[1]]}, {"y": [[1e9]]}), "sample 1, y", "largest error 1e+09"),
+        (sample({"x": [[1]]}, {"y": [[np.nan]]}, 1e30), "sample 1, y", "largest error nan"),
+        (sample({"x": [[1]]}, {}), "sample 1, y", "the card expects nothing"),
+        (sample({"x": [[1]]}, {"y": [1]}), "sample 1, y", "the card expects shape (1,)"),
+        (
+            sample({"x": np.ones((0, 1))}, {"y": np.ones((0, 1))}),
+            "sample 1, y",
+            "shape (0, 1); the card expects shape (0, 1)",
+        ),
+        (sample({"z": [[1]]}, {"y": [[1]]}), "sample 1", "inputs are named ['z']"),
+        (sample({"x": [[np.nan]]}, {"y": [[1]]}), "sample 1", "expected finite numbers"),
+    ],
+)
+def test_a_golden_sample_that_is_wrong_fails(
+    linear_onnx: Artifact, tmp_path: Path, golden: GoldenSample, name: str, detail: str
+) -> None:
+    checks = verify(resealed(linear_onnx, tmp_path, golden), backend="ort-cpu")
+    (check,) = (check for check in checks if not check.holds)
+    assert check.name == name
+    assert detail in check.detail
+
+
+def test_a_file_that_promises_nothing_does_not_hold(checkpoint: Callable[[str], Path]) -> None:
+    checks = verify(checkpoint("linear-model"), device="cpu")
+    assert failed(checks) == ["samples"]
+    assert checks[1].detail == "the card carries 0 golden samples"
+
+
+def test_a_model_that_cannot_be_loaded_fails(linear_onnx: Artifact, tmp_path: Path) -> None:
+    broken = b"\x08\x0a\x3a\x02\x0a\x00"  # a graph with one empty node
+    checks = verify(resealed(linear_onnx, tmp_path, model=broken), backend="ort-cpu")
+    assert failed(checks) == ["load"]
+
+
+def test_a_wrong_backend_is_an_error_and_not_a_failed_check(artifact: Export) -> None:
+    with pytest.raises(UsageError, match="there is no backend 'ort'"):
+        verify(artifact("linear-model", "onnx"), backend="ort")
+
+
+def test_a_file_without_a_card_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bare.onnx").write_bytes(b"\x08\x0a\x3a\x00")
+    with pytest.raises(ArtifactError, match="without a ptx card"):
+        verify(tmp_path / "bare.onnx")

@@ -1,0 +1,10 @@
+"""What `ptx.models` names in `__all__` is public."""
+
+from __future__ import annotations
+
+import ptx.models
+
+
+def test_public_names() -> None:
+    assert ptx.models.__all__ == ["CATALOG", "Entry", "build"]
+    assert all(hasattr(ptx.models, name) for name in ptx.models.__all__)

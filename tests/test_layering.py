@@ -1,0 +1,95 @@
+"""Imports go one way: the table of CONTRIBUTING.md, read off the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "infer": set(),
+    "models": set(),
+    "trainers": {"models", "infer"},
+    "export": {"models", "infer"},
+    "cli": {"models", "infer", "trainers", "export"},
+}
+EAGER = Path("infer/backends/eager.py")  # builds the catalog's network, inside one function
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.startswith("ptx.")
+            and ":" in node.value
+        ):
+            yield node.value.partition(":")[0]
+
+
+def outermost(tree: ast.Module) -> Iterator[str]:
+    """What is imported when the module is: no functions, no TYPE_CHECKING blocks."""
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(node)
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
+    for path in sources(package):
+        for name in imported(ast.parse(path.read_text())):
+            parts = name.split(".")
+            if parts[0] != "ptx" or len(parts) < 2 or parts[1] == package:
+                continue
+            if path.relative_to(ROOT) == EAGER and parts[1] == "models":
+                continue
+            assert parts[1] in MAY_IMPORT[package], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_the_eager_backend_imports_the_models_inside_a_function() -> None:
+    tree = ast.parse((ROOT / EAGER).read_text())
+    assert any(name.startswith("ptx.models") for name in imported(tree))
+    assert not any(name.startswith("ptx.models") for name in outermost(tree))
+
+
+@pytest.mark.parametrize("package", ["infer", "cli"])
+def test_heavy_libraries_are_imported_where_they_are_used(package: str) -> None:
+    for path in sources(package):
+        for name in outermost(ast.parse(path.read_text())):
+            assert name.partition(".")[0] not in HEAVY, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_no_module_is_named_like_a_library_that_is_imported() -> None:
+    libraries = HEAVY | {"numpy", "click", "PIL", "json", "inspect", "typing", "signal"}
+    for package in MAY_IMPORT:
+        assert not [path for path in sources(package) if path.stem in libraries]
+
+
+def test_torchvision_never_decodes_a_picture() -> None:
+    for package in MAY_IMPORT:
+        for path in sources(package):
+            for name in imported(ast.parse(path.read_text())):
+                assert not name.startswith("torchvision.io"), path
+
+
+def test_no_checkpoint_is_read_with_the_pickle_that_runs_code() -> None:
+    for package in MAY_IMPORT:
+        for path in sources(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                    given = {word.arg: word.value for word in node.keywords}
+                    value = given.get("weights_only")
+                    assert isinstance(value, ast.Constant), path
+                    assert value.value is True, path

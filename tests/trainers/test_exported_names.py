@@ -1,0 +1,23 @@
+"""What `ptx.trainers` shows is held here: a change is meant."""
+
+from __future__ import annotations
+
+import ptx.trainers
+
+
+def test_public_names() -> None:
+    assert ptx.trainers.__all__ == [
+        "SOURCES",
+        "Dataset",
+        "Evaluation",
+        "Progress",
+        "Recipe",
+        "Split",
+        "TrainingResult",
+        "documented_recipe",
+        "evaluate",
+        "open_dataset",
+        "sample_inputs",
+        "train",
+    ]
+    assert all(hasattr(ptx.trainers, name) for name in ptx.trainers.__all__)

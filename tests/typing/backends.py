@@ -1,0 +1,34 @@
+"""Held by mypy alone: each backend is a Backend, each preprocessing a Preprocessing."""
+
+from __future__ import annotations
+
+from ptx.infer.artifact import Artifact
+from ptx.infer.backends import Backend, Options
+from ptx.infer.backends.eager import EagerBackend
+from ptx.infer.backends.exported import ExportedBackend
+from ptx.infer.backends.ort_cpu import OrtCpuBackend
+from ptx.infer.backends.ort_cuda import OrtCudaBackend
+from ptx.infer.backends.torchscript import TorchScriptBackend
+from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.preprocessing.columns import ColumnsPreprocessing
+from ptx.infer.preprocessing.image import ImagePreprocessing
+from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
+from ptx.infer.preprocessing.text import TextPreprocessing
+from ptx.infer.signature import Signature
+
+
+def backends(artifact: Artifact, options: Options) -> list[Backend]:
+    eager: Backend = EagerBackend(artifact, options)
+    exported: Backend = ExportedBackend(artifact, options)
+    ort_cpu: Backend = OrtCpuBackend(artifact, options)
+    ort_cuda: Backend = OrtCudaBackend(artifact, options)
+    torchscript: Backend = TorchScriptBackend(artifact, options)
+    return [eager, exported, ort_cpu, ort_cuda, torchscript]
+
+
+def preprocessings(signature: Signature) -> list[Preprocessing]:
+    columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
+    image: Preprocessing = ImagePreprocessing(signature, size=(28, 28), fit="digit")
+    symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
+    text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)
+    return [columns, image, symbols, text]
