@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ptx.cli import options
+
+if TYPE_CHECKING:
+    from ptx.cli.workspace import Workspace
 
 
 @click.command(
@@ -37,11 +41,20 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
             click.echo(f"{key + ':':15}{text}")
         verdict("", f"ptx train {model}")
         return
-    rows = [(name, CATALOG[name].task, ", ".join(space.files(name)) or "-") for name in names]
-    click.echo(table(("model", "task", f"in {workspace}"), rows))
-    trained = [name for name, _, files in rows if "checkpoint" in files]
+    rows = [_row(name, space) for name in names]
+    click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
+    trained = [name for name in names if "checkpoint" in space.files(name)]
     following = f"ptx export {trained[0]} --format onnx" if trained else "ptx train convnet"
     verdict(f"{len(names)} models, {len(trained)} trained", following)
+
+
+def _row(name: str, space: Workspace) -> tuple[str, ...]:
+    from ptx.models.catalog import CATALOG
+
+    files = space.files(name)
+    exported = ", ".join(kind for kind in files if kind != "checkpoint")
+    trained = "yes" if "checkpoint" in files else "-"
+    return name, CATALOG[name].task, f"{CATALOG[name].parameters:,}", trained, exported or "-"
 
 
 def _record(name: str, files: list[str]) -> dict[str, object]:
@@ -54,8 +67,10 @@ def _record(name: str, files: list[str]) -> dict[str, object]:
         "task": entry.task,
         "inputs": entry.signature["inputs"],
         "outputs": entry.signature["outputs"],
+        "parameters": entry.parameters,
         "data": entry.data,
         "recipe": dict(entry.recipe),
+        "reaches": entry.reaches,
         "source": entry.source,
         "files": files,
     }

@@ -12,6 +12,7 @@ from torch import nn
 from ptx.export.formats import traced_sizes
 from ptx.export.to_pt2 import dynamic_shapes, example_tensors
 from ptx.infer import onnx_file
+from ptx.infer.backends.ort_session import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.signature import Signature, TensorSpec
 
@@ -27,13 +28,13 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     """The network as one ONNX file, checked by `onnx.checker`, without the exporting machine's paths.
 
     Raises:
-        UsageError: the exporter does not write that opset.
+        UsageError: the exporter does not write that opset, or ONNX Runtime does not run it.
         ArtifactError: the graph's inputs or outputs are not as the signature says.
     """
     import onnx
 
     opset = OPSET if opset is None else opset
-    newest = onnx.defs.onnx_opset_version()
+    newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OLDEST_OPSET <= opset <= newest:
         raise UsageError(f"opset {opset} cannot be written; expected {OLDEST_OPSET} to {newest}")
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,21 @@ def train(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         "loss": float(last["test_loss"]),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def folds(seed: int) -> list[float]:
+    """The diabetes model's accuracy on each of five folds that it was not trained on."""
+    from ptx.trainers import documented_recipe
+    from ptx.trainers import train as train_model
+    from ptx.trainers.data.tables import diabetes_folds
+
+    accuracies = []
+    for dataset in diabetes_folds():
+        with tempfile.TemporaryDirectory() as folder:
+            recipe = documented_recipe("diabetes")
+            result = train_model("diabetes", dataset, recipe, folder=Path(folder), seed=seed)
+            accuracies.append(result.history[-1]["test_accuracy"])
+    return accuracies
 
 
 def prove(name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -113,6 +129,8 @@ def main() -> int:
     for name in options.models:
         runs = [train(name, seed, options) for seed in options.seeds]
         results[name] = {"runs": runs, "proof": prove(name, options)}
+        if name == "diabetes":
+            results[name]["folds"] = [a for seed in options.seeds for a in folds(seed)]
         path.write_text(json.dumps(results, indent=1))
         lines.append(row(name, results[name]))
         print(lines[-1], flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ COLUMNS = (
 )
 _FORMATS = {"epoch": ".0f", "seconds": ".3f", "rows_per_second": ".1f"}
 _FORMAT = ".8g"  # of losses and accuracies: a loss may be tiny
+_TITLE_LIMIT = 45  # characters: as many of the widest fill the picture
 
 
 def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -51,23 +53,26 @@ def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> N
     panels[0].plot(epochs, [row["train_loss"] for row in history], "-", label="training", **marks)
     panels[0].plot(epochs, [row["test_loss"] for row in history], "--", label="test", **marks)
     panels[0].set_ylabel("loss")
-    panels[0].set_title(title)
-    panels[0].legend()
+    # A data set is named after its file: a name of any length, in which `$` is no formula.
+    short = title if len(title) <= _TITLE_LIMIT else f"{title[: _TITLE_LIMIT - 1]}…"
+    panels[0].set_title(" ".join(short.split()), fontsize="medium", parse_math=False)
     if accurate:
         accuracies = [100 * row["test_accuracy"] for row in history]
-        panels[1].plot(epochs, accuracies, "--", color="C1", label="test", **marks)
-        panels[1].set_ylabel("test accuracy [%]")
-        panels[1].annotate(
-            f"{accuracies[-1]:.2f} %",
-            (epochs[-1], accuracies[-1]),
-            textcoords="offset points",
-            xytext=(0, -14),
-            ha="right",
-        )
+        label = f"test, {accuracies[-1]:.2f} % at the end"
+        panels[1].plot(epochs, accuracies, "--", color="C1", label=label, **marks)
+        panels[1].set_ylabel("accuracy [%]")
+        bottom, top = panels[1].get_ylim()
+        panels[1].set_ylim(bottom, min(top, 100 + 0.03 * (100 - bottom)))
     for panel in panels:
         panel.grid(alpha=0.3)
+        panel.legend()
+    if len(epochs) == 1:
+        panels[-1].set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
     panels[-1].set_xlabel("epoch")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
+    with warnings.catch_warnings():
+        # A title in a script that matplotlib's own font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.savefig(image, format="png", dpi=120)
     write_atomic(path, image.getvalue())

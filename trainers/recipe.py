@@ -24,7 +24,9 @@ class Recipe:
     batch_size: int
     epochs: int
     momentum: float = 0.0  # of SGD
-    weight_decay: float = 0.0  # of Adam: the weights' squared length times half of this joins the loss
+    weight_decay: float = (
+        0.0  # of Adam: the weights' squared length times half of this joins the loss
+    )
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
 
     def __post_init__(self) -> None:

@@ -157,7 +157,8 @@ def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
     preprocessing = open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
     for part, split in (("training", dataset.train), ("test", dataset.test)):
         name = f"the {part} part of {dataset.name}"
-        check_split(split, preprocessing, dataset.labels, name=name, model=model)
+        labels = dataset.labels if entry.labels else ()
+        check_split(split, preprocessing, labels, name=name, model=model)
     classes = len(dataset.labels)
     expected = {"regression": 0, "classification": max(classes, 2)}.get(
         entry.task, len(entry.labels)

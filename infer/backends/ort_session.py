@@ -14,7 +14,9 @@ from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.onnx_file import read_header
 
 NEWEST_OPSET = 26  # that ONNX Runtime 1.31 supports officially
-_NOWHERE = f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
+_NOWHERE = (
+    f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
+)
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 

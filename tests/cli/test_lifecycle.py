@@ -150,9 +150,11 @@ def test_inspect_shows_the_card(ptx: Any, workspace: Path) -> None:
 def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
     done = ptx("models", "--workspace", workspace)
     (line,) = [line for line in done.out.splitlines() if line.startswith("convnet ")]
-    assert "onnx, torchscript, pt2, checkpoint" in line
+    assert line.split() == [
+        *("convnet", "classification", "21,840", "yes", "onnx,", "torchscript,", "pt2")
+    ]
     assert "20 models, 2 trained" in done.out
-    assert all(len(line) <= 80 for line in done.out.splitlines()[1:-2])
+    assert all(len(line) <= 80 for line in done.out.splitlines())
 
 
 def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:

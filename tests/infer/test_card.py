@@ -29,9 +29,7 @@ CARD = Card(
     weights_sha256="00",
     versions={"torch": "2.15"},
     golden=(
-        GoldenSample(
-            {"x": np.array([[4.0]], np.float32)}, {"y": np.array([[8.1]])}, {"y": 1e-6}
-        ),
+        GoldenSample({"x": np.array([[4.0]], np.float32)}, {"y": np.array([[8.1]])}, {"y": 1e-6}),
         GoldenSample({"x": np.array([[3]], ">i8")}, {"y": np.array([[1.0]], ">f8")}, {"y": 0}),
     ),
 )

@@ -181,7 +181,11 @@ def test_temporary_files_of_the_dead_are_swept_and_no_others(tmp_path: Path) -> 
     ],
 )
 def test_a_target_that_cannot_be_written_is_refused(
-    tmp_path: Path, check: Callable[[Any], None], make: Callable[[Path], Any], code: str, message: str
+    tmp_path: Path,
+    check: Callable[[Any], None],
+    make: Callable[[Path], Any],
+    code: str,
+    message: str,
 ) -> None:
     path = make(tmp_path)
     with pytest.raises(OutputError, match=message) as caught:
@@ -195,8 +199,9 @@ def test_a_target_that_cannot_be_written_is_refused(
 def test_a_folder_without_permission_is_refused(child: Child, open_folder: Path) -> None:
     (open_folder / "locked").mkdir(mode=0o700)
     (open_folder / "target").write_bytes(b"old")
-    done = child(
-        """
+    done = (
+        child(
+            """
 import sys
 from ptx.infer.errors import OutputError
 from ptx.infer.files import check_writable, write_atomic
@@ -208,8 +213,11 @@ for name in ("target", "locked/a"):
         except OutputError as error:
             print(error.code)
 """,
-        open_folder,
-    ) if os.geteuid() == 0 else pytest.skip("needs root to become somebody else")
+            open_folder,
+        )
+        if os.geteuid() == 0
+        else pytest.skip("needs root to become somebody else")
+    )
     assert done.stdout.split() == ["E-OUT-PERM"] * 4
     assert (open_folder / "target").read_bytes() == b"old"
 

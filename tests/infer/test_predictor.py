@@ -166,7 +166,10 @@ def test_a_closed_predictor_refuses_everything() -> None:
     ("changes", "message"),
     [
         ({"task": "regresion"}, "did you mean 'regression'"),
-        ({"task": "classification"}, r"output \(batch, 1\) and 0 labels do not make a classification"),
+        (
+            {"task": "classification"},
+            r"output \(batch, 1\) and 0 labels do not make a classification",
+        ),
         ({"labels": ("a", "b")}, "2 labels do not make a regression"),
         ({"preprocessing": {"kind": "image"}}, "preprocessing of kind 'image' is not valid"),
     ],

@@ -30,9 +30,7 @@ def test_softmax_gives_probabilities(output: Any) -> None:
 
 
 def test_softmax_of_known_logits() -> None:
-    np.testing.assert_allclose(
-        softmax(np.array([[0.0, math.log(3)]])), [[0.25, 0.75]], rtol=1e-12
-    )
+    np.testing.assert_allclose(softmax(np.array([[0.0, math.log(3)]])), [[0.25, 0.75]], rtol=1e-12)
 
 
 def test_classification_ranks_the_labels() -> None:

@@ -26,7 +26,9 @@ def resealed(artifact: Artifact, folder: Path, *golden: GoldenSample, model: byt
     graph_end = artifact.data.index(b"ptx.card")
     start = max(artifact.data.rindex(b"r", 0, graph_end), 0)
     card = replace(artifact.card, golden=golden or artifact.card.golden)
-    (folder / "a.onnx").write_bytes(onnx_file.attach(model or artifact.data[:start], card.to_json()))
+    (folder / "a.onnx").write_bytes(
+        onnx_file.attach(model or artifact.data[:start], card.to_json())
+    )
     return folder / "a.onnx"
 
 

@@ -41,12 +41,14 @@ rows = np.arange(60)
 data = replace(whole, train=whole.train.take(rows), test=whole.test.take(rows))
 
 def run(model, folder, recipe, resume, file_limit):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if file_limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, before[1]))
     try:
         train(model, data, documented_recipe(model, **recipe), folder=Path(folder), device="cpu",
               resume=resume)
     except PtxError as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
         sys.stderr.write(f"{error.code} {error}\\n")
         sys.stderr.flush()
         return error.exit_code
