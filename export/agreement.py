@@ -24,7 +24,7 @@ from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.guard import is_finite
 from ptx.infer.signature import BATCH, Array, Signature, bound
 
-FACTOR = 4.0  # times eager float32's own largest error
+FACTOR = 8.0  # times eager float32's own largest error: twice the worst seen, 4.2 of a trained RNN
 ROUNDING = 4 * float(
     np.finfo(np.float32).eps
 )  # relative to the largest output: never less than this

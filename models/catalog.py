@@ -209,12 +209,14 @@ CATALOG = {
             "inputs": {"sequence": ["float32", ["time", "batch", 28]]},
             "outputs": _LOGITS,
         },
-        preprocessing=_PICTURE,
+        preprocessing=_NORMALISED,
         parameters=82_176,
         task="classification",
         data="mnist",
         labels=_DIGITS,
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
+        notes="Documented: pixels as they are, which reaches {documented} % of the test rows. Here:"
+        " normalised pixels, chosen on the last 10,000 training rows (98.54 against 98.28 %).",
     ),
     "neural-network": Entry(
         summary="a perceptron for pictures of clothes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,16 +85,22 @@ def child() -> Child:
     def run(
         code: str, *arguments: object, check: bool = True, timeout: float = 15, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", _DROP_RIGHTS + code, *map(str, arguments)],
-            capture_output=True,
+        command = [sys.executable, "-W", "error", "-c", _DROP_RIGHTS + code, *map(str, arguments)]
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
             **options,
-        )
-        assert not check or done.returncode == 0, done.stderr
-        return done
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # and what it has forked
+                raise
+        assert not check or process.returncode == 0, err
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     return run
 

@@ -24,9 +24,7 @@ class Recipe:
     batch_size: int
     epochs: int
     momentum: float = 0.0  # of SGD
-    weight_decay: float = (
-        0.0  # of Adam: the weights' squared length times half of this joins the loss
-    )
+    weight_decay: float = 0.0  # half of it times the weights' squared length joins the loss
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
 
     def __post_init__(self) -> None:
@@ -43,6 +41,8 @@ class Recipe:
             raise UsageError(f"lr is {self.lr}; expected a positive number")
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UsageError(f"weight_decay is {self.weight_decay}; expected at least 0")
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form that the card carries."""

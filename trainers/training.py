@@ -16,7 +16,7 @@ import torch
 from ptx.infer.artifact import KINDS, read_artifact
 from ptx.infer.backends.torch_device import find_device, loading
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, LimitError, OutputError, UsageError, quoted
+from ptx.infer.errors import ArtifactError, InputError, LimitError, OutputError, UsageError, quoted
 from ptx.infer.files import check_writable
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
@@ -91,7 +91,11 @@ def train(
     _make_folder(folder)
     for file in (path, metrics, plot):
         check_writable(file)
-    with _running_out_of_memory(device), deferred_interruption() as interruption:
+    with (
+        _running_out_of_memory(device),
+        _without_denormals(),
+        deferred_interruption() as interruption,
+    ):
         run = _make_run(card, dataset, recipe, seed, device)
         session = Session(run, card, path, device, sample_inputs(card, dataset))
         if before is not None:
@@ -103,6 +107,20 @@ def train(
     return TrainingResult(path, session.history, interruption.signal)
 
 
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Let numbers below 1e-38 be zero: the CPU computes with them many times slower.
+
+    The momentum of a weight behind a pixel that is seldom lit decays into them: a softmax regression
+    trains 3 times as fast without.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     """The card of a model that is to be trained on this data: labels and sizes follow the data.
 
@@ -112,6 +130,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     """
     entry = find_entry(model)
     preprocessing = dict(entry.preprocessing)
+    _check_names(dataset)
     _check_data(entry, model, dataset)
     _check_recipe(entry, model, recipe)
     config, signature = _sized(entry, dataset)
@@ -151,6 +170,16 @@ def _sized(entry: Entry, dataset: Dataset) -> tuple[dict[str, Any], Signature]:
         (name, (dtype, axes)), *_ = entry.signature["outputs"].items()
         data["outputs"] = {name: [dtype, [*axes[:-1], len(dataset.labels)]]}
     return config, Signature.from_data(data)
+
+
+def _check_names(dataset: Dataset) -> None:
+    """A file may have a name that is no text; a card, which is one, cannot carry it."""
+    for name in (dataset.name, dataset.source, *dataset.labels):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
+            raise InputError(
+                f"{quoted(name)}, of the data set, is not valid text: rename the file or folder",
+                code="E-DATA",
+            )
 
 
 def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:

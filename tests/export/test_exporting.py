@@ -236,7 +236,6 @@ def test_a_new_export_replaces_the_old_one(checkpoint: Checkpoint, tmp_path: Pat
 def test_a_file_that_the_runtime_cannot_load_is_not_written(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = read_artifact  # only to keep the name short below
     content = checkpoint("linear-model").read_bytes()
 
     def find(name: str) -> Any:
@@ -246,7 +245,6 @@ def test_a_file_that_the_runtime_cannot_load_is_not_written(
     with pytest.raises((ArtifactError, UsageError)):
         export(read_source(checkpoint("linear-model")), QUICK, tmp_path / "model.torchscript")
     assert list(tmp_path.iterdir()) == []
-    assert right(checkpoint("linear-model")).kind == "checkpoint"
 
 
 def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -268,16 +266,6 @@ def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_pat
     with pytest.raises(AgreementError, match="at random input, batch 1: output 'y' is off by 4"):
         export(frozen, "torchscript", tmp_path / "model.torchscript")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_signature_of_the_card_is_the_one_that_is_exported(
-    checkpoint: Checkpoint, artifact: Export
-) -> None:
-    """Also where it is not the catalog's: a network of three classes."""
-    source = read_source(checkpoint("softmax-regression"))
-    assert read_artifact(artifact("softmax-regression", "onnx")).require_card().signature == (
-        source.card.signature
-    )
 
 
 def test_a_model_of_another_number_of_classes_exports(

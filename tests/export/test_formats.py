@@ -192,7 +192,7 @@ def test_the_search_for_paths_finds_those_that_torch_writes() -> None:
     assert places_in(raw)
 
 
-@pytest.mark.parametrize("model", ["linear-model", "char-rnn"])
+@pytest.mark.parametrize("model", ["char-rnn"])  # the one with most steps between
 def test_a_second_export_in_another_process_gives_the_same_bytes(
     model: str, artifact: Export, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
@@ -248,7 +248,7 @@ def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Exp
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-@pytest.mark.parametrize("model", ["convnet", "lstm", "char-rnn", "name-classifier"])
+@pytest.mark.parametrize("model", ["convnet", "lstm", "char-rnn"])
 def test_a_conversion_says_nothing_of_torchs_internals(
     model: str,
     format_name: str,

@@ -393,8 +393,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
         (
             "onnx",
             {"backend": "eager"},
-            "backend 'eager' runs a checkpoint, and 'linear-model.onnx' is an ONNX file: use ort-cpu"
-            " or ort-cuda, or export",
+            "runs a checkpoint, and 'linear-model.onnx' is an ONNX file: use ort-cpu or ort-cuda, or",
         ),
         ("torchscript", {"backend": "ort-cpu"}, "is a TorchScript archive: use torchscript, or"),
         ("checkpoint", {"backend": "exported"}, "is a checkpoint: use eager, or export"),

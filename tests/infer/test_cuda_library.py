@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,7 @@ def runtime(tmp_path: Path) -> SimpleNamespace:
     (tmp_path / "capi" / "libonnxruntime_providers_cuda.so").touch()
 
     def preload_dlls(directory: str) -> None:
-        print("Failed to load libcublas.so.13")
+        sys.stdout.write("Failed to load libcublas.so.13\n")  # as ONNX Runtime does
 
     return SimpleNamespace(
         __version__="1.31.1",
@@ -111,7 +112,7 @@ def test_the_first_broken_link_is_named(
 
 def test_a_build_without_cuda_says_which_to_install(runtime: SimpleNamespace) -> None:
     runtime.get_available_providers = lambda: ["CPUExecutionProvider"]
-    with pytest.raises(BackendError, match="ONNX Runtime 1.31.1 is installed without CUDA: pip"):
+    with pytest.raises(BackendError, match=r"ONNX Runtime 1\.31\.1 is installed without CUDA: pip"):
         require_cuda(runtime)
 
 

@@ -186,7 +186,7 @@ def test_28_by_28_in_another_layout_is_brought_into_form(change: str) -> None:
     }[change]()
     pixels = digit(from_array(other), SIZE)
     assert is_in_form(pixels)
-    assert likeness(pixels) > 0.65
+    assert likeness(pixels) > 0.6
 
 
 @pytest.mark.skipif(not DATASETS.is_dir(), reason="the MNIST files are not beside the repository")
@@ -235,7 +235,8 @@ def test_every_picture_gets_a_digit_or_a_refusal(pixels: Array) -> None:
     except InputError as error:
         assert error.code == "E-IMG-BLANK"  # noqa: PT017
         return
-    assert (found.shape, found.dtype) == ((28, 28), np.uint8)
+    assert found.shape == (28, 28)
+    assert found.dtype == np.uint8
     assert found.max() > 100
 
 
@@ -243,7 +244,8 @@ def test_every_picture_gets_a_digit_or_a_refusal(pixels: Array) -> None:
 @given(pictures, st.sampled_from([(28, 28), (32, 32), (20, 30)]))
 def test_every_picture_fits_the_square(pixels: Array, size: tuple[int, int]) -> None:
     found = square(from_array(pixels), size)
-    assert (found.shape, found.dtype) == (size[::-1], np.uint8)
+    assert found.shape == size[::-1]
+    assert found.dtype == np.uint8
 
 
 def test_a_light_thing_on_dark_of_the_models_size_passes_unchanged() -> None:

@@ -72,7 +72,7 @@ RECIPES = {
     "linear-regression": ("mse-mean", "sgd", 0.01, 0.9, 10, 100),
     "linear-model": ("mse-sum", "sgd", 0.01, 0.0, 3, 100),
     "logistic-regression": ("bce-sum", "sgd", 0.01, 0.0, 3, 1000),
-    "diabetes": ("bce-mean", "adam", 0.01, 0.0, 32, 100),
+    "diabetes": ("bce-mean", "adam", 0.001, 0.0, 32, 100),
     "softmax-regression": ("cross-entropy", "sgd", 0.01, 0.9, 100, 100),
     "mlp": ("cross-entropy", "sgd", 0.01, 0.9, 100, 100),
     "sigmoid-mlp": ("cross-entropy", "sgd", 0.01, 0.9, 100, 100),
@@ -104,6 +104,7 @@ def test_a_network_has_the_documented_parameters_and_shape(model: str) -> None:
     parameters, shape = DOCUMENTED[model]
     network = build(model).eval()
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert CATALOG[model].parameters == parameters
     with torch.no_grad():
         output = network(*example(model))
     assert output.shape == shape

@@ -28,24 +28,26 @@ pytestmark = pytest.mark.usefixtures("without_plot")
 SEED = 5
 
 
-def sgd(lr: float, momentum: float) -> Update:
+def sgd(lr: float, momentum: float, decay: float = 0.0) -> Update:
     velocity: Weights = {}
 
     def update(weights: Weights, gradients: Weights) -> None:
         for name, gradient in gradients.items():
+            gradient = gradient + decay * weights[name]
             velocity[name] = momentum * velocity.get(name, 0.0) + gradient
             weights[name] -= lr * velocity[name]
 
     return update
 
 
-def adam(lr: float) -> Update:
+def adam(lr: float, decay: float = 0.0) -> Update:
     first: Weights = {}
     second: Weights = {}
     steps: dict[str, int] = {}
 
     def update(weights: Weights, gradients: Weights) -> None:
         for name, gradient in gradients.items():
+            gradient = gradient + decay * weights[name]
             steps[name] = steps.get(name, 0) + 1
             first[name] = 0.9 * first.get(name, 0.0) + 0.1 * gradient
             second[name] = 0.999 * second.get(name, 0.0) + 0.001 * gradient**2
@@ -94,7 +96,9 @@ def softmax_regression(weights: Weights, images: Array, labels: Array) -> tuple[
 OPTIMIZERS: list[tuple[dict[str, Any], Callable[[], Update]]] = [
     ({"optimizer": "sgd", "lr": 0.01}, lambda: sgd(0.01, 0.0)),
     ({"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}, lambda: sgd(0.01, 0.9)),
+    ({"optimizer": "sgd", "lr": 0.01, "weight_decay": 0.5}, lambda: sgd(0.01, 0.0, 0.5)),
     ({"optimizer": "adam", "lr": 0.02}, lambda: adam(0.02)),
+    ({"optimizer": "adam", "lr": 0.02, "weight_decay": 0.5}, lambda: adam(0.02, 0.5)),
 ]
 
 

@@ -28,7 +28,7 @@ def surprise(outputs: Array, targets: Array) -> Array:
     """Of each step, or of each row where a row is one step."""
     logits = outputs.reshape(-1, outputs.shape[-1])
     normaliser = np.log(np.exp(logits).sum(axis=1))
-    return normaliser - logits[np.arange(len(logits)), targets.astype(int).ravel()]
+    return np.asarray(normaliser - logits[np.arange(len(logits)), targets.astype(int).ravel()])
 
 
 NUMBERS = (GENERATOR.normal(size=(ROWS, 1)), GENERATOR.normal(size=(ROWS, 1)))

@@ -20,7 +20,7 @@ def test_a_documented_recipe_holds_what_the_catalog_says(model: str) -> None:
     assert data == json.loads(json.dumps(data))
     assert {name: data[name] for name in CATALOG[model].recipe} == CATALOG[model].recipe
     for name in data.keys() - CATALOG[model].recipe.keys():
-        assert data[name] == {"momentum": 0.0, "standardise": False}[name]
+        assert data[name] == {"momentum": 0.0, "weight_decay": 0.0, "standardise": False}[name]
 
 
 def test_an_override_replaces_and_none_does_not() -> None:
@@ -45,6 +45,7 @@ def test_an_override_replaces_and_none_does_not() -> None:
         ({"lr": float("inf")}, "lr is inf; expected a positive number"),
         ({"momentum": -0.1}, "momentum is -0.1; expected at least 0 and below 1"),
         ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
+        ({"weight_decay": -1e-4}, "weight_decay is -0.0001; expected at least 0"),
         ({"momentum": float("nan")}, "momentum is nan; expected at least 0 and below 1"),
     ],
 )

@@ -116,8 +116,13 @@ def whole(few: Few, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     return make
 
 
-@pytest.mark.parametrize("step", range(1, EPOCHS * STEPS))
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "step"),
+    [
+        *((model, step) for model in MODELS[:2] for step in range(1, EPOCHS * STEPS)),
+        *((model, step) for model in MODELS[2:] for step in (1, 4, 5, 7, 10, 14)),
+    ],
+)
 def test_an_interruption_at_any_step_leaves_no_trace(
     model: str, step: int, few: Few, whole: Callable[[str], Checkpoint], tmp_path: Path
 ) -> None:
@@ -358,7 +363,8 @@ def test_a_temporary_file_of_a_killed_save_is_swept_by_the_next(
 
 
 def test_the_seed_decides_the_weights_bit_for_bit(few: Few, tmp_path: Path) -> None:
-    data, weights = few("convnet"), []
+    data = few("convnet")
+    weights: list[dict[str, torch.Tensor]] = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(len(weights))  # what others do with the generator has no say
         train(

@@ -232,6 +232,18 @@ def test_data_without_test_rows_is_named_and_writes_nothing(few: Few, tmp_path: 
 
 
 @pytest.mark.parametrize(
+    "names", [{"name": "na\udcffme"}, {"labels": (*"012345678", "ni\udcffne")}]
+)
+def test_a_name_that_is_no_text_is_named_and_writes_nothing(
+    names: dict[str, Any], few: Few, tmp_path: Path
+) -> None:
+    message = re.escape("\\udcff") + ".* is not valid text: rename the file or folder"
+    with pytest.raises(InputError, match=message):
+        run("convnet", replace(few("convnet"), **names), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"device": "cudaa"}, "there is no device 'cudaa'; did you mean 'cuda'"),
