@@ -215,7 +215,7 @@ CATALOG = {
         data="mnist",
         labels=_DIGITS,
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
-        notes="Documented: pixels as they are, which reaches {documented} % of the test rows. Here:"
+        notes="Documented: pixels as they are, which reached 98.02 % of the test rows (seed 0). Here:"
         " normalised pixels, chosen on the last 10,000 training rows (98.54 against 98.28 %).",
     ),
     "neural-network": Entry(
