@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ptx.export import Comparison
     from ptx.infer import Predictor
     from ptx.infer.signature import Array
+    from ptx.infer.trust import Trust
 
 
 @click.command(
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--backends", default="all", show_default=True,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
+@options.trust
 @options.data
 @options.workspace
 @options.as_json
@@ -37,6 +39,7 @@ def compare(
     inputs: tuple[str, ...],
     backends: str,
     device: str,
+    trust: bool,
     data: str | None,
     workspace: Path,
     as_json: bool,
@@ -50,7 +53,9 @@ def compare(
 
     space = Workspace(workspace)
     source = read_source(space.find(require_model(model), "checkpoint"))
-    predictors = _open(space, model, backends, device, source.card.weights_sha256)
+    predictors = _open(
+        space, model, backends, device, space.trust(trust), source.card.weights_sha256
+    )
     names: list[str] = []
     if inputs:
         batches = _given(inputs, predictors[0], names)
@@ -71,7 +76,7 @@ def compare(
 
 
 def _open(
-    space: Workspace, model: str, backends: str, device: str, weights: str
+    space: Workspace, model: str, backends: str, device: str, trust: Trust, weights: str
 ) -> list[Predictor]:
     """The backends asked for; of `all` those that are available, and why the others are not."""
     from ptx.cli.terminal import note
@@ -85,7 +90,7 @@ def _open(
         own_device = device if not name.startswith("ort-") else "auto"
         try:
             path = space.find(model, find_backend(name).reads)
-            predictor = load(path, backend=name, device=own_device)
+            predictor = load(path, backend=name, device=own_device, trust=trust)
         except BackendError as error:
             if backends != "all":
                 raise

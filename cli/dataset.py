@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx.cli.terminal import note
+from ptx.infer.errors import UsageError
 from ptx.models.catalog import CATALOG
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
         trained = str(card.training.get("data", {}).get("name", ""))
         if source is None and trained in SOURCES:
             source = trained
+        elif source is None and trained:
+            raise UsageError(
+                f"{model} was trained on {trained}, not on data of ptx: give it as --data"
+            )
     if source is None:
         source = _documented(entry.data, cache)
     dataset = open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)

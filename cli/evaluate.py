@@ -18,12 +18,19 @@ from ptx.cli import options
 @click.argument("model")
 @options.backend
 @options.device
+@options.trust
 @options.data
 @options.workspace
 @options.as_json
 @options.common
 def evaluate(
-    model: str, backend: str, device: str, data: str | None, workspace: Path, as_json: bool
+    model: str,
+    backend: str,
+    device: str,
+    trust: bool,
+    data: str | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Accuracy and confusion matrix of MODEL on the test rows of its data."""
     from ptx.cli.dataset import open_data
@@ -31,7 +38,7 @@ def evaluate(
     from ptx.cli.terminal import percent, table, verdict
     from ptx.trainers import evaluate as evaluate_model
 
-    with open_model(model, backend, device, workspace) as predictor:
+    with open_model(model, backend, device, workspace, trust=trust) as predictor:
         card = predictor.card
         dataset = open_data(card.model, data, workspace, card)
         found = evaluate_model(predictor, dataset.test)

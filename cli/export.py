@@ -46,13 +46,22 @@ def export(
     from ptx.cli.workspace import Workspace
     from ptx.export import FORMATS, read_source
     from ptx.export import export as export_model
+    from ptx.export.formats import find_format
     from ptx.infer.errors import UsageError
     from ptx.models.catalog import CATALOG
     from ptx.trainers import sample_inputs
 
+    if formats != "all":
+        find_format(formats)
     names = list(FORMATS) if formats == "all" else [formats]
     if output is not None and len(names) > 1:
         raise UsageError("--output names one file; give one --format")
+    others = {form.suffix: name for name, form in FORMATS.items() if name != names[0]}
+    if output is not None and output.suffix in others:
+        raise UsageError(
+            f"--output ends in {output.suffix}, and the format is {formats}: give --format"
+            f" {others[output.suffix]} or another name"
+        )
     if opset is not None and "onnx" not in names:
         raise UsageError(f"--opset is a matter of ONNX; the format is {formats}")
     space = Workspace(workspace)
@@ -69,6 +78,7 @@ def export(
     for name in names:
         target = output or _target(space, source.card.model, name, path, named is not None)
         done = export_model(source, name, target, opset=opset if name == "onnx" else None)
+        space.note_export(done.path, name, done.sha256)
         verdict(
             f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {done.cases} cases:"
             f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import glob
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,7 @@ from ptx.infer.prediction import Named
 STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
+TITLES = ("name", "text", "word", "input")  # of the first column in a header
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
@@ -35,7 +38,7 @@ def find_inputs(arguments: Sequence[str], kind: str, frame: int | None = None) -
 def _pictures(argument: str, kind: str) -> Iterator[Any]:
     if argument == STDIN:
         yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
-    elif Path(argument).is_dir():
+    elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
         yield from _folder(argument)
     elif argument.lower().endswith(".npy"):
         yield from _array_rows(argument, kind)
@@ -43,7 +46,7 @@ def _pictures(argument: str, kind: str) -> Iterator[Any]:
         found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - takes absolute patterns
         if not found:
             raise InputError(f"{quoted(argument)} matches no file", code="E-IN-MISSING")
-        yield from (path for path in found if not Path(path).is_dir())
+        yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
     else:
         yield argument
 
@@ -68,10 +71,10 @@ def _values(argument: str, kind: str) -> Iterator[Any]:
         yield from (line for line in text.splitlines() if line.strip())
     elif suffix in READERS and (os.path.lexists(argument) or kind == "columns"):
         yield from READERS[suffix](argument, kind)
-    elif kind == "columns" and os.path.lexists(argument):
+    elif os.path.lexists(argument) and (kind == "columns" or suffix):
         raise InputError(
-            f"{quoted(argument)} is a file that is neither .csv nor .npy; expected one of these, or"
-            " numbers",
+            f"{quoted(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
+            " value, or the file's lines on standard input: -",
             code="E-IN-FORMAT",
         )
     else:
@@ -81,22 +84,28 @@ def _values(argument: str, kind: str) -> Iterator[Any]:
 def _table_rows(argument: str, kind: str) -> Iterator[Named]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
     if kind != "columns":
-        for number, text in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
-            if text.strip():
-                yield Named(f"{argument}, line {number}", text)
+        yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
         return
-    from ptx.infer.table import read_table
+    from ptx.infer.table import read_rows
 
-    table = read_table(data, name=quoted(argument))
-    for line, row in zip(table.lines, table.rows, strict=True):
+    for line, row in read_rows(data, name=argument):
         yield Named(f"{argument}, line {line}", row)
+
+
+def _first_cells(argument: str, text: str) -> Iterator[Named]:
+    """The texts of a CSV file: its first column, below a header where there is one."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    for index, cells in enumerate(reader):
+        header = index == 0 and cells and cells[0].strip().lower() in TITLES
+        if cells and not header:
+            yield Named(f"{argument}, line {reader.line_num}", cells[0])
 
 
 def _array_rows(argument: str, kind: str) -> Iterator[Named]:
     """The rows of an array with a leading batch axis; a single picture or row is one."""
     from ptx.infer.npy import read_npy
 
-    array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=quoted(argument))
+    array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
     single = {"image": 2, "columns": 1, "text": 1, "symbols": 1}[kind]
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
         yield Named(argument, array)

@@ -30,6 +30,10 @@ data = click.option(
     help="bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. By default the"
     " model's documented data where it is found (under PTX_DATA or in the workspace), else bundled.",
 )  # fmt: skip
+trust = click.option(
+    "--trust", is_flag=True,
+    help="Run a TorchScript or .pt2 file that this workspace did not export. Such a file is a program.",
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
               help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
+@options.trust
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
@@ -38,6 +39,7 @@ def predict(
     model: str,
     backend: str,
     device: str,
+    trust: bool,
     top: int,
     batch_size: int,
     as_json: bool,
@@ -57,7 +59,7 @@ def predict(
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    with open_model(model, backend, device, workspace) as predictor:
+    with open_model(model, backend, device, workspace, trust=trust) as predictor:
         kind = str(predictor.card.preprocessing["kind"])
         answers = predictor.predict_many(
             find_inputs(inputs, kind),
@@ -76,7 +78,7 @@ def predict(
     return 4 if lines.bad else 0
 
 
-def open_model(model: str, backend: str, device: str, workspace: Path) -> Predictor:
+def open_model(model: str, backend: str, device: str, workspace: Path, *, trust: bool) -> Predictor:
     """The predictor for a MODEL argument; says on stderr what `auto` took."""
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace
@@ -86,14 +88,15 @@ def open_model(model: str, backend: str, device: str, workspace: Path) -> Predic
     from ptx.infer.loading import load, open_predictor
 
     space = Workspace(workspace)
+    trusted = space.trust(trust)
     if backend != "auto":
         kind = backend_kind(backend)
-        return load(space.find(model, kind), backend=backend, device=device)
+        return load(space.find(model, kind), backend=backend, device=device, trust=trusted)
     paths = list(space.files(model).values()) or [space.find(model)]
     for index, path in enumerate(paths):
         try:
             predictor = open_predictor(
-                read_artifact(path), backend="auto", options=Options(device=device)
+                read_artifact(path), backend="auto", options=Options(device=device, trust=trusted)
             )
         except BackendError:
             if index == len(paths) - 1:

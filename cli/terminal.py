@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import click
+from click.core import ParameterSource
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -29,10 +31,20 @@ def note(text: str) -> None:
 
 
 def verdict(text: str, following: str = "") -> None:
-    """The one line that a finished verb ends with, and the next command to try."""
-    click.echo(text)
+    """The one line that a finished verb ends with, and the next command to try, in this workspace."""
+    if text:
+        click.echo(text)
     if following:
-        click.echo(f"next: {following}")
+        click.echo(f"next: {following}{_workspace() if following.startswith('ptx ') else ''}")
+
+
+def _workspace() -> str:
+    """The option --workspace as it was given."""
+    context = click.get_current_context(silent=True)
+    source = None if context is None else context.get_parameter_source("workspace")
+    if context is None or source is not ParameterSource.COMMANDLINE:
+        return ""
+    return f" --workspace {shlex.quote(str(context.params['workspace']))}"
 
 
 def percent(share: float) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ptx.cli import options
 
@@ -67,8 +70,8 @@ def train(
         progress=_progress(),
     )
     if result.interrupted is not None:
-        verdict(f"stopped after {len(result.history)} epochs: {result.checkpoint}",
-                f"ptx train {model} --resume")  # fmt: skip
+        verdict(f"stopped after epoch {len(result.history)}: {result.checkpoint}",
+                f"ptx train {model}{_options_given()} --resume")  # fmt: skip
         return 128 + result.interrupted
     last = result.history[-1]
     reached = (
@@ -79,6 +82,19 @@ def train(
     verdict(f"{model} trained on {dataset.name}: {reached}: {result.checkpoint}",
             f"ptx export {model} --format onnx")  # fmt: skip
     return 0
+
+
+def _options_given() -> str:
+    """The options of this run, as they must be given again; `verdict` adds the workspace."""
+    context = click.get_current_context()
+    return "".join(
+        f" {option.opts[0]} {shlex.quote(str(context.params[option.name]))}"
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name in context.params
+        and option.name not in ("resume", "workspace")
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    )
 
 
 def _progress() -> _Lines | _Bar:
@@ -114,6 +130,8 @@ class _Lines:
 class _Bar:
     """A bar with loss, accuracy, rows a second and the time left; for a terminal."""
 
+    # Fits into 80 columns with loss and accuracy behind it.
+    FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {rate_noinv_fmt}, {remaining} left{postfix}"
     INTERVAL = 0.2  # seconds between two readings of the totals, each of which waits for the device
 
     def __init__(self) -> None:
@@ -123,9 +141,11 @@ class _Bar:
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         from tqdm import tqdm
 
+        # A terminal that says it has no columns gets the fallback of shutil, where tqdm draws nothing.
+        columns, lines = shutil.get_terminal_size()
         self._bar = tqdm(
             total=rows, initial=done, desc=f"epoch {epoch}/{epochs}", unit=" rows", leave=False,
-            dynamic_ncols=True,
+            bar_format=self.FORMAT, ncols=min(columns - 1, 100), nrows=lines,
         )  # fmt: skip
 
     def step_done(self, rows: int, totals: Totals) -> None:

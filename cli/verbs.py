@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -51,6 +51,13 @@ class Verbs(click.Group):
             raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        # Caught here, since click makes exit status 1 out of a broken pipe.
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _leave_pipe()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
@@ -87,6 +94,11 @@ def _run() -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
+    except click.NoSuchOption as error:
+        number = error.option_name.lstrip("-")[:1].isdigit()
+        hint = " A negative number goes behind --" if number else ""
+        _say(f"[E-USAGE] {error.format_message()}{hint}")
+        return 2
     except click.ClickException as error:
         _say(f"[E-USAGE] {error.format_message()}")
         return 2
@@ -95,6 +107,9 @@ def _run() -> int:
     except BrokenPipeError:
         return _leave_pipe()
     except Exception as error:
+        # An import that Ctrl-C cuts short can raise an error of its own.
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return _INTERRUPTED
         if debug:
             raise
         return _told(error)

@@ -17,10 +17,20 @@ from ptx.cli import options
 @click.argument("model", metavar="FILE")
 @options.backend
 @options.device
+@options.trust
+@click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
 @options.workspace
 @options.as_json
 @options.common
-def verify(model: str, backend: str, device: str, workspace: Path, as_json: bool) -> int:
+def verify(
+    model: str,
+    backend: str,
+    device: str,
+    trust: bool,
+    no_run: bool,
+    workspace: Path,
+    as_json: bool,
+) -> int:
     """Check the seal of FILE and replay the golden samples that it carries.
 
     FILE is an artifact, a checkpoint or a name of the catalog. An ONNX file needs no torch.
@@ -32,8 +42,11 @@ def verify(model: str, backend: str, device: str, workspace: Path, as_json: bool
     from ptx.cli.workspace import Workspace
     from ptx.infer.verification import verify as verify_file
 
-    path = Workspace(workspace).find(model, backend_kind(backend))
-    checks = verify_file(path, backend=backend, device=device)
+    space = Workspace(workspace)
+    path = space.find(model, backend_kind(backend))
+    checks = verify_file(
+        path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
+    )
     failed = [check for check in checks if not check.holds]
     if as_json:
         for check in checks:
@@ -44,7 +57,7 @@ def verify(model: str, backend: str, device: str, workspace: Path, as_json: bool
         rows = [(c.name, "holds" if c.holds else "FAILS", c.detail) for c in checks]
         click.echo(table(("check", "", "detail"), rows))
         if failed:
-            names = ", ".join(check.name for check in failed)
+            names = "; ".join(check.name for check in failed)
             verdict(f"{path} does not hold: {names}", "export it again")
         else:
             verdict(f"{path} holds: {len(checks)} checks")

@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.infer.errors import ArtifactError, OutputError, UsageError, nearest, quoted
+from ptx.infer.files import write_atomic
+from ptx.infer.trust import PROGRAMS, Trust
 from ptx.models.catalog import CATALOG
 
 CHECKPOINT = "checkpoint.pt"
+EXPORTED = "exported"  # folder of the ledger: a file for each program, named by its sha256
 # kind of file → suffix, in the order in which `auto` prefers them
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
 
@@ -37,7 +40,8 @@ class Workspace:
     def files(self, model: str) -> dict[str, Path]:
         """The files of a model that are there, by kind; the preferred one first."""
         paths = {kind: self.artifact(model, kind) for kind in (*SUFFIXES, "checkpoint")}
-        return {kind: path for kind, path in paths.items() if path.is_file()}
+        # pathlib raises on a name that is too long.
+        return {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
 
     def find(self, model: str, kind: str | None = None) -> Path:
         """The file that a MODEL argument means: a path, or a catalog name's file in the workspace.
@@ -64,6 +68,33 @@ class Workspace:
             code="E-NO-ARTIFACT",
         )
 
+    def note_export(self, path: Path, kind: str, sha256: str) -> None:
+        """Remember a program that was exported here, so that it is run without --trust.
+
+        Raises:
+            OutputError: it cannot be written into the workspace.
+        """
+        if kind not in PROGRAMS:
+            return
+        ledger = self.root / EXPORTED
+        try:
+            ledger.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{quoted(ledger)} cannot be made: {error.strerror or error}"
+            ) from error
+        write_atomic(ledger / sha256, f"{path}\n".encode("utf-8", "surrogateescape"))
+
+    def trust(self, everything: bool) -> Trust:
+        """What may be run: everything with --trust, else the programs that were exported here."""
+        if everything:
+            return True
+        ledger = self.root / EXPORTED
+        try:
+            return frozenset(os.listdir(ledger))  # noqa: PTH208 - the names alone
+        except OSError:
+            return frozenset()
+
 
 def require_model(name: str) -> str:
     """A name of the catalog; UsageError names the nearest where it is none."""
@@ -74,6 +105,6 @@ def require_model(name: str) -> str:
 
 def _path(argument: str) -> Path:
     path = Path(argument)
-    if not path.exists() and os.sep not in argument and not path.suffix:
+    if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(f"there is no model {argument!r}; {nearest(argument, CATALOG)}; or a path")
     return path

@@ -31,6 +31,7 @@ class Exported:
     path: Path
     format: str
     size: int  # bytes
+    sha256: str  # of the file
     cases: int  # of the grid
     rows: int  # real samples whose labels are the same
     error: float  # largest absolute difference from eager float64
@@ -72,13 +73,15 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
         golden=_golden(yardstick),
     )
     artifact = attach(content, card.to_json())
-    parse_artifact(artifact, path=path).require_card()
+    written = parse_artifact(artifact, path=path)
+    written.require_card()
     write_atomic(path, artifact)
     worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
     return Exported(
         path,
         format_name,
         len(artifact),
+        written.sha256,
         len(yardstick.cases),
         rows,
         worst["error"],
@@ -91,8 +94,9 @@ def _prove(
 ) -> tuple[dict[str, dict[str, float]], int]:
     """The largest errors over the grid, and the number of real samples with equal labels."""
     artifact = parse_artifact(candidate, path=path)
+    options = Options(device="cpu", trust=True)  # it was made in this process
     with Predictor(
-        artifact.require_card(), lambda: open_backend(backend, artifact, Options(device="cpu"))
+        artifact.require_card(), lambda: open_backend(backend, artifact, options)
     ) as predictor:
         errors = yardstick.check(predictor.backend.run, backend)
         if not yardstick.samples:

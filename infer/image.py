@@ -73,6 +73,10 @@ _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
 
 # PNG bit depth and colour type -> mode, where the pixels need no palette, scaling or interlacing.
 _PNG_PLAIN: Final = {(8, 0): "L", (8, 2): "RGB", (8, 4): "LA", (8, 6): "RGBA"}
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                 (0, 1, 1, 2))  # x, y, columns and rows apart, of an interlaced picture  # fmt: skip
+_PIECE: Final = 2**18  # bytes that are unpacked at a time
 # Chunks that neither change pixels nor can hold an orientation.
 _PNG_INERT: Final = frozenset((b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"bKGD", b"sBIT"))
 _PNG_HEAD: Final = struct.Struct(">I4s").unpack_from
@@ -120,6 +124,7 @@ def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Ima
     with _mapped(name, kind, len(data)):
         if kind == "PNG":
             chunks = _png_chunks(data, name)
+            _check_png_pixels(data, chunks, name)
             plain = _plain_png(data, chunks)
             if plain is not None:
                 _pick_frame(1, frame, name)
@@ -292,6 +297,28 @@ def _check_png_header(data: bytes, kind: bytes, length: int, name: str) -> None:
     if width == 0 or height == 0:
         raise _damaged(name, "PNG", f"its size is {width}x{height}")
     _check_size((width, height), name)
+
+
+def _check_png_pixels(data: bytes, chunks: list[_Chunk], name: str) -> None:
+    """A palette where one is needed, and all rows: Pillow leaves those that are missing black."""
+    width, height, depth, colour, *_, interlace = _PNG_IHDR(data, 16)
+    if colour == 3 and all(kind != b"PLTE" for kind, _, _ in chunks):
+        raise _damaged(name, "PNG", "its palette is missing")
+    bits = depth * _PNG_CHANNELS.get(colour, 1)
+    passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
+    left = 0
+    for x, y, across, down in passes:
+        columns, rows = -((x - width) // across), -((y - height) // down)
+        if columns > 0:
+            left += max(rows, 0) * (1 + (columns * bits + 7) // 8)
+    inflate = zlib.decompressobj()
+    for kind, start, end in chunks:
+        packed = data[start:end] if kind == b"IDAT" else b""
+        while packed and left > 0:
+            left -= len(inflate.decompress(packed, min(left, _PIECE)))
+            packed = inflate.unconsumed_tail
+    if left > 0:
+        raise _truncated(name, "PNG", len(data))
 
 
 def _plain_png(data: bytes, chunks: list[_Chunk]) -> Image.Image | None:

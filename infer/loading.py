@@ -7,6 +7,7 @@ from pathlib import Path
 from ptx.infer.artifact import Artifact, read_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.predictor import Predictor
+from ptx.infer.trust import Trust
 
 
 def load(
@@ -16,6 +17,7 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "float32",
+    trust: Trust = False,
 ) -> Predictor:
     """A predictor for a model file.
 
@@ -26,13 +28,16 @@ def load(
     `device`: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
     `threads`: for ONNX Runtime on the CPU; one for each usable processor by default.
     `precision`: `float32`, or `tf32` for CUDA.
+    `trust`: a TorchScript or `.pt2` file is a program, which can run code as soon as it is loaded: True
+    loads any, a collection of sha256 digests those files. ONNX files and checkpoints are data.
 
     Raises:
-        ArtifactError: the file cannot be read, has changed since it was written, or cannot be loaded.
+        ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
+            program that is not trusted.
         BackendError: the backend or device is not available here.
         UsageError: there is no such backend or device, or it does not run this kind of file.
     """
-    options = Options(device=device, threads=threads, precision=precision)
+    options = Options(device=device, threads=threads, precision=precision, trust=trust)
     return open_predictor(read_artifact(path), backend=backend, options=options)
 
 

@@ -45,23 +45,49 @@ def read_table(data: bytes, *, name: str) -> Table:
     Raises:
         InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number.
     """
+    header, parsed = _parsed(data, name)
+    values = [row for _, row in parsed]
+    for row in values:
+        if isinstance(row, InputError):
+            raise row
+    return Table(header, np.array(values, np.float64), tuple(line for line, _ in parsed))
+
+
+def read_rows(data: bytes, *, name: str) -> list[tuple[int, NDArray[np.float64] | InputError]]:
+    """The same rows with their lines, each with its numbers or with why it cannot be used.
+
+    Raises:
+        InputError: the file is empty, not UTF-8, or no table at all.
+    """
+    return _parsed(data, name)[1]
+
+
+def _parsed(
+    data: bytes, name: str
+) -> tuple[tuple[str, ...] | None, list[tuple[int, NDArray[np.float64] | InputError]]]:
     found = list(_records(_decoded(data, name), name))
     if not found:
         raise _refused(name, "is empty", "rows of comma-separated numbers")
-    header = tuple(found[0][1]) if _is_header(found[0][1]) else None
+    first, titles = found[0]
+    header = tuple(titles) if _is_header(titles) else None
     body = found[1:] if header else found
     if not body:
         what = "has a header line but no rows"
-        raise _refused(name, what, "rows of comma-separated numbers", _hint(found[0][1]))
-    width = len(found[0][1])
-    values = np.empty((len(body), width), np.float64)
-    for index, (line, cells) in enumerate(body):
-        if len(cells) != width:
-            what = f"line {line} has {_count(len(cells))}, line {found[0][0]} has {width}"
-            raise _refused(name, what, "the same number of cells on each line", _hint(cells))
-        for column, cell in enumerate(cells):
-            values[index, column] = _number(cell, name, _place(line, column, header), cells)
-    return Table(header, values, tuple(line for line, _ in body))
+        raise _refused(name, what, "rows of comma-separated numbers", _hint(titles))
+    rows: list[tuple[int, NDArray[np.float64] | InputError]] = []
+    for line, cells in body:
+        try:
+            if len(cells) != len(titles):
+                what = f"line {line} has {_count(len(cells))}, line {first} has {len(titles)}"
+                raise _refused(name, what, "the same number of cells on each line", _hint(cells))
+            numbers = [
+                _number(cell, name, _place(line, column, header), cells)
+                for column, cell in enumerate(cells)
+            ]
+            rows.append((line, np.array(numbers, np.float64)))
+        except InputError as error:
+            rows.append((line, error))
+    return header, rows
 
 
 def _decoded(data: bytes, name: str) -> str:

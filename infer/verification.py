@@ -14,6 +14,7 @@ from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import ArtifactError, PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
+from ptx.infer.trust import Trust, require_trust
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,21 @@ class Check:
     detail: str
 
 
-def verify(path: str | Path, *, backend: str = "auto", device: str = "auto") -> list[Check]:
+def verify(
+    path: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    trust: Trust = False,
+    run: bool = True,
+) -> list[Check]:
     """Check the seal and replay the golden samples that the file carries.
 
-    A changed file is still replayed, so that the checks say what the change did.
+    A changed file is still replayed, so that the checks say what the change did. `trust`: as in
+    `ptx.infer.load`. `run`: False checks seal and card alone and runs nothing of the file.
 
     Raises:
-        ArtifactError: the file cannot be read or has no card.
+        ArtifactError: the file cannot be read, has no card, or is a program that is not trusted.
         BackendError: the backend is not available here.
     """
     artifact = read_artifact(path)
@@ -44,10 +53,13 @@ def verify(path: str | Path, *, backend: str = "auto", device: str = "auto") -> 
         else "the content does not match its sha256 seal: a byte has changed since it was written"
     )
     checks = [Check("hash", artifact.sealed, seal)]
-    checks.append(
-        Check("samples", bool(card.golden), f"the card carries {len(card.golden)} golden samples")
-    )
-    return [*checks, *_replay(artifact, card, backend, Options(device=device))]
+    if artifact.kind != "checkpoint":  # which is proved when it is exported
+        carried = f"the card carries {len(card.golden)} golden samples"
+        checks.append(Check("samples", bool(card.golden), carried))
+    if not run:
+        return checks
+    require_trust(artifact, trust)
+    return [*checks, *_replay(artifact, card, backend, Options(device=device, trust=trust))]
 
 
 def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> Iterator[Check]:
@@ -57,6 +69,8 @@ def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> I
         yield Check("load", False, str(error))
         return
     with predictor:
+        if artifact.kind == "checkpoint":
+            yield Check("load", True, f"{predictor.backend.name} opens it")
         for index, sample in enumerate(card.golden, 1):
             yield from _replay_sample(predictor, sample, f"sample {index}")
 

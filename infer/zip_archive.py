@@ -112,6 +112,9 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError("it is empty")
     if len(infos) > _MEMBER_LIMIT:
         raise ValueError(f"it has {len(infos):,} members")
+    if min(info.header_offset for info in infos) != 0:
+        # A cut `.pt2` ends within an archive that it holds, which `zipfile` would read instead.
+        raise ValueError("it does not begin with its first member")
     names = [info.filename for info in infos]
     if len(set(names)) != len(names):
         raise ValueError("a member stands twice")

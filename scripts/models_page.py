@@ -77,7 +77,7 @@ def page(results: dict[str, Any], arguments: argparse.Namespace) -> str:
         "Made by `scripts/models_page.py` from the catalog and what `scripts/train_all` measured on"
         f" {arguments.date} on {arguments.machine}, torch {version('torch')}, ONNX Runtime"
         f" {version('onnxruntime-gpu')}. Accuracy is that of the last epoch on the test rows; the"
-        " time is that of the whole verb. Command:"
+        " time is that of the epochs, with their tests. Command:"
     )
     lines = ["# The models", "", origin, "", f"    {arguments.command}", ""]
     for name in CATALOG:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -9,7 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptx.cli.verbs import _run
 from ptx.infer.artifact import Artifact, read_artifact
 
 # One thread, also in the processes that tests start: answers do not depend on how many there are, and
@@ -27,7 +30,37 @@ Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
 Child = Callable[..., subprocess.CompletedProcess[str]]
 
+Ptx = Callable[..., "Result"]
+
+PICTURES = Path(__file__).parent / "pictures"
 ROWS = 64  # of each split that a checkpoint is made from
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_ptx(*arguments: object, stdin: bytes = b"") -> Result:
+    """`ptx` with these arguments, in this process; no traceback ever."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    argv, source = sys.argv, sys.stdin
+    sys.argv = ["ptx", *map(str, arguments)]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = _run()
+    finally:
+        sys.argv, sys.stdin = argv, source
+    for stream in (out, err):
+        stream.flush()
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    assert "Traceback" not in texts[1]
+    return Result(code, *texts)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +109,39 @@ def linear_onnx(artifact: Export) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def ptx() -> Ptx:
+    """`ptx("predict", "digit.png")`: exit code, stdout and stderr."""
+    return run_ptx
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """convnet, trained on the bundled digits until it knows them, and linear-model; all formats."""
+    root = tmp_path_factory.mktemp("workspace")
+    for model, epochs in (("convnet", 5), ("linear-model", 100)):
+        data = ["--data", "bundled"] if model == "convnet" else []
+        trained = run_ptx("train", model, "--epochs", epochs, *data, "--workspace", root)
+        assert trained.code == 0, trained.err
+        exported = run_ptx("export", model, "--format", "all", "--workspace", root)
+        assert exported.code == 0, exported.err
+    return root
+
+
+@pytest.fixture
+def seven() -> Path:
+    """A dark 7 on white paper, 400×300, off-centre."""
+    return PICTURES / "seven-on-paper.png"
+
+
+@pytest.fixture
+def writing(artifact: Export, tmp_path: Path) -> tuple[Path, Path]:
+    """A sealed TorchScript archive that writes a file while it is being loaded, and that file."""
+    path, marker = tmp_path / "writes.torchscript", tmp_path / "marker"
+    path.write_bytes(writing_program(artifact("linear-model", "torchscript").read_bytes(), marker))
+    return path, marker
+
+
+@pytest.fixture(scope="session")
 def child() -> Child:
     """`child(code, *arguments)`: run Python code in a process of its own, for at most 15 seconds.
 
@@ -111,6 +177,40 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+def writing_program(data: bytes, marker: Path) -> bytes:
+    """A linear-model that writes `marker` while it is being loaded; card and seal as of `data`."""
+    import torch
+
+    from ptx.infer import zip_archive
+    from ptx.infer.artifact import parse_artifact
+
+    class Writer(torch.nn.Module):
+        def __init__(self, path: str) -> None:
+            super().__init__()
+            self.path = path
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+        @torch.jit.export
+        def __getstate__(self) -> tuple[str, bool]:
+            return self.path, self.training
+
+        @torch.jit.export
+        def __setstate__(self, state: tuple[str, bool]) -> None:
+            self.path = state[0]
+            self.training = state[1]
+            torch.save(torch.zeros(1), state[0])
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated upstream
+        network = torch.nn.Sequential(torch.nn.Linear(1, 1), Writer(str(marker)))
+        torch.jit.save(torch.jit.script(network), buffer)
+    card = parse_artifact(data, path=marker).require_card()
+    return zip_archive.attach(buffer.getvalue(), card.to_json())
 
 
 _DROP_RIGHTS = """

@@ -70,7 +70,7 @@ def test_the_library_predicts_without_torch(artifact: object, tmp_path: Path) ->
 def test_a_torch_backend_says_what_is_missing(artifact: object, tmp_path: Path) -> None:
     assert callable(artifact)
     path = artifact("convnet", "torchscript")
-    done = bare(*PTX, "verify", path, cwd=tmp_path, ok=False)
+    done = bare(*PTX, "verify", path, "--trust", cwd=tmp_path, ok=False)
     assert done.returncode == 3
     assert "PyTorch is not installed: pip install 'ptx[train]'" in done.stderr
 

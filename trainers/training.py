@@ -257,9 +257,10 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
 def _identity(card: Card) -> dict[str, Any]:
     """What must be the same for a run to go on: all but the epochs, of which there may be more."""
     training = card.training
+    data = training.get("data", {})
     return {
         "model": card.model,
-        "data": training.get("data", {}).get("sha256"),
+        "data": f"{data.get('name')} (sha256 {str(data.get('sha256'))[:12]})",
         "seed": training.get("seed"),
         **{what: value for what, value in training.get("recipe", {}).items() if what != "epochs"},
         "the network's configuration": card.config,

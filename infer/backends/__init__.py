@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from ptx.infer.artifact import KINDS, Artifact
 from ptx.infer.errors import BackendError, UsageError, nearest
 from ptx.infer.signature import Array
+from ptx.infer.trust import Trust, require_trust
 
 
 @runtime_checkable
@@ -46,6 +47,7 @@ class Options:
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     threads: int | None = None  # None: one for each processor that this process may use
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
+    trust: Trust = False  # see `ptx.infer.trust`
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
     Raises:
         UsageError: no such backend, or it does not run this kind of file.
         BackendError: its library, driver or device is not available here.
-        ArtifactError: the file cannot be loaded.
+        ArtifactError: the file cannot be loaded, or is a program that is not trusted.
     """
     if name == "auto":
         return _open_first(artifact, options)
@@ -111,6 +113,7 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
+    require_trust(artifact, options.trust)
     module, _, attribute = entry.target.partition(":")
     backend = getattr(import_module(module), attribute)(artifact, options)
     if not isinstance(backend, Backend):

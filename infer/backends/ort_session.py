@@ -12,8 +12,10 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.processors import usable_processors
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.onnx_file import read_header
+from ptx.infer.signature import TensorSpec
 
-NEWEST_OPSET = 26  # that ONNX Runtime 1.31 supports officially
+NEWEST_OPSET, NEWEST_IR = 26, 13  # that ONNX Runtime 1.31 supports officially
+_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
@@ -53,7 +55,44 @@ def open_session(artifact: Artifact, options: Options, providers: Sequence[Any])
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
     with translated(artifact, "load"):
-        return onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+    _check_card(artifact, session)
+    return session
+
+
+def _check_card(artifact: Artifact, session: Any) -> None:
+    """Refuse a model whose inputs or outputs are not those of its card, before any data."""
+    signature = artifact.require_card().signature if artifact.sealed else None
+    if signature is None:  # `verify` replays a changed file to see what the change did
+        return
+    for what, specs, found in (
+        ("inputs", signature.inputs, session.get_inputs()),
+        ("outputs", signature.outputs, session.get_outputs()),
+    ):
+        known = {item.name: item for item in found}
+        if known.keys() != {spec.name for spec in specs}:
+            raise _other_model(
+                artifact, f"{what} {sorted(known)}", str([spec.name for spec in specs])
+            )
+        for spec in specs:
+            item = known[spec.name]
+            if item.type != _TYPES[spec.dtype] or (what == "inputs" and not _fits(spec, item)):
+                got = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
+                raise _other_model(artifact, got, f"{spec.dtype} {spec.describe()}")
+
+
+def _fits(spec: TensorSpec, item: Any) -> bool:
+    """Whether the model takes every size that the card allows."""
+    return len(item.shape) == len(spec.axes) and all(
+        not isinstance(size, int) or size == axis
+        for size, axis in zip(item.shape, spec.axes, strict=True)
+    )
+
+
+def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
+    return ArtifactError(
+        f"{artifact.name} has {got}; its card says {expected}: export it again", code="E-ONNX-CARD"
+    )
 
 
 @contextmanager
@@ -81,6 +120,12 @@ def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
     if verb == "load" and opset > NEWEST_OPSET:
         return ArtifactError(
             f"{artifact.name} uses opset {opset}; ONNX Runtime here supports up to {NEWEST_OPSET}",
+            code="E-ONNX-OPSET",
+        )
+    if verb == "load" and header.ir_version > NEWEST_IR:
+        return ArtifactError(
+            f"{artifact.name} has IR version {header.ir_version}; ONNX Runtime here supports up to"
+            f" {NEWEST_IR}",
             code="E-ONNX-OPSET",
         )
     if verb == "load" and "External data" in text:

@@ -24,7 +24,8 @@ from ptx.infer.signature import Array
 class TorchScriptBackend:
     """Runs a TorchScript archive.
 
-    Such an archive is a program, and loading it can already run code: open only what you trust.
+    Such an archive is a program, and loading it can already run code: `open_backend` lets through only
+    what is trusted.
     """
 
     name = "torchscript"

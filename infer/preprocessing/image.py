@@ -48,8 +48,10 @@ class ImagePreprocessing:
             raise ValueError(f"size is {list(size)}; expected [height, width] in pixels")
         self.fit = fit
         self.mean, self.std = float(mean), float(std)
-        if not self.std > 0:
-            raise ValueError(f"std is {std!r}; expected a positive number")
+        with np.errstate(over="ignore"):
+            single = np.asarray([self.mean, self.std], np.float32)
+        if not is_finite(single) or not single[1] > 0:
+            raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
         fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
         free = len(self.spec.sample_axes) - len(fixed)
         rest = self.height * self.width
@@ -90,9 +92,7 @@ class ImagePreprocessing:
         elif isinstance(value, bytes | bytearray | memoryview):
             image = decode(bytes(value), name="the picture")
         elif isinstance(value, str | os.PathLike):
-            from ptx.infer.errors import quoted
-
-            image = decode(read_bytes(value, limit=SIZE_LIMIT), name=quoted(value))
+            image = decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value))
         elif hasattr(value, "read"):
             image = decode(_content(value), name="the file object")
         else:

@@ -101,16 +101,17 @@ def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
 def test_compare_refuses_an_artifact_of_other_weights(
     ptx: Any, workspace: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(workspace / "linear-model", tmp_path / "linear-model")
-    ptx("train", "linear-model", "--seed", 1, "--workspace", tmp_path)
-    done = ptx("compare", "linear-model", "--workspace", tmp_path)
+    root = shutil.copytree(workspace, tmp_path / "copy")
+    ptx("train", "linear-model", "--seed", 1, "--workspace", root)
+    done = ptx("compare", "linear-model", "--workspace", root)
     assert done.code == 4
     assert "exported from other weights" in done.err
 
 
 def test_verify_replays_the_samples(ptx: Any, workspace: Path) -> None:
     for suffix in ("onnx", "torchscript", "pt2"):
-        done = ptx("verify", workspace / "convnet" / f"convnet.{suffix}")
+        path = workspace / "convnet" / f"convnet.{suffix}"
+        done = ptx("verify", path, "--workspace", workspace)
         assert done.code == 0, done.err
         assert "sample 1, logits" in done.out
 
@@ -154,7 +155,8 @@ def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
         *("convnet", "classification", "21,840", "yes", "onnx,", "torchscript,", "pt2")
     ]
     assert "20 models, 2 trained" in done.out
-    assert all(len(line) <= 80 for line in done.out.splitlines())
+    lines = [line for line in done.out.splitlines() if not line.startswith("next: ")]
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:
@@ -201,3 +203,41 @@ def test_doctor_finds_a_backend_that_answers_wrong(
     monkeypatch.setattr("ptx.cli.doctor.PROBE_ANSWER", 9.5)
     done = ptx("doctor", "--json")
     assert not any(json.loads(line)["works"] for line in done.out.splitlines())
+
+
+def test_evaluate_asks_for_own_data(ptx: Any, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("".join(f"{x},{2 * x}\n" for x in range(10)))
+    options = ("--workspace", tmp_path)
+    assert ptx("train", "linear-model", "--lr", 0.001, "--data", own, *options).code == 0
+    done = ptx("evaluate", "linear-model", *options)
+    assert done.code == 2
+    assert "give it as --data" in done.err
+    assert ptx("evaluate", "linear-model", "--data", own, *options).code == 0
+
+
+def test_an_output_named_like_another_format_is_refused(ptx: Any, workspace: Path) -> None:
+    done = ptx("export", "linear-model", "--output", "x.pt2", "--workspace", workspace)
+    assert done.code == 2
+    assert "give --format pt2" in done.err
+
+
+def test_an_unknown_format_gets_the_nearest(ptx: Any, workspace: Path) -> None:
+    done = ptx("export", "linear-model", "--format", "onyx", "--workspace", workspace)
+    assert done.code == 2
+    assert "did you mean 'onnx'" in done.err
+
+
+def test_a_checkpoint_is_verified_by_loading_it(ptx: Any, workspace: Path) -> None:
+    done = ptx("verify", workspace / "linear-model" / "checkpoint.pt")
+    assert done.code == 0, done.out
+    assert "eager opens it" in done.out
+
+
+def test_resume_with_other_data_names_both(ptx: Any, tmp_path: Path) -> None:
+    options = ("--epochs", 2, "--workspace", tmp_path)
+    ptx("train", "linear-model", *options)
+    done = ptx("train", "linear-model", "--data", "line", "--resume", *options)
+    assert done.code == 4
+    assert "data three-points" in done.err
+    assert "has line" in done.err

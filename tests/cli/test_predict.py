@@ -218,3 +218,33 @@ def test_a_name_with_a_newline_stays_on_one_line(
     done = ptx("predict", path, "--workspace", workspace)
     assert done.out.count("\n") == 1
     assert "a\\nb.png: 7" in done.out
+
+
+def test_of_a_table_the_good_rows_are_answered(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    table = tmp_path / "numbers.csv"
+    table.write_text("x\n4.0\nabc\n1,2\nnan\n4.0\n")
+    options = ("--model", "linear-model", "--workspace", workspace, "--json")
+    done = ptx("predict", table, *options)
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 4
+    assert ["value" in answer for answer in answers] == [True, False, False, False, True]
+    for answer, line in zip(answers, range(2, 7), strict=True):
+        assert answer["input"].endswith(f"numbers.csv, line {line}")
+
+
+def test_of_a_table_of_names_the_first_column_counts(
+    ptx: Any, artifact: Any, tmp_path: Path
+) -> None:
+    table = tmp_path / "names.csv"
+    table.write_text('name,language\nSatoshi,Japanese\n"O\'Brien, Jr",Irish\n')
+    model = artifact("name-classifier", "onnx")
+    done = ptx("predict", table, "Satoshi", "O'Brien, Jr", "--model", model, "--json")
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert [answer["label"] for answer in answers[:2]] == [a["label"] for a in answers[2:]]
+    assert [answer["score"] for answer in answers[:2]] == pytest.approx(
+        [answer["score"] for answer in answers[2:]], abs=1e-6
+    )
+    (tmp_path / "names.txt").write_text("Satoshi")
+    done = ptx("predict", tmp_path / "names.txt", "--model", model)
+    assert done.code == 4
+    assert "neither .csv nor .npy" in done.err

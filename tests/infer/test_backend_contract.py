@@ -40,7 +40,13 @@ def opened(artifact: Export) -> Iterator[Open]:
     def open_one(model: str, backend: str) -> Predictor:
         path = artifact(model, BACKENDS[backend].reads)
         predictors.append(
-            load(path, backend=backend, device="cpu", threads=1 + len(predictors) % 2)
+            load(
+                path,
+                backend=backend,
+                device="cpu",
+                threads=1 + len(predictors) % 2,
+                trust=True,
+            )
         )
         return predictors[-1]
 
@@ -276,7 +282,10 @@ def test_the_opened_backend_says_what_it_is(opened: Open, backend: str) -> None:
 @pytest.mark.parametrize("backend", HERE)
 def test_a_closed_backend_is_an_error(artifact: Export, backend: str) -> None:
     predictor = load(
-        artifact("linear-model", BACKENDS[backend].reads), backend=backend, device="cpu"
+        artifact("linear-model", BACKENDS[backend].reads),
+        backend=backend,
+        device="cpu",
+        trust=True,
     )
     predictor.close()
     with pytest.raises(BackendError, match="the predictor has been closed"):
@@ -287,7 +296,7 @@ FORK = """
 import os, sys, warnings
 from ptx.infer import BackendError, load
 warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork")  # that is what is tested
-predictor = load(sys.argv[1], backend=sys.argv[2], device="cpu", threads=4)
+predictor = load(sys.argv[1], backend=sys.argv[2], device="cpu", threads=4, trust=True)
 inputs = predictor.signature.example({"batch": 2, "time": 5})
 before = predictor.run(inputs)
 child = os.fork()

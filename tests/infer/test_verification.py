@@ -48,7 +48,7 @@ def test_a_fresh_export_holds(artifact: Export, model: str) -> None:
 
 @pytest.mark.parametrize("format_name", ["torchscript", "pt2"])
 def test_the_torch_formats_hold_too(artifact: Export, format_name: str) -> None:
-    assert failed(verify(artifact("linear-model", format_name), device="cpu")) == []
+    assert failed(verify(artifact("linear-model", format_name), device="cpu", trust=True)) == []
 
 
 def weight_of(artifact: Artifact) -> float:
@@ -87,7 +87,7 @@ def test_a_changed_program_is_not_run(artifact: Export, tmp_path: Path) -> None:
     data = bytearray(artifact("linear-model", "torchscript").read_bytes())
     data[10] ^= 1  # the time of a member, which no checksum covers
     (tmp_path / "a").write_bytes(data)
-    checks = verify(tmp_path / "a", device="cpu")
+    checks = verify(tmp_path / "a", device="cpu", trust=True)
     assert failed(checks) == ["hash", "load"]
 
 
@@ -124,10 +124,15 @@ def test_a_golden_sample_that_is_wrong_fails(
     assert detail in check.detail
 
 
-def test_a_file_that_promises_nothing_does_not_hold(checkpoint: Callable[[str], Path]) -> None:
-    checks = verify(checkpoint("linear-model"), device="cpu")
+def test_a_file_that_promises_nothing_does_not_hold(linear_onnx: Artifact, tmp_path: Path) -> None:
+    checks = verify(resealed(linear_onnx, tmp_path), backend="ort-cpu")
     assert failed(checks) == ["samples"]
     assert checks[1].detail == "the card carries 0 golden samples"
+
+
+def test_a_checkpoint_is_loaded(checkpoint: Callable[[str], Path]) -> None:
+    checks = verify(checkpoint("linear-model"), device="cpu")
+    assert [(check.name, check.holds) for check in checks] == [("hash", True), ("load", True)]
 
 
 def test_a_model_that_cannot_be_loaded_fails(linear_onnx: Artifact, tmp_path: Path) -> None:

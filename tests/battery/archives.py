@@ -1,0 +1,270 @@
+"""TorchScript, `.pt2` and checkpoints: damaged, packed, pointing elsewhere, or running code."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ptx.infer import zip_archive
+from ptx.infer.artifact import read_artifact
+
+from .case import Case, Group, Kit, bind
+
+program = Group("program", ".torchscript")
+checkpoint = Group("checkpoint", ".pt")
+state = Group("state dict", ".pth")
+unread = Group("unrun", ".pt")
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Any) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+def cut(suffix: str, tenths: int) -> Callable[[Kit], bytes]:
+    def make(kit: Kit) -> bytes:
+        data = kit.model(suffix).read_bytes()
+        return data[: len(data) * tenths // 10]
+
+    return make
+
+
+def zipped(members: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", packing) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+def rezipped(suffix: str, **more: bytes) -> Callable[[Kit], bytes]:
+    """The file with further members, sealed anew."""
+
+    def make(kit: Kit) -> bytes:
+        target = io.BytesIO(kit.model(suffix).read_bytes())
+        with zipfile.ZipFile(target, "a") as archive:
+            archive.comment = b"0" * 64
+            for name, content in more.items():
+                archive.writestr(name, content)
+        return resealed(target.getvalue())
+
+    return make
+
+
+def resealed(data: bytes) -> bytes:
+    content = memoryview(data)[: -zip_archive.SEAL_SIZE]
+    return bytes(content) + zip_archive._seal(content)
+
+
+def flipped(suffix: str) -> Callable[[Kit], bytes]:
+    def make(kit: Kit) -> bytes:
+        data = bytearray(kit.model(suffix).read_bytes())
+        data[len(data) // 2] ^= 4
+        return bytes(data)
+
+    return make
+
+
+def packed(suffix: str) -> Callable[[Kit], bytes]:
+    """All members deflated, tensors too, sealed anew."""
+
+    def make(kit: Kit) -> bytes:
+        source = zipfile.ZipFile(io.BytesIO(kit.model(suffix).read_bytes()))
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for info in source.infolist():
+                archive.writestr(info.filename, source.read(info))
+            archive.comment = b"0" * 64
+        return resealed(target.getvalue())
+
+    return make
+
+
+def without_card(suffix: str) -> Callable[[Kit], bytes]:
+    def make(kit: Kit) -> bytes:
+        source = zipfile.ZipFile(io.BytesIO(kit.model(suffix).read_bytes()))
+        names = [name for name in source.namelist() if not name.endswith(".json")]
+        return zipped({name: source.read(name) for name in names})
+
+    return make
+
+
+def saved(make: Callable[[Kit], Any]) -> Callable[[Kit], bytes]:
+    """A bare file of `torch.save`."""
+
+    def write(kit: Kit) -> bytes:
+        import torch
+
+        target = io.BytesIO()
+        torch.save(make(kit), target)
+        return target.getvalue()
+
+    return write
+
+
+def weights(kit: Kit, **changes: Any) -> dict[str, Any]:
+    """The convnet's state dict with other entries; None takes one away."""
+    from ptx.models.checkpoint import loads
+
+    found: dict[str, Any] = dict(loads(kit.model("pt").read_bytes()).weights)
+    found |= {name.replace("__", "."): value for name, value in changes.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def carded(make: Callable[[Kit], Any]) -> Callable[[Kit], bytes]:
+    """What `torch.save` writes, with the checkpoint's own card and a valid seal."""
+
+    def write(kit: Kit) -> bytes:
+        card = read_artifact(kit.model("pt")).require_card()
+        return zip_archive.attach(saved(make)(kit), card.to_json())
+
+    return write
+
+
+def whole(kit: Kit, **changes: Any) -> dict[str, Any]:
+    """A checkpoint with other weights."""
+    import torch
+
+    data: dict[str, Any] = torch.load(io.BytesIO(kit.model("pt").read_bytes()), weights_only=True)
+    return {**data, "weights": weights(kit, **changes)}
+
+
+def writing(kit: Kit) -> bytes:
+    from ..conftest import writing_program
+
+    return writing_program(kit.model("torchscript", "linear-model").read_bytes(), kit.marker)
+
+
+def bias(*shape: int, fill: float = 0.0, dtype: str = "float32") -> Any:
+    import torch
+
+    return torch.full(shape, fill, dtype=getattr(torch, dtype))
+
+
+BOMB = zipped({
+    "a/constants.pkl": b"", "a/code/x.py": b"", "a/data/0": bytes(300_000_000)},
+            zipfile.ZIP_DEFLATED)  # fmt: skip
+CODE_BOMB = zipped({
+    "a/constants.pkl": b"", "a/code/x.py": bytes(300_000_000)}, zipfile.ZIP_DEFLATED)  # fmt: skip
+MODULE = b"constants.pkl"
+ELSEWHERE = {"a/constants.pkl": b"", "a/code/../../../etc/x": b"x"}
+
+PROGRAMS = [
+    *(program(f"a {suffix} that was exported elsewhere",
+              bind(lambda kit, suffix: rezipped(suffix, **{f"convnet/extra/{suffix}": b"x"})(kit),
+            suffix),
+              "E-ZIP", suffix=f".{suffix}") for suffix in ("torchscript", "pt2")),
+    *(program(f"a {suffix} of another workspace",
+              bind(lambda kit, suffix: kit.export("linear-model", suffix), suffix), "E-TRUST")
+      for suffix in ("torchscript", "pt2")),
+    program("a sealed archive that writes a file when it is loaded", writing, "E-TRUST"),
+    *(program(f"a {suffix} cut at {n} tenths", cut(suffix, n), "E-ZIP", suffix=f".{suffix}")
+      for suffix in ("torchscript", "pt2") for n in (1, 5, 9)),
+    *(program(f"a {suffix} with a flipped bit", flipped(suffix), "E-ZIP", suffix=f".{suffix}")
+      for suffix in ("torchscript", "pt2")),
+    *(program(f"a {suffix} with its tensors packed", packed(suffix), "E-ZIP", suffix=f".{suffix}")
+      for suffix in ("torchscript",)),
+    *(program(f"a {suffix} without a card", without_card(suffix), "E-CARD-MISSING",
+            suffix=f".{suffix}")
+      for suffix in ("torchscript", "pt2")),
+    program("another zip", lambda kit: zipped({"a/readme.txt": b"x"}), "E-ARTIFACT-FORMAT"),
+    program("an empty zip", lambda kit: zipped({}), "E-ZIP"),
+    program("300 MB of tensors in 300 kB", lambda kit: BOMB, "E-ZIP"),
+    program("300 MB of code in 300 kB", lambda kit: CODE_BOMB, "E-ZIP"),
+    program("a member outside the folder", lambda kit: zipped(ELSEWHERE), "E-ZIP"),
+    program("an absolute member", lambda kit: zipped({"/etc/constants.pkl": b"",
+            "/etc/code/x": b""}),
+            "E-ZIP"),
+    program("members in two folders", lambda kit: zipped({"a/data.pkl": b"", "b/x": b""}), "E-ZIP"),
+    program("150,000 members", lambda kit: many(150_000), "E-ZIP"),
+    program("an encrypted member", lambda kit: encrypted(), "E-ZIP"),
+    program("a member that claims 4 GB", lambda kit: claiming(), "E-ZIP"),
+    program("zeros behind the first bytes of a zip", lambda kit: b"PK\3\4" + bytes(999), "E-ZIP"),
+]  # fmt: skip
+
+
+def many(count: int) -> bytes:
+    """So many empty members, in a zip's own bytes: `zipfile` would take seconds."""
+    names = [b"a/%06d" % index for index in range(count)]
+    entries = b"".join(
+        b"PK\1\2"
+        + struct.pack("<6H3L5H2L", 20, 20, 0, 0, 0, 33, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0)
+        + name
+        for name in names
+    )
+    end64 = b"PK\6\6" + struct.pack("<QHHLLQQQQ", 44, 45, 45, 0, 0, count, count, len(entries), 0)
+    locator = b"PK\6\7" + struct.pack("<LQL", 0, len(entries), 1)
+    end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 65535, 65535, len(entries), 2**32 - 1, 0)
+    return entries + end64 + locator + end
+
+
+def encrypted() -> bytes:
+    data = bytearray(zipped({"a/data.pkl": b"x"}))
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + offset] |= 1
+    return bytes(data)
+
+
+def claiming() -> bytes:
+    data = bytearray(zipped({"a/data.pkl": b"x"}))
+    at = data.index(b"PK\1\2")
+    data[at + 20 : at + 28] = struct.pack("<LL", 2**32 - 2, 2**32 - 2)
+    return bytes(data)
+
+
+# These open PyTorch, two seconds each.
+CHECKPOINTS = [
+    checkpoint("the checkpoint as it was trained", lambda kit: kit.model("pt")),
+    checkpoint("code in a sealed checkpoint", carded(lambda kit: {"weights": Evil(kit.marker)}),
+               "E-TORCH-LOAD"),
+    checkpoint("a tensor of another shape", carded(
+        lambda kit: whole(kit, classifier__3__bias=bias(11))), "E-TORCH-LOAD"),
+    checkpoint("a weight that is missing", carded(lambda kit: {**whole(kit), "weights": {}}),
+            "E-TORCH-LOAD"),
+    checkpoint("a NaN among the weights", carded(
+        lambda kit: whole(kit, more=bias(1, fill=np.nan))), "E-TORCH-LOAD"),
+    state("code in a bare state dict", saved(lambda kit: {"w": Evil(kit.marker)}), "E-TORCH-LOAD"),
+    state("a whole pickled module", saved(lambda kit: module()), "E-TORCH-LOAD"),
+    state("a key too many", saved(lambda kit: weights(kit, more=bias(1))), "E-TORCH-LOAD"),
+    state("a key that is missing", saved(lambda kit: dict(list(weights(kit).items())[1:])),
+            "E-TORCH-LOAD"),
+    state("integers for weights", saved(lambda kit: weights(kit, more=bias(1, dtype="int64"))),
+            "E-TORCH-LOAD"),
+    state("a list", saved(lambda kit: [bias(1)]), "E-TORCH-LOAD"),
+    state("constants as TorchScript has them", lambda kit: zip_archive.attach(
+        zipped({"a/data.pkl": b"x", "a/constants.pkl": b"x"}), "{}"), "E-CARD"),
+]  # fmt: skip
+
+UNREAD = [
+    *(unread(f"a checkpoint cut at {n} tenths", cut("pt", n), "E-ZIP") for n in (1, 5, 9)),
+    unread("a checkpoint with a flipped bit", flipped("pt"), "E-ZIP"),
+    unread("a checkpoint with its tensors packed", packed("pt"), "E-ZIP"),
+    unread("zero bytes", lambda kit: b"", "E-ARTIFACT-FORMAT"),
+    unread("a bare pickle that runs code", lambda kit: pickle.dumps(Evil(kit.marker), 2),
+            "E-ARTIFACT-FORMAT"),
+    unread("a pickle of protocol 0", lambda kit: pickle.dumps(Evil(kit.marker), 0),
+            "E-ARTIFACT-FORMAT"),
+    unread("a gzip", lambda kit: b"\x1f\x8b" + bytes(60), "E-ARTIFACT-FORMAT"),
+    unread("a program that is inspected", writing, answer="*"),
+]  # fmt: skip
+
+
+def module() -> Any:
+    import torch
+
+    return torch.nn.Linear(1, 1)
+
+
+CASES: list[Case] = [*PROGRAMS, *CHECKPOINTS, *UNREAD]

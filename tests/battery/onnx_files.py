@@ -1,0 +1,275 @@
+"""ONNX files: damaged, too new, lying about themselves, or hostile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ptx.infer import onnx_file
+from ptx.infer.artifact import read_artifact
+
+from .case import Case, Group, Kit
+
+model = Group("model", ".onnx")
+
+Change = Callable[[Any], Any]
+
+
+def bare(kit: Kit) -> onnx.ModelProto:
+    """The exported convnet without card and seal."""
+    proto: onnx.ModelProto = onnx.ModelProto.FromString(kit.model().read_bytes())
+    del proto.metadata_props[:]
+    return proto
+
+
+def card(kit: Kit) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(read_artifact(kit.model()).require_card().to_json())
+    return data
+
+
+def sealed(change: Change) -> Callable[[Kit], bytes]:
+    """The convnet with another graph, the right card and a valid seal."""
+
+    def make(kit: Kit) -> bytes:
+        proto = bare(kit)
+        change(proto)
+        return onnx_file.attach(proto.SerializeToString(), json.dumps(card(kit)))
+
+    return make
+
+
+def lying(change: Change) -> Callable[[Kit], bytes]:
+    """The convnet with another card and a valid seal."""
+
+    def make(kit: Kit) -> bytes:
+        data = card(kit)
+        text = change(data)
+        return onnx_file.attach(
+            bare(kit).SerializeToString(), text if isinstance(text, str) else json.dumps(data)
+        )
+
+    return make
+
+
+def cut(tenths: int) -> Callable[[Kit], bytes]:
+    def make(kit: Kit) -> bytes:
+        data = kit.model().read_bytes()
+        return data[: len(data) * tenths // 10]
+
+    return make
+
+
+def flipped(share: float) -> Callable[[Kit], bytes]:
+    def make(kit: Kit) -> bytes:
+        data = bytearray(kit.model().read_bytes())
+        data[int(len(data) * share)] ^= 4
+        return bytes(data)
+
+    return make
+
+
+def _weights(value: float) -> Change:
+    def change(proto: onnx.ModelProto) -> None:
+        tensor = max(proto.graph.initializer, key=lambda item: len(item.raw_data))
+        array = numpy_helper.to_array(tensor).copy()
+        array[...] = value
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+    return change
+
+
+def _external(location: str, **entries: str) -> Change:
+    def change(proto: onnx.ModelProto) -> None:
+        tensor = max(proto.graph.initializer, key=lambda item: len(item.raw_data))
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, **entries}.items():
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+
+    return change
+
+
+def _rename_input(proto: onnx.ModelProto) -> None:
+    old = proto.graph.input[0].name
+    proto.graph.input[0].name = "picture"
+    for node in proto.graph.node:
+        node.input[:] = ["picture" if item == old else item for item in node.input]
+
+
+def _rename_output(proto: onnx.ModelProto) -> None:
+    old = proto.graph.output[0].name
+    proto.graph.output[0].name = "scores"
+    for node in proto.graph.node:
+        node.output[:] = ["scores" if item == old else item for item in node.output]
+
+
+def _more_inputs(proto: onnx.ModelProto) -> None:
+    proto.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+
+
+def _other_shape(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 32
+
+
+def _other_type(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+def _cycle(proto: onnx.ModelProto) -> None:
+    proto.graph.node[0].input[0] = proto.graph.node[-1].output[0]
+
+
+def _first_node(**fields: str) -> Change:
+    def change(proto: onnx.ModelProto) -> None:
+        for field, value in fields.items():
+            setattr(proto.graph.node[0], field, value)
+
+    return change
+
+
+def _opset(version: int) -> Change:
+    def change(proto: onnx.ModelProto) -> None:
+        proto.opset_import[0].version = version
+
+    return change
+
+
+def _graph(*nodes: onnx.NodeProto, **constants: Any) -> Change:
+    """Another graph in the place of the convnet's, from `image` to `logits`."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        proto.graph.CopyFrom(
+            helper.make_graph(
+                list(nodes),
+                "graph",
+                [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
+                [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+                [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+            )
+        )
+        del proto.functions[:]
+
+    return change
+
+
+node = helper.make_node
+BOMB = _graph(
+    node("ReduceSum", ["image"], ["sum"], keepdims=0), node("Expand", ["sum", "to"], ["logits"]),
+    to=np.array([200_000, 200_000], np.int64),
+)  # fmt: skip
+SHORT = _graph(node("Constant", [], ["logits"], value_floats=[0.0, 1.0]))
+CONSTANT_NAN = _graph(
+    node("Flatten", ["image"], ["flat"]), node("MatMul", ["flat", "w"], ["logits"]),
+    w=np.full((784, 10), np.nan, np.float32),
+)  # fmt: skip
+
+
+def _with(**entries: Any) -> Change:
+    return lambda data: data.update(entries)
+
+
+def _preprocessing(**entries: Any) -> Change:
+    return lambda data: data["preprocessing"].update(entries)
+
+
+def _tensor(side: str, tensor: str, value: Any) -> Change:
+    return lambda data: data["signature"][side].update({tensor: value})
+
+
+def _text(text: str) -> Change:
+    return lambda data: text
+
+
+def _without(key: str) -> Change:
+    return lambda data: data.pop(key) and None
+
+
+CASES: list[Case] = [
+    model("the model as it was exported", lambda kit: kit.model()),
+    model("under the name of another kind", lambda kit: kit.model().read_bytes(), suffix=".pt"),
+    model("without a suffix", lambda kit: kit.model().read_bytes(), suffix=""),
+    *(model(f"cut at {n} tenths", cut(n), "E-ONNX-PARSE") for n in range(1, 10)),
+    *(model(f"a bit flipped at {share:.0%}", flipped(share), "E-HASH")
+      for share in (0.03, 0.3, 0.6)),
+    model("a byte too many", lambda kit: kit.model().read_bytes() + b"\0", "E-ONNX-PARSE"),
+    model("zero bytes", lambda kit: b"", "E-ARTIFACT-FORMAT"),
+    model("text", lambda kit: b"not a model\n", "E-ARTIFACT-FORMAT"),
+    model("a PNG", lambda kit: kit.drawing.read_bytes(), "E-ARTIFACT-FORMAT"),
+    model("random bytes", lambda kit: np.random.default_rng(0).bytes(999), "E-ARTIFACT-FORMAT"),
+    model("the first byte and zeros", lambda kit: b"\x08\x0a" + bytes(99), "E-ONNX-PARSE"),
+    model("a length of 2^63", lambda kit: b"\x08\x0a\x3a" + b"\xff" * 8 + b"\x7f", "E-ONNX-PARSE"),
+    model("a folder", lambda kit: kit.folder, "E-IN-NOTFILE"),
+    model("a name that is too long", lambda kit: "n" * 300 + ".onnx", "E-IN-MISSING"),
+    model("a missing file", lambda kit: kit.folder / "missing.onnx", "E-IN-MISSING"),
+    model("/dev/zero", lambda kit: "/dev/zero", "E-IN-NOTFILE"),
+    model("no card", lambda kit: bare(kit).SerializeToString(), "E-CARD-MISSING"),
+    # Graphs
+    model("opset 99", sealed(_opset(99)), "E-ONNX-OPSET"),
+    model("IR version 99", sealed(lambda proto: setattr(proto, "ir_version", 99)), "E-ONNX-OPSET"),
+    model("no opset", sealed(lambda proto: proto.ClearField("opset_import")), "E-ONNX-LOAD"),
+    model("an input of another name", sealed(_rename_input), "E-ONNX-CARD"),
+    model("an output of another name", sealed(_rename_output), "E-ONNX-CARD"),
+    model("an input too many", sealed(_more_inputs), "E-ONNX-CARD"),
+    model("an input of another size", sealed(_other_shape), "E-ONNX-CARD"),
+    model("an input of another type", sealed(_other_type), "E-ONNX-LOAD"),
+    model("no output", sealed(lambda proto: proto.graph.ClearField("output")), "E-ONNX-CARD"),
+    model("a cycle", sealed(_cycle), "E-ONNX-LOAD"),
+    model("an unknown operator", sealed(_first_node(op_type="Frobnicate")), "E-ONNX-LOAD"),
+    model("an unknown domain", sealed(_first_node(domain="evil.com")), "E-ONNX-LOAD"),
+    model("an answer of another shape", sealed(SHORT), "E-OUTPUT"),
+    model("weights that are NaN", sealed(_weights(np.nan)), "E-NONFINITE"),
+    model("weights that are infinite", sealed(_weights(np.inf)), "E-NONFINITE"),
+    model("NaN for every answer", sealed(CONSTANT_NAN), "E-NONFINITE"),
+    model("an answer of 160 GB", sealed(BOMB), "E-MEMORY", status=6),
+    *(model(f"weights in {where!r} {' '.join(more)}",
+            sealed(_external(where, **more)), "E-ONNX-EXTERNAL")
+      for where, more in (("../../../../etc/passwd", {}), ("/etc/passwd", {}), ("/dev/zero", {}),
+                          ("weights.bin", {"offset": "-1"}), ("weights.bin",
+            {"length": "999999999999"}),
+                          ("a/../../b", {}), ("", {}))),
+    # Cards that lie
+    model("a label too few", lying(lambda data: data["labels"].pop() and None), "E-CARD"),
+    model("a label too many", lying(lambda data: data["labels"].append("10")), "E-CARD"),
+    model("labels that are numbers", lying(_with(labels=list(range(10)))), "E-CARD"),
+    model("another task", lying(_with(task="regression")), "E-CARD"),
+    model("an unknown task", lying(_with(task="frobnicate")), "E-CARD"),
+    model("a newer format", lying(_with(format=2)), "E-CARD"),
+    *(model(f"no {key}", lying(_without(key)), "E-CARD")
+      for key in ("task", "signature", "preprocessing", "labels", "format")),
+    model("an input of the card's own name", lying(
+        lambda data: data["signature"].update(inputs={"x": ["float32", ["batch", 1, 28, 28]]})),
+            "E-ONNX-CARD"),
+    model("a signature of 32×32", lying(_tensor("inputs", "image", ["float32", ["batch", 1, 32,
+            32]])), "E-CARD"),
+    model("a signature and size of 32×32", lying(lambda data: [
+        _tensor("inputs", "image", ["float32", ["batch", 1, 32, 32]])(data),
+        _preprocessing(size=[32, 32])(data)]), "E-ONNX-CARD"),
+    model("a signature of float64", lying(_tensor("inputs", "image", ["float64", ["batch", 784]])),
+            "E-CARD"),
+    model("a negative axis", lying(_tensor("inputs", "image", ["float32", ["batch", -1]])),
+            "E-CARD"),
+    model("no batch axis", lying(_tensor("inputs", "image", ["float32", [1, 1, 28, 28]])),
+            "E-CARD"),
+    model("outputs of eleven labels", lying(_tensor("outputs", "logits", ["float32", ["batch",
+            11]])), "E-CARD"),
+    model("an axis of 10^30", lying(_preprocessing(size=[10**30, 28])), "E-CARD"),
+    model("preprocessing of another kind", lying(_preprocessing(kind="text")), "E-CARD"),
+    model("preprocessing by an import", lying(_preprocessing(kind="os:system")), "E-CARD"),
+    model("a setting too many", lying(_preprocessing(frobnicate=1)), "E-CARD"),
+    model("an unknown fit", lying(_preprocessing(fit="__import__")), "E-CARD"),
+    model("a deviation of 0", lying(_preprocessing(std=0)), "E-CARD"),
+    model("a mean that is text", lying(_preprocessing(mean="x")), "E-CARD"),
+    model("a mean of 10^300", lying(_preprocessing(mean=1e300)), "E-CARD"),
+    model("a size of text", lying(_preprocessing(size="28")), "E-CARD"),
+    model("a size that is a number", lying(_preprocessing(size=28)), "E-CARD"),
+    *(model(f"a card that is {what}", lying(_text(text)), "E-CARD")
+      for what, text in (("no JSON", "{"), ("empty", ""), ("a list", "[]"), ("NaN",
+            '{"format": NaN}'),
+                         ("nested deep", "[" * 9999), ("doubled", '{"format": 1, "format": 1}'))),
+]  # fmt: skip

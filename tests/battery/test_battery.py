@@ -1,0 +1,219 @@
+"""Every case through the command line in a process of its own, and through the library.
+
+No case may end in a traceback, a wrong answer, more than one error line, an undocumented exit code,
+ten seconds or a gigabyte.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ptx.infer import Predictor, PtxError, load
+
+from . import archives, numbers, onnx_files, pictures
+from .case import Case, Kit
+
+CASES = [*pictures.CASES, *numbers.CASES, *onnx_files.CASES, *archives.CASES]
+
+SECONDS = 10
+MEMORY = 4 * 2**30  # bytes of address space
+RESIDENT = 2**20  # kB that may be in use at the peak
+
+# The peak is read by the process itself: what wait4 tells counts the parent's memory too.
+MAIN = f"""
+import atexit, os, resource
+resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+def peak():
+    with open("/proc/self/status") as status, open(os.environ["PTX_PEAK"], "w") as target:
+        target.write(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+atexit.register(peak)
+from ptx.cli import main
+main()
+"""
+
+# Group → verb and options; {} is the case's own argument, @x a file of the workspace or an artifact.
+COMMANDS = {
+    "picture": ("predict", "--model", "@convnet.onnx", "--backend", "ort-cpu", "--", "{}"),
+    "number": ("predict", "--model", "@linear-model.onnx", "--backend", "ort-cpu", "--", "{}"),
+    "row": ("predict", "--model", "@diabetes", "--backend", "ort-cpu", "--", "{}"),
+    "table": ("predict", "--model", "@diabetes", "--backend", "ort-cpu", "--", "{}"),
+    "name": ("predict", "--model", "@name-classifier", "--backend", "ort-cpu", "--", "{}"),
+    "model": ("predict", "@drawing", "--backend", "ort-cpu", "--model", "{}"),
+    "program": ("predict", "@drawing", "--model", "{}"),
+    "checkpoint": ("predict", "@drawing", "--backend", "eager", "--model", "{}"),
+    "state dict": ("export", "convnet", "--checkpoint", "{}", "--output", "@out.onnx"),
+    "unrun": ("inspect", "{}"),
+}  # fmt: skip
+
+OF_MODELS = ("model", "program", "checkpoint")  # the case is the model; its input is a drawing
+
+BY_LIBRARY = [
+    case
+    for case in CASES
+    if case.group in ("picture", "number", "name", *OF_MODELS)
+    and case.suffix != ".npy"
+    and case.status is None
+    and "glob" not in case.name
+    and "folder" not in case.name
+    and not case.code.startswith("E-IN-FORMAT")
+]
+
+# A process takes a quarter of a second: of what the library covers too, every third, or all on request.
+BY_COMMAND = [
+    case
+    for index, case in enumerate(CASES)
+    if index % 3 == 0 or case not in BY_LIBRARY or "PTX_BATTERY_ALL" in os.environ
+]
+
+
+@dataclass
+class Tally:
+    """What the battery found, for the last line."""
+
+    cases: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+
+
+@pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    found = Tally()
+    yield found
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        counts = ", ".join(
+            f"{what} {found.findings[what]}" for what in ("tracebacks", "wrong answers")
+        )
+        reporter.write_line(f"\nbattery: {found.cases} cases, {counts}")
+
+
+@pytest.fixture
+def kit(tmp_path: Path, workspace: Path, artifact: Callable[[str, str], Path]) -> Kit:
+    return Kit(tmp_path, workspace, artifact)
+
+
+def argument(kit: Kit, case: Case) -> str:
+    """The case's own argument; bytes are put into a file first."""
+    made = case.make(kit)
+    if isinstance(made, bytes):
+        path = kit.folder / f"given{case.suffix}"
+        path.write_bytes(made)
+        return str(path)
+    return str(made)
+
+
+def stand_in(kit: Kit, word: str) -> str:
+    """What an @word of a command means."""
+    if word == "@drawing":
+        return str(kit.drawing)
+    if word == "@out.onnx":
+        return str(kit.folder / "out.onnx")
+    model, _, suffix = word[1:].partition(".")
+    return str(kit.model(suffix, model) if suffix else kit.export(model, "onnx"))
+
+
+def run(kit: Kit, case: Case) -> tuple[subprocess.CompletedProcess[bytes], Path]:
+    given = argument(kit, case)
+    words = [
+        given if word == "{}" else stand_in(kit, word) if word.startswith("@") else word
+        for word in COMMANDS[case.group]
+    ]
+    peak = kit.folder / "peak"
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *words],
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=kit.folder,
+        env={**os.environ, "PTX_PEAK": str(peak), "PTX_WORKSPACE": str(kit.workspace)},
+        stdin=subprocess.DEVNULL,
+    )
+    return done, peak
+
+
+def answers(out: str) -> list[str]:
+    """The label or value at the end of each line."""
+    return re.findall(r": ([^:(]+?)(?: \([\d.]+ %\).*)?$", out, re.MULTILINE)
+
+
+def check_answers(case: Case, found: list[str]) -> bool:
+    expected = case.answer.split()
+    return len(found) == len(expected) and all(
+        want in ("*", got) for want, got in zip(expected, found, strict=True)
+    )
+
+
+@pytest.mark.parametrize("case", BY_COMMAND, ids=lambda case: f"{case.group}: {case.name}")
+def test_on_the_command_line(case: Case, kit: Kit, tally: Tally) -> None:
+    tally.cases += 1
+    done, peak = run(kit, case)
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    tally.findings["tracebacks"] += "Traceback" in err
+    assert "Traceback" not in err
+    errors = [line for line in err.splitlines() if line.startswith("ptx: error ")]
+    others = [line for line in err.splitlines() if not line.startswith("ptx: ")]
+    assert others == []
+    assert not kit.marker.exists()
+    if case.code:
+        tally.findings["wrong answers"] += bool(answers(out))
+        assert len(errors) == 1, err
+        assert f"[{case.code}] " in errors[0]
+        assert errors[0].isprintable()
+        assert out == ""
+    else:
+        right = case.group == "unrun" or check_answers(case, answers(out))
+        tally.findings["wrong answers"] += not right
+        assert right, out + err
+        assert errors == []
+    assert done.returncode == case.exit, err
+    if Path("/proc").exists():
+        assert int(peak.read_text()) < RESIDENT
+
+
+@pytest.fixture(scope="module")
+def predictors(workspace: Path, artifact: Callable[[str, str], Path]) -> dict[str, Predictor]:
+    """The model of each group of inputs."""
+    folder = workspace
+    paths = {
+        "picture": folder / "convnet" / "convnet.onnx",
+        "number": folder / "linear-model" / "linear-model.onnx",
+        "name": artifact("name-classifier", "onnx"),
+    }
+    return {group: load(path, backend="ort-cpu") for group, path in paths.items()}
+
+
+@pytest.mark.parametrize("case", BY_LIBRARY, ids=lambda case: f"{case.group}: {case.name}")
+def test_in_the_library(
+    case: Case, kit: Kit, predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kit.folder)
+    given = argument(kit, case)
+
+    def predict() -> str:
+        if case.group in OF_MODELS:
+            with load(given, device="cpu") as predictor:
+                return str(predictor.predict(kit.drawing).label)
+        prediction = predictors[case.group].predict(given)
+        return str(prediction.label if prediction.value is None else prediction.value)
+
+    if not case.code:
+        assert check_answers(case, [predict()])
+        return
+    with pytest.raises(PtxError) as caught:
+        predict()
+    assert (caught.value.code, caught.value.exit_code) == (case.code, case.exit)
+    assert not kit.marker.exists()
+
+
+def test_there_are_enough_cases_and_each_has_its_own_name() -> None:
+    names = [(case.group, case.suffix, case.name) for case in CASES]
+    assert len(names) == len(set(names))
+    assert len(BY_COMMAND) >= 150
