@@ -137,7 +137,9 @@ def test_a_checkpoint_is_loaded(checkpoint: Callable[[str], Path]) -> None:
 
 def test_a_model_that_cannot_be_loaded_fails(linear_onnx: Artifact, tmp_path: Path) -> None:
     broken = b"\x08\x0a\x3a\x02\x0a\x00"  # a graph with one empty node
-    checks = verify(resealed(linear_onnx, tmp_path, model=broken), backend="ort-cpu")
+    assert linear_onnx.card is not None
+    path = resealed(linear_onnx, tmp_path, *linear_onnx.card.golden, model=broken)
+    checks = verify(path, backend="ort-cpu")
     assert failed(checks) == ["load"]
 
 
