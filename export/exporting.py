@@ -15,7 +15,7 @@ from ptx.export.source import Source
 from ptx.infer.artifact import parse_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.card import GoldenSample
-from ptx.infer.errors import AgreementError
+from ptx.infer.errors import AgreementError, ArtifactError
 from ptx.infer.files import check_writable, write_atomic
 from ptx.infer.onnx_file import read_header
 from ptx.infer.predictor import Predictor
@@ -95,9 +95,12 @@ def _prove(
     """The largest errors over the grid, and the number of real samples with equal labels."""
     artifact = parse_artifact(candidate, path=path)
     options = Options(device="cpu", trust=True)  # it was made in this process
-    with Predictor(
-        artifact.require_card(), lambda: open_backend(backend, artifact, options)
-    ) as predictor:
+    card = artifact.require_card()
+    try:
+        opened = Predictor(card, lambda: open_backend(backend, artifact, options))
+    except ArtifactError as error:
+        raise AgreementError(f"{backend} does not take the exported file: {error}") from error
+    with opened as predictor:
         errors = yardstick.check(predictor.backend.run, backend)
         if not yardstick.samples:
             return errors, 0

@@ -64,6 +64,7 @@ CATALOG = {
         parameters=1,
         task="regression",
         data="line",
+        reaches="the least-squares slope within 0.01",
         recipe={"loss": "mse-mean", "optimizer": "sgd", "lr": 0.01, "momentum": 0.9,
                 "batch_size": 10, "epochs": 100},
     ),
@@ -77,6 +78,7 @@ CATALOG = {
         parameters=2,
         task="regression",
         data="three-points",
+        reaches="7.56 for 4",
         recipe={"loss": "mse-sum", "optimizer": "sgd", "lr": 0.01, "batch_size": 3, "epochs": 100},
     ),
     "logistic-regression": Entry(
@@ -93,6 +95,7 @@ CATALOG = {
         task="binary",
         data="hours",
         labels=("fail", "pass"),
+        reaches="100.00 %",
         recipe={"loss": "bce-sum", "optimizer": "sgd", "lr": 0.01, "batch_size": 3, "epochs": 1000},
     ),
     "diabetes": Entry(
@@ -114,6 +117,7 @@ CATALOG = {
         task="binary",
         data="diabetes",
         labels=("healthy", "diabetes"),
+        reaches="76.9 % in 5 folds",
         recipe={"loss": "bce-mean", "optimizer": "adam", "lr": 0.001, "batch_size": 32,
                 "epochs": 100, "standardise": True},
         notes="Documented: SGD 0.01 on the raw columns, which stays at 65.1 %, the share of the larger"
@@ -130,6 +134,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="92.55 to 92.60 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
     ),
     "mlp": Entry(
@@ -143,6 +148,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="97.98 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
     ),
     "sigmoid-mlp": Entry(
@@ -157,6 +163,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="97.50 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
     ),
     "dropout-mlp": Entry(
@@ -170,6 +177,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="98.56 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 100,
                 "epochs": 100},
     ),
@@ -184,6 +192,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="99.26 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 100,
                 "epochs": 10},
     ),
@@ -198,6 +207,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="99.15 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
     ),
     "lstm": Entry(
@@ -214,6 +224,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="98.68 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
         notes="Documented: pixels as they are, which reached 98.02 % of the test rows (seed 0). Here:"
         " normalised pixels, chosen on the last 10,000 training rows (98.54 against 98.28 %).",
@@ -230,6 +241,7 @@ CATALOG = {
         data="fashion-mnist",
         labels=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
                 "Bag", "Ankle boot"),
+        reaches="97.89 to 98.17 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 64,
                 "epochs": 10},
     ),
@@ -244,6 +256,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="97.67 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
     ),
     "basic-cnn": Entry(
@@ -257,6 +270,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="98.92 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
     ),
     "inception": Entry(
@@ -270,6 +284,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="98.92 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
     ),
     "residual-net": Entry(
@@ -283,6 +298,7 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
+        reaches="99.05 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
     ),
     "char-rnn-cell": Entry(
@@ -299,6 +315,7 @@ CATALOG = {
         task="tagging",
         data="hello",
         labels=_HELLO,
+        reaches="100.00 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "weight_decay": 0.01,
                 "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, which is at \"ohlol\" with 7 of 10 seeds."
@@ -318,6 +335,7 @@ CATALOG = {
         task="tagging",
         data="hello",
         labels=_HELLO,
+        reaches="100.00 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "weight_decay": 0.01,
                 "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, which is at \"ohlol\" with 4 of 10 seeds."
@@ -337,6 +355,7 @@ CATALOG = {
         task="tagging",
         data="hello",
         labels=_HELLO,
+        reaches="100.00 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
                 "epochs": 100},
     ),
@@ -357,6 +376,7 @@ CATALOG = {
         task="classification",
         data="names",
         labels=_LANGUAGES,
+        reaches="83.47 %",
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 256,
                 "epochs": 20},
     ),
