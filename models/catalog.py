@@ -136,6 +136,7 @@ CATALOG = {
         labels=_DIGITS,
         reaches="92.55 to 92.60 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
+        notes="After 20 epochs 92.21 to 92.38 % over 3 seeds.",
     ),
     "mlp": Entry(
         summary="a perceptron with two hidden layers",
