@@ -89,9 +89,10 @@ def export(
 def _target(space: Workspace, model: str, kind: str, checkpoint: Path, named: bool) -> Path:
     """Beside the checkpoint where MODEL is a path, else in the workspace."""
     from ptx.cli.workspace import SUFFIXES
+    from ptx.infer.files import make_folder
 
     if not named:
         return checkpoint.with_suffix(SUFFIXES[kind])
     target = space.artifact(model, kind)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     return target

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptx.infer.errors import ArtifactError, OutputError, UsageError, nearest, quoted
-from ptx.infer.files import write_atomic
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.infer.files import make_folder, write_atomic
 from ptx.infer.trust import PROGRAMS, Trust
 from ptx.models.catalog import CATALOG
 
@@ -77,12 +77,7 @@ class Workspace:
         if kind not in PROGRAMS:
             return
         ledger = self.root / EXPORTED
-        try:
-            ledger.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{quoted(ledger)} cannot be made: {error.strerror or error}"
-            ) from error
+        make_folder(ledger)
         write_atomic(ledger / sha256, f"{path}\n".encode("utf-8", "surrogateescape"))
 
     def trust(self, everything: bool) -> Trust:

@@ -82,6 +82,21 @@ def check_writable(path: StrPath) -> None:
     temporary.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; nothing where it is there.
+
+    Raises:
+        OutputError: it cannot be made, or a file stands in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {quoted(folder)} cannot be made: {error.strerror or error}",
+            code="E-OUT-PARENT",
+        ) from error
+
+
 def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
     """Write `data` to `path`: a reader sees the old content or the new one, never a mix.
 

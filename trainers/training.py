@@ -16,8 +16,8 @@ import torch
 from ptx.infer.artifact import KINDS, read_artifact
 from ptx.infer.backends.torch_device import find_device, loading
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, InputError, LimitError, OutputError, UsageError, quoted
-from ptx.infer.files import check_writable
+from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, quoted
+from ptx.infer.files import check_writable, make_folder
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
@@ -88,7 +88,7 @@ def train(
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
     before = _read_before(path, card) if resume else None
-    _make_folder(folder)
+    make_folder(folder)
     for file in (path, metrics, plot):
         check_writable(file)
     with (
@@ -266,16 +266,6 @@ def _identity(card: Card) -> dict[str, Any]:
         "the network's configuration": card.config,
         "the preprocessing": card.preprocessing,
     }
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {quoted(folder)} cannot be made: {error.strerror or error}",
-            code="E-OUT-PARENT",
-        ) from error
 
 
 @contextmanager

@@ -241,3 +241,13 @@ def test_resume_with_other_data_names_both(ptx: Any, tmp_path: Path) -> None:
     assert done.code == 4
     assert "data three-points" in done.err
     assert "has line" in done.err
+
+
+def test_an_export_into_a_file_in_the_way_is_exit_5(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linear-model").write_text("in the way")
+    checkpoint = workspace / "linear-model" / "checkpoint.pt"
+    done = ptx("export", "linear-model", "--checkpoint", checkpoint, "--workspace", tmp_path)
+    assert done.code == 5
+    assert "[E-OUT-PARENT]" in done.err
