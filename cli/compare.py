@@ -45,24 +45,31 @@ def compare(
     as_json: bool,
 ) -> int:
     """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64."""
+    from ptx.cli.dataset import open_data
+    from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
     from ptx.export.agreement import Yardstick
+    from ptx.trainers.evaluation import model_inputs
 
     space = Workspace(workspace)
     source = read_source(space.find(require_model(model), "checkpoint"))
-    predictors = _open(
+    predictors = open_backends(
         space, model, backends, device, space.trust(trust), source.card.weights_sha256
     )
     names: list[str] = []
+    total = None
     if inputs:
         batches = _given(inputs, predictors[0], names)
     else:
-        batches = _test_rows(model, data, workspace, predictors[0])
+        split = open_data(model, data, workspace, source.card).test
+        total = len(split)
+        batches = model_inputs(split, predictors[0].preprocessing)
     yardstick = Yardstick(source.network, source.card.signature, {})
-    found = compare_backends(yardstick, predictors, batches)
+    with ProgressLine("comparing", "inputs", total) as progress:
+        found = compare_backends(yardstick, predictors, batches, progress=progress.advance)
     for predictor in predictors:
         predictor.close()
     if not found.rows:
@@ -75,7 +82,7 @@ def compare(
     return 0 if found.holds else 1
 
 
-def _open(
+def open_backends(
     space: Workspace, model: str, backends: str, device: str, trust: Trust, weights: str
 ) -> list[Predictor]:
     """The backends asked for; of `all` those that are available, and why the others are not."""
@@ -94,7 +101,7 @@ def _open(
         except BackendError as error:
             if backends != "all":
                 raise
-            note(f"{name} is left out: {error}")
+            note(f"{name} is left out: {error.reason}")
             continue
         except ArtifactError as error:
             if backends != "all" or error.code != "E-NO-ARTIFACT":
@@ -108,16 +115,6 @@ def _open(
             )
         opened.append(predictor)
     return opened
-
-
-def _test_rows(
-    model: str, data: str | None, workspace: Path, predictor: Predictor
-) -> Iterator[tuple[Array, Mapping[str, Array]]]:
-    from ptx.cli.dataset import open_data
-    from ptx.trainers.evaluation import model_inputs
-
-    dataset = open_data(model, data, workspace, predictor.card)
-    return model_inputs(dataset.test, predictor.preprocessing)
 
 
 def _given(
@@ -140,14 +137,15 @@ def _given(
 
 
 def _print(model: str, found: Comparison, names: list[str]) -> None:
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
+    from ptx.infer.errors import counted
 
     rows = [
         (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
-         str(r.differ), "agrees" if r.holds else "DIFFERS")
+         str(r.differ), judged("agrees" if r.holds else "DIFFERS", r.holds))
         for r in found.results
     ]  # fmt: skip
-    click.echo(f"{found.rows:,} inputs, against eager float64")
+    click.echo(f"{counted(found.rows, 'input')}, against eager float64")
     click.echo(table(("backend", "device", "largest error", "allowed", "labels differ", ""), rows))
     if any(cell is not None for row in found.between for cell in row):
         click.echo("\ninputs with different labels, backend by backend")
@@ -169,7 +167,9 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
         if found.holds
         else f"ptx export {model} --format all"
     )
-    verdict(f"{model}: {agree} of {len(found.results)} backends agree", following)
+    verdict(
+        f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
+    )
 
 
 def _data(model: str, found: Comparison) -> dict[str, object]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
-              help="Write JSON Lines (.json, .jsonl) or text to this file.")  # fmt: skip
+              help="Write to this file; .json and .jsonl get JSON Lines, others text.")  # fmt: skip
 @options.workspace
 @options.common
 def predict(
@@ -54,6 +54,7 @@ def predict(
     Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
     """
     from ptx.cli.inputs import find_inputs
+    from ptx.infer.errors import counted
     from ptx.infer.files import check_writable
 
     if output is not None:
@@ -74,7 +75,8 @@ def predict(
         else:
             _write(output, lines.of(answers))
     if output is not None:
-        click.echo(f"{output}: {lines.good} predictions, {lines.bad} inputs that cannot be used")
+        bad = f"{counted(lines.bad, 'input')} that cannot be used"
+        click.echo(f"{output}: {counted(lines.good, 'prediction')}, {bad}")
     return 4 if lines.bad else 0
 
 
@@ -151,16 +153,18 @@ def _text(prediction: Prediction, top: int) -> str:
 
 
 def _failure_text(failure: Failure) -> str:
+    from ptx.infer.errors import quoted
+
     text = " ".join(str(failure.error).split())
-    name = _printable(failure.input)
-    prefix = "" if name in text or failure.input is None else f"{name}: "
+    name = quoted(failure.input or "")[1:-1]
+    prefix = "" if name in text else f"{name}: "
     return f"ptx: error [{failure.error.code}] {prefix}{text}"
 
 
 def _printable(name: str | None) -> str:
-    from ptx.infer.errors import quoted
+    from ptx.infer.errors import escaped
 
-    return "-" if name is None else quoted(name)[1:-1]
+    return "-" if name is None else escaped(name)
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:

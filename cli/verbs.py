@@ -46,9 +46,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from ptx.infer.errors import UsageError, nearest
+            from ptx.infer.errors import UsageError, nearest, quoted
 
-            raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
+            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -136,7 +136,10 @@ def _told(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    click.echo("ptx: error " + " ".join(text.split()), err=True)
+    from ptx.cli.terminal import styled
+
+    prefix = styled("ptx: error", "red", sys.stderr)
+    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
 
 
 def _leave_pipe() -> int:

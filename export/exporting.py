@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,8 +39,17 @@ class Exported:
     tolerance: float  # that was allowed where the largest difference stood
 
 
-def export(source: Source, format_name: str, path: Path, *, opset: int | None = None) -> Exported:
+def export(
+    source: Source,
+    format_name: str,
+    path: Path,
+    *,
+    opset: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
+
+    `progress` is told how many runs of the proof are done, and of how many.
 
     Raises:
         UsageError: no such format or opset (which is heeded by ONNX alone).
@@ -50,7 +60,7 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
     """
     form = find_format(format_name)
     check_writable(path)
-    yardstick = Yardstick(source.network, source.card.signature, source.samples)
+    yardstick = Yardstick(source.network, source.card.signature, source.samples, progress=progress)
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(source.network).eval().requires_grad_(False)
     with converting(source.card.model, format_name):

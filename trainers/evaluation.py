@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,12 @@ def model_inputs(
         yield rows, preprocessing.collate(samples)
 
 
-def evaluate(predictor: Predictor, split: Split) -> Evaluation:
+def evaluate(
+    predictor: Predictor, split: Split, *, progress: Callable[[int], None] | None = None
+) -> Evaluation:
     """Accuracy and confusion matrix, or the error of a regression, over all rows of a split.
+
+    `progress` is told the rows of each batch that is done.
 
     Raises:
         UsageError: rows that are not for this model.
@@ -70,6 +74,8 @@ def evaluate(predictor: Predictor, split: Split) -> Evaluation:
             squares += float((difference**2).sum())
         else:
             np.add.at(confusion, (targets.ravel(), predicted.ravel()), 1)
+        if progress is not None:
+            progress(len(rows))
     if not labels:
         return Evaluation(len(split), None, None, float(np.sqrt(squares / len(split))))
     return Evaluation(len(split), float(confusion.trace() / confusion.sum()), confusion, None)
