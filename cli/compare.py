@@ -56,9 +56,18 @@ def compare(
 
     space = Workspace(workspace)
     source = read_source(space.find(require_model(model), "checkpoint"))
+    left_out: list[tuple[str, str]] = []
     predictors = open_backends(
-        space, model, backends, device, space.trust(trust), source.card.weights_sha256
+        space,
+        model,
+        backends,
+        device,
+        space.trust(trust),
+        source.card.weights_sha256,
+        left_out=left_out,
     )
+    for name, reason in left_out:
+        note(f"{name} is left out: {reason}")
     names: list[str] = []
     total = None
     if inputs:
@@ -83,10 +92,16 @@ def compare(
 
 
 def open_backends(
-    space: Workspace, model: str, backends: str, device: str, trust: Trust, weights: str
+    space: Workspace,
+    model: str,
+    backends: str,
+    device: str,
+    trust: Trust,
+    weights: str,
+    *,
+    left_out: list[tuple[str, str]],
 ) -> list[Predictor]:
-    """The backends asked for; of `all` those that are available, and why the others are not."""
-    from ptx.cli.terminal import note
+    """The backends asked for; of `all` those that are available, with the reasons of the others."""
     from ptx.infer.backends import BACKENDS, find_backend
     from ptx.infer.errors import ArtifactError, BackendError
     from ptx.infer.loading import load
@@ -101,12 +116,12 @@ def open_backends(
         except BackendError as error:
             if backends != "all":
                 raise
-            note(f"{name} is left out: {error.reason}")
+            left_out.append((name, error.reason))
             continue
         except ArtifactError as error:
             if backends != "all" or error.code != "E-NO-ARTIFACT":
                 raise
-            note(f"{name} is left out: {error}")
+            left_out.append((name, str(error)))
             continue
         if predictor.card.weights_sha256 != weights:
             raise ArtifactError(

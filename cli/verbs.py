@@ -17,6 +17,7 @@ VERBS = {
     "predict": ("ptx.cli.predict:predict", "Predict pictures, texts or numbers."),
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
+    "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),

@@ -47,11 +47,10 @@ def test_the_line_is_drawn_and_wiped_on_a_terminal_alone(
 def test_the_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("sys.stderr", Terminal())
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setenv("COLUMNS", "30")
     with ProgressLine("t" * 100, "rows") as progress:
         clock[0] += 2
         progress.reach(3, 9)
-        import sys
-
-        assert sys.stderr.getvalue() == f"\r\x1b[K{'t' * 29}"
+        assert stream.getvalue() == f"\r\x1b[K{'t' * 29}"
