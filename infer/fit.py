@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from ptx.infer.errors import InputError
 
@@ -262,6 +262,8 @@ def _crop(ink: Floats) -> Floats:
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
     kept = np.isin(labels, np.flatnonzero(area >= SPECK * area.max())) & (labels > 0)
+    from PIL import ImageFilter
+
     reach = Image.fromarray(kept.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
     near = np.kron(np.asarray(reach), np.ones((step, step), np.uint8))
     digit_ink = ink * near[: ink.shape[0], : ink.shape[1]]

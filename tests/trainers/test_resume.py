@@ -188,7 +188,8 @@ def test_more_epochs_go_on_and_are_what_they_would_have_been(few: Few, tmp_path:
 def test_a_one_cycle_goes_on_where_it_was_and_its_epochs_are_given(
     few: Few, tmp_path: Path
 ) -> None:
-    data, fast = few("convnet"), {"schedule": "one-cycle", "dropout": False}
+    data = few("convnet")
+    fast: dict[str, Any] = {"schedule": "one-cycle", "dropout": False}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     run("convnet", data, whole, **fast)
     run("convnet", data, stopped, 7, **fast)
