@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @options.device
 @options.trust
 @options.data
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
 @options.as_json
 @options.common
@@ -41,10 +43,12 @@ def compare(
     device: str,
     trust: bool,
     data: str | None,
+    output: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
     """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64."""
+    from ptx.cli.comparison_file import comparison_data, find_writer
     from ptx.cli.dataset import open_data
     from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
@@ -52,8 +56,14 @@ def compare(
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
     from ptx.export.agreement import Yardstick
+    from ptx.infer.errors import counted
+    from ptx.infer.files import check_writable, write_atomic
     from ptx.trainers.evaluation import model_inputs
 
+    writer = None
+    if output is not None:
+        writer = find_writer(output)
+        check_writable(output)
     space = Workspace(workspace)
     source = read_source(space.find(require_model(model), "checkpoint"))
     left_out: list[tuple[str, str]] = []
@@ -84,8 +94,11 @@ def compare(
     if not found.rows:
         note("no input could be compared")
         return 4
+    if output is not None and writer is not None:
+        write_atomic(output, writer(model, found))
+        note(f"{output}: {counted(len(found.results), 'backend')}")
     if as_json:
-        click.echo(json.dumps(_data(model, found)))
+        click.echo(json.dumps(comparison_data(model, found)))
     else:
         _print(model, found, names)
     return 0 if found.holds else 1
@@ -185,16 +198,3 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
     verdict(
         f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
     )
-
-
-def _data(model: str, found: Comparison) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "model": model,
-        "rows": found.rows,
-        "tolerance": found.tolerance,
-        "holds": found.holds,
-        "backends": [asdict(result) for result in found.results],
-        "differ": found.between,
-    }

@@ -96,7 +96,7 @@ class LimitError(PtxError, RuntimeError):
 SHOWN = 160  # characters of a name that a message shows whole
 
 
-def quoted(name: str | bytes | os.PathLike[str]) -> str:
+def quoted(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` in quotes on one line, its middle left out where it is long."""
     text = escaped(name)
     if len(text) > SHOWN:
@@ -104,7 +104,7 @@ def quoted(name: str | bytes | os.PathLike[str]) -> str:
     return f"'{text}'"
 
 
-def escaped(name: str | bytes | os.PathLike[str]) -> str:
+def escaped(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` on one line: control characters and undecodable bytes are escaped."""
     return "".join(
         char if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF else _escape(char)

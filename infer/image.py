@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final, cast
 
@@ -121,19 +119,12 @@ def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Ima
         LimitError: memory ran out.
     """
     kind = _format(data, name)
-    with _mapped(name, kind, len(data)):
-        if kind == "PNG":
-            chunks = _png_chunks(data, name)
-            _check_png_pixels(data, chunks, name)
-            plain = _plain_png(data, chunks)
-            if plain is not None:
-                _pick_frame(1, frame, name)
-                return plain
-        elif kind == "WEBP":
-            _check_webp(data, name)
-        elif kind == "GIF":
-            _check_gif(data, name)
-        return _decode_with_pillow(data, kind, name, frame)
+    try:
+        return _decode(data, kind, name, frame)
+    except (InputError, LimitError):
+        raise
+    except Exception as error:
+        raise _as_ours(error, name, kind, len(data)) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -179,26 +170,33 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return ""
 
 
-@contextmanager
-def _mapped(name: str, kind: str, length: int) -> Iterator[None]:
-    """Turns whatever a decoder raises (seven families were seen) into an error of ptx."""
-    try:
-        yield
-    except (InputError, LimitError):
-        raise
-    except MemoryError as error:
-        raise LimitError(f"{quoted(name)}: not enough memory to decode the {kind}") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error)) from error
-    except Exception as error:
-        text = str(error) or type(error).__name__
-        if "too large" in text:
-            raise _too_large(name, text) from error
-        if any(
-            sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")
-        ):
-            raise _truncated(name, kind, length) from error
-        raise _damaged(name, kind, text) from error
+def _decode(data: bytes, kind: str, name: str, frame: int | None) -> Image.Image:
+    if kind == "PNG":
+        chunks = _png_chunks(data, name)
+        _check_png_pixels(data, chunks, name)
+        plain = _plain_png(data, chunks)
+        if plain is not None:
+            _pick_frame(1, frame, name)
+            return plain
+    elif kind == "WEBP":
+        _check_webp(data, name)
+    elif kind == "GIF":
+        _check_gif(data, name)
+    return _decode_with_pillow(data, kind, name, frame)
+
+
+def _as_ours(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
+    """Whatever a decoder raised (seven families were seen) as an error of ptx."""
+    if isinstance(error, MemoryError):
+        return LimitError(f"{quoted(name)}: not enough memory to decode the {kind}")
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large(name, str(error))
+    text = str(error) or type(error).__name__
+    if "too large" in text:
+        return _too_large(name, text)
+    if any(sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")):
+        return _truncated(name, kind, length)
+    return _damaged(name, kind, text)
 
 
 def _too_large(name: str, found: str) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,27 @@ def test_of_a_table_of_names_the_first_column_counts(
     done = ptx("predict", tmp_path / "names.txt", "--model", model)
     assert done.code == 4
     assert "neither .csv nor .npy" in done.err
+
+
+def test_many_pictures_are_answered_in_order_by_reading_processes(
+    workspace: Path, seven: Path, tmp_path: Path, child: Any
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(150):
+        name = folder / f"{number:03}.png"
+        name.write_bytes(b"no picture" if number % 50 == 7 else seven.read_bytes())
+    done = child(
+        "from ptx.infer import readers\n"
+        "entered, original = [], readers.reader_processes\n"
+        "readers.reader_processes = lambda *given: entered.append(1) or original(*given)\n"
+        "from ptx.cli.verbs import _run\n"
+        "code = _run()\n"
+        "print(code, len(entered))",
+        "predict", folder, "--workspace", workspace, "--json", "--backend", "ort-cpu",
+    )  # fmt: skip
+    *lines, last = done.stdout.splitlines()
+    assert last == ("4 1" if sys.platform == "linux" else "4 0")
+    answers = [json.loads(line) for line in lines]
+    assert [Path(answer["input"]).stem for answer in answers] == [f"{n:03}" for n in range(150)]
+    assert ["error" in answer for answer in answers] == [n % 50 == 7 for n in range(150)]
