@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     "  ptx compare convnet digit.png --backends ort-cpu,eager",
     short_help="Do the backends agree? The table and the matrix.",
 )
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.argument("model", shell_complete=options.complete_name)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_from(("all", *options.BACKENDS[1:]), several=True),
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust

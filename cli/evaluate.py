@@ -15,7 +15,7 @@ from ptx.cli import options
     "  ptx evaluate convnet --backend ort-cpu --data bundled",
     short_help="Accuracy and confusion matrix on the test set.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @options.backend
 @options.device
 @options.trust

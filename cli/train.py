@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 3\n  ptx train lstm --resume",
     short_help="Train a model and write its checkpoint.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="documented", show_default=True,
               help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
