@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="\b\nExamples:\n  ptx export convnet --format onnx\n"
-    "  ptx export mlp --checkpoint model.pth --format all",
+    "  ptx export linear-model --checkpoint model.pth --format all",
     short_help="Export a checkpoint and prove that both agree.",
 )
 @click.argument("model", shell_complete=options.complete_model)

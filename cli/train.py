@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 3\n  ptx train lstm --resume",
+    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
+    "  ptx train linear-model --epochs 200 --resume",
     short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
