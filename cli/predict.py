@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.infer import Failure, Prediction, Predictor
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write JSON Lines (.json, .jsonl) or text to this file.")  # fmt: skip
 @options.workspace
+@time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...],

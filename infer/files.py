@@ -126,6 +126,15 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
         raise _output_error(target, reason) from reason
 
 
+def sweep(path: StrPath) -> None:
+    """Remove what processes that are gone left behind while they wrote `path`.
+
+    Raises:
+        OutputError: `path` cannot be the name of a file.
+    """
+    _sweep(_target(path))
+
+
 def _target(path: StrPath) -> Path:
     try:
         target = Path(os.path.realpath(os.fsdecode(path)))
