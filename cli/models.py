@@ -70,6 +70,7 @@ def _record(name: str, files: list[str]) -> dict[str, object]:
         "parameters": entry.parameters,
         "data": entry.data,
         "recipe": dict(entry.recipe),
+        "recipes": {name: dict(recipe) for name, recipe in entry.recipes.items()},
         "reaches": entry.reaches,
         "source": entry.source,
         "files": files,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model")
+@click.option("--recipe", "recipe_name", default="documented", show_default=True,
+              help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @options.common
 def train(
     model: str,
+    recipe_name: str,
     epochs: int | None,
     batch_size: int | None,
     lr: float | None,
@@ -53,11 +56,11 @@ def train(
     from ptx.cli.dataset import open_data
     from ptx.cli.terminal import percent, verdict
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.trainers import documented_recipe
+    from ptx.trainers import find_recipe
     from ptx.trainers import train as train_model
 
     require_model(model)
-    recipe = documented_recipe(model, epochs=epochs, batch_size=batch_size, lr=lr)
+    recipe = find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
     result = train_model(
         model,

@@ -86,7 +86,7 @@ class LimitError(PtxError, RuntimeError):
     code = "E-LIMIT"
 
 
-def quoted(name: str | bytes | os.PathLike[str]) -> str:
+def quoted(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` in quotes on one line: control characters and undecodable bytes are escaped."""
     text = os.fsdecode(name)
     escaped = "".join(

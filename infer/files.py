@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -29,6 +28,9 @@ _REASONS = {
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
 _TEMPORARY = ".ptx-tmp"
+_READ = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # not every system has each of them
+    _READ |= getattr(os, _flag, 0)
 
 
 def read_bytes(
@@ -40,31 +42,44 @@ def read_bytes(
         InputError: or the class given as `error`: missing, not a regular file, no permission, too
             large.
     """
-    name = quoted(os.fsdecode(path))
     try:
-        descriptor = os.open(path, os.O_RDONLY | _flag("O_NONBLOCK") | _flag("O_CLOEXEC"))
+        descriptor = os.open(path, _READ)
     except OSError as reason:
         code, text = _REASONS.get(reason.errno or 0, ("E-IN-READ", reason.strerror or str(reason)))
-        raise error(f"{name}: {text}", code=code) from reason
+        raise error(f"{quoted(path)}: {text}", code=code) from reason
     except ValueError as reason:  # a null byte in the name
-        raise error(f"{name}: not a file name", code="E-IN-MISSING") from reason
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise error(f"{name} is {what}; expected a file", code="E-IN-NOTFILE")
-    with os.fdopen(descriptor, "rb") as file:
+        raise error(f"{quoted(path)}: not a file name", code="E-IN-MISSING") from reason
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise error(f"{quoted(path)} is {what}; expected a file", code="E-IN-NOTFILE")
         if status.st_size > limit:
             raise error(
-                f"{name} has {status.st_size:,} bytes; at most {limit:,} are read", code="E-IN-SIZE"
+                f"{quoted(path)} has {status.st_size:,} bytes; at most {limit:,} are read",
+                code="E-IN-SIZE",
             )
-        try:
-            content = file.read(status.st_size + 1)
-        except OSError as reason:
-            raise error(f"{name}: {reason.strerror or reason}", code="E-IN-READ") from reason
+        content = _read_whole(descriptor, status.st_size)
+    except OSError as reason:
+        raise error(f"{quoted(path)}: {reason.strerror or reason}", code="E-IN-READ") from reason
+    finally:
+        os.close(descriptor)
     if len(content) != status.st_size:
-        raise error(f"{name} changed while it was read: read it again", code="E-IN-READ")
+        raise error(f"{quoted(path)} changed while it was read: read it again", code="E-IN-READ")
     return content
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    """The content; a byte more than `size` where the file has grown."""
+    content = os.read(descriptor, size + 1)
+    if len(content) >= size:  # nearly always: one call
+        return content
+    parts = [content]
+    left = size + 1 - len(content)
+    while left and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def check_writable(path: StrPath) -> None:
@@ -161,7 +176,7 @@ def _target(path: StrPath) -> Path:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
+    return target.with_name(f"{_prefix(target)}{os.getpid()}-{os.urandom(4).hex()}{_TEMPORARY}")
 
 
 def _prefix(target: Path) -> str:
@@ -210,7 +225,3 @@ def _output_error(target: Path, reason: OSError) -> OutputError:
         f"{quoted(target)} cannot be written: {reason.strerror or reason}",
         code=codes.get(reason.errno or 0, "E-OUT"),
     )
-
-
-def _flag(name: str) -> int:
-    return int(getattr(os, name, 0))  # absent on Windows

@@ -12,6 +12,13 @@ from ptx.models import CATALOG, Entry
 from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("constant", "one-cycle")
+DOCUMENTED = "documented"  # the recipe that a model's source gives
+WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
+FIRST, LAST = (
+    1 / 25,
+    1 / 250_000,
+)  # shares of the learning rate that a one-cycle begins and ends with
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,17 @@ class Recipe:
     momentum: float = 0.0  # of SGD
     weight_decay: float = 0.0  # half of it times the weights' squared length joins the loss
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
+    schedule: str = "constant"  # of the learning rate, see `learning_rate`
+    dropout: bool = True  # False trains without the network's dropout
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(
                 f"there is no optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
+            )
+        if self.schedule not in SCHEDULES:
+            raise UsageError(
+                f"there is no schedule {self.schedule!r}; {nearest(self.schedule, SCHEDULES)}"
             )
         if self.loss not in LOSSES:
             raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
@@ -48,11 +61,41 @@ class Recipe:
         """The JSON form that the card carries."""
         return dataclasses.asdict(self)
 
+    def learning_rate(self, step: int, steps: int) -> float:
+        """The learning rate of step `step`, from 0, of the run's `steps`.
+
+        `constant`: always `lr`. `one-cycle`: along a cosine up to `lr` and down to nearly nothing.
+        Source: Smith, Topin: Super-Convergence, https://arxiv.org/abs/1708.07120
+        """
+        if self.schedule == "constant":
+            return self.lr
+        peak = WARM_UP * steps - 1
+        if step < peak:
+            return _cosine(self.lr * FIRST, self.lr, step / peak)
+        return _cosine(self.lr, self.lr * LAST, (step - peak) / (steps - 1 - peak))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
 
 def documented_recipe(model: str, **overrides: Any) -> Recipe:
-    """The catalog's recipe for a model, with the overrides that are not None."""
+    """The catalog's documented recipe for a model, with the overrides that are not None."""
+    return find_recipe(model, DOCUMENTED, **overrides)
+
+
+def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
+    """The catalog's recipe of that name for a model, with the overrides that are not None.
+
+    Raises:
+        UsageError: no such model or recipe, or a value that cannot be.
+    """
+    entry = find_entry(model)
+    recipes = {DOCUMENTED: entry.recipe, **entry.recipes}
+    if name not in recipes:
+        raise UsageError(f"{model} has no recipe {name!r}; {nearest(name, recipes)}")
     changes = {name: value for name, value in overrides.items() if value is not None}
-    return Recipe(**{**find_entry(model).recipe, **changes})
+    return Recipe(**{**recipes[name], **changes})
 
 
 def find_entry(model: str) -> Entry:

@@ -40,7 +40,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, labels: int) -> list[list[in
     ("model", "rows", "overrides"),
     [
         ("softmax-regression", 1100, {}),
-        ("convnet", 300, {}),
+        ("convnet", 300, {"optimizer": "adam", "lr": 0.005, "epochs": 4}),
         ("lstm", 300, {"optimizer": "adam", "lr": 0.01, "epochs": 4}),
         ("name-classifier", 700, {"lr": 0.02, "epochs": 4}),
     ],
