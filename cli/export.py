@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,13 @@ def export(
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, path, named is not None)
-        done = export_model(source, name, target, opset=opset if name == "onnx" else None)
-        space.note_export(done.path, name, done.sha256)
+        done = export_model(
+            source,
+            name,
+            target,
+            opset=opset if name == "onnx" else None,
+            announce=partial(space.note_export, target, name),
+        )
         verdict(
             f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {done.cases} cases:"
             f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.infer import Card, Failure, Prediction, Predictor
@@ -41,6 +42,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write JSON Lines (.json, .jsonl) or text to this file.")  # fmt: skip
 @options.workspace
+@time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...],

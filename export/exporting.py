@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,8 +39,18 @@ class Exported:
     tolerance: float  # that was allowed where the largest difference stood
 
 
-def export(source: Source, format_name: str, path: Path, *, opset: int | None = None) -> Exported:
+def export(
+    source: Source,
+    format_name: str,
+    path: Path,
+    *,
+    opset: int | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
+
+    `announce` is given the file's sha256 just before it is written, so that there is no moment at which
+    the file stands there and nobody knows of it.
 
     Raises:
         UsageError: no such format or opset (which is heeded by ONNX alone).
@@ -75,6 +86,8 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
     artifact = attach(content, card.to_json())
     written = parse_artifact(artifact, path=path)
     written.require_card()
+    if announce is not None:
+        announce(written.sha256)
     write_atomic(path, artifact)
     worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
     return Exported(

@@ -70,7 +70,8 @@ def latency(setting: Setting) -> Iterator[Result]:
             gap = None if "pixels" in name else 10 * MICROSECOND
             yield compare(name, "`session.run`", calls(ours, count), raw, rounds=rounds, gap=gap)
         yield compare(
-            "`predict(PNG bytes)`", "Pillow + `session.run`", calls(lambda: digits.predict(digit), count),
+            "`predict(PNG bytes)`", "Pillow + `session.run`",
+            calls(lambda: digits.predict(digit), count),
             calls(from_bytes, count), rounds=rounds, limit=1.0,
         )  # fmt: skip
 
@@ -117,7 +118,9 @@ def folder(setting: Setting) -> Iterator[Result]:
     yield compare(name, "one by one", ours, process(naive("folder", files, model, output)),
                   rounds=max(3, setting.rounds // 3), limit=0.35)  # fmt: skip
     loader = naive("loader", files.parent, setting.checkpoint("convnet"), output)
-    yield compare(name, "ImageFolder + DataLoader + eager", ours, process(loader), rounds=3, limit=0.12)
+    yield compare(
+        name, "ImageFolder + DataLoader + eager", ours, process(loader), rounds=3, limit=0.12
+    )
     jpegs = photographs(setting)
     predict[2] = jpegs
     yield compare(

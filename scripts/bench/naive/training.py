@@ -44,7 +44,9 @@ def slices():
 
 for _ in range(int(epochs)):
     started = time.perf_counter()
-    batches = slices() if form == "slices" else DataLoader(Digits(), 100, shuffle=True, num_workers=2)
+    batches = (
+        slices() if form == "slices" else DataLoader(Digits(), 100, shuffle=True, num_workers=2)
+    )
     for batch, targets in batches:
         optimizer.zero_grad()
         loss(network(batch), targets).backward()
