@@ -32,6 +32,13 @@ def find_inputs(arguments: Sequence[str], kind: str, frame: int | None = None) -
             yield Named(argument, error)
 
 
+def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
+    """How many values there are; None where standard input is among them, which is read once."""
+    if STDIN in arguments:
+        return None
+    return sum(1 for _ in find_inputs(arguments, kind))
+
+
 def _pictures(argument: str, kind: str) -> Iterator[Any]:
     if argument == STDIN:
         yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))

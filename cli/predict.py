@@ -40,7 +40,9 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
-              help="Write JSON Lines (.json, .jsonl) or text to this file.")  # fmt: skip
+              help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
+              " they were given and as the model saw them, others text.")  # fmt: skip
+@click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @options.workspace
 @time_limit
 @options.common
@@ -54,6 +56,7 @@ def predict(
     batch_size: int,
     as_json: bool,
     output: Path | None,
+    show: bool,
     workspace: Path,
 ) -> int:
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
@@ -64,11 +67,18 @@ def predict(
     Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
     """
     from ptx.cli.inputs import find_inputs
+    from ptx.infer.errors import counted
     from ptx.infer.files import check_writable
 
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
+    preview, least = None, 1
+    if show or (output is not None and output.suffix.lower() == ".png"):
+        from ptx.cli.preview import BARS, Preview
+
+        preview, least = Preview(output, workspace, show), BARS
+        output = None if preview.named else output
     lines = _Lines(as_json, top)
     with ExitStack() as stack:
         values: Iterator[Any] = iter(())
@@ -84,16 +94,36 @@ def predict(
         predictor = open_model(model, backend, device, workspace, trust=trust, before=find)
         stack.enter_context(predictor)
         answers = predictor.predict_many(
-            values,
+            values if preview is None else preview.values(values),
             batch_size=batch_size,
-            top=max(top, 3) if as_json else top,
+            top=max(top, least, 3 if as_json else 1),
             on_error="yield",
             readers=readers,
         )
+        if preview is not None:
+            answers = preview.answers(answers, predictor)
+        if sys.stderr.isatty() and (output is not None or not sys.stdout.isatty()):
+            answers = _told(answers, inputs, str(predictor.card.preprocessing["kind"]))
         _write(output, lines.of(answers))
     if output is not None:
-        click.echo(f"{output}: {lines.good} predictions, {lines.bad} inputs that cannot be used")
+        bad = f"{counted(lines.bad, 'input')} that cannot be used"
+        click.echo(f"{output}: {counted(lines.good, 'prediction')}, {bad}")
+    if preview is not None:
+        preview.finish()
     return 4 if lines.bad else 0
+
+
+def _told(
+    answers: Iterable[Prediction | Failure], inputs: tuple[str, ...], kind: str
+) -> Iterator[Prediction | Failure]:
+    """The answers, with a line on the terminal that says how far they are."""
+    from ptx.cli.inputs import count_inputs
+    from ptx.cli.progress import ProgressLine
+
+    with ProgressLine("predicting", "inputs", lambda: count_inputs(inputs, kind)) as progress:
+        for answer in answers:
+            yield answer
+            progress.advance()
 
 
 def _several(values: Iterator[Any]) -> tuple[Iterator[Any], bool]:
@@ -201,16 +231,18 @@ def _text(prediction: Prediction, top: int) -> str:
 
 
 def _failure_text(failure: Failure) -> str:
+    from ptx.infer.errors import quoted
+
     text = " ".join(str(failure.error).split())
-    name = _printable(failure.input)
-    prefix = "" if name in text or failure.input is None else f"{name}: "
+    name = quoted(failure.input or "")[1:-1]
+    prefix = "" if name in text else f"{name}: "
     return f"ptx: error [{failure.error.code}] {prefix}{text}"
 
 
 def _printable(name: str | None) -> str:
-    from ptx.infer.errors import quoted
+    from ptx.infer.errors import escaped
 
-    return "-" if name is None else quoted(name)[1:-1]
+    return "-" if name is None else escaped(name)
 
 
 def _write(path: Path | None, lines: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ VERBS = {
     "predict": ("ptx.cli.predict:predict", "Predict pictures, texts or numbers."),
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
+    "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
@@ -49,9 +50,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from ptx.infer.errors import UsageError, nearest
+            from ptx.infer.errors import UsageError, nearest, quoted
 
-            raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
+            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -152,8 +153,11 @@ def _told(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
+    from ptx.cli.terminal import styled
+
+    prefix = styled("ptx: error", "red", sys.stderr)
     try:
-        click.echo("ptx: error " + " ".join(text.split()), err=True)
+        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
     except OSError:  # stderr too is on a full disk: the exit code remains
         _mute(sys.stderr)
 

@@ -9,7 +9,7 @@ from ptx.infer.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort_session import open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import BackendError, UsageError
+from ptx.infer.errors import BackendError, UsageError, quoted
 from ptx.infer.signature import Array
 
 
@@ -23,7 +23,7 @@ class OrtCpuBackend:
     def __init__(self, artifact: Artifact, options: Options) -> None:
         if options.device not in ("auto", "cpu"):
             raise UsageError(
-                f"backend 'ort-cpu' runs on the CPU; the device asked for is {options.device!r}"
+                f"backend 'ort-cpu' runs on the CPU; the device asked for is {quoted(options.device)}"
             )
         self._artifact = artifact
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)

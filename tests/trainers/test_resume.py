@@ -231,7 +231,7 @@ def other_data(data: Dataset) -> Dataset:
     [
         ({"seed": 4}, "was trained with seed 3, and this run has 4: give the same"),
         ({"lr": 0.5}, "was trained with lr 0.01, and this run has 0.5"),
-        ({"batch_size": 60}, "was trained with batch_size 50, and this run has 60"),
+        ({"batch_size": 60}, "was trained with batch size 50, and this run has 60"),
         ({"optimizer": "adam"}, "was trained with optimizer sgd, and this run has adam"),
         ({"momentum": 0.0}, "was trained with momentum 0.9, and this run has 0.0"),
         ({"dropout": False}, "was trained with dropout True, and this run has False"),
