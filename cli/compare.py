@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
               help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def compare(
     model: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 
 @click.command(
@@ -22,6 +23,7 @@ from ptx.cli import options
 @options.data
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def evaluate(
     model: str,

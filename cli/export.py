@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +86,9 @@ def export(
                 name,
                 target,
                 opset=opset if name == "onnx" else None,
+                announce=partial(space.note_export, target, name),
                 progress=progress.reach,
             )
-        space.note_export(done.path, name, done.sha256)
         cases = counted(done.cases, "case")
         verdict(
             f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {cases}:"

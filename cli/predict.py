@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.infer import Card, Failure, Prediction, Predictor
@@ -46,6 +47,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
               " they were given and as the model saw them, others text.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @options.workspace
+@time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -30,6 +31,7 @@ TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "tqdm")
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
 _INTERRUPTED = 130  # 128 + SIGINT
+_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Verbs(click.Group):
@@ -91,6 +93,8 @@ def main() -> NoReturn:
         sys.stderr.flush()
     except BrokenPipeError:
         code = _leave_pipe()
+    except OSError as error:
+        code = _told(error)
     atexit._run_exitfuncs()
     # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
     # Runtime has hung there (microsoft/onnxruntime#27379).
@@ -132,6 +136,10 @@ def _told(error: Exception) -> int:
     if isinstance(error, PtxError):
         _say(f"[{error.code}] {error}")
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        _mute(sys.stdout)
+        _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
+        return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
         _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
         return 3
@@ -149,13 +157,21 @@ def _say(text: str) -> None:
     from ptx.cli.terminal import styled
 
     prefix = styled("ptx: error", "red", sys.stderr)
-    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+    try:
+        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+    except OSError:  # stderr too is on a full disk: the exit code remains
+        _mute(sys.stderr)
 
 
 def _leave_pipe() -> int:
-    """Whoever read our output has gone: say nothing, and nothing at exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has gone: say nothing."""
+    _mute(sys.stdout)
     return _BROKEN_PIPE
+
+
+def _mute(stream: TextIO) -> None:
+    """Let what a stream has not written yet go nowhere, now and at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _version(ctx: click.Context) -> None:

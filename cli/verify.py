@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 
 @click.command(
@@ -21,6 +22,7 @@ from ptx.cli import options
 @click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def verify(
     model: str,

@@ -45,11 +45,14 @@ def export(
     path: Path,
     *,
     opset: int | None = None,
+    announce: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
-    `progress` is told how many runs of the proof are done, and of how many.
+    `announce` is given the file's sha256 just before it is written, so that there is no moment at which
+    the file stands there and nobody knows of it. `progress` is told how many runs of the proof are done,
+    and of how many.
 
     Raises:
         UsageError: no such format or opset (which is heeded by ONNX alone).
@@ -85,6 +88,8 @@ def export(
     artifact = attach(content, card.to_json())
     written = parse_artifact(artifact, path=path)
     written.require_card()
+    if announce is not None:
+        announce(written.sha256)
     write_atomic(path, artifact)
     worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
     return Exported(

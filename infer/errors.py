@@ -6,7 +6,7 @@
     ├── InputError         (ValueError)         exit 4  an image, array, number or text cannot be used
     ├── ArtifactError      (ValueError)         exit 4  a checkpoint or an artifact cannot be used
     ├── AgreementError     (ArithmeticError)    exit 1  two computations that must agree do not
-    ├── OutputError        (OSError)            exit 5  a result cannot be written
+    ├── OutputError        (OSError)            exit 5  a result cannot be written; E-BUSY: not now
     └── LimitError         (RuntimeError)       exit 6  a time or memory limit was reached
 
 A message is one line: what was looked at, what was got, what was expected, what to do.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ _REASONS = {
     errno.ELOOP: ("E-IN-LOOP", "its symbolic links run in a circle"),
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
-_TEMPORARY = ".ptx-tmp"
+_OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
 _PIECE = 2**18  # bytes that are collected before they are written
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 _READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -117,7 +118,7 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
     """Write `data` to `path`: a reader sees the old content or the new one, never a mix.
 
     A symbolic link is followed: the file that it points to is replaced. Temporary files that killed
-    processes left beside the target are swept away.
+    processes left in the target's folder are swept away.
 
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
@@ -183,6 +184,15 @@ def _translated(target: Path) -> Iterator[None]:
         raise _output_error(target, reason) from reason
 
 
+def sweep(path: StrPath) -> None:
+    """Remove what processes that are gone left behind while they wrote into the folder of `path`.
+
+    Raises:
+        OutputError: `path` cannot be the name of a file.
+    """
+    _sweep(_target(path))
+
+
 def _target(path: StrPath) -> Path:
     try:
         target = Path(os.path.realpath(os.fsdecode(path)))
@@ -209,22 +219,18 @@ def _target(path: StrPath) -> Path:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f"{_prefix(target)}{os.getpid()}-{os.urandom(4).hex()}{_TEMPORARY}")
-
-
-def _prefix(target: Path) -> str:
-    """Of the temporary files of `target`: in ASCII, so that 255 bytes are never exceeded."""
-    return f".{target.name.encode('ascii', 'ignore').decode()[:200]}."
+    # In ASCII, so that 255 bytes are never exceeded.
+    name = target.name.encode("ascii", "ignore").decode()[:200]
+    return target.with_name(f".{name}.{os.getpid()}-{os.urandom(4).hex()}.ptx-tmp")
 
 
 def _sweep(target: Path) -> None:
-    prefix = _prefix(target)
+    """Whatever a dead process was writing in this folder, of which the target is one file."""
     for entry in target.parent.iterdir():
-        if entry.name.startswith(prefix) and entry.name.endswith(_TEMPORARY):
-            owner = entry.name[len(prefix) :].partition("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
-                with contextlib.suppress(OSError):  # somebody else swept it first
-                    entry.unlink()
+        found = _OWNER.search(entry.name)
+        if found and not _alive(int(found[1])):
+            with contextlib.suppress(OSError):  # somebody else swept it first
+                entry.unlink()
 
 
 def _alive(pid: int) -> bool:

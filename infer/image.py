@@ -101,12 +101,16 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _Chunk = tuple[bytes, int, int]  # kind, start and end of its data
 
 
-def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Image.Image:
+def decode(
+    data: bytes, *, name: str = "image", frame: int | None = None, least: int | None = None
+) -> Image.Image:
     """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
     kept.
 
     `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file,
     from 0.
+    `least`: a JPEG of which both sides are at least twice that may be decoded at a half, a quarter or
+    an eighth of its size, at which both sides are still at least `least`; many times as fast.
 
     PNG carries checksums and is held to them, so that a damaged one is refused and never answered
     with other pixels; it must be complete to its end chunk. The other formats carry none: they are
@@ -120,7 +124,7 @@ def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Ima
     """
     kind = _format(data, name)
     try:
-        return _decode(data, kind, name, frame)
+        return _decode(data, kind, name, frame, least)
     except (InputError, LimitError):
         raise
     except Exception as error:
@@ -170,7 +174,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _decode(data: bytes, kind: str, name: str, frame: int | None) -> Image.Image:
+def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | None) -> Image.Image:
     if kind == "PNG":
         chunks = _png_chunks(data, name)
         _check_png_pixels(data, chunks, name)
@@ -182,7 +186,7 @@ def _decode(data: bytes, kind: str, name: str, frame: int | None) -> Image.Image
         _check_webp(data, name)
     elif kind == "GIF":
         _check_gif(data, name)
-    return _decode_with_pillow(data, kind, name, frame)
+    return _decode_with_pillow(data, kind, name, frame, least)
 
 
 def _as_ours(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
@@ -381,7 +385,9 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _decode_with_pillow(data: bytes, kind: str, name: str, frame: int | None) -> Image.Image:
+def _decode_with_pillow(
+    data: bytes, kind: str, name: str, frame: int | None, least: int | None
+) -> Image.Image:
     from PIL import ImageOps
 
     module, attribute = FORMATS[kind].split(":")
@@ -392,6 +398,8 @@ def _decode_with_pillow(data: bytes, kind: str, name: str, frame: int | None) ->
         if chosen:
             image.seek(chosen)
             _check_size(image.size, name)
+        if least is not None:
+            image.draft(image.mode, (least, least))  # heeded by JPEG alone
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _eight_bit(image, data, kind, name)

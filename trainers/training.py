@@ -19,6 +19,7 @@ from ptx.infer.backends.torch_device import find_device, loading
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
 from ptx.infer.files import check_writable, make_folder, read_bytes
+from ptx.infer.folder_lock import locked
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
@@ -78,7 +79,8 @@ def train(
         UsageError: no such model or device, or a model that does not fit the data.
         BackendError: no such device here.
         InputError: data that cannot be trained on.
-        OutputError: the folder cannot be written; found out before the training where it can be.
+        OutputError: the folder cannot be written, found out before the training where it can be; or
+            (`E-BUSY`) another process is training into it.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
         LimitError: the device ran out of memory.
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
@@ -90,26 +92,28 @@ def train(
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
-    before = _read_before(path, card) if resume else None
-    make_folder(folder)
-    for file in (path, metrics, plot, folder / PREVIOUS):
-        check_writable(file)
-    with (
-        _running_out_of_memory(device),
-        _without_denormals(),
-        deferred_interruption() as interruption,
-    ):
-        run = _make_run(card, dataset, recipe, seed, device)
-        session = Session(run, card, path, device, sample_inputs(card, dataset))
-        if before is not None:
-            session.restore(before)
-        elif former_training(path) is not None:
-            session.former = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
-        done = len(session.history)
-        session.train(progress or _Silent(), interruption)
-    write_metrics(metrics, session.history)
-    if session.history:
-        write_plot(plot, session.history, f"{model} on {dataset.name}")
+    if not resume:
+        make_folder(folder)
+    with locked(folder, "training"):
+        before = _read_before(path, card) if resume else None
+        for file in (path, metrics, plot, folder / PREVIOUS):
+            check_writable(file)
+        with (
+            _running_out_of_memory(device),
+            _without_denormals(),
+            deferred_interruption() as interruption,
+        ):
+            run = _make_run(card, dataset, recipe, seed, device)
+            session = Session(run, card, path, device, sample_inputs(card, dataset))
+            if before is not None:
+                session.restore(before)
+            elif former_training(path) is not None:
+                session.former = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
+            done = len(session.history)
+            session.train(progress or _Silent(), interruption)
+        write_metrics(metrics, session.history)
+        if session.history:
+            write_plot(plot, session.history, f"{model} on {dataset.name}")
     trained = len(session.history) - done + bool(session.step)
     return TrainingResult(path, session.history, interruption.signal, trained)
 

@@ -6,6 +6,7 @@ and postprocessing) stands once, in `ptx.infer.predictor`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -48,6 +49,7 @@ class Options:
     threads: int | None = None  # None: one for each processor that this process may use
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
     trust: Trust = False  # see `ptx.infer.trust`
+    timeout: float | None = None  # seconds for each run; None: as long as it takes
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,17 @@ class BackendEntry:
     reads: str  # the kind of artifact, a key of `ptx.infer.artifact.KINDS`
     target: str  # "module:class"; the class is called with (artifact, options)
     survives_fork: bool  # whether it can be opened anew in a forked child
+    stops: bool  # whether a run can be stopped within the process
 
 
 BACKENDS = {
-    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False),
+    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False, False),
     "torchscript": BackendEntry(
-        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False
+        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False, False
     ),
-    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False),
-    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True),
-    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False),
+    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False, False),
+    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True, True),
+    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False, True),
 }
 
 # What `auto` tries for a kind of file, in this order.
@@ -114,12 +117,25 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
+    _check_timeout(name, entry, options.timeout)
     require_trust(artifact, options.trust)
     module, _, attribute = entry.target.partition(":")
     backend = getattr(import_module(module), attribute)(artifact, options)
     if not isinstance(backend, Backend):
         raise TypeError(f"{entry.target} does not implement Backend")
     return backend
+
+
+def _check_timeout(name: str, entry: BackendEntry, timeout: float | None) -> None:
+    if timeout is None:
+        return
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise UsageError(f"timeout is {timeout}; expected seconds, more than 0")
+    if not entry.stops:
+        raise UsageError(
+            f"backend {name!r} cannot be stopped once it runs, so it takes no timeout: use an ONNX"
+            " file, or `ptx predict --timeout`, which ends the process"
+        )
 
 
 def _open_first(artifact: Artifact, options: Options) -> Backend:

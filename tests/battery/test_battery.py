@@ -19,10 +19,10 @@ import pytest
 
 from ptx.infer import Predictor, PtxError, load
 
-from . import archives, numbers, onnx_files, pictures
+from . import archives, endless, numbers, onnx_files, pictures
 from .case import Case, Kit
 
-CASES = [*pictures.CASES, *numbers.CASES, *onnx_files.CASES, *archives.CASES]
+CASES = [*pictures.CASES, *numbers.CASES, *onnx_files.CASES, *archives.CASES, *endless.CASES]
 
 SECONDS = 10
 MEMORY = 4 * 2**30  # bytes of address space
@@ -52,6 +52,8 @@ COMMANDS = {
     "checkpoint": ("predict", "@drawing", "--backend", "eager", "--model", "{}"),
     "state dict": ("export", "convnet", "--checkpoint", "{}", "--output", "@out.onnx"),
     "unrun": ("inspect", "{}"),
+    "endless": ("predict", "3", "--backend", "ort-cpu", "--timeout", "1", "--model", "{}"),
+    "endless program": ("predict", "3", "--trust", "--timeout", "4", "--model", "{}"),
 }  # fmt: skip
 
 OF_MODELS = ("model", "program", "checkpoint")  # the case is the model; its input is a drawing

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from ptx.infer.folder_lock import locked
 from ptx.models import build
 
 
@@ -61,6 +62,25 @@ def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None
     done = ptx("train", "linear-model", "--resume", "--workspace", tmp_path)
     assert done.code == 4
     assert "no checkpoint to resume" in done.err
+
+
+def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
+    ptx: Any, tmp_path: Path
+) -> None:
+    ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
+    folder = tmp_path / "linear-model"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with locked(folder, "training"):
+        for more in (["--epochs", 2], ["--epochs", 50, "--resume"]):
+            done = ptx("train", "linear-model", *more, "--workspace", tmp_path)
+            assert done.code == 5
+            assert "[E-BUSY]" in done.err
+            assert "another --workspace" in done.err
+        assert ptx("train", "linear-regression", "--workspace", tmp_path).code == 0
+        exported = ptx("export", "linear-model", "--format", "pt2", "--workspace", tmp_path)
+        assert exported.code == 0
+    (folder / "linear-model.pt2").unlink()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_own_pictures_bring_their_own_labels(ptx: Any, tmp_path: Path) -> None:

@@ -84,6 +84,23 @@ def test_a_closed_pipe_ends_in_silence() -> None:
     assert done.stdout.splitlines()[-1] in ("0", "141")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("redirect", [">/dev/full", "2>&1 >/dev/full", ">/dev/full 2>/dev/full"])
+@pytest.mark.parametrize("buffer", ["", "1"])
+def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'{sys.executable} -c "{MAIN}" models {redirect}'],
+        capture_output=True,
+        text=True,
+        env={"PYTHONUNBUFFERED": buffer, "PATH": "/usr/bin:/bin"},
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 5
+    told = "ptx: error [E-OUT-SPACE] the output cannot be written: No space left on device\n"
+    assert done.stdout + done.stderr == ("" if redirect.endswith("2>/dev/full") else told)
+
+
 def test_a_bug_is_told_in_one_line(
     ptx: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
