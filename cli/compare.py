@@ -193,11 +193,7 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
             first = names[result.first] if names else f"row {result.first} of the test set"
             click.echo(f"{result.backend}: the first input that differs is {first}")
     agree = sum(result.holds for result in found.results)
-    following = (
-        f"ptx predict digit.png --model {model}"
-        if found.holds
-        else f"ptx export {model} --format all"
-    )
+    following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
     verdict(
         f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
     )
