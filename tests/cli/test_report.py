@@ -105,8 +105,13 @@ def test_texts_symbols_and_columns_have_their_page(
 ) -> None:
     (tmp_path / model).mkdir()
     shutil.copy(checkpoint(model), tmp_path / model / "checkpoint.pt")
-    page = write(ptx, model, tmp_path)
-    shown = {"name-classifier": "Arabic", "char-rnn": "hello", "diabetes": "glucose"}[model]
+    options: list[object] = []
+    if model == "name-classifier":
+        few = tmp_path / "names.csv"
+        few.write_text("Satoshi,Japanese\nKhoury,Arabic\n" * 10)
+        options = ["--data", few]
+    page = write(ptx, model, tmp_path, *options)
+    shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
     assert shown in page.text
     assert "The checkpoint has no history" in page.text
     assert "ort-cpu: there is no onnx file" in page.text
