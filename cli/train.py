@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 3\n  ptx train lstm --resume",
+    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
+    "  ptx train linear-model --epochs 200 --resume",
     short_help="Train a model and write its checkpoint.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="documented", show_default=True,
               help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")

@@ -24,6 +24,7 @@ VERBS = {
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
+    "completion": ("ptx.cli.completion:completion", "The script that completes ptx in your shell."),
 }
 
 # What the extra `train` installs, and verbs that train, export or compare therefore need.
