@@ -134,20 +134,25 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def counts(request: pytest.FixtureRequest) -> Counts:
     """`counts["battery"]["cases"] += 1`: told at the end of the run."""
-    return request.config.stash.setdefault(COUNTS, defaultdict(Counter))
+    return _counts(request.config)
+
+
+def _counts(config: pytest.Config) -> Counts:
+    nothing: Counts = defaultdict(Counter)
+    return config.stash.setdefault(COUNTS, nothing)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker of pytest-xdist hands its counts over."""
     if hasattr(session.config, "workeroutput"):
-        found = session.config.stash.get(COUNTS, {})
+        found = _counts(session.config)
         session.config.workeroutput["counts"] = {name: dict(found[name]) for name in found}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Add what a worker counted."""
-    total: Counts = node.config.stash.setdefault(COUNTS, defaultdict(Counter))
+    total = _counts(node.config)
     for name, found in getattr(node, "workeroutput", {}).get("counts", {}).items():
         for what, count in found.items():
             total[name][what] += count
@@ -155,7 +160,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was counted."""
-    for name, found in terminalreporter.config.stash.get(COUNTS, {}).items():
+    for name, found in _counts(terminalreporter.config).items():
         told = ", ".join(f"{what} {count}" for what, count in found.items())
         terminalreporter.write_line(f"{name}: {told}")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test import BackendTest
@@ -30,11 +29,11 @@ LIGHT = ("squeezenet", "shufflenet")  # of the light models, those that take wel
 CASES = 2033  # that the onnx package had when this was written
 
 
-class NotSupported(Exception):
+class NotSupportedError(Exception):
     """Plain ONNX Runtime cannot do it either."""
 
 
-class Differs(Exception):
+class DifferenceError(Exception):
     """`ort-cpu` does something else than plain ONNX Runtime."""
 
 
@@ -70,12 +69,12 @@ class Prepared(BackendRep):  # type: ignore[misc, unused-ignore]
             lambda: list(self.wrapped.run(given).values()),
         )
         if not same(expected, got):
-            raise Differs("other bytes")
+            raise DifferenceError("other bytes")
         return tuple(got)
 
 
 def both(plain: Callable[[], Any], wrapped: Callable[[], Any]) -> tuple[Any, Any]:
-    """What the two give; NotSupported where both fail as they should."""
+    """What the two give; NotSupportedError where both fail as they should."""
     failure: Exception | None = None
     expected = None
     try:
@@ -86,12 +85,12 @@ def both(plain: Callable[[], Any], wrapped: Callable[[], Any]) -> tuple[Any, Any
         got = wrapped()
     except PtxError as error:
         if failure is None:
-            raise Differs(f"{error.code}: {error}") from error
-        raise NotSupported(str(failure)) from error
+            raise DifferenceError(f"{error.code}: {error}") from error
+        raise NotSupportedError(str(failure)) from error
     except Exception as error:
-        raise Differs(f"{type(error).__name__} is no error of ptx: {error}") from error
+        raise DifferenceError(f"{type(error).__name__} is no error of ptx: {error}") from error
     if failure is not None:
-        raise Differs("an answer where there is none") from failure
+        raise DifferenceError("an answer where there is none") from failure
     return expected, got
 
 
@@ -143,9 +142,9 @@ def test_ort_cpu_does_what_plain_onnx_runtime_does(
                 warnings.simplefilter("ignore")
                 chosen[name](unittest.TestCase())
             outcomes["passed"] += 1
-        except NotSupported:
+        except NotSupportedError:
             outcomes["not supported by ONNX Runtime"] += 1
-        except Differs as error:
+        except DifferenceError as error:
             differing.append(f"{name}: {error}")
         except Exception:  # what ONNX Runtime answers is not what the case expects
             outcomes["another answer of ONNX Runtime"] += 1
