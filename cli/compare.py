@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 @options.device
 @options.trust
 @options.data
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
 @options.as_json
 @time_limit
@@ -43,45 +45,78 @@ def compare(
     device: str,
     trust: bool,
     data: str | None,
+    output: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
     """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64."""
+    from ptx.cli.comparison_file import comparison_data, find_writer
+    from ptx.cli.dataset import open_data
+    from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
     from ptx.export.agreement import Yardstick
+    from ptx.infer.errors import counted
+    from ptx.infer.files import check_writable, write_atomic
+    from ptx.trainers.evaluation import model_inputs
 
+    writer = None
+    if output is not None:
+        writer = find_writer(output)
+        check_writable(output)
     space = Workspace(workspace)
     source = read_source(space.find(require_model(model), "checkpoint"))
-    predictors = _open(
-        space, model, backends, device, space.trust(trust), source.card.weights_sha256
+    left_out: list[tuple[str, str]] = []
+    predictors = open_backends(
+        space,
+        model,
+        backends,
+        device,
+        space.trust(trust),
+        source.card.weights_sha256,
+        left_out=left_out,
     )
+    for name, reason in left_out:
+        note(f"{name} is left out: {reason}")
     names: list[str] = []
+    total = None
     if inputs:
         batches = _given(inputs, predictors[0], names)
     else:
-        batches = _test_rows(model, data, workspace, predictors[0])
+        split = open_data(model, data, workspace, source.card).test
+        total = len(split)
+        batches = model_inputs(split, predictors[0].preprocessing)
     yardstick = Yardstick(source.network, source.card.signature, {})
-    found = compare_backends(yardstick, predictors, batches)
+    with ProgressLine("comparing", "inputs", total) as progress:
+        found = compare_backends(yardstick, predictors, batches, progress=progress.advance)
     for predictor in predictors:
         predictor.close()
     if not found.rows:
         note("no input could be compared")
         return 4
+    if output is not None and writer is not None:
+        write_atomic(output, writer(model, found))
+        note(f"{output}: {counted(len(found.results), 'backend')}")
     if as_json:
-        click.echo(json.dumps(_data(model, found)))
+        click.echo(json.dumps(comparison_data(model, found)))
     else:
         _print(model, found, names)
     return 0 if found.holds else 1
 
 
-def _open(
-    space: Workspace, model: str, backends: str, device: str, trust: Trust, weights: str
+def open_backends(
+    space: Workspace,
+    model: str,
+    backends: str,
+    device: str,
+    trust: Trust,
+    weights: str,
+    *,
+    left_out: list[tuple[str, str]],
 ) -> list[Predictor]:
-    """The backends asked for; of `all` those that are available, and why the others are not."""
-    from ptx.cli.terminal import note
+    """The backends asked for; of `all` those that are available, with the reasons of the others."""
     from ptx.infer.backends import BACKENDS, find_backend
     from ptx.infer.errors import ArtifactError, BackendError
     from ptx.infer.loading import load
@@ -96,12 +131,12 @@ def _open(
         except BackendError as error:
             if backends != "all":
                 raise
-            note(f"{name} is left out: {error}")
+            left_out.append((name, error.reason))
             continue
         except ArtifactError as error:
             if backends != "all" or error.code != "E-NO-ARTIFACT":
                 raise
-            note(f"{name} is left out: {error}")
+            left_out.append((name, str(error)))
             continue
         if predictor.card.weights_sha256 != weights:
             raise ArtifactError(
@@ -110,16 +145,6 @@ def _open(
             )
         opened.append(predictor)
     return opened
-
-
-def _test_rows(
-    model: str, data: str | None, workspace: Path, predictor: Predictor
-) -> Iterator[tuple[Array, Mapping[str, Array]]]:
-    from ptx.cli.dataset import open_data
-    from ptx.trainers.evaluation import model_inputs
-
-    dataset = open_data(model, data, workspace, predictor.card)
-    return model_inputs(dataset.test, predictor.preprocessing)
 
 
 def _given(
@@ -142,14 +167,15 @@ def _given(
 
 
 def _print(model: str, found: Comparison, names: list[str]) -> None:
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
+    from ptx.infer.errors import counted
 
     rows = [
         (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
-         str(r.differ), "agrees" if r.holds else "DIFFERS")
+         str(r.differ), judged("agrees" if r.holds else "DIFFERS", r.holds))
         for r in found.results
     ]  # fmt: skip
-    click.echo(f"{found.rows:,} inputs, against eager float64")
+    click.echo(f"{counted(found.rows, 'input')}, against eager float64")
     click.echo(table(("backend", "device", "largest error", "allowed", "labels differ", ""), rows))
     if any(cell is not None for row in found.between for cell in row):
         click.echo("\ninputs with different labels, backend by backend")
@@ -171,17 +197,6 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
         if found.holds
         else f"ptx export {model} --format all"
     )
-    verdict(f"{model}: {agree} of {len(found.results)} backends agree", following)
-
-
-def _data(model: str, found: Comparison) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "model": model,
-        "rows": found.rows,
-        "tolerance": found.tolerance,
-        "holds": found.holds,
-        "backends": [asdict(result) for result in found.results],
-        "differ": found.between,
-    }
+    verdict(
+        f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
+    )

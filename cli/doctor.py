@@ -26,7 +26,7 @@ PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch",
 @options.common
 def doctor(as_json: bool) -> None:
     """Open every backend once with a small model and check its answer, or say why it cannot be."""
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
     from ptx.infer.backends import BACKENDS
 
     versions = dict(_versions())
@@ -37,8 +37,9 @@ def doctor(as_json: bool) -> None:
         return
     click.echo(table(("package", "version"), list(versions.items())))
     click.echo()
-    for name, (works, detail) in found.items():
-        click.echo(f"{name:12}{'works' if works else 'no':6} {detail}")
+    rows = [(name, judged("works" if works else "no", works), detail)
+            for name, (works, detail) in found.items()]  # fmt: skip
+    click.echo(table(("backend", "", ""), rows))
     working = [name for name, (works, _) in found.items() if works]
     verdict(
         f"{len(working)} of {len(found)} backends work here", "ptx train convnet --data bundled"
@@ -58,13 +59,15 @@ def _examine(name: str) -> tuple[bool, str]:
     import numpy as np
 
     from ptx.infer.backends import BACKENDS, Options, open_backend
-    from ptx.infer.errors import PtxError
+    from ptx.infer.errors import BackendError, PtxError
 
     try:
         artifact = _probe(BACKENDS[name].reads)
         backend = open_backend(name, artifact, Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()
+    except BackendError as error:
+        return False, error.reason
     except PtxError as error:
         return False, str(error)
     answer = float(outputs["y"][0, 0])

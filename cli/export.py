@@ -43,12 +43,13 @@ def export(
     float64 by more than a few times what eager float32 does is an error, and is not written.
     """
     from ptx.cli.dataset import open_data
+    from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import file_size, note, verdict
     from ptx.cli.workspace import Workspace
     from ptx.export import FORMATS, read_source
     from ptx.export import export as export_model
     from ptx.export.formats import find_format
-    from ptx.infer.errors import UsageError
+    from ptx.infer.errors import UsageError, counted
     from ptx.models.catalog import CATALOG
     from ptx.trainers import sample_inputs
 
@@ -78,15 +79,18 @@ def export(
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, path, named is not None)
-        done = export_model(
-            source,
-            name,
-            target,
-            opset=opset if name == "onnx" else None,
-            announce=partial(space.note_export, target, name),
-        )
+        with ProgressLine(f"proving {name}", "runs") as progress:
+            done = export_model(
+                source,
+                name,
+                target,
+                opset=opset if name == "onnx" else None,
+                announce=partial(space.note_export, target, name),
+                progress=progress.reach,
+            )
+        cases = counted(done.cases, "case")
         verdict(
-            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {done.cases} cases:"
+            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {cases}:"
             f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
         )
     verdict("", f"ptx compare {source.card.model}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import signal
@@ -23,6 +24,7 @@ VERBS = {
     "predict": ("ptx.cli.predict:predict", "Predict pictures, texts or numbers."),
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
+    "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
@@ -53,9 +55,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from ptx.infer.errors import UsageError, nearest
+            from ptx.infer.errors import UsageError, nearest, quoted
 
-            raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
+            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -86,14 +88,21 @@ def ptx() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
+    # takes a tenth of the time of a short verb.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = _run()
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         code = _leave_pipe()
     except OSError as error:
         code = _told(error)
-    sys.exit(code)
+    atexit._run_exitfuncs()
+    # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
+    # Runtime has hung there (microsoft/onnxruntime#27379).
+    os._exit(code)
 
 
 def _run() -> int:
@@ -173,8 +182,11 @@ def _told(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
+    from ptx.cli.terminal import styled
+
+    prefix = styled("ptx: error", "red", sys.stderr)
     try:
-        click.echo("ptx: error " + " ".join(text.split()), err=True)
+        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
     except OSError:  # stderr too is on a full disk: the exit code remains
         _mute(sys.stderr)
 

@@ -40,8 +40,9 @@ def verify(
     import json
 
     from ptx.cli.predict import backend_kind
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
     from ptx.cli.workspace import Workspace
+    from ptx.infer.errors import counted
     from ptx.infer.verification import verify as verify_file
 
     space = Workspace(workspace)
@@ -56,11 +57,13 @@ def verify(
                 json.dumps({"check": check.name, "holds": check.holds, "detail": check.detail})
             )
     else:
-        rows = [(c.name, "holds" if c.holds else "FAILS", c.detail) for c in checks]
+        rows = [
+            (c.name, judged("holds" if c.holds else "FAILS", c.holds), c.detail) for c in checks
+        ]
         click.echo(table(("check", "", "detail"), rows))
         if failed:
             names = "; ".join(check.name for check in failed)
-            verdict(f"{path} does not hold: {names}", "export it again")
+            verdict(f"{path} does not hold: {names}", "export it again", holds=False)
         else:
-            verdict(f"{path} holds: {len(checks)} checks")
+            verdict(f"{path} holds: {counted(len(checks), 'check')}")
     return 1 if failed else 0

@@ -59,10 +59,13 @@ class Workspace:
             return next(iter(files.values()))
         if kind in files:
             return files[kind]
+        from ptx.cli.terminal import workspace_given
+
+        given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
-        make = f"`ptx train {model}`"
+        make = f"`ptx train {model}{given}`"
         if kind != "checkpoint":
-            make += f" and then `ptx export {model} --format {kind or 'onnx'}`"
+            make += f" and then `ptx export {model} --format {kind or 'onnx'}{given}`"
         raise ArtifactError(
             f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with {make}",
             code="E-NO-ARTIFACT",
@@ -94,12 +97,14 @@ class Workspace:
 def require_model(name: str) -> str:
     """A name of the catalog; UsageError names the nearest where it is none."""
     if name not in CATALOG:
-        raise UsageError(f"there is no model {name!r}; {nearest(name, CATALOG)}")
+        raise UsageError(f"there is no model {quoted(name)}; {nearest(name, CATALOG)}")
     return name
 
 
 def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
-        raise UsageError(f"there is no model {argument!r}; {nearest(argument, CATALOG)}; or a path")
+        raise UsageError(
+            f"there is no model {quoted(argument)}; {nearest(argument, CATALOG)}; or a path"
+        )
     return path

@@ -55,15 +55,24 @@ class Yardstick:
     """The network in float64 and the tolerance that eager float32 gives against it.
 
     Both are copies in eval mode, made here: what an exporter does to the network does not reach them.
+    `progress` is told how many runs of the grid are done, and of how many: in float64, in float32 and by
+    one backend.
     """
 
     def __init__(
-        self, network: nn.Module, signature: Signature, samples: Mapping[str, Array]
+        self,
+        network: nn.Module,
+        signature: Signature,
+        samples: Mapping[str, Array],
+        *,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.signature = signature
         self._network = copy.deepcopy(network).eval()
         self._exact = copy.deepcopy(network).double().eval()
         self.samples = dict(samples)
+        self._progress = progress
+        self._done = 0
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs in float64.
@@ -98,13 +107,20 @@ class Yardstick:
                 )
         return outputs
 
+    def _advance(self, cases: int) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, 3 * cases)
+
     @cached_property
     def cases(self) -> list[Case]:
         """The grid."""
-        return [
-            Case(kind, sizes, inputs, self.exact(inputs))
-            for kind, sizes, inputs in grid(self.signature, self.samples)
-        ]
+        cases = []
+        planned = list(grid(self.signature, self.samples))
+        for kind, sizes, inputs in planned:
+            cases.append(Case(kind, sizes, inputs, self.exact(inputs)))
+            self._advance(len(planned))
+        return cases
 
     @cached_property
     def tolerances(self) -> dict[tuple[str, str], float]:
@@ -112,6 +128,7 @@ class Yardstick:
         errors: dict[tuple[str, str], float] = {}
         for case in self.cases:
             eager = self.eager(case.inputs)
+            self._advance(len(self.cases))
             for name, reference in case.reference.items():
                 own = max(largest_error(eager[name], reference), ROUNDING * _magnitude(reference))
                 errors[case.kind, name] = max(errors.get((case.kind, name), 0.0), own)
@@ -131,6 +148,7 @@ class Yardstick:
                 outputs = run(case.inputs)
             except PtxError as error:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
+            self._advance(len(self.cases))
             for name, reference in case.reference.items():
                 tolerance = self.tolerances[case.kind, name]
                 largest = _checked_error(

@@ -46,11 +46,13 @@ def export(
     *,
     opset: int | None = None,
     announce: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
     `announce` is given the file's sha256 just before it is written, so that there is no moment at which
-    the file stands there and nobody knows of it.
+    the file stands there and nobody knows of it. `progress` is told how many runs of the proof are done,
+    and of how many.
 
     Raises:
         UsageError: no such format or opset (which is heeded by ONNX alone).
@@ -61,7 +63,7 @@ def export(
     """
     form = find_format(format_name)
     check_writable(path)
-    yardstick = Yardstick(source.network, source.card.signature, source.samples)
+    yardstick = Yardstick(source.network, source.card.signature, source.samples, progress=progress)
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(source.network).eval().requires_grad_(False)
     with converting(source.card.model, format_name):

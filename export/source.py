@@ -11,7 +11,7 @@ from torch import nn
 from ptx.infer.artifact import KINDS, read_artifact
 from ptx.infer.backends.torch_device import loading
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
 from ptx.infer.guard import check_inputs
 from ptx.infer.signature import Array, Signature
 from ptx.models import CATALOG, build
@@ -74,7 +74,7 @@ def _catalog_card(name: str, model: str | None) -> Card:
             f"{name} is a bare state dict: say which model of the catalog it belongs to"
         )
     if model not in CATALOG:
-        raise UsageError(f"there is no model {model!r}; {nearest(model, CATALOG)}")
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, CATALOG)}")
     entry = CATALOG[model]
     return Card(
         model=model,

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ptx.infer.errors import ArtifactError, InputError, OutputError, quoted
@@ -29,9 +30,9 @@ _REASONS = {
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
 _OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
-_READ = os.O_RDONLY
-for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # not every system has each of them
-    _READ |= getattr(os, _flag, 0)
+_PIECE = 2**18  # bytes that are collected before they are written
+_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
+_READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def read_bytes(
@@ -122,22 +123,63 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
     """
+    with atomic_writer(path) as write:
+        write(data)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], object]]:
+    """`write_atomic` for content that comes piece by piece: gives the function that takes a piece.
+
+    The file is replaced where the block ends; what was there before stays where it raises.
+
+    Raises:
+        OutputError: as `write_atomic`.
+    """
     target = _target(path)
     temporary = _temporary(target)
-    try:
+    with _translated(target):
         _sweep(target)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    waiting = bytearray()
+
+    def write(data: bytes | memoryview) -> None:
+        if len(waiting) + len(data) < _PIECE:
+            waiting.extend(data)
+            return
+        with _translated(target):
+            _write_whole(descriptor, waiting)
+            _write_whole(descriptor, data)
+        waiting.clear()
+
+    try:
         try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-                os.fsync(file.fileno())
+            yield write
+            with _translated(target):
+                _write_whole(descriptor, waiting)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        with _translated(target):
             temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with _translated(target):
         _sync_folder(target.parent)
+
+
+def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += os.write(descriptor, view[done:])
+
+
+@contextlib.contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as reason:
         raise _output_error(target, reason) from reason
 

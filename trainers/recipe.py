@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import UsageError, nearest, quoted
 from ptx.models import CATALOG, Entry
 from ptx.trainers.losses import LOSSES
 
@@ -49,13 +49,15 @@ class Recipe:
             raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
         for name in ("batch_size", "epochs"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
+                raise UsageError(
+                    f"{name.replace('_', ' ')} is {getattr(self, name)}; expected at least 1"
+                )
         if not 0 < self.lr < math.inf:
             raise UsageError(f"lr is {self.lr}; expected a positive number")
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
         if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"weight_decay is {self.weight_decay}; expected at least 0")
+            raise UsageError(f"weight decay is {self.weight_decay}; expected at least 0")
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form that the card carries."""
@@ -101,5 +103,5 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
 def find_entry(model: str) -> Entry:
     """The catalog's entry of a model; UsageError names the nearest where there is none."""
     if model not in CATALOG:
-        raise UsageError(f"there is no model {model!r}; {nearest(model, CATALOG)}")
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, CATALOG)}")
     return CATALOG[model]

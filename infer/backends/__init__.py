@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from ptx.infer.artifact import KINDS, Artifact
-from ptx.infer.errors import BackendError, UsageError, nearest
+from ptx.infer.errors import BackendError, UsageError, nearest, quoted
 from ptx.infer.signature import Array
 from ptx.infer.trust import Trust, require_trust
 
@@ -86,7 +86,7 @@ PRECISIONS = ("float32", "tf32")
 def find_backend(name: str) -> BackendEntry:
     """The entry of a backend; UsageError names the nearest where there is none."""
     if name not in BACKENDS:
-        raise UsageError(f"there is no backend {name!r}; {nearest(name, BACKENDS)}")
+        raise UsageError(f"there is no backend {quoted(name)}; {nearest(name, BACKENDS)}")
     return BACKENDS[name]
 
 
@@ -112,7 +112,8 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     if options.precision not in PRECISIONS:
         raise UsageError(
-            f"there is no precision {options.precision!r}; {nearest(options.precision, PRECISIONS)}"
+            f"there is no precision {quoted(options.precision)};"
+            f" {nearest(options.precision, PRECISIONS)}"
         )
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")

@@ -10,7 +10,7 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.cuda_library import require_cuda
 from ptx.infer.backends.ort_session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import BackendError, UsageError
+from ptx.infer.errors import BackendError, UsageError, quoted
 from ptx.infer.signature import Array
 
 
@@ -28,7 +28,7 @@ class OrtCudaBackend:
         kind, _, index = options.device.partition(":")
         if kind not in ("auto", "cuda") or (index and not index.isdigit()):
             raise UsageError(
-                f"backend 'ort-cuda' runs on CUDA; the device asked for is {options.device!r}"
+                f"backend 'ort-cuda' runs on CUDA; the device asked for is {quoted(options.device)}"
             )
         require_cuda(import_onnxruntime())
         self._artifact = artifact

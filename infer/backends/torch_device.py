@@ -8,7 +8,15 @@ from typing import Any
 
 from ptx.infer.artifact import Artifact
 from ptx.infer.backends import Options
-from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, UsageError, nearest
+from ptx.infer.errors import (
+    ArtifactError,
+    BackendError,
+    LimitError,
+    PtxError,
+    UsageError,
+    nearest,
+    quoted,
+)
 from ptx.infer.signature import Array, Signature
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -35,7 +43,7 @@ def find_device(name: str) -> str:
     torch = import_torch()
     kind, colon, index = name.partition(":")
     if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {name!r}; {nearest(kind, DEVICES)}")
+        raise UsageError(f"there is no device {quoted(name)}; {nearest(kind, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"

@@ -8,10 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ptx.infer.errors import InputError
 from ptx.infer.files import read_bytes
+from ptx.infer.fit import FITS, WORKING_SIDE
 from ptx.infer.guard import is_finite
+from ptx.infer.image import decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
@@ -36,8 +39,6 @@ class ImagePreprocessing:
         mean: float = 0.0,
         std: float = 1.0,
     ) -> None:
-        from ptx.infer.fit import FITS
-
         if fit not in FITS:
             raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
         if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
@@ -80,21 +81,16 @@ class ImagePreprocessing:
         """uint8 (height, width) pixels, or a ready float sample as it is."""
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             return self._ready(value)
-        from PIL import Image
-
-        from ptx.infer.fit import FITS
-        from ptx.infer.image import decode, from_array
-
-        if isinstance(value, np.ndarray):
+        if isinstance(value, str | os.PathLike):
+            image = _decode(read_bytes(value, limit=SIZE_LIMIT), os.fsdecode(value))
+        elif isinstance(value, np.ndarray):
             image = from_array(value)
         elif isinstance(value, Image.Image):
-            image = decode(_png(value), name="the Pillow image")
+            image = _decode(_png(value), "the Pillow image")
         elif isinstance(value, bytes | bytearray | memoryview):
-            image = decode(bytes(value), name="the picture")
-        elif isinstance(value, str | os.PathLike):
-            image = decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value))
+            image = _decode(bytes(value), "the picture")
         elif hasattr(value, "read"):
-            image = decode(_content(value), name="the file object")
+            image = _decode(_content(value), "the file object")
         else:
             raise InputError(
                 f"the input is a {type(value).__name__}; expected a path, bytes, a file object, a"
@@ -141,6 +137,10 @@ class ImagePreprocessing:
                 code="E-NONFINITE",
             )
         return sample
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    return decode(data, name=name, least=WORKING_SIDE)  # a larger picture is made smaller there
 
 
 def _content(file: Any) -> bytes:

@@ -42,7 +42,7 @@ def test_an_override_replaces_and_none_does_not() -> None:
     [
         ({"optimizer": "adm"}, "there is no optimizer 'adm'; did you mean 'adam'?"),
         ({"loss": "cross-entrpy"}, "there is no loss 'cross-entrpy'; did you mean 'cross-entropy'"),
-        ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
+        ({"batch_size": 0}, "batch size is 0; expected at least 1"),
         ({"schedule": "one-cycl"}, "there is no schedule 'one-cycl'; did you mean 'one-cycle'?"),
         ({"epochs": 0}, "epochs is 0; expected at least 1"),
         ({"epochs": -1}, "epochs is -1; expected at least 1"),
@@ -52,7 +52,7 @@ def test_an_override_replaces_and_none_does_not() -> None:
         ({"lr": float("inf")}, "lr is inf; expected a positive number"),
         ({"momentum": -0.1}, "momentum is -0.1; expected at least 0 and below 1"),
         ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
-        ({"weight_decay": -1e-4}, "weight_decay is -0.0001; expected at least 0"),
+        ({"weight_decay": -1e-4}, "weight decay is -0.0001; expected at least 0"),
         ({"momentum": float("nan")}, "momentum is nan; expected at least 0 and below 1"),
     ],
 )
