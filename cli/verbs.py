@@ -5,8 +5,13 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -106,6 +111,31 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    with _noting_interrupts() as interrupts:
+        return _run_verb(interrupts)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> NoReturn:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run_verb(interrupts: list[int]) -> int:
     debug = "--debug" in sys.argv
     try:
         code = ptx.main(prog_name="ptx", standalone_mode=False)
@@ -125,8 +155,7 @@ def _run() -> int:
     except BrokenPipeError:
         return _leave_pipe()
     except Exception as error:
-        # An import that Ctrl-C cuts short can raise an error of its own.
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+        if interrupts:
             return _INTERRUPTED
         if debug:
             raise
