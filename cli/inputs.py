@@ -123,6 +123,11 @@ def _array_rows(argument: str, kind: str) -> Iterator[Named]:
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
         yield Named(argument, array)
         return
+    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+        raise InputError(
+            f"{quoted(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            code="E-SHAPE",
+        )
     for index, row in enumerate(array):
         yield Named(f"{argument}[{index}]", row)
 

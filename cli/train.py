@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -52,8 +51,6 @@ def train(
 
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
-    # Threads that spin while they wait make a run ten times slower on a machine that is shared.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ptx.cli.dataset import open_data
     from ptx.cli.terminal import note, percent, verdict
     from ptx.cli.workspace import Workspace, require_model

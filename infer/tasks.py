@@ -5,12 +5,15 @@ A card names its task; TASKS says how the first output is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ptx.infer.signature import Array, Axis
+
+FEW_LABELS = 64
 
 Ranking = tuple[tuple[str, float], ...]
 
@@ -34,6 +37,8 @@ def softmax(logits: Array) -> Array:
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     """`output`: logits (batch, labels)."""
+    if len(labels) <= FEW_LABELS:
+        return [_ranked(row, labels, top) for row in output.tolist()]
     probabilities = softmax(output)
     order = np.argsort(-output, axis=1, kind="stable")[:, :top]
     scores = np.take_along_axis(probabilities, order, axis=1).tolist()
@@ -42,6 +47,17 @@ def classification(output: Array, labels: Sequence[str], top: int) -> list[Decis
         ranking = tuple((labels[index], score) for index, score in zip(indices, row, strict=True))
         decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))
     return decisions
+
+
+def _ranked(logits: list[float], labels: Sequence[str], top: int) -> Decision:
+    """`classification` of one row: for a few labels NumPy's calls take longer than the work."""
+    largest = max(logits)
+    exponentials = [math.exp(logit - largest) for logit in logits]
+    total = math.fsum(exponentials)
+    # Stable: of equal logits the first label leads.
+    order = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)[:top]
+    ranking = tuple([(labels[index], exponentials[index] / total) for index in order])
+    return Decision(ranking[0][0], ranking[0][1], ranking, None)
 
 
 def binary(output: Array, labels: Sequence[str], top: int) -> list[Decision]:

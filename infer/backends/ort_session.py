@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -61,8 +61,13 @@ def open_session(
     )
     cancel = partial(settings.set_load_cancellation_flag, True)
     limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
-    with limit, translated(artifact, "load"):
-        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+    with limit:
+        try:
+            session = onnxruntime.InferenceSession(
+                artifact.data, settings, providers=list(providers)
+            )
+        except Exception as error:
+            raise _as_ours(error, artifact, "load") from error
     _check_card(artifact, session)
     return session
 
@@ -78,15 +83,20 @@ def run_session(
     """
     outputs: list[Array]
     if watchdog is None:
-        with translated(artifact, "run"):
+        try:
             outputs = session.run(None, inputs)
+        except Exception as error:
+            raise _as_ours(error, artifact, "run") from error
         return outputs
     import onnxruntime  # which is there: it opened the session
 
     settings = onnxruntime.RunOptions()
     stop = partial(setattr, settings, "terminate", True)
-    with watchdog.limit(artifact.name, stop), translated(artifact, "run"):
-        outputs = session.run(None, inputs, settings)
+    with watchdog.limit(artifact.name, stop):
+        try:
+            outputs = session.run(None, inputs, settings)
+        except Exception as error:
+            raise _as_ours(error, artifact, "run") from error
     return outputs
 
 
@@ -125,23 +135,18 @@ def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
     )
 
 
-@contextmanager
-def translated(artifact: Artifact, verb: str) -> Iterator[None]:
-    """Turn ONNX Runtime's exceptions into ours."""
-    try:
-        yield
-    except PtxError:
-        raise
-    except MemoryError as error:
-        raise LimitError(f"{artifact.name}: out of memory", code="E-MEMORY") from error
-    except Exception as error:  # the runtime's exceptions have no base class of their own
-        text = " ".join(str(error).split())
-        if "bad_alloc" in text or "Failed to allocate" in text:
-            raise LimitError(
-                f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch",
-                code="E-MEMORY",
-            ) from error
-        raise _load_error(artifact, verb, text) from error
+def _as_ours(error: Exception, artifact: Artifact, verb: str) -> PtxError:
+    """What ONNX Runtime raised as an error of ptx; its exceptions have no base class of their own."""
+    if isinstance(error, PtxError):
+        return error
+    if isinstance(error, MemoryError):
+        return LimitError(f"{artifact.name}: out of memory", code="E-MEMORY")
+    text = " ".join(str(error).split())
+    if "bad_alloc" in text or "Failed to allocate" in text:
+        return LimitError(
+            f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch", code="E-MEMORY"
+        )
+    return _load_error(artifact, verb, text)
 
 
 def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:

@@ -101,6 +101,22 @@ def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer:
     assert done.stdout + done.stderr == ("" if redirect.endswith("2>/dev/full") else told)
 
 
+def test_ctrl_c_is_exit_130_also_where_a_library_makes_another_error_of_it() -> None:
+    code = """
+import signal
+from ptx.cli.workspace import Workspace
+def files(*arguments):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ValueError("the export failed") from None
+Workspace.files = files
+"""
+    command = [sys.executable, "-c", code + MAIN, "models"]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_a_bug_is_told_in_one_line(
     ptx: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
