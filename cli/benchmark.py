@@ -38,8 +38,9 @@ class Measured:
     "  ptx benchmark convnet --backends ort-cpu --threads 1 --seconds 0.2",
     short_help="Latency, throughput, start and memory.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @click.option("--batch", "batches", default="1,32,256", show_default=True,
               help="Batch sizes with commas between them.")  # fmt: skip

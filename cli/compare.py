@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.argument("model", shell_complete=options.complete_name)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
-              shell_complete=options.complete_from(("all", *options.BACKENDS[1:]), several=True),
+              shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust
