@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx inspect runs/convnet/convnet.onnx\n  ptx inspect convnet --json",
     short_help="Show a file's card; runs no code of the file.",
 )
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.workspace
 @options.as_json
 @options.common

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     "  ptx compare convnet digit.png --backends ort-cpu,eager",
     short_help="Do the backends agree? The table and the matrix.",
 )
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.argument("model", shell_complete=options.complete_name)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_from(("all", *options.BACKENDS[1:]), several=True),
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust
@@ -192,11 +193,7 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
             first = names[result.first] if names else f"row {result.first} of the test set"
             click.echo(f"{result.backend}: the first input that differs is {first}")
     agree = sum(result.holds for result in found.results)
-    following = (
-        f"ptx predict digit.png --model {model}"
-        if found.holds
-        else f"ptx export {model} --format all"
-    )
+    following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
     verdict(
         f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
     )

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="\b\nExamples:\n  ptx export convnet --format onnx\n"
-    "  ptx export mlp --checkpoint model.pth --format all",
+    "  ptx export linear-model --checkpoint model.pth --format all",
     short_help="Export a checkpoint and prove that both agree.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @click.option("--format", "formats", default="onnx", show_default=True,
+              shell_complete=options.complete_from(("onnx", "torchscript", "pt2", "all")),
               help="onnx, torchscript, pt2 or all.")  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip

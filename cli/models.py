@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx models\n  ptx models lstm",
     short_help="What can be trained, what is trained, what is exported.",
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_name)
 @options.workspace
 @options.as_json
 @options.common

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Literal, so that help and completion import no backend.
 BACKENDS = ("auto", "eager", "torchscript", "exported", "ort-cpu", "ort-cuda")
+DATA = ("bundled", "mnist", "fashion-mnist")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -20,9 +23,32 @@ def complete_model(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of the catalog, and files."""
+    return [*complete_file(ctx, param, incomplete), *complete_name(ctx, param, incomplete)]
+
+
+def complete_name(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of the catalog."""
     from ptx.models.catalog import CATALOG
 
-    return [CompletionItem(incomplete, type="file"), *_beginning(CATALOG, incomplete)]
+    return _beginning(CATALOG, incomplete)
+
+
+def complete_file(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What the shell finds itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_data(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The data sets that are meant most often, and files."""
+    return [*complete_file(ctx, param, incomplete), *_beginning(DATA, incomplete)]
 
 
 def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..., Any]:
@@ -38,6 +64,8 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
 
 
 def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
@@ -62,7 +90,7 @@ device = click.option(
     shell_complete=complete_from(DEVICES),
 )
 data = click.option(
-    "--data", metavar="SOURCE", default=None,
+    "--data", metavar="SOURCE", default=None, shell_complete=complete_data,
     help="bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. By default the"
     " model's documented data where it is found (under PTX_DATA or in the workspace), else bundled.",
 )  # fmt: skip

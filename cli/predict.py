@@ -29,8 +29,11 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
     '  ptx predict Satoshi "O\'Brien" --model name-classifier --top 3',
     short_help="Predict pictures, texts or numbers.",
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file
+)
 @click.option("--model", default="convnet", show_default=True,
+              shell_complete=options.complete_model,
               help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device

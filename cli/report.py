@@ -26,7 +26,7 @@ PREFERRED = ("ort-cuda", "ort-cpu")  # what answers the test rows, where it is t
     "  ptx report convnet --data bundled --output convnet.html",
     short_help="One HTML page on a model: curves, errors, backends.",
 )
-@click.argument("model", shell_complete=options.complete_model)
+@click.argument("model", shell_complete=options.complete_name)
 @options.device
 @options.trust
 @options.data

@@ -25,9 +25,11 @@ VERBS = {
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
     "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
+    "benchmark": ("ptx.cli.benchmark:benchmark", "Latency, throughput, start and memory."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
+    "completion": ("ptx.cli.completion:completion", "The script that completes ptx in your shell."),
 }
 
 # What the extra `train` installs, and verbs that train, export or compare therefore need.
@@ -91,6 +93,9 @@ def main() -> NoReturn:
     # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
     # takes a tenth of the time of a short verb.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # PyTorch's threads: such that spin while they wait make a run a hundred times slower where another
+    # process holds a processor.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = _run()
     try:
         sys.stdout.flush()

@@ -15,6 +15,7 @@ from ptx.infer.backends.torch_device import (
     to_arrays,
     to_tensors,
 )
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.signature import Array
 
 
@@ -38,6 +39,7 @@ class EagerBackend:
             network = build(card.model, card.config)
             load_weights(network, checkpoint.weights)
             self._network: Any = network.eval().requires_grad_(False).to(device)
+        use_channels_last(self._network, self._signature, device)
         self.device = str(next(self._network.parameters()).device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

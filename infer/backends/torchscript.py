@@ -17,6 +17,7 @@ from ptx.infer.backends.torch_device import (
     to_arrays,
     to_tensors,
 )
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.signature import Array
 
 
@@ -40,6 +41,7 @@ class TorchScriptBackend:
             warnings.simplefilter("ignore")
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
         self._module.eval()
+        use_channels_last(self._module, self._signature, device)
         self.device = str(next(iter(self._module.parameters())).device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
