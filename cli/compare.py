@@ -157,8 +157,9 @@ def _given(
     from ptx.infer.errors import InputError
     from ptx.infer.prediction import Named
 
-    kind = str(predictor.card.preprocessing["kind"])
-    for found in find_inputs(inputs, kind):
+    preprocessing = predictor.card.preprocessing
+    names_of_columns = preprocessing.get("names", ())
+    for found in find_inputs(inputs, str(preprocessing["kind"]), names_of_columns):
         named = found if isinstance(found, Named) else Named(str(found), found)
         if isinstance(named.value, InputError):
             raise named.value

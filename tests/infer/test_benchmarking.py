@@ -84,6 +84,7 @@ def test_a_process_is_measured_with_its_error_and_memory(artifact: Export) -> No
     with load(path, backend="ort-cpu") as predictor:
         card = predictor.card
         assert found.error == largest_error(predictor, card)
+        assert found.error is not None
         assert 0 <= found.error <= card.golden[0].tolerance["logits"]
         wrong = replace(card.golden[0], outputs={"logits": card.golden[0].outputs["logits"] + 1.5})
         assert largest_error(predictor, replace(card, golden=(wrong,))) == pytest.approx(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-
-from ptx.infer.backends.torch_layout import use_channels_last  # noqa: E402
-from ptx.infer.signature import Signature  # noqa: E402
+from ptx.infer.backends.torch_layout import use_channels_last
+from ptx.infer.signature import Signature
 
 SIGNATURE = Signature.from_data(
     {
@@ -27,17 +25,19 @@ class Viewing(nn.Module):
         self.features = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Dropout())
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.features(image).view(len(image), -1)
+        features: torch.Tensor = self.features(image)
+        return features.view(len(image), -1)
 
 
 class Flattening(Viewing):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.features(image).flatten(1)
+        features: torch.Tensor = self.features(image)
+        return features.flatten(1)
 
 
 @pytest.mark.parametrize(("network", "taken"), [(Flattening, True), (Viewing, False)])
 def test_the_layout_is_taken_where_the_network_takes_it(
-    network: type[nn.Module], taken: bool
+    network: type[Viewing], taken: bool
 ) -> None:
     made = network().train()
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
