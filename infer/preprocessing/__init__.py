@@ -15,6 +15,7 @@ from ptx.infer.signature import Array, Signature
 
 KINDS = {
     "image": "ptx.infer.preprocessing.image:ImagePreprocessing",
+    "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",
     "symbols": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
