@@ -13,10 +13,13 @@ from ptx.cli import options
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
-    from ptx.export import Comparison
+    from ptx.export import Comparison, Source
     from ptx.infer import Predictor
+    from ptx.infer.backends import Factory
     from ptx.infer.signature import Array
     from ptx.infer.trust import Trust
+
+RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 
 
 @click.command(
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 @options.device
 @options.trust
 @options.data
+@options.network
 @options.workspace
 @options.as_json
 @options.common
@@ -41,28 +45,38 @@ def compare(
     device: str,
     trust: bool,
     data: str | None,
+    network: str | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
-    """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64."""
+    """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64.
+
+    A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
+    random numbers; --network says what makes it, since a checkpoint never names code to run.
+    """
+    from ptx.cli.network import open_factory
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
-    from ptx.export.agreement import Yardstick
+    from ptx.models import lookup
 
     space = Workspace(workspace)
-    source = read_source(space.find(require_model(model), "checkpoint"))
+    own = space.is_name(model) and lookup(model) is None
+    factory = None if network is None else open_factory(network)
+    path = space.find(model if own else require_model(model), "checkpoint")
+    source = read_source(path, network=factory)
     predictors = _open(
-        space, model, backends, device, space.trust(trust), source.card.weights_sha256
+        space, model, backends, device, space.trust(trust), source.card.weights_sha256, factory
     )
     names: list[str] = []
     if inputs:
         batches = _given(inputs, predictors[0], names)
+    elif own and data is None:
+        batches = _carried(source)
     else:
         batches = _test_rows(model, data, workspace, predictors[0])
-    yardstick = Yardstick(source.network, source.card.signature, {})
-    found = compare_backends(yardstick, predictors, batches)
+    found = compare_backends(source.yardstick, predictors, batches)
     for predictor in predictors:
         predictor.close()
     if not found.rows:
@@ -71,12 +85,18 @@ def compare(
     if as_json:
         click.echo(json.dumps(_data(model, found)))
     else:
-        _print(model, found, names)
+        _print(model, found, names, own=own)
     return 0 if found.holds else 1
 
 
 def _open(
-    space: Workspace, model: str, backends: str, device: str, trust: Trust, weights: str
+    space: Workspace,
+    model: str,
+    backends: str,
+    device: str,
+    trust: Trust,
+    weights: str,
+    network: Factory | None,
 ) -> list[Predictor]:
     """The backends asked for; of `all` those that are available, and why the others are not."""
     from ptx.cli.terminal import note
@@ -90,7 +110,7 @@ def _open(
         own_device = device if not name.startswith("ort-") else "auto"
         try:
             path = space.find(model, find_backend(name).reads)
-            predictor = load(path, backend=name, device=own_device, trust=trust)
+            predictor = load(path, backend=name, device=own_device, trust=trust, network=network)
         except BackendError as error:
             if backends != "all":
                 raise
@@ -120,6 +140,21 @@ def _test_rows(
     return model_inputs(dataset.test, predictor.preprocessing)
 
 
+def _carried(source: Source) -> Iterator[tuple[Array, Mapping[str, Array]]]:
+    """The real samples that the checkpoint carries, else random inputs, in one batch."""
+    import numpy as np
+
+    from ptx.cli.terminal import note
+
+    signature, samples = source.card.signature, source.samples
+    if not samples:
+        sizes = dict.fromkeys(signature.dynamic_axes, RANDOM_LENGTH) | {"batch": RANDOM_ROWS}
+        samples = signature.example(sizes)
+        note("the inputs are random numbers: give INPUTs to compare over real ones")
+    spec = signature.inputs[0]
+    yield np.arange(samples[spec.name].shape[spec.batch_axis]), samples
+
+
 def _given(
     inputs: tuple[str, ...], predictor: Predictor, names: list[str]
 ) -> Iterator[tuple[Array, Mapping[str, Array]]]:
@@ -139,7 +174,7 @@ def _given(
         yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
 
-def _print(model: str, found: Comparison, names: list[str]) -> None:
+def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> None:
     from ptx.cli.terminal import table, verdict
 
     rows = [
@@ -164,11 +199,11 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
             first = names[result.first] if names else f"row {result.first} of the test set"
             click.echo(f"{result.backend}: the first input that differs is {first}")
     agree = sum(result.holds for result in found.results)
-    following = (
-        f"ptx predict digit.png --model {model}"
-        if found.holds
-        else f"ptx export {model} --format all"
-    )
+    following = f"ptx export {model} --format all"
+    if found.holds:
+        following = f"ptx predict {'photo.jpg' if own else 'digit.png'} --model {model}"
+    elif own:
+        following = "export it again"
     verdict(f"{model}: {agree} of {len(found.results)} backends agree", following)
 
 

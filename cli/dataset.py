@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx.cli.terminal import note
+from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError
-from ptx.models.catalog import CATALOG
+from ptx.models import lookup
 
 if TYPE_CHECKING:
     from ptx.infer.card import Card
@@ -22,8 +23,13 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
     """
     from ptx.trainers.data import SOURCES, open_dataset
 
-    entry = CATALOG[model]
-    cache = workspace / "data"
+    entry = lookup(model)
+    if entry is None:
+        raise UsageError(
+            f"{model} is a model of your own, and ptx has no data for it: give INPUTs to `ptx predict`"
+            " or `ptx compare`"
+        )
+    cache = workspace / DATA
     fit = str(entry.preprocessing.get("fit", "digit"))
     labels = None
     if card is not None:

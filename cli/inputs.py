@@ -20,7 +20,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", "
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
 TITLES = ("name", "text", "word", "input")  # of the first column in a header
 # Dimensions of one input in an array; one more is a batch of them.
-SINGLE = {"image": 2, "photo": 3, "columns": 1, "text": 1, "symbols": 1}
+SINGLE = {"image": 2, "photo": 3, "columns": 1, "text": 1, "symbols": 1, "arrays": 0}
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 

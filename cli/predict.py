@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@options.describe
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write JSON Lines (.json, .jsonl) or text to this file.")  # fmt: skip
@@ -42,6 +43,7 @@ def predict(
     trust: bool,
     top: int,
     batch_size: int,
+    describe: Path | None,
     as_json: bool,
     output: Path | None,
     workspace: Path,
@@ -59,7 +61,7 @@ def predict(
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    with open_model(model, backend, device, workspace, trust=trust) as predictor:
+    with open_model(model, backend, device, workspace, trust=trust, describe=describe) as predictor:
         kind = str(predictor.card.preprocessing["kind"])
         answers = predictor.predict_many(
             find_inputs(inputs, kind),
@@ -78,7 +80,15 @@ def predict(
     return 4 if lines.bad else 0
 
 
-def open_model(model: str, backend: str, device: str, workspace: Path, *, trust: bool) -> Predictor:
+def open_model(
+    model: str,
+    backend: str,
+    device: str,
+    workspace: Path,
+    *,
+    trust: bool,
+    describe: Path | None = None,
+) -> Predictor:
     """The predictor for a MODEL argument; says on stderr what `auto` took."""
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace
@@ -89,6 +99,8 @@ def open_model(model: str, backend: str, device: str, workspace: Path, *, trust:
 
     space = Workspace(workspace)
     trusted = space.trust(trust)
+    if describe is not None:
+        return load(space.find(model), backend=backend, device=device, describe=describe)
     if backend != "auto":
         kind = backend_kind(backend)
         return load(space.find(model, kind), backend=backend, device=device, trust=trusted)

@@ -6,16 +6,19 @@ import copy
 import importlib.metadata
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import torch
+from torch import nn
 
-from ptx.export.agreement import BATCHES, FACTOR, LENGTHS, Yardstick, first_rows
+from ptx.export.agreement import FACTOR, Yardstick
 from ptx.export.formats import converting, find_attach, find_convert, find_format
-from ptx.export.source import Source
+from ptx.export.grid import LENGTHS, first_rows, grid_batches
+from ptx.export.source import About, Source, describe
 from ptx.infer.artifact import parse_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.card import GoldenSample
-from ptx.infer.errors import AgreementError, ArtifactError
+from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.files import check_writable, write_atomic
 from ptx.infer.onnx_file import read_header
 from ptx.infer.predictor import Predictor
@@ -38,19 +41,34 @@ class Exported:
     tolerance: float  # that was allowed where the largest difference stood
 
 
-def export(source: Source, format_name: str, path: Path, *, opset: int | None = None) -> Exported:
+def export(
+    source: Source | nn.Module,
+    format_name: str,
+    path: str | Path,
+    *,
+    opset: int | None = None,
+    **about: Unpack[About],
+) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
+    `source`: what `read_source` or `describe` gives, or any network with what `describe` takes.
+    `opset` is heeded by ONNX alone.
+
     Raises:
-        UsageError: no such format or opset (which is heeded by ONNX alone).
+        UsageError: no such format or opset.
+        InputError: what is said about the network is not as it must be.
         ArtifactError: the network cannot be converted, or its own answers are not finite.
         AgreementError: the file would not compute what the network computes; nothing is written.
         OutputError: the file cannot be written; what was there before is untouched.
         BackendError: what proves the file is not installed.
     """
-    form = find_format(format_name)
+    form, path = find_format(format_name), Path(path)
     check_writable(path)
-    yardstick = Yardstick(source.network, source.card.signature, source.samples)
+    if not isinstance(source, Source):
+        source = describe(source, **about)
+    elif about:
+        raise UsageError(f"{', '.join(about)} cannot be said of a source, which has a card already")
+    yardstick = source.yardstick
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(source.network).eval().requires_grad_(False)
     with converting(source.card.model, format_name):
@@ -64,7 +82,7 @@ def export(source: Source, format_name: str, path: Path, *, opset: int | None = 
         agreement={
             "reference": "eager float64",
             "factor": FACTOR,
-            "batches": list(BATCHES),
+            "batches": list(grid_batches(draft.signature)),
             "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
             "cases": len(yardstick.cases),
             "labels": rows,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -28,6 +29,7 @@ _REASONS = {
     errno.ELOOP: ("E-IN-LOOP", "its symbolic links run in a circle"),
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a model: folders and files are named so
 _TEMPORARY = ".ptx-tmp"
 
 

@@ -10,6 +10,7 @@ from ptx.infer.backends.ort_cpu import OrtCpuBackend
 from ptx.infer.backends.ort_cuda import OrtCudaBackend
 from ptx.infer.backends.torchscript import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
 from ptx.infer.preprocessing.image import ImagePreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
@@ -28,9 +29,10 @@ def backends(artifact: Artifact, options: Options) -> list[Backend]:
 
 
 def preprocessings(signature: Signature) -> list[Preprocessing]:
+    arrays: Preprocessing = ArraysPreprocessing(signature)
     columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
     image: Preprocessing = ImagePreprocessing(signature, size=(28, 28), fit="digit")
     photo: Preprocessing = PhotoPreprocessing(signature, size=(224, 224), resize=256)
     symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
     text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)
-    return [columns, image, photo, symbols, text]
+    return [arrays, columns, image, photo, symbols, text]
