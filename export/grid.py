@@ -51,9 +51,14 @@ def grid(
 
 def grid_batches(signature: Signature) -> tuple[int, ...]:
     """The batch sizes of the grid: all of BATCHES but those that inputs of this size make too heavy."""
-    longest = {axis: max(LENGTHS) for axis in signature.dynamic_axes}
-    sample = sum(math.prod(spec.shape({**longest, BATCH: 1})) for spec in signature.inputs)
-    return tuple(size for size in BATCHES if size <= ALWAYS or size * sample <= ELEMENTS)
+    size = sample_size(signature)
+    return tuple(batch for batch in BATCHES if batch <= ALWAYS or batch * size <= ELEMENTS)
+
+
+def sample_size(signature: Signature) -> int:
+    """How many numbers the inputs of one sample hold, at the largest lengths of the grid."""
+    sizes = {axis: max(LENGTHS) for axis in signature.dynamic_axes} | {BATCH: 1}
+    return sum(math.prod(spec.shape(sizes)) for spec in signature.inputs)
 
 
 def own_sizes(signature: Signature, samples: Mapping[str, Array]) -> dict[str, int]:

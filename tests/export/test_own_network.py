@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import Source, describe, export, read_source
+from ptx.export.agreement import ALIKE, FACTOR, ROUNDING
 from ptx.export.grid import BATCHES, grid_batches
 from ptx.infer import (
     AgreementError,
@@ -213,3 +215,48 @@ def test_the_card_says_which_batches_were_proved(tmp_path: Path) -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 224, 224]]}}
     path = export(Mean(), "torchscript", tmp_path / "mean", signature=large).path
     assert read_artifact(path).require_card().agreement["batches"] == [1, 2, 3, 7]
+
+
+class Level(nn.Module):
+    """The mean over a picture, of numbers that float32 does not hold exactly."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image * 0.1 + 0.3).mean(dim=(2, 3))
+
+
+def added_in_turn(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The same in float32, each of eight sums side by side added in turn, as a runtime may."""
+    numbers = inputs["image"] * np.float32(0.1) + np.float32(0.3)
+    lanes = numbers.reshape(*numbers.shape[:2], -1, 8)
+    sums = np.cumsum(lanes, axis=2, dtype=np.float32)[:, :, -1].sum(axis=2, dtype=np.float32)
+    return {"logits": sums / np.float32(numbers[0, 0].size)}
+
+
+def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
+    large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
+    yardstick = describe(Level(), signature=large).yardstick
+    yardstick.check(added_in_turn, "a runtime")
+    case = next(case for case in yardstick.cases if case.kind == "ones")
+    error = np.abs(added_in_turn(case.inputs)["logits"] - case.reference["logits"]).max()
+    own = np.abs(yardstick.eager(case.inputs)["logits"] - case.reference["logits"]).max()
+    assert error > 2 * FACTOR * own
+
+    def wrong(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {"logits": added_in_turn(inputs)["logits"] * np.float32(1.00002)}
+
+    with pytest.raises(AgreementError, match="at random input"):
+        yardstick.check(wrong, "a runtime")
+
+
+def test_alike_positions_change_nothing_for_small_inputs() -> None:
+    yardstick = describe(Level(), signature=SIGNATURE).yardstick
+    for kind in ALIKE:
+        cases = [case for case in yardstick.cases if case.kind == kind]
+        largest = max(
+            max(
+                float(np.abs(yardstick.eager(c.inputs)["logits"] - c.reference["logits"]).max()),
+                ROUNDING * float(np.abs(c.reference["logits"]).max()),
+            )
+            for c in cases
+        )
+        assert yardstick.tolerances[kind, "logits"] == FACTOR * largest
