@@ -87,8 +87,11 @@ def _whole(content: dict[str, Any], version: int) -> Checkpoint:
     for name, kind in parts.items():
         if not isinstance(content.get(name), kind):
             raise ValueError(f"its part {name!r} is missing or not a {kind.__name__}")
+    weights = content["weights"]
     return Checkpoint(
-        weights=_checked(content["weights"]), **{name: content[name] for name in parts}
+        # A network may have none; a bare state dict without any is no checkpoint.
+        weights={} if weights == {} else _checked(weights),
+        **{name: content[name] for name in parts},
     )
 
 

@@ -31,7 +31,7 @@ NETWORKS = (
     "swin_t",
 )
 SEED = 0
-ROW = "{:20} {:12} {:>10} {:>9} {:>9} {:>8}  {}"
+ROW = "{:20} {:12} {:>9} {:>8} {:>8} {:>8} {:>8} {:>6}  {}"
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,22 @@ def rows(
         path = folder / f"{case.name}.{name}"
         try:
             done = export(source, name, path)
+            error, allowed = on_photo(source, done)
             verdict = check(done, photo, expected)
-        except PtxError as error:
-            yield case.name, name, "-", "-", "-", seconds(started), f"FAILS: {error}"
+        except PtxError as failure:
+            yield case.name, name, *["-"] * 5, seconds(started), f"FAILS: {failure}"
             continue
-        yield (case.name, name, f"{done.size / 1e6:.1f} MB", f"{done.error:.1e}",
-               f"{done.tolerance:.1e}", seconds(started), verdict)  # fmt: skip
+        yield (case.name, name, f"{done.size / 1e6:.1f} MB", f"{error:.1e}", f"{allowed:.1e}",
+               f"{done.error:.1e}", f"{done.tolerance:.1e}", seconds(started), verdict)  # fmt: skip
         path.unlink()
+
+
+def on_photo(source: Source, done: Exported) -> tuple[float, float]:
+    """The file's error against float64 on the photograph, and what is allowed there."""
+    with load(done.path, trust=True, device="cpu") as predictor:
+        logits = predictor.run(source.samples)["logits"]
+    exact = source.yardstick.exact(source.samples)["logits"]
+    return float(np.abs(logits - exact).max()), source.yardstick.tolerances["real", "logits"]
 
 
 def check(done: Exported, photo: Path, expected: tuple[str, float]) -> str:
@@ -165,7 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=FORMATS)
     options = parser.parse_args(arguments)
-    print(ROW.format("network", "format", "size", "error", "allowed", "time", ""))
+    print(ROW.format("", "", "", "photo", "", "grid", "", "", ""))
+    print(
+        ROW.format("network", "format", "size", "error", "allowed", "error", "allowed", "time", "")
+    )
     failed = 0
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters, about themselves

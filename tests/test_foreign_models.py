@@ -15,7 +15,7 @@ def test_a_network_of_torchvision_is_proved_and_predicts_a_photograph(
 ) -> None:
     main = runpy.run_path(str(SCRIPT))["main"]
     assert main(["--networks", "mobilenet_v3_small", "--formats", "onnx"]) == 0
-    _, line = capsys.readouterr().out.splitlines()
+    *_, line = capsys.readouterr().out.splitlines()
     assert line.startswith("mobilenet_v3_small")
     assert line.endswith("agrees")
 

@@ -194,3 +194,36 @@ def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, pt
     for verb in (("predict", "photo.jpg", "--model", path), ("verify", path), ("export", path)):
         assert ptx(*verb).code != 0
     assert not (project / "marker").exists()
+
+
+def test_a_folder_of_class_folders_is_its_data(project: Path, ptx: Any) -> None:
+    """A network that tells red from blue by their means, on photographs whose labels are known."""
+    (project / "colours.py").write_text(
+        "import torch\n"
+        "class Redder(torch.nn.Module):\n"
+        "    def forward(self, image):\n"
+        "        means = image.mean(dim=(2, 3))\n"
+        "        return means[:, [0, 2]] * 9\n"
+    )
+    text = DESCRIPTION.replace('"daisy", "rose"', '"red", "blue"')
+    (project / "net.toml").write_text(text)
+    for label, colour in (("red", (200, 9, 9)), ("blue", (9, 9, 200))):
+        (project / "photos" / label).mkdir(parents=True)
+        for index in range(5):
+            width = 20 + index  # photographs of several sizes
+            Image.new("RGB", (width, 30), colour).save(project / "photos" / label / f"{index}.png")
+    options = ("--describe", "net.toml", "--format", "torchscript")
+    assert ptx("export", "colours:Redder", *options).code == 0
+    sys.modules.pop("colours")
+    done = ptx("evaluate", "flowers", "--data", "photos")
+    assert done.code == 0, done.err
+    assert "accuracy 100.00 % of 2 rows" in done.out
+    turned = text.replace('"red", "blue"', '"blue", "red"').replace("flowers", "turned")
+    (project / "net.toml").write_text(turned)
+    assert ptx("export", "colours:Redder", *options).code == 0
+    assert "accuracy 0.00 % of 2 rows" in ptx("evaluate", "turned", "--data", "photos").out
+    compared = ptx("compare", "turned", "--data", "photos", "--network", "colours:Redder")
+    assert compared.code == 0, compared.err
+    assert "2 inputs" in compared.out
+    sys.modules.pop("colours")
+    assert "give --data, a folder of class folders" in ptx("evaluate", "turned").err

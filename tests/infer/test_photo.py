@@ -59,8 +59,10 @@ def test_it_is_torchvision_s_preset_bit_for_bit(resize: int, crop: int, interpol
     )
     ours = photo("batch", 3, crop, crop, size=[crop, crop], resize=resize,
                  interpolation=interpolation, mean=MEAN, std=STD)  # fmt: skip
-    # Wide, tall, square, smaller than the crop, of its size; sides whose halves round either way.
-    for width, height in ((517, 389), (301, 433), (333, 333), (61, 97), (crop, crop), (227, 1201)):
+    # Wide, tall, square, smaller than the crop, of its size; margins whose halves round up and down.
+    sizes = [(517, 389), (301, 433), (333, 333), (61, 97), (crop, crop)]
+    sizes += [(resize, crop + 40 + odd) for odd in (1, 3)]
+    for width, height in sizes:
         image = scene(width, height)
         data = jpeg(image)
         expected = documented(Image.open(io.BytesIO(data))).unsqueeze(0).numpy()

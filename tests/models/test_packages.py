@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from ptx.infer import UsageError, read_artifact
 from ptx.models import CATALOG, build, known_models, lookup, packages
@@ -28,6 +29,22 @@ STEEP_LINE = Entry(
     data="three-points",
     recipe={**_LINE.recipe, "epochs": 2},
 )
+RED_OR_BLUE = Entry(
+    summary="red or blue",
+    source="the garden package",
+    network="garden.lines:RedOrBlue",
+    config={"classes": 2},
+    signature={
+        "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
+        "outputs": {"logits": ["float32", ["batch", 2]]},
+    },
+    preprocessing={"kind": "photo", "resize": 10, "size": [8, 8], "mean": [0.5, 0.4, 0.3]},
+    parameters=8,
+    task="classification",
+    data="mnist",
+    labels=("a", "b"),
+    recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "batch_size": 8, "epochs": 10},
+)
 NUMBER = 7
 """
 LINES = """
@@ -42,10 +59,20 @@ class SteepLine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.slope * x
+
+
+class RedOrBlue(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(3, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classifier(image.mean(dim=(2, 3)))
 """
 ENTRY_POINTS = """
 [ptx.models]
 steep-line = garden.catalog:STEEP_LINE
+red-or-blue = garden.catalog:RED_OR_BLUE
 convnet = garden.catalog:STEEP_LINE
 number = garden.catalog:NUMBER
 gone = garden.catalog:GONE
@@ -78,7 +105,7 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_an_entry_of_a_package_is_a_model(garden: Path) -> None:
     assert "steep-line" not in CATALOG
-    assert list(known_models()) == [*CATALOG, "steep-line"]
+    assert list(known_models()) == [*CATALOG, "steep-line", "red-or-blue"]
     assert build("steep-line").state_dict()["slope"] == 3.0
     assert lookup("no-such-model") is None
 
@@ -125,6 +152,27 @@ def test_a_model_of_a_package_is_trained_exported_and_compared_like_our_own(
         assert done.code == 0, done.err
     card = read_artifact(runs / "steep-line" / "steep-line.torchscript").require_card()
     assert (card.model, card.config) == ("steep-line", {"slope": 3.0})
+
+
+def test_a_model_for_photographs_is_trained_on_a_folder(garden: Path, ptx: Any) -> None:
+    runs, photos = garden / "runs", garden / "photos"
+    for label, colour in (("red", (200, 9, 9)), ("blue", (9, 9, 200))):
+        (photos / label).mkdir(parents=True)
+        for index in range(5):
+            Image.new("RGB", (20 + index, 30), colour).save(photos / label / f"{index}.png")
+    refused = ptx("train", "red-or-blue", "--workspace", runs)
+    assert (refused.code, "give --data, a folder of class folders" in refused.err) == (2, True)
+    done = ptx("train", "red-or-blue", "--data", photos, "--workspace", runs)
+    assert done.code == 0, done.err
+    assert "test accuracy 100.00 %" in done.out
+    for verb in (
+        ("export", "red-or-blue", "--format", "torchscript"),
+        ("evaluate", "red-or-blue", "--data", photos),
+    ):
+        done = ptx(*verb, "--workspace", runs)
+        assert done.code == 0, done.err
+    named = ("predict", photos / "red" / "0.png", "--model", "red-or-blue", "--workspace", runs)
+    assert "0.png: red" in ptx(*named).out
 
 
 def test_without_the_package_its_checkpoint_says_what_is_missing(
