@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptx.cli import options
+from ptx.infer.errors import counted
 
 if TYPE_CHECKING:
     from ptx.infer.artifact import Artifact
@@ -19,26 +21,24 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx inspect runs/convnet/convnet.onnx\n  ptx inspect convnet --json",
     short_help="Show a file's card; runs no code of the file.",
 )
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.workspace
 @options.as_json
 @options.common
 def inspect(model: str, workspace: Path, as_json: bool) -> None:
     """Show what FILE says about itself: card, signature, size, versions. Runs no code of the file."""
-    from ptx.cli.terminal import verdict
+    from ptx.cli.terminal import facts, verdict
     from ptx.cli.workspace import Workspace
     from ptx.infer.artifact import read_artifact
 
     artifact = read_artifact(Workspace(workspace).find(model))
-    facts = _facts(artifact)
+    found = _facts(artifact)
     if as_json:
         card = None if artifact.card is None else json.loads(artifact.card.to_json())
-        click.echo(json.dumps({**facts, "card": card}, ensure_ascii=False))
+        click.echo(json.dumps({**found, "card": card}, ensure_ascii=False))
         return
-    if artifact.card is not None:
-        facts |= _card_facts(artifact.card)
-    for key, value in facts.items():
-        click.echo(f"{key + ':':16}{value}")
+    card_facts = [] if artifact.card is None else list(card_pairs(artifact.card))
+    click.echo(facts([*found.items(), *card_facts]))
     if artifact.card is None and artifact.kind == "onnx":
         verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
     else:
@@ -71,25 +71,44 @@ def _facts(artifact: Artifact) -> dict[str, str | int | bool]:
     return facts
 
 
-def _card_facts(card: Card) -> dict[str, str]:
-    facts = {"model": card.model, "task": card.task}
+def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
+    """What a card says, as (title, text) for people."""
+    yield "model", card.model
+    yield "task", card.task
     for title, specs in (("input", card.signature.inputs), ("output", card.signature.outputs)):
         for spec in specs:
-            facts[f"{title} {spec.name}"] = f"{spec.dtype} {spec.describe()}"
-    facts["preprocessing"] = json.dumps(card.preprocessing, ensure_ascii=False)
-    facts["labels"] = ", ".join(card.labels) or "none"
+            yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
+    yield "preprocessing", _listed(card.preprocessing)
+    yield "labels", ", ".join(card.labels) or "none"
     training = card.training
     if training:
-        facts["trained on"] = f"{training['data']['name']} ({training['data']['source']})"
-        facts["recipe"] = json.dumps(training["recipe"])
-        facts["metrics"] = json.dumps(training.get("metrics", {}))
+        yield "trained on", f"{training['data']['name']} ({training['data']['source']})"
+        yield "recipe", _listed(training["recipe"])
+        yield "metrics", _listed(training.get("metrics", {}))
     if card.agreement:
         for backend, outputs in card.agreement["backends"].items():
             for name, found in outputs.items():
-                facts[f"agreement {backend}"] = (
-                    f"{name}: largest error {found['error']:.1e} in {card.agreement['cases']} cases,"
-                    f" allowed {found['tolerance']:.1e}"
+                yield (
+                    "agreement",
+                    (
+                        f"{backend}, {name}: largest error {found['error']:.1e} in"
+                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e}"
+                    ),
                 )
-    facts["golden samples"] = str(len(card.golden))
-    facts["versions"] = ", ".join(f"{name} {version}" for name, version in card.versions.items())
-    return facts
+    yield "golden samples", str(len(card.golden))
+    yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    """`optimizer sgd, lr 0.01, batch size 100`."""
+    return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in values.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"({', '.join(map(_short, value))})"
+    return str(value)

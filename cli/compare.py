@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
@@ -27,16 +28,20 @@ RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
     "  ptx compare convnet digit.png --backends ort-cpu,eager",
     short_help="Do the backends agree? The table and the matrix.",
 )
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.argument("model", shell_complete=options.complete_name)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_from(("all", *options.BACKENDS[1:]), several=True),
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust
 @options.data
 @options.network
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def compare(
     model: str,
@@ -46,6 +51,7 @@ def compare(
     trust: bool,
     data: str | None,
     network: str | None,
+    output: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
@@ -54,52 +60,80 @@ def compare(
     A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
     random numbers; --network says what makes it, since a checkpoint never names code to run.
     """
+    from ptx.cli.comparison_file import comparison_data, find_writer
+    from ptx.cli.dataset import open_data
     from ptx.cli.network import open_factory
+    from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
+    from ptx.infer.errors import counted
+    from ptx.infer.files import check_writable, write_atomic
     from ptx.models import lookup
+    from ptx.trainers.evaluation import model_inputs
 
+    writer = None
+    if output is not None:
+        writer = find_writer(output)
+        check_writable(output)
     space = Workspace(workspace)
     own = space.is_name(model) and lookup(model) is None
     factory = None if network is None else open_factory(network)
     path = space.find(model if own else require_model(model), "checkpoint")
     source = read_source(path, network=factory)
-    predictors = _open(
-        space, model, backends, device, space.trust(trust), source.card.weights_sha256, factory
+    left_out: list[tuple[str, str]] = []
+    predictors = open_backends(
+        space,
+        model,
+        backends,
+        device,
+        space.trust(trust),
+        source.card.weights_sha256,
+        left_out=left_out,
+        network=factory,
     )
+    for name, reason in left_out:
+        note(f"{name} is left out: {reason}")
     names: list[str] = []
+    total = None
     if inputs:
         batches = _given(inputs, predictors[0], names)
     elif own and data is None:
         batches = _carried(source)
     else:
-        batches = _test_rows(model, data, workspace, predictors[0])
-    found = compare_backends(source.yardstick, predictors, batches)
+        split = open_data(model, data, workspace, source.card).test
+        total = len(split)
+        batches = model_inputs(split, predictors[0].preprocessing)
+    with ProgressLine("comparing", "inputs", total) as progress:
+        found = compare_backends(source.yardstick, predictors, batches, progress=progress.advance)
     for predictor in predictors:
         predictor.close()
     if not found.rows:
         note("no input could be compared")
         return 4
+    if output is not None and writer is not None:
+        write_atomic(output, writer(model, found))
+        note(f"{output}: {counted(len(found.results), 'backend')}")
     if as_json:
-        click.echo(json.dumps(_data(model, found)))
+        click.echo(json.dumps(comparison_data(model, found)))
     else:
         _print(model, found, names, own=own)
     return 0 if found.holds else 1
 
 
-def _open(
+def open_backends(
     space: Workspace,
     model: str,
     backends: str,
     device: str,
     trust: Trust,
     weights: str,
-    network: Factory | None,
+    *,
+    left_out: list[tuple[str, str]],
+    network: Factory | None = None,
 ) -> list[Predictor]:
-    """The backends asked for; of `all` those that are available, and why the others are not."""
-    from ptx.cli.terminal import note
+    """The backends asked for; of `all` those that are available, with the reasons of the others."""
     from ptx.infer.backends import BACKENDS, find_backend
     from ptx.infer.errors import ArtifactError, BackendError
     from ptx.infer.loading import load
@@ -114,12 +148,12 @@ def _open(
         except BackendError as error:
             if backends != "all":
                 raise
-            note(f"{name} is left out: {error}")
+            left_out.append((name, error.reason))
             continue
         except ArtifactError as error:
             if backends != "all" or error.code != "E-NO-ARTIFACT":
                 raise
-            note(f"{name} is left out: {error}")
+            left_out.append((name, str(error)))
             continue
         if predictor.card.weights_sha256 != weights:
             raise ArtifactError(
@@ -128,16 +162,6 @@ def _open(
             )
         opened.append(predictor)
     return opened
-
-
-def _test_rows(
-    model: str, data: str | None, workspace: Path, predictor: Predictor
-) -> Iterator[tuple[Array, Mapping[str, Array]]]:
-    from ptx.cli.dataset import open_data
-    from ptx.trainers.evaluation import model_inputs
-
-    dataset = open_data(model, data, workspace, predictor.card)
-    return model_inputs(dataset.test, predictor.preprocessing)
 
 
 def _carried(source: Source) -> Iterator[tuple[Array, Mapping[str, Array]]]:
@@ -175,14 +199,15 @@ def _given(
 
 
 def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> None:
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
+    from ptx.infer.errors import counted
 
     rows = [
         (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
-         str(r.differ), "agrees" if r.holds else "DIFFERS")
+         str(r.differ), judged("agrees" if r.holds else "DIFFERS", r.holds))
         for r in found.results
     ]  # fmt: skip
-    click.echo(f"{found.rows:,} inputs, against eager float64")
+    click.echo(f"{counted(found.rows, 'input')}, against eager float64")
     click.echo(table(("backend", "device", "largest error", "allowed", "labels differ", ""), rows))
     if any(cell is not None for row in found.between for cell in row):
         click.echo("\ninputs with different labels, backend by backend")
@@ -199,22 +224,9 @@ def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> Non
             first = names[result.first] if names else f"row {result.first} of the test set"
             click.echo(f"{result.backend}: the first input that differs is {first}")
     agree = sum(result.holds for result in found.results)
-    following = f"ptx export {model} --format all"
-    if found.holds:
-        following = f"ptx predict {'photo.jpg' if own else 'digit.png'} --model {model}"
-    elif own:
-        following = "export it again"
-    verdict(f"{model}: {agree} of {len(found.results)} backends agree", following)
-
-
-def _data(model: str, found: Comparison) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "model": model,
-        "rows": found.rows,
-        "tolerance": found.tolerance,
-        "holds": found.holds,
-        "backends": [asdict(result) for result in found.results],
-        "differ": found.between,
-    }
+    following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
+    if own:
+        following = f"ptx predict photo.jpg --model {model}" if found.holds else "export it again"
+    verdict(
+        f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
+    )

@@ -26,7 +26,7 @@ PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch",
 @options.common
 def doctor(as_json: bool) -> None:
     """Open every backend once with a small model and check its answer, or say why it cannot be."""
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
     from ptx.infer.backends import BACKENDS
     from ptx.models import broken_entries
 
@@ -38,8 +38,9 @@ def doctor(as_json: bool) -> None:
         return
     click.echo(table(("package", "version"), list(versions.items())))
     click.echo()
-    for name, (works, detail) in found.items():
-        click.echo(f"{name:12}{'works' if works else 'no':6} {detail}")
+    rows = [(name, judged("works" if works else "no", works), detail)
+            for name, (works, detail) in found.items()]  # fmt: skip
+    click.echo(table(("backend", "", ""), rows))
     for name, reason in broken_entries().items():
         click.echo(f"\nthe model {name!r} of a package is left out: {reason}")
     working = [name for name, (works, _) in found.items() if works]
@@ -61,13 +62,15 @@ def _examine(name: str) -> tuple[bool, str]:
     import numpy as np
 
     from ptx.infer.backends import BACKENDS, Options, open_backend
-    from ptx.infer.errors import PtxError
+    from ptx.infer.errors import BackendError, PtxError
 
     try:
         artifact = _probe(BACKENDS[name].reads)
         backend = open_backend(name, artifact, Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()
+    except BackendError as error:
+        return False, error.reason
     except PtxError as error:
         return False, str(error)
     answer = float(outputs["y"][0, 0])

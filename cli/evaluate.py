@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 
 @click.command(
@@ -15,13 +16,14 @@ from ptx.cli import options
     "  ptx evaluate convnet --backend ort-cpu --data bundled",
     short_help="Accuracy and confusion matrix on the test set.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @options.backend
 @options.device
 @options.trust
 @options.data
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def evaluate(
     model: str,
@@ -33,15 +35,19 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Accuracy and confusion matrix of MODEL on the test rows of its data."""
+    from ptx.cli.confusion import confusion_text
     from ptx.cli.dataset import open_data
     from ptx.cli.predict import open_model
-    from ptx.cli.terminal import percent, table, verdict
+    from ptx.cli.progress import ProgressLine
+    from ptx.cli.terminal import percent, verdict
+    from ptx.infer.errors import counted
     from ptx.trainers import evaluate as evaluate_model
 
     with open_model(model, backend, device, workspace, trust=trust) as predictor:
         card = predictor.card
         dataset = open_data(card.model, data, workspace, card)
-        found = evaluate_model(predictor, dataset.test)
+        with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:
+            found = evaluate_model(predictor, dataset.test, progress=progress.advance)
         took = predictor.backend.name
     if as_json:
         matrix = None if found.confusion is None else found.confusion.tolist()
@@ -50,18 +56,14 @@ def evaluate(
                   "confusion": matrix}  # fmt: skip
         click.echo(json.dumps(record, ensure_ascii=False))
         return
-    if found.confusion is not None and len(card.labels) <= 20:
-        rows = [
-            (label, *(str(count) for count in row))
-            for label, row in zip(card.labels, found.confusion.tolist(), strict=True)
-        ]
-        click.echo("true label by row, predicted by column")
-        click.echo(table(("", *(label[:4] for label in card.labels)), rows))
+    if found.confusion is not None:
+        click.echo(confusion_text(card.labels, found.confusion.tolist()))
     reached = (
         f"root mean squared error {found.error:.4g}"
         if found.accuracy is None
         else f"accuracy {percent(found.accuracy)}"
     )
     verdict(
-        f"{card.model} on {took}: {reached} of {found.rows:,} rows", f"ptx compare {card.model}"
+        f"{card.model} on {took}: {reached} of {counted(found.rows, 'row')}",
+        f"ptx report {card.model}",
     )

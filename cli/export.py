@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="\b\nExamples:\n  ptx export convnet --format onnx\n"
-    "  ptx export mlp --checkpoint model.pth --format all",
+    "  ptx export linear-model --checkpoint model.pth --format all",
     short_help="Export a checkpoint and prove that both agree.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @click.option("--format", "formats", default="onnx", show_default=True,
+              shell_complete=options.complete_from(("onnx", "torchscript", "pt2", "all")),
               help="onnx, torchscript, pt2 or all.")  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
@@ -47,9 +49,11 @@ def export(
     by more than a few times what eager float32 does is an error, and is not written.
     """
     from ptx.cli.network import is_reference
+    from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import file_size, note, verdict
     from ptx.cli.workspace import Workspace
     from ptx.export import export as export_model
+    from ptx.infer.errors import counted
 
     names = _formats(formats, output, opset)
     space = Workspace(workspace)
@@ -66,10 +70,18 @@ def export(
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, beside)
-        done = export_model(source, name, target, opset=opset if name == "onnx" else None)
-        space.note_export(done.path, name, done.sha256)
+        with ProgressLine(f"proving {name}", "runs") as progress:
+            done = export_model(
+                source,
+                name,
+                target,
+                opset=opset if name == "onnx" else None,
+                announce=partial(space.note_export, target, name),
+                progress=progress.reach,
+            )
+        cases = counted(done.cases, "case")
         verdict(
-            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {done.cases} cases:"
+            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {cases}:"
             f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
         )
     if own and output is None:

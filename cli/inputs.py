@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import glob
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +34,13 @@ def find_inputs(arguments: Sequence[str], kind: str, frame: int | None = None) -
             yield Named(argument, error)
 
 
+def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
+    """How many values there are; None where standard input is among them, which is read once."""
+    if STDIN in arguments:
+        return None
+    return sum(1 for _ in find_inputs(arguments, kind))
+
+
 def _pictures(argument: str, kind: str) -> Iterator[Any]:
     if argument == STDIN:
         yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
@@ -44,13 +48,19 @@ def _pictures(argument: str, kind: str) -> Iterator[Any]:
         yield from _folder(argument)
     elif argument.lower().endswith(".npy"):
         yield from _array_rows(argument, kind)
-    elif not os.path.lexists(argument) and glob.has_magic(argument):
-        found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - takes absolute patterns
-        if not found:
-            raise InputError(f"{quoted(argument)} matches no file", code="E-IN-MISSING")
-        yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
+    elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
+        yield from _matches(argument)
     else:
         yield argument
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    import glob
+
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
+    if not found:
+        raise InputError(f"{quoted(pattern)} matches no file", code="E-IN-MISSING")
+    yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
 
 
 def _folder(path: str) -> Iterator[str]:
@@ -61,7 +71,7 @@ def _folder(path: str) -> Iterator[str]:
         for name in sorted(files):
             if name.lower().endswith(PICTURES):
                 empty = False
-                yield str(Path(root, name))
+                yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
     if empty:
         raise InputError(f"{quoted(path)} holds no pictures", code="E-IN-EMPTY")
 
@@ -96,6 +106,9 @@ def _table_rows(argument: str, kind: str) -> Iterator[Named]:
 
 def _first_cells(argument: str, text: str) -> Iterator[Named]:
     """The texts of a CSV file: its first column, below a header where there is one."""
+    import csv
+    import io
+
     reader = csv.reader(io.StringIO(text, newline=""))
     for index, cells in enumerate(reader):
         header = index == 0 and cells and cells[0].strip().lower() in TITLES
@@ -112,6 +125,11 @@ def _array_rows(argument: str, kind: str) -> Iterator[Named]:
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
         yield Named(argument, array)
         return
+    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+        raise InputError(
+            f"{quoted(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            code="E-SHAPE",
+        )
     for index, row in enumerate(array):
         yield Named(f"{argument}[{index}]", row)
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx models\n  ptx models lstm",
     short_help="What can be trained, what is trained, what is exported.",
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_name)
 @options.workspace
 @options.as_json
 @options.common
 def models(model: str | None, workspace: Path, as_json: bool) -> None:
     """What can be trained, what is trained, what is exported. With MODEL: all about one."""
-    from ptx.cli.terminal import note, table, verdict
+    from ptx.cli.terminal import facts, note, table, verdict
     from ptx.cli.workspace import Workspace, require_model
     from ptx.models import broken_entries, known_models
 
@@ -42,16 +42,31 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
             click.echo(json.dumps(record, ensure_ascii=False))
         return
     if model is not None:
-        for key, value in records[0].items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{key + ':':15}{text}")
-        verdict("", f"ptx train {model}")
+        click.echo(
+            facts(
+                (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+                for key, value in records[0].items()
+            )
+        )
+        verdict("", _following(space, names))
         return
     rows = [_row(name, space) for name in (*names, *own)]
     click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
     trained = [name for name in names if "checkpoint" in space.files(name)]
-    following = f"ptx export {trained[0]} --format onnx" if trained else "ptx train convnet"
-    verdict(f"{len(names)} models, {len(trained)} trained", following)
+    verdict(f"{len(names)} models, {len(trained)} trained", _following(space, names))
+
+
+def _following(space: Workspace, names: list[str]) -> str:
+    """Train; then export what is trained alone; then look at what is exported."""
+    names = sorted(names, key=lambda name: name != "convnet")  # the one that takes a picture
+    files = {name: set(space.files(name)) for name in names}
+    for name in names:
+        if files[name] == {"checkpoint"}:
+            return f"ptx export {name} --format onnx"
+    for name in names:
+        if files[name]:
+            return f"ptx report {name}" if "checkpoint" in files[name] else f"ptx verify {name}"
+    return f"ptx train {'convnet' if 'convnet' in names else names[0]}"
 
 
 def _row(name: str, space: Workspace) -> tuple[str, ...]:
@@ -78,6 +93,7 @@ def _record(name: str, files: list[str]) -> dict[str, object]:
         "parameters": entry.parameters,
         "data": entry.data,
         "recipe": dict(entry.recipe),
+        "recipes": {name: dict(recipe) for name, recipe in entry.recipes.items()},
         "reaches": entry.reaches,
         "source": entry.source,
         "files": files,

@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Literal, so that help and completion import no backend.
+BACKENDS = ("auto", "eager", "torchscript", "exported", "ort-cpu", "ort-cuda")
+DATA = ("bundled", "mnist", "fashion-mnist")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def complete_model(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of the catalog, and files."""
+    return [*complete_file(ctx, param, incomplete), *complete_name(ctx, param, incomplete)]
+
+
+def complete_name(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of the catalog."""
+    from ptx.models.catalog import CATALOG
+
+    return _beginning(CATALOG, incomplete)
+
+
+def complete_file(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What the shell finds itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_data(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The data sets that are meant most often, and files."""
+    return [*complete_file(ctx, param, incomplete), *_beginning(DATA, incomplete)]
+
+
+def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..., Any]:
+    """Completion from a list; `several`: behind commas too."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before = incomplete[: incomplete.rfind(",") + 1] if several else ""
+        return _beginning([f"{before}{name}" for name in names], incomplete)
+
+    return complete
+
+
+def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
 
 workspace = click.option(
     "--workspace",
@@ -21,12 +80,17 @@ workspace = click.option(
 backend = click.option(
     "--backend", default="auto", show_default=True,
     help="auto, eager, torchscript, exported, ort-cpu or ort-cuda.",
+    shell_complete=complete_from(BACKENDS),
 )  # fmt: skip
 device = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:1 or mps.",
+    shell_complete=complete_from(DEVICES),
 )
 data = click.option(
-    "--data", metavar="SOURCE", default=None,
+    "--data", metavar="SOURCE", default=None, shell_complete=complete_data,
     help="bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. By default the"
     " model's documented data where it is found (under PTX_DATA or in the workspace), else bundled.",
 )  # fmt: skip

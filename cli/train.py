@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -20,10 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 3\n  ptx train lstm --resume",
+    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
+    "  ptx train linear-model --epochs 200 --resume",
     short_help="Train a model and write its checkpoint.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_name)
+@click.option("--recipe", "recipe_name", default="documented", show_default=True,
+              help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @options.common
 def train(
     model: str,
+    recipe_name: str,
     epochs: int | None,
     batch_size: int | None,
     lr: float | None,
@@ -48,22 +51,25 @@ def train(
 
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
-    # Threads that spin while they wait make a run ten times slower on a machine that is shared.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ptx.cli.dataset import open_data
-    from ptx.cli.terminal import percent, verdict
+    from ptx.cli.terminal import note, percent, verdict
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.trainers import documented_recipe
+    from ptx.infer.errors import counted
+    from ptx.trainers import find_recipe
     from ptx.trainers import train as train_model
 
     require_model(model)
-    recipe = documented_recipe(model, epochs=epochs, batch_size=batch_size, lr=lr)
+    recipe = find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
+    folder = Workspace(workspace).folder(model)
+    former = None if resume else _former(folder)
+    if former:
+        note(former)
     result = train_model(
         model,
         dataset,
         recipe,
-        folder=Workspace(workspace).folder(model),
+        folder=folder,
         seed=seed,
         device=device,
         resume=resume,
@@ -73,6 +79,11 @@ def train(
         verdict(f"stopped after epoch {len(result.history)}: {result.checkpoint}",
                 f"ptx train {model}{_options_given()} --resume")  # fmt: skip
         return 128 + result.interrupted
+    if not result.trained:
+        epochs_done = counted(len(result.history), "epoch")
+        verdict(f"{model} has its {epochs_done} already, nothing was trained: {result.checkpoint}",
+                f"ptx export {model} --format onnx")  # fmt: skip
+        return 0
     last = result.history[-1]
     reached = (
         f"test accuracy {percent(last['test_accuracy'])}"
@@ -82,6 +93,24 @@ def train(
     verdict(f"{model} trained on {dataset.name}: {reached}: {result.checkpoint}",
             f"ptx export {model} --format onnx")  # fmt: skip
     return 0
+
+
+def _former(folder: Path) -> str:
+    """What becomes of the checkpoint that is there; nothing where there is none."""
+    from ptx.cli.terminal import percent
+    from ptx.cli.workspace import CHECKPOINT
+    from ptx.infer.errors import counted
+    from ptx.trainers.session import PREVIOUS
+    from ptx.trainers.training import former_training
+
+    training = former_training(folder / CHECKPOINT)
+    if training is None:
+        return ""
+    what = f" of {counted(training['epochs'], 'epoch')}" if "epochs" in training else ""
+    accuracy = training.get("metrics", {}).get("test_accuracy")
+    what += f", test accuracy {percent(accuracy)}," if accuracy is not None else ""
+    place = ", in place of the one before it" if (folder / PREVIOUS).exists() else ""
+    return f"the former checkpoint{what} is kept as {folder / PREVIOUS}{place}"
 
 
 def _options_given() -> str:

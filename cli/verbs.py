@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -17,9 +24,12 @@ VERBS = {
     "predict": ("ptx.cli.predict:predict", "Predict pictures, texts or numbers."),
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
+    "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
+    "benchmark": ("ptx.cli.benchmark:benchmark", "Latency, throughput, start and memory."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
+    "completion": ("ptx.cli.completion:completion", "The script that completes ptx in your shell."),
 }
 
 # What the extra `train` installs, and verbs that train, export or compare therefore need.
@@ -27,6 +37,7 @@ TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "tqdm")
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
 _INTERRUPTED = 130  # 128 + SIGINT
+_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Verbs(click.Group):
@@ -46,9 +57,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from ptx.infer.errors import UsageError, nearest
+            from ptx.infer.errors import UsageError, nearest, quoted
 
-            raise UsageError(f"there is no verb {args[0]!r}; {nearest(args[0], VERBS)}")
+            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -79,15 +90,52 @@ def ptx() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
+    # takes a tenth of the time of a short verb.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # PyTorch's threads: such that spin while they wait make a run a hundred times slower where another
+    # process holds a processor.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = _run()
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         code = _leave_pipe()
-    sys.exit(code)
+    except OSError as error:
+        code = _told(error)
+    atexit._run_exitfuncs()
+    # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
+    # Runtime has hung there (microsoft/onnxruntime#27379).
+    os._exit(code)
 
 
 def _run() -> int:
+    with _noting_interrupts() as interrupts:
+        return _run_verb(interrupts)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> NoReturn:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run_verb(interrupts: list[int]) -> int:
     debug = "--debug" in sys.argv
     try:
         code = ptx.main(prog_name="ptx", standalone_mode=False)
@@ -107,8 +155,7 @@ def _run() -> int:
     except BrokenPipeError:
         return _leave_pipe()
     except Exception as error:
-        # An import that Ctrl-C cuts short can raise an error of its own.
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+        if interrupts:
             return _INTERRUPTED
         if debug:
             raise
@@ -122,6 +169,10 @@ def _told(error: Exception) -> int:
     if isinstance(error, PtxError):
         _say(f"[{error.code}] {error}")
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        _mute(sys.stdout)
+        _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
+        return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
         _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
         return 3
@@ -136,13 +187,24 @@ def _told(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    click.echo("ptx: error " + " ".join(text.split()), err=True)
+    from ptx.cli.terminal import styled
+
+    prefix = styled("ptx: error", "red", sys.stderr)
+    try:
+        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+    except OSError:  # stderr too is on a full disk: the exit code remains
+        _mute(sys.stderr)
 
 
 def _leave_pipe() -> int:
-    """Whoever read our output has gone: say nothing, and nothing at exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has gone: say nothing."""
+    _mute(sys.stdout)
     return _BROKEN_PIPE
+
+
+def _mute(stream: TextIO) -> None:
+    """Let what a stream has not written yet go nowhere, now and at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _version(ctx: click.Context) -> None:

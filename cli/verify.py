@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 
 @click.command(
@@ -14,13 +15,14 @@ from ptx.cli import options
     "  ptx verify convnet --backend ort-cpu",
     short_help="Check a file's seal and replay its golden samples.",
 )
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.backend
 @options.device
 @options.trust
 @click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
 @options.workspace
 @options.as_json
+@time_limit
 @options.common
 def verify(
     model: str,
@@ -38,8 +40,9 @@ def verify(
     import json
 
     from ptx.cli.predict import backend_kind
-    from ptx.cli.terminal import table, verdict
+    from ptx.cli.terminal import judged, table, verdict
     from ptx.cli.workspace import Workspace
+    from ptx.infer.errors import counted
     from ptx.infer.verification import verify as verify_file
 
     space = Workspace(workspace)
@@ -54,11 +57,13 @@ def verify(
                 json.dumps({"check": check.name, "holds": check.holds, "detail": check.detail})
             )
     else:
-        rows = [(c.name, "holds" if c.holds else "FAILS", c.detail) for c in checks]
+        rows = [
+            (c.name, judged("holds" if c.holds else "FAILS", c.holds), c.detail) for c in checks
+        ]
         click.echo(table(("check", "", "detail"), rows))
         if failed:
             names = "; ".join(check.name for check in failed)
-            verdict(f"{path} does not hold: {names}", "export it again")
+            verdict(f"{path} does not hold: {names}", "export it again", holds=False)
         else:
-            verdict(f"{path} holds: {len(checks)} checks")
+            verdict(f"{path} holds: {counted(len(checks), 'check')}")
     return 1 if failed else 0

@@ -62,12 +62,16 @@ class Workspace:
             return next(iter(files.values()))
         if kind in files:
             return files[kind]
+        from ptx.cli.terminal import workspace_given
+
+        given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
-        make = f"`ptx train {model}`"
+        make = f"`ptx train {model}{given}`"
         if lookup(model) is None:
-            make = f"`ptx export my_module:build_net --describe FILE --format {kind or 'onnx'}`"
+            form = kind or "onnx"
+            make = f"`ptx export my_module:build_net --describe FILE --format {form}{given}`"
         elif kind != "checkpoint":
-            make += f" and then `ptx export {model} --format {kind or 'onnx'}`"
+            make += f" and then `ptx export {model} --format {kind or 'onnx'}{given}`"
         raise ArtifactError(
             f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with {make}",
             code="E-NO-ARTIFACT",
@@ -129,7 +133,7 @@ class Workspace:
 def require_model(name: str) -> str:
     """A name of the catalog or of a package; UsageError names the nearest where it is none."""
     if lookup(name) is None:
-        raise UsageError(f"there is no model {name!r}; {nearest(name, known_models())}")
+        raise UsageError(f"there is no model {quoted(name)}; {nearest(name, known_models())}")
     return name
 
 
@@ -137,6 +141,6 @@ def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(
-            f"there is no model {argument!r}; {nearest(argument, known_models())}; or a path"
+            f"there is no model {quoted(argument)}; {nearest(argument, known_models())}; or a path"
         )
     return path

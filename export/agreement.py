@@ -61,12 +61,17 @@ class Yardstick:
     """
 
     def __init__(
-        self, network: nn.Module, signature: Signature, samples: Mapping[str, Array]
+        self,
+        network: nn.Module,
+        signature: Signature,
+        samples: Mapping[str, Array],
     ) -> None:
         self.signature = signature
         self._network = copy.deepcopy(network).eval()
         self._exact = copy.deepcopy(network).double().eval()
         self.samples = dict(samples)
+        self._progress: Callable[[int, int], None] | None = None
+        self._done = 0
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs in float64.
@@ -128,13 +133,28 @@ class Yardstick:
                     code="E-OUTPUT",
                 )
 
+    def tell(self, progress: Callable[[int, int], None] | None) -> None:
+        """Tell `progress` from now on how many runs of the grid are done, and of how many.
+
+        In float64, in float32 and by one backend; the first two are done once for all backends.
+        """
+        self._progress = progress
+        self._done = 2 * len(self.cases) if "tolerances" in vars(self) else 0
+
+    def _advance(self, cases: int) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, 3 * cases)
+
     @cached_property
     def cases(self) -> list[Case]:
         """The grid."""
-        return [
-            Case(kind, sizes, inputs, self.exact(inputs))
-            for kind, sizes, inputs in grid(self.signature, self.samples)
-        ]
+        cases = []
+        planned = list(grid(self.signature, self.samples))
+        for kind, sizes, inputs in planned:
+            cases.append(Case(kind, sizes, inputs, self.exact(inputs)))
+            self._advance(len(planned))
+        return cases
 
     @cached_property
     def tolerances(self) -> dict[tuple[str, str], float]:
@@ -143,6 +163,7 @@ class Yardstick:
         sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
         for case in self.cases:
             eager = self.eager(case.inputs)
+            self._advance(len(self.cases))
             for name, reference in case.reference.items():
                 magnitude = _magnitude(reference)
                 own = max(largest_error(eager[name], reference), ROUNDING * magnitude)
@@ -166,6 +187,7 @@ class Yardstick:
                 outputs = run(case.inputs)
             except PtxError as error:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
+            self._advance(len(self.cases))
             for name, reference in case.reference.items():
                 tolerance = self.tolerances[case.kind, name]
                 largest = _checked_error(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -47,12 +48,18 @@ def export(
     path: str | Path,
     *,
     opset: int | None = None,
+    announce: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **about: Unpack[About],
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
     `source`: what `read_source` or `describe` gives, or any network with what `describe` takes.
     `opset` is heeded by ONNX alone.
+
+    `announce` is given the file's sha256 just before it is written, so that there is no moment at which
+    the file stands there and nobody knows of it. `progress` is told how many runs of the proof are done,
+    and of how many.
 
     Raises:
         UsageError: no such format or opset.
@@ -69,6 +76,7 @@ def export(
     elif about:
         raise UsageError(f"{', '.join(about)} cannot be said of a source, which has a card already")
     yardstick = source.yardstick
+    yardstick.tell(progress)
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(source.network).eval().requires_grad_(False)
     with converting(source.card.model, format_name):
@@ -93,6 +101,8 @@ def export(
     artifact = attach(content, card.to_json())
     written = parse_artifact(artifact, path=path)
     written.require_card()
+    if announce is not None:
+        announce(written.sha256)
     write_atomic(path, artifact)
     worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
     return Exported(

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
-from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError, nearest, quoted
 from ptx.infer.signature import Signature
 
 
@@ -52,7 +52,7 @@ _TRACED = (5, 11, 13, 17, 19)
 def find_format(name: str) -> Format:
     """The format of that name; UsageError names the nearest where there is none."""
     if name not in FORMATS:
-        raise UsageError(f"there is no format {name!r}; {nearest(name, FORMATS)}")
+        raise UsageError(f"there is no format {quoted(name)}; {nearest(name, FORMATS)}")
     return FORMATS[name]
 
 

@@ -21,7 +21,7 @@ from ptx.infer.backends.eager import build_network
 from ptx.infer.backends.torch_device import loading
 from ptx.infer.card import Card
 from ptx.infer.description import Description
-from ptx.infer.errors import ArtifactError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
 from ptx.infer.files import write_atomic
 from ptx.infer.guard import check_inputs
 from ptx.infer.signature import Array, Signature
@@ -176,7 +176,7 @@ def _catalog_card(name: str, model: str | None) -> Card:
         )
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {model!r}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
     return Card(
         model=model,
         task=entry.task,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ptx.infer import onnx_file, zip_archive
+from ptx.infer import onnx_file
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, quoted
 from ptx.infer.files import read_bytes
@@ -90,6 +90,8 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
     """The artifact in `data`; `path` is used for messages alone."""
     name = quoted(path)
     if data.startswith(b"PK"):
+        from ptx.infer import zip_archive
+
         archive = zip_archive.read_archive(data, name=name)
         if archive.kind == "zip":
             raise ArtifactError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +21,10 @@ from ptx.infer.signature import Array, Signature
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
 DEPTH_LIMIT = 32  # of nested lists and objects
+
+# The closing quote is optional: so a text that lacks it is walked once too.
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
 
 T = TypeVar("T")
 
@@ -126,19 +131,13 @@ def parse_json(text: bytes, *, name: str, what: str = "its card") -> dict[str, A
 def _check_depth(text: str) -> None:
     """Refuse what is nested too deep before the parser recurses into it."""
     depth = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            in_string = escaped or char != '"'
-            escaped = char == "\\" and not escaped
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
-            depth += 1
-            if depth > DEPTH_LIMIT:
-                raise ValueError(f"it is nested more than {DEPTH_LIMIT} deep")
-        elif char in "]}":
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        if bracket in "]}":
             depth -= 1
+            continue
+        depth += 1
+        if depth > DEPTH_LIMIT:
+            raise ValueError(f"it is nested more than {DEPTH_LIMIT} deep")
 
 
 def _no_constant(constant: str) -> None:

@@ -6,7 +6,7 @@
     ├── InputError         (ValueError)         exit 4  an image, array, number or text cannot be used
     ├── ArtifactError      (ValueError)         exit 4  a checkpoint or an artifact cannot be used
     ├── AgreementError     (ArithmeticError)    exit 1  two computations that must agree do not
-    ├── OutputError        (OSError)            exit 5  a result cannot be written
+    ├── OutputError        (OSError)            exit 5  a result cannot be written; E-BUSY: not now
     └── LimitError         (RuntimeError)       exit 6  a time or memory limit was reached
 
 A message is one line: what was looked at, what was got, what was expected, what to do.
@@ -45,10 +45,17 @@ class UsageError(PtxError, ValueError):
 
 
 class BackendError(PtxError, RuntimeError):
-    """The backend or device that was asked for is not available here."""
+    """The backend or device that was asked for is not available here.
+
+    `reason`: why, without the ways out, for what has words of its own around it.
+    """
 
     exit_code = 3
     code = "E-BACKEND"
+
+    def __init__(self, message: str, *, code: str | None = None, reason: str = "") -> None:
+        super().__init__(message, code=code)
+        self.reason = reason or message
 
 
 class InputError(PtxError, ValueError):
@@ -86,14 +93,28 @@ class LimitError(PtxError, RuntimeError):
     code = "E-LIMIT"
 
 
-def quoted(name: str | bytes | os.PathLike[str]) -> str:
-    """`name` in quotes on one line: control characters and undecodable bytes are escaped."""
-    text = os.fsdecode(name)
-    escaped = "".join(
+SHOWN = 160  # characters of a name that a message shows whole
+
+
+def quoted(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+    """`name` in quotes on one line, its middle left out where it is long."""
+    text = escaped(name)
+    if len(text) > SHOWN:
+        text = f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
+    return f"'{text}'"
+
+
+def escaped(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+    """`name` on one line: control characters and undecodable bytes are escaped."""
+    return "".join(
         char if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF else _escape(char)
-        for char in text
+        for char in os.fsdecode(name)
     )
-    return f"'{escaped}'"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _escape(char: str) -> str:

@@ -12,8 +12,8 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ptx.infer.errors import ArtifactError, InputError, OutputError, quoted
@@ -30,7 +30,10 @@ _REASONS = {
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a model: folders and files are named so
-_TEMPORARY = ".ptx-tmp"
+_OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
+_PIECE = 2**18  # bytes that are collected before they are written
+_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
+_READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def read_bytes(
@@ -42,31 +45,44 @@ def read_bytes(
         InputError: or the class given as `error`: missing, not a regular file, no permission, too
             large.
     """
-    name = quoted(os.fsdecode(path))
     try:
-        descriptor = os.open(path, os.O_RDONLY | _flag("O_NONBLOCK") | _flag("O_CLOEXEC"))
+        descriptor = os.open(path, _READ)
     except OSError as reason:
         code, text = _REASONS.get(reason.errno or 0, ("E-IN-READ", reason.strerror or str(reason)))
-        raise error(f"{name}: {text}", code=code) from reason
+        raise error(f"{quoted(path)}: {text}", code=code) from reason
     except ValueError as reason:  # a null byte in the name
-        raise error(f"{name}: not a file name", code="E-IN-MISSING") from reason
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise error(f"{name} is {what}; expected a file", code="E-IN-NOTFILE")
-    with os.fdopen(descriptor, "rb") as file:
+        raise error(f"{quoted(path)}: not a file name", code="E-IN-MISSING") from reason
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise error(f"{quoted(path)} is {what}; expected a file", code="E-IN-NOTFILE")
         if status.st_size > limit:
             raise error(
-                f"{name} has {status.st_size:,} bytes; at most {limit:,} are read", code="E-IN-SIZE"
+                f"{quoted(path)} has {status.st_size:,} bytes; at most {limit:,} are read",
+                code="E-IN-SIZE",
             )
-        try:
-            content = file.read(status.st_size + 1)
-        except OSError as reason:
-            raise error(f"{name}: {reason.strerror or reason}", code="E-IN-READ") from reason
+        content = _read_whole(descriptor, status.st_size)
+    except OSError as reason:
+        raise error(f"{quoted(path)}: {reason.strerror or reason}", code="E-IN-READ") from reason
+    finally:
+        os.close(descriptor)
     if len(content) != status.st_size:
-        raise error(f"{name} changed while it was read: read it again", code="E-IN-READ")
+        raise error(f"{quoted(path)} changed while it was read: read it again", code="E-IN-READ")
     return content
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    """The content; a byte more than `size` where the file has grown."""
+    content = os.read(descriptor, size + 1)
+    if len(content) >= size:  # nearly always: one call
+        return content
+    parts = [content]
+    left = size + 1 - len(content)
+    while left and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def check_writable(path: StrPath) -> None:
@@ -103,29 +119,79 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
     """Write `data` to `path`: a reader sees the old content or the new one, never a mix.
 
     A symbolic link is followed: the file that it points to is replaced. Temporary files that killed
-    processes left beside the target are swept away.
+    processes left in the target's folder are swept away.
 
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
     """
+    with atomic_writer(path) as write:
+        write(data)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], object]]:
+    """`write_atomic` for content that comes piece by piece: gives the function that takes a piece.
+
+    The file is replaced where the block ends; what was there before stays where it raises.
+
+    Raises:
+        OutputError: as `write_atomic`.
+    """
     target = _target(path)
     temporary = _temporary(target)
-    try:
+    with _translated(target):
         _sweep(target)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    waiting = bytearray()
+
+    def write(data: bytes | memoryview) -> None:
+        if len(waiting) + len(data) < _PIECE:
+            waiting.extend(data)
+            return
+        with _translated(target):
+            _write_whole(descriptor, waiting)
+            _write_whole(descriptor, data)
+        waiting.clear()
+
+    try:
         try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-                os.fsync(file.fileno())
+            yield write
+            with _translated(target):
+                _write_whole(descriptor, waiting)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        with _translated(target):
             temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with _translated(target):
         _sync_folder(target.parent)
+
+
+def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += os.write(descriptor, view[done:])
+
+
+@contextlib.contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as reason:
         raise _output_error(target, reason) from reason
+
+
+def sweep(path: StrPath) -> None:
+    """Remove what processes that are gone left behind while they wrote into the folder of `path`.
+
+    Raises:
+        OutputError: `path` cannot be the name of a file.
+    """
+    _sweep(_target(path))
 
 
 def _target(path: StrPath) -> Path:
@@ -154,22 +220,18 @@ def _target(path: StrPath) -> Path:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
-
-
-def _prefix(target: Path) -> str:
-    """Of the temporary files of `target`: in ASCII, so that 255 bytes are never exceeded."""
-    return f".{target.name.encode('ascii', 'ignore').decode()[:200]}."
+    # In ASCII, so that 255 bytes are never exceeded.
+    name = target.name.encode("ascii", "ignore").decode()[:200]
+    return target.with_name(f".{name}.{os.getpid()}-{os.urandom(4).hex()}.ptx-tmp")
 
 
 def _sweep(target: Path) -> None:
-    prefix = _prefix(target)
+    """Whatever a dead process was writing in this folder, of which the target is one file."""
     for entry in target.parent.iterdir():
-        if entry.name.startswith(prefix) and entry.name.endswith(_TEMPORARY):
-            owner = entry.name[len(prefix) :].partition("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
-                with contextlib.suppress(OSError):  # somebody else swept it first
-                    entry.unlink()
+        found = _OWNER.search(entry.name)
+        if found and not _alive(int(found[1])):
+            with contextlib.suppress(OSError):  # somebody else swept it first
+                entry.unlink()
 
 
 def _alive(pid: int) -> bool:
@@ -203,7 +265,3 @@ def _output_error(target: Path, reason: OSError) -> OutputError:
         f"{quoted(target)} cannot be written: {reason.strerror or reason}",
         code=codes.get(reason.errno or 0, "E-OUT"),
     )
-
-
-def _flag(name: str) -> int:
-    return int(getattr(os, name, 0))  # absent on Windows

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from ptx.infer.errors import InputError
 
@@ -111,11 +111,16 @@ def _laid_out(gray: Image.Image) -> Pixels | None:
         noisy = gray
     if box is None or abs(_longer_side(box) - MNIST_INK) > 2:
         return None
-    pixels = np.asarray(gray)
+    pixels = _pixels(gray)
     mass, rows, columns = (pixels.reshape(784).astype(np.float32) @ _POSITIONS).tolist()
     if abs(rows / mass - 14) > 1.5 or abs(columns / mass - 14) > 1.5 or pixels.max() < 192:
         return None
-    return pixels if noisy is gray else np.asarray(noisy)
+    return pixels if noisy is gray else _pixels(noisy)
+
+
+def _pixels(gray: Image.Image) -> Pixels:
+    # A quarter faster than `np.asarray`, which asks for the same bytes.
+    return np.frombuffer(gray.tobytes(), np.uint8).reshape(gray.height, gray.width)
 
 
 def _longer_side(box: tuple[int, int, int, int]) -> int:
@@ -184,10 +189,12 @@ def _ink(flat: Image.Image) -> Floats:
     inked = distance > threshold
     full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
     grain = float(np.median(distance[~inked])) if not inked.all() else 0.0
-    if full < max(MIN_CONTRAST, 4 * grain):
+    need = max(MIN_CONTRAST, 4 * grain)
+    if full < need:
         raise InputError(
-            f"the picture is blank: ink of {full:.0f} of 255 on grain of {grain:.0f}; expected a "
-            "digit in a colour that stands out, with a margin of paper around it",
+            f"the picture is blank: what stands out most is {full:.0f} of 255 away from the colour"
+            f" behind it, and {need:.0f} are needed here; expected a digit in a colour that stands"
+            " out, with a margin of paper around it",
             code="E-IMG-BLANK",
         )
     floor = min(3 * grain, 0.5 * full)
@@ -257,6 +264,8 @@ def _crop(ink: Floats) -> Floats:
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
     kept = np.isin(labels, np.flatnonzero(area >= SPECK * area.max())) & (labels > 0)
+    from PIL import ImageFilter
+
     reach = Image.fromarray(kept.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
     near = np.kron(np.asarray(reach), np.ones((step, step), np.uint8))
     digit_ink = ink * near[: ink.shape[0], : ink.shape[1]]

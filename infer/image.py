@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final, cast
 
@@ -103,12 +101,16 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _Chunk = tuple[bytes, int, int]  # kind, start and end of its data
 
 
-def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Image.Image:
+def decode(
+    data: bytes, *, name: str = "image", frame: int | None = None, least: int | None = None
+) -> Image.Image:
     """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
     kept.
 
     `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file,
     from 0.
+    `least`: a JPEG of which both sides are at least twice that may be decoded at a half, a quarter or
+    an eighth of its size, at which both sides are still at least `least`; many times as fast.
 
     PNG carries checksums and is held to them, so that a damaged one is refused and never answered
     with other pixels; it must be complete to its end chunk. The other formats carry none: they are
@@ -121,19 +123,12 @@ def decode(data: bytes, *, name: str = "image", frame: int | None = None) -> Ima
         LimitError: memory ran out.
     """
     kind = _format(data, name)
-    with _mapped(name, kind, len(data)):
-        if kind == "PNG":
-            chunks = _png_chunks(data, name)
-            _check_png_pixels(data, chunks, name)
-            plain = _plain_png(data, chunks)
-            if plain is not None:
-                _pick_frame(1, frame, name)
-                return plain
-        elif kind == "WEBP":
-            _check_webp(data, name)
-        elif kind == "GIF":
-            _check_gif(data, name)
-        return _decode_with_pillow(data, kind, name, frame)
+    try:
+        return _decode(data, kind, name, frame, least)
+    except (InputError, LimitError):
+        raise
+    except Exception as error:
+        raise _as_ours(error, name, kind, len(data)) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -179,26 +174,33 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return ""
 
 
-@contextmanager
-def _mapped(name: str, kind: str, length: int) -> Iterator[None]:
-    """Turns whatever a decoder raises (seven families were seen) into an error of ptx."""
-    try:
-        yield
-    except (InputError, LimitError):
-        raise
-    except MemoryError as error:
-        raise LimitError(f"{quoted(name)}: not enough memory to decode the {kind}") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error)) from error
-    except Exception as error:
-        text = str(error) or type(error).__name__
-        if "too large" in text:
-            raise _too_large(name, text) from error
-        if any(
-            sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")
-        ):
-            raise _truncated(name, kind, length) from error
-        raise _damaged(name, kind, text) from error
+def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | None) -> Image.Image:
+    if kind == "PNG":
+        chunks = _png_chunks(data, name)
+        _check_png_pixels(data, chunks, name)
+        plain = _plain_png(data, chunks)
+        if plain is not None:
+            _pick_frame(1, frame, name)
+            return plain
+    elif kind == "WEBP":
+        _check_webp(data, name)
+    elif kind == "GIF":
+        _check_gif(data, name)
+    return _decode_with_pillow(data, kind, name, frame, least)
+
+
+def _as_ours(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
+    """Whatever a decoder raised (seven families were seen) as an error of ptx."""
+    if isinstance(error, MemoryError):
+        return LimitError(f"{quoted(name)}: not enough memory to decode the {kind}")
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large(name, str(error))
+    text = str(error) or type(error).__name__
+    if "too large" in text:
+        return _too_large(name, text)
+    if any(sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")):
+        return _truncated(name, kind, length)
+    return _damaged(name, kind, text)
 
 
 def _too_large(name: str, found: str) -> InputError:
@@ -383,7 +385,9 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _decode_with_pillow(data: bytes, kind: str, name: str, frame: int | None) -> Image.Image:
+def _decode_with_pillow(
+    data: bytes, kind: str, name: str, frame: int | None, least: int | None
+) -> Image.Image:
     from PIL import ImageOps
 
     module, attribute = FORMATS[kind].split(":")
@@ -394,6 +398,8 @@ def _decode_with_pillow(data: bytes, kind: str, name: str, frame: int | None) ->
         if chosen:
             image.seek(chosen)
             _check_size(image.size, name)
+        if least is not None:
+            image.draft(image.mode, (least, least))  # heeded by JPEG alone
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _eight_bit(image, data, kind, name)

@@ -24,6 +24,7 @@ def load(
     threads: int | None = None,
     precision: str = "float32",
     trust: Trust = False,
+    timeout: float | None = None,
     network: Factory | None = None,
     describe: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
@@ -41,6 +42,9 @@ def load(
     `precision`: `float32`, or `tf32` for CUDA.
     `trust`: a TorchScript or `.pt2` file is a program, which can run code as soon as it is loaded: True
     loads any, a collection of sha256 digests those files. ONNX files and checkpoints are data.
+    `timeout`: seconds that loading, and each run of the model (a prediction, or a batch of
+    `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By default
+    there is none.
     `network`: for the eager backend, a function that makes the network of a model that is not of the
     catalog; a checkpoint never names code to run.
     `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
@@ -51,11 +55,11 @@ def load(
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
             program that is not trusted.
         BackendError: the backend or device is not available here.
-        UsageError: there is no such backend or device, or it does not run this kind of file.
+        UsageError: there is no such backend or device, it does not run this kind of file, or it takes
+            no timeout.
+        LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(
-        device=device, threads=threads, precision=precision, trust=trust, network=network
-    )
+    options = Options(device, threads, precision, trust, timeout, network)
     said = {"task": task, "labels": labels, "preprocess": preprocess}
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     artifact = read_artifact(path)

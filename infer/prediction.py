@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,3 +54,14 @@ class Failure:
     def to_data(self) -> dict[str, Any]:
         """The JSON object of the command line's `--json`."""
         return {"input": self.input, "error": str(self.error), "code": self.error.code}
+
+
+def input_name(value: Any) -> str | None:
+    """How a value is named in its prediction: a path or a text as it is."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
+        return str(value)
+    return None

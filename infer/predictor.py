@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, BackendError, UsageError, nearest
 from ptx.infer.guard import check_inputs, is_finite
-from ptx.infer.prediction import Failure, Prediction
+from ptx.infer.prediction import Failure, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import TASKS
+
+if TYPE_CHECKING:
+    from ptx.infer.readers import Readers
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -100,7 +103,12 @@ class Predictor:
 
     @overload
     def predict_many(
-        self, values: Iterable[Any], *, batch_size: int = 256, top: int = TOP
+        self,
+        values: Iterable[Any],
+        *,
+        batch_size: int = 256,
+        top: int = TOP,
+        readers: Readers | None = None,
     ) -> Iterator[Prediction]: ...
 
     @overload
@@ -111,6 +119,7 @@ class Predictor:
         batch_size: int = 256,
         top: int = TOP,
         on_error: Literal["yield"],
+        readers: Readers | None = None,
     ) -> Iterator[Prediction | Failure]: ...
 
     def predict_many(
@@ -120,15 +129,19 @@ class Predictor:
         batch_size: int = 256,
         top: int = TOP,
         on_error: Literal["raise", "yield"] = "raise",
+        readers: Readers | None = None,
     ) -> Iterator[Prediction | Failure]:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
         Values are read while the batch before them is computed. `on_error`: "raise" ends at the first
-        value that cannot be used; "yield" gives a `Failure` in its place.
+        value that cannot be used; "yield" gives a `Failure` in its place. `readers`: what reads them,
+        of `ptx.infer.readers`; a thread by default.
         """
         from ptx.infer.streaming import stream
 
-        return stream(self, values, batch_size=batch_size, top=top, on_error=on_error)
+        return stream(
+            self, values, batch_size=batch_size, top=top, on_error=on_error, readers=readers
+        )
 
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
@@ -226,14 +239,3 @@ class Predictor:
 def _leak(inherited: Backend | None) -> None:
     """Keep what was opened before a fork: to destroy an ONNX Runtime session there hangs or crashes."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
-
-
-def input_name(value: Any) -> str | None:
-    """How a value is named in its prediction: a path or a text as it is."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fsdecode(value)
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
-        return str(value)
-    return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice
+from contextlib import nullcontext
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError, nearest
-from ptx.infer.prediction import Failure, Named, Prediction
+from ptx.infer.prediction import Failure, Prediction
+from ptx.infer.readers import Read, Readers, read_window, reader_thread
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
 
 ON_ERROR = ("raise", "yield")
 
-Read = tuple[str | None, Array | InputError]
-
 
 def stream(
-    predictor: Predictor, values: Iterable[Any], *, batch_size: int, top: int, on_error: str
+    predictor: Predictor,
+    values: Iterable[Any],
+    *,
+    batch_size: int,
+    top: int,
+    on_error: str,
+    readers: Readers | None,
 ) -> Iterator[Prediction | Failure]:
     """See `Predictor.predict_many`."""
     if batch_size < 1:
@@ -31,33 +37,28 @@ def stream(
         raise UsageError(
             f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
         )
-    return _windows(predictor, iter(values), batch_size, top, on_error == "raise")
+    return _windows(predictor, iter(values), batch_size, top, on_error == "raise", readers)
 
 
 def _windows(
-    predictor: Predictor, values: Iterator[Any], batch_size: int, top: int, strict: bool
+    predictor: Predictor,
+    values: Iterator[Any],
+    batch_size: int,
+    top: int,
+    strict: bool,
+    readers: Readers | None,
 ) -> Iterator[Prediction | Failure]:
-    with ThreadPoolExecutor(1, thread_name_prefix="ptx-reader") as reader:
-        pending = reader.submit(_read, predictor, list(islice(values, batch_size)))
-        while window := pending.result():
-            pending = reader.submit(_read, predictor, list(islice(values, batch_size)))
+    first = list(islice(values, batch_size))
+    if len(first) < batch_size and readers is None:  # all there is: nothing to overlap with
+        yield from _answers(predictor, read_window(predictor.preprocessing, first), top, strict)
+        return
+    with nullcontext(readers) if readers else reader_thread(predictor.preprocessing) as reading:
+        windows = chain([first], iter(lambda: list(islice(values, batch_size)), []))
+        pending = deque(reading.submit(window) for window in islice(windows, reading.ahead))
+        while pending:
+            window = pending.popleft()()
+            pending.extend(reading.submit(following) for following in islice(windows, 1))
             yield from _answers(predictor, window, top, strict)
-
-
-def _read(predictor: Predictor, values: list[Any]) -> list[Read]:
-    from ptx.infer.predictor import input_name
-
-    window: list[Read] = []
-    for value in values:
-        name = value.name if isinstance(value, Named) else input_name(value)
-        content = value.value if isinstance(value, Named) else value
-        try:
-            if isinstance(content, InputError):
-                raise content
-            window.append((name, predictor.preprocessing.read(content)))
-        except InputError as error:
-            window.append((name, error))
-    return window
 
 
 def _answers(

@@ -11,7 +11,7 @@ import numpy as np
 from ptx.infer.artifact import Artifact, read_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.card import Card, GoldenSample
-from ptx.infer.errors import ArtifactError, PtxError
+from ptx.infer.errors import ArtifactError, PtxError, counted
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
 from ptx.infer.trust import Trust, require_trust
@@ -60,7 +60,7 @@ def verify(
     )
     checks = [Check("hash", artifact.sealed, seal)]
     if artifact.kind != "checkpoint":  # which is proved when it is exported
-        carried = f"the card carries {len(card.golden)} golden samples"
+        carried = f"the card carries {counted(len(card.golden), 'golden sample')}"
         checks.append(Check("samples", bool(card.golden), carried))
     if not run:
         return checks

@@ -24,7 +24,8 @@ class Entry:
     parameters: int  # trained numbers
     task: str  # a key of `ptx.infer.tasks.TASKS`
     data: str  # the documented data set, a source of `ptx.trainers.data`
-    recipe: Mapping[str, Any]  # fields of `ptx.trainers.recipe.Recipe`
+    recipe: Mapping[str, Any]  # the documented one: fields of `ptx.trainers.recipe.Recipe`
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # others, by name
     reaches: str = ""  # on the test rows; measured, see docs/models.md
     notes: str = ""  # where the recipe differs from the documented one, and why
     labels: tuple[str, ...] = field(
@@ -210,6 +211,10 @@ CATALOG = {
         labels=_DIGITS,
         reaches="99.02 to 99.15 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
+        recipes={
+            "fast": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.02, "batch_size": 256,
+                     "epochs": 4, "schedule": "one-cycle", "dropout": False},
+        },
     ),
     "lstm": Entry(
         summary="an LSTM that reads a picture row by row, time first",

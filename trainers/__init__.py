@@ -5,7 +5,7 @@ from __future__ import annotations
 from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
 from ptx.trainers.evaluation import Evaluation, evaluate
 from ptx.trainers.loop import Progress
-from ptx.trainers.recipe import Recipe, documented_recipe
+from ptx.trainers.recipe import Recipe, documented_recipe, find_recipe
 from ptx.trainers.samples import sample_inputs
 from ptx.trainers.training import TrainingResult, train
 
@@ -19,6 +19,7 @@ __all__ = [
     "TrainingResult",
     "documented_recipe",
     "evaluate",
+    "find_recipe",
     "open_dataset",
     "sample_inputs",
     "train",

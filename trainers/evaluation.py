@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
@@ -25,27 +27,44 @@ class Evaluation:
     accuracy: float | None  # of rows, or of steps of a sequence; None for a regression
     confusion: Array | None  # int64 (labels, labels): true label by row, predicted by column
     error: float | None  # root of the mean squared error of a regression
+    wrong: Array  # int64: the rows with a wrong label; of a regression all, the largest error first
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One row, what is right for it and what the model says."""
+
+    row: int
+    value: Any  # as the split holds it: pixels, a text, numbers or indices of symbols
+    truth: str  # the right label, word or number
+    prediction: Prediction
 
 
 def model_inputs(
     split: Split, preprocessing: Preprocessing
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
     """(row indices, input arrays) in batches, as prediction would prepare them."""
-    ((kind, raw),) = split.inputs.items()
     for start in range(0, len(split), BATCH):
         rows = np.arange(start, min(start + BATCH, len(split)))
-        values = raw[rows]
-        if isinstance(preprocessing, ColumnsPreprocessing):
-            samples = list(preprocessing.standardise(values))
-        elif kind == "text":
-            samples = [preprocessing.read(value) for value in values.tolist()]
-        else:
-            samples = list(values)  # pixels or symbols: what `read` would give
-        yield rows, preprocessing.collate(samples)
+        yield rows, preprocessing.collate(_samples(split, preprocessing, rows))
 
 
-def evaluate(predictor: Predictor, split: Split) -> Evaluation:
+def _samples(split: Split, preprocessing: Preprocessing, rows: Array) -> list[Array]:
+    ((kind, raw),) = split.inputs.items()
+    values = raw[rows]
+    if isinstance(preprocessing, ColumnsPreprocessing):
+        return list(preprocessing.standardise(values))
+    if kind == "text":
+        return [preprocessing.read(value) for value in values.tolist()]
+    return list(values)  # pixels or symbols: what `read` would give
+
+
+def evaluate(
+    predictor: Predictor, split: Split, *, progress: Callable[[int], None] | None = None
+) -> Evaluation:
     """Accuracy and confusion matrix, or the error of a regression, over all rows of a split.
+
+    `progress` is told the rows of each batch that is done.
 
     Raises:
         UsageError: rows that are not for this model.
@@ -60,16 +79,53 @@ def evaluate(predictor: Predictor, split: Split) -> Evaluation:
     )
     labels = len(predictor.labels)
     confusion = np.zeros((labels, labels), np.int64)
-    squares = 0.0
+    errors = np.zeros(len(split))  # of a regression: squared, summed over a row's outputs
+    wrong = np.zeros(len(split), np.bool_)
     output = predictor.signature.outputs[0]
     for rows, inputs in model_inputs(split, predictor.preprocessing):
         outputs = predictor.run(inputs)
         predicted, targets = predictor.classes(outputs), split.targets[rows]
         if predicted is None:
             difference = outputs[output.name].astype(np.float64) - targets
-            squares += float((difference**2).sum())
+            errors[rows] = (difference**2).reshape(len(rows), -1).sum(axis=1)
         else:
+            wrong[rows] = (predicted != targets).reshape(len(rows), -1).any(axis=1)
             np.add.at(confusion, (targets.ravel(), predicted.ravel()), 1)
+        if progress is not None:
+            progress(len(rows))
     if not labels:
-        return Evaluation(len(split), None, None, float(np.sqrt(squares / len(split))))
-    return Evaluation(len(split), float(confusion.trace() / confusion.sum()), confusion, None)
+        largest = np.argsort(-errors, kind="stable")
+        return Evaluation(len(split), None, None, float(np.sqrt(errors.mean())), largest)
+    accuracy = float(confusion.trace() / confusion.sum())
+    return Evaluation(len(split), accuracy, confusion, None, np.flatnonzero(wrong))
+
+
+def answer_rows(predictor: Predictor, split: Split, rows: Array) -> list[Answered]:
+    """The predictions for some rows, with what is right for them."""
+    ((_, raw),) = split.inputs.items()
+    answers = []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        samples = _samples(split, predictor.preprocessing, part)
+        for row, prediction in zip(
+            part.tolist(), predictor.predict_samples(samples, [None] * len(part)), strict=True
+        ):
+            truth = _truth(split.targets[row], predictor.labels)
+            answers.append(Answered(row, raw[row], truth, prediction))
+    return answers
+
+
+def most_wrong(
+    predictor: Predictor, split: Split, evaluation: Evaluation, count: int
+) -> list[Answered]:
+    """The wrong answers that the model is most sure of; of a regression the largest errors."""
+    if evaluation.error is not None:
+        return answer_rows(predictor, split, evaluation.wrong[:count])
+    answers = answer_rows(predictor, split, evaluation.wrong)
+    return sorted(answers, key=lambda answer: -(answer.prediction.score or 0.0))[:count]
+
+
+def _truth(target: Array, labels: tuple[str, ...]) -> str:
+    if not labels:
+        return f"{float(target.item()):.6g}"
+    return "".join(labels[index] for index in np.atleast_1d(target).tolist())

@@ -7,11 +7,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import UsageError, nearest, quoted
 from ptx.models import Entry, known_models, lookup
 from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("constant", "one-cycle")
+DOCUMENTED = "documented"  # the recipe that a model's source gives
+WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
+FIRST, LAST = (
+    1 / 25,
+    1 / 250_000,
+)  # shares of the learning rate that a one-cycle begins and ends with
 
 
 @dataclass(frozen=True)
@@ -26,38 +33,76 @@ class Recipe:
     momentum: float = 0.0  # of SGD
     weight_decay: float = 0.0  # half of it times the weights' squared length joins the loss
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
+    schedule: str = "constant"  # of the learning rate, see `learning_rate`
+    dropout: bool = True  # False trains without the network's dropout
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(
                 f"there is no optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
             )
+        if self.schedule not in SCHEDULES:
+            raise UsageError(
+                f"there is no schedule {self.schedule!r}; {nearest(self.schedule, SCHEDULES)}"
+            )
         if self.loss not in LOSSES:
             raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
         for name in ("batch_size", "epochs"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
+                raise UsageError(
+                    f"{name.replace('_', ' ')} is {getattr(self, name)}; expected at least 1"
+                )
         if not 0 < self.lr < math.inf:
             raise UsageError(f"lr is {self.lr}; expected a positive number")
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
         if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"weight_decay is {self.weight_decay}; expected at least 0")
+            raise UsageError(f"weight decay is {self.weight_decay}; expected at least 0")
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form that the card carries."""
         return dataclasses.asdict(self)
 
+    def learning_rate(self, step: int, steps: int) -> float:
+        """The learning rate of step `step`, from 0, of the run's `steps`.
+
+        `constant`: always `lr`. `one-cycle`: along a cosine up to `lr` and down to nearly nothing.
+        Source: Smith, Topin: Super-Convergence, https://arxiv.org/abs/1708.07120
+        """
+        if self.schedule == "constant":
+            return self.lr
+        peak = WARM_UP * steps - 1
+        if step < peak:
+            return _cosine(self.lr * FIRST, self.lr, step / peak)
+        return _cosine(self.lr, self.lr * LAST, (step - peak) / (steps - 1 - peak))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
 
 def documented_recipe(model: str, **overrides: Any) -> Recipe:
-    """The catalog's recipe for a model, with the overrides that are not None."""
+    """The catalog's documented recipe for a model, with the overrides that are not None."""
+    return find_recipe(model, DOCUMENTED, **overrides)
+
+
+def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
+    """The catalog's recipe of that name for a model, with the overrides that are not None.
+
+    Raises:
+        UsageError: no such model or recipe, or a value that cannot be.
+    """
+    entry = find_entry(model)
+    recipes = {DOCUMENTED: entry.recipe, **entry.recipes}
+    if name not in recipes:
+        raise UsageError(f"{model} has no recipe {name!r}; {nearest(name, recipes)}")
     changes = {name: value for name, value in overrides.items() if value is not None}
-    return Recipe(**{**find_entry(model).recipe, **changes})
+    return Recipe(**{**recipes[name], **changes})
 
 
 def find_entry(model: str) -> Entry:
     """The entry of a model of the catalog or of a package; UsageError names the nearest."""
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {model!r}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
     return entry

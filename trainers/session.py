@@ -19,6 +19,8 @@ from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
 
+PREVIOUS = "checkpoint.previous.pt"  # the checkpoint of the run before, beside that of this one
+
 
 class Session:
     """A run, how far it has come, and where it is saved."""
@@ -31,6 +33,7 @@ class Session:
         self.step = 0  # done in it
         self.totals = Totals.zero(device)
         self.history: list[dict[str, float]] = []
+        self.former: bytes | None = None  # the checkpoint of the run before, kept by the first save
 
     def train(self, progress: Progress, interruption: Interruption) -> None:
         """Train the epochs that are left; save after each, and when interrupted.
@@ -65,6 +68,9 @@ class Session:
 
     def save(self) -> None:
         """Write the checkpoint with its card, whole or not at all."""
+        if self.former is not None:
+            write_atomic(self.path.with_name(PREVIOUS), self.former)
+            self.former = None
         weights = self.run.network.state_dict()
         checkpoint = Checkpoint(
             weights=weights,

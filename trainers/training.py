@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from ptx.infer.artifact import KINDS, read_artifact
+from ptx.infer.artifact import KINDS, SIZE_LIMIT, read_artifact
 from ptx.infer.backends.torch_device import find_device, loading
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.card import Card
-from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, quoted
-from ptx.infer.files import check_writable, make_folder
+from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
+from ptx.infer.files import check_writable, make_folder, read_bytes
+from ptx.infer.folder_lock import locked
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
@@ -30,7 +33,7 @@ from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
 from ptx.trainers.recipe import Recipe, find_entry
 from ptx.trainers.samples import sample_inputs
-from ptx.trainers.session import Session
+from ptx.trainers.session import PREVIOUS, Session
 
 SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits
 
@@ -42,6 +45,7 @@ class TrainingResult:
     checkpoint: Path
     history: list[dict[str, float]]  # a row for each whole epoch, as in `metrics.csv`
     interrupted: Signals | None  # the signal that ended it early
+    trained: int  # epochs, whole or in part, that this call trained
 
 
 class _Silent:
@@ -67,7 +71,8 @@ def train(
 
     `folder`: where they are written; it is made where it is missing. `seed`: of the first weights, the
     order of the rows and the dropout. `resume`: go on from the folder's checkpoint; the result is what
-    a run without the interruption would have given, bit for bit on the CPU.
+    a run without the interruption would have given, bit for bit on the CPU. Without it a checkpoint that
+    is there is kept as `checkpoint.previous.pt` when the first of this run is written.
 
     Ctrl-C and SIGTERM end the run after the step at hand, with everything saved.
 
@@ -75,7 +80,8 @@ def train(
         UsageError: no such model or device, or a model that does not fit the data.
         BackendError: no such device here.
         InputError: data that cannot be trained on.
-        OutputError: the folder cannot be written; found out before the training where it can be.
+        OutputError: the folder cannot be written, found out before the training where it can be; or
+            (`E-BUSY`) another process is training into it.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
         LimitError: the device ran out of memory.
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
@@ -87,24 +93,42 @@ def train(
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
-    before = _read_before(path, card) if resume else None
-    make_folder(folder)
-    for file in (path, metrics, plot):
-        check_writable(file)
-    with (
-        _running_out_of_memory(device),
-        _without_denormals(),
-        deferred_interruption() as interruption,
-    ):
-        run = _make_run(card, dataset, recipe, seed, device)
-        session = Session(run, card, path, device, sample_inputs(card, dataset))
-        if before is not None:
-            session.restore(before)
-        session.train(progress or _Silent(), interruption)
-    write_metrics(metrics, session.history)
-    if session.history:
-        write_plot(plot, session.history, f"{model} on {dataset.name}")
-    return TrainingResult(path, session.history, interruption.signal)
+    if not resume:
+        make_folder(folder)
+    with locked(folder, "training"):
+        before = _read_before(path, card) if resume else None
+        for file in (path, metrics, plot, folder / PREVIOUS):
+            check_writable(file)
+        with (
+            _running_out_of_memory(device),
+            _without_denormals(),
+            deferred_interruption() as interruption,
+        ):
+            run = _make_run(card, dataset, recipe, seed, device)
+            session = Session(run, card, path, device, sample_inputs(card, dataset))
+            if before is not None:
+                session.restore(before)
+            elif former_training(path) is not None:
+                session.former = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
+            done = len(session.history)
+            session.train(progress or _Silent(), interruption)
+        write_metrics(metrics, session.history)
+        if session.history:
+            write_plot(plot, session.history, f"{model} on {dataset.name}")
+    trained = len(session.history) - done + bool(session.step)
+    return TrainingResult(path, session.history, interruption.signal, trained)
+
+
+def former_training(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint that stands there says of its training; None where it holds no whole epoch."""
+    if not path.is_file():
+        return None
+    try:
+        card = read_artifact(path).card
+    except ArtifactError:
+        return {}  # whatever it is, it is not ours to throw away
+    training = {} if card is None else card.training
+    return None if training.get("epochs") == 0 else training
 
 
 @contextmanager
@@ -195,8 +219,8 @@ def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
     if classes != expected:
         least = "at least " if entry.task == "classification" else ""
         raise UsageError(
-            f"{dataset.name} has {classes} classes; {model}, a model for {entry.task}, takes"
-            f" {least}{expected}"
+            f"{dataset.name} has {counted(classes, 'class', 'classes')}; {model}, a model for"
+            f" {entry.task}, takes {least}{expected}"
         )
 
 
@@ -212,6 +236,11 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
     torch.manual_seed(seed)
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     network = build(card.model, card.config).to(device)
+    use_channels_last(network, card.signature, device)
+    if not recipe.dropout:
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
     return Run(
         network=network,
         optimizer=make_optimizer(network, recipe),
@@ -240,8 +269,8 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
         got = found.get(what)
         if got != expected:
             raise ArtifactError(
-                f"{artifact.name} was trained with {what} {got}, and this run has {expected}: give"
-                " the same, or train anew without --resume",
+                f"{artifact.name} was trained with {what.replace('_', ' ')} {got}, and this run has"
+                f" {expected}: give the same, or train anew without --resume",
                 code="E-RESUME",
             )
     with loading(artifact):
@@ -255,14 +284,19 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
 
 
 def _identity(card: Card) -> dict[str, Any]:
-    """What must be the same for a run to go on: all but the epochs, of which there may be more."""
+    """What must be the same for a run to go on.
+
+    All but the epochs, of which there may be more where the learning rate does not depend on them.
+    """
     training = card.training
+    recipe = training.get("recipe", {})
     data = training.get("data", {})
     return {
         "model": card.model,
         "data": f"{data.get('name')} (sha256 {str(data.get('sha256'))[:12]})",
         "seed": training.get("seed"),
-        **{what: value for what, value in training.get("recipe", {}).items() if what != "epochs"},
+        **{what: value for what, value in recipe.items() if what != "epochs"},
+        "epochs": "any" if recipe.get("schedule") == "constant" else recipe.get("epochs"),
         "the network's configuration": card.config,
         "the preprocessing": card.preprocessing,
     }

@@ -6,13 +6,14 @@ and postprocessing) stands once, in `ptx.infer.predictor`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact import KINDS, Artifact
-from ptx.infer.errors import BackendError, UsageError, nearest
+from ptx.infer.errors import BackendError, UsageError, nearest, quoted
 from ptx.infer.signature import Array
 from ptx.infer.trust import Trust, require_trust
 
@@ -50,6 +51,7 @@ class Options:
     threads: int | None = None  # None: one for each processor that this process may use
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
     trust: Trust = False  # see `ptx.infer.trust`
+    timeout: float | None = None  # seconds for each run; None: as long as it takes
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
 
 
@@ -60,16 +62,17 @@ class BackendEntry:
     reads: str  # the kind of artifact, a key of `ptx.infer.artifact.KINDS`
     target: str  # "module:class"; the class is called with (artifact, options)
     survives_fork: bool  # whether it can be opened anew in a forked child
+    stops: bool  # whether a run can be stopped within the process
 
 
 BACKENDS = {
-    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False),
+    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False, False),
     "torchscript": BackendEntry(
-        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False
+        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False, False
     ),
-    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False),
-    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True),
-    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False),
+    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False, False),
+    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True, True),
+    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False, True),
 }
 
 # What `auto` tries for a kind of file, in this order.
@@ -86,7 +89,7 @@ PRECISIONS = ("float32", "tf32")
 def find_backend(name: str) -> BackendEntry:
     """The entry of a backend; UsageError names the nearest where there is none."""
     if name not in BACKENDS:
-        raise UsageError(f"there is no backend {name!r}; {nearest(name, BACKENDS)}")
+        raise UsageError(f"there is no backend {quoted(name)}; {nearest(name, BACKENDS)}")
     return BACKENDS[name]
 
 
@@ -112,16 +115,30 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     if options.precision not in PRECISIONS:
         raise UsageError(
-            f"there is no precision {options.precision!r}; {nearest(options.precision, PRECISIONS)}"
+            f"there is no precision {quoted(options.precision)};"
+            f" {nearest(options.precision, PRECISIONS)}"
         )
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
+    _check_timeout(name, entry, options.timeout)
     require_trust(artifact, options.trust)
     module, _, attribute = entry.target.partition(":")
     backend = getattr(import_module(module), attribute)(artifact, options)
     if not isinstance(backend, Backend):
         raise TypeError(f"{entry.target} does not implement Backend")
     return backend
+
+
+def _check_timeout(name: str, entry: BackendEntry, timeout: float | None) -> None:
+    if timeout is None:
+        return
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise UsageError(f"timeout is {timeout}; expected seconds, more than 0")
+    if not entry.stops:
+        raise UsageError(
+            f"backend {name!r} cannot be stopped once it runs, so it takes no timeout: use an ONNX"
+            " file, or `ptx predict --timeout`, which ends the process"
+        )
 
 
 def _open_first(artifact: Artifact, options: Options) -> Backend:

@@ -28,7 +28,9 @@ def require_cuda(onnxruntime: Any) -> None:
     """
     reason = _missing(onnxruntime)
     if reason is not None:
-        raise BackendError(f"ort-cuda is not available: {reason}, {_WAYS_OUT}", code="E-CUDA")
+        raise BackendError(
+            f"ort-cuda is not available: {reason}, {_WAYS_OUT}", code="E-CUDA", reason=reason
+        )
 
 
 def _missing(onnxruntime: Any) -> str | None:

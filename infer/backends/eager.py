@@ -16,6 +16,7 @@ from ptx.infer.backends.torch_device import (
     to_arrays,
     to_tensors,
 )
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
@@ -62,6 +63,7 @@ class EagerBackend:
             network = build_network(card, options.network)
             load_weights(network, checkpoint.weights)
             self._network: Any = network.eval().requires_grad_(False).to(device)
+        use_channels_last(self._network, self._signature, device)
         self.device = placed_on(self._network, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

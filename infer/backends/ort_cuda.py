@@ -8,8 +8,9 @@ from typing import Any, final
 from ptx.infer.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.cuda_library import require_cuda
-from ptx.infer.backends.ort_session import import_onnxruntime, open_session, translated
-from ptx.infer.errors import BackendError, UsageError
+from ptx.infer.backends.ort_session import import_onnxruntime, open_session, run_session
+from ptx.infer.backends.watchdog import Watchdog
+from ptx.infer.errors import BackendError, UsageError, quoted
 from ptx.infer.signature import Array
 
 
@@ -27,10 +28,11 @@ class OrtCudaBackend:
         kind, _, index = options.device.partition(":")
         if kind not in ("auto", "cuda") or (index and not index.isdigit()):
             raise UsageError(
-                f"backend 'ort-cuda' runs on CUDA; the device asked for is {options.device!r}"
+                f"backend 'ort-cuda' runs on CUDA; the device asked for is {quoted(options.device)}"
             )
         require_cuda(import_onnxruntime())
         self._artifact = artifact
+        self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
         provider = {
             "device_id": index or "0",
             "use_tf32": "1" if options.precision == "tf32" else "0",
@@ -38,7 +40,10 @@ class OrtCudaBackend:
             "cudnn_conv_algo_search": "HEURISTIC",
         }
         self._session: Any = open_session(
-            artifact, options, [("CUDAExecutionProvider", provider), "CPUExecutionProvider"]
+            artifact,
+            options,
+            [("CUDAExecutionProvider", provider), "CPUExecutionProvider"],
+            self._watchdog,
         )
         # A session falls back to the CPU without an exception: ask it what it is.
         opened = self._session.get_providers()[0]
@@ -52,8 +57,8 @@ class OrtCudaBackend:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with translated(self._artifact, "run"):
-            return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+        outputs = run_session(self._artifact, self._session, inputs, self._watchdog)
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def close(self) -> None:
         self._session = None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from ptx.infer.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.onnx_file import read_header
-from ptx.infer.signature import TensorSpec
+from ptx.infer.signature import Array, TensorSpec
 
 NEWEST_OPSET, NEWEST_IR = 26, 13  # that ONNX Runtime 1.31 supports officially
 _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
@@ -38,11 +40,14 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def open_session(artifact: Artifact, options: Options, providers: Sequence[Any]) -> Any:
+def open_session(
+    artifact: Artifact, options: Options, providers: Sequence[Any], watchdog: Watchdog | None
+) -> Any:
     """An `InferenceSession` over the file's bytes.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load the model.
+        LimitError: it takes longer than the watchdog allows.
     """
     onnxruntime = import_onnxruntime()
     settings = onnxruntime.SessionOptions()
@@ -54,10 +59,45 @@ def open_session(artifact: Artifact, options: Options, providers: Sequence[Any])
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
-    with translated(artifact, "load"):
-        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+    cancel = partial(settings.set_load_cancellation_flag, True)
+    limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
+    with limit:
+        try:
+            session = onnxruntime.InferenceSession(
+                artifact.data, settings, providers=list(providers)
+            )
+        except Exception as error:
+            raise _as_ours(error, artifact, "load") from error
     _check_card(artifact, session)
     return session
+
+
+def run_session(
+    artifact: Artifact, session: Any, inputs: Mapping[str, Array], watchdog: Watchdog | None
+) -> list[Array]:
+    """The outputs in the session's order.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot run the model.
+        LimitError: it takes longer than the watchdog allows, or runs out of memory.
+    """
+    outputs: list[Array]
+    if watchdog is None:
+        try:
+            outputs = session.run(None, inputs)
+        except Exception as error:
+            raise _as_ours(error, artifact, "run") from error
+        return outputs
+    import onnxruntime  # which is there: it opened the session
+
+    settings = onnxruntime.RunOptions()
+    stop = partial(setattr, settings, "terminate", True)
+    with watchdog.limit(artifact.name, stop):
+        try:
+            outputs = session.run(None, inputs, settings)
+        except Exception as error:
+            raise _as_ours(error, artifact, "run") from error
+    return outputs
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:
@@ -95,23 +135,18 @@ def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
     )
 
 
-@contextmanager
-def translated(artifact: Artifact, verb: str) -> Iterator[None]:
-    """Turn ONNX Runtime's exceptions into ours."""
-    try:
-        yield
-    except PtxError:
-        raise
-    except MemoryError as error:
-        raise LimitError(f"{artifact.name}: out of memory", code="E-MEMORY") from error
-    except Exception as error:  # the runtime's exceptions have no base class of their own
-        text = " ".join(str(error).split())
-        if "bad_alloc" in text or "Failed to allocate" in text:
-            raise LimitError(
-                f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch",
-                code="E-MEMORY",
-            ) from error
-        raise _load_error(artifact, verb, text) from error
+def _as_ours(error: Exception, artifact: Artifact, verb: str) -> PtxError:
+    """What ONNX Runtime raised as an error of ptx; its exceptions have no base class of their own."""
+    if isinstance(error, PtxError):
+        return error
+    if isinstance(error, MemoryError):
+        return LimitError(f"{artifact.name}: out of memory", code="E-MEMORY")
+    text = " ".join(str(error).split())
+    if "bad_alloc" in text or "Failed to allocate" in text:
+        return LimitError(
+            f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch", code="E-MEMORY"
+        )
+    return _load_error(artifact, verb, text)
 
 
 def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:

@@ -18,6 +18,7 @@ from ptx.infer.backends.torch_device import (
     to_arrays,
     to_tensors,
 )
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.signature import Array
 
 
@@ -41,6 +42,7 @@ class TorchScriptBackend:
             warnings.simplefilter("ignore")
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
         self._module.eval()
+        use_channels_last(self._module, self._signature, device)
         self.device = placed_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.errors import InputError
+from ptx.infer.errors import InputError, counted
 from ptx.infer.preprocessing import shown
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -52,7 +52,8 @@ class ColumnsPreprocessing:
             raise InputError(f"{shown(value)} is not {self.expects}", code="E-TYPE") from error
         if len(row) != len(self.names):
             raise InputError(
-                f"the row has {len(row)} numbers; expected {self.expects}", code="E-SHAPE"
+                f"the row has {counted(len(row), 'number')}; expected {self.expects}",
+                code="E-SHAPE",
             )
         for name, number in zip(self.names, row, strict=True):
             if not math.isfinite(number):

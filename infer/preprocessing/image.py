@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.fit import FITS, WORKING_SIDE
 from ptx.infer.guard import is_finite
 from ptx.infer.preprocessing.picture import open_picture, ready_sample
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -32,8 +33,6 @@ class ImagePreprocessing:
         mean: float = 0.0,
         std: float = 1.0,
     ) -> None:
-        from ptx.infer.fit import FITS
-
         if fit not in FITS:
             raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
         if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
@@ -76,9 +75,9 @@ class ImagePreprocessing:
         """uint8 (height, width) pixels, or a ready float sample as it is."""
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             return ready_sample(self.spec, value)
-        from ptx.infer.fit import FITS
-
-        return FITS[self.fit](open_picture(value), (self.width, self.height))
+        # A larger picture is made smaller while it is decoded.
+        image = open_picture(value, least=WORKING_SIDE)
+        return FITS[self.fit](image, (self.width, self.height))
 
     def shape_key(self, sample: Array) -> Hashable:
         return sample.dtype.kind, sample.shape

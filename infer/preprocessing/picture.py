@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
-def open_picture(value: Any) -> Image:
+def open_picture(value: Any, *, least: int | None = None) -> Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
+
+    `least`: see `ptx.infer.image.decode`.
 
     `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or
     uint16 pixels (height, width[, channels]).
@@ -34,13 +36,13 @@ def open_picture(value: Any) -> Image:
     if isinstance(value, np.ndarray):
         return from_array(value)
     if isinstance(value, Image.Image):
-        return decode(_png(value), name="the Pillow image")
+        return decode(_png(value), name="the Pillow image", least=least)
     if isinstance(value, bytes | bytearray | memoryview):
-        return decode(bytes(value), name="the picture")
+        return decode(bytes(value), name="the picture", least=least)
     if isinstance(value, str | os.PathLike):
-        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value))
+        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
     if hasattr(value, "read"):
-        return decode(_content(value), name="the file object")
+        return decode(_content(value), name="the file object", least=least)
     raise InputError(
         f"the input is a {type(value).__name__}; expected a path, bytes, a file object, a"
         " Pillow image or an array",

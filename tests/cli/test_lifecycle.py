@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from ptx.infer.folder_lock import locked
 from ptx.models import build
 
 
@@ -37,10 +38,49 @@ def test_resume_goes_on_with_more_epochs(ptx: Any, tmp_path: Path) -> None:
     assert answers[0] == answers[1]
 
 
+def test_training_anew_says_that_the_former_checkpoint_is_kept(ptx: Any, tmp_path: Path) -> None:
+    options = ("--workspace", tmp_path)
+    assert "former" not in ptx("train", "logistic-regression", "--epochs", 2, *options).err
+    done = ptx("train", "logistic-regression", "--epochs", 1, *options)
+    kept = tmp_path / "logistic-regression" / "checkpoint.previous.pt"
+    assert "ptx: the former checkpoint of 2 epochs, test accuracy " in done.err
+    assert f" %, is kept as {kept}\n" in done.err
+    done = ptx("train", "logistic-regression", "--epochs", 1, *options)
+    assert "of 1 epoch, test accuracy" in done.err
+    assert "in place of the one before it" in done.err
+
+
+def test_resuming_a_finished_run_says_that_nothing_was_trained(ptx: Any, tmp_path: Path) -> None:
+    options = ("--epochs", 1, "--workspace", tmp_path)
+    ptx("train", "linear-model", *options)
+    done = ptx("train", "linear-model", "--resume", *options)
+    assert done.code == 0
+    assert "linear-model has its 1 epoch already, nothing was trained" in done.out
+
+
 def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None:
     done = ptx("train", "linear-model", "--resume", "--workspace", tmp_path)
     assert done.code == 4
     assert "no checkpoint to resume" in done.err
+
+
+def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
+    ptx: Any, tmp_path: Path
+) -> None:
+    ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
+    folder = tmp_path / "linear-model"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with locked(folder, "training"):
+        for more in (["--epochs", 2], ["--epochs", 50, "--resume"]):
+            done = ptx("train", "linear-model", *more, "--workspace", tmp_path)
+            assert done.code == 5
+            assert "[E-BUSY]" in done.err
+            assert "another --workspace" in done.err
+        assert ptx("train", "linear-regression", "--workspace", tmp_path).code == 0
+        exported = ptx("export", "linear-model", "--format", "pt2", "--workspace", tmp_path)
+        assert exported.code == 0
+    (folder / "linear-model.pt2").unlink()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_own_pictures_bring_their_own_labels(ptx: Any, tmp_path: Path) -> None:
@@ -88,14 +128,16 @@ def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Pat
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     done = ptx("compare", "linear-model", "--workspace", workspace)
-    assert "ort-cuda is left out" in done.err
+    assert done.err.count("\n") == 2  # the data, and the one that is left out
+    assert "ort-cuda is left out: there is no NVIDIA driver" in done.err
+    assert "let --backend auto choose" not in done.err
     assert "4 of 4 backends agree" in done.out
 
 
 def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
     done = ptx("compare", "convnet", seven, "--backends", "ort-cpu,eager", "--workspace", workspace)
     assert done.code == 0, done.err
-    assert "1 inputs" in done.out
+    assert done.out.startswith("1 input, against eager float64\n")
 
 
 def test_compare_refuses_an_artifact_of_other_weights(
@@ -226,6 +268,29 @@ def test_an_unknown_format_gets_the_nearest(ptx: Any, workspace: Path) -> None:
     done = ptx("export", "linear-model", "--format", "onyx", "--workspace", workspace)
     assert done.code == 2
     assert "did you mean 'onnx'" in done.err
+
+
+def test_inspect_keeps_its_values_in_one_column(ptx: Any, workspace: Path) -> None:
+    lines = ptx("inspect", workspace / "convnet" / "convnet.onnx").out.splitlines()[:-1]
+    at = lines[0].index("/") if "/" in lines[0] else len("golden samples: ")
+    assert all(line[at - 2 : at] in (": ", "  ") and line[at] != " " for line in lines)
+    assert any(line.startswith("agreement:") and "ort-cpu, logits" in line for line in lines)
+
+
+def test_the_next_step_after_models_follows_what_is_there(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    def following(*arguments: str, root: Path) -> str:
+        out: str = ptx("models", *arguments, "--workspace", root).out
+        return out.splitlines()[-1].partition(" --workspace")[0]
+
+    assert following(root=workspace) == "next: ptx report convnet"
+    assert following("linear-model", root=workspace) == "next: ptx report linear-model"
+    assert following(root=tmp_path) == "next: ptx train convnet"
+    assert following("mlp", root=tmp_path) == "next: ptx train mlp"
+    (tmp_path / "mlp").mkdir()
+    shutil.copy(workspace / "convnet" / "checkpoint.pt", tmp_path / "mlp")
+    assert following(root=tmp_path) == "next: ptx export mlp --format onnx"
 
 
 def test_a_checkpoint_is_verified_by_loading_it(ptx: Any, workspace: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,28 @@ def test_output_is_written_whole(ptx: Any, workspace: Path, seven: Path, tmp_pat
     assert [json.loads(line)["label"] for line in target.read_text().splitlines()] == ["7", "7"]
 
 
+def test_one_prediction_is_no_plural(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    given = (seven, tmp_path / "missing.png", "--output", tmp_path / "answers.txt")
+    done = ptx("predict", *given, "--workspace", workspace)
+    assert "1 prediction, 1 input that cannot be used\n" in done.out
+
+
+def test_a_long_name_is_shortened_in_a_message_and_whole_in_an_answer(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / f"{'n' * 240}.csv"
+    table.write_text("4.0\nfour\n")
+    done = ptx("predict", table, "--model", "linear-model", "--workspace", workspace)
+    assert str(table) in done.out
+    assert len(done.err.splitlines()[-1]) < 450
+    done = ptx("predict", "4.0", "--model", "m" * 5000, "--workspace", workspace)
+    assert done.code == 2
+    assert "…" in done.err
+    assert len(done.err) < 700
+
+
 def test_an_output_that_cannot_be_written_is_exit_5_before_any_work(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
@@ -187,7 +210,11 @@ def test_top_ranks_the_labels(ptx: Any, workspace: Path, seven: Path) -> None:
 def test_no_artifact_yet_names_the_two_commands(ptx: Any, tmp_path: Path, seven: Path) -> None:
     done = ptx("predict", seven, "--workspace", tmp_path)
     assert done.code == 4
-    assert "`ptx train convnet` and then `ptx export convnet --format onnx`" in done.err
+    given = f"--workspace {tmp_path}"
+    assert (
+        f"`ptx train convnet {given}` and then `ptx export convnet --format onnx {given}`"
+        in done.err
+    )
 
 
 def test_a_wrong_model_name_gets_the_nearest(ptx: Any, tmp_path: Path, seven: Path) -> None:
@@ -248,3 +275,27 @@ def test_of_a_table_of_names_the_first_column_counts(
     done = ptx("predict", tmp_path / "names.txt", "--model", model)
     assert done.code == 4
     assert "neither .csv nor .npy" in done.err
+
+
+def test_many_pictures_are_answered_in_order_by_reading_processes(
+    workspace: Path, seven: Path, tmp_path: Path, child: Any
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(150):
+        name = folder / f"{number:03}.png"
+        name.write_bytes(b"no picture" if number % 50 == 7 else seven.read_bytes())
+    done = child(
+        "from ptx.infer import readers\n"
+        "entered, original = [], readers.reader_processes\n"
+        "readers.reader_processes = lambda *given: entered.append(1) or original(*given)\n"
+        "from ptx.cli.verbs import _run\n"
+        "code = _run()\n"
+        "print(code, len(entered))",
+        "predict", folder, "--workspace", workspace, "--json", "--backend", "ort-cpu",
+    )  # fmt: skip
+    *lines, last = done.stdout.splitlines()
+    assert last == ("4 1" if sys.platform == "linux" else "4 0")
+    answers = [json.loads(line) for line in lines]
+    assert [Path(answer["input"]).stem for answer in answers] == [f"{n:03}" for n in range(150)]
+    assert ["error" in answer for answer in answers] == [n % 50 == 7 for n in range(150)]

@@ -386,8 +386,8 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     """ONNX Runtime answers a request for CUDA with a session on the CPU, without an exception."""
     from ptx.infer.backends import ort_cuda, ort_session
 
-    def fallen(artifact: Any, options: Any, providers: Any) -> Any:
-        return ort_session.open_session(artifact, options, ["CPUExecutionProvider"])
+    def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any) -> Any:
+        return ort_session.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
 
     monkeypatch.setattr(ort_cuda, "require_cuda", lambda onnxruntime: None)
     monkeypatch.setattr(ort_cuda, "open_session", fallen)

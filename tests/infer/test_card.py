@@ -200,3 +200,9 @@ def test_the_largest_card_is_parsed_in_a_few_seconds() -> None:
     start = time.perf_counter()
     parse_json(text, name="")
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 10**6, "[" * 10**6, '"' * (10**6 + 1)])
+def test_a_hostile_text_is_refused_in_one_walk(text: str) -> None:
+    with pytest.raises(ArtifactError, match="its card is not valid JSON"):
+        parse_json(text.encode(), name="x")

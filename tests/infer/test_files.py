@@ -168,8 +168,15 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
 def test_temporary_files_of_the_dead_are_swept_and_no_others(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    kept = {f".a.{os.getpid()}-00000000.ptx-tmp", ".b.1-00000000.ptx-tmp", ".a.x-0.ptx-tmp"}
-    for name in (*kept, f".a.{dead.pid}-00000000.ptx-tmp"):
+    kept = {
+        f".a.{os.getpid()}-00000000.ptx-tmp",
+        ".b.1-00000000.ptx-tmp",
+        ".a.x-0.ptx-tmp",
+        ".a.\u00b2-00000000.ptx-tmp",
+        f".a.{2**70}-00000000.ptx-tmp",
+        f"a.{dead.pid}-00000000.ptx-tmp",
+    }
+    for name in (*kept, *(f".{other}.{dead.pid}-00000000.ptx-tmp" for other in "ab")):
         (tmp_path / name).touch()
     write_atomic(tmp_path / "a", b"new")
     assert set(leftovers(tmp_path)) == kept

@@ -207,6 +207,7 @@ def test_a_blank_picture_is_refused(shape: tuple[int, ...], tone: int) -> None:
     with pytest.raises(InputError, match="the picture is blank") as caught:
         digit(from_array(np.full(shape, tone, np.uint8)), SIZE)
     assert caught.value.code == "E-IMG-BLANK"
+    assert "is 0 of 255 away from the colour behind it" in str(caught.value)
 
 
 def test_bare_paper_with_grain_or_shading_is_refused() -> None:

@@ -542,3 +542,28 @@ def test_other_arrays_are_refused_with_what_to_do(pixels: Any, code: str, text: 
         from_array(pixels, name="digit")
     assert caught.value.code == code
     assert str(caught.value).startswith("'digit'")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1600, 1280), (800, 640)), ((1279, 1600), (1279, 1600)), ((5200, 2560), (1300, 640))],
+)
+def test_a_large_jpeg_is_decoded_no_smaller_than_asked(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    gray = Image.linear_gradient("L").resize(size)
+    data = BytesIO()
+    gray.save(data, "JPEG", quality=95)
+    small = decode(data.getvalue(), least=640)
+    assert small.size == expected
+    assert decode(data.getvalue()).size == size
+    reference = np.asarray(gray.resize(expected, Image.Resampling.BOX), int)
+    assert np.abs(np.asarray(small, int) - reference).max() <= 3
+
+
+def test_a_large_jpeg_decoded_smaller_is_upright_all_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = BytesIO()
+    Image.linear_gradient("L").resize((1600, 1300)).save(data, "JPEG", exif=exif)
+    assert decode(data.getvalue(), least=640).size == (650, 800)

@@ -15,8 +15,8 @@ from ptx.infer.artifact import Artifact
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
-from ptx.infer.prediction import Prediction
-from ptx.infer.predictor import Predictor, input_name
+from ptx.infer.prediction import Prediction, input_name
+from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array, Signature
 
 Export = Callable[[str, str], Path]

@@ -248,7 +248,7 @@ def test_what_is_no_row_is_refused_on_one_short_line(value: Any, code: str, mess
 
 
 def test_the_columns_are_named_where_they_are_missing() -> None:
-    with pytest.raises(InputError, match=r"has 1 numbers; expected 2 numbers \(age, weight\)"):
+    with pytest.raises(InputError, match=r"has 1 number; expected 2 numbers \(age, weight\)"):
         columns("age", "weight").read(4)
 
 

@@ -13,6 +13,7 @@ import pytest
 from ptx.infer import Predictor, load
 from ptx.infer.errors import InputError, UsageError
 from ptx.trainers import Dataset, Split, documented_recipe, evaluate, train
+from ptx.trainers.evaluation import answer_rows, most_wrong
 
 Few = Callable[..., Dataset]
 
@@ -40,7 +41,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, labels: int) -> list[list[in
     ("model", "rows", "overrides"),
     [
         ("softmax-regression", 1100, {}),
-        ("convnet", 300, {}),
+        ("convnet", 300, {"optimizer": "adam", "lr": 0.005, "epochs": 4}),
         ("lstm", 300, {"optimizer": "adam", "lr": 0.01, "epochs": 4}),
         ("name-classifier", 700, {"lr": 0.02, "epochs": 4}),
     ],
@@ -117,3 +118,36 @@ def test_a_class_without_a_label_is_named(few: Few, tmp_path: Path) -> None:
     wrong = Split(data.test.inputs, data.test.targets + 1)
     with pytest.raises(InputError, match="softmax-regression has labels for 0 to 9"):
         evaluate(predictor, wrong)
+
+
+def test_the_wrong_answers_that_the_model_is_most_sure_of_come_first(
+    few: Few, tmp_path: Path
+) -> None:
+    data = few("softmax-regression", 230, 600)
+    predictor, _ = trained("softmax-regression", data, tmp_path)
+    result = evaluate(predictor, data.test)
+    answers = answer_rows(predictor, data.test, np.arange(600))
+    wrong = [answer for answer in answers if answer.prediction.label != answer.truth]
+    assert result.wrong.tolist() == [answer.row for answer in wrong]
+    expected = sorted((answer.prediction.score or 0.0 for answer in wrong), reverse=True)[:5]
+    found = most_wrong(predictor, data.test, result, 5)
+    assert [answer.prediction.score for answer in found] == pytest.approx(expected)
+    for answer in found:
+        assert answer.truth == data.labels[data.test.targets[answer.row]]
+        assert (answer.value == data.test.inputs["image"][answer.row]).all()
+
+
+def test_the_largest_errors_of_a_regression_come_first(few: Few, tmp_path: Path) -> None:
+    data = few("linear-regression", 101, 101)
+    predictor, _ = trained("linear-regression", data, tmp_path)
+    found = most_wrong(predictor, data.test, evaluate(predictor, data.test), 101)
+    errors = [abs((answer.prediction.value or 0.0) - float(answer.truth)) for answer in found]
+    assert errors == pytest.approx(sorted(errors, reverse=True), abs=1e-4)
+    assert len({answer.row for answer in found}) == 101
+
+
+def test_the_right_answer_for_a_word_is_a_word(few: Few, tmp_path: Path) -> None:
+    data = few("char-rnn", 1, 1)
+    predictor, _ = trained("char-rnn", data, tmp_path)
+    (answer,) = answer_rows(predictor, data.test, np.arange(1))
+    assert answer.truth == "ohlol"

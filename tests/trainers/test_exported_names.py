@@ -16,6 +16,7 @@ def test_public_names() -> None:
         "TrainingResult",
         "documented_recipe",
         "evaluate",
+        "find_recipe",
         "open_dataset",
         "sample_inputs",
         "train",

@@ -185,6 +185,20 @@ def test_more_epochs_go_on_and_are_what_they_would_have_been(few: Few, tmp_path:
     assert card.training["recipe"]["epochs"] == card.training["epochs"] == 4
 
 
+def test_a_one_cycle_goes_on_where_it_was_and_its_epochs_are_given(
+    few: Few, tmp_path: Path
+) -> None:
+    data = few("convnet")
+    fast: dict[str, Any] = {"schedule": "one-cycle", "dropout": False}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run("convnet", data, whole, **fast)
+    run("convnet", data, stopped, 7, **fast)
+    with pytest.raises(ArtifactError, match="was trained with epochs 3, and this run has 4"):
+        run("convnet", data, stopped, resume=True, epochs=4, **fast)
+    run("convnet", data, stopped, resume=True, **fast)
+    assert_same_state(read(stopped), read(whole))
+
+
 @pytest.mark.parametrize("epochs", [2, 3])
 def test_a_finished_run_is_resumed_without_a_step(few: Few, tmp_path: Path, epochs: int) -> None:
     run("convnet", few("convnet"), tmp_path)
@@ -217,9 +231,11 @@ def other_data(data: Dataset) -> Dataset:
     [
         ({"seed": 4}, "was trained with seed 3, and this run has 4: give the same"),
         ({"lr": 0.5}, "was trained with lr 0.01, and this run has 0.5"),
-        ({"batch_size": 60}, "was trained with batch_size 50, and this run has 60"),
+        ({"batch_size": 60}, "was trained with batch size 50, and this run has 60"),
         ({"optimizer": "adam"}, "was trained with optimizer sgd, and this run has adam"),
         ({"momentum": 0.0}, "was trained with momentum 0.9, and this run has 0.0"),
+        ({"dropout": False}, "was trained with dropout True, and this run has False"),
+        ({"schedule": "one-cycle"}, "was trained with schedule constant, and this run has one"),
         (
             {"model": "deep-convnet"},
             "was trained with model convnet, and this run has deep-convnet",

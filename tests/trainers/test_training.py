@@ -65,6 +65,46 @@ def test_a_run_leaves_three_files(few: Few, tmp_path: Path) -> None:
 
 
 @quick
+def test_the_checkpoint_of_the_run_before_is_kept_once(few: Few, tmp_path: Path) -> None:
+    data = few("linear-model", 3, 3)
+    path, kept = tmp_path / "checkpoint.pt", tmp_path / "checkpoint.previous.pt"
+    contents = []
+    for seed in range(3):
+        run("linear-model", data, tmp_path, seed=seed)
+        contents.append(path.read_bytes())
+    assert kept.read_bytes() == contents[1]
+    recipe = documented_recipe("linear-model", batch_size=50, epochs=3)
+    run("linear-model", data, tmp_path, seed=2, recipe=recipe, resume=True)
+    assert kept.read_bytes() == contents[1]
+
+
+@quick
+def test_a_run_that_saves_nothing_moves_no_checkpoint(few: Few, tmp_path: Path) -> None:
+    data = few("linear-model", 3, 3)
+    run("linear-model", data, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    wild = documented_recipe("linear-model", epochs=100, lr=1e30)
+    with pytest.raises(PtxError, match="diverged"):
+        run("linear-model", data, tmp_path, recipe=wild)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / "checkpoint.previous.pt").exists()
+
+
+@quick
+def test_what_is_no_checkpoint_is_kept_too(few: Few, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"something else")
+    run("linear-model", few("linear-model", 3, 3), tmp_path)
+    assert (tmp_path / "checkpoint.previous.pt").read_bytes() == b"something else"
+
+
+@quick
+def test_a_resume_says_how_many_epochs_it_trained(few: Few, tmp_path: Path) -> None:
+    data = few("linear-model", 3, 3)
+    assert run("linear-model", data, tmp_path).trained == 2
+    assert run("linear-model", data, tmp_path, resume=True).trained == 0
+
+
+@quick
 @pytest.mark.parametrize("model", CATALOG)
 def test_each_model_trains_on_its_data_and_predicts(model: str, few: Few, tmp_path: Path) -> None:
     rows = {"hello": 1, "three-points": 3, "hours": 3}.get(CATALOG[model].data, 60)
@@ -194,7 +234,7 @@ def blank(*shape: int) -> Dataset:
         (
             "convnet",
             lambda few: replace(only_zeros(few("convnet")), labels=("0",)),
-            "has 1 classes; convnet, a model for classification, takes at least 2",
+            "has 1 class; convnet, a model for classification, takes at least 2",
         ),
         (
             "convet",
@@ -407,7 +447,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(
         longer = {**recipe, "epochs": 2} if resume else recipe
         status = worker.run("convnet", tmp_path, resume=resume, file_limit=limit, **longer)
         assert status == 5, worker.errors
-        assert worker.errors.splitlines()[-1].startswith(f"E-OUT-SPACE '{path}' cannot be written")
+        target = path if resume else path.with_name("checkpoint.previous.pt")
+        assert worker.errors.splitlines()[-1].startswith(
+            f"E-OUT-SPACE '{target}' cannot be written"
+        )
         assert path.read_bytes() == before
         assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "metrics.csv"}
     assert worker.run("convnet", tmp_path, resume=True, epochs=2, batch_size=30) == 0

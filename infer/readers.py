@@ -1,0 +1,132 @@
+"""Reading inputs beside the computation: in a thread, or in processes of their own.
+
+Threads share Python's global lock: to decode small pictures in one and to work on their answers in
+another takes as long as one after the other. Processes overlap, but one may be forked only while
+nothing has started a thread. The command line, which knows that, asks for them; a library cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ptx.infer.backends.processors import usable_processors
+from ptx.infer.errors import InputError, LimitError
+from ptx.infer.prediction import Named, input_name
+from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.signature import Array
+
+Read = tuple[str | None, Array | InputError]
+Window = list[Read]
+
+_DIES_WITH_PARENT, _KILLED = 1, 9  # PR_SET_PDEATHSIG, SIGKILL
+
+
+class Readers(NamedTuple):
+    """What reads values beside the computation."""
+
+    ahead: int  # windows that are read ahead of the one that is computed
+    submit: Callable[[list[Any]], Callable[[], Window]]  # begins; what it gives waits for the end
+
+
+def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
+    """The samples of values, under their names; an error in the place of one that cannot be used."""
+    window: Window = []
+    for value in values:
+        name = value.name if isinstance(value, Named) else input_name(value)
+        content = value.value if isinstance(value, Named) else value
+        try:
+            if isinstance(content, InputError):
+                raise content
+            window.append((name, preprocessing.read(content)))
+        except InputError as error:
+            window.append((name, error))
+    return window
+
+
+@contextmanager
+def reader_thread(preprocessing: Preprocessing) -> Iterator[Readers]:
+    """One thread of this process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, thread_name_prefix="ptx-reader") as executor:
+        yield Readers(1, lambda values: executor.submit(read_window, preprocessing, values).result)
+
+
+def can_fork() -> bool:
+    """Whether a fork is safe: on Linux, in a process that has one thread, NumPy's included."""
+    return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
+
+
+@contextmanager
+def reader_processes(preprocessing: Preprocessing) -> Iterator[Readers]:
+    """Forked processes, one for each processor but one; while this process has a single thread.
+
+    Raises:
+        LimitError: when a window is waited for: a process has died, as of too little memory.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    count = max(1, usable_processors() - 1)
+    prepare = (preprocessing, os.getpid())
+    with ProcessPoolExecutor(count, get_context("fork"), _prepare, prepare) as executor:
+        executor.submit(os.getpid)  # all processes are forked now, and not with the first window
+        yield Readers(count + 1, lambda values: _waiting(executor.submit(_read_packed, values)))
+
+
+_preprocessing: Preprocessing  # of a forked reader
+
+
+def _prepare(preprocessing: Preprocessing, parent: int) -> None:
+    import ctypes
+    import signal
+
+    global _preprocessing
+    _preprocessing = preprocessing
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class _Packed(NamedTuple):
+    """A window as it is sent: many small arrays take longer than one."""
+
+    names: list[str | None]
+    samples: Array | list[Array]  # one array where all have the same shape
+    errors: dict[int, InputError]
+
+
+def _read_packed(values: list[Any]) -> _Packed:
+    window = read_window(_preprocessing, values)
+    errors = {i: item for i, (_, item) in enumerate(window) if isinstance(item, InputError)}
+    samples = [item for _, item in window if not isinstance(item, InputError)]
+    if len({(sample.shape, sample.dtype) for sample in samples}) == 1:
+        return _Packed([name for name, _ in window], np.stack(samples), errors)
+    return _Packed([name for name, _ in window], samples, errors)
+
+
+def _waiting(future: Any) -> Callable[[], Window]:
+    def wait() -> Window:
+        from concurrent.futures.process import BrokenProcessPool
+
+        try:
+            packed: _Packed = future.result()
+        except BrokenProcessPool as error:
+            raise LimitError(
+                "a process that read the inputs was killed; is there too little memory?",
+                code="E-MEMORY",
+            ) from error
+        samples = iter(packed.samples)
+        return [
+            (name, packed.errors[index] if index in packed.errors else next(samples))
+            for index, name in enumerate(packed.names)
+        ]
+
+    return wait

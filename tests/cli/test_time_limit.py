@@ -1,0 +1,86 @@
+"""--timeout: a verb that takes too long ends with one line, exit code 6 and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..battery.endless import endless_model
+
+PTX = [sys.executable, "-c", "from ptx.cli import main; main()"]
+
+
+@pytest.fixture
+def endless(workspace: Path, tmp_path: Path) -> Path:
+    """A linear-model that runs for ever when its input is 3."""
+    path = tmp_path / "endless.onnx"
+    path.write_bytes(endless_model(workspace / "linear-model" / "linear-model.onnx"))
+    return path
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PTX, *map(str, arguments)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", ["predict", "verify", "evaluate", "compare"])
+def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) -> None:
+    model = ["3", "--model", "linear-model"] if verb == "predict" else ["linear-model"]
+    done = run(
+        verb, *model, "--timeout", 0.01, "--workspace", workspace
+    )  # Python alone takes longer
+    assert done.returncode == 6
+    assert done.stdout == ""
+    assert done.stderr == (
+        "ptx: error [E-TIMEOUT] not finished after 0.01 s: give more time than --timeout 0.01\n"
+    )
+
+
+def test_the_output_of_before_stays_and_no_temporary_file_does(endless: Path) -> None:
+    output = endless.with_name("answers.txt")
+    output.write_text("of before")
+    done = run("predict", "3", "--model", endless, "--timeout", 1, "--output", output)
+    assert done.returncode == 6
+    assert output.read_text() == "of before"
+    assert sorted(path.name for path in endless.parent.iterdir()) == ["answers.txt", "endless.onnx"]
+
+
+def test_in_time_the_answers_and_the_exit_code_are_those_without_a_limit(endless: Path) -> None:
+    for inputs in (["4", "5"], ["4", "four"]):
+        free = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu")
+        held = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu", "--timeout", 60)
+        assert (held.returncode, held.stdout, held.stderr) == (
+            free.returncode, free.stdout, free.stderr,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_verb_reaches_the_process_that_works(
+    endless: Path, number: signal.Signals
+) -> None:
+    command = ["predict", "-", "--model", str(endless), "--backend", "ort-cpu", "--timeout", "60"]
+    read, write = os.pipe()
+    with subprocess.Popen([*PTX, *command], stdin=read, stderr=subprocess.PIPE) as process:
+        os.close(read)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if not children.parent.exists():
+            pytest.skip("needs /proc")
+        while not (found := children.read_text().split()):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(30) in (128 + number, -number)
+    os.close(write)
+    assert not Path("/proc", found[0]).exists()
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+def test_a_time_that_is_none_is_wrong_usage(ptx: Callable[..., object], seconds: str) -> None:
+    done = ptx("predict", "4", "--timeout", seconds)
+    assert getattr(done, "code", None) == 2

@@ -1,0 +1,179 @@
+"""Reading beside the computation: the same samples and errors, in order, from threads or processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptx.infer import load
+from ptx.infer.errors import InputError
+from ptx.infer.prediction import Failure, Named
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.readers import can_fork, read_window, reader_thread
+from ptx.infer.signature import Signature
+
+Child = Callable[..., Any]
+Export = Callable[[str, str], Path]
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="reader processes are for Linux")
+PICTURES = Path(__file__).parents[1] / "pictures"
+
+
+def pictures() -> Preprocessing:
+    signature = Signature.from_data(
+        {
+            "inputs": {"image": ["float32", ["batch", 784]]},
+            "outputs": {"logits": ["float32", ["batch", 10]]},
+        }
+    )
+    return open_preprocessing({"kind": "image", "size": [28, 28], "fit": "square"}, signature)
+
+
+VALUES: list[Any] = [
+    str(PICTURES / "mnist-7.png"),
+    str(PICTURES / "no-such.png"),
+    Named("drawn", np.full((30, 20), 200, np.uint8)),
+    np.zeros((5, 5), np.uint8),
+    Named("refused", InputError("it is refused", code="E-X")),
+    Named("a ready sample", np.zeros(784, np.float32)),
+]
+
+
+def comparable(window: Any) -> list[Any]:
+    return [
+        (name, (type(item), item.code, str(item)))
+        if isinstance(item, InputError)
+        else (name, (item.dtype, item.shape, item.tobytes()))
+        for name, item in window
+    ]
+
+
+@needs_fork
+@pytest.mark.parametrize("values", [VALUES, VALUES[:5], VALUES[1:2], VALUES[:1], []])
+def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> None:
+    expected = comparable(read_window(pictures(), values))
+    with reader_thread(pictures()) as readers:
+        assert comparable(readers.submit(values)()) == expected
+    # A process of its own, since this one may have threads by now.
+    child(
+        "import os, sys\n"
+        "os.environ['OPENBLAS_NUM_THREADS'] = '1'\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_readers import VALUES, comparable, pictures\n"
+        "from ptx.infer.readers import can_fork, read_window, reader_processes\n"
+        "assert can_fork()\n"
+        "values = VALUES[int(sys.argv[2]):int(sys.argv[3])]\n"
+        "with reader_processes(pictures()) as readers:\n"
+        "    waiting = [readers.submit(values) for _ in range(readers.ahead)]\n"
+        "    for wait in waiting:\n"
+        "        assert comparable(wait()) == comparable(read_window(pictures(), values))",
+        Path(__file__).parent,
+        VALUES.index(values[0]) if values else 0,
+        VALUES.index(values[0]) + len(values) if values else 0,
+    )
+
+
+@needs_fork
+def test_a_reader_that_is_killed_is_told(child: Child) -> None:
+    done = child(
+        "import os, signal, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_readers import Killing\n"
+        "from ptx.infer.errors import LimitError\n"
+        "from ptx.infer.readers import reader_processes\n"
+        "try:\n"
+        "    with reader_processes(Killing()) as readers:\n"
+        "        readers.submit([1])()\n"
+        "except LimitError as error:\n"
+        "    print(error.code, error)",
+        Path(__file__).parent,
+    )
+    assert done.stdout.startswith("E-MEMORY a process that read the inputs was killed")
+
+
+class Killing:
+    """A preprocessing for which memory runs out."""
+
+    def read(self, value: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@needs_fork
+def test_readers_end_with_a_parent_that_is_killed(child: Child) -> None:
+    done = child(
+        "import os, signal, subprocess, sys, time\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "code = '''import os, sys, time\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_readers import pictures\n"
+        "from ptx.infer.readers import reader_processes\n"
+        "with reader_processes(pictures()) as readers:\n"
+        "    readers.submit([])()\n"
+        "    import multiprocessing\n"
+        "    print(*[p.pid for p in multiprocessing.active_children()], flush=True)\n"
+        "    time.sleep(60)'''\n"
+        "parent = subprocess.Popen([sys.executable, '-c', code, sys.argv[1]],"
+        " stdout=subprocess.PIPE, text=True)\n"
+        "pids = [int(pid) for pid in parent.stdout.readline().split()]\n"
+        "assert pids\n"
+        "parent.kill(); parent.wait()\n"
+        "def gone(pid):\n"
+        "    try: state = open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0]\n"
+        "    except OSError: return True\n"
+        "    return state == 'Z'\n"
+        "end = time.monotonic() + 20\n"
+        "while not all(gone(pid) for pid in pids):\n"
+        "    assert time.monotonic() < end, 'a reader outlived its parent'\n"
+        "    time.sleep(0.01)\n"
+        "print('gone')",
+        Path(__file__).parent,
+    )
+    assert done.stdout == "gone\n"
+
+
+@needs_fork
+def test_a_stream_through_processes_is_the_stream_through_a_thread(
+    artifact: Export, child: Child
+) -> None:
+    path = artifact("softmax-regression", "onnx")
+    with load(path, backend="ort-cpu") as predictor:
+        answers = list(predictor.predict_many(VALUES[:5] * 40, batch_size=7, on_error="yield"))
+    expected = [
+        (answer.input, answer.error.code if isinstance(answer, Failure) else answer.label)
+        for answer in answers
+    ]
+    done = child(
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from ptx.infer.readers import reader_processes\n"
+        "from ptx.infer import Failure, load, read_artifact\n"
+        "from ptx.infer.preprocessing import open_preprocessing\n"
+        "from test_readers import VALUES\n"
+        "card = read_artifact(sys.argv[2]).require_card()\n"
+        "with reader_processes(open_preprocessing(card.preprocessing, card.signature)) as readers:\n"
+        "    with load(sys.argv[2], backend='ort-cpu') as predictor:\n"
+        "        stream = predictor.predict_many(VALUES[:5] * 40, batch_size=7, on_error='yield',"
+        " readers=readers)\n"
+        "        print([(a.input, a.error.code if isinstance(a, Failure) else a.label)"
+        " for a in stream])",
+        Path(__file__).parent,
+        path,
+    )
+    assert done.stdout == f"{expected}\n"
+
+
+def test_a_process_with_threads_does_not_fork() -> None:
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    assert not can_fork()
+    release.set()
+    thread.join()
