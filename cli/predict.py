@@ -41,6 +41,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@options.describe
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
@@ -57,6 +58,7 @@ def predict(
     trust: bool,
     top: int,
     batch_size: int,
+    describe: Path | None,
     as_json: bool,
     output: Path | None,
     show: bool,
@@ -98,7 +100,9 @@ def predict(
                 readers = _reader_processes(stack, card)
             return None if readers is None else 1  # the other processors read
 
-        predictor = open_model(model, backend, device, workspace, trust=trust, before=find)
+        predictor = open_model(
+            model, backend, device, workspace, trust=trust, describe=describe, before=find
+        )
         stack.enter_context(predictor)
         answers = predictor.predict_many(
             values if preview is None else preview.values(values),
@@ -157,6 +161,7 @@ def open_model(
     workspace: Path,
     *,
     trust: bool,
+    describe: Path | None = None,
     before: Callable[[Card], int | None] = lambda card: None,
 ) -> Predictor:
     """The predictor for a MODEL argument; says on stderr what `auto` took.
@@ -168,12 +173,19 @@ def open_model(
     from ptx.cli.workspace import Workspace
     from ptx.infer.artifact import read_artifact
     from ptx.infer.backends import Options
+    from ptx.infer.description import read_description
     from ptx.infer.errors import BackendError
+    from ptx.infer.foreign import adopt
     from ptx.infer.loading import open_predictor
 
     space = Workspace(workspace)
     trusted = space.trust(trust)
     options = Options(device=device, trust=trusted)
+    if describe is not None:
+        description = read_description(describe)
+        artifact = read_artifact(space.find(model))
+        options = replace(options, threads=before(adopt(artifact, description).card))
+        return open_predictor(artifact, backend=backend, options=options, description=description)
     if backend != "auto":
         artifact = read_artifact(space.find(model, backend_kind(backend)))
         options = replace(options, threads=before(artifact.require_card()))
