@@ -34,8 +34,8 @@ class Measured:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx benchmark convnet --batch 1,256 --seconds 0.2\n"
-    "  ptx benchmark convnet --backends ort-cpu --threads 1 --seconds 0.2",
+    epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
+    "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2",
     short_help="Latency, throughput, start and memory.",
 )
 @click.argument("model", shell_complete=options.complete_model)
@@ -48,8 +48,7 @@ class Measured:
               help="Of measuring, for each batch size of each backend.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1),
               help="Of ONNX Runtime on the CPU, instead of its own choice.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["float32", "tf32"]), default="float32",
-              show_default=True, help="tf32: factors of 10 bits on CUDA.")  # fmt: skip
+@options.precision
 @options.device
 @options.trust
 @options.workspace
@@ -167,9 +166,9 @@ def _measure(name: str, settings: dict[str, Any], *, required: bool) -> Measured
     found = json.loads(last[-1])
     if isinstance(found, dict):
         return Measured(name, start, found)
-    kind, text, code = found
+    kind, text, code, reason = found
     if kind == "BackendError" and not required:
-        return str(text)
+        return str(reason)
     raise (BackendError if kind == "BackendError" else PtxError)(text, code=code)
 
 

@@ -16,6 +16,8 @@ STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
 TITLES = ("name", "text", "word", "input")  # of the first column in a header
+# Dimensions of one input in an array; one more is a batch of them.
+SINGLE = {"image": 2, "photo": 3, "columns": 1, "text": 1, "symbols": 1, "arrays": 0}
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
@@ -25,7 +27,7 @@ def find_inputs(arguments: Sequence[str], kind: str, columns: Sequence[str] = ()
     `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`. `columns`: the names of
     its columns, where it takes a table.
     """
-    expand = _pictures if kind == "image" else _values
+    expand = _pictures if kind in ("image", "photo") else _values
     for argument in arguments:
         try:
             yield from expand(argument, kind, columns)
@@ -120,7 +122,7 @@ def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterat
     from ptx.infer.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
-    single = {"image": 2, "columns": 1, "text": 1, "symbols": 1}[kind]
+    single = SINGLE[kind]
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
         yield Named(argument, array)
         return

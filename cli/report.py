@@ -67,7 +67,7 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     from ptx.cli.workspace import Workspace
     from ptx.export import compare, read_source
     from ptx.export.agreement import Yardstick
-    from ptx.models.catalog import CATALOG
+    from ptx.models import known_models
     from ptx.trainers import evaluate
     from ptx.trainers.evaluation import answer_rows, model_inputs, most_wrong
 
@@ -89,11 +89,12 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
             model_inputs(dataset.test, predictor.preprocessing),
             progress=progress.advance,
         )
+    entry = known_models()[model]
     few = np.unique(np.linspace(0, len(dataset.test) - 1, SHOWN).astype(np.int64))
     speeds, benchmark = _speeds(space.folder(model) / BENCHMARK, model)
     found = Findings(
         card=predictor.card,
-        summary=f"{CATALOG[model].summary}; {CATALOG[model].source}",
+        summary=f"{entry.summary}; {entry.source}",
         data=dataset.name,
         backend=predictor.backend.name,
         history=_history(checkpoint),

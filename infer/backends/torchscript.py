@@ -13,6 +13,7 @@ from ptx.infer.backends.torch_device import (
     find_device,
     import_torch,
     loading,
+    placed_on,
     running,
     to_arrays,
     to_tensors,
@@ -42,7 +43,7 @@ class TorchScriptBackend:
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
         self._module.eval()
         use_channels_last(self._module, self._signature, device)
-        self.device = str(next(iter(self._module.parameters())).device)
+        self.device = placed_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with running(self._artifact, self._options, self.device):
