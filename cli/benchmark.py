@@ -34,12 +34,13 @@ class Measured:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx benchmark convnet --batch 1,256 --seconds 0.2\n"
-    "  ptx benchmark convnet --backends ort-cpu --threads 1 --seconds 0.2",
+    epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
+    "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2",
     short_help="Latency, throughput, start and memory.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @click.option("--batch", "batches", default="1,32,256", show_default=True,
               help="Batch sizes with commas between them.")  # fmt: skip
@@ -166,9 +167,9 @@ def _measure(name: str, settings: dict[str, Any], *, required: bool) -> Measured
     found = json.loads(last[-1])
     if isinstance(found, dict):
         return Measured(name, start, found)
-    kind, text, code = found
+    kind, text, code, reason = found
     if kind == "BackendError" and not required:
-        return str(text)
+        return str(reason)
     raise (BackendError if kind == "BackendError" else PtxError)(text, code=code)
 
 

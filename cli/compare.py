@@ -31,7 +31,7 @@ RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 @click.argument("model", shell_complete=options.complete_name)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
-              shell_complete=options.complete_from(("all", *options.BACKENDS[1:]), several=True),
+              shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust
@@ -188,8 +188,9 @@ def _given(
     from ptx.infer.errors import InputError
     from ptx.infer.prediction import Named
 
-    kind = str(predictor.card.preprocessing["kind"])
-    for found in find_inputs(inputs, kind):
+    preprocessing = predictor.card.preprocessing
+    names_of_columns = preprocessing.get("names", ())
+    for found in find_inputs(inputs, str(preprocessing["kind"]), names_of_columns):
         named = found if isinstance(found, Named) else Named(str(found), found)
         if isinstance(named.value, InputError):
             raise named.value

@@ -63,6 +63,9 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
     return complete
 
 
+complete_backends = complete_from(("all", *BACKENDS[1:]), several=True)
+
+
 def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 

@@ -91,7 +91,11 @@ def predict(
 
         def find(card: Card) -> int | None:
             nonlocal values, readers
-            values, many = _several(find_inputs(inputs, str(card.preprocessing["kind"])))
+            values, many = _several(
+                find_inputs(
+                    inputs, str(card.preprocessing["kind"]), card.preprocessing.get("names", ())
+                )
+            )
             if many:
                 readers = _reader_processes(stack, card)
             return None if readers is None else 1  # the other processors read

@@ -135,10 +135,8 @@ def _speeds(path: Path, model: str) -> tuple[list[Mapping[str, str]], str]:
     from ptx.cli.report_page import read_speeds
 
     if not path.is_file():
-        return (
-            [],
-            f"Not measured yet: `ptx benchmark {model}` measures it, then make this page again.",
-        )
+        command = f"<code>ptx benchmark {escape(model)}</code>"
+        return [], f"Not measured yet. {command} measures it; then make this page again."
     try:
         rows = read_speeds(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

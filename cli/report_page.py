@@ -175,10 +175,7 @@ def _cell(count: int, share: float, same: bool) -> str:
     classes = " ".join(["same"] * same + ["dark"] * bool(share > SHARE_OF_WHITE))
     # The square root lifts the few: one wrong answer in a thousand is still seen.
     level = round(float(np.sqrt(share)), 2)
-    return (
-        f"<td class='{classes}' style='background:rgba(0,66,120,{level})'>"
-        f"{f'{count:,}' if count else '·'}</td>"
-    )
+    return f"<td class='{classes}' style='background:rgba(0,66,120,{level})'>{count or '·'}</td>"
 
 
 def _answers(answers: Iterable[Answered], card: Card) -> str:

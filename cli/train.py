@@ -61,7 +61,8 @@ def train(
     require_model(model)
     recipe = find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
-    folder = Workspace(workspace).folder(model)
+    space = Workspace(workspace)
+    folder = space.folder(model)
     former = None if resume else _former(folder)
     if former:
         note(former)
@@ -90,6 +91,8 @@ def train(
         if "test_accuracy" in last
         else f"test loss {last['test_loss']:.4g}"
     )
+    for path in (path for kind, path in space.files(model).items() if kind != "checkpoint"):
+        note(f"{path} still has the weights of the training before: export it again")
     verdict(f"{model} trained on {dataset.name}: {reached}: {result.checkpoint}",
             f"ptx export {model} --format onnx")  # fmt: skip
     return 0

@@ -141,6 +141,11 @@ def whole(kit: Kit, **changes: Any) -> dict[str, Any]:
     return {**data, "weights": weights(kit, **changes)}
 
 
+def with_more(make: Callable[[], Any]) -> Callable[[Kit], Any]:
+    """A checkpoint with another entry among its weights."""
+    return lambda kit: whole(kit, more=make())
+
+
 def writing(kit: Kit) -> bytes:
     from ..conftest import writing_program
 
@@ -245,8 +250,8 @@ CHECKPOINTS = [
             "E-TORCH-LOAD"),
     checkpoint("a NaN among the weights", carded(
         lambda kit: whole(kit, more=bias(1, fill=np.nan))), "E-TORCH-LOAD"),
-    *(checkpoint(f"{what} among the weights", carded(bind(lambda kit, make: whole(kit, more=make()),
-            make)), "E-TORCH-LOAD") for what, make in (
+    *(checkpoint(f"{what} among the weights", carded(with_more(make)), "E-TORCH-LOAD")
+      for what, make in (
         ("256 GiB that stand nowhere", lambda: bias(1).expand(2**36)),
         ("a text", lambda: "weight"), ("complex numbers", lambda: bias(1, dtype="complex64")),
         ("a sparse tensor", lambda: bias(2, 2).to_sparse()),

@@ -48,6 +48,7 @@ def complete(child: Any, *words: str) -> list[str]:
     [
         (("ev",), ["plain,evaluate"]),
         (("evaluate", "lin"), ["file,lin", "plain,linear-regression", "plain,linear-model"]),
+        (("benchmark", "convnet", "--backends", "al"), ["plain,all"]),
         (("train", "conv"), ["plain,convnet"]),
         (("predict", "x.png", "--backend", "ort-"), ["plain,ort-cpu", "plain,ort-cuda"]),
         (("predict", "x.png", "--model", "ls"), ["file,ls", "plain,lstm"]),
