@@ -37,6 +37,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
               help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
+@options.precision
 @options.trust
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
@@ -55,6 +56,7 @@ def predict(
     model: str,
     backend: str,
     device: str,
+    precision: str,
     trust: bool,
     top: int,
     batch_size: int,
@@ -91,17 +93,23 @@ def predict(
 
         def find(card: Card) -> int | None:
             nonlocal values, readers
-            values, many = _several(
-                find_inputs(
-                    inputs, str(card.preprocessing["kind"]), card.preprocessing.get("names", ())
-                )
-            )
+            kind = str(card.preprocessing["kind"])
+            values, many = _several(find_inputs(inputs, kind, card.preprocessing.get("names", ())))
             if many:
                 readers = _reader_processes(stack, card)
-            return None if readers is None else 1  # the other processors read
+            # A small picture takes as long to read as to compute with: one processor does that. A
+            # network for photographs takes longer, and all there are.
+            return 1 if readers is not None and kind == "image" else None
 
         predictor = open_model(
-            model, backend, device, workspace, trust=trust, describe=describe, before=find
+            model,
+            backend,
+            device,
+            workspace,
+            trust=trust,
+            precision=precision,
+            describe=describe,
+            before=find,
         )
         stack.enter_context(predictor)
         answers = predictor.predict_many(
@@ -148,7 +156,7 @@ def _reader_processes(stack: ExitStack, card: Card) -> Readers | None:
     from ptx.infer.preprocessing import open_preprocessing
     from ptx.infer.readers import can_fork, reader_processes
 
-    if card.preprocessing["kind"] != "image" or not can_fork():
+    if card.preprocessing["kind"] not in ("image", "photo") or not can_fork():
         return None
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     return stack.enter_context(reader_processes(preprocessing))
@@ -161,6 +169,7 @@ def open_model(
     workspace: Path,
     *,
     trust: bool,
+    precision: str = "float32",
     describe: Path | None = None,
     before: Callable[[Card], int | None] = lambda card: None,
 ) -> Predictor:
@@ -173,15 +182,16 @@ def open_model(
     from ptx.cli.workspace import Workspace
     from ptx.infer.artifact import read_artifact
     from ptx.infer.backends import Options
-    from ptx.infer.description import read_description
     from ptx.infer.errors import BackendError
-    from ptx.infer.foreign import adopt
     from ptx.infer.loading import open_predictor
 
     space = Workspace(workspace)
     trusted = space.trust(trust)
-    options = Options(device=device, trust=trusted)
+    options = Options(device=device, trust=trusted, precision=precision)
     if describe is not None:
+        from ptx.infer.description import read_description
+        from ptx.infer.foreign import adopt
+
         description = read_description(describe)
         artifact = read_artifact(space.find(model))
         options = replace(options, threads=before(adopt(artifact, description).card))

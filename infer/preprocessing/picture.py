@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ptx.infer.errors import InputError
 from ptx.infer.files import read_bytes
 from ptx.infer.guard import is_finite
-from ptx.infer.signature import Array, TensorSpec
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ptx.infer.image import decode, from_array
+from ptx.infer.signature import Array, Axis, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
-def open_picture(value: Any, *, least: int | None = None) -> Image:
+def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
 
-    `least`: see `ptx.infer.image.decode`.
-
     `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or
-    uint16 pixels (height, width[, channels]).
+    uint16 pixels (height, width[, channels]). `least`: see `ptx.infer.image.decode`.
 
     Raises:
         InputError: it is none of these, or cannot be decoded.
     """
-    from PIL import Image
-
-    from ptx.infer.image import decode, from_array
-
+    if isinstance(value, str | os.PathLike):
+        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
     if isinstance(value, np.ndarray):
         return from_array(value)
     if isinstance(value, Image.Image):
         return decode(_png(value), name="the Pillow image", least=least)
     if isinstance(value, bytes | bytearray | memoryview):
         return decode(bytes(value), name="the picture", least=least)
-    if isinstance(value, str | os.PathLike):
-        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
     if hasattr(value, "read"):
         return decode(_content(value), name="the file object", least=least)
     raise InputError(
@@ -57,18 +50,16 @@ def ready_sample(spec: TensorSpec, value: Array) -> Array:
         InputError: its shape is another one, or it is not finite.
     """
     expected = spec.sample_axes
-    fits = len(value.shape) == len(expected) and all(
-        size == axis or isinstance(axis, str)
-        for size, axis in zip(value.shape, expected, strict=True)
-    )
-    if not fits:
+    if value.shape != expected and not _fits(value.shape, expected):
         raise InputError(
             f"the float array has shape {value.shape}; expected one ready sample"
             f" {expected}, or the picture's pixels as uint8",
             code="E-SHAPE",
         )
-    with np.errstate(over="ignore"):
-        sample: Array = value.astype(np.float32, copy=False)
+    sample = value
+    if value.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            sample = value.astype(np.float32)
     if not sample.size or not is_finite(sample):
         raise InputError(
             f"the float array of shape {value.shape} is empty or not finite; expected finite"
@@ -76,6 +67,12 @@ def ready_sample(spec: TensorSpec, value: Array) -> Array:
             code="E-NONFINITE",
         )
     return sample
+
+
+def _fits(shape: tuple[int, ...], axes: tuple[Axis, ...]) -> bool:
+    return len(shape) == len(axes) and all(
+        size == axis or isinstance(axis, str) for size, axis in zip(shape, axes, strict=True)
+    )
 
 
 def _content(file: Any) -> bytes:
