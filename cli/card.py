@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx inspect runs/convnet/convnet.onnx\n  ptx inspect convnet --json",
     short_help="Show a file's card; runs no code of the file.",
 )
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.workspace
 @options.as_json
 @options.common
@@ -39,11 +39,15 @@ def inspect(model: str, workspace: Path, as_json: bool) -> None:
         return
     card_facts = [] if artifact.card is None else list(card_pairs(artifact.card))
     click.echo(facts([*found.items(), *card_facts]))
-    verdict("", f"ptx verify {artifact.path}")
+    if artifact.card is None and artifact.kind == "onnx":
+        verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
+    else:
+        verdict("", f"ptx verify {artifact.path}")
 
 
 def _facts(artifact: Artifact) -> dict[str, str | int | bool]:
     from ptx.infer.onnx_file import read_header
+    from ptx.infer.onnx_graph import read_graph
 
     facts: dict[str, str | int | bool] = {
         "file": str(artifact.path),
@@ -58,6 +62,12 @@ def _facts(artifact: Artifact) -> dict[str, str | int | bool]:
             f"{domain or 'ai.onnx'} {version}" for domain, version in header.opsets.items()
         )
         facts["ir version"] = header.ir_version
+        if artifact.card is None:
+            facts["producer"] = header.producer
+            graph = read_graph(artifact.data, header, name=artifact.name)
+            for title, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+                for tensor in tensors:
+                    facts[f"{title} {tensor.name}"] = tensor.describe()
     return facts
 
 

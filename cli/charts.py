@@ -21,6 +21,7 @@ STYLES = (
     ("#9b4f80", "9 3 2 3", "diamond"),
     ("#333333", "4 2", "cross"),
 )
+LONGEST = 44  # characters of a name in the legend: one line of it
 MARKED = 40  # points of a series, at most, that have markers
 
 
@@ -169,7 +170,8 @@ def _legend_rows(names: Sequence[str]) -> list[list[tuple[float, str]]]:
     """The names with their places, in as many lines as they need."""
     rows: list[list[tuple[float, str]]] = [[]]
     x = float(LEFT)
-    for name in names:
+    for given in names:
+        name = given if len(given) <= LONGEST else f"{given[: LONGEST - 1]}…"
         width = 34 + LETTER * len(name)
         if rows[-1] and x + width > WIDTH - RIGHT:
             rows.append([])

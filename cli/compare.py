@@ -14,10 +14,13 @@ from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
-    from ptx.export import Comparison
+    from ptx.export import Comparison, Source
     from ptx.infer import Predictor
+    from ptx.infer.backends import Factory
     from ptx.infer.signature import Array
     from ptx.infer.trust import Trust
+
+RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 
 
 @click.command(
@@ -25,13 +28,15 @@ if TYPE_CHECKING:
     "  ptx compare convnet digit.png --backends ort-cpu,eager",
     short_help="Do the backends agree? The table and the matrix.",
 )
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.argument("model", shell_complete=options.complete_name)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
 @click.option("--backends", default="all", show_default=True,
+              shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
 @options.trust
 @options.data
+@options.network
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
@@ -45,21 +50,27 @@ def compare(
     device: str,
     trust: bool,
     data: str | None,
+    network: str | None,
     output: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
-    """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64."""
+    """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64.
+
+    A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
+    random numbers; --network says what makes it, since a checkpoint never names code to run.
+    """
     from ptx.cli.comparison_file import comparison_data, find_writer
     from ptx.cli.dataset import open_data
+    from ptx.cli.network import open_factory
     from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
     from ptx.export import compare as compare_backends
     from ptx.export import read_source
-    from ptx.export.agreement import Yardstick
     from ptx.infer.errors import counted
     from ptx.infer.files import check_writable, write_atomic
+    from ptx.models import lookup
     from ptx.trainers.evaluation import model_inputs
 
     writer = None
@@ -67,7 +78,10 @@ def compare(
         writer = find_writer(output)
         check_writable(output)
     space = Workspace(workspace)
-    source = read_source(space.find(require_model(model), "checkpoint"))
+    own = space.is_name(model) and lookup(model) is None
+    factory = None if network is None else open_factory(network)
+    path = space.find(model if own else require_model(model), "checkpoint")
+    source = read_source(path, network=factory)
     left_out: list[tuple[str, str]] = []
     predictors = open_backends(
         space,
@@ -77,6 +91,7 @@ def compare(
         space.trust(trust),
         source.card.weights_sha256,
         left_out=left_out,
+        network=factory,
     )
     for name, reason in left_out:
         note(f"{name} is left out: {reason}")
@@ -84,13 +99,14 @@ def compare(
     total = None
     if inputs:
         batches = _given(inputs, predictors[0], names)
+    elif own and data is None:
+        batches = _carried(source)
     else:
         split = open_data(model, data, workspace, source.card).test
         total = len(split)
         batches = model_inputs(split, predictors[0].preprocessing)
-    yardstick = Yardstick(source.network, source.card.signature, {})
     with ProgressLine("comparing", "inputs", total) as progress:
-        found = compare_backends(yardstick, predictors, batches, progress=progress.advance)
+        found = compare_backends(source.yardstick, predictors, batches, progress=progress.advance)
     for predictor in predictors:
         predictor.close()
     if not found.rows:
@@ -102,7 +118,7 @@ def compare(
     if as_json:
         click.echo(json.dumps(comparison_data(model, found)))
     else:
-        _print(model, found, names)
+        _print(model, found, names, own=own)
     return 0 if found.holds else 1
 
 
@@ -115,6 +131,7 @@ def open_backends(
     weights: str,
     *,
     left_out: list[tuple[str, str]],
+    network: Factory | None = None,
 ) -> list[Predictor]:
     """The backends asked for; of `all` those that are available, with the reasons of the others."""
     from ptx.infer.backends import BACKENDS, find_backend
@@ -127,7 +144,7 @@ def open_backends(
         own_device = device if not name.startswith("ort-") else "auto"
         try:
             path = space.find(model, find_backend(name).reads)
-            predictor = load(path, backend=name, device=own_device, trust=trust)
+            predictor = load(path, backend=name, device=own_device, trust=trust, network=network)
         except BackendError as error:
             if backends != "all":
                 raise
@@ -147,6 +164,21 @@ def open_backends(
     return opened
 
 
+def _carried(source: Source) -> Iterator[tuple[Array, Mapping[str, Array]]]:
+    """The real samples that the checkpoint carries, else random inputs, in one batch."""
+    import numpy as np
+
+    from ptx.cli.terminal import note
+
+    signature, samples = source.card.signature, source.samples
+    if not samples:
+        sizes = dict.fromkeys(signature.dynamic_axes, RANDOM_LENGTH) | {"batch": RANDOM_ROWS}
+        samples = signature.example(sizes)
+        note("the inputs are random numbers: give INPUTs to compare over real ones")
+    spec = signature.inputs[0]
+    yield np.arange(samples[spec.name].shape[spec.batch_axis]), samples
+
+
 def _given(
     inputs: tuple[str, ...], predictor: Predictor, names: list[str]
 ) -> Iterator[tuple[Array, Mapping[str, Array]]]:
@@ -156,8 +188,9 @@ def _given(
     from ptx.infer.errors import InputError
     from ptx.infer.prediction import Named
 
-    kind = str(predictor.card.preprocessing["kind"])
-    for found in find_inputs(inputs, kind):
+    preprocessing = predictor.card.preprocessing
+    names_of_columns = preprocessing.get("names", ())
+    for found in find_inputs(inputs, str(preprocessing["kind"]), names_of_columns):
         named = found if isinstance(found, Named) else Named(str(found), found)
         if isinstance(named.value, InputError):
             raise named.value
@@ -166,7 +199,7 @@ def _given(
         yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
 
-def _print(model: str, found: Comparison, names: list[str]) -> None:
+def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> None:
     from ptx.cli.terminal import judged, table, verdict
     from ptx.infer.errors import counted
 
@@ -192,11 +225,9 @@ def _print(model: str, found: Comparison, names: list[str]) -> None:
             first = names[result.first] if names else f"row {result.first} of the test set"
             click.echo(f"{result.backend}: the first input that differs is {first}")
     agree = sum(result.holds for result in found.results)
-    following = (
-        f"ptx predict digit.png --model {model}"
-        if found.holds
-        else f"ptx export {model} --format all"
-    )
+    following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
+    if own:
+        following = f"ptx predict photo.jpg --model {model}" if found.holds else "export it again"
     verdict(
         f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
     )

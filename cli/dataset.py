@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptx.cli.terminal import note
+from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError
-from ptx.models.catalog import CATALOG
+from ptx.models import lookup
 
 if TYPE_CHECKING:
     from ptx.infer.card import Card
+    from ptx.models import Entry
     from ptx.trainers.data import Dataset
 
 
@@ -22,8 +24,10 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
     """
     from ptx.trainers.data import SOURCES, open_dataset
 
-    entry = CATALOG[model]
-    cache = workspace / "data"
+    entry = lookup(model)
+    if entry is None or entry.preprocessing["kind"] == "photo":
+        return _own_pictures(model, source, entry, card)
+    cache = workspace / DATA
     fit = str(entry.preprocessing.get("fit", "digit"))
     labels = None
     if card is not None:
@@ -39,11 +43,52 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
     if source is None:
         source = _documented(entry.data, cache)
     dataset = open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
+    _tell(dataset)
+    return dataset
+
+
+def _own_pictures(
+    model: str, source: str | None, entry: Entry | None, card: Card | None
+) -> Dataset:
+    """The pictures of one's own for a model that ptx has no data for."""
+    from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+    from ptx.infer.preprocessing.image import ImagePreprocessing
+    from ptx.infer.preprocessing.photo import PhotoPreprocessing
+    from ptx.infer.signature import Signature
+    from ptx.trainers.data import open_dataset
+
+    opened: Preprocessing | None = None
+    labels: tuple[str, ...] = ()  # without a card: training takes those of the data
+    if card is not None:
+        opened, labels = open_preprocessing(card.preprocessing, card.signature), card.labels
+    elif entry is not None:
+        opened = open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+    form: dict[str, Any]
+    if isinstance(opened, PhotoPreprocessing):
+        form = {"read": opened.fit}
+    elif isinstance(opened, ImagePreprocessing):
+        form = {"fit": opened.fit}
+    else:
+        raise UsageError(f"ptx has no data for {model} and reads none but pictures")
+    if source is None:
+        raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
+    dataset = open_dataset(
+        source,
+        default="mnist",
+        cache=Path(),
+        size=(opened.height, opened.width),
+        labels=labels or None,
+        **form,
+    )
+    _tell(dataset)
+    return dataset
+
+
+def _tell(dataset: Dataset) -> None:
     note(
         f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
         f" ({dataset.source})"
     )
-    return dataset
 
 
 def _documented(name: str, cache: Path) -> str:

@@ -28,6 +28,7 @@ def doctor(as_json: bool) -> None:
     """Open every backend once with a small model and check its answer, or say why it cannot be."""
     from ptx.cli.terminal import judged, table, verdict
     from ptx.infer.backends import BACKENDS
+    from ptx.models import broken_entries
 
     versions = dict(_versions())
     found = {name: _examine(name) for name in BACKENDS}
@@ -40,6 +41,8 @@ def doctor(as_json: bool) -> None:
     rows = [(name, judged("works" if works else "no", works), detail)
             for name, (works, detail) in found.items()]  # fmt: skip
     click.echo(table(("backend", "", ""), rows))
+    for name, reason in broken_entries().items():
+        click.echo(f"\nthe model {name!r} of a package is left out: {reason}")
     working = [name for name, (works, _) in found.items() if works]
     verdict(
         f"{len(working)} of {len(found)} backends work here", "ptx train convnet --data bundled"

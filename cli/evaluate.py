@@ -16,7 +16,7 @@ from ptx.cli.time_limit import time_limit
     "  ptx evaluate convnet --backend ort-cpu --data bundled",
     short_help="Accuracy and confusion matrix on the test set.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_model)
 @options.backend
 @options.device
 @options.trust

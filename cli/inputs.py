@@ -16,18 +16,21 @@ STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
 TITLES = ("name", "text", "word", "input")  # of the first column in a header
+# Dimensions of one input in an array; one more is a batch of them.
+SINGLE = {"image": 2, "photo": 3, "columns": 1, "text": 1, "symbols": 1, "arrays": 0}
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
-def find_inputs(arguments: Sequence[str], kind: str, frame: int | None = None) -> Iterator[Any]:
+def find_inputs(arguments: Sequence[str], kind: str, columns: Sequence[str] = ()) -> Iterator[Any]:
     """The values that the arguments stand for, in order; what cannot be found is an error in its place.
 
-    `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`.
+    `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`. `columns`: the names of
+    its columns, where it takes a table.
     """
-    expand = _pictures if kind == "image" else _values
+    expand = _pictures if kind in ("image", "photo") else _values
     for argument in arguments:
         try:
-            yield from expand(argument, kind)
+            yield from expand(argument, kind, columns)
         except InputError as error:
             yield Named(argument, error)
 
@@ -39,7 +42,7 @@ def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
     return sum(1 for _ in find_inputs(arguments, kind))
 
 
-def _pictures(argument: str, kind: str) -> Iterator[Any]:
+def _pictures(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
     if argument == STDIN:
         yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
@@ -74,13 +77,13 @@ def _folder(path: str) -> Iterator[str]:
         raise InputError(f"{quoted(path)} holds no pictures", code="E-IN-EMPTY")
 
 
-def _values(argument: str, kind: str) -> Iterator[Any]:
+def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
     suffix = Path(argument).suffix.lower()
     if argument == STDIN:
         text = sys.stdin.buffer.read(STDIN_LIMIT).decode("utf-8", "replace")
         yield from (line for line in text.splitlines() if line.strip())
     elif suffix in READERS and (os.path.lexists(argument) or kind == "columns"):
-        yield from READERS[suffix](argument, kind)
+        yield from READERS[suffix](argument, kind, columns)
     elif os.path.lexists(argument) and (kind == "columns" or suffix):
         raise InputError(
             f"{quoted(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
@@ -91,14 +94,14 @@ def _values(argument: str, kind: str) -> Iterator[Any]:
         yield argument
 
 
-def _table_rows(argument: str, kind: str) -> Iterator[Named]:
+def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Named]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
     if kind != "columns":
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
         return
     from ptx.infer.table import read_rows
 
-    for line, row in read_rows(data, name=argument):
+    for line, row in read_rows(data, name=argument, columns=columns):
         yield Named(f"{argument}, line {line}", row)
 
 
@@ -114,20 +117,25 @@ def _first_cells(argument: str, text: str) -> Iterator[Named]:
             yield Named(f"{argument}, line {reader.line_num}", cells[0])
 
 
-def _array_rows(argument: str, kind: str) -> Iterator[Named]:
+def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterator[Named]:
     """The rows of an array with a leading batch axis; a single picture or row is one."""
     from ptx.infer.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
-    single = {"image": 2, "columns": 1, "text": 1, "symbols": 1}[kind]
+    single = SINGLE[kind]
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
         yield Named(argument, array)
         return
+    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+        raise InputError(
+            f"{quoted(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            code="E-SHAPE",
+        )
     for index, row in enumerate(array):
         yield Named(f"{argument}[{index}]", row)
 
 
-READERS: dict[str, Callable[[str, str], Iterator[Named]]] = {
+READERS: dict[str, Callable[[str, str, Sequence[str]], Iterator[Named]]] = {
     ".csv": _table_rows,
     ".npy": _array_rows,
 }

@@ -18,19 +18,25 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  ptx models\n  ptx models lstm",
     short_help="What can be trained, what is trained, what is exported.",
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.complete_name)
 @options.workspace
 @options.as_json
 @options.common
 def models(model: str | None, workspace: Path, as_json: bool) -> None:
     """What can be trained, what is trained, what is exported. With MODEL: all about one."""
-    from ptx.cli.terminal import facts, table, verdict
+    from ptx.cli.terminal import facts, note, table, verdict
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.models.catalog import CATALOG
+    from ptx.models import broken_entries, known_models
 
     space = Workspace(workspace)
-    names = list(CATALOG) if model is None else [require_model(model)]
+    if model is None:
+        for name, reason in broken_entries().items():
+            note(f"the model {name!r} of a package is left out: {reason}")
+    names = list(known_models()) if model is None else [require_model(model)]
     records = [_record(name, list(space.files(name))) for name in names]
+    if model is None:
+        own = space.own_models()
+        records += [{"model": name, "files": list(space.files(name))} for name in own]
     if as_json:
         for record in records:
             click.echo(json.dumps(record, ensure_ascii=False))
@@ -44,7 +50,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
         )
         verdict("", _following(space, names))
         return
-    rows = [_row(name, space) for name in names]
+    rows = [_row(name, space) for name in (*names, *own)]
     click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
     trained = [name for name in names if "checkpoint" in space.files(name)]
     verdict(f"{len(names)} models, {len(trained)} trained", _following(space, names))
@@ -64,18 +70,20 @@ def _following(space: Workspace, names: list[str]) -> str:
 
 
 def _row(name: str, space: Workspace) -> tuple[str, ...]:
-    from ptx.models.catalog import CATALOG
+    from ptx.models import lookup
 
-    files = space.files(name)
-    exported = ", ".join(kind for kind in files if kind != "checkpoint")
+    files, entry = space.files(name), lookup(name)
+    exported = ", ".join(kind for kind in files if kind != "checkpoint") or "-"
+    if entry is None:
+        return name, "of your own", "-", "-", exported
     trained = "yes" if "checkpoint" in files else "-"
-    return name, CATALOG[name].task, f"{CATALOG[name].parameters:,}", trained, exported or "-"
+    return name, entry.task, f"{entry.parameters:,}", trained, exported
 
 
 def _record(name: str, files: list[str]) -> dict[str, object]:
-    from ptx.models.catalog import CATALOG
+    from ptx.models import known_models
 
-    entry = CATALOG[name]
+    entry = known_models()[name]
     record: dict[str, object] = {
         "model": name,
         "summary": entry.summary,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Literal, so that help and completion import no backend.
 BACKENDS = ("auto", "eager", "torchscript", "exported", "ort-cpu", "ort-cuda")
+DATA = ("bundled", "mnist", "fashion-mnist")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -20,9 +23,32 @@ def complete_model(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of the catalog, and files."""
+    return [*complete_file(ctx, param, incomplete), *complete_name(ctx, param, incomplete)]
+
+
+def complete_name(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of the catalog."""
     from ptx.models.catalog import CATALOG
 
-    return [CompletionItem(incomplete, type="file"), *_beginning(CATALOG, incomplete)]
+    return _beginning(CATALOG, incomplete)
+
+
+def complete_file(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What the shell finds itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_data(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The data sets that are meant most often, and files."""
+    return [*complete_file(ctx, param, incomplete), *_beginning(DATA, incomplete)]
 
 
 def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..., Any]:
@@ -37,7 +63,12 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
     return complete
 
 
+complete_backends = complete_from(("all", *BACKENDS[1:]), several=True)
+
+
 def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
@@ -62,13 +93,22 @@ device = click.option(
     shell_complete=complete_from(DEVICES),
 )
 data = click.option(
-    "--data", metavar="SOURCE", default=None,
+    "--data", metavar="SOURCE", default=None, shell_complete=complete_data,
     help="bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. By default the"
     " model's documented data where it is found (under PTX_DATA or in the workspace), else bundled.",
 )  # fmt: skip
 trust = click.option(
     "--trust", is_flag=True,
     help="Run a TorchScript or .pt2 file that this workspace did not export. Such a file is a program.",
+)  # fmt: skip
+describe = click.option(
+    "--describe", "--signature", "describe", type=click.Path(path_type=Path), metavar="FILE",
+    help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
+    " task, inputs, outputs, preprocess, labels.",
+)  # fmt: skip
+network = click.option(
+    "--network", metavar="MODULE:FUNCTION", default=None,
+    help="What makes the network, where MODEL is not of the catalog.",
 )  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 

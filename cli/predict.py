@@ -29,8 +29,11 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
     '  ptx predict Satoshi "O\'Brien" --model name-classifier --top 3',
     short_help="Predict pictures, texts or numbers.",
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file
+)
 @click.option("--model", default="convnet", show_default=True,
+              shell_complete=options.complete_model,
               help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
@@ -38,6 +41,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@options.describe
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
@@ -54,6 +58,7 @@ def predict(
     trust: bool,
     top: int,
     batch_size: int,
+    describe: Path | None,
     as_json: bool,
     output: Path | None,
     show: bool,
@@ -86,12 +91,17 @@ def predict(
 
         def find(card: Card) -> int | None:
             nonlocal values, readers
-            values, many = _several(find_inputs(inputs, str(card.preprocessing["kind"])))
+            kind = str(card.preprocessing["kind"])
+            values, many = _several(find_inputs(inputs, kind, card.preprocessing.get("names", ())))
             if many:
                 readers = _reader_processes(stack, card)
-            return None if readers is None else 1  # the other processors read
+            # A small picture takes as long to read as to compute with: one processor does that. A
+            # network for photographs takes longer, and all there are.
+            return 1 if readers is not None and kind == "image" else None
 
-        predictor = open_model(model, backend, device, workspace, trust=trust, before=find)
+        predictor = open_model(
+            model, backend, device, workspace, trust=trust, describe=describe, before=find
+        )
         stack.enter_context(predictor)
         answers = predictor.predict_many(
             values if preview is None else preview.values(values),
@@ -137,7 +147,7 @@ def _reader_processes(stack: ExitStack, card: Card) -> Readers | None:
     from ptx.infer.preprocessing import open_preprocessing
     from ptx.infer.readers import can_fork, reader_processes
 
-    if card.preprocessing["kind"] != "image" or not can_fork():
+    if card.preprocessing["kind"] not in ("image", "photo") or not can_fork():
         return None
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     return stack.enter_context(reader_processes(preprocessing))
@@ -150,6 +160,7 @@ def open_model(
     workspace: Path,
     *,
     trust: bool,
+    describe: Path | None = None,
     before: Callable[[Card], int | None] = lambda card: None,
 ) -> Predictor:
     """The predictor for a MODEL argument; says on stderr what `auto` took.
@@ -167,6 +178,14 @@ def open_model(
     space = Workspace(workspace)
     trusted = space.trust(trust)
     options = Options(device=device, trust=trusted)
+    if describe is not None:
+        from ptx.infer.description import read_description
+        from ptx.infer.foreign import adopt
+
+        description = read_description(describe)
+        artifact = read_artifact(space.find(model))
+        options = replace(options, threads=before(adopt(artifact, description).card))
+        return open_predictor(artifact, backend=backend, options=options, description=description)
     if backend != "auto":
         artifact = read_artifact(space.find(model, backend_kind(backend)))
         options = replace(options, threads=before(artifact.require_card()))

@@ -104,7 +104,7 @@ def has_display() -> bool:
 
 
 def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Image.Image:
-    pictured = predictor.card.preprocessing["kind"] == "image"
+    pictured = predictor.card.preprocessing["kind"] in ("image", "photo")
     left = 2 * (SIDE + GAP) if pictured else 0
     numeric = predictor.card.task == "regression"
     cell = Image.new("RGB", (left + TEXT, HEAD + (44 if numeric else SIDE + FOOT)), WHITE)
@@ -148,7 +148,7 @@ def _given(content: Any) -> Image.Image | None:
     """The picture as a person sees it, on white; None for a ready sample."""
     from ptx.infer.files import read_bytes
     from ptx.infer.image import decode, from_array
-    from ptx.infer.preprocessing.image import SIZE_LIMIT
+    from ptx.infer.preprocessing.picture import SIZE_LIMIT
 
     try:
         if isinstance(content, np.ndarray):
@@ -176,7 +176,7 @@ def _seen(content: Any, predictor: Predictor) -> Image.Image | None:
         square = sample.reshape(-1, sample.shape[-1])
         low, high = float(square.min()), float(square.max())
         sample = np.rint((square - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(sample)).convert("RGB")
+    return Image.fromarray(np.ascontiguousarray(sample.squeeze())).convert("RGB")
 
 
 def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Prediction) -> None:

@@ -26,7 +26,7 @@ PREFERRED = ("ort-cuda", "ort-cpu")  # what answers the test rows, where it is t
     "  ptx report convnet --data bundled --output convnet.html",
     short_help="One HTML page on a model: curves, errors, backends.",
 )
-@click.argument("model", shell_complete=options.complete_model)
+@click.argument("model", shell_complete=options.complete_name)
 @options.device
 @options.trust
 @options.data
@@ -67,7 +67,7 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     from ptx.cli.workspace import Workspace
     from ptx.export import compare, read_source
     from ptx.export.agreement import Yardstick
-    from ptx.models.catalog import CATALOG
+    from ptx.models import known_models
     from ptx.trainers import evaluate
     from ptx.trainers.evaluation import answer_rows, model_inputs, most_wrong
 
@@ -89,11 +89,12 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
             model_inputs(dataset.test, predictor.preprocessing),
             progress=progress.advance,
         )
+    entry = known_models()[model]
     few = np.unique(np.linspace(0, len(dataset.test) - 1, SHOWN).astype(np.int64))
     speeds, benchmark = _speeds(space.folder(model) / BENCHMARK, model)
     found = Findings(
         card=predictor.card,
-        summary=f"{CATALOG[model].summary}; {CATALOG[model].source}",
+        summary=f"{entry.summary}; {entry.source}",
         data=dataset.name,
         backend=predictor.backend.name,
         history=_history(checkpoint),
@@ -134,10 +135,8 @@ def _speeds(path: Path, model: str) -> tuple[list[Mapping[str, str]], str]:
     from ptx.cli.report_page import read_speeds
 
     if not path.is_file():
-        return (
-            [],
-            f"Not measured yet: `ptx benchmark {model}` measures it, then make this page again.",
-        )
+        command = f"<code>ptx benchmark {escape(model)}</code>"
+        return [], f"Not measured yet. {command} measures it; then make this page again."
     try:
         rows = read_speeds(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

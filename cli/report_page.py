@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -68,7 +69,7 @@ def report_page(found: Findings) -> str:
         summary=escape(found.summary),
         figures=_figures(found),
         training=_training(found.history),
-        confusion=_confusion(found),
+        confusion=confusion_html(found.evaluation.confusion, found.card.labels, found.card.task),
         wrong_title=escape(title),
         wrong=_answers(found.wrong, found.card) or "<p>None: every answer is right.</p>",
         samples=_answers(found.samples, found.card),
@@ -133,14 +134,11 @@ def _training(history: Sequence[Mapping[str, float]]) -> str:
     return f"<p>{escape(text)}.</p><div class='charts'>{''.join(charts)}</div>{note}"
 
 
-def _confusion(found: Findings) -> str:
-    matrix = found.evaluation.confusion
-    labels = found.card.labels
+def confusion_html(matrix: Array | None, labels: Sequence[str], task: str) -> str:
+    """The matrix, or of many labels the most frequent confusions; a regression has neither."""
     if matrix is None:
-        return (
-            f"<p>A {escape(found.card.task)} has numbers as answers, and no classes to confuse.</p>"
-        )
-    shown = "steps" if found.card.task == "tagging" else "rows"
+        return f"<p>A {escape(task)} has numbers as answers, and no classes to confuse.</p>"
+    shown = "steps" if task == "tagging" else "rows"
     intro = f"<p>{matrix.sum():,} {shown}; true label by row, predicted by column"
     if len(labels) > MATRIX_LIMIT:
         pairs = [(int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j]
@@ -177,10 +175,7 @@ def _cell(count: int, share: float, same: bool) -> str:
     classes = " ".join(["same"] * same + ["dark"] * bool(share > SHARE_OF_WHITE))
     # The square root lifts the few: one wrong answer in a thousand is still seen.
     level = round(float(np.sqrt(share)), 2)
-    return (
-        f"<td class='{classes}' style='background:rgba(0,66,120,{level})'>"
-        f"{f'{count:,}' if count else '·'}</td>"
-    )
+    return f"<td class='{classes}' style='background:rgba(0,66,120,{level})'>{count or '·'}</td>"
 
 
 def _answers(answers: Iterable[Answered], card: Card) -> str:
@@ -313,7 +308,9 @@ def read_speeds(text: str) -> list[dict[str, str]]:
         for column in SPEED_COLUMNS:
             if row.get(column) is None:
                 raise ValueError(f"line {line} has no {column}")
-            if column not in ("backend", "device") and not float(row[column]) > 0:
+            if column in ("backend", "device"):
+                continue
+            if not 0 < float(row[column]) < math.inf:
                 raise ValueError(f"line {line}: {column} is {row[column]}; expected more than 0")
     return rows
 

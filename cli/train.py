@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 3\n  ptx train lstm --resume",
+    epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
+    "  ptx train linear-model --epochs 200 --resume",
     short_help="Train a model and write its checkpoint.",
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="documented", show_default=True,
               help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
@@ -51,8 +51,6 @@ def train(
 
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
-    # Threads that spin while they wait make a run ten times slower on a machine that is shared.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ptx.cli.dataset import open_data
     from ptx.cli.terminal import note, percent, verdict
     from ptx.cli.workspace import Workspace, require_model
@@ -63,7 +61,8 @@ def train(
     require_model(model)
     recipe = find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
-    folder = Workspace(workspace).folder(model)
+    space = Workspace(workspace)
+    folder = space.folder(model)
     former = None if resume else _former(folder)
     if former:
         note(former)
@@ -92,6 +91,8 @@ def train(
         if "test_accuracy" in last
         else f"test loss {last['test_loss']:.4g}"
     )
+    for path in (path for kind, path in space.files(model).items() if kind != "checkpoint"):
+        note(f"{path} still has the weights of the training before: export it again")
     verdict(f"{model} trained on {dataset.name}: {reached}: {result.checkpoint}",
             f"ptx export {model} --format onnx")  # fmt: skip
     return 0

@@ -5,8 +5,13 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -20,9 +25,11 @@ VERBS = {
     "evaluate": ("ptx.cli.evaluate:evaluate", "Accuracy and confusion matrix on the test set."),
     "compare": ("ptx.cli.compare:compare", "Do the backends agree? The table and the matrix."),
     "report": ("ptx.cli.report:report", "One HTML page on a model: curves, errors, backends."),
+    "benchmark": ("ptx.cli.benchmark:benchmark", "Latency, throughput, start and memory."),
     "verify": ("ptx.cli.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.card:inspect", "Show a file's card; runs no code of the file."),
     "doctor": ("ptx.cli.doctor:doctor", "Open every backend once, or say why not."),
+    "completion": ("ptx.cli.completion:completion", "The script that completes ptx in your shell."),
 }
 
 # What the extra `train` installs, and verbs that train, export or compare therefore need.
@@ -86,6 +93,9 @@ def main() -> NoReturn:
     # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
     # takes a tenth of the time of a short verb.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # PyTorch's threads: such that spin while they wait make a run a hundred times slower where another
+    # process holds a processor.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = _run()
     try:
         sys.stdout.flush()
@@ -101,6 +111,31 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    with _noting_interrupts() as interrupts:
+        return _run_verb(interrupts)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> NoReturn:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run_verb(interrupts: list[int]) -> int:
     debug = "--debug" in sys.argv
     try:
         code = ptx.main(prog_name="ptx", standalone_mode=False)
@@ -120,8 +155,7 @@ def _run() -> int:
     except BrokenPipeError:
         return _leave_pipe()
     except Exception as error:
-        # An import that Ctrl-C cuts short can raise an error of its own.
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+        if interrupts:
             return _INTERRUPTED
         if debug:
             raise

@@ -15,7 +15,7 @@ from ptx.cli.time_limit import time_limit
     "  ptx verify convnet --backend ort-cpu",
     short_help="Check a file's seal and replay its golden samples.",
 )
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.backend
 @options.device
 @options.trust

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
-from ptx.infer.files import make_folder, write_atomic
+from ptx.infer.files import NAME, make_folder, write_atomic
 from ptx.infer.trust import PROGRAMS, Trust
-from ptx.models.catalog import CATALOG
+from ptx.models import CATALOG, known_models, lookup
 
 CHECKPOINT = "checkpoint.pt"
+DATA = "data"  # folder of what was downloaded
 EXPORTED = "exported"  # folder of the ledger: a file for each program, named by its sha256
 # kind of file → suffix, in the order in which `auto` prefers them
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
+
+RESERVED = (DATA, EXPORTED)
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,15 @@ class Workspace:
         return {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
 
     def find(self, model: str, kind: str | None = None) -> Path:
-        """The file that a MODEL argument means: a path, or a catalog name's file in the workspace.
+        """The file that a MODEL argument means: a path, or a name's file in the workspace.
 
         `kind`: what the backend reads; None takes what there is.
 
         Raises:
-            UsageError: neither a path nor a model of the catalog.
+            UsageError: neither a path nor the name of a model.
             ArtifactError: the model has no such file yet; says which two commands make one.
         """
-        if model not in CATALOG:
+        if not self.is_name(model):
             return _path(model)
         files = self.files(model)
         if kind is None and files:
@@ -64,12 +67,45 @@ class Workspace:
         given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
         make = f"`ptx train {model}{given}`"
-        if kind != "checkpoint":
+        if lookup(model) is None:
+            form = kind or "onnx"
+            make = f"`ptx export my_module:build_net --describe FILE --format {form}{given}`"
+        elif kind != "checkpoint":
             make += f" and then `ptx export {model} --format {kind or 'onnx'}{given}`"
         raise ArtifactError(
             f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with {make}",
             code="E-NO-ARTIFACT",
         )
+
+    def is_name(self, model: str) -> bool:
+        """Whether it names a model: of the catalog, of one's own with files here, of a package."""
+        if model in CATALOG:
+            return True
+        if NAME.fullmatch(model) is None or model in RESERVED:
+            return False
+        # What is in the workspace, and what is a path, is known without a look at the packages.
+        if self.files(model):
+            return True
+        return not os.path.lexists(model) and lookup(model) is not None
+
+    def own_models(self) -> list[str]:
+        """The models with files here that neither the catalog nor a package has."""
+        known = known_models()
+        try:
+            names = sorted(os.listdir(self.root))  # noqa: PTH208 - the names alone
+        except OSError:
+            return []
+        return [name for name in names if name not in known and self.is_name(name)]
+
+    def require_free(self, name: str) -> None:
+        """Refuse a name for a model of one's own that means something else already.
+
+        Raises:
+            UsageError: it is a model of the catalog or of a package, or a folder of the workspace.
+        """
+        if name in RESERVED or lookup(name) is not None:
+            whose = "a folder of the workspace" if name in RESERVED else "a model of the catalog"
+            raise UsageError(f"the name {name!r} is that of {whose}; give the model another name")
 
     def note_export(self, path: Path, kind: str, sha256: str) -> None:
         """Remember a program that was exported here, so that it is run without --trust.
@@ -95,9 +131,9 @@ class Workspace:
 
 
 def require_model(name: str) -> str:
-    """A name of the catalog; UsageError names the nearest where it is none."""
-    if name not in CATALOG:
-        raise UsageError(f"there is no model {quoted(name)}; {nearest(name, CATALOG)}")
+    """A name of the catalog or of a package; UsageError names the nearest where it is none."""
+    if lookup(name) is None:
+        raise UsageError(f"there is no model {quoted(name)}; {nearest(name, known_models())}")
     return name
 
 
@@ -105,6 +141,6 @@ def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(
-            f"there is no model {quoted(argument)}; {nearest(argument, CATALOG)}; or a path"
+            f"there is no model {quoted(argument)}; {nearest(argument, known_models())}; or a path"
         )
     return path

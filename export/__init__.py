@@ -5,15 +5,17 @@ from __future__ import annotations
 from ptx.export.comparison import BackendResult, Comparison, compare
 from ptx.export.exporting import Exported, export
 from ptx.export.formats import FORMATS
-from ptx.export.source import Source, read_source
+from ptx.export.source import About, Source, describe, read_source
 
 __all__ = [
     "FORMATS",
+    "About",
     "BackendResult",
     "Comparison",
     "Exported",
     "Source",
     "compare",
+    "describe",
     "export",
     "read_source",
 ]

@@ -2,35 +2,38 @@
 
 The yardstick is the unmodified eager network in float64. What eager float32 itself shows against it,
 over the same inputs, gives the tolerance: a backend may be FACTOR times as far away, no more. The
-inputs cross several batch sizes with several lengths, none of them only the traced one: real samples,
-random numbers, zeros, ones and the extremes of what was seen.
+inputs are those of `ptx.export.grid`.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ptx.export.grid import grid, sample_size
 from ptx.infer.backends.torch_device import to_arrays
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.guard import is_finite
-from ptx.infer.signature import BATCH, Array, Signature, bound
+from ptx.infer.signature import Array, Signature
 
 FACTOR = 8.0  # times eager float32's own largest error: twice the worst seen, 4.2 of a trained RNN
 ROUNDING = 4 * float(
     np.finfo(np.float32).eps
 )  # relative to the largest output: never less than this
 
-BATCHES = (1, 2, 3, 7, 64)
-LENGTHS = (1, 2, 14, 28, 40)
+# Where all positions of an input are alike, the roundings of a sum over them all go one way: n equal
+# numbers that are added in turn, in LANES sums side by side, are off by up to n/LANES/2 units of
+# rounding. Eager's own error does not show it, since torch adds in pairs; ONNX Runtime adds in turn.
+ALIKE = ("zeros", "ones", "extremes")
+LANES = 8
+UNIT = float(np.finfo(np.float32).eps) / 2
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -55,8 +58,6 @@ class Yardstick:
     """The network in float64 and the tolerance that eager float32 gives against it.
 
     Both are copies in eval mode, made here: what an exporter does to the network does not reach them.
-    `progress` is told how many runs of the grid are done, and of how many: in float64, in float32 and by
-    one backend.
     """
 
     def __init__(
@@ -64,14 +65,12 @@ class Yardstick:
         network: nn.Module,
         signature: Signature,
         samples: Mapping[str, Array],
-        *,
-        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.signature = signature
         self._network = copy.deepcopy(network).eval()
         self._exact = copy.deepcopy(network).double().eval()
         self.samples = dict(samples)
-        self._progress = progress
+        self._progress: Callable[[int, int], None] | None = None
         self._done = 0
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -96,8 +95,18 @@ class Yardstick:
     def _answer(
         self, network: nn.Module, tensors: list[torch.Tensor], precision: str
     ) -> dict[str, Array]:
-        with torch.inference_mode():
-            outputs = to_arrays(self.signature, network(*tensors))
+        try:
+            with torch.inference_mode():
+                outputs = to_arrays(self.signature, network(*tensors))
+        except PtxError:
+            raise
+        except Exception as error:  # whatever somebody's forward method raises
+            text = " ".join(str(error).split()) or type(error).__name__
+            shapes = [tuple(tensor.shape) for tensor in tensors]
+            raise ArtifactError(
+                f"the network fails in eager {precision} on inputs of {shapes}: {text[:300]}",
+                code="E-NETWORK",
+            ) from error
         for name, array in outputs.items():
             if not is_finite(array):
                 raise ArtifactError(
@@ -106,6 +115,31 @@ class Yardstick:
                     code="E-NONFINITE",
                 )
         return outputs
+
+    def check_signature(self) -> None:
+        """One small batch through the network: it returns what the signature says.
+
+        Raises:
+            ArtifactError: it fails, or gives other outputs.
+        """
+        sizes = dict(zip(self.signature.dynamic_axes, itertools.count(2)))
+        outputs = self.eager(self.signature.example(sizes))
+        for spec in self.signature.outputs:
+            got = outputs[spec.name]
+            if got.shape != spec.shape(sizes) or got.dtype != np.float32 or spec.dtype != "float32":
+                raise ArtifactError(
+                    f"output {spec.name!r} is {got.dtype} {got.shape} for {sizes}; the signature says"
+                    f" {spec.dtype} {spec.describe()}, and every output is float32",
+                    code="E-OUTPUT",
+                )
+
+    def tell(self, progress: Callable[[int, int], None] | None) -> None:
+        """Tell `progress` from now on how many runs of the grid are done, and of how many.
+
+        In float64, in float32 and by one backend; the first two are done once for all backends.
+        """
+        self._progress = progress
+        self._done = 2 * len(self.cases) if "tolerances" in vars(self) else 0
 
     def _advance(self, cases: int) -> None:
         self._done += 1
@@ -125,14 +159,19 @@ class Yardstick:
     @cached_property
     def tolerances(self) -> dict[tuple[str, str], float]:
         """(kind, output) → the largest absolute error that is accepted."""
-        errors: dict[tuple[str, str], float] = {}
+        found: dict[tuple[str, str], float] = {}
+        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
         for case in self.cases:
             eager = self.eager(case.inputs)
             self._advance(len(self.cases))
             for name, reference in case.reference.items():
-                own = max(largest_error(eager[name], reference), ROUNDING * _magnitude(reference))
-                errors[case.kind, name] = max(errors.get((case.kind, name), 0.0), own)
-        return {key: FACTOR * error for key, error in errors.items()}
+                magnitude = _magnitude(reference)
+                own = max(largest_error(eager[name], reference), ROUNDING * magnitude)
+                allowed = FACTOR * own
+                if case.kind in ALIKE:
+                    allowed = max(allowed, sum_of_alike * magnitude)
+                found[case.kind, name] = max(found.get((case.kind, name), 0.0), allowed)
+        return found
 
     def check(self, run: Runner, backend: str) -> dict[str, dict[str, float]]:
         """Run the whole grid; returns the largest error and the tolerance for each output.
@@ -157,50 +196,6 @@ class Yardstick:
                 if largest >= found[name]["error"]:
                     found[name] = {"error": largest, "tolerance": tolerance}
         return found
-
-
-def grid(
-    signature: Signature, samples: Mapping[str, Array]
-) -> Iterable[tuple[str, dict[str, int], dict[str, Array]]]:
-    """(kind, sizes, inputs) for each case; the last one is all real samples at their own length."""
-    axes = signature.dynamic_axes
-    choices = [BATCHES if axis == BATCH else LENGTHS for axis in axes]
-    low, high = _range(samples)
-    for seed, sizes in enumerate(
-        dict(zip(axes, c, strict=True)) for c in itertools.product(*choices)
-    ):
-        real = _cut(signature, samples, sizes)
-        if real is not None:
-            yield "real", sizes, real
-        yield "random", sizes, signature.example(sizes, seed=seed)
-        if sizes[BATCH] in BATCHES[1::2]:  # zeros and the like need no more than a few batches
-            for kind, pair in (
-                ("zeros", (0.0, 0.0)),
-                ("ones", (1.0, 1.0)),
-                ("extremes", (low, high)),
-            ):
-                yield kind, sizes, _constant(signature, sizes, *pair)
-    if samples:
-        yield "real", own_sizes(signature, samples), dict(samples)
-
-
-def own_sizes(signature: Signature, samples: Mapping[str, Array]) -> dict[str, int]:
-    """The sizes of the dynamic axes that the real samples have."""
-    shapes = {
-        axis: size
-        for spec in signature.inputs
-        for axis, size in zip(spec.axes, samples[spec.name].shape, strict=True)
-    }
-    return {axis: shapes[axis] for axis in signature.dynamic_axes}
-
-
-def first_rows(
-    signature: Signature, samples: Mapping[str, Array], rows: int
-) -> dict[str, Array] | None:
-    """The first real samples at their own length; None where there are fewer."""
-    if not samples:
-        return None
-    return _cut(signature, samples, {**own_sizes(signature, samples), BATCH: rows})
 
 
 def largest_error(got: Array, reference: Array) -> float:
@@ -230,43 +225,3 @@ def _checked_error(
 
 def _magnitude(array: Array) -> float:
     return float(np.abs(array).max(initial=0.0))
-
-
-def _range(samples: Mapping[str, Array]) -> tuple[float, float]:
-    floats = [array for array in samples.values() if array.dtype.kind == "f" and array.size]
-    if not floats:
-        return -3.0, 3.0  # of standard normal numbers
-    return min(float(a.min()) for a in floats), max(float(a.max()) for a in floats)
-
-
-def _cut(
-    signature: Signature, samples: Mapping[str, Array], sizes: Mapping[str, int]
-) -> dict[str, Array] | None:
-    """The first rows and steps of the real samples; None where they are not that many."""
-    cut = {}
-    for spec in signature.inputs:
-        if not samples:
-            return None
-        shape = spec.shape(sizes)
-        if any(size > have for size, have in zip(shape, samples[spec.name].shape, strict=True)):
-            return None
-        array = samples[spec.name][tuple(slice(size) for size in shape)]
-        if spec.bounds is not None:
-            array = np.clip(array, *bound(spec, sizes))  # a length is at most what is left
-        cut[spec.name] = np.ascontiguousarray(array)
-    return cut
-
-
-def _constant(
-    signature: Signature, sizes: Mapping[str, int], low: float, high: float
-) -> dict[str, Array]:
-    """`low` and `high` in turn; integers the ends of their range."""
-    inputs: dict[str, Any] = {}
-    for spec in signature.inputs:
-        shape = spec.shape(sizes)
-        ends = bound(spec, sizes) if spec.dtype == "int64" else (low, high)
-        if low == high and spec.dtype == "int64":
-            ends = (ends[0], ends[0]) if low == 0 else (ends[1], ends[1])
-        flat = np.resize(np.asarray(ends, spec.numpy_dtype), int(np.prod(shape)))
-        inputs[spec.name] = flat.reshape(shape)
-    return inputs

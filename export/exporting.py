@@ -7,16 +7,19 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import torch
+from torch import nn
 
-from ptx.export.agreement import BATCHES, FACTOR, LENGTHS, Yardstick, first_rows
+from ptx.export.agreement import FACTOR, Yardstick
 from ptx.export.formats import converting, find_attach, find_convert, find_format
-from ptx.export.source import Source
+from ptx.export.grid import LENGTHS, first_rows, grid_batches
+from ptx.export.source import About, Source, describe
 from ptx.infer.artifact import parse_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.card import GoldenSample
-from ptx.infer.errors import AgreementError, ArtifactError
+from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.files import check_writable, write_atomic
 from ptx.infer.onnx_file import read_header
 from ptx.infer.predictor import Predictor
@@ -40,30 +43,40 @@ class Exported:
 
 
 def export(
-    source: Source,
+    source: Source | nn.Module,
     format_name: str,
-    path: Path,
+    path: str | Path,
     *,
     opset: int | None = None,
     announce: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **about: Unpack[About],
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
+
+    `source`: what `read_source` or `describe` gives, or any network with what `describe` takes.
+    `opset` is heeded by ONNX alone.
 
     `announce` is given the file's sha256 just before it is written, so that there is no moment at which
     the file stands there and nobody knows of it. `progress` is told how many runs of the proof are done,
     and of how many.
 
     Raises:
-        UsageError: no such format or opset (which is heeded by ONNX alone).
+        UsageError: no such format or opset.
+        InputError: what is said about the network is not as it must be.
         ArtifactError: the network cannot be converted, or its own answers are not finite.
         AgreementError: the file would not compute what the network computes; nothing is written.
         OutputError: the file cannot be written; what was there before is untouched.
         BackendError: what proves the file is not installed.
     """
-    form = find_format(format_name)
+    form, path = find_format(format_name), Path(path)
     check_writable(path)
-    yardstick = Yardstick(source.network, source.card.signature, source.samples, progress=progress)
+    if not isinstance(source, Source):
+        source = describe(source, **about)
+    elif about:
+        raise UsageError(f"{', '.join(about)} cannot be said of a source, which has a card already")
+    yardstick = source.yardstick
+    yardstick.tell(progress)
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(source.network).eval().requires_grad_(False)
     with converting(source.card.model, format_name):
@@ -77,7 +90,7 @@ def export(
         agreement={
             "reference": "eager float64",
             "factor": FACTOR,
-            "batches": list(BATCHES),
+            "batches": list(grid_batches(draft.signature)),
             "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
             "cases": len(yardstick.cases),
             "labels": rows,

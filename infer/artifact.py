@@ -42,6 +42,7 @@ class Artifact:
     data: bytes
     card: Card | None  # None: not written by ptx
     sealed: bool  # whether the content is what was sealed
+    described: bool = False  # the card was made from what a person says: there is no seal to hold
 
     @property
     def name(self) -> str:
@@ -60,12 +61,13 @@ class Artifact:
             ArtifactError: there is no card, or the content has changed since it was written.
         """
         if self.card is None:
+            way = ", or --describe FILE (library: describe=…)" if self.kind == "onnx" else ""
             raise ArtifactError(
                 f"{self.name} is {KINDS[self.kind]} without a ptx card; expected one that"
-                " `ptx export` or `ptx train` wrote",
+                f" `ptx export` or `ptx train` wrote{way}",
                 code="E-CARD-MISSING",
             )
-        if not self.sealed:
+        if not self.sealed and not self.described:
             raise ArtifactError(
                 f"{self.name} has changed since it was written: its content does not match its"
                 " sha256 seal; export it again or fetch it again",

@@ -104,8 +104,8 @@ class Card:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error
 
 
-def parse_json(text: bytes, *, name: str) -> dict[str, Any]:
-    """A JSON object under limits; NaN and duplicate keys are refused.
+def parse_json(text: bytes, *, name: str, what: str = "its card") -> dict[str, Any]:
+    """A JSON object under limits; NaN and duplicate keys are refused. `what`: it, in messages.
 
     Raises:
         ArtifactError: it is not such an object.
@@ -124,9 +124,7 @@ def parse_json(text: bytes, *, name: str) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise ValueError(f"it is a {type(data).__name__}; expected an object")
     except ValueError as error:
-        raise ArtifactError(
-            f"{name}: its card is not valid JSON: {error}", code="E-CARD"
-        ) from error
+        raise ArtifactError(f"{name}: {what} is not valid JSON: {error}", code="E-CARD") from error
     return data
 
 

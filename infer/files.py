@@ -29,6 +29,7 @@ _REASONS = {
     errno.ELOOP: ("E-IN-LOOP", "its symbolic links run in a circle"),
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a model: folders and files are named so
 _OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
 _PIECE = 2**18  # bytes that are collected before they are written
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ptx.infer.artifact import Artifact, read_artifact
-from ptx.infer.backends import Options, open_backend
+from ptx.infer.backends import Factory, Options, open_backend
 from ptx.infer.predictor import Predictor
 from ptx.infer.trust import Trust
+
+if TYPE_CHECKING:
+    from ptx.infer.description import Description
 
 
 def load(
@@ -19,6 +25,11 @@ def load(
     precision: str = "float32",
     trust: Trust = False,
     timeout: float | None = None,
+    network: Factory | None = None,
+    describe: str | Path | Mapping[str, Any] | None = None,
+    task: str | None = None,
+    labels: Sequence[str] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """A predictor for a model file.
 
@@ -34,6 +45,11 @@ def load(
     `timeout`: seconds that loading, and each run of the model (a prediction, or a batch of
     `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By default
     there is none.
+    `network`: for the eager backend, a function that makes the network of a model that is not of the
+    catalog; a checkpoint never names code to run.
+    `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
+    mapping, see `ptx.infer.description`. `task`, `labels`, `preprocess`: these keys of it, given here;
+    `task="raw"` alone is enough to `run` it.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
@@ -43,12 +59,39 @@ def load(
             no timeout.
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(device, threads, precision, trust, timeout)
-    return open_predictor(read_artifact(path), backend=backend, options=options)
+    options = Options(device, threads, precision, trust, timeout, network)
+    said = {"task": task, "labels": labels, "preprocess": preprocess}
+    description = _description(describe, {key: v for key, v in said.items() if v is not None})
+    artifact = read_artifact(path)
+    return open_predictor(artifact, backend=backend, options=options, description=description)
 
 
-def open_predictor(artifact: Artifact, *, backend: str, options: Options) -> Predictor:
+def open_predictor(
+    artifact: Artifact,
+    *,
+    backend: str,
+    options: Options,
+    description: Description | None = None,
+) -> Predictor:
     """A predictor for a file that has been read already."""
+    if description is not None:
+        from ptx.infer.foreign import adopt
+
+        adopted = adopt(artifact, description)
+        return Predictor(adopted.card, lambda: adopted.open(backend, options))
     card = artifact.require_card()
 
     return Predictor(card, lambda: open_backend(backend, artifact, options))
+
+
+def _description(
+    describe: str | Path | Mapping[str, Any] | None, said: dict[str, Any]
+) -> Description | None:
+    if describe is None and not said:
+        return None
+    from ptx.infer.description import Description, read_description
+
+    if isinstance(describe, str | Path):
+        given = Description.from_data(said)
+        return replace(read_description(describe), **{key: getattr(given, key) for key in said})
+    return Description.from_data({**(describe or {}), **said})

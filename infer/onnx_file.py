@@ -54,7 +54,7 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
     opsets: dict[str, int] = {}
     metadata: dict[str, bytes] = {}
     try:
-        for start, number, value in _fields(data, 0, len(data)):
+        for start, number, value in walk(data, 0, len(data)):
             if number not in _MODEL_FIELDS:
                 raise ValueError(f"field {number} does not belong to an ONNX file")
             if number == _IR_VERSION and isinstance(value, int):
@@ -98,9 +98,7 @@ def seal_holds(data: bytes, header: OnnxHeader) -> bool:
     return data[header.sealed :] == _metadata_field(SEAL_KEY, digest)
 
 
-def _fields(
-    data: bytes, position: int, end: int
-) -> Iterator[tuple[int, int, int | tuple[int, int]]]:
+def walk(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int | tuple[int, int]]]:
     """(start, field number, value) for each field; a value of bytes is given as (start, end)."""
     while position < end:
         start = position
@@ -137,7 +135,7 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
 
 def _entry(data: bytes, start: int, end: int) -> tuple[str, bytes]:
     key, content = "", b""
-    for _, number, value in _fields(data, start, end):
+    for _, number, value in walk(data, start, end):
         if isinstance(value, tuple) and number == _ENTRY_KEY:
             key = data[slice(*value)].decode("utf-8")
         elif isinstance(value, tuple) and number == _ENTRY_VALUE:
@@ -147,7 +145,7 @@ def _entry(data: bytes, start: int, end: int) -> tuple[str, bytes]:
 
 def _opset(data: bytes, start: int, end: int) -> tuple[str, int]:
     domain, version = "", 0
-    for _, number, value in _fields(data, start, end):
+    for _, number, value in walk(data, start, end):
         if isinstance(value, tuple) and number == _OPSET_DOMAIN:
             domain = data[slice(*value)].decode("utf-8")
         elif isinstance(value, int) and number == _OPSET_VERSION:

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,13 +53,48 @@ def read_table(data: bytes, *, name: str) -> Table:
     return Table(header, np.array(values, np.float64), tuple(line for line, _ in parsed))
 
 
-def read_rows(data: bytes, *, name: str) -> list[tuple[int, NDArray[np.float64] | InputError]]:
+def read_rows(
+    data: bytes, *, name: str, columns: Sequence[str] = ()
+) -> list[tuple[int, NDArray[np.float64] | InputError]]:
     """The same rows with their lines, each with its numbers or with why it cannot be used.
 
+    `columns`: the names of a model's columns. Where the file's header has all of them they are taken by
+    name, in whatever order they stand and whatever else is there; where it has none of them, by place.
+
     Raises:
-        InputError: the file is empty, not UTF-8, or no table at all.
+        InputError: the file is empty, not UTF-8, or no table at all; its header has some of the names
+            and not all.
     """
-    return _parsed(data, name)[1]
+    header, rows = _parsed(data, name)
+    places = _places(header, columns, name) if header and columns else None
+    if places is None:
+        return rows
+    return [(line, row if isinstance(row, InputError) else row[places]) for line, row in rows]
+
+
+def _places(header: tuple[str, ...], columns: Sequence[str], name: str) -> list[int] | None:
+    """Where each of a model's columns stands in the file; None where they are not told by name."""
+    titles = [_comparable(title) for title in header]
+    wanted = [_comparable(column) for column in columns]
+    found = [column for column in wanted if column in titles]
+    # One name says little: `x` may head anything.
+    if not found or (len(wanted) == 1 and len(titles) == 1):
+        return None
+    missing = [column for column in columns if _comparable(column) not in titles]
+    if missing:
+        raise _refused(
+            name, f"has a header without {', '.join(map(_shown, missing))}",
+            f"the columns {', '.join(columns)}", "name them all, or leave the header out",
+        )  # fmt: skip
+    double = [title for title in header if titles.count(_comparable(title)) > 1]
+    if double:
+        raise _refused(name, f"has the column {_shown(double[0])} twice", "each column once")
+    return [titles.index(column) for column in wanted]
+
+
+def _comparable(title: str) -> str:
+    """`Body_Mass-Index` as `body mass index`."""
+    return " ".join(title.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _parsed(

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.signature import Array, Axis
 
 FEW_LABELS = 64
+SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
 
 Ranking = tuple[tuple[str, float], ...]
 
@@ -31,17 +33,36 @@ def softmax(logits: Array) -> Array:
     """Probabilities over the last axis, in float64."""
     shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64)
     exponentials = np.exp(shifted)
-    probabilities: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return probabilities
+    shares: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     """`output`: logits (batch, labels)."""
     if len(labels) <= FEW_LABELS:
         return [_ranked(row, labels, top) for row in output.tolist()]
-    probabilities = softmax(output)
+    return _ordered(output, softmax(output), labels, top)
+
+
+def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: a probability for each label (batch, labels), as behind a softmax.
+
+    Raises:
+        ArtifactError: they are none.
+    """
+    sums = output.sum(axis=1, dtype=np.float64)
+    if output.min() < 0 or not (np.abs(sums - 1) < SUM_TOLERANCE).all():
+        raise ArtifactError(
+            f"the outputs are no probabilities: from {output.min():.3g} to {output.max():.3g}, the first"
+            f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
+            code="E-OUTPUT",
+        )
+    return _ordered(output, output.astype(np.float64), labels, top)
+
+
+def _ordered(output: Array, shares: Array, labels: Sequence[str], top: int) -> list[Decision]:
     order = np.argsort(-output, axis=1, kind="stable")[:, :top]
-    scores = np.take_along_axis(probabilities, order, axis=1).tolist()
+    scores = np.take_along_axis(shares, order, axis=1).tolist()
     decisions = []
     for indices, row in zip(order.tolist(), scores, strict=True):
         ranking = tuple((labels[index], score) for index, score in zip(indices, row, strict=True))
@@ -86,6 +107,14 @@ def tagging(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     ]
 
 
+def raw(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+    """`output`: anything; what it says is not known."""
+    raise UsageError(
+        "the model's task is 'raw': its outputs are arrays that nothing reads: call run(), or export"
+        " or describe it with another task"
+    )
+
+
 def _argmax(output: Array) -> Array:
     indices: Array = output.argmax(axis=-1)
     return indices
@@ -114,7 +143,9 @@ class Task(NamedTuple):
 
 TASKS = {
     "classification": Task(_per_class, classification, _argmax),
+    "probabilities": Task(_per_class, probabilities, _argmax),
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
     "tagging": Task(_per_step, tagging, _argmax),
+    "raw": Task(lambda axes, labels: labels == 0, raw, None),
 }

@@ -45,6 +45,12 @@ def verify(
     """
     artifact = read_artifact(path)
     card = artifact.card
+    if card is None and artifact.kind == "onnx":
+        raise ArtifactError(
+            f"{artifact.name} is an ONNX file without a ptx card: it has no seal and no golden samples,"
+            " so there is nothing to verify; `ptx inspect` shows what it takes and gives",
+            code="E-CARD-MISSING",
+        )
     if card is None:
         card = artifact.require_card()
     seal = (

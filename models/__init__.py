@@ -7,24 +7,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ptx.models.catalog import CATALOG, Entry
+from ptx.models.packages import broken_entries, known_models, lookup
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CATALOG", "Entry", "build"]
+__all__ = ["CATALOG", "Entry", "broken_entries", "build", "known_models", "lookup"]
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh network of the catalog, in training mode.
+    """A fresh network of the catalog or of an installed package's entry, in training mode.
 
     `config`: keyword arguments of its class; the catalog's where it is None.
 
     Raises:
         KeyError: no such model in the catalog.
     """
-    if name not in CATALOG:
-        raise KeyError(f"the catalog has no model {name!r}; known: {', '.join(sorted(CATALOG))}")
-    entry = CATALOG[name]
+    entry = lookup(name)
+    if entry is None:
+        raise KeyError(
+            f"the catalog has no model {name!r}; known: {', '.join(sorted(known_models()))}"
+        )
     module, _, attribute = entry.network.partition(":")
     network: nn.Module = getattr(import_module(module), attribute)(
         **(entry.config if config is None else config)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 FORMAT = 1
+# What buffers beside the weights may hold, as the counter of a batch normalisation.
+COUNTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 _SHOWN = 5  # names that an error lists
 _SAVE_ALONE = "save the state dict alone: torch.save(model.state_dict(), FILE)"
@@ -85,8 +87,11 @@ def _whole(content: dict[str, Any], version: int) -> Checkpoint:
     for name, kind in parts.items():
         if not isinstance(content.get(name), kind):
             raise ValueError(f"its part {name!r} is missing or not a {kind.__name__}")
+    weights = content["weights"]
     return Checkpoint(
-        weights=_checked(content["weights"]), **{name: content[name] for name in parts}
+        # A network may have none; a bare state dict without any is no checkpoint.
+        weights={} if weights == {} else _checked(weights),
+        **{name: content[name] for name in parts},
     )
 
 
@@ -94,7 +99,7 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put the weights into the network, all of them and no others.
 
     Raises:
-        ValueError: names are missing or unknown, or shapes differ; the first few are listed.
+        ValueError: names are missing or unknown, shapes or types differ; the first few are listed.
     """
     own = network.state_dict()
     problems = [f"{name} is missing" for name in own if name not in weights]
@@ -104,6 +109,12 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         for name, tensor in own.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
+    problems += [
+        f"{name} is of type {weights[name].dtype}, expected"
+        f" {'floats' if tensor.is_floating_point() else tensor.dtype}"
+        for name, tensor in own.items()
+        if name in weights and not _fits(weights[name].dtype, tensor.dtype)
+    ]
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ValueError(f"the weights do not fit: {'; '.join(problems[:_SHOWN])}{more}")
@@ -111,6 +122,10 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if not torch.isfinite(weights[name].to(tensor.dtype)).all():
             raise ValueError(f"weight {name!r} has values that do not fit into {tensor.dtype}")
     network.load_state_dict(dict(weights), strict=True)
+
+
+def _fits(given: torch.dtype, own: torch.dtype) -> bool:
+    return given.is_floating_point if own.is_floating_point else given == own
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -130,7 +145,7 @@ def _checked(weights: Any) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ValueError(f"its entry {name!r} is not a tensor with a name: not a state dict")
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() and tensor.dtype not in COUNTS:
             raise ValueError(f"its weight {name!r} is of type {tensor.dtype}; expected floats")
         if tensor.layout != torch.strided or tensor.untyped_storage().nbytes() < (
             tensor.numel() * tensor.element_size()

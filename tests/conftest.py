@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,6 +33,9 @@ Child = Callable[..., subprocess.CompletedProcess[str]]
 
 Ptx = Callable[..., "Result"]
 
+Counts = defaultdict[str, Counter[str]]
+
+COUNTS = pytest.StashKey[Counts]()
 PICTURES = Path(__file__).parent / "pictures"
 ROWS = 64  # of each split that a checkpoint is made from
 
@@ -125,6 +129,40 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         exported = run_ptx("export", model, "--format", "all", "--workspace", root)
         assert exported.code == 0, exported.err
     return root
+
+
+@pytest.fixture(scope="session")
+def counts(request: pytest.FixtureRequest) -> Counts:
+    """`counts["battery"]["cases"] += 1`: told at the end of the run."""
+    return _counts(request.config)
+
+
+def _counts(config: pytest.Config) -> Counts:
+    nothing: Counts = defaultdict(Counter)
+    return config.stash.setdefault(COUNTS, nothing)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands its counts over."""
+    if hasattr(session.config, "workeroutput"):
+        found = _counts(session.config)
+        session.config.workeroutput["counts"] = {name: dict(found[name]) for name in found}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker counted."""
+    total = _counts(node.config)
+    for name, found in getattr(node, "workeroutput", {}).get("counts", {}).items():
+        for what, count in found.items():
+            total[name][what] += count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was counted."""
+    for name, found in _counts(terminalreporter.config).items():
+        told = ", ".join(f"{what} {count}" for what, count in found.items())
+        terminalreporter.write_line(f"{name}: {told}")
 
 
 @pytest.fixture

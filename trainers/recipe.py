@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptx.infer.errors import UsageError, nearest, quoted
-from ptx.models import CATALOG, Entry
+from ptx.models import Entry, known_models, lookup
 from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
@@ -101,7 +101,8 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
 
 
 def find_entry(model: str) -> Entry:
-    """The catalog's entry of a model; UsageError names the nearest where there is none."""
-    if model not in CATALOG:
-        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, CATALOG)}")
-    return CATALOG[model]
+    """The entry of a model of the catalog or of a package; UsageError names the nearest."""
+    entry = lookup(model)
+    if entry is None:
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+    return entry

@@ -16,6 +16,7 @@ from torch import nn
 
 from ptx.infer.artifact import KINDS, SIZE_LIMIT, read_artifact
 from ptx.infer.backends.torch_device import find_device, loading
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.card import Card
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
 from ptx.infer.files import check_writable, make_folder, read_bytes
@@ -235,9 +236,7 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
     torch.manual_seed(seed)
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     network = build(card.model, card.config).to(device)
-    if device == "cpu":
-        # oneDNN's convolutions and their gradients are faster in this layout.
-        network.to(memory_format=torch.channels_last)
+    use_channels_last(network, card.signature, device)
     if not recipe.dropout:
         for module in network.modules():
             if isinstance(module, nn.Dropout):

@@ -7,15 +7,17 @@ and postprocessing) stands once, in `ptx.infer.predictor`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact import KINDS, Artifact
 from ptx.infer.errors import BackendError, UsageError, nearest, quoted
 from ptx.infer.signature import Array
 from ptx.infer.trust import Trust, require_trust
+
+Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
 
 
 @runtime_checkable
@@ -50,6 +52,7 @@ class Options:
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
     trust: Trust = False  # see `ptx.infer.trust`
     timeout: float | None = None  # seconds for each run; None: as long as it takes
+    network: Factory | None = None  # of eager: makes the network of a model outside the catalog
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ptx.infer.backends.torch_device import (
     find_device,
     import_torch,
     loading,
+    placed_on,
     running,
     to_arrays,
     to_tensors,
@@ -43,7 +44,7 @@ class ExportedBackend:
             if device != "cpu":
                 program = move_to_device_pass(program, device)
             self._module: Any = program.module()
-        self.device = str(next(iter(self._module.parameters())).device)
+        self.device = placed_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with running(self._artifact, self._options, self.device):

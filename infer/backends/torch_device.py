@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +25,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def import_torch() -> Any:
-    """The `torch` module; BackendError where it is not installed."""
+    """The `torch` module; BackendError where it is not installed.
+
+    Unless the user or an earlier import decided otherwise its threads sleep while they wait: such that
+    spin make one prediction take 100 ms instead of 0.4 where another process holds a processor.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch
     except ImportError as error:
@@ -64,6 +71,12 @@ def find_device(name: str) -> str:
     return name
 
 
+def placed_on(module: Any, device: str) -> str:
+    """The device that the weights of a loaded module are on; `device` where it has none."""
+    tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return device if tensor is None else str(tensor.device)
+
+
 def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
     """The inputs as tensors on the device, in the order in which forward takes them."""
     torch = import_torch()
@@ -77,7 +90,15 @@ def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
     """The outputs of forward, a tensor or a tuple of them, by name."""
     torch = import_torch()
-    tensors = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
+    tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    if not isinstance(tensors, tuple | list) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in tensors
+    ):
+        raise ArtifactError(
+            f"the network returns a {type(outputs).__name__}; expected a tensor or a tuple of tensors:"
+            " wrap it in a module that returns the outputs in the signature's order",
+            code="E-OUTPUT",
+        )
     if len(tensors) != len(signature.outputs):
         raise ArtifactError(
             f"the model gives {len(tensors)} outputs; its card says {len(signature.outputs)}",

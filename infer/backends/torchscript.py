@@ -13,10 +13,12 @@ from ptx.infer.backends.torch_device import (
     find_device,
     import_torch,
     loading,
+    placed_on,
     running,
     to_arrays,
     to_tensors,
 )
+from ptx.infer.backends.torch_layout import use_channels_last
 from ptx.infer.signature import Array
 
 
@@ -40,7 +42,8 @@ class TorchScriptBackend:
             warnings.simplefilter("ignore")
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
         self._module.eval()
-        self.device = str(next(iter(self._module.parameters())).device)
+        use_channels_last(self._module, self._signature, device)
+        self.device = placed_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with running(self._artifact, self._options, self.device):

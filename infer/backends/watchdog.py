@@ -35,10 +35,10 @@ class Watchdog:
         """
         key = object()
         with self._lock:
-            self._watched[key] = time.monotonic() + self.seconds, stop
             if not self._awake:
-                self._awake = True
                 threading.Thread(target=self._watch, name="ptx-watchdog", daemon=True).start()
+                self._awake = True
+            self._watched[key] = time.monotonic() + self.seconds, stop
         try:
             yield
         except Exception as error:

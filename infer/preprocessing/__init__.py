@@ -6,6 +6,7 @@ is a key of KINDS, the other keys are that kind's settings.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,9 +16,11 @@ from ptx.infer.signature import Array, Signature
 
 KINDS = {
     "image": "ptx.infer.preprocessing.image:ImagePreprocessing",
+    "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",
     "symbols": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
+    "arrays": "ptx.infer.preprocessing.arrays:ArraysPreprocessing",
 }
 
 
@@ -56,13 +59,30 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             code="E-CARD",
         )
     module, _, attribute = KINDS[kind].partition(":")
+    made_by = getattr(import_module(module), attribute)
     try:
-        opened: Preprocessing = getattr(import_module(module), attribute)(signature, **settings)
+        _check_names(made_by, settings)
+        opened: Preprocessing = made_by(signature, **settings)
     except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
+
+
+def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:
+    """The settings of a kind are the keyword arguments of its class."""
+    known = {
+        name: parameter.default is parameter.empty
+        for name, parameter in inspect.signature(made_by).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"setting {name!r} is unknown; {nearest(name, known)}")
+    for name, needed in known.items():
+        if needed and name not in settings:
+            raise ValueError(f"setting {name!r} is missing")
 
 
 def shown(value: Any) -> str:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ptx.infer.errors import InputError
-from ptx.infer.files import read_bytes
 from ptx.infer.fit import FITS, WORKING_SIDE
 from ptx.infer.guard import is_finite
-from ptx.infer.image import decode, from_array
+from ptx.infer.preprocessing.picture import open_picture, ready_sample
 from ptx.infer.signature import Array, Signature, TensorSpec
-
-SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
 class ImagePreprocessing:
@@ -80,23 +74,9 @@ class ImagePreprocessing:
     def read(self, value: Any) -> Array:
         """uint8 (height, width) pixels, or a ready float sample as it is."""
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            return self._ready(value)
-        if isinstance(value, str | os.PathLike):
-            image = _decode(read_bytes(value, limit=SIZE_LIMIT), os.fsdecode(value))
-        elif isinstance(value, np.ndarray):
-            image = from_array(value)
-        elif isinstance(value, Image.Image):
-            image = _decode(_png(value), "the Pillow image")
-        elif isinstance(value, bytes | bytearray | memoryview):
-            image = _decode(bytes(value), "the picture")
-        elif hasattr(value, "read"):
-            image = _decode(_content(value), "the file object")
-        else:
-            raise InputError(
-                f"the input is a {type(value).__name__}; expected a path, bytes, a file object, a"
-                " Pillow image or an array",
-                code="E-TYPE",
-            )
+            return ready_sample(self.spec, value)
+        # A larger picture is made smaller while it is decoded.
+        image = open_picture(value, least=WORKING_SIDE)
         return FITS[self.fit](image, (self.width, self.height))
 
     def shape_key(self, sample: Array) -> Hashable:
@@ -115,65 +95,3 @@ class ImagePreprocessing:
             batch = np.take(self.table, batch).reshape(len(batch), *self.sample_shape)
         axis = self.spec.batch_axis
         return batch if axis == 0 else np.ascontiguousarray(np.moveaxis(batch, 0, axis))
-
-    def _ready(self, value: Array) -> Array:
-        expected = self.spec.sample_axes
-        fits = len(value.shape) == len(expected) and all(
-            size == axis or isinstance(axis, str)
-            for size, axis in zip(value.shape, expected, strict=True)
-        )
-        if not fits:
-            raise InputError(
-                f"the float array has shape {value.shape}; expected one ready sample"
-                f" {expected}, or the picture's pixels as uint8",
-                code="E-SHAPE",
-            )
-        with np.errstate(over="ignore"):
-            sample: Array = value.astype(np.float32, copy=False)
-        if not sample.size or not is_finite(sample):
-            raise InputError(
-                f"the float array of shape {value.shape} is empty or not finite; expected finite"
-                " numbers",
-                code="E-NONFINITE",
-            )
-        return sample
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
-    return decode(data, name=name, least=WORKING_SIDE)  # a larger picture is made smaller there
-
-
-def _content(file: Any) -> bytes:
-    """What is left in a file object; a pipe gives it piece by piece."""
-    parts: list[bytes] = []
-    left = SIZE_LIMIT + 1
-    try:
-        while left > 0 and (part := file.read(left)):
-            if not isinstance(part, bytes):
-                raise InputError(
-                    "the file object gives text; expected one that was opened in binary mode",
-                    code="E-TYPE",
-                )
-            parts.append(part)
-            left -= len(part)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InputError(f"the file object cannot be read: {error}", code="E-IN-READ") from error
-    if left <= 0:
-        raise InputError(f"the file object gives more than {SIZE_LIMIT:,} bytes", code="E-IN-SIZE")
-    return b"".join(parts)
-
-
-def _png(image: Any) -> bytes:
-    """The picture as a file: so that a Pillow image takes the one path that all pictures take."""
-    import io
-
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format="PNG", exif=image.getexif(), compress_level=0)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"the Pillow image of mode {image.mode} cannot be used: {error}", code="E-IMG-MODE"
-        ) from error
-    return buffer.getvalue()

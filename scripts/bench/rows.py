@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from pairing import Missing, Result, Row, calls, compare, process
 from setting import PTX, Setting, naive, photographs, pictures
 
 from ptx.infer import Predictor, load
+from ptx.infer.benchmarking import sample_batch
 
 BATCH = 256
 MICROSECOND = 1e-6
@@ -88,11 +88,11 @@ def throughput(setting: Setting) -> Iterator[Result]:
     for name in ("convnet", "lstm", "mlp"):
         path = setting.model(name, ".onnx")
         with load(path, backend="ort-cpu") as predictor:
-            inputs = _batch(predictor)
+            inputs = sample_batch(predictor.card, BATCH)
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
             yield _throughput(
                 setting, f"{name}, ort-cpu", "`session.run`", predictor, inputs,
-                lambda session=session, inputs=inputs: session.run(None, inputs),
+                partial(session.run, None, inputs),
             )  # fmt: skip
         checkpoint = setting.checkpoint(name)
         tensors = [torch.from_numpy(array) for array in inputs.values()]
@@ -102,7 +102,7 @@ def throughput(setting: Setting) -> Iterator[Result]:
             yield _throughput(setting, f"{name}, eager", "PyTorch", predictor, inputs,
                               _inference(network.eval(), tensors))  # fmt: skip
         path = setting.model(name, ".torchscript")
-        script = torch.jit.load(str(path))
+        script = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
         with load(path, backend="torchscript", device="cpu", trust=True) as predictor:
             yield _throughput(setting, f"{name}, torchscript", "`torch.jit.load`", predictor, inputs,
                               _inference(script, tensors))  # fmt: skip
@@ -182,10 +182,10 @@ def cuda(setting: Setting) -> Iterator[Result]:
             session = onnxruntime.InferenceSession(
                 str(path), providers=[("CUDAExecutionProvider", {"use_tf32": "0"})]
             )
-            inputs = _batch(predictor)
+            inputs = sample_batch(predictor.card, BATCH)
             yield _throughput(
                 setting, f"{name}, ort-cuda", "`session.run`", predictor, inputs,
-                lambda session=session, inputs=inputs: session.run(None, inputs),
+                partial(session.run, None, inputs),
             )  # fmt: skip
 
 
@@ -214,18 +214,7 @@ def _throughput(
     )  # fmt: skip
 
 
-def _batch(predictor: Predictor) -> dict[str, np.ndarray]:
-    """A golden sample, repeated along the batch axis."""
-    golden = predictor.card.golden[0].inputs
-    return {
-        spec.name: np.ascontiguousarray(
-            np.take(golden[spec.name], np.arange(BATCH), axis=spec.batch_axis, mode="wrap")
-        )
-        for spec in predictor.signature.inputs
-    }
-
-
-def _inference(network: Callable[..., object], tensors: list[object]) -> Callable[[], object]:
+def _inference(network: Callable[..., object], tensors: Sequence[object]) -> Callable[[], object]:
     import torch
 
     def run() -> object:
@@ -237,14 +226,3 @@ def _inference(network: Callable[..., object], tensors: list[object]) -> Callabl
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def peak_memory(command: list[object]) -> float:
-    """MiB: the most that a process and those that it forks hold, the largest of them."""
-    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
-def output_of(setting: Setting) -> Path:
-    """Where a folder's answers are written."""
-    return setting.folder / "answers.jsonl"

@@ -141,6 +141,11 @@ def whole(kit: Kit, **changes: Any) -> dict[str, Any]:
     return {**data, "weights": weights(kit, **changes)}
 
 
+def with_more(make: Callable[[], Any]) -> Callable[[Kit], Any]:
+    """A checkpoint with another entry among its weights."""
+    return lambda kit: whole(kit, more=make())
+
+
 def writing(kit: Kit) -> bytes:
     from ..conftest import writing_program
 
@@ -158,7 +163,7 @@ BOMB = zipped({
             zipfile.ZIP_DEFLATED)  # fmt: skip
 CODE_BOMB = zipped({
     "a/constants.pkl": b"", "a/code/x.py": bytes(300_000_000)}, zipfile.ZIP_DEFLATED)  # fmt: skip
-MODULE = b"constants.pkl"
+PT2 = {"a/archive_format": b"pt2", "a/archive_version": b"0"}
 ELSEWHERE = {"a/constants.pkl": b"", "a/code/../../../etc/x": b"x"}
 
 PROGRAMS = [
@@ -171,7 +176,7 @@ PROGRAMS = [
       for suffix in ("torchscript", "pt2")),
     program("a sealed archive that writes a file when it is loaded", writing, "E-TRUST"),
     *(program(f"a {suffix} cut at {n} tenths", cut(suffix, n), "E-ZIP", suffix=f".{suffix}")
-      for suffix in ("torchscript", "pt2") for n in (1, 5, 9)),
+      for suffix in ("torchscript", "pt2") for n in range(1, 10)),
     *(program(f"a {suffix} with a flipped bit", flipped(suffix), "E-ZIP", suffix=f".{suffix}")
       for suffix in ("torchscript", "pt2")),
     *(program(f"a {suffix} with its tensors packed", packed(suffix), "E-ZIP", suffix=f".{suffix}")
@@ -188,6 +193,16 @@ PROGRAMS = [
             "/etc/code/x": b""}),
             "E-ZIP"),
     program("members in two folders", lambda kit: zipped({"a/data.pkl": b"", "b/x": b""}), "E-ZIP"),
+    program("a .pt2 with a member outside its folder", lambda kit: zipped({**PT2, "a/../../x": b"x"}),
+            "E-ZIP", suffix=".pt2"),
+    program("a .pt2 with an absolute member", lambda kit: zipped({**PT2, "/etc/x": b"x"}), "E-ZIP",
+            suffix=".pt2"),
+    program("a .pt2 with 300 MB of weights in 300 kB",
+            lambda kit: zipped({**PT2, "a/data/weights/0": bytes(300_000_000)}, zipfile.ZIP_DEFLATED),
+            "E-ZIP", suffix=".pt2"),
+    program("a .pt2 with a program in its weights", lambda kit: zipped({**PT2,
+            "a/data/weights/weight_0": pickle.dumps(Evil(kit.marker))}), "E-CARD-MISSING",
+            suffix=".pt2"),
     program("150,000 members", lambda kit: many(150_000), "E-ZIP"),
     program("an encrypted member", lambda kit: encrypted(), "E-ZIP"),
     program("a member that claims 4 GB", lambda kit: claiming(), "E-ZIP"),
@@ -235,6 +250,20 @@ CHECKPOINTS = [
             "E-TORCH-LOAD"),
     checkpoint("a NaN among the weights", carded(
         lambda kit: whole(kit, more=bias(1, fill=np.nan))), "E-TORCH-LOAD"),
+    *(checkpoint(f"{what} among the weights", carded(with_more(make)), "E-TORCH-LOAD")
+      for what, make in (
+        ("256 GiB that stand nowhere", lambda: bias(1).expand(2**36)),
+        ("a text", lambda: "weight"), ("complex numbers", lambda: bias(1, dtype="complex64")),
+        ("a sparse tensor", lambda: bias(2, 2).to_sparse()),
+        ("an infinity", lambda: bias(1, fill=np.inf)))),
+    checkpoint("a weight with a number for its name", carded(
+        lambda kit: {**whole(kit), "weights": {**weights(kit), 7: bias(1)}}), "E-TORCH-LOAD"),
+    checkpoint("weights that are a list", carded(lambda kit: {**whole(kit), "weights": [1]}),
+            "E-TORCH-LOAD"),
+    checkpoint("a checkpoint without its last byte", lambda kit: kit.model("pt").read_bytes()[:-1],
+            "E-HASH"),
+    checkpoint("an ONNX file for eager", lambda kit: kit.model(), "E-USAGE", status=2),
+    checkpoint("a .pt2 for eager", lambda kit: kit.model("pt2"), "E-USAGE", status=2),
     state("code in a bare state dict", saved(lambda kit: {"w": Evil(kit.marker)}), "E-TORCH-LOAD"),
     state("a whole pickled module", saved(lambda kit: module()), "E-TORCH-LOAD"),
     state("a key too many", saved(lambda kit: weights(kit, more=bias(1))), "E-TORCH-LOAD"),
@@ -248,7 +277,9 @@ CHECKPOINTS = [
 ]  # fmt: skip
 
 UNREAD = [
-    *(unread(f"a checkpoint cut at {n} tenths", cut("pt", n), "E-ZIP") for n in (1, 5, 9)),
+    *(unread(f"a checkpoint cut at {n} tenths", cut("pt", n), "E-ZIP") for n in range(1, 10)),
+    *(unread(f"the first {n} bytes of a checkpoint", bind(lambda kit, n:
+            kit.model("pt").read_bytes()[:n], n), "E-ZIP") for n in (2, 10, 100)),
     unread("a checkpoint with a flipped bit", flipped("pt"), "E-ZIP"),
     unread("a checkpoint with its tensors packed", packed("pt"), "E-ZIP"),
     unread("zero bytes", lambda kit: b"", "E-ARTIFACT-FORMAT"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .case import Case, Group, Kit, bind
+from .pictures import sparse
 
 array = Group("picture", ".npy")
 number = Group("number", "")
@@ -52,6 +53,11 @@ def with_header(text: str, values: bytes = bytes(784)) -> Callable[[Kit], bytes]
 
 def header(shape: str, descr: str = "'|u1'") -> str:
     return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+def npy_head(shape: str) -> bytes:
+    text = header(shape).ljust(70)
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
 
 
 def trimmed(end: int) -> Callable[[Kit], bytes]:
@@ -111,6 +117,11 @@ ARRAYS = [
     array("a header with a key too many", with_header("{'descr': '|u1', 'shape': (1,), 'x': 1}"),
             "E-NPY"),
     array("a header nested deep", with_header("(" * 9000), "E-NPY"),
+    array("2 GiB", sparse("a.npy", 2**31), "E-IN-SIZE"),
+    array("256 MB of pixels in one picture", sparse("a.npy", 80 + 16384**2, npy_head("(16384, 16384)")),
+          "E-IMG-TOO-LARGE"),
+    array("a million million empty pictures", with_header(header(f"({10**12}, 0, 28)"), b""),
+            "E-SHAPE"),
     array("format version 9", lambda kit: b"\x93NUMPY\x09\0" + npy(lambda p: p)(kit)[8:], "E-NPY"),
 ]  # fmt: skip
 
@@ -138,6 +149,13 @@ NUMBERS = [
             "O'Brien", "Müller", "山田", "🙂", " x ", "a\tb", "a" * 1000, "-1", "x.y")),
     *(name(f"the empty name {text!r}", bind(lambda kit, text: text, text), "E-EMPTY")
       for text in ("", " ", "\n", "\u0301")),
+    *(name(f"codes: {what}", bind(lambda kit, codes: npy(lambda _: codes)(kit), np.array(codes)), code,
+            answer="" if code else "*", suffix=".npy")
+      for what, codes, code in (
+        ("two letters", [[83, 97]], ""), ("beyond ASCII", [[65, 128]], "E-RANGE"),
+        ("negative", [[65, -1]], "E-RANGE"), ("padding alone", [[0, 0]], "E-EMPTY"),
+        ("floats", [[65.0, 66.0]], "E-TYPE"), ("rank 3", [[[65]]], "E-TYPE"),
+        ("2 to the 63", [[2**63]], "E-RANGE"))),
     name("a name of 1001 letters", lambda kit: "a" * 1001, "E-RANGE"),
     name("a name that is not UTF-8", lambda kit: "\udcff", answer="*"),
 ]  # fmt: skip
@@ -179,6 +197,9 @@ TABLES = [
     table("too large for float32", lambda kit: LINE.replace("85", "1e200").encode(), "E-RANGE"),
     table("decimal commas", lambda kit: LINE.replace("26.6", "26,6").encode(), "E-SHAPE"),
     table("seven columns", lambda kit: LINE.replace("1,85", "1").encode(), "E-SHAPE"),
+    table("2 GiB", sparse("a.csv", 2**31), "E-IN-SIZE"),
+    table("a million columns", lambda kit: b"1," * 999_999 + b"1\n", "E-SHAPE"),
+    table("200,000 quotes", lambda kit: b'"' * 200_000, "E-CSV"),
     table("a missing table", lambda kit: kit.folder / "missing.csv", "E-IN-MISSING"),
 ]  # fmt: skip
 

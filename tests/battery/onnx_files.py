@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from ptx.infer import onnx_file
 from ptx.infer.artifact import read_artifact
 
 from .case import Case, Group, Kit
+from .pictures import sparse
 
 model = Group("model", ".onnx")
 
@@ -170,6 +174,57 @@ CONSTANT_NAN = _graph(
 )  # fmt: skip
 
 
+NO_KERNEL = _graph(
+    node("Cast", ["image"], ["wide"], to=TensorProto.DOUBLE), node("Tan", ["wide"], ["tan"]),
+    node("Cast", ["tan"], ["logits"], to=TensorProto.FLOAT),
+)  # fmt: skip
+
+
+def _large(proto: onnx.ModelProto) -> None:
+    tensor = max(proto.graph.initializer, key=lambda item: len(item.raw_data))
+    tensor.dims[:] = [2**20, 2**20]
+
+
+def _deep(proto: onnx.ModelProto) -> None:
+    names = ["image", *(f"x{index}" for index in range(20_000)), "logits"]
+    _graph(*(node("Neg", [a], [b]) for a, b in itertools.pairwise(names)))(proto)
+
+
+def beside(kind: str) -> Callable[[Kit], Path]:
+    """The convnet whose largest weights stand in a file that is there."""
+
+    def make(kit: Kit) -> Path:
+        proto = bare(kit)
+        content = max((item.raw_data for item in proto.graph.initializer), key=len)
+        _external("weights.bin")(proto)
+        real, link = kit.folder / "real.bin", kit.folder / "weights.bin"
+        real.write_bytes(content)
+        if kind == "file":
+            real.rename(link)
+        elif kind == "FIFO":
+            os.mkfifo(link)
+        elif kind == "hard link":
+            link.hardlink_to(real)
+        else:
+            link.symlink_to(real)
+        path = kit.folder / "given.onnx"
+        path.write_bytes(onnx_file.attach(proto.SerializeToString(), json.dumps(card(kit))))
+        return path
+
+    return make
+
+
+def copied(kit: Kit, name: bytes) -> Path:
+    path = kit.folder / os.fsdecode(name)
+    path.write_bytes(kit.model().read_bytes())
+    return path
+
+
+def fifo(kit: Kit) -> Path:
+    os.mkfifo(kit.folder / "fifo.onnx")
+    return kit.folder / "fifo.onnx"
+
+
 def _with(**entries: Any) -> Change:
     return lambda data: data.update(entries)
 
@@ -233,7 +288,23 @@ CASES: list[Case] = [
                           ("weights.bin", {"offset": "-1"}), ("weights.bin",
             {"length": "999999999999"}),
                           ("a/../../b", {}), ("", {}))),
+    *(model(f"weights in a {kind} beside it", beside(kind), "E-ONNX-EXTERNAL")
+      for kind in ("file", "FIFO", "hard link", "symbolic link")),
+    model("a shape of 2^40 numbers", sealed(_large), "E-ONNX-LOAD"),
+    model("an operator that is not there for its type", sealed(NO_KERNEL), "E-ONNX-LOAD"),
+    model("a graph of 20,000 nodes in a row", sealed(_deep), "E-OUTPUT"),
+    model("a name that is not UTF-8", lambda kit: copied(kit, b"\xff.onnx")),
+    model("a name with a newline", lambda kit: copied(kit, b"a\nb.onnx")),
+    model("a FIFO", fifo, "E-IN-NOTFILE"),
+    model("3 GiB", sparse("a.onnx", 3 * 2**30, b"\x08\x0a"), "E-IN-SIZE"),
+    model("a TorchScript archive for ort-cpu", lambda kit: kit.model("torchscript"), "E-USAGE",
+            status=2),
+    model("a checkpoint for ort-cpu", lambda kit: kit.model("pt"), "E-USAGE", status=2),
     # Cards that lie
+    model("a card of 9 MB", lying(_with(training={"x": "x" * 9_000_000})), "E-CARD"),
+    model("a million labels", lying(_with(labels=["x"] * 1_000_000)), "E-CARD"),
+    model("a card that stands twice", lambda kit: onnx_file.attach(kit.model().read_bytes(),
+            json.dumps(card(kit))), "E-ONNX-PARSE"),
     model("a label too few", lying(lambda data: data["labels"].pop() and None), "E-CARD"),
     model("a label too many", lying(lambda data: data["labels"].append("10")), "E-CARD"),
     model("labels that are numbers", lying(_with(labels=list(range(10)))), "E-CARD"),

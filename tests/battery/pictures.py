@@ -153,6 +153,18 @@ def named(
     return make
 
 
+def sparse(name: str, size: int, head: bytes = b"") -> Callable[[Kit], Path]:
+    """A file of that size that takes no room on the disk."""
+
+    def make(kit: Kit) -> Path:
+        path = kit.folder / name
+        path.write_bytes(head)
+        os.truncate(path, size)
+        return path
+
+    return make
+
+
 def special(kind: str) -> Callable[[Kit], Path]:
     def make(kit: Kit) -> Path:
         path = kit.folder / f"{kind}.png"
@@ -179,6 +191,16 @@ def special(kind: str) -> Callable[[Kit], Path]:
 def bmp(width: int, height: int) -> bytes:
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 300, 0, 0, 54) + header + bytes(300)
+
+
+def rle_bmp() -> bytes:
+    """8×8 in one run each row that goes beyond the row's end."""
+    rows = b"\xff\x01" * 8 + b"\0\1"
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return (
+        b"BM" + struct.pack("<IHHI", 1078 + len(rows), 0, 0, 1078) + header
+        + bytes(v for level in range(256) for v in (level, level, level, 0)) + rows
+    )  # fmt: skip
 
 
 def tiff(width: int, height: int) -> bytes:
@@ -220,7 +242,11 @@ CASES: list[Case] = [
     *(picture(f"a JPEG cut at {n} tenths", cut("JPEG", n), "E-IMG-TRUNCATED") for n in range(1,
             10)),
     *(picture(f"a {form} cut at {n} tenths", cut(form, n), CUT_CODES[form])
-      for form in ("GIF", "BMP", "TIFF", "WEBP") for n in (3, 8)),
+      for form in ("GIF", "BMP", "TIFF", "WEBP") for n in range(1, 10)),
+    picture("a PNG without its last chunk", lambda kit: saved(kit.drawn)[:-12], "E-IMG-TRUNCATED"),
+    picture("a PNG without its last 4 bytes", lambda kit: saved(kit.drawn)[:-4], "E-IMG-TRUNCATED"),
+    picture("a JPEG without its last 2 bytes", lambda kit: saved(kit.drawn.convert("L"), "JPEG")[:-2],
+            "E-IMG-TRUNCATED"),
     picture("zero bytes", lambda kit: b"", "E-IMG-EMPTY"),
     picture("one byte", lambda kit: b"\x89", "E-IMG-TRUNCATED"),
     picture("the PNG signature alone", lambda kit: SIGNATURE, "E-IMG-TRUNCATED"),
@@ -350,6 +376,16 @@ CASES: list[Case] = [
             "E-IMG-FRAMES")
       for form in ("GIF", "WEBP", "PNG", "TIFF")),
     picture("a TIFF that is named .png", lambda kit: saved(kit.drawn.convert("L"), "TIFF")),
+    # Forms that Pillow reads and ptx does not take
+    *(picture(f"a {form}", bind(lambda kit, form, mode: saved(kit.drawn.convert(mode).resize((64, 64)),
+            form), form, mode), "E-IMG-FORMAT", suffix=f".{form.lower()}")
+      for form, mode in (("TGA", "L"), ("ICO", "RGB"), ("PCX", "L"), ("SGI", "L"), ("XBM", "1"),
+            ("JPEG2000", "L"), ("DDS", "RGB"), ("MSP", "1"), ("SPIDER", "F"),
+            ("PDF", "L"), ("EPS", "L"), ("ICNS", "RGB"), ("AVIF", "RGB"), ("BLP", "P"))),
+    picture("a BMP packed by run length", lambda kit: rle_bmp(), "E-IMG-TRUNCATED"),
+    picture("a digit in a strip", lambda kit: saved(ImageOps.expand(kit.seven, (0, 28, 0, 28)))),
+    picture("a digit in a wide strip", lambda kit: saved(ImageOps.expand(kit.seven, (56, 0, 56, 0)))),
+    picture("2 GiB that are named .png", sparse("a.png", 2**31), "E-IN-SIZE"),
     picture("a drawing of 12 Mpx", lambda kit: saved(kit.drawn.resize((4000, 3000)),
             compress_level=1)),
     picture("white on black, large", lambda kit: saved(ImageOps.invert(kit.drawn.convert("L")))),

@@ -316,3 +316,17 @@ def test_an_export_into_a_file_in_the_way_is_exit_5(
     done = ptx("export", "linear-model", "--checkpoint", checkpoint, "--workspace", tmp_path)
     assert done.code == 5
     assert "[E-OUT-PARENT]" in done.err
+
+
+def test_training_anew_names_the_exports_that_are_now_of_other_weights(
+    ptx: Any, artifact: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "logistic-regression"
+    folder.mkdir()
+    shutil.copy(artifact("logistic-regression", "onnx"), folder / "logistic-regression.onnx")
+    done = ptx("train", "logistic-regression", "--epochs", 1, "--workspace", tmp_path)
+    note = "logistic-regression.onnx still has the weights of the training before: export it again"
+    assert note in done.err
+    assert ptx("export", "logistic-regression", "--workspace", tmp_path).code == 0
+    done = ptx("train", "logistic-regression", "--epochs", 1, "--resume", "--workspace", tmp_path)
+    assert "still has the weights" not in done.err

@@ -71,7 +71,8 @@ def test_of_many_inputs_the_first_are_drawn_and_all_answered(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "preview.png"
-    given = [seven, tmp_path / "missing.png", *[seven] * 28]
+    small = seven.parent / "mnist-7.png"
+    given = [small, tmp_path / "missing.png", *[small] * 28]
     done = ptx("predict", *given, "--workspace", workspace, "--output", target)
     assert done.code == 4
     assert len(done.out.splitlines()) == 29
@@ -82,7 +83,7 @@ def test_forked_readers_do_not_take_the_inputs_away(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
     for number in range(130):
-        shutil.copy(seven, tmp_path / f"{number:03}.png")
+        shutil.copy(seven.parent / "mnist-7.png", tmp_path / f"{number:03}.png")
     target = tmp_path / "preview.png"
     done = ptx("predict", tmp_path, "--workspace", workspace, "--output", target)
     assert done.code == 0, done.err
@@ -144,6 +145,21 @@ def test_show_opens_the_picture_where_a_display_is(
     target = tmp_path / "preview.png"
     ptx("predict", seven, "--show", "--output", target, "--workspace", workspace)
     assert no_display == [str(target)]
+
+
+def test_a_preview_needs_pillow_alone(
+    child: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    child(
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'onnx', 'matplotlib', 'tqdm'):\n"
+        "    sys.modules[name] = None\n"
+        "from ptx.cli.verbs import _run\n"
+        "sys.argv = ['ptx', 'predict', *sys.argv[1:]]\n"
+        "assert _run() == 0",
+        seven, "--workspace", workspace, "--output", tmp_path / "preview.png",
+    )  # fmt: skip
+    assert (tmp_path / "preview.png").exists()
 
 
 def test_one_prediction_without_a_picture_imports_nothing_for_it(

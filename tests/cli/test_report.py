@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.report_page import picture_url, read_speeds
+from ptx.cli.report_page import confusion_html, picture_url, read_speeds
 
 HEADER = "backend,device,batch,p50_us,p95_us,p99_us,rows_per_second\n"
 VOID = {"meta", "img", "br"}
@@ -105,8 +105,13 @@ def test_texts_symbols_and_columns_have_their_page(
 ) -> None:
     (tmp_path / model).mkdir()
     shutil.copy(checkpoint(model), tmp_path / model / "checkpoint.pt")
-    page = write(ptx, model, tmp_path)
-    shown = {"name-classifier": "Arabic", "char-rnn": "hello", "diabetes": "glucose"}[model]
+    options: list[object] = []
+    if model == "name-classifier":
+        few = tmp_path / "names.csv"
+        few.write_text("Satoshi,Japanese\nKhoury,Arabic\n" * 10)
+        options = ["--data", few]
+    page = write(ptx, model, tmp_path, *options)
+    shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
     assert shown in page.text
     assert "The checkpoint has no history" in page.text
     assert "ort-cpu: there is no onnx file" in page.text
@@ -132,6 +137,8 @@ def test_labels_are_shown_and_never_interpreted(ptx: Any, tmp_path: Path) -> Non
     [
         ("backend,batch\nort-cpu,1\n", "line 2 has no device"),
         (HEADER + "ort-cpu,cpu,1,fast,2,3,4\n", "could not convert"),
+        (HEADER + "ort-cpu,cpu,1,<b>,2,3,4\n", "could not convert string to float: '<b>'"),
+        (HEADER + "ort-cpu,cpu,1,inf,2,3,4\n", "line 2: p50_us is inf"),
         (HEADER + "ort-cpu,cpu,0,1,2,3,4\n", "line 2: batch is 0; expected more than 0"),
     ],
 )
@@ -142,6 +149,29 @@ def test_a_broken_benchmark_is_named_on_the_page(
         read_speeds(text)
     (root / "linear-model" / "benchmark.csv").write_text(text)
     assert f"benchmark.csv cannot be used: {reason}" in write(ptx, "linear-model", root).text
+
+
+def test_of_many_labels_the_most_frequent_confusions_are_listed() -> None:
+    labels = [f"class <{number}>" for number in range(40)]
+    matrix = np.eye(40, dtype=np.int64) * 5
+    matrix[3, 7], matrix[9, 1] = 4, 2
+    page = Page(confusion_html(matrix, labels, "classification"))
+    assert page.count("tr") == 3
+    assert page.text.index("class <3>class <7>49") < page.text.index("class <9>class <1>27")
+
+
+def test_long_labels_have_numbers_above_their_columns_and_are_shortened() -> None:
+    labels = ["a" * 30, "b" * 300, "short"]
+    matrix = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 1000]])
+    page = Page(confusion_html(matrix, labels, "classification"))
+    assert "under the number of its row" in page.text
+    assert "b" * 23 + "…" in page.text
+    assert "b" * 24 not in page.text
+    same = [
+        attributes for tag, attributes in page.tags if "same" in (attributes.get("class") or "")
+    ]
+    assert len(same) == 3
+    assert "1000" in page.text
 
 
 def test_without_a_checkpoint_the_command_that_makes_one_is_named(ptx: Any, tmp_path: Path) -> None:

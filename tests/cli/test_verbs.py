@@ -15,14 +15,6 @@ MAIN = "from ptx.cli import main; main()"
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_has_two_examples(ptx: Any, verb: str) -> None:
-    done = ptx(verb, "--help")
-    assert done.code == 0
-    examples = done.out.partition("Examples:")[2].strip().splitlines()
-    assert len([line for line in examples if line.strip().startswith(f"ptx {verb}")]) == 2
-
-
-@pytest.mark.parametrize("verb", VERBS)
 def test_the_short_help_is_that_of_the_group(ptx: Any, verb: str) -> None:
     assert VERBS[verb][1] in ptx("--help").out
 
@@ -107,6 +99,22 @@ def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer:
     assert done.returncode == 5
     told = "ptx: error [E-OUT-SPACE] the output cannot be written: No space left on device\n"
     assert done.stdout + done.stderr == ("" if redirect.endswith("2>/dev/full") else told)
+
+
+def test_ctrl_c_is_exit_130_also_where_a_library_makes_another_error_of_it() -> None:
+    code = """
+import signal
+from ptx.cli.workspace import Workspace
+def files(*arguments):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ValueError("the export failed") from None
+Workspace.files = files
+"""
+    command = [sys.executable, "-c", code + MAIN, "models"]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_a_bug_is_told_in_one_line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ptx.export import Source, export, read_source
-from ptx.export.agreement import (
-    BATCHES,
-    FACTOR,
-    LENGTHS,
-    ROUNDING,
-    Yardstick,
-    first_rows,
-    grid,
-    largest_error,
-    own_sizes,
-)
+from ptx.export.agreement import FACTOR, ROUNDING, Yardstick, largest_error
 from ptx.export.formats import Convert, find_convert, traced_sizes
+from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
 from ptx.infer.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
@@ -370,8 +362,10 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     # The extremes of what was seen are in the grid as well, at batch 2, and tell first.
     with pytest.raises(AgreementError, match="at extremes input, batch 2: output 'y' is off"):
         export(source, "onnx", tmp_path / "model.onnx")
-    monkeypatch.setattr("ptx.export.agreement._range", lambda samples: (0.0, 0.0))
-    assert_refused(source, tmp_path / "model.onnx", "at real input, batch 70: output 'y' is off")
+    monkeypatch.setattr("ptx.export.grid._range", lambda samples: (0.0, 0.0))
+    assert_refused(
+        replace(source), tmp_path / "model.onnx", "at real input, batch 70: output 'y' is off"
+    )
 
 
 # The grid.

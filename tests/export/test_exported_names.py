@@ -8,11 +8,13 @@ import ptx.export
 def test_public_names() -> None:
     assert ptx.export.__all__ == [
         "FORMATS",
+        "About",
         "BackendResult",
         "Comparison",
         "Exported",
         "Source",
         "compare",
+        "describe",
         "export",
         "read_source",
     ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptx.infer.errors import InputError
-from ptx.infer.table import read_table
+from ptx.infer.table import read_rows, read_table
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,49 @@ def test_anything_else_is_read_as_finite_numbers_or_refused(data: bytes | str) -
     assert np.isfinite(table.rows).all()
     assert table.rows.size > 0
     assert len(table.lines) == len(table.rows)
+
+
+COLUMNS = ("glucose", "body mass index", "age")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "glucose,body mass index,age\n1,2,3\n4,5,6\n",
+        "Age,Glucose,Body_Mass-Index\n3,1,2\n6,4,5\n",
+        "id,age,outcome,glucose,body mass index\n9,3,0,1,2\n9,6,1,4,5\n",
+        "a,b,c\n1,2,3\n4,5,6\n",
+        "1,2,3\n4,5,6\n",
+    ],
+)
+def test_columns_are_taken_by_name_where_the_header_names_them(text: str) -> None:
+    rows = read_rows(text.encode(), name="x.csv", columns=COLUMNS)
+    assert all(not isinstance(row, InputError) for _, row in rows)
+    assert [list(row) for _, row in rows if not isinstance(row, InputError)] == [
+        [1, 2, 3],
+        [4, 5, 6],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("age,glucose,b\n1,2,3\n", "has a header without 'body mass index'; expected the columns"),
+        ("age,b,c\n1,2,3\n", "has a header without 'glucose', 'body mass index'; expected"),
+        ("age,glucose,body mass index,AGE\n1,2,3,4\n", "has the column 'age' twice"),
+    ],
+)
+def test_a_header_with_some_of_the_names_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_rows(text.encode(), name="x.csv", columns=COLUMNS)
+
+
+def test_of_a_row_that_cannot_be_used_the_error_stays() -> None:
+    rows = read_rows(b"age,glucose,body mass index\n1,x,3\n4,5,6\n", name="x.csv", columns=COLUMNS)
+    assert isinstance(rows[0][1], InputError)
+    assert list(rows[1][1]) == [5, 6, 4]  # type: ignore[arg-type]
+
+
+def test_the_only_column_may_be_called_anything() -> None:
+    ((_, row),) = read_rows(b"hours\n4\n", name="x.csv", columns=("x",))
+    assert list(row) == [4]  # type: ignore[arg-type]

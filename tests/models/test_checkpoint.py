@@ -120,9 +120,6 @@ VALUES = {
     "nan": (torch.tensor([[math.nan]]), "weight 'linear.weight' is not finite"),
     "inf": (torch.tensor([[math.inf]]), "weight 'linear.weight' is not finite"),
     "-inf": (torch.tensor([[-math.inf]]), "weight 'linear.weight' is not finite"),
-    "int": (torch.tensor([[1]]), "is of type torch.int64; expected floats"),
-    "uint8": (torch.tensor([[1]], dtype=torch.uint8), "is of type torch.uint8; expected floats"),
-    "bool": (torch.tensor([[True]]), "is of type torch.bool; expected floats"),
     "complex": (torch.tensor([[1j]]), "is of type torch.complex64; expected floats"),
     "none": (None, "entry 'linear.weight' is not a tensor with a name"),
     "str": ("1.0", "entry 'linear.weight' is not a tensor with a name"),
@@ -245,6 +242,24 @@ def test_weights_of_another_float_type_become_the_networks(dtype: torch.dtype) -
     for name, tensor in network.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, weights()[name].to(dtype).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_integers_in_the_place_of_weights_are_refused(dtype: torch.dtype) -> None:
+    wrong = {**weights(), "linear.weight": torch.ones(1, 1, dtype=dtype)}
+    with pytest.raises(ValueError, match=rf"linear.weight is of type {dtype}, expected floats"):
+        load_weights(build("linear-model"), loads(saved(wrong)).weights)
+
+
+def test_a_counter_beside_the_weights_is_kept_and_held_to_its_type() -> None:
+    network = nn.BatchNorm1d(2)
+    network.num_batches_tracked = torch.tensor(41)
+    content = loads(saved(network.state_dict())).weights
+    fresh = nn.BatchNorm1d(2)
+    load_weights(fresh, content)
+    assert fresh.num_batches_tracked == 41
+    with pytest.raises(ValueError, match=r"tracked is of type torch.float32, expected torch.int64"):
+        load_weights(fresh, {**content, "num_batches_tracked": torch.tensor(41.0)})
 
 
 def test_a_weight_too_large_for_the_network_is_refused() -> None:

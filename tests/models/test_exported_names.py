@@ -6,5 +6,12 @@ import ptx.models
 
 
 def test_public_names() -> None:
-    assert ptx.models.__all__ == ["CATALOG", "Entry", "build"]
+    assert ptx.models.__all__ == [
+        "CATALOG",
+        "Entry",
+        "broken_entries",
+        "build",
+        "known_models",
+        "lookup",
+    ]
     assert all(hasattr(ptx.models, name) for name in ptx.models.__all__)

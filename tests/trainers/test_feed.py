@@ -65,6 +65,23 @@ def test_the_catalog_has_the_four_layouts_that_are_tested_here() -> None:
     assert shapes == LAYOUTS
 
 
+@pytest.mark.parametrize("axes", [("batch", 3, 9, 8), ("batch", 9, 8, 3), (1, "batch", 9, 8)])
+def test_photographs_are_what_prediction_makes_of_them(axes: tuple[int | str, ...]) -> None:
+    channels = 1 if 1 in axes else 3
+    signature = Signature.from_data(
+        {"inputs": {"image": ["float32", axes]}, "outputs": {"y": ["float32", ["batch", 2]]}}
+    )
+    numbers = {"mean": [0.5, 0.25, 0.125][:channels], "std": [0.3, 0.2, 0.1][:channels]}
+    photo = open_preprocessing({"kind": "photo", "resize": 9, "size": [9, 8], **numbers}, signature)
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (7, 9, 8, channels)).astype(np.uint8)
+    split = Split({"image": pixels}, np.arange(7) % 2)
+    check_split(split, photo, ("a", "b"), name="photos", model="net")
+    (got,), targets = Feed(split, photo, "cpu").batch(ROWS)
+    assert same_bits(got, photo.collate(list(pixels[ROWS.numpy()]))["image"])
+    assert targets.tolist() == [1, 0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("model", PICTURES)
 def test_pictures_are_what_prediction_makes_of_the_same_files(model: str) -> None:
     # "square" leaves such a picture alone, so that all 256 values come through a file.

@@ -10,8 +10,10 @@ from ptx.infer.backends.ort_cpu import OrtCpuBackend
 from ptx.infer.backends.ort_cuda import OrtCudaBackend
 from ptx.infer.backends.torchscript import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
 from ptx.infer.preprocessing.image import ImagePreprocessing
+from ptx.infer.preprocessing.photo import PhotoPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
 from ptx.infer.signature import Signature
@@ -27,8 +29,10 @@ def backends(artifact: Artifact, options: Options) -> list[Backend]:
 
 
 def preprocessings(signature: Signature) -> list[Preprocessing]:
+    arrays: Preprocessing = ArraysPreprocessing(signature)
     columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
     image: Preprocessing = ImagePreprocessing(signature, size=(28, 28), fit="digit")
+    photo: Preprocessing = PhotoPreprocessing(signature, size=(224, 224), resize=256)
     symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
     text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)
-    return [columns, image, symbols, text]
+    return [arrays, columns, image, photo, symbols, text]

@@ -12,10 +12,13 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptx.infer.errors import InputError, UsageError, nearest, quoted
 from ptx.trainers.data.dataset import Dataset, Split
+
+if TYPE_CHECKING:
+    from ptx.trainers.data.folder import Read
 
 __all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
 
@@ -68,6 +71,7 @@ def open_dataset(
     fit: str = "digit",
     size: tuple[int, int] = (28, 28),
     labels: tuple[str, ...] | None = None,
+    read: Read | None = None,
 ) -> Dataset:
     """The data set that `source` names, for a model whose own data set is `default`.
 
@@ -76,7 +80,8 @@ def open_dataset(
     `text,label` rows, or of numbers whose last column is the target. A name wins over a path of the
     same name; write `./mnist` for the path.
 
-    `fit` (a key of `FITS`) and `size` (height, width) are the form of pictures from files. `labels`
+    `fit` (a key of `FITS`) and `size` (height, width) are the form of pictures from files, or `read`
+    makes the pixels of a decoded picture, in which case no named data set will do. `labels`
     are the only labels that rows from files may have, in the order of the indices; without them
     the labels are those of the files, sorted.
 
@@ -85,6 +90,12 @@ def open_dataset(
         InputError: the data cannot be used or cannot be fetched.
     """
     own = SOURCES[default]
+    if read is not None:
+        from ptx.trainers.data.folder import open_file_list, open_folder
+
+        path = _existing(source, own)
+        form: dict[str, Any] = {"fit": fit, "size": size, "labels": labels, "read": read}
+        return (open_folder if path.is_dir() else open_file_list)(path, **form)
     name = own.bundled if source == "bundled" else source
     if name in SOURCES:
         dataset = _open_named(name, own, default, cache)

@@ -7,8 +7,9 @@ collected first, so that a large folder is corrected in one go.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,35 +21,58 @@ from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
 from ptx.trainers.data.problems import class_problems, raise_problems
 from ptx.trainers.data.split import stratified_split
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 PICTURE_LIMIT = 64 << 20  # bytes in one file
 LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
 FILE_TITLES = {"file", "filename", "path", "image"}
 LABEL_TITLES = {"label", "class", "target"}
 
 Size = tuple[int, int]  # (height, width), as in the card
+Read = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
 Pictures = list[tuple[Path, str]]  # files and their labels
 
 
+class Form(NamedTuple):
+    """What pictures are brought to."""
+
+    read: Read
+    fit: str | None  # the key of FITS that does so
+
+
 def open_folder(
-    folder: Path, *, fit: str, size: Size, labels: tuple[str, ...] | None = None
+    folder: Path,
+    *,
+    fit: str,
+    size: Size,
+    labels: tuple[str, ...] | None = None,
+    read: Read | None = None,
 ) -> Dataset:
     """The pictures of a folder whose sub-folders are the classes, named by their labels.
 
     With sub-folders `train` and `test`, each of class folders, these are the two splits; otherwise
     the pictures are split 80/20 within each class. Hidden files are passed over. Without `labels`
-    the labels are the names of the (training) class folders, sorted.
+    the labels are the names of the (training) class folders, sorted. `read` makes the pixels of a
+    picture; without it they are fitted to `size` in the manner of `fit`.
 
     Raises:
         InputError: a picture, a class or a label cannot be used; up to five problems are named.
     """
+    form = _form(fit, size, read)
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return _presplit(folder, fit, size, labels)
+        return _presplit(folder, form, labels)
     pictures, problems = _listed(folder)
-    return _split_dataset(folder, pictures, problems, fit, size, labels)
+    return _split_dataset(folder, pictures, problems, form, labels)
 
 
 def open_file_list(
-    path: Path, *, fit: str, size: Size, labels: tuple[str, ...] | None = None
+    path: Path,
+    *,
+    fit: str,
+    size: Size,
+    labels: tuple[str, ...] | None = None,
+    read: Read | None = None,
 ) -> Dataset:
     """The pictures of a CSV file of `file,label` rows, split 80/20 within each class.
 
@@ -61,29 +85,28 @@ def open_file_list(
     if rows[0][1].lower() in FILE_TITLES and rows[0][2].lower() in LABEL_TITLES:
         rows = rows[1:]
     pictures = [(path.parent / file, label) for _, file, label in rows]
-    return _split_dataset(path, pictures, [], fit, size, labels)
+    return _split_dataset(path, pictures, [], _form(fit, size, read), labels)
 
 
 def _split_dataset(
     path: Path,
     pictures: Pictures,
     problems: list[str],
-    fit: str,
-    size: Size,
+    form: Form,
     labels: tuple[str, ...] | None,
 ) -> Dataset:
     classes = [label for _, label in pictures]
-    images = _read(pictures, fit, size, problems)
+    images = _read(pictures, form.read, problems)
     problems += class_problems(classes, labels)
     _raise(path, problems)
     known = labels or tuple(sorted(set(classes)))
     rows = _split(images, classes, known)
     train, test = stratified_split(rows.targets)
     name, source = _named(path)
-    return Dataset(name, "image", rows.take(train), rows.take(test), known, source, fit)
+    return Dataset(name, "image", rows.take(train), rows.take(test), known, source, form.fit)
 
 
-def _presplit(folder: Path, fit: str, size: Size, labels: tuple[str, ...] | None) -> Dataset:
+def _presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Dataset:
     train, problems = _listed(folder / "train")
     test, test_problems = _listed(folder / "test")
     problems += test_problems
@@ -97,11 +120,11 @@ def _presplit(folder: Path, fit: str, size: Size, labels: tuple[str, ...] | None
         ]
         if len(counts) < 2:
             problems.append(f"{part} has {'one class' if counts else 'no class'}")
-    splits = [(_read(part, fit, size, problems), part) for part in (train, test)]
+    splits = [(_read(part, form.read, problems), part) for part in (train, test)]
     _raise(folder, problems)
     first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
     name, source = _named(folder)
-    return Dataset(name, "image", first, second, known, source, fit)
+    return Dataset(name, "image", first, second, known, source, form.fit)
 
 
 def _listed(folder: Path) -> tuple[Pictures, list[str]]:
@@ -138,17 +161,24 @@ def _entries(folder: Path) -> list[Path]:
     ]
 
 
-def _read(pictures: Pictures, fit: str, size: Size, problems: list[str]) -> list[NDArray[Any]]:
-    """The pictures in the model's form; those that cannot be used are added to `problems`."""
+def _form(fit: str, size: Size, read: Read | None) -> Form:
     from ptx.infer.fit import FITS
+
+    if read is not None:
+        return Form(read, None)
+    height, width = size
+    return Form(lambda image: FITS[fit](image, (width, height)), fit)
+
+
+def _read(pictures: Pictures, read: Read, problems: list[str]) -> list[NDArray[Any]]:
+    """The pictures in the model's form; those that cannot be used are added to `problems`."""
     from ptx.infer.image import decode
 
-    height, width = size
     images = []
     for path, _ in pictures:
         try:
             data = read_bytes(path, limit=PICTURE_LIMIT)
-            images.append(FITS[fit](decode(data, name=str(path)), (width, height)))
+            images.append(read(decode(data, name=str(path))))
         except InputError as error:
             problems.append(str(error))
     return images

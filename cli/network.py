@@ -1,0 +1,83 @@
+"""`my_package.my_module:build_net`: a network that the user names on the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ptx.infer.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from ptx.infer.backends import Factory
+
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_reference(argument: str) -> bool:
+    """Whether it has the form `module:function`."""
+    return _REFERENCE.fullmatch(argument) is not None
+
+
+def open_factory(reference: str) -> Factory:
+    """What makes the network: a function, a class, or a network that is there already.
+
+    The module is looked for in the current folder too. To name it is the user's decision to run it;
+    no file is ever asked for such a name.
+
+    Raises:
+        UsageError: there is no such module or attribute, or importing it fails.
+    """
+    if not is_reference(reference):
+        raise UsageError(f"{reference!r} names no network; expected my_package.my_module:build_net")
+    module_name, _, attribute = reference.partition(":")
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - what sys.path holds is text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    module = _imported(reference, module_name)
+    try:
+        target = attrgetter(attribute)(module)
+    except AttributeError as error:
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UsageError(
+            f"{reference}: {module_name} has no {attribute!r}; {nearest(attribute, public)}"
+        ) from error
+    return lambda: _made(reference, target)
+
+
+def _imported(reference: str, name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name}."):  # else it is something that the module needs
+            raise UsageError(
+                f"{reference}: there is no module {name!r}, neither in {os.getcwd()!r} nor installed"  # noqa: PTH109
+            ) from error
+        failure: BaseException = error
+    except (Exception, SystemExit) as error:  # whatever somebody's module raises
+        failure = error
+    raise UsageError(
+        f"{reference}: importing {name} fails: {type(failure).__name__}: {failure}"
+    ) from failure
+
+
+def _made(reference: str, target: Any) -> Any:
+    from torch import nn
+
+    network = target
+    if not isinstance(target, nn.Module) and callable(target):
+        try:
+            network = target()
+        except Exception as error:  # whatever somebody's function raises
+            raise UsageError(
+                f"{reference}() fails: {type(error).__name__}: {error}; expected a function without"
+                " arguments that returns a network"
+            ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"{reference} gives a {type(network).__name__}; expected a torch.nn.Module"
+        )
+    return network

@@ -1,0 +1,57 @@
+"""Arrays that are a model's inputs already."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError
+from ptx.infer.signature import Array, Signature, TensorSpec
+
+
+class ArraysPreprocessing:
+    """No preprocessing: a value is one sample of the input, an array without the batch axis.
+
+    For a model whose own preprocessing ptx does not know, or that has several inputs, which `run` takes.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.specs = signature.inputs
+        self.spec: TensorSpec = signature.inputs[0]
+
+    @property
+    def expects(self) -> str:
+        axes = ", ".join(str(axis) for axis in self.spec.sample_axes)
+        return f"one sample of {self.spec.name!r}: a {self.spec.dtype} array ({axes})"
+
+    def read(self, value: Any) -> Array:
+        """The array as it is; its dtype and values are checked with its batch."""
+        if len(self.specs) > 1:
+            raise InputError(
+                f"the model has {len(self.specs)} inputs and no preprocessing that fills them: give"
+                " their arrays to run()",
+                code="E-TYPE",
+            )
+        if not isinstance(value, np.ndarray):
+            raise InputError(
+                f"the input is a {type(value).__name__}, and the model has no preprocessing; expected"
+                f" {self.expects}",
+                code="E-TYPE",
+            )
+        expected = self.spec.sample_axes
+        if len(value.shape) != len(expected) or any(
+            isinstance(axis, int) and size != axis
+            for size, axis in zip(value.shape, expected, strict=True)
+        ):
+            raise InputError(
+                f"the array has shape {value.shape}; expected {self.expects}", code="E-SHAPE"
+            )
+        return value
+
+    def shape_key(self, sample: Array) -> Hashable:
+        return sample.dtype, sample.shape
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        return {self.spec.name: np.stack(samples, axis=self.spec.batch_axis)}

@@ -1,0 +1,176 @@
+"""Colour photographs to normalised input arrays, as torchvision's classifiers take them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptx.infer.errors import InputError
+from ptx.infer.guard import is_finite
+from ptx.infer.preprocessing.picture import open_picture, ready_sample
+from ptx.infer.signature import Array, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+INTERPOLATIONS = ("bilinear", "bicubic")  # Pillow's, which average where they make smaller
+COLOURS = ("RGB", "BGR")
+
+
+class PhotoPreprocessing:
+    """A photograph: resized, its middle cut out, scaled to [0, 1] and normalised channel by channel.
+
+    `resize`: the length of the shorter side in pixels, or [height, width]. `size`: [height, width] of
+    the middle that is cut out. `mean`, `std`: a number for each channel, of pixels scaled to [0, 1].
+    `colours`: the order of three channels. A model with one channel gets gray.
+
+    This is torchvision's `ImageClassification` preset on a Pillow image, bit for bit: `resize_size`,
+    `crop_size`, `interpolation`, `mean`, `std`. Beyond it, a picture is turned as its EXIF data say,
+    and what is transparent is laid on white.
+
+    A value is what `ptx.infer.preprocessing.picture.open_picture` reads, or a float array that is one
+    ready sample of the model's input.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        size: Sequence[int],
+        resize: int | Sequence[int],
+        interpolation: str = "bilinear",
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+        colours: str = "RGB",
+    ) -> None:
+        from ptx.infer.image import MAX_PIXELS
+
+        if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
+            raise ValueError("a photograph fills one float32 input")
+        for name, value, known in (
+            ("interpolation", interpolation, INTERPOLATIONS),
+            ("colours", colours, COLOURS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
+        self.spec: TensorSpec = signature.inputs[0]
+        self.interpolation, self.colours = interpolation, colours
+        self.height, self.width = _lengths("size", size)
+        self.resize = resize if type(resize) is int else _lengths("resize", resize)
+        least = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
+        if least[0] < self.height or least[1] < self.width:
+            raise ValueError(
+                f"resize is {resize}; expected at least size, {self.height} by {self.width} pixels"
+            )
+        if least[0] * least[1] > MAX_PIXELS:
+            raise ValueError(f"resize is {resize}; expected at most {MAX_PIXELS:,} pixels")
+        self.channels, self.channel_axis = _channels(self.spec, self.height, self.width)
+        self.mean, self.std = self._numbers("mean", mean, 0.0), self._numbers("std", std, 1.0)
+        if not (self.std > 0).all():
+            raise ValueError(f"std is {list(std)}; expected positive numbers")
+
+    @property
+    def expects(self) -> str:
+        return "a picture"
+
+    @cached_property
+    def table(self) -> Array:
+        """float32 (channels, 256): the number for each pixel value, `(pixel/255 − mean)/std`."""
+        scaled = np.arange(256, dtype=np.float32) / np.float32(255)
+        table: Array = (scaled - self.mean[:, np.newaxis]) / self.std[:, np.newaxis]
+        return table
+
+    def read(self, value: Any) -> Array:
+        """uint8 (height, width, channels) pixels, or a ready float sample as it is."""
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            return ready_sample(self.spec, value)
+        return self.fit(open_picture(value))
+
+    def fit(self, image: Image) -> Array:
+        """uint8 (height, width, channels): the middle of the resized picture, channels in order."""
+        from PIL import Image
+
+        flat = _opaque(image).convert("RGB" if self.channels == 3 else "L")
+        resample = Image.Resampling[self.interpolation.upper()]
+        resized = flat.resize(self._resized(flat.width, flat.height), resample)
+        left, top = (
+            round((resized.width - self.width) / 2),
+            round((resized.height - self.height) / 2),
+        )
+        middle = resized.crop((left, top, left + self.width, top + self.height))
+        pixels = np.asarray(middle).reshape(self.height, self.width, self.channels)
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
+
+    def shape_key(self, sample: Array) -> Hashable:
+        return sample.dtype.kind, sample.shape
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
+        return {self.spec.name: self.arrange(batch)}
+
+    def arrange(self, batch: Array) -> Array:
+        """The input array of uint8 pixels (batch, height, width, channels) or of ready samples."""
+        if batch.dtype == np.uint8:
+            planes = [table[batch[..., channel]] for channel, table in enumerate(self.table)]
+            batch = np.stack(planes, axis=1 + self.channel_axis)
+        axis = self.spec.batch_axis
+        return batch if axis == 0 else np.ascontiguousarray(np.moveaxis(batch, 0, axis))
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after resizing, rounded as torchvision does."""
+        from ptx.infer.image import MAX_PIXELS
+
+        if not isinstance(self.resize, int):
+            return self.resize[1], self.resize[0]
+        shorter, longer = sorted((width, height))
+        length = int(self.resize * longer / shorter)
+        if length * self.resize > MAX_PIXELS:
+            raise InputError(
+                f"the picture of {width}×{height} would be {length} pixels long once its shorter side"
+                f" has {self.resize}; expected at most {MAX_PIXELS // self.resize}: crop it",
+                code="E-IMG-TOO-LARGE",
+            )
+        return (self.resize, length) if width <= height else (length, self.resize)
+
+    def _numbers(self, name: str, values: Sequence[float], default: float) -> Array:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(list(values) or [default] * self.channels, np.float32)
+        if numbers.shape != (self.channels,) or not is_finite(numbers):
+            raise ValueError(f"{name} is {values}; expected {self.channels} finite numbers")
+        return numbers
+
+
+def _lengths(name: str, lengths: Any) -> tuple[int, int]:
+    height, width = lengths
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
+        raise ValueError(f"{name} is {list(lengths)}; expected [height, width] in pixels")
+    return height, width
+
+
+def _channels(spec: TensorSpec, height: int, width: int) -> tuple[int, int]:
+    """How many channels there are, and which axis of a sample they are."""
+    axes = spec.sample_axes
+    for position in (0, 2) if len(axes) == 3 else ():
+        channels, rest = axes[position], [*axes[:position], *axes[position + 1 :]]
+        fits = zip(rest, (height, width), strict=True)
+        if channels in (1, 3) and all(a == size or isinstance(a, str) for a, size in fits):
+            return int(channels), position
+    raise ValueError(
+        f"a photograph of {height}×{width} with 1 or 3 channels does not fill {spec.describe()}"
+    )
+
+
+def _opaque(image: Image) -> Image:
+    """Without transparency: what is transparent shows white, as on a page."""
+    from PIL import Image
+
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    *_, alpha = image.split()
+    colours = image.convert(image.mode[:-1])
+    ground = Image.new(colours.mode, colours.size, (255,) * len(colours.getbands()))
+    ground.paste(colours, mask=alpha)
+    return ground

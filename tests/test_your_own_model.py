@@ -1,0 +1,82 @@
+"""docs/your-own-model.md: what it shows is run, in its order."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PAGE = Path(__file__).parents[1] / "docs" / "your-own-model.md"
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+FILE = re.compile(r"# ([\w.]+)( of the package)?\n")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder with a photograph, on sys.path as a script's is."""
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("flower_nets", "flower_catalog"):
+        sys.modules.pop(name, None)
+
+
+def somebody_s_onnx(path: Path) -> None:
+    """The network of the page as somebody else would export it: without ptx."""
+    import torch
+
+    network = getattr(__import__("flower_nets"), "FlowerNet")().eval()  # noqa: B009
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), path, dynamo=True,
+                          external_data=False, verbose=False)  # fmt: skip
+
+
+def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any) -> None:
+    done = []
+    for kind, content in BLOCK.findall(PAGE.read_text()):
+        named = FILE.match(content)
+        if named:
+            (folder / named[1]).write_text(content)
+        elif kind == "python":
+            exec(compile(content, str(PAGE), "exec"), {})
+        elif kind == "sh":
+            if "classifier.onnx" in content:
+                somebody_s_onnx(folder / "classifier.onnx")
+            for line in content.splitlines():
+                command = shlex.split(line)
+                assert command[0] == "ptx"
+                told = ptx(*command[1:])
+                assert told.code == 0, f"{line}: {told.err}"
+                done.append(command[1])
+    assert done == ["export", "predict", "verify", "inspect", "compare", "inspect", "predict"]
+
+
+def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None:
+    from ptx.infer.preprocessing import open_preprocessing
+    from ptx.infer.signature import Signature
+    from ptx.models import Entry
+
+    blocks = {named[1]: content for _, content in BLOCK.findall(PAGE.read_text())
+              if (named := FILE.match(content))}  # fmt: skip
+    points = tomllib.loads(blocks["pyproject.toml"])["project"]["entry-points"]["ptx.models"]
+    module, _, attribute = points["flower-net"].partition(":")
+    scope: dict[str, Any] = {}
+    exec(blocks[f"{module}.py"], scope)
+    entry = scope[attribute]
+    assert isinstance(entry, Entry)
+    open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+    path, _, name = entry.network.partition(":")
+    network = getattr(__import__(path, fromlist=[name]), name)(**entry.config)
+    assert sum(parameter.numel() for parameter in network.parameters()) == entry.parameters
