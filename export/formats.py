@@ -43,6 +43,7 @@ FORMATS = {
     "torchscript": Format(".torchscript", "ptx.export.to_torchscript", "torchscript"),
     "pt2": Format(".pt2", "ptx.export.to_pt2", "exported"),
 }
+"""The formats by the name that `export` and `--format` take."""
 
 # Sizes at which a network is traced: at least 2, since torch.export freezes a dimension of size 1,
 # different from each other, and none of them a size of the agreement grid.

@@ -387,3 +387,4 @@ CATALOG = {
                 "epochs": 20},
     ),
 }  # fmt: skip
+"""The documented networks by the name that `build` and the command line take."""

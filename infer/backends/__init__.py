@@ -74,6 +74,7 @@ BACKENDS = {
     "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True, True),
     "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False, True),
 }
+"""The backends by the name that `load` and `--backend` take."""
 
 # What `auto` tries for a kind of file, in this order.
 AUTO = {

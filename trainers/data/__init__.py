@@ -52,6 +52,7 @@ SOURCES: dict[str, Source] = {
     "hours": Source("columns", "ptx.trainers.data.tutorials:open_hours", bundled="hours"),
     "hello": Source("sequence", "ptx.trainers.data.tutorials:open_hello", bundled="hello"),
 }
+"""The data sets by the name that `open_dataset` and `--data` take."""
 
 NOUNS = {"image": "pictures", "columns": "numbers", "text": "texts", "sequence": "sequences"}
 WANTED = {

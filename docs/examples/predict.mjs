@@ -1,0 +1,87 @@
+// Predict with ONNX Runtime alone: everything else is in the file's card.
+//
+//     npm install onnxruntime-node
+//     node predict.mjs convnet.onnx digit.pgm other.pgm
+//
+// A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
+// To find a digit on a photograph (the card's fit "digit") is the work of ptx and not repeated here.
+
+import { readFileSync } from 'node:fs';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+
+// The API shows no custom metadata, so the card is read from the file: an ONNX file is one protobuf
+// message, and its fields of number 14 are pairs of a key (field 1) and a value (field 2).
+function* fields(bytes) {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = bytes[at++];
+      if (byte === undefined) throw new Error('the file ends early');
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = varint();
+    const number = Math.floor(tag / 8);
+    if (tag % 8 === 0) varint();
+    else if (tag % 8 === 1) at += 8;
+    else if (tag % 8 === 5) at += 4;
+    else {
+      const size = varint();
+      yield [number, bytes.subarray(at, at + size)];
+      at += size;
+    }
+  }
+}
+
+function readCard(file) {
+  for (const [number, entry] of fields(file)) {
+    if (number !== 14) continue;
+    const pair = new Map(fields(entry));
+    if (pair.get(1).toString() === 'ptx.card') return JSON.parse(pair.get(2).toString());
+  }
+  throw new Error('the file has no card: it was not written by ptx');
+}
+
+function checkCard(card) {
+  const { kind } = card.preprocessing;
+  if (card.format !== 1) throw new Error(`the card has format ${card.format}; this program reads 1`);
+  if (kind !== 'image' || card.task !== 'classification')
+    throw new Error(`the model is a ${card.task} of ${kind}; this program classifies pictures`);
+}
+
+// The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.
+function readPicture(path, [height, width]) {
+  const bytes = readFileSync(path);
+  const header = /^P5\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, 64));
+  if (!header || Number(header[1]) !== width || Number(header[2]) !== height)
+    throw new Error(`${path}: expected a binary PGM of ${width}×${height} pixels`);
+  return bytes.subarray(header[0].length, header[0].length + width * height);
+}
+
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((total, power) => total + power);
+  return powers.map((power) => power / sum);
+}
+
+const [model, ...pictures] = process.argv.slice(2);
+const file = readFileSync(model);
+const card = readCard(file);
+checkCard(card);
+const { size, mean = 0, std = 1 } = card.preprocessing;
+const [[input, [, axes]]] = Object.entries(card.signature.inputs);
+const [output] = Object.keys(card.signature.outputs);
+const shape = axes.map((axis) => (axis === 'batch' ? 1 : axis === 'time' ? size[0] : axis));
+
+const session = await InferenceSession.create(file, { executionProviders: ['cpu'] });
+for (const picture of pictures) {
+  const pixels = Float32Array.from(readPicture(picture, size), (pixel) => (pixel / 255 - mean) / std);
+  const outputs = await session.run({ [input]: new Tensor('float32', pixels, shape) });
+  const scores = softmax(outputs[output].data);
+  const best = scores.indexOf(Math.max(...scores));
+  console.log(`${picture}: ${card.labels[best]} (${scores[best].toFixed(4)})`);
+}
