@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ptx.infer.readers import Readers
 
 _MANY = 128  # inputs; fewer are read sooner than a process is forked for them
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 @click.command(
@@ -240,15 +238,11 @@ class _Lines:
             self.good += not failed
             if isinstance(answer, Failure):
                 if self.as_json:
-                    yield _json(answer)
+                    yield answer.to_json()
                 else:
                     click.echo(_failure_text(answer), err=True)
             else:
-                yield _json(answer) if self.as_json else _text(answer, self.top)
-
-
-def _json(answer: Prediction | Failure) -> str:
-    return _ENCODER.encode(answer.to_data())
+                yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
 def _text(prediction: Prediction, top: int) -> str:

@@ -152,6 +152,8 @@ def _run_verb(interrupts: list[int]) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
+    except SystemExit as error:  # click's completion ends so
+        return error.code if isinstance(error.code, int) else 0
     except BrokenPipeError:
         return _leave_pipe()
     except Exception as error:

@@ -307,9 +307,8 @@ def _check_png_pixels(data: bytes, chunks: list[_Chunk], name: str) -> None:
     if colour == 3 and all(kind != b"PLTE" for kind, _, _ in chunks):
         raise _damaged(name, "PNG", "its palette is missing")
     bits = depth * _PNG_CHANNELS.get(colour, 1)
-    passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
-    left = 0
-    for x, y, across, down in passes:
+    left = 0 if interlace else height * (1 + (width * bits + 7) // 8)
+    for x, y, across, down in _ADAM7 if interlace else ():
         columns, rows = -((x - width) // across), -((y - height) // down)
         if columns > 0:
             left += max(rows, 0) * (1 + (columns * bits + 7) // 8)

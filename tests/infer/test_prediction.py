@@ -1,0 +1,42 @@
+"""A prediction as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptx.infer.errors import InputError
+from ptx.infer.prediction import Failure, Prediction
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+shares = st.floats(0, 1)
+
+
+@given(
+    texts, shares, st.lists(st.tuples(texts, shares), max_size=3), texts, texts, st.none() | texts
+)
+def test_the_line_of_a_label_is_its_data_as_json(
+    label: str, score: float, top: list[tuple[str, float]], model: str, backend: str,
+    name: str | None,
+) -> None:  # fmt: skip
+    prediction = Prediction(label, score, tuple(top), None, model, backend, name)
+    expected = json.dumps(prediction.to_data(), ensure_ascii=False, allow_nan=False)
+    assert prediction.to_json() == expected
+    assert "\n" not in expected
+
+
+@given(st.floats(), st.none() | texts)
+def test_the_line_of_a_value_is_its_data_as_json(value: float, name: str | None) -> None:
+    prediction = Prediction(None, None, (), value, "linear-model", "ort-cpu", name)
+    data = json.loads(prediction.to_json())
+    assert data == prediction.to_data()
+    assert data["value"] == (value if math.isfinite(value) else None)
+
+
+@given(texts, st.none() | texts)
+def test_the_line_of_a_failure_is_its_data_as_json(message: str, name: str | None) -> None:
+    failure = Failure(InputError(message, code="E-X"), name)
+    assert json.loads(failure.to_json()) == failure.to_data()
