@@ -1,8 +1,9 @@
 """Run the commands of docs/tutorial and put their output into the pages: ./scripts/tutorial [CHAPTER]...
 
 A block that is fenced as `console` holds commands, each behind `$ ptx`, with what they print; one that
-is fenced as `pycon` is a doctest. A block marked `console slow` takes more than a few seconds: the tests
-leave it out. They run the others for a quarter of the epochs, and compare all that is printed but numbers.
+is fenced as `pycon` is a doctest. A block fenced as `shell-session` holds commands that take more than a
+few seconds: the tests leave it out. They run the others for a quarter of the epochs, and compare what is
+printed but for its numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "docs" / "tutorial"
 PLOT_WIDTH = 640  # pixels
 
-_FENCE = re.compile(r"```(console slow|console|pycon)\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(console|shell-session|pycon)\n(.*?)```", re.DOTALL)
 _NUMBER = re.compile(r"-?\d[\d.,]*(e[+-]?\d+)?")
 
 Run = Callable[[list[str]], str]  # `ptx` with these arguments: what it prints to stdout
@@ -33,7 +34,7 @@ Run = Callable[[list[str]], str]  # `ptx` with these arguments: what it prints t
 class Block(NamedTuple):
     """A fenced block of a chapter."""
 
-    kind: str  # console, console slow, or pycon
+    kind: str  # console, shell-session or pycon
     text: str
     span: tuple[int, int]  # of the text in the page
 

@@ -70,7 +70,7 @@ def test_the_commands_of_a_chapter_print_what_it_shows(
 def test_slow_blocks_are_commands_of_ptx_with_output() -> None:
     for name in NAMES:
         for block in tutorial.blocks((CHAPTERS / name).read_text()):
-            if block.kind == "console slow":
+            if block.kind == "shell-session":
                 for command, shown in tutorial.commands(block.text):
                     assert tutorial.arguments(command)
                     assert shown, f"{command}: run scripts/tutorial {name}"
