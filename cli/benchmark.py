@@ -48,8 +48,7 @@ class Measured:
               help="Of measuring, for each batch size of each backend.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1),
               help="Of ONNX Runtime on the CPU, instead of its own choice.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["float32", "tf32"]), default="float32",
-              show_default=True, help="tf32: factors of 10 bits on CUDA.")  # fmt: skip
+@options.precision
 @options.device
 @options.trust
 @options.workspace

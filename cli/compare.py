@@ -34,6 +34,7 @@ RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
               shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
+@options.precision
 @options.trust
 @options.data
 @options.network
@@ -48,6 +49,7 @@ def compare(
     inputs: tuple[str, ...],
     backends: str,
     device: str,
+    precision: str,
     trust: bool,
     data: str | None,
     network: str | None,
@@ -92,6 +94,7 @@ def compare(
         source.card.weights_sha256,
         left_out=left_out,
         network=factory,
+        precision=precision,
     )
     for name, reason in left_out:
         note(f"{name} is left out: {reason}")
@@ -132,6 +135,7 @@ def open_backends(
     *,
     left_out: list[tuple[str, str]],
     network: Factory | None = None,
+    precision: str = "float32",
 ) -> list[Predictor]:
     """The backends asked for; of `all` those that are available, with the reasons of the others."""
     from ptx.infer.backends import BACKENDS, find_backend
@@ -144,7 +148,14 @@ def open_backends(
         own_device = device if not name.startswith("ort-") else "auto"
         try:
             path = space.find(model, find_backend(name).reads)
-            predictor = load(path, backend=name, device=own_device, trust=trust, network=network)
+            predictor = load(
+                path,
+                backend=name,
+                device=own_device,
+                trust=trust,
+                network=network,
+                precision=precision,
+            )
         except BackendError as error:
             if backends != "all":
                 raise

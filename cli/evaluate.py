@@ -19,6 +19,7 @@ from ptx.cli.time_limit import time_limit
 @click.argument("model", shell_complete=options.complete_model)
 @options.backend
 @options.device
+@options.precision
 @options.trust
 @options.data
 @options.workspace
@@ -29,6 +30,7 @@ def evaluate(
     model: str,
     backend: str,
     device: str,
+    precision: str,
     trust: bool,
     data: str | None,
     workspace: Path,
@@ -43,7 +45,9 @@ def evaluate(
     from ptx.infer.errors import counted
     from ptx.trainers import evaluate as evaluate_model
 
-    with open_model(model, backend, device, workspace, trust=trust) as predictor:
+    with open_model(
+        model, backend, device, workspace, trust=trust, precision=precision
+    ) as predictor:
         card = predictor.card
         dataset = open_data(card.model, data, workspace, card)
         with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:

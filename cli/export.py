@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
-from ptx.infer.errors import UsageError
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
@@ -53,7 +52,7 @@ def export(
     from ptx.cli.terminal import file_size, note, verdict
     from ptx.cli.workspace import Workspace
     from ptx.export import export as export_model
-    from ptx.infer.errors import counted
+    from ptx.infer.errors import UsageError, counted
 
     names = _formats(formats, output, opset)
     space = Workspace(workspace)
@@ -95,6 +94,7 @@ def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
     """The formats asked for, once --output and --opset are known to fit them."""
     from ptx.export import FORMATS
     from ptx.export.formats import find_format
+    from ptx.infer.errors import UsageError
 
     if formats != "all":
         find_format(formats)
@@ -139,6 +139,7 @@ def _own_source(
     from ptx.export.source import make_source
     from ptx.infer.artifact import KINDS, read_artifact
     from ptx.infer.description import read_description
+    from ptx.infer.errors import UsageError
 
     if describe is None:
         raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")

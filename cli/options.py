@@ -106,6 +106,10 @@ describe = click.option(
     help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
     " task, inputs, outputs, preprocess, labels.",
 )  # fmt: skip
+precision = click.option(
+    "--precision", type=click.Choice(["float32", "tf32"]), default="float32", show_default=True,
+    help="tf32 lets CUDA round the factors of products to 10 bits: faster, and less exact.",
+)  # fmt: skip
 network = click.option(
     "--network", metavar="MODULE:FUNCTION", default=None,
     help="What makes the network, where MODEL is not of the catalog.",

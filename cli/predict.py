@@ -37,6 +37,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
               help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
+@options.precision
 @options.trust
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
@@ -55,6 +56,7 @@ def predict(
     model: str,
     backend: str,
     device: str,
+    precision: str,
     trust: bool,
     top: int,
     batch_size: int,
@@ -100,7 +102,14 @@ def predict(
             return 1 if readers is not None and kind == "image" else None
 
         predictor = open_model(
-            model, backend, device, workspace, trust=trust, describe=describe, before=find
+            model,
+            backend,
+            device,
+            workspace,
+            trust=trust,
+            precision=precision,
+            describe=describe,
+            before=find,
         )
         stack.enter_context(predictor)
         answers = predictor.predict_many(
@@ -160,6 +169,7 @@ def open_model(
     workspace: Path,
     *,
     trust: bool,
+    precision: str = "float32",
     describe: Path | None = None,
     before: Callable[[Card], int | None] = lambda card: None,
 ) -> Predictor:
@@ -177,7 +187,7 @@ def open_model(
 
     space = Workspace(workspace)
     trusted = space.trust(trust)
-    options = Options(device=device, trust=trusted)
+    options = Options(device=device, trust=trusted, precision=precision)
     if describe is not None:
         from ptx.infer.description import read_description
         from ptx.infer.foreign import adopt

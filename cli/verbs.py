@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import signal
@@ -104,7 +103,8 @@ def main() -> NoReturn:
         code = _leave_pipe()
     except OSError as error:
         code = _told(error)
-    atexit._run_exitfuncs()
+    if "matplotlib" in sys.modules:
+        sys.exit(code)  # it may have a temporary folder, which it removes at the end
     # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
     # Runtime has hung there (microsoft/onnxruntime#27379).
     os._exit(code)

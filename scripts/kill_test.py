@@ -30,7 +30,7 @@ ENDED = (-9, -15, 130, 143, 0)  # how a verb may end that is killed; 0: it was q
 SPACE = 5  # exit code of a verb that cannot write its result
 SUFFIXES = {"torchscript": ".torchscript", "onnx": ".onnx", "pt2": ".pt2"}
 PICTURES = 24  # of each of two classes
-PATIENCE = 120  # seconds that a verb may take
+PATIENCE = 600  # seconds that a verb may take, on a machine with much else to do
 
 
 @dataclass
@@ -416,7 +416,9 @@ def main() -> int:
     options = parser.parse_args()
     parts = options.parts.split(",")
     dice = random.Random(options.seed)  # noqa: S311 - no secret is made of it
-    with tempfile.TemporaryDirectory(prefix="ptx-kill-") as root:
+    # Not a TemporaryDirectory: a verb would take it away when it ends, as it has inherited it.
+    root = tempfile.mkdtemp(prefix="ptx-kill-")
+    try:
         place = Place(Path(root))
         prepare(place, options.seed)
         killed = [part for part in ("train", "train", "export", "predict") if part in parts]
@@ -433,6 +435,8 @@ def main() -> int:
         if "pairs" in parts:
             rows.append(collide(place, max(1, options.kills // 40)))
         return report(rows)
+    finally:
+        shutil.rmtree(root)
 
 
 if __name__ == "__main__":

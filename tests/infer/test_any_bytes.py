@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +84,7 @@ def read_name(data: bytes) -> None:
 ONNX = Path(ptx.cli.__file__).with_name("probe.onnx").read_bytes()  # with a card and a seal
 
 READERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
-    "card": (read_card, [CARD.to_json().encode(), json.dumps([{}] * 9).encode()]),
+    "card": (read_card, [CARD.to_json().encode(), b'{"format": 1}']),
     "onnx": (lambda data: onnx_file.read_header(data, name="x"), [ONNX]),
     "zip": (lambda data: zip_archive.read_archive(data, name="x"), [archive()]),
     "model": (lambda data: parse_artifact(data, path=Path("x")), [ONNX, archive()]),
