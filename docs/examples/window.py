@@ -60,10 +60,14 @@ class Window:
 
     def _begin(self, event: tkinter.Event[tkinter.Canvas]) -> None:
         self.strokes.append([(event.x, event.y)])
+        self._line((event.x, event.y), (event.x, event.y))
 
     def _draw(self, event: tkinter.Event[tkinter.Canvas]) -> None:
+        self._line(self.strokes[-1][-1], (event.x, event.y))
         self.strokes[-1].append((event.x, event.y))
-        self.paper.create_line(*self.strokes[-1][-2:], width=PEN, capstyle=tkinter.ROUND)
+
+    def _line(self, start: Point, end: Point) -> None:
+        self.paper.create_line(start, end, width=PEN, capstyle=tkinter.ROUND)
 
     def _ask(self, event: tkinter.Event[tkinter.Canvas]) -> None:
         # An answer takes a millisecond; a slower model belongs into a thread.
