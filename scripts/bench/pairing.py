@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 
+OUTSIDE = dict(os.environ)  # as it is for a program that sets nothing
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table: ptx beside a reference on the same work."""
@@ -81,9 +84,7 @@ def process(command: Sequence[object], **environment: str) -> Callable[[], float
 
     def once() -> float:
         started = time.perf_counter()
-        subprocess.run(
-            words, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment}
-        )
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env={**OUTSIDE, **environment})
         return time.perf_counter() - started
 
     return once

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from pairing import Missing, Result, Row, calls, compare, process
+from pairing import OUTSIDE, Missing, Result, Row, calls, compare, process
 from setting import PTX, Setting, naive, photographs, pictures
 
 from ptx.infer import Predictor, load
@@ -139,7 +139,7 @@ def training(setting: Setting) -> Iterator[Result]:
     def ours() -> float:
         command = [PTX, "train", "convnet", "--epochs", "2", "--device", "cpu", "--data", "mnist",
                    "--workspace", workspace]  # fmt: skip
-        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        subprocess.run(list(map(str, command)), check=True, capture_output=True, env=OUTSIDE)
         last = (workspace / "convnet" / "metrics.csv").read_text().splitlines()[-1]
         return float(last.split(",")[5])
 
@@ -147,7 +147,9 @@ def training(setting: Setting) -> Iterator[Result]:
 
         def theirs(form: str = form) -> float:
             command = list(map(str, naive("training", archive, form, 2)))
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True, env=OUTSIDE
+            )
             return float(done.stdout)
 
         yield compare(f"an epoch of convnet, {len(data):,} rows", f"plain PyTorch, {form}", ours, theirs,
