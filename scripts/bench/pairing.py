@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-
 OUTSIDE = dict(os.environ)  # as it is for a program that sets nothing
 
 
