@@ -211,6 +211,8 @@ CATALOG = {
         labels=_DIGITS,
         reaches="99.02 to 99.15 %",
         recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
+        notes="The recipe `fast`, four epochs of Adam in batches of 256 under a one-cycle without"
+        " dropout: 99.03 to 99.21 % over 5 seeds.",
         recipes={
             "fast": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.02, "batch_size": 256,
                      "epochs": 4, "schedule": "one-cycle", "dropout": False},
@@ -276,8 +278,9 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
-        reaches="98.92 %",
+        reaches="98.86 to 98.92 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        notes="Trained channels-last, as it is on the CPU by now: 98.86 % (seed 0).",
     ),
     "inception": Entry(
         summary="convolutions of several widths side by side",
@@ -304,8 +307,9 @@ CATALOG = {
         task="classification",
         data="mnist",
         labels=_DIGITS,
-        reaches="99.05 %",
+        reaches="99.05 to 99.08 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        notes="Trained channels-last, as it is on the CPU by now: 99.08 % (seed 0).",
     ),
     "char-rnn-cell": Entry(
         summary="one recurrent cell that spells a word from another",

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ptx.infer.errors import counted
 from ptx.models.catalog import CATALOG, Entry
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
@@ -37,7 +38,7 @@ def describe(name: str, result: dict[str, Any] | None) -> Iterator[str]:
         f"`{key}` {spec[0]} {axes(spec)}" for key, spec in entry.signature["inputs"].items()
     )
     outputs = "; ".join(f"`{key}` {axes(spec)}" for key, spec in entry.signature["outputs"].items())
-    yield f"- {inputs} → {outputs}; {entry.task}; {entry.parameters:,} parameters"
+    yield f"- {inputs} → {outputs}; {entry.task}; {counted(entry.parameters, 'parameter')}"
     recipe = ", ".join(f"{key} {value}" for key, value in entry.recipe.items())
     yield f"- data `{entry.data}`; recipe: {recipe}"
     if entry.notes:
@@ -80,6 +81,8 @@ def page(results: dict[str, Any], arguments: argparse.Namespace) -> str:
         " time is that of the epochs, with their tests. Command:"
     )
     lines = ["# The models", "", origin, "", f"    {arguments.command}", ""]
+    if arguments.remark:
+        lines += [arguments.remark, ""]
     for name in CATALOG:
         lines += [*describe(name, results.get(name)), ""]
     return "\n".join(lines)
@@ -91,6 +94,7 @@ def main() -> None:
     parser.add_argument("--machine", required=True)
     parser.add_argument("--date", required=True)
     parser.add_argument("--command", default="PTX_DATA=... ./scripts/train_all --seeds 0 1 2")
+    parser.add_argument("--remark", default="", help="a paragraph below the command")
     arguments = parser.parse_args()
     PAGE.write_text(page(json.loads(arguments.results.read_text()), arguments))
 
