@@ -95,10 +95,12 @@ def main() -> NoReturn:
     # PyTorch's threads: such that spin while they wait make a run a hundred times slower where another
     # process holds a processor.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    code = _run()
     try:
+        code = _run()
         sys.stdout.flush()
         sys.stderr.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except BrokenPipeError:
         code = _leave_pipe()
     except OSError as error:

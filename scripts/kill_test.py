@@ -108,8 +108,11 @@ def start(arguments: Sequence[str], file_limit: int | None = None) -> Verb:
     from ptx.cli import main
 
     read, write = os.pipe()
+    # A signal during the fork would strike in the middle of what Python does after it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.close(write)
         return Verb(pid, read)
     code: object = 99
@@ -121,9 +124,12 @@ def start(arguments: Sequence[str], file_limit: int | None = None) -> Verb:
         sys.argv = ["ptx", *arguments]
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         main()
     except SystemExit as end:
         code = end.code
+    except KeyboardInterrupt:  # before the verb had begun
+        code = 128 + signal.SIGINT
     finally:
         os._exit(code if isinstance(code, int) else 0)
 
