@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +15,9 @@ from ptx.cli import options
 from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
-    from ptx.cli.workspace import Workspace
     from ptx.export import Comparison, Source
     from ptx.infer import Predictor
-    from ptx.infer.backends import Factory
     from ptx.infer.signature import Array
-    from ptx.infer.trust import Trust
 
 RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 
@@ -62,135 +61,70 @@ def compare(
     A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
     random numbers; --network says what makes it, since a checkpoint never names code to run.
     """
-    from ptx.cli.comparison_file import comparison_data, find_writer
-    from ptx.cli.dataset import open_data
+    from ptx.cli.comparison_file import check_target, comparison_data, save_comparison
     from ptx.cli.network import open_factory
-    from ptx.cli.progress import ProgressLine
+    from ptx.cli.opening import open_backends
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.export import compare as compare_backends
     from ptx.export import read_source
-    from ptx.infer.errors import counted
-    from ptx.infer.files import check_writable, write_atomic
+    from ptx.infer.backends import Options
     from ptx.models import lookup
-    from ptx.trainers.evaluation import model_inputs
 
-    writer = None
     if output is not None:
-        writer = find_writer(output)
-        check_writable(output)
+        check_target(output)
     space = Workspace(workspace)
     own = space.is_name(model) and lookup(model) is None
     factory = None if network is None else open_factory(network)
     path = space.find(model if own else require_model(model), "checkpoint")
     source = read_source(path, network=factory)
-    left_out: list[tuple[str, str]] = []
-    predictors = open_backends(
-        space,
-        model,
-        backends,
-        device,
-        space.trust(trust),
-        source.card.weights_sha256,
-        left_out=left_out,
-        network=factory,
-        precision=precision,
+    asked = Options(device=device, precision=precision, trust=space.trust(trust), network=factory)
+    predictors, left_out = open_backends(
+        space, model, source.card.weights_sha256, asked, backends=backends
     )
     for name, reason in left_out:
         note(f"{name} is left out: {reason}")
-    names: list[str] = []
-    total = None
     if inputs:
-        batches = _given(inputs, predictors[0], names)
+        rows = _given(inputs, predictors[0])
     elif own and data is None:
-        batches = _carried(source)
+        rows = _carried(source)
     else:
-        split = open_data(model, data, workspace, source.card).test
-        total = len(split)
-        batches = model_inputs(split, predictors[0].preprocessing)
-    with ProgressLine("comparing", "inputs", total) as progress:
-        found = compare_backends(source.yardstick, predictors, batches, progress=progress.advance)
-    for predictor in predictors:
-        predictor.close()
+        rows = _test_set(model, data, workspace, source, predictors[0])
+    found = _compare(source, predictors, rows)
     if not found.rows:
         note("no input could be compared")
         return 4
-    if output is not None and writer is not None:
-        write_atomic(output, writer(model, found))
-        note(f"{output}: {counted(len(found.results), 'backend')}")
+    if output is not None:
+        save_comparison(output, model, found)
     if as_json:
         click.echo(json.dumps(comparison_data(model, found)))
     else:
-        _print(model, found, names, own=own)
+        _print_tables(found)
+        _print_first(found, rows)
+        _print_verdict(model, found, own=own)
     return 0 if found.holds else 1
 
 
-def open_backends(
-    space: Workspace,
-    model: str,
-    backends: str,
-    device: str,
-    trust: Trust,
-    weights: str,
-    *,
-    left_out: list[tuple[str, str]],
-    network: Factory | None = None,
-    precision: str = "float32",
-) -> list[Predictor]:
-    """The backends asked for; of `all` those that are available, with the reasons of the others."""
-    from ptx.infer.backends import BACKENDS, find_backend
-    from ptx.infer.errors import ArtifactError, BackendError
-    from ptx.infer.loading import load
+@dataclass
+class _Rows:
+    """What the backends are compared over."""
 
-    names = list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
-    opened = []
-    for name in names:
-        own_device = device if not name.startswith("ort-") else "auto"
-        try:
-            path = space.find(model, find_backend(name).reads)
-            predictor = load(
-                path,
-                backend=name,
-                device=own_device,
-                trust=trust,
-                network=network,
-                precision=precision,
-            )
-        except BackendError as error:
-            if backends != "all":
-                raise
-            left_out.append((name, error.reason))
-            continue
-        except ArtifactError as error:
-            if backends != "all" or error.code != "E-NO-ARTIFACT":
-                raise
-            left_out.append((name, str(error)))
-            continue
-        if predictor.card.weights_sha256 != weights:
-            raise ArtifactError(
-                f"{path} was exported from other weights than the checkpoint's: export it again",
-                code="E-STALE",
-            )
-        opened.append(predictor)
-    return opened
+    batches: Iterator[tuple[Array, Mapping[str, Array]]]  # indices of the inputs, and their arrays
+    total: int | None = None  # how many there are, where that is known before
+    names: list[str] = field(default_factory=list)  # of the inputs read so far, where they have any
+    title: str = "the test set"  # what inputs without a name are rows of
+
+    def name(self, index: int) -> str:
+        """What an input is called in a message."""
+        return self.names[index] if self.names else f"row {index} of {self.title}"
 
 
-def _carried(source: Source) -> Iterator[tuple[Array, Mapping[str, Array]]]:
-    """The real samples that the checkpoint carries, else random inputs, in one batch."""
-    import numpy as np
-
-    from ptx.cli.terminal import note
-
-    signature, samples = source.card.signature, source.samples
-    if not samples:
-        sizes = dict.fromkeys(signature.dynamic_axes, RANDOM_LENGTH) | {"batch": RANDOM_ROWS}
-        samples = signature.example(sizes)
-        note("the inputs are random numbers: give INPUTs to compare over real ones")
-    spec = signature.inputs[0]
-    yield np.arange(samples[spec.name].shape[spec.batch_axis]), samples
+def _given(inputs: tuple[str, ...], predictor: Predictor) -> _Rows:
+    """The INPUTs, one in a batch."""
+    names: list[str] = []
+    return _Rows(_given_batches(inputs, predictor, names), names=names)
 
 
-def _given(
+def _given_batches(
     inputs: tuple[str, ...], predictor: Predictor, names: list[str]
 ) -> Iterator[tuple[Array, Mapping[str, Array]]]:
     import numpy as np
@@ -199,9 +133,8 @@ def _given(
     from ptx.infer.errors import InputError
     from ptx.infer.prediction import Named
 
-    preprocessing = predictor.card.preprocessing
-    names_of_columns = preprocessing.get("names", ())
-    for found in find_inputs(inputs, str(preprocessing["kind"]), names_of_columns):
+    settings = predictor.card.preprocessing
+    for found in find_inputs(inputs, str(settings["kind"]), settings.get("names", ())):
         named = found if isinstance(found, Named) else Named(str(found), found)
         if isinstance(named.value, InputError):
             raise named.value
@@ -210,8 +143,49 @@ def _given(
         yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
 
-def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> None:
-    from ptx.cli.terminal import judged, table, verdict
+def _carried(source: Source) -> _Rows:
+    """The real samples that the checkpoint carries, else random inputs, in one batch."""
+    import numpy as np
+
+    from ptx.cli.terminal import note
+
+    signature, samples, title = source.card.signature, source.samples, "the checkpoint's samples"
+    if not samples:
+        sizes = dict.fromkeys(signature.dynamic_axes, RANDOM_LENGTH) | {"batch": RANDOM_ROWS}
+        samples = signature.example(sizes)
+        title = "the random numbers"
+        note("the inputs are random numbers: give INPUTs to compare over real ones")
+    spec = signature.inputs[0]
+    count = samples[spec.name].shape[spec.batch_axis]
+    return _Rows(iter([(np.arange(count), samples)]), total=count, title=title)
+
+
+def _test_set(
+    model: str, data: str | None, workspace: Path, source: Source, predictor: Predictor
+) -> _Rows:
+    from ptx.cli.dataset import open_data
+    from ptx.trainers.evaluation import model_inputs
+
+    split = open_data(model, data, workspace, source.card).test
+    return _Rows(model_inputs(split, predictor.preprocessing), total=len(split))
+
+
+def _compare(source: Source, predictors: list[Predictor], rows: _Rows) -> Comparison:
+    from ptx.cli.progress import ProgressLine
+    from ptx.export import compare as compare_backends
+
+    with ExitStack() as stack:
+        for predictor in predictors:
+            stack.enter_context(predictor)
+        progress = stack.enter_context(ProgressLine("comparing", "inputs", rows.total))
+        return compare_backends(
+            source.yardstick, predictors, rows.batches, progress=progress.advance
+        )
+
+
+def _print_tables(found: Comparison) -> None:
+    """A row for each backend, and the matrix of the inputs with different labels."""
+    from ptx.cli.terminal import judged, table
     from ptx.infer.errors import counted
 
     rows = [
@@ -229,12 +203,21 @@ def _print(model: str, found: Comparison, names: list[str], *, own: bool) -> Non
             for r, row in zip(found.results, found.between, strict=True)
         ]
         click.echo(table(header, matrix))
+
+
+def _print_first(found: Comparison, rows: _Rows) -> None:
+    """Of each backend that does not agree, why, or on which input first."""
     for result in found.results:
         if result.failure:
             click.echo(f"{result.backend}: {result.failure}")
         elif result.first is not None:
-            first = names[result.first] if names else f"row {result.first} of the test set"
+            first = rows.name(result.first)
             click.echo(f"{result.backend}: the first input that differs is {first}")
+
+
+def _print_verdict(model: str, found: Comparison, *, own: bool) -> None:
+    from ptx.cli.terminal import verdict
+
     agree = sum(result.holds for result in found.results)
     following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
     if own:

@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptx.cli.terminal import note
 from ptx.infer.errors import UsageError, counted, nearest
+from ptx.infer.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from ptx.export import Comparison
@@ -26,6 +28,23 @@ def comparison_data(model: str, found: Comparison) -> dict[str, object]:
         "backends": [asdict(result) for result in found.results],
         "differ": found.between,
     }
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that a comparison cannot be written to, before one is made.
+
+    Raises:
+        UsageError: no such suffix.
+        OutputError: it cannot be written.
+    """
+    find_writer(path)
+    check_writable(path)
+
+
+def save_comparison(path: Path, model: str, found: Comparison) -> None:
+    """Write the comparison in the form of the file's suffix; OutputError where that fails."""
+    write_atomic(path, find_writer(path)(model, found))
+    note(f"{path}: {counted(len(found.results), 'backend')}")
 
 
 def find_writer(path: Path) -> Callable[[str, Comparison], bytes]:

@@ -39,7 +39,7 @@ def evaluate(
     """Accuracy and confusion matrix of MODEL on the test rows of its data."""
     from ptx.cli.confusion import confusion_text
     from ptx.cli.dataset import open_data
-    from ptx.cli.predict import open_model
+    from ptx.cli.opening import open_model
     from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import percent, verdict
     from ptx.infer.errors import counted

@@ -41,6 +41,8 @@ FONTS = ("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "msyh.ttc", "PingFang.tt
 class Preview:
     """Keeps the first inputs and answers that go by, and draws them."""
 
+    bars = BARS  # labels that an answer needs
+
     def __init__(self, output: Path | None, workspace: Path, show: bool) -> None:
         self.named = output is not None and output.suffix.lower() == ".png"
         self.path = output if output is not None and self.named else workspace / "preview.png"

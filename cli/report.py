@@ -60,13 +60,14 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     """Run what the page shows."""
     import numpy as np
 
-    from ptx.cli.compare import open_backends
     from ptx.cli.dataset import open_data
+    from ptx.cli.opening import open_backends
     from ptx.cli.progress import ProgressLine
     from ptx.cli.report_page import Findings
     from ptx.cli.workspace import Workspace
     from ptx.export import compare, read_source
     from ptx.export.agreement import Yardstick
+    from ptx.infer.backends import Options
     from ptx.models import known_models
     from ptx.trainers import evaluate
     from ptx.trainers.evaluation import answer_rows, model_inputs, most_wrong
@@ -74,10 +75,8 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     space = Workspace(workspace)
     checkpoint = space.find(model, "checkpoint")
     source = read_source(checkpoint)
-    left_out: list[tuple[str, str]] = []
-    trusted = space.trust(trust)
-    weights = source.card.weights_sha256
-    predictors = open_backends(space, model, "all", device, trusted, weights, left_out=left_out)
+    asked = Options(device=device, trust=space.trust(trust))
+    predictors, left_out = open_backends(space, model, source.card.weights_sha256, asked)
     dataset = open_data(model, data, workspace, source.card)
     predictor = _preferred(predictors)
     with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:

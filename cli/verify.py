@@ -39,7 +39,7 @@ def verify(
     """
     import json
 
-    from ptx.cli.predict import backend_kind
+    from ptx.cli.opening import backend_kind
     from ptx.cli.terminal import judged, table, verdict
     from ptx.cli.workspace import Workspace
     from ptx.infer.errors import counted

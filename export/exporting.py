@@ -18,7 +18,7 @@ from ptx.export.grid import LENGTHS, first_rows, grid_batches
 from ptx.export.source import About, Source, describe
 from ptx.infer.artifact import parse_artifact
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.card import GoldenSample
+from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.files import check_writable, write_atomic
 from ptx.infer.onnx_file import read_header
@@ -77,50 +77,59 @@ def export(
         raise UsageError(f"{', '.join(about)} cannot be said of a source, which has a card already")
     yardstick = source.yardstick
     yardstick.tell(progress)
-    # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
-    network = copy.deepcopy(source.network).eval().requires_grad_(False)
-    with converting(source.card.model, format_name):
-        content = find_convert(format_name)(network, source.card.signature, opset=opset)
+    content = _convert(source, format_name, opset)
     attach = find_attach(format_name)
     draft = replace(source.card, versions=_versions(format_name, content))
-    candidate = attach(content, draft.to_json())
-    errors, rows = _prove(candidate, path, form.backend, yardstick)
-    card = replace(
-        draft,
-        agreement={
-            "reference": "eager float64",
-            "factor": FACTOR,
-            "batches": list(grid_batches(draft.signature)),
-            "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
-            "cases": len(yardstick.cases),
-            "labels": rows,
-            "backends": {form.backend: errors},
-        },
-        golden=_golden(yardstick),
-    )
-    artifact = attach(content, card.to_json())
-    written = parse_artifact(artifact, path=path)
-    written.require_card()
+    proof = _prove(attach(content, draft.to_json()), path, form.backend, yardstick)
+    artifact = attach(content, _proved(draft, proof, yardstick).to_json())
+    sealed = parse_artifact(artifact, path=path)
+    sealed.require_card()
     if announce is not None:
-        announce(written.sha256)
+        announce(sealed.sha256)
     write_atomic(path, artifact)
-    worst = max(errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0))
     return Exported(
         path,
         format_name,
-        len(artifact),
-        written.sha256,
-        len(yardstick.cases),
-        rows,
-        worst["error"],
-        worst["tolerance"],
+        size=len(artifact),
+        sha256=sealed.sha256,
+        cases=proof.cases,
+        rows=proof.rows,
+        error=proof.worst["error"],
+        tolerance=proof.worst["tolerance"],
     )
 
 
-def _prove(
-    candidate: bytes, path: Path, backend: str, yardstick: Yardstick
-) -> tuple[dict[str, dict[str, float]], int]:
-    """The largest errors over the grid, and the number of real samples with equal labels."""
+def _convert(source: Source, format_name: str, opset: int | None) -> bytes:
+    """The network in the format, without a card."""
+    # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
+    network = copy.deepcopy(source.network).eval().requires_grad_(False)
+    with converting(source.card.model, format_name):
+        return find_convert(format_name)(network, source.card.signature, opset=opset)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What a backend did on the grid and on the real samples."""
+
+    backend: str
+    errors: dict[str, dict[str, float]]  # by output: the largest error, what was allowed
+    cases: int  # of the grid
+    rows: int  # real samples with equal labels
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """Where the error is nearest to its tolerance."""
+        return max(
+            self.errors.values(), key=lambda item: item["error"] / (item["tolerance"] or 1.0)
+        )
+
+
+def _prove(candidate: bytes, path: Path, backend: str, yardstick: Yardstick) -> _Proof:
+    """Run the file over the grid, and over the real samples.
+
+    Raises:
+        AgreementError: it would not compute what the network computes.
+    """
     artifact = parse_artifact(candidate, path=path)
     options = Options(device="cpu", trust=True)  # it was made in this process
     card = artifact.require_card()
@@ -130,18 +139,39 @@ def _prove(
         raise AgreementError(f"{backend} does not take the exported file: {error}") from error
     with opened as predictor:
         errors = yardstick.check(predictor.backend.run, backend)
-        if not yardstick.samples:
-            return errors, 0
-        expected = predictor.classes(yardstick.exact(yardstick.samples))
-        got = predictor.classes(predictor.run(yardstick.samples))
+        rows = _same_labels(predictor, yardstick) if yardstick.samples else 0
+    return _Proof(backend, errors, len(yardstick.cases), rows)
+
+
+def _same_labels(predictor: Predictor, yardstick: Yardstick) -> int:
+    """The number of real samples, all with the network's labels; 0 where the task has none."""
+    expected = predictor.classes(yardstick.exact(yardstick.samples))
+    got = predictor.classes(predictor.run(yardstick.samples))
     if expected is None or got is None:
-        return errors, 0
+        return 0
     differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
     if differ:
         raise AgreementError(
-            f"{backend} gives another label on {differ} of {len(got)} real samples"
+            f"{predictor.backend.name} gives another label on {differ} of {len(got)} real samples"
         )
-    return errors, len(got)
+    return len(got)
+
+
+def _proved(draft: Card, proof: _Proof, yardstick: Yardstick) -> Card:
+    """The card with what was proved, and the golden samples to prove it again with."""
+    return replace(
+        draft,
+        agreement={
+            "reference": "eager float64",
+            "factor": FACTOR,
+            "batches": list(grid_batches(draft.signature)),
+            "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
+            "cases": proof.cases,
+            "labels": proof.rows,
+            "backends": {proof.backend: proof.errors},
+        },
+        golden=_golden(yardstick),
+    )
 
 
 def _golden(yardstick: Yardstick) -> tuple[GoldenSample, ...]:

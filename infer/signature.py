@@ -58,6 +58,22 @@ class TensorSpec:
         """The axes of one sample: all but the batch axis."""
         return tuple(axis for axis in self.axes if axis != BATCH)
 
+    def fits_sample(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape is one sample, whatever the sizes of its dynamic axes."""
+        axes = self.sample_axes
+        return shape == axes or (
+            len(shape) == len(axes)
+            and all(
+                size == axis or isinstance(axis, str)
+                for size, axis in zip(shape, axes, strict=True)
+            )
+        )
+
+    def place_batch(self, rows: Array) -> Array:
+        """The input array of rows whose first axis is the batch: it has its own place here."""
+        axis = self.batch_axis
+        return rows if axis == 0 else np.ascontiguousarray(np.moveaxis(rows, 0, axis))
+
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for the given sizes of the dynamic axes."""
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)

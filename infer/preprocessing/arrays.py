@@ -40,11 +40,7 @@ class ArraysPreprocessing:
                 f" {self.expects}",
                 code="E-TYPE",
             )
-        expected = self.spec.sample_axes
-        if len(value.shape) != len(expected) or any(
-            isinstance(axis, int) and size != axis
-            for size, axis in zip(value.shape, expected, strict=True)
-        ):
+        if not self.spec.fits_sample(value.shape):
             raise InputError(
                 f"the array has shape {value.shape}; expected {self.expects}", code="E-SHAPE"
             )

@@ -10,7 +10,15 @@ import numpy as np
 
 from ptx.infer.fit import FITS, WORKING_SIDE
 from ptx.infer.guard import is_finite
-from ptx.infer.preprocessing.picture import open_picture, ready_sample
+from ptx.infer.preprocessing.picture import (
+    open_picture,
+    picture_input,
+    pixel_table,
+    ready_sample,
+    sample_key,
+    stack_samples,
+    two_lengths,
+)
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
@@ -24,6 +32,8 @@ class ImagePreprocessing:
     step in float32: the same table serves training on any device, so that both agree bit for bit.
     """
 
+    expects = "a picture"
+
     def __init__(
         self,
         signature: Signature,
@@ -35,12 +45,8 @@ class ImagePreprocessing:
     ) -> None:
         if fit not in FITS:
             raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
-        if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
-            raise ValueError("an image model has one float32 input")
-        self.spec: TensorSpec = signature.inputs[0]
-        self.height, self.width = (int(length) for length in size)
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"size is {list(size)}; expected [height, width] in pixels")
+        self.spec: TensorSpec = picture_input(signature)
+        self.height, self.width = two_lengths("size", size)
         self.fit = fit
         self.mean, self.std = float(mean), float(std)
         with np.errstate(over="ignore"):
@@ -55,16 +61,10 @@ class ImagePreprocessing:
         if free > 1 or rest == 0 or (free == 0 and rest != 1):
             raise ValueError(f"a picture of {self.height}×{self.width} does not fill {self.spec}")
 
-    @property
-    def expects(self) -> str:
-        return "a picture"
-
     @cached_property
     def table(self) -> Array:
         """float32 (256,): the number for each pixel value."""
-        scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-        table: Array = (scaled - np.float32(self.mean)) / np.float32(self.std)
-        return table
+        return pixel_table(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
 
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
@@ -73,18 +73,18 @@ class ImagePreprocessing:
 
     def read(self, value: Any) -> Array:
         """uint8 (height, width) pixels, or a ready float sample as it is."""
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            return ready_sample(self.spec, value)
+        ready = ready_sample(self.spec, value)
+        if ready is not None:
+            return ready
         # A larger picture is made smaller while it is decoded.
         image = open_picture(value, least=WORKING_SIDE)
         return FITS[self.fit](image, (self.width, self.height))
 
     def shape_key(self, sample: Array) -> Hashable:
-        return sample.dtype.kind, sample.shape
+        return sample_key(sample)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
-        batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
-        return {self.spec.name: self.arrange(batch)}
+        return {self.spec.name: self.arrange(stack_samples(samples))}
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width) or of ready samples.
@@ -93,5 +93,4 @@ class ImagePreprocessing:
         """
         if batch.dtype == np.uint8:
             batch = np.take(self.table, batch).reshape(len(batch), *self.sample_shape)
-        axis = self.spec.batch_axis
-        return batch if axis == 0 else np.ascontiguousarray(np.moveaxis(batch, 0, axis))
+        return self.spec.place_batch(batch)

@@ -10,7 +10,15 @@ import numpy as np
 
 from ptx.infer.errors import InputError
 from ptx.infer.guard import is_finite
-from ptx.infer.preprocessing.picture import open_picture, ready_sample
+from ptx.infer.preprocessing.picture import (
+    open_picture,
+    picture_input,
+    pixel_table,
+    ready_sample,
+    sample_key,
+    stack_samples,
+    two_lengths,
+)
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -35,6 +43,8 @@ class PhotoPreprocessing:
     ready sample of the model's input.
     """
 
+    expects = "a picture"
+
     def __init__(
         self,
         signature: Signature,
@@ -48,18 +58,16 @@ class PhotoPreprocessing:
     ) -> None:
         from ptx.infer.image import MAX_PIXELS
 
-        if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
-            raise ValueError("a photograph fills one float32 input")
         for name, value, known in (
             ("interpolation", interpolation, INTERPOLATIONS),
             ("colours", colours, COLOURS),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
-        self.spec: TensorSpec = signature.inputs[0]
+        self.spec: TensorSpec = picture_input(signature)
         self.interpolation, self.colours = interpolation, colours
-        self.height, self.width = _lengths("size", size)
-        self.resize = resize if type(resize) is int else _lengths("resize", resize)
+        self.height, self.width = two_lengths("size", size)
+        self.resize = resize if type(resize) is int else two_lengths("resize", resize)
         least = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if least[0] < self.height or least[1] < self.width:
             raise ValueError(
@@ -72,21 +80,16 @@ class PhotoPreprocessing:
         if not (self.std > 0).all():
             raise ValueError(f"std is {list(std)}; expected positive numbers")
 
-    @property
-    def expects(self) -> str:
-        return "a picture"
-
     @cached_property
     def table(self) -> Array:
-        """float32 (channels, 256): the number for each pixel value, `(pixel/255 − mean)/std`."""
-        scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-        table: Array = (scaled - self.mean[:, np.newaxis]) / self.std[:, np.newaxis]
-        return table
+        """float32 (channels, 256): the number for each pixel value."""
+        return pixel_table(self.mean, self.std)
 
     def read(self, value: Any) -> Array:
         """uint8 (height, width, channels) pixels, or a ready float sample as it is."""
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            return ready_sample(self.spec, value)
+        ready = ready_sample(self.spec, value)
+        if ready is not None:
+            return ready
         return self.fit(open_picture(value))
 
     def fit(self, image: Image) -> Array:
@@ -105,19 +108,17 @@ class PhotoPreprocessing:
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
 
     def shape_key(self, sample: Array) -> Hashable:
-        return sample.dtype.kind, sample.shape
+        return sample_key(sample)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
-        batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
-        return {self.spec.name: self.arrange(batch)}
+        return {self.spec.name: self.arrange(stack_samples(samples))}
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width, channels) or of ready samples."""
         if batch.dtype == np.uint8:
             planes = [table[batch[..., channel]] for channel, table in enumerate(self.table)]
             batch = np.stack(planes, axis=1 + self.channel_axis)
-        axis = self.spec.batch_axis
-        return batch if axis == 0 else np.ascontiguousarray(np.moveaxis(batch, 0, axis))
+        return self.spec.place_batch(batch)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after resizing, rounded as torchvision does."""
@@ -141,13 +142,6 @@ class PhotoPreprocessing:
         if numbers.shape != (self.channels,) or not is_finite(numbers):
             raise ValueError(f"{name} is {values}; expected {self.channels} finite numbers")
         return numbers
-
-
-def _lengths(name: str, lengths: Any) -> tuple[int, int]:
-    height, width = lengths
-    if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise ValueError(f"{name} is {list(lengths)}; expected [height, width] in pixels")
-    return height, width
 
 
 def _channels(spec: TensorSpec, height: int, width: int) -> tuple[int, int]:

@@ -1,8 +1,9 @@
-"""What the preprocessings of pictures share: from what a person has in hand to a decoded picture."""
+"""What the preprocessings of pictures share, before and after each fits a picture to its model."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,34 @@ from ptx.infer.errors import InputError
 from ptx.infer.files import read_bytes
 from ptx.infer.guard import is_finite
 from ptx.infer.image import decode, from_array
-from ptx.infer.signature import Array, Axis, TensorSpec
+from ptx.infer.signature import Array, Signature, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
+
+
+def picture_input(signature: Signature) -> TensorSpec:
+    """The one input that a picture fills; ValueError where the signature has another."""
+    if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
+        raise ValueError("a picture fills one float32 input")
+    return signature.inputs[0]
+
+
+def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
+    """The setting `name` as height and width in pixels; ValueError where it is neither."""
+    height, width = lengths
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
+        raise ValueError(f"{name} is {list(lengths)}; expected [height, width] in pixels")
+    return height, width
+
+
+def pixel_table(mean: Array, std: Array) -> Array:
+    """float32 (*of `mean`, 256): the number for each pixel value, `(pixel/255 − mean)/std`.
+
+    `mean`, `std`: float32; each step is one in float32.
+    """
+    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
+    table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
+    return table
 
 
 def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
@@ -43,17 +69,18 @@ def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
     )
 
 
-def ready_sample(spec: TensorSpec, value: Array) -> Array:
-    """A float array that is one sample of the input already, as float32.
+def ready_sample(spec: TensorSpec, value: Any) -> Array | None:
+    """A float array, which is one sample of the input already, as float32; None for any other value.
 
     Raises:
         InputError: its shape is another one, or it is not finite.
     """
-    expected = spec.sample_axes
-    if value.shape != expected and not _fits(value.shape, expected):
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return None
+    if not spec.fits_sample(value.shape):
         raise InputError(
             f"the float array has shape {value.shape}; expected one ready sample"
-            f" {expected}, or the picture's pixels as uint8",
+            f" {spec.sample_axes}, or the picture's pixels as uint8",
             code="E-SHAPE",
         )
     sample = value
@@ -69,10 +96,14 @@ def ready_sample(spec: TensorSpec, value: Array) -> Array:
     return sample
 
 
-def _fits(shape: tuple[int, ...], axes: tuple[Axis, ...]) -> bool:
-    return len(shape) == len(axes) and all(
-        size == axis or isinstance(axis, str) for size, axis in zip(shape, axes, strict=True)
-    )
+def sample_key(sample: Array) -> Hashable:
+    """Pixels and ready samples do not go into one batch, nor do two sizes."""
+    return sample.dtype.kind, sample.shape
+
+
+def stack_samples(samples: Sequence[Array]) -> Array:
+    """The samples along a new first axis; of a single one no copy is made."""
+    return samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
 
 
 def _content(file: Any) -> bytes:

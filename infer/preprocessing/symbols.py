@@ -54,4 +54,4 @@ class SymbolsPreprocessing:
         batch = np.stack(samples)
         if self.spec.dtype == "float32":
             batch = np.eye(len(self.alphabet), dtype=np.float32)[batch]
-        return {self.spec.name: np.ascontiguousarray(np.moveaxis(batch, 0, self.spec.batch_axis))}
+        return {self.spec.name: self.spec.place_batch(batch)}

@@ -334,6 +334,7 @@ def test_what_is_no_word_of_the_alphabet_is_refused(value: Any, code: str) -> No
         ({"kind": "image", "size": [28, 28], "fit": "circle"}, ("batch", 784), "fit is 'circle'"),
         ({"kind": "image", "size": [28, 28], "fit": ["digit"]}, ("batch", 784), "is not valid"),
         ({"kind": "image", "size": 28, "fit": "digit"}, ("batch", 784), "is not valid"),
+        ({"kind": "image", "size": [28.0, 28], "fit": "digit"}, ("batch", 784), "size is"),
         ({"kind": "image", "size": [28, 28, 1], "fit": "digit"}, ("batch", 784), "is not valid"),
         ({"kind": "image", "size": [-28, -28], "fit": "digit"}, ("batch", 784), "size is"),
         ({"kind": "image", "size": [28, 27], "fit": "digit"}, ("batch", 784), "does not fill"),

@@ -33,6 +33,22 @@ def test_the_batch_axis_is_found_by_its_name() -> None:
     assert spec.shape({"time": 5, "batch": 3}) == (5, 3, 28)
 
 
+def test_a_sample_fits_whatever_the_sizes_of_its_dynamic_axes() -> None:
+    (spec,) = Signature.from_data(LSTM).inputs
+    shapes = [(5, 28), (1, 28), (5, 27), (28,), (5, 1, 28)]
+    assert [spec.fits_sample(shape) for shape in shapes] == [True, True, False, False, False]
+
+
+def test_rows_are_put_where_the_batch_has_its_place() -> None:
+    rows = np.arange(2 * 5 * 28, dtype=np.float32).reshape(2, 5, 28)
+    (spec,) = Signature.from_data(LSTM).inputs
+    batch = spec.place_batch(rows)
+    assert batch.shape == (5, 2, 28)
+    assert batch.flags.c_contiguous
+    assert np.array_equal(batch[:, 1], rows[1])
+    assert TensorSpec("x", "float32", ("batch", 5, 28)).place_batch(rows) is rows
+
+
 def test_one_axis_is_described_as_python_writes_it() -> None:
     assert TensorSpec("lengths", "int64", ("batch",)).describe() == "(batch,)"
 

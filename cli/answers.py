@@ -1,0 +1,80 @@
+"""The answers of `ptx predict` as lines of text or JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ptx.infer import Failure, Prediction
+
+
+class AnswerLines:
+    """Answers as lines; what cannot be used goes to stderr unless JSON shows it."""
+
+    def __init__(self, as_json: bool, top: int) -> None:
+        self.as_json, self.top = as_json, top
+        self.good = self.bad = 0
+
+    def counted(self) -> str:
+        """`12 predictions, 0 inputs that cannot be used`."""
+        from ptx.infer.errors import counted
+
+        bad = counted(self.bad, "input")
+        return f"{counted(self.good, 'prediction')}, {bad} that cannot be used"
+
+    def of(self, answers: Iterable[Prediction | Failure]) -> Iterator[str]:
+        """A line for each answer."""
+        from ptx.infer.prediction import Failure
+
+        for answer in answers:
+            failed = isinstance(answer, Failure)
+            self.bad += failed
+            self.good += not failed
+            if isinstance(answer, Failure):
+                if self.as_json:
+                    yield answer.to_json()
+                else:
+                    click.echo(_failure_text(answer), err=True)
+            else:
+                yield answer.to_json() if self.as_json else _text(answer, self.top)
+
+
+def write_lines(path: Path | None, lines: Iterable[str]) -> None:
+    """The lines into a file, whole or not at all, or to stdout."""
+    if path is None:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes a terminal's lines alone
+        return
+    from ptx.infer.files import atomic_writer
+
+    with atomic_writer(path) as write:
+        for line in lines:
+            write(f"{line}\n".encode())
+
+
+def _text(prediction: Prediction, top: int) -> str:
+    name = _printable(prediction.input)
+    if prediction.value is not None:
+        return f"{name}: {prediction.value:.6g}"
+    ranking = ", ".join(f"{label} ({100 * score:.1f} %)" for label, score in prediction.top[:top])
+    return f"{name}: {ranking}"
+
+
+def _failure_text(failure: Failure) -> str:
+    from ptx.infer.errors import quoted
+
+    text = " ".join(str(failure.error).split())
+    name = quoted(failure.input or "")[1:-1]
+    prefix = "" if name in text else f"{name}: "
+    return f"ptx: error [{failure.error.code}] {prefix}{text}"
+
+
+def _printable(name: str | None) -> str:
+    from ptx.infer.errors import escaped
+
+    return "-" if name is None else escaped(name)
