@@ -21,6 +21,7 @@ _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
+_SPIN = "50"  # microseconds
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 
@@ -53,8 +54,9 @@ def open_session(
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL
     settings.intra_op_num_threads = options.threads or usable_processors()
-    # Waiting threads that spin keep whole processors busy between two predictions.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Waiting threads spin over the gaps between two operators, and sleep between two predictions: by
+    # default they keep whole processors busy for tens of milliseconds. See docs/performance.md.
+    settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     # Else a file could have other files of this machine read as its weights.
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
