@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -63,13 +63,8 @@ def open_session(
     )
     cancel = partial(settings.set_load_cancellation_flag, True)
     limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
-    with limit:
-        try:
-            session = onnxruntime.InferenceSession(
-                artifact.data, settings, providers=list(providers)
-            )
-        except Exception as error:
-            raise _as_ours(error, artifact, "load") from error
+    with limit, told_as_ours(artifact, "load"):
+        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
     _check_card(artifact, session)
     return session
 
@@ -87,7 +82,7 @@ def run_session(
         ArtifactError: ONNX Runtime cannot run the model.
         LimitError: it takes longer than the watchdog allows, or runs out of memory.
     """
-    if watchdog is None:
+    if watchdog is None:  # the usual case: a context manager would cost a microsecond
         try:
             return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:
@@ -96,11 +91,17 @@ def run_session(
 
     settings = onnxruntime.RunOptions()
     stop = partial(setattr, settings, "terminate", True)
-    with watchdog.limit(artifact.name, stop):
-        try:
-            return dict(zip(names, session.run(names, inputs, settings), strict=True))
-        except Exception as error:
-            raise _as_ours(error, artifact, "run") from error
+    with watchdog.limit(artifact.name, stop), told_as_ours(artifact, "run"):
+        return dict(zip(names, session.run(names, inputs, settings), strict=True))
+
+
+@contextmanager
+def told_as_ours(artifact: Artifact, verb: str) -> Iterator[None]:
+    """What ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
+    try:
+        yield
+    except Exception as error:
+        raise _as_ours(error, artifact, verb) from error
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:
