@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "report.html"
 MATRIX_LIMIT = 30  # labels of a confusion matrix; of more the most frequent confusions are listed
 LISTED = 20  # of these
+NOUNS = {"image": "pictures", "photo": "pictures", "text": "texts", "columns": "rows"}
 LONG_LABELS = 60  # characters of all labels together; above it columns are numbered
 CLIP = 24  # characters of a label that a matrix shows
 SHARE_OF_WHITE = 0.45  # of a row's answers: a darker cell has white figures
@@ -62,7 +63,7 @@ def report_page(found: Findings) -> str:
     """The page."""
     regression = found.evaluation.error is not None
     kind = found.card.preprocessing["kind"]
-    noun = {"image": "pictures", "text": "texts", "columns": "rows"}.get(kind, "sequences")
+    noun = NOUNS.get(kind, "sequences")
     title = "The largest errors" if regression else f"The most confidently wrong {noun}"
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         model=escape(found.card.model),
@@ -184,10 +185,10 @@ def _answers(answers: Iterable[Answered], card: Card) -> str:
 
 
 def _answer(answer: Answered, card: Card) -> str:
-    given, prediction = answer.prediction, answer.truth
+    given = answer.prediction
     where = f"<span class='quiet'>test row {answer.row:,}</span>"
     if given.value is not None:
-        verdict = f"<b>{given.value:.6g}</b><br>right: {escape(prediction)}"
+        verdict = f"<b>{given.value:.6g}</b><br>right: {escape(answer.truth)}"
         return f"{_shown(answer.value, card)}{verdict}<br>{where}"
     right = given.label == answer.truth
     word = "right" if right else "wrong"
@@ -195,7 +196,7 @@ def _answer(answer: Answered, card: Card) -> str:
     text = f"<b>{escape(given.label or '')}</b>{escape(score)}"
     truth = "" if right else f"<br>true: <b>{escape(answer.truth)}</b>"
     mark = f" <span class='{'good' if right else 'bad'}'>{word}</span>"
-    others = ", ".join(f"{escape(name)} {_share(part)}" for name, part in given.top[1:3])
+    others = ", ".join(f"{escape(name)}\u00a0{_share(part)}" for name, part in given.top[1:3])
     then = f"<br><span class='quiet'>then {others}</span>" if others else ""
     return f"{_shown(answer.value, card)}{text}{mark}{truth}{then}<br>{where}"
 
@@ -206,7 +207,7 @@ def _share(score: float) -> str:
 
 def _shown(value: object, card: Card) -> str:
     """The input, as the network saw it: a picture, a text, named numbers or symbols."""
-    if card.preprocessing["kind"] == "image":
+    if card.preprocessing["kind"] in ("image", "photo"):
         assert isinstance(value, np.ndarray)
         return f"<img alt='the picture as the network saw it' src='{picture_url(value)}'>"
     if card.preprocessing["kind"] == "columns":
@@ -223,11 +224,13 @@ def _shown(value: object, card: Card) -> str:
 
 
 def picture_url(pixels: Array) -> str:
-    """uint8 (height, width) as a PNG inside a `data:` address."""
+    """uint8 (height, width[, 1 or 3 channels]) as a PNG inside a `data:` address."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
+    gray = pixels.ndim == 3 and pixels.shape[2] == 1
+    shown = np.ascontiguousarray(pixels[..., 0] if gray else pixels)
+    Image.fromarray(shown).save(buffer, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

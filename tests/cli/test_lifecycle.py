@@ -245,6 +245,7 @@ def test_doctor_finds_a_backend_that_answers_wrong(
     monkeypatch.setattr("ptx.cli.doctor.PROBE_ANSWER", 9.5)
     done = ptx("doctor", "--json")
     assert not any(json.loads(line)["works"] for line in done.out.splitlines())
+    assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch
 
 
 def test_evaluate_asks_for_own_data(ptx: Any, tmp_path: Path) -> None:

@@ -186,12 +186,13 @@ def test_a_page_that_cannot_be_written_is_exit_5_before_any_work(ptx: Any, root:
     assert "data" not in done.err.replace("benchmark", "")
 
 
-def test_a_picture_on_the_page_is_the_pixels() -> None:
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (14, 14, 3)])
+def test_a_picture_on_the_page_is_the_pixels(shape: tuple[int, ...]) -> None:
     import base64
     import io
 
     from PIL import Image
 
-    pixels = np.arange(784, dtype=np.uint8).reshape(28, 28)
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     content = base64.b64decode(picture_url(pixels).partition(",")[2])
-    assert (np.asarray(Image.open(io.BytesIO(content))) == pixels).all()
+    assert (np.asarray(Image.open(io.BytesIO(content))) == pixels.squeeze()).all()
