@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,18 +18,8 @@ from ptx.cli import options
 from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
+    from ptx.cli.benchmark_file import Measured
     from ptx.cli.workspace import Workspace
-
-COLUMNS = ("backend", "device", "batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One backend: its start as seen from outside, and what its process found."""
-
-    backend: str
-    start: float  # seconds from the start of the process to the first answer
-    found: dict[str, Any]  # the fields of `ptx.infer.benchmarking.Measurement`
 
 
 @click.command(
@@ -69,45 +58,35 @@ def benchmark(
 ) -> None:
     """Measure MODEL, a name of the catalog or a file, on every backend, each in a process of its own.
 
-    For a model of the workspace the latencies are also written to benchmark.csv and benchmark.png
-    beside it, where `ptx report` finds them. Microseconds and rows are of `Predictor.run`, so with all
-    checks and without reading inputs; the start is from the start of the process to the first answer.
+    For a model of the workspace the figures are also written to benchmark.csv and benchmark.png beside
+    it, where `ptx report` finds them. Microseconds and rows are of `Predictor.run`, so with all checks
+    and without reading inputs. The batch sizes take turns in five rounds: noise is how far the rounds'
+    medians lie apart. Start is from the start of the process to the first answer.
     """
-    from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import note, verdict
+    from ptx.cli.terminal import verdict
     from ptx.cli.workspace import Workspace
+    from ptx.infer.benchmarking import machine
 
     space = Workspace(workspace)
     settings = {
         "batches": _sizes(batches), "seconds": seconds, "threads": threads, "precision": precision,
     }  # fmt: skip
     files = list(_files(space, model, backends, device, trust))
-    golden = next((path for _, path, _ in files if path.suffix != ".pt"), files[0][1])
-    measured = []
-    with ProgressLine("measuring", "backends", len(files)) as progress:
-        for name, path, own_device in files:
-            given = {
-                "backend": name,
-                "path": str(path),
-                "device": own_device,
-                "golden": str(golden),
-            }
-            one = _measure(name, settings | given, required=backends != "all")
-            progress.advance()
-            if isinstance(one, str):
-                note(f"{name} is left out: {one}")
-            else:
-                measured.append(one)
+    measured = _measure_all(files, settings, required=backends != "all")
+    about = {"machine": machine(), "threads": "own choice" if threads is None else str(threads)}
     if as_json:
         for one in measured:
-            click.echo(json.dumps({"backend": one.backend, "start_s": one.start, **one.found}))
+            line = {"backend": one.backend, "start_s": one.start_s, **one.found, **about}
+            click.echo(json.dumps(line))
     else:
-        _print(measured)
-    folder = golden.parent
+        _print(measured, about)
+    folder = files[0].path.parent
     if folder == space.folder(model):
-        _write(folder, model, measured)
-        verdict(f"{folder / 'benchmark.csv'}, {folder / 'benchmark.png'}" * (not as_json),
-                f"ptx report {model}" * (not as_json))  # fmt: skip
+        _write(folder, model, measured, about)
+        if not as_json:
+            verdict(
+                f"{folder / 'benchmark.csv'}, {folder / 'benchmark.png'}", f"ptx report {model}"
+            )
 
 
 def _sizes(text: str) -> list[int]:
@@ -122,10 +101,21 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
+@dataclass(frozen=True)
+class _File:
+    """What a backend is to be measured with."""
+
+    backend: str
+    path: Path
+    kind: str
+    sha256: str  # of the content that is trusted
+    device: str
+
+
 def _files(
     space: Workspace, model: str, backends: str, device: str, trust: bool
-) -> Iterator[tuple[str, Path, str]]:
-    """(backend, file, device) of each backend asked for; of `all` those whose file is there."""
+) -> Iterator[_File]:
+    """The file of each backend asked for; of `all` those whose file is there."""
     from ptx.infer.artifact import read_artifact
     from ptx.infer.backends import BACKENDS, find_backend
     from ptx.infer.errors import ArtifactError
@@ -145,67 +135,106 @@ def _files(
             continue
         require_trust(artifact, space.trust(trust))
         found = True
-        yield name, path, device if not name.startswith("ort-") else "auto"
+        own_device = device if not name.startswith("ort-") else "auto"
+        yield _File(name, path, artifact.kind, artifact.sha256, own_device)
     if not found:
         space.find(model)  # says which commands make a file
 
 
-def _measure(name: str, settings: dict[str, Any], *, required: bool) -> Measured | str:
-    """What the backend's process found, or why it is not available."""
-    from ptx.infer.errors import BackendError, PtxError
+def _measure_all(
+    files: Sequence[_File], settings: dict[str, Any], *, required: bool
+) -> list[Measured]:
+    """One backend after the other; with `required` False one that is not available is left out.
 
-    command = [sys.executable, "-m", "ptx.cli.benchmark_process", json.dumps(settings)]
+    Raises:
+        BackendError: none of them is available.
+        PtxError: what the process of one of them ended with.
+    """
+    from ptx.cli.progress import ProgressLine
+    from ptx.cli.terminal import note
+    from ptx.infer.errors import BackendError
+
+    # A checkpoint carries no golden samples: those of an export of the same weights do for it.
+    exports = [str(file.path) for file in files if file.kind != "checkpoint"]
+    measured = []
+    with ProgressLine("measuring", "backends", len(files)) as progress:
+        for file in files:
+            given = {
+                "backend": file.backend,
+                "path": str(file.path),
+                "trust": [file.sha256],
+                "device": file.device,
+                "exports": exports,
+                # The kernel ends this process when --timeout is over, and the one that measures too.
+                "limit": signal.getitimer(signal.ITIMER_REAL)[0],
+            }
+            try:
+                measured.append(_measure(file.backend, settings | given))
+            except BackendError as error:
+                if required or (not measured and file is files[-1]):
+                    raise
+                note(f"{file.backend} is left out: {error.reason}")
+            progress.advance()
+    return measured
+
+
+def _measure(name: str, settings: dict[str, Any]) -> Measured:
+    """What the backend's process found; its error is raised here."""
+    from ptx.cli.benchmark_file import Measured
+    from ptx.infer import errors
+
+    # -P: else Python would import what stands in the current folder.
+    command = [sys.executable, "-P", "-m", "ptx.cli.benchmark_process", json.dumps(settings)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         start = time.perf_counter() - started
-        last = process.stdout.readlines() or [first]
-    if process.returncode or not last[-1].strip():
-        raise PtxError(f"the process that measured {name} ended with {process.returncode}")
-    found = json.loads(last[-1])
-    if isinstance(found, dict):
-        return Measured(name, start, found)
-    kind, text, code, reason = found
-    if kind == "BackendError" and not required:
-        return str(reason)
-    raise (BackendError if kind == "BackendError" else PtxError)(text, code=code)
+        last = (process.stdout.readlines() or [first])[-1]
+    if process.returncode or not last.strip():
+        raise errors.PtxError(f"the process that measured {name} ended with {process.returncode}")
+    answer = json.loads(last)
+    if "measured" in answer:
+        return Measured(name, start, answer["measured"])
+    error: errors.PtxError = getattr(errors, answer["class"])(
+        answer["message"], code=answer["code"]
+    )
+    if isinstance(error, errors.BackendError):
+        error.reason = answer["reason"]
+    raise error
 
 
-def _print(measured: Sequence[Measured]) -> None:
-    from ptx.cli.terminal import table
+def _print(measured: Sequence[Measured], about: dict[str, str]) -> None:
+    from ptx.cli.terminal import judged, table
 
+    click.echo(f"{about['machine']}; threads: {about['threads']}")
+    click.echo("; ".join(sorted({one.found["runtime"] for one in measured})) + "\n")
     rows = [
         (one.backend, str(t["batch"]), f"{t['p50_us']:,.1f}", f"{t['p95_us']:,.1f}",
-         f"{t['p99_us']:,.1f}", f"{t['rows_per_second']:,.0f}")
+         f"{t['p99_us']:,.1f}", f"{t['rows_per_second']:,.0f}", f"{100 * t['noise']:.0f} %")
         for one in measured
         for t in one.found["timings"]
     ]  # fmt: skip
-    click.echo(table(("backend", "batch", "p50 µs", "p95 µs", "p99 µs", "rows/s"), rows))
+    click.echo(table(("backend", "batch", "p50 µs", "p95 µs", "p99 µs", "rows/s", "noise"), rows))
     click.echo()
+    said = {None: "unknown", True: judged("yes", True), False: judged("NO", False)}
     processes = [
-        (one.backend, one.found["device"], f"{1e3 * one.start:,.0f}",
-         f"{one.found['memory'] / 2**20:,.0f}",
-         "-" if one.found["error"] is None else f"{one.found['error']:.1e}")
+        (one.backend, one.found["device"],
+         *(f"{1000 * one.found[name]:,.0f}" for name in ("import_s", "load_s", "first_s")),
+         f"{1000 * one.start_s:,.0f}", f"{one.mebibytes:,.0f}", said[one.found["agrees"]])
         for one in measured
     ]  # fmt: skip
-    click.echo(table(("backend", "device", "start ms", "memory MiB", "largest error"), processes))
+    header = ("backend", "device", "import ms", "load ms", "first ms", "start ms", "MiB", "agrees")
+    click.echo(table(header, processes))
 
 
-def _write(folder: Path, model: str, measured: Sequence[Measured]) -> None:
+def _write(folder: Path, model: str, measured: Sequence[Measured], about: dict[str, str]) -> None:
+    from ptx.cli.benchmark_file import csv_text
     from ptx.cli.benchmark_plot import draw
     from ptx.infer.files import write_atomic
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in measured:
-        for timing in one.found["timings"]:
-            values = {"backend": one.backend, "device": one.found["device"], **timing}
-            writer.writerow(
-                f"{value:.3f}" if isinstance(value, float) else value
-                for value in (values[column] for column in COLUMNS)
-            )
-    write_atomic(folder / "benchmark.csv", text.getvalue().encode())
+    write_atomic(folder / "benchmark.csv", csv_text(measured, about).encode())
     series = {one.backend: one.found["timings"] for one in measured}
-    write_atomic(folder / "benchmark.png", draw(series, model))
+    runtimes = sorted({one.found["runtime"] for one in measured})
+    note = f"{', '.join(runtimes)}; {about['machine']}; threads: {about['threads']}"
+    write_atomic(folder / "benchmark.png", draw(series, model, note))

@@ -9,8 +9,11 @@ from typing import Any
 MARKERS, STYLES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
-def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> bytes:
-    """A PNG picture. `series`: the timings of each backend, fields of `benchmarking.Timing`."""
+def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: str) -> bytes:
+    """A PNG picture. `series`: the timings of each backend, fields of `benchmarking.Timing`.
+
+    `note`: what they were measured with.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,6 +44,7 @@ def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> bytes
         panel.grid(alpha=0.3)
     throughput.legend()
     figure.suptitle(model, fontsize="medium", parse_math=False)
+    figure.supxlabel(note, fontsize="x-small", parse_math=False)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     return image.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 
@@ -12,13 +13,24 @@ from ptx.infer.errors import BackendError, PtxError
 
 def main() -> None:
     """A line as soon as there is an answer; then a Measurement, or what an error says of itself."""
+    settings = json.loads(sys.argv[1])
+    if settings["limit"]:
+        signal.setitimer(signal.ITIMER_REAL, settings["limit"])
     try:
-        found = measure_process(json.loads(sys.argv[1]), lambda: print("{}", flush=True))
+        found = measure_process(settings, lambda: print("{}", flush=True))
     except PtxError as error:
-        reason = error.reason if isinstance(error, BackendError) else ""
-        print(json.dumps([type(error).__name__, str(error), error.code, reason]))
+        print(
+            json.dumps(
+                {
+                    "class": type(error).__name__,
+                    "message": str(error),
+                    "code": error.code,
+                    "reason": error.reason if isinstance(error, BackendError) else "",
+                }
+            )
+        )
     else:
-        print(json.dumps(asdict(found)))
+        print(json.dumps({"measured": asdict(found)}))
 
 
 if __name__ == "__main__":

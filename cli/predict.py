@@ -17,9 +17,10 @@ from ptx.cli.time_limit import time_limit
 if TYPE_CHECKING:
     from ptx.cli.preview import Preview
     from ptx.infer import Card, Failure, Prediction
-    from ptx.infer.readers import Readers
+    from ptx.infer.readers import Readers, Reading
 
 _MANY = 128  # inputs; fewer are read sooner than a process is forked for them
+_AHEAD = 8  # batches of small pictures that are read while the backend is opened
 
 
 @click.command(
@@ -82,7 +83,7 @@ def predict(
     target = None if preview is not None and preview.named else output
     lines = AnswerLines(as_json, top)
     with ExitStack() as stack:
-        values = _Values(inputs, stack)
+        values = _Values(inputs, batch_size, preview, stack)
         predictor = open_model(
             model,
             backend,
@@ -96,11 +97,7 @@ def predict(
         stack.enter_context(predictor)
         ranked = max(top, 3 if as_json else 1, 1 if preview is None else preview.bars)
         answers = predictor.predict_many(
-            values if preview is None else preview.values(values),
-            batch_size=batch_size,
-            top=ranked,
-            on_error="yield",
-            readers=values.readers,
+            values.found, batch_size=batch_size, top=ranked, on_error="yield"
         )
         if preview is not None:
             answers = preview.answers(answers, predictor)
@@ -126,28 +123,35 @@ def _preview(output: Path | None, workspace: Path, show: bool) -> Preview | None
 class _Values:
     """What the INPUTs stand for, once the card says what the model takes."""
 
-    def __init__(self, inputs: tuple[str, ...], stack: ExitStack) -> None:
-        self._inputs, self._stack = inputs, stack
-        self._found: Iterator[Any] = iter(())
-        self.readers: Readers | None = None  # processes that read them, where that pays
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._found
+    def __init__(
+        self, inputs: tuple[str, ...], batch_size: int, preview: Preview | None, stack: ExitStack
+    ) -> None:
+        self._inputs, self._batch_size = inputs, batch_size
+        self._preview, self._stack = preview, stack
+        self.found: Iterable[Any] | Reading = ()
 
     def find(self, card: Card) -> int | None:
-        """Look for the values; the number of threads that is left to the backend, None for all."""
+        """Look for the values; the number of threads that is left to the backend, None for all.
+
+        Many pictures are read by processes of their own, from now on: while the backend is opened.
+        """
         from ptx.cli.inputs import find_inputs
 
         settings = card.preprocessing
         kind = str(settings["kind"])
         found = find_inputs(self._inputs, kind, settings.get("names", ()))
         first = list(islice(found, _MANY))
-        self._found = chain(first, found)
-        if len(first) == _MANY:
-            self.readers = _reader_processes(self._stack, card)
+        self.found = chain(first, found)
+        if self._preview is not None:
+            self.found = self._preview.values(self.found)
+        if len(first) < _MANY or (readers := _reader_processes(card, self._stack)) is None:
+            return None
+        from ptx.infer.readers import Reading
+
+        self.found = Reading(readers, self.found, self._batch_size)
         # A small picture takes as long to read as to compute with: one processor does that. A
         # network for photographs takes longer, and all there are.
-        return 1 if self.readers is not None and kind == "image" else None
+        return 1 if kind == "image" else None
 
 
 def _told(
@@ -163,12 +167,14 @@ def _told(
             progress.advance()
 
 
-def _reader_processes(stack: ExitStack, card: Card) -> Readers | None:
+def _reader_processes(card: Card, stack: ExitStack) -> Readers | None:
     """Processes for pictures, which take longer to read than to compute with; None for the rest."""
     from ptx.infer.preprocessing import open_preprocessing
     from ptx.infer.readers import can_fork, reader_processes
 
-    if card.preprocessing["kind"] not in ("image", "photo") or not can_fork():
+    kind = card.preprocessing["kind"]
+    if kind not in ("image", "photo") or not can_fork():
         return None
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    return stack.enter_context(reader_processes(preprocessing))
+    ahead = _AHEAD if kind == "image" else 0
+    return stack.enter_context(reader_processes(preprocessing, ahead=ahead))

@@ -131,7 +131,7 @@ def _history(checkpoint: Path) -> list[dict[str, float]]:
 
 def _speeds(path: Path, model: str) -> tuple[list[Mapping[str, str]], str]:
     """The measured speeds, and what the page says where there are none."""
-    from ptx.cli.report_page import read_speeds
+    from ptx.cli.benchmark_file import read_speeds
 
     if not path.is_file():
         command = f"<code>ptx benchmark {escape(model)}</code>"

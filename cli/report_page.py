@@ -6,9 +6,7 @@ Every label, name and path goes through `escape`; nothing on the page is fetched
 from __future__ import annotations
 
 import base64
-import csv
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -298,24 +296,23 @@ def _speed(found: Findings) -> str:
          f"{float(r['rows_per_second']):,.0f}")
         for r in found.speeds
     ]  # fmt: skip
-    return f"<div class='charts'>{charts}</div><div class='wide'>{_table(header, cells)}</div>"
+    table = f"<div class='wide'>{_table(header, cells)}</div>"
+    return f"<div class='charts'>{charts}</div>{table}{_starts(lines)}"
 
 
-SPEED_COLUMNS = ("backend", "device", "batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
-
-
-def read_speeds(text: str) -> list[dict[str, str]]:
-    """The rows of benchmark.csv; ValueError where a column is missing or a number is none."""
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    for line, row in enumerate(rows, 2):
-        for column in SPEED_COLUMNS:
-            if row.get(column) is None:
-                raise ValueError(f"line {line} has no {column}")
-            if column in ("backend", "device"):
-                continue
-            if not 0 < float(row[column]) < math.inf:
-                raise ValueError(f"line {line}: {column} is {row[column]}; expected more than 0")
-    return rows
+def _starts(lines: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """What each backend's process took to start, and what the figures were measured with."""
+    header = ("backend", "import [ms]", "load [ms]", "first run [ms]", "start [ms]", "memory [MiB]",
+              "agrees")  # fmt: skip
+    columns = ("import_ms", "load_ms", "first_ms", "start_ms", "memory_mib")
+    cells = [
+        (name, *(f"{float(rows[0][column]):,.0f}" for column in columns), rows[0]["agrees"])
+        for name, rows in lines.items()
+    ]
+    about = {f"{row['runtime']}; {row['machine']}; threads: {row['threads']}"
+             for rows in lines.values() for row in rows}  # fmt: skip
+    notes = "".join(f"<p class='quiet'>{escape(one)}</p>" for one in sorted(about))
+    return f"<div class='wide'>{_table(header, cells)}</div>{notes}"
 
 
 def _files(files: Mapping[str, Path]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.errors import InputError, nearest
-from ptx.infer.signature import Array, Signature, TensorSpec, bound
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
 _PIECE = 8192  # numbers; from 10,000 on OpenBLAS would wake its threads
 
@@ -30,6 +30,10 @@ def check_inputs(
         InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
             finite, an index out of range, or a length of 0 on an axis that is not the batch.
     """
+    plain = signature.plain_input
+    if plain is not None and _is_ready(plain, inputs):
+        array = inputs[plain.name]
+        return {plain.name: array}, {BATCH: array.shape[0]}
     if not isinstance(inputs, Mapping) or len(inputs) != len(signature.inputs):
         raise _wrong_names(signature, inputs)
     arrays: dict[str, Array] = {}
@@ -52,6 +56,8 @@ def is_finite(array: Array) -> bool:
     """Whether all values are finite."""
     # The product of a piece with itself is quickly there, and holds what is not finite in any of it.
     if array.flags.c_contiguous:
+        if array.size <= _PIECE and math.isfinite(np.vdot(array, array)):
+            return True
         flat = array.reshape(-1)
         pieces = [flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE)]
         if all(math.isfinite(np.vdot(piece, piece)) for piece in pieces):
@@ -59,6 +65,21 @@ def is_finite(array: Array) -> bool:
     # It may have overflowed.
     # Counting takes half the time of `.all()` on the array of one sample.
     return int(np.count_nonzero(np.isfinite(array))) == array.size
+
+
+def _is_ready(spec: TensorSpec, inputs: Mapping[str, Array]) -> bool:
+    """Whether the common case is at hand: one array that passes all checks as it is."""
+    if type(inputs) is not dict or len(inputs) != 1:
+        return False
+    array = inputs.get(spec.name)
+    return (
+        type(array) is np.ndarray
+        and array.dtype is spec.numpy_dtype
+        and array.ndim == len(spec.axes)
+        and array.shape[1:] == spec.axes[1:]
+        and array.flags.c_contiguous
+        and is_finite(array)
+    )
 
 
 def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:

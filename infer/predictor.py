@@ -20,7 +20,7 @@ from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import TASKS
 
 if TYPE_CHECKING:
-    from ptx.infer.readers import Readers
+    from ptx.infer.readers import Reading
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -104,44 +104,39 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any],
+        values: Iterable[Any] | Reading,
         *,
         batch_size: int = 256,
         top: int = TOP,
-        readers: Readers | None = None,
     ) -> Iterator[Prediction]: ...
 
     @overload
     def predict_many(
         self,
-        values: Iterable[Any],
+        values: Iterable[Any] | Reading,
         *,
         batch_size: int = 256,
         top: int = TOP,
         on_error: Literal["yield"],
-        readers: Readers | None = None,
     ) -> Iterator[Prediction | Failure]: ...
 
     def predict_many(
         self,
-        values: Iterable[Any],
+        values: Iterable[Any] | Reading,
         *,
         batch_size: int = 256,
         top: int = TOP,
         on_error: Literal["raise", "yield"] = "raise",
-        readers: Readers | None = None,
     ) -> Iterator[Prediction | Failure]:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
-        Values are read while the batch before them is computed. `on_error`: "raise" ends at the first
-        value that cannot be used; "yield" gives a `Failure` in its place. `readers`: what reads them,
-        of `ptx.infer.readers`; a thread by default.
+        Values are read in a thread while the batch before them is computed; a `Reading` of
+        `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
+        first value that cannot be used; "yield" gives a `Failure` in its place.
         """
         from ptx.infer.streaming import stream
 
-        return stream(
-            self, values, batch_size=batch_size, top=top, on_error=on_error, readers=readers
-        )
+        return stream(self, values, batch_size=batch_size, top=top, on_error=on_error)
 
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
@@ -209,7 +204,7 @@ class Predictor:
                     f"the model gives {sorted(outputs)}; its card says {spec.name!r}",
                     code="E-OUTPUT",
                 )
-            if array.shape != spec.shape(sizes) or array.dtype != spec.numpy_dtype:
+            if not spec.has_shape(array.shape, sizes) or array.dtype != spec.numpy_dtype:
                 raise ArtifactError(
                     f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype}"
                     f" {spec.shape(sizes)}",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +34,25 @@ class Readers(NamedTuple):
 
     ahead: int  # windows that are read ahead of the one that is computed
     submit: Callable[[list[Any]], Callable[[], Window]]  # begins; what it gives waits for the end
+
+
+class Reading:
+    """Values in windows of `size`, the first of which are being read as soon as this is made.
+
+    `Predictor.predict_many` takes it in the place of the values.
+    """
+
+    def __init__(self, readers: Readers, values: Iterable[Any], size: int) -> None:
+        iterator = iter(values)
+        windows = iter(lambda: list(islice(iterator, size)), [])
+        self._begun = (readers.submit(window) for window in windows)
+        self._pending = deque(islice(self._begun, readers.ahead))
+
+    def __iter__(self) -> Iterator[Window]:
+        while self._pending:
+            window = self._pending.popleft()()
+            self._pending.extend(islice(self._begun, 1))
+            yield window
 
 
 def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
@@ -64,20 +85,34 @@ def can_fork() -> bool:
 
 
 @contextmanager
-def reader_processes(preprocessing: Preprocessing) -> Iterator[Readers]:
+def reader_processes(preprocessing: Preprocessing, *, ahead: int = 0) -> Iterator[Readers]:
     """Forked processes, one for each processor but one; while this process has a single thread.
+
+    `ahead`: windows that are read ahead, where these are more than the processes. What is being read
+    when the block is left by an exception is not waited for.
 
     Raises:
         LimitError: when a window is waited for: a process has died, as of too little memory.
     """
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     count = max(1, usable_processors() - 1)
     prepare = (preprocessing, os.getpid())
+    before = active_children()
     with ProcessPoolExecutor(count, get_context("fork"), _prepare, prepare) as executor:
         executor.submit(os.getpid)  # all processes are forked now, and not with the first window
-        yield Readers(count + 1, lambda values: _waiting(executor.submit(_read_packed, values)))
+        forked = [process for process in active_children() if process not in before]
+        try:
+            yield Readers(
+                max(ahead, count + 1),
+                lambda values: _waiting(executor.submit(_read_packed, values)),
+            )
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in forked:
+                process.kill()
+            raise
 
 
 _preprocessing: Preprocessing  # of a forked reader

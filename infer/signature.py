@@ -78,6 +78,17 @@ class TensorSpec:
         """The concrete shape for the given sizes of the dynamic axes."""
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
 
+    @cached_property
+    def only_batch(self) -> bool:
+        """Whether the batch is the first axis, and the only one that is dynamic."""
+        return self.axes[0] == BATCH and all(type(axis) is int for axis in self.axes[1:])
+
+    def has_shape(self, shape: tuple[int, ...], sizes: Mapping[str, int]) -> bool:
+        """Whether it is `shape(sizes)`."""
+        if self.only_batch:  # told without building the tuple
+            return shape[:1] == (sizes[BATCH],) and shape[1:] == self.axes[1:]
+        return shape == self.shape(sizes)
+
     def describe(self) -> str:
         """The shape as people read it: `(batch, 1, 28, 28)`."""
         return f"({', '.join(str(axis) for axis in self.axes)}{',' * (len(self.axes) == 1)})"
@@ -134,6 +145,13 @@ class Signature:
         """The names of the dynamic axes of the inputs, the batch first."""
         names = {axis for spec in self.inputs for axis in spec.axes if isinstance(axis, str)}
         return (BATCH, *sorted(names - {BATCH}))
+
+    @cached_property
+    def plain_input(self) -> TensorSpec | None:
+        """The only input, where it is float32 and has no dynamic axis but the batch, its first."""
+        first = self.inputs[0]
+        plain = len(self.inputs) == 1 and first.dtype == "float32" and first.only_batch
+        return first if plain else None
 
     def example(self, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, Array]:
         """Random inputs of the given sizes: normal floats, integers over their whole range."""

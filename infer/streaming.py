@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError, nearest
 from ptx.infer.prediction import Failure, Prediction
-from ptx.infer.readers import Read, Readers, read_window, reader_thread
+from ptx.infer.readers import Read, Reading, Window, read_window, reader_thread
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
@@ -21,12 +19,11 @@ ON_ERROR = ("raise", "yield")
 
 def stream(
     predictor: Predictor,
-    values: Iterable[Any],
+    values: Iterable[Any] | Reading,
     *,
     batch_size: int,
     top: int,
     on_error: str,
-    readers: Readers | None,
 ) -> Iterator[Prediction | Failure]:
     """See `Predictor.predict_many`."""
     if batch_size < 1:
@@ -37,32 +34,34 @@ def stream(
         raise UsageError(
             f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
         )
-    return _windows(predictor, iter(values), batch_size, top, on_error == "raise", readers)
+    strict = on_error == "raise"
+    if isinstance(values, Reading):
+        return _stream(predictor, values, top, strict)
+    return _read_and_stream(predictor, iter(values), batch_size, top, strict)
 
 
-def _windows(
-    predictor: Predictor,
-    values: Iterator[Any],
-    batch_size: int,
-    top: int,
-    strict: bool,
-    readers: Readers | None,
+def _read_and_stream(
+    predictor: Predictor, values: Iterator[Any], batch_size: int, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
     first = list(islice(values, batch_size))
-    if len(first) < batch_size and readers is None:  # all there is: nothing to overlap with
+    if len(first) < batch_size:  # all there is: nothing to overlap with
         yield from _answers(predictor, read_window(predictor.preprocessing, first), top, strict)
         return
-    with nullcontext(readers) if readers else reader_thread(predictor.preprocessing) as reading:
-        windows = chain([first], iter(lambda: list(islice(values, batch_size)), []))
-        pending = deque(reading.submit(window) for window in islice(windows, reading.ahead))
-        while pending:
-            window = pending.popleft()()
-            pending.extend(reading.submit(following) for following in islice(windows, 1))
-            yield from _answers(predictor, window, top, strict)
+    with reader_thread(predictor.preprocessing) as readers:
+        yield from _stream(
+            predictor, Reading(readers, chain(first, values), batch_size), top, strict
+        )
+
+
+def _stream(
+    predictor: Predictor, windows: Iterable[Window], top: int, strict: bool
+) -> Iterator[Prediction | Failure]:
+    for window in windows:
+        yield from _answers(predictor, window, top, strict)
 
 
 def _answers(
-    predictor: Predictor, window: list[Read], top: int, strict: bool
+    predictor: Predictor, window: Window, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
     def key(item: Read) -> tuple[bool, object]:
         sample = item[1]

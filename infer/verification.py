@@ -65,10 +65,15 @@ def verify(
     if not run:
         return checks
     require_trust(artifact, trust)
-    return [*checks, *_replay(artifact, card, backend, Options(device=device, trust=trust))]
+    return [
+        *checks,
+        *_open_and_replay(artifact, card, backend, Options(device=device, trust=trust)),
+    ]
 
 
-def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> Iterator[Check]:
+def _open_and_replay(
+    artifact: Artifact, card: Card, backend: str, options: Options
+) -> Iterator[Check]:
     try:
         predictor = Predictor(card, lambda: open_backend(backend, artifact, options))
     except ArtifactError as error:
@@ -77,8 +82,13 @@ def _replay(artifact: Artifact, card: Card, backend: str, options: Options) -> I
     with predictor:
         if artifact.kind == "checkpoint":
             yield Check("load", True, f"{predictor.backend.name} opens it")
-        for index, sample in enumerate(card.golden, 1):
-            yield from _replay_sample(predictor, sample, f"sample {index}")
+        yield from replay(predictor, card)
+
+
+def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
+    """Run the golden samples that a card of the same weights carries."""
+    for index, sample in enumerate(golden.golden, 1):
+        yield from _replay_sample(predictor, sample, f"sample {index}")
 
 
 def _replay_sample(predictor: Predictor, sample: GoldenSample, name: str) -> Iterator[Check]:

@@ -52,8 +52,7 @@ class OrtCpuBackend:
         session = self._session
         if self._two and sum(array.size for array in inputs.values()) > SMALL_INPUT:
             session = self._parallel or self._open_parallel()
-        outputs = run_session(self._artifact, session, inputs, self._watchdog)
-        return dict(zip(self._outputs, outputs, strict=True))
+        return run_session(self._artifact, session, self._outputs, inputs, self._watchdog)
 
     def close(self) -> None:
         self._session = self._parallel = None

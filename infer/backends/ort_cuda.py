@@ -57,8 +57,7 @@ class OrtCudaBackend:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = run_session(self._artifact, self._session, inputs, self._watchdog)
-        return dict(zip(self._outputs, outputs, strict=True))
+        return run_session(self._artifact, self._session, self._outputs, inputs, self._watchdog)
 
     def close(self) -> None:
         self._session = None

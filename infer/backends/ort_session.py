@@ -73,31 +73,32 @@ def open_session(
 
 
 def run_session(
-    artifact: Artifact, session: Any, inputs: Mapping[str, Array], watchdog: Watchdog | None
-) -> list[Array]:
-    """The outputs in the session's order.
+    artifact: Artifact,
+    session: Any,
+    names: Sequence[str],
+    inputs: Mapping[str, Array],
+    watchdog: Watchdog | None,
+) -> dict[str, Array]:
+    """The outputs of these names.
 
     Raises:
         ArtifactError: ONNX Runtime cannot run the model.
         LimitError: it takes longer than the watchdog allows, or runs out of memory.
     """
-    outputs: list[Array]
     if watchdog is None:
         try:
-            outputs = session.run(None, inputs)
+            return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:
             raise _as_ours(error, artifact, "run") from error
-        return outputs
     import onnxruntime  # which is there: it opened the session
 
     settings = onnxruntime.RunOptions()
     stop = partial(setattr, settings, "terminate", True)
     with watchdog.limit(artifact.name, stop):
         try:
-            outputs = session.run(None, inputs, settings)
+            return dict(zip(names, session.run(names, inputs, settings), strict=True))
         except Exception as error:
             raise _as_ours(error, artifact, "run") from error
-    return outputs
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:

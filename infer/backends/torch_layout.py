@@ -26,6 +26,6 @@ def use_channels_last(network: Any, signature: Signature, device: str) -> None:
     try:
         with torch.inference_mode():
             network(*example)
-    except RuntimeError:
+    except Exception:  # a network of one's own may raise anything
         network.to(memory_format=torch.contiguous_format)
     network.train(training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pairing import OUTSIDE, Missing, Result, Row, calls, compare, process
 from setting import PTX, Setting, naive, photographs, pictures
 
 from ptx.infer import Predictor, load
+from ptx.infer.backends.processors import usable_processors
 from ptx.infer.benchmarking import sample_batch
 
 BATCH = 256
@@ -84,7 +84,7 @@ def throughput(setting: Setting) -> Iterator[Result]:
     from ptx.models import build
     from ptx.models.checkpoint import loads
 
-    torch.set_num_threads(_processors())
+    torch.set_num_threads(usable_processors())
     for name in ("convnet", "lstm", "mlp"):
         path = setting.model(name, ".onnx")
         with load(path, backend="ort-cpu") as predictor:
@@ -224,7 +224,3 @@ def _inference(network: Callable[..., object], tensors: Sequence[object]) -> Cal
             return network(*tensors)
 
     return run
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -299,7 +299,7 @@ def test_many_pictures_are_answered_in_order_by_reading_processes(
     done = child(
         "from ptx.infer import readers\n"
         "entered, original = [], readers.reader_processes\n"
-        "readers.reader_processes = lambda *given: entered.append(1) or original(*given)\n"
+        "readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)\n"
         "from ptx.cli.verbs import _run\n"
         "code = _run()\n"
         "print(code, len(entered))",

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.report_page import confusion_html, picture_url, read_speeds
+from ptx.cli.benchmark_file import COLUMNS, read_speeds
+from ptx.cli.report_page import confusion_html, picture_url
 
-HEADER = "backend,device,batch,p50_us,p95_us,p99_us,rows_per_second\n"
+HEADER = ",".join(COLUMNS) + "\n"
+PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,own choice,a machine\n"
 VOID = {"meta", "img", "br"}
 
 
@@ -61,7 +63,8 @@ def write(ptx: Any, model: str, root: Path, *options: object) -> Page:
 
 def test_the_page_of_a_classifier_has_every_part(ptx: Any, root: Path) -> None:
     (root / "convnet" / "benchmark.csv").write_text(
-        HEADER + "".join(f"ort-cpu,cpu,{n},{90 * n},{99 * n},120.5,{1e4 * n}\n" for n in (1, 8))
+        HEADER
+        + "".join(f"ort-cpu,cpu,{n},{90 * n},{99 * n},120.5,{1e4 * n},{PROCESS}" for n in (1, 8))
     )
     page = write(ptx, "convnet", root)
     for heading in (
@@ -77,6 +80,7 @@ def test_the_page_of_a_classifier_has_every_part(ptx: Any, root: Path) -> None:
     assert "4 of 4" in page.text
     assert "ort-cuda" in page.text
     assert "0.720" in page.text  # ms, of eight rows at once
+    assert "onnxruntime 1.31; a machine; threads: own choice" in page.text
 
 
 def test_the_page_needs_nothing_but_itself(ptx: Any, root: Path) -> None:
@@ -136,10 +140,10 @@ def test_labels_are_shown_and_never_interpreted(ptx: Any, tmp_path: Path) -> Non
     ("text", "reason"),
     [
         ("backend,batch\nort-cpu,1\n", "line 2 has no device"),
-        (HEADER + "ort-cpu,cpu,1,fast,2,3,4\n", "could not convert"),
-        (HEADER + "ort-cpu,cpu,1,<b>,2,3,4\n", "could not convert string to float: '<b>'"),
-        (HEADER + "ort-cpu,cpu,1,inf,2,3,4\n", "line 2: p50_us is inf"),
-        (HEADER + "ort-cpu,cpu,0,1,2,3,4\n", "line 2: batch is 0; expected more than 0"),
+        (HEADER + "ort-cpu,cpu,1,fast,2,3,4," + PROCESS, "could not convert"),
+        (HEADER + "ort-cpu,cpu,1,<b>,2,3,4," + PROCESS, "could not convert string to float: '<b>'"),
+        (HEADER + "ort-cpu,cpu,1,inf,2,3,4," + PROCESS, "line 2: p50_us is inf"),
+        (HEADER + "ort-cpu,cpu,0,1,2,3,4," + PROCESS, "line 2: batch is 0; expected more than 0"),
     ],
 )
 def test_a_broken_benchmark_is_named_on_the_page(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,44 @@ class Clock:
 def test_percentiles_and_rates_are_those_of_the_counted_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    warm_up, counted = [20.0], [0.01 * lap for lap in range(1, 101)]
+    warm_up = [0.1] * 3  # one round, behind which the time for it is over
+    counted = [0.01 * lap for lap in range(1, 16)]
     clock = Clock(warm_up + counted)
     monkeypatch.setattr(benchmarking, "time", clock)
-    timing = measure(clock.run, 4, seconds=sum(counted) - 1e-6)
-    assert (timing.batch, timing.runs) == (4, 100)
+    (timing,) = measure({4: clock.run}, seconds=1e-6)
+    assert (timing.batch, timing.runs) == (4, 15)
     assert timing.p50_us == pytest.approx(np.percentile(counted, 50) * 1e6)
     assert timing.p95_us == pytest.approx(np.percentile(counted, 95) * 1e6)
     assert timing.p99_us == pytest.approx(np.percentile(counted, 99) * 1e6)
-    assert timing.rows_per_second == pytest.approx(400 / sum(counted))
+    assert timing.rows_per_second == pytest.approx(60 / sum(counted))
+    # Of the five rounds the fastest has a median of 0.02 s, the slowest one of 0.14 s.
+    assert timing.noise == pytest.approx((0.14 - 0.02) / np.percentile(counted, 50))
 
 
-def test_a_slow_run_is_measured_a_few_times_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock([60.0] * 6)
+def test_the_warm_up_ends_where_a_round_is_as_fast_as_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warm_up = [0.9] * 3 + [0.5] * 3 + [0.2] * 3 + [0.1] * 6  # rounds of three runs
+    counted = [0.1] * 12 * benchmarking.ROUNDS
+    clock = Clock(warm_up + counted)
     monkeypatch.setattr(benchmarking, "time", clock)
-    assert measure(clock.run, 1, seconds=0.5).runs == benchmarking.LEAST_RUNS
+    (timing,) = measure({1: clock.run}, seconds=5.9)
+    assert (timing.runs, clock.laps) == (len(counted), [])
+    assert timing.p99_us == pytest.approx(0.1 * 1e6)
+
+
+def test_batch_sizes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, order = Clock([0.1] * 100), []
+
+    def run(batch: int) -> None:
+        order.append(batch)
+        clock.run()
+
+    monkeypatch.setattr(benchmarking, "time", clock)
+    timings = list(measure({1: partial(run, 1), 8: partial(run, 8)}, seconds=1e-6))
+    assert [timing.batch for timing in timings] == [1, 8]
+    counted = order[-2 * benchmarking.ROUNDS * benchmarking.LEAST_RUNS :]
+    assert counted == ([1] * 3 + [8] * 3) * benchmarking.ROUNDS
 
 
 @pytest.mark.parametrize("model", ["lstm", "name-classifier", "linear-model"])
@@ -73,13 +97,17 @@ def test_a_process_is_measured_with_its_error_and_memory(artifact: Export) -> No
     path = artifact("softmax-regression", "onnx")
     answered: list[int] = []
     settings: dict[str, Any] = {
-        "path": str(path), "golden": str(path), "backend": "ort-cpu", "device": "auto",
+        "path": str(path), "exports": [], "backend": "ort-cpu", "device": "auto", "trust": [],
         "batches": [1, 3], "seconds": 0.01, "threads": None, "precision": "float32",
     }  # fmt: skip
     found = measure_process(settings, lambda: answered.append(1))
     assert answered == [1]
     assert [timing.batch for timing in found.timings] == [1, 3]
     assert found.device == "cpu"
+    assert found.agrees
+    assert found.runtime.startswith("onnxruntime ")
+    assert found.load_s > 0
+    assert found.first_s > 0
     assert found.memory > 10 * 2**20
     with load(path, backend="ort-cpu") as predictor:
         card = predictor.card

@@ -17,7 +17,14 @@ from ptx.infer import load
 from ptx.infer.errors import InputError
 from ptx.infer.prediction import Failure, Named
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-from ptx.infer.readers import can_fork, read_window, reader_thread
+from ptx.infer.readers import (
+    Readers,
+    Reading,
+    Window,
+    can_fork,
+    read_window,
+    reader_thread,
+)
 from ptx.infer.signature import Signature
 
 Child = Callable[..., Any]
@@ -106,6 +113,48 @@ class Killing:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Endless:
+    """A preprocessing that never comes back."""
+
+    def read(self, value: Any) -> None:
+        signal.pause()
+
+
+@needs_fork
+def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> None:
+    done = child(
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_readers import Endless\n"
+        "from ptx.infer.readers import Reading, reader_processes\n"
+        "try:\n"
+        "    with reader_processes(Endless()) as readers:\n"
+        "        Reading(readers, [1, 2, 3], 1)\n"
+        "        raise KeyError\n"
+        "except KeyError:\n"
+        "    print('ended')",
+        Path(__file__).parent,
+    )
+    assert done.stdout == "ended\n"
+
+
+def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
+    begun: list[list[int]] = []
+
+    def submit(values: list[int]) -> Callable[[], Window]:
+        begun.append(values)
+        return lambda: [(None, np.array(values))]
+
+    reading = Reading(Readers(2, submit), iter(range(9)), 2)
+    assert begun == [[0, 1], [2, 3]]
+    for number, window in enumerate(reading, 1):
+        assert len(begun) == min(5, number + 2)
+        ((_, sample),) = window
+        assert isinstance(sample, np.ndarray)
+        assert sample.tolist() == begun[number - 1]
+    assert begun[-1] == [8]
+
+
 @needs_fork
 def test_readers_end_with_a_parent_that_is_killed(child: Child) -> None:
     done = child(
@@ -153,15 +202,15 @@ def test_a_stream_through_processes_is_the_stream_through_a_thread(
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from ptx.infer.readers import reader_processes\n"
+        "from ptx.infer.readers import Reading, reader_processes\n"
         "from ptx.infer import Failure, load, read_artifact\n"
         "from ptx.infer.preprocessing import open_preprocessing\n"
         "from test_readers import VALUES\n"
         "card = read_artifact(sys.argv[2]).require_card()\n"
         "with reader_processes(open_preprocessing(card.preprocessing, card.signature)) as readers:\n"
+        "    reading = Reading(readers, VALUES[:5] * 40, 7)\n"
         "    with load(sys.argv[2], backend='ort-cpu') as predictor:\n"
-        "        stream = predictor.predict_many(VALUES[:5] * 40, batch_size=7, on_error='yield',"
-        " readers=readers)\n"
+        "        stream = predictor.predict_many(reading, on_error='yield')\n"
         "        print([(a.input, a.error.code if isinstance(a, Failure) else a.label)"
         " for a in stream])",
         Path(__file__).parent,

@@ -35,7 +35,19 @@ class Flattening(Viewing):
         return features.flatten(1)
 
 
-@pytest.mark.parametrize(("network", "taken"), [(Flattening, True), (Viewing, False)])
+class Refusing(Viewing):
+    """A network of one's own, which checks its features itself."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.features(image)
+        if not features.is_contiguous():
+            raise KeyError("strides")
+        return features.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "taken"), [(Flattening, True), (Viewing, False), (Refusing, False)]
+)
 def test_the_layout_is_taken_where_the_network_takes_it(
     network: type[Viewing], taken: bool
 ) -> None:
