@@ -54,17 +54,24 @@ def check_inputs(
 
 def is_finite(array: Array) -> bool:
     """Whether all values are finite."""
-    # The product of a piece with itself is quickly there, and holds what is not finite in any of it.
-    if array.flags.c_contiguous:
-        if array.size <= _PIECE and math.isfinite(np.vdot(array, array)):
-            return True
-        flat = array.reshape(-1)
-        pieces = [flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE)]
-        if all(math.isfinite(np.vdot(piece, piece)) for piece in pieces):
-            return True
+    # The product of values with themselves is quickly there, and holds what is not finite in any of
+    # them.
+    if array.flags.c_contiguous and math.isfinite(_product(array)):
+        return True
     # It may have overflowed.
     # Counting takes half the time of `.all()` on the array of one sample.
     return int(np.count_nonzero(np.isfinite(array))) == array.size
+
+
+def _product(array: Array) -> float:
+    """The sum of the squares of a contiguous array, in its own precision."""
+    if array.size <= _PIECE:
+        return float(np.vdot(array, array))
+    flat = array.reshape(-1)
+    whole = array.size - array.size % _PIECE
+    pieces, rest = flat[:whole].reshape(-1, _PIECE), flat[whole:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.vecdot(pieces, pieces).sum() + np.vdot(rest, rest))
 
 
 def _is_ready(spec: TensorSpec, inputs: Mapping[str, Array]) -> bool:

@@ -41,6 +41,12 @@ class Row:
     device: str
     precision: str
     kind: str
+    graphs: bool = False  # captured batches
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        return f"{self.backend}, graphs" if self.graphs else self.backend
 
 
 ROWS = (
@@ -52,6 +58,7 @@ ROWS = (
     Row("torchscript", "cuda", "float32", "torchscript"),
     Row("exported", "cuda", "float32", "pt2"),
     Row("ort-cuda", "cuda", "float32", "onnx"),
+    Row("ort-cuda", "cuda", "float32", "onnx", graphs=True),
     Row("eager", "cuda", "tf32", "checkpoint"),
     Row("ort-cuda", "cuda", "tf32", "onnx"),
 )
@@ -85,10 +92,11 @@ def check(model: str, epochs: int, folder: Path) -> bool:
                 backend=row.backend,
                 device=row.device,
                 precision=row.precision,
+                cuda_graphs=row.graphs,
                 trust=True,  # exported above
             )
         except PtxError as error:
-            print(f"| {row.backend} | {row.device} | {row.precision} | missing: {error} | | | | |")
+            print(f"| {row.name} | {row.device} | {row.precision} | missing: {error} | | | | |")
             continue
         with predictor:
             found = compare(
@@ -98,7 +106,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
             accuracy = evaluate(predictor, dataset.test).accuracy
             assert accuracy is not None
             print(
-                f"| {row.backend} | {predictor.backend.device} | {row.precision}"
+                f"| {row.name} | {predictor.backend.device} | {row.precision}"
                 f" | {measured.error:.1e} | {found.tolerance:.1e} | {measured.differ}"
                 f" | {100 * accuracy:.2f} % | {latency(predictor, source.samples):.3f} |"
             )

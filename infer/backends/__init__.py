@@ -52,6 +52,7 @@ class Options:
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
     trust: Trust = False  # see `ptx.infer.trust`
     timeout: float | None = None  # seconds for each run; None: as long as it takes
+    cuda_graphs: bool = False  # of ort-cuda: capture batches of up to 256 rows as CUDA graphs
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
 
 
@@ -122,6 +123,7 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
     _check_timeout(name, entry, options.timeout)
+    _check_graphs(name, options)
     require_trust(artifact, options.trust)
     module, _, attribute = entry.target.partition(":")
     backend = getattr(import_module(module), attribute)(artifact, options)
@@ -140,6 +142,13 @@ def _check_timeout(name: str, entry: BackendEntry, timeout: float | None) -> Non
             f"backend {name!r} cannot be stopped once it runs, so it takes no timeout: use an ONNX"
             " file, or `ptx predict --timeout`, which ends the process"
         )
+
+
+def _check_graphs(name: str, options: Options) -> None:
+    if options.cuda_graphs and name != "ort-cuda":
+        raise UsageError(f"backend {name!r} has no CUDA graphs: use ort-cuda, or leave them out")
+    if options.cuda_graphs and options.timeout is not None:
+        raise UsageError("a CUDA graph cannot be stopped: leave out timeout or cuda_graphs")
 
 
 def _open_first(artifact: Artifact, options: Options) -> Backend:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
+_SPIN = "50"  # microseconds
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 
@@ -53,21 +54,17 @@ def open_session(
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL
     settings.intra_op_num_threads = options.threads or usable_processors()
-    # Waiting threads that spin keep whole processors busy between two predictions.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Waiting threads spin over the gaps between two operators, and sleep between two predictions: by
+    # default they keep whole processors busy for tens of milliseconds. See docs/performance.md.
+    settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     # Else a file could have other files of this machine read as its weights.
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
     cancel = partial(settings.set_load_cancellation_flag, True)
     limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
-    with limit:
-        try:
-            session = onnxruntime.InferenceSession(
-                artifact.data, settings, providers=list(providers)
-            )
-        except Exception as error:
-            raise _as_ours(error, artifact, "load") from error
+    with limit, told_as_ours(artifact, "load"):
+        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
     _check_card(artifact, session)
     return session
 
@@ -85,7 +82,7 @@ def run_session(
         ArtifactError: ONNX Runtime cannot run the model.
         LimitError: it takes longer than the watchdog allows, or runs out of memory.
     """
-    if watchdog is None:
+    if watchdog is None:  # the usual case: a context manager would cost a microsecond
         try:
             return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:
@@ -94,11 +91,17 @@ def run_session(
 
     settings = onnxruntime.RunOptions()
     stop = partial(setattr, settings, "terminate", True)
-    with watchdog.limit(artifact.name, stop):
-        try:
-            return dict(zip(names, session.run(names, inputs, settings), strict=True))
-        except Exception as error:
-            raise _as_ours(error, artifact, "run") from error
+    with watchdog.limit(artifact.name, stop), told_as_ours(artifact, "run"):
+        return dict(zip(names, session.run(names, inputs, settings), strict=True))
+
+
+@contextmanager
+def told_as_ours(artifact: Artifact, verb: str) -> Iterator[None]:
+    """What ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
+    try:
+        yield
+    except Exception as error:
+        raise _as_ours(error, artifact, verb) from error
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:
