@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from ptx.cli.benchmark_file import COLUMNS, read_speeds
-from ptx.cli.report_page import confusion_html, picture_url
+from ptx.cli.report_cards import picture_url
+from ptx.cli.report_tables import confusion_html
 
 HEADER = ",".join(COLUMNS) + "\n"
 PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,own choice,a machine\n"
