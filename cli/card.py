@@ -15,6 +15,7 @@ from ptx.infer.errors import counted
 if TYPE_CHECKING:
     from ptx.infer.artifact import Artifact
     from ptx.infer.card import Card
+    from ptx.infer.signature import Signature
 
 
 @click.command(
@@ -75,16 +76,14 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     """What a card says, as (title, text) for people."""
     yield "model", card.model
     yield "task", card.task
-    for title, specs in (("input", card.signature.inputs), ("output", card.signature.outputs)):
-        for spec in specs:
-            yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
-    yield "preprocessing", _listed(card.preprocessing)
+    yield from signature_pairs(card.signature)
+    yield "preprocessing", listed(card.preprocessing)
     yield "labels", ", ".join(card.labels) or "none"
     training = card.training
     if training:
         yield "trained on", f"{training['data']['name']} ({training['data']['source']})"
-        yield "recipe", _listed(training["recipe"])
-        yield "metrics", _listed(training.get("metrics", {}))
+        yield "recipe", listed(training["recipe"])
+        yield "metrics", listed(training.get("metrics", {}))
     if card.agreement:
         for backend, outputs in card.agreement["backends"].items():
             for name, found in outputs.items():
@@ -99,7 +98,14 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def signature_pairs(signature: Signature) -> Iterator[tuple[str, str]]:
+    """`input`, `image: float32 (batch, 1, 28, 28)`, and so on."""
+    for title, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
+
+
+def listed(values: Mapping[str, Any]) -> str:
     """`optimizer sgd, lr 0.01, batch size 100`."""
     return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in values.items())
 

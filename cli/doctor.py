@@ -44,8 +44,10 @@ def doctor(as_json: bool) -> None:
     for name, reason in broken_entries().items():
         click.echo(f"\nthe model {name!r} of a package is left out: {reason}")
     working = [name for name, (works, _) in found.items() if works]
+    train, predict = "ptx train convnet --data bundled", "ptx predict INPUT --model FILE.onnx"
     verdict(
-        f"{len(working)} of {len(found)} backends work here", "ptx train convnet --data bundled"
+        f"{len(working)} of {len(found)} backends work here",
+        train if "eager" in working else predict,
     )
 
 

@@ -70,6 +70,7 @@ def export(
     for name in names:
         target = output or _target(space, source.card.model, name, beside)
         with ProgressLine(f"proving {name}", "runs") as progress:
+            progress.say(f"converting {source.card.model} to {name}")
             done = export_model(
                 source,
                 name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
             click.echo(json.dumps(record, ensure_ascii=False))
         return
     if model is not None:
-        click.echo(
-            facts(
-                (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-                for key, value in records[0].items()
-            )
-        )
+        click.echo(facts(_pairs(model, list(space.files(model)))))
         verdict("", _following(space, names))
         return
     rows = [_row(name, space) for name in (*names, *own)]
@@ -78,6 +74,28 @@ def _row(name: str, space: Workspace) -> tuple[str, ...]:
         return name, "of your own", "-", "-", exported
     trained = "yes" if "checkpoint" in files else "-"
     return name, entry.task, f"{entry.parameters:,}", trained, exported
+
+
+def _pairs(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
+    """All about one model, as (title, text) for people."""
+    from ptx.cli.card import listed, signature_pairs
+    from ptx.infer.signature import Signature
+    from ptx.models import known_models
+
+    entry = known_models()[name]
+    yield "model", name
+    yield "summary", entry.summary
+    yield "task", entry.task
+    yield from signature_pairs(Signature.from_data(entry.signature))
+    yield "parameters", f"{entry.parameters:,}"
+    yield "data", entry.data
+    for title, recipe in {"documented": entry.recipe, **entry.recipes}.items():
+        yield "recipe", f"{title}: {listed(recipe)}"
+    yield "reaches", entry.reaches
+    yield "source", entry.source
+    yield "files", ", ".join(files) or "none"
+    if entry.notes:
+        yield "notes", entry.notes
 
 
 def _record(name: str, files: list[str]) -> dict[str, object]:

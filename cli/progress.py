@@ -23,24 +23,33 @@ class ProgressLine:
     ) -> None:
         self.title, self.unit, self._total = title, unit, total
         self.done = 0
-        self._shown = sys.stderr.isatty()
+        self._begun: int | None = None  # units that were done when the clock was started by `reach`
+        self._terminal = sys.stderr.isatty()
+        self._visible = False
         self._started = time.monotonic()
-        self._drawn = self._started - INTERVAL + DELAY
+        self._due = self._started + DELAY  # when the line is drawn next
 
     def advance(self, count: int = 1) -> None:
         """`count` units more are done."""
         self.done += count
-        if not self._shown:
+        if not self._terminal:
             return
         now = time.monotonic()
-        if now - self._drawn >= INTERVAL:
-            self._drawn = now
+        if now >= self._due:
+            self._due = now + INTERVAL
             self._draw(now - self._started)
 
     def reach(self, done: int, total: int) -> None:
-        """`done` of `total` units are done."""
+        """`done` of `total` units are done; the first call says at how many the clock starts."""
         self._total = total
+        if self._begun is None:
+            self._begun, self._started = done, time.monotonic()
         self.advance(done - self.done)
+
+    def say(self, text: str) -> None:
+        """Draw this at once: what goes before the units takes time too."""
+        if self._terminal:
+            self._write(text)
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -51,23 +60,32 @@ class ProgressLine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._drawn > self._started - INTERVAL + DELAY:
+        if self._visible:
             self._write("")
 
     def _draw(self, seconds: float) -> None:
         if callable(self._total):
             self._total = self._total()
-        self._write(line(self.title, self.unit, self.done, self._total, seconds))
+        begun = self._begun or 0
+        self._write(line(self.title, self.unit, self.done, self._total, seconds, begun=begun))
 
     def _write(self, text: str) -> None:
+        self._visible = True
         columns = max(shutil.get_terminal_size().columns - 1, 1)
         sys.stderr.write(f"\r\x1b[K{text[:columns]}")
         sys.stderr.flush()
 
 
-def line(title: str, unit: str, done: int, total: int | None, seconds: float) -> str:
-    """`comparing:  45 % of 2,000 rows, 450 rows/s, 0:02 left`."""
-    rate = done / max(seconds, 1e-9)
+def line(
+    title: str, unit: str, done: int, total: int | None, seconds: float, *, begun: int = 0
+) -> str:
+    """`comparing:  45 % of 2,000 rows, 450 rows/s, 0:02 left`.
+
+    `begun`: how many of the units `done` do not count for the rate.
+    """
+    if total and done == begun:
+        return f"{title}: {100 * done // total:3} % of {total:,} {unit}"
+    rate = (done - begun) / max(seconds, 1e-9)
     speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
     if not total or done > total:
         return f"{title}: {done:,} {unit}, {speed} {unit}/s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ptx.cli.report_page import Findings
+    from ptx.cli.workspace import Workspace
+    from ptx.export import Source
     from ptx.infer import Predictor
+    from ptx.trainers.data import Dataset
 
 BENCHMARK = "benchmark.csv"  # that `ptx benchmark` writes beside the artifacts
 SHOWN = 12  # wrong answers, and sample predictions
@@ -57,33 +61,47 @@ def report(
 
 
 def _find(model: str, device: str, trust: bool, data: str | None, workspace: Path) -> Findings:
-    """Run what the page shows."""
-    import numpy as np
-
+    """Open the model's backends and its test rows, and run what the page shows."""
     from ptx.cli.dataset import open_data
     from ptx.cli.opening import open_backends
+    from ptx.cli.workspace import Workspace
+    from ptx.export import read_source
+    from ptx.infer.backends import Options
+
+    space = Workspace(workspace)
+    source = read_source(space.find(model, "checkpoint"))
+    asked = Options(device=device, trust=space.trust(trust))
+    predictors, left_out = open_backends(space, model, source.card.weights_sha256, asked)
+    with ExitStack() as stack:
+        for predictor in predictors:
+            stack.enter_context(predictor)
+        dataset = open_data(model, data, workspace, source.card)
+        return _run(model, space, source, dataset, predictors, left_out)
+
+
+def _run(
+    model: str,
+    space: Workspace,
+    source: Source,
+    dataset: Dataset,
+    predictors: list[Predictor],
+    left_out: list[tuple[str, str]],
+) -> Findings:
+    import numpy as np
+
     from ptx.cli.progress import ProgressLine
     from ptx.cli.report_page import Findings
-    from ptx.cli.workspace import Workspace
-    from ptx.export import compare, read_source
-    from ptx.export.agreement import Yardstick
-    from ptx.infer.backends import Options
+    from ptx.export import compare
     from ptx.models import known_models
     from ptx.trainers import evaluate
     from ptx.trainers.evaluation import answer_rows, model_inputs, most_wrong
 
-    space = Workspace(workspace)
-    checkpoint = space.find(model, "checkpoint")
-    source = read_source(checkpoint)
-    asked = Options(device=device, trust=space.trust(trust))
-    predictors, left_out = open_backends(space, model, source.card.weights_sha256, asked)
-    dataset = open_data(model, data, workspace, source.card)
     predictor = _preferred(predictors)
     with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:
         evaluation = evaluate(predictor, dataset.test, progress=progress.advance)
     with ProgressLine("comparing", "inputs", len(dataset.test)) as progress:
         comparison = compare(
-            Yardstick(source.network, source.card.signature, {}),
+            source.yardstick,
             predictors,
             model_inputs(dataset.test, predictor.preprocessing),
             progress=progress.advance,
@@ -91,12 +109,12 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     entry = known_models()[model]
     few = np.unique(np.linspace(0, len(dataset.test) - 1, SHOWN).astype(np.int64))
     speeds, benchmark = _speeds(space.folder(model) / BENCHMARK, model)
-    found = Findings(
+    return Findings(
         card=predictor.card,
         summary=f"{entry.summary}; {entry.source}",
         data=dataset.name,
         backend=predictor.backend.name,
-        history=_history(checkpoint),
+        history=_history(space.checkpoint(model)),
         evaluation=evaluation,
         wrong=most_wrong(predictor, dataset.test, evaluation, SHOWN),
         samples=answer_rows(predictor, dataset.test, few),
@@ -106,9 +124,6 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
         benchmark=benchmark,
         files=space.files(model),
     )
-    for opened in predictors:
-        opened.close()
-    return found
 
 
 def _preferred(predictors: list[Predictor]) -> Predictor:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="documented", show_default=True,
-              help="Of the model's recipes; convnet has also: fast.")  # fmt: skip
+              help="Of those that `ptx models MODEL` lists; convnet also has fast.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")
@@ -47,7 +47,7 @@ def train(
     resume: bool,
     workspace: Path,
 ) -> int:
-    """Train MODEL, a name of the catalog, and write its checkpoint after each epoch.
+    """Train MODEL, a name that `ptx models` lists, and write its checkpoint after each epoch.
 
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """

@@ -149,6 +149,10 @@ def _run_verb(interrupts: list[int]) -> int:
         hint = " A negative number goes behind --" if number else ""
         _say(f"[E-USAGE] {error.format_message()}{hint}")
         return 2
+    except click.MissingParameter as error:
+        known = f" See {error.ctx.command_path} --help" if error.ctx else ""
+        _say(f"[E-USAGE] {error.format_message()}{known}")
+        return 2
     except click.ClickException as error:
         _say(f"[E-USAGE] {error.format_message()}")
         return 2

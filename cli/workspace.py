@@ -66,14 +66,17 @@ class Workspace:
 
         given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
-        make = f"`ptx train {model}{given}`"
+        export = f"`ptx export {model} --format {kind or 'onnx'}{given}`"
+        make = [f"`ptx train {model}{given}`", export]
         if lookup(model) is None:
-            form = kind or "onnx"
-            make = f"`ptx export my_module:build_net --describe FILE --format {form}{given}`"
-        elif kind != "checkpoint":
-            make += f" and then `ptx export {model} --format {kind or 'onnx'}{given}`"
+            make = [export.replace(model, "my_module:build_net --describe FILE", 1)]
+        elif kind == "checkpoint":
+            make = make[:1]
+        elif "checkpoint" in files:
+            make = make[1:]
         raise ArtifactError(
-            f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with {make}",
+            f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with"
+            f" {' and then '.join(make)}",
             code="E-NO-ARTIFACT",
         )
 

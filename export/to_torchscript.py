@@ -16,9 +16,7 @@ from ptx.infer.signature import Signature
 def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
     """The network, traced in eval mode, as a TorchScript archive."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # that torch.jit is deprecated: the command line says it once
+        warnings.simplefilter("ignore")  # torch.jit is deprecated: the command line says it once
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network, example_tensors(signature, traced_sizes(signature)), check_trace=False
         )

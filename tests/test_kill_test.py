@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_test.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "kills" / "kill_test.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills with signals")

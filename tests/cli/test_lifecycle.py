@@ -203,7 +203,9 @@ def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
 
 def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:
     text = ptx("models", "lstm", "--workspace", tmp_path).out
-    assert '["time", "batch", 28]' in text
+    assert "input:      sequence: float32 (time, batch, 28)" in text
+    assert "recipe:     documented: loss cross-entropy, optimizer sgd, lr 0.01" in text
+    assert "files:      none" in text
 
 
 def test_a_bare_state_dict_is_exported_with_the_models_name(ptx: Any, tmp_path: Path) -> None:
@@ -245,6 +247,7 @@ def test_doctor_finds_a_backend_that_answers_wrong(
     monkeypatch.setattr("ptx.cli.doctor.PROBE_ANSWER", 9.5)
     done = ptx("doctor", "--json")
     assert not any(json.loads(line)["works"] for line in done.out.splitlines())
+    assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch
 
 
 def test_evaluate_asks_for_own_data(ptx: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,16 @@ def test_no_artifact_yet_names_the_two_commands(ptx: Any, tmp_path: Path, seven:
         f"`ptx train convnet {given}` and then `ptx export convnet --format onnx {given}`"
         in done.err
     )
+
+
+def test_what_is_trained_already_is_only_to_be_exported(
+    ptx: Any, checkpoint: Callable[[str], Path], tmp_path: Path, seven: Path
+) -> None:
+    (tmp_path / "convnet").mkdir()
+    shutil.copy(checkpoint("convnet"), tmp_path / "convnet" / "checkpoint.pt")
+    done = ptx("predict", seven, "--backend", "ort-cpu", "--workspace", tmp_path)
+    assert done.code == 4
+    assert f"make one with `ptx export convnet --format onnx --workspace {tmp_path}`" in done.err
 
 
 def test_a_wrong_model_name_gets_the_nearest(ptx: Any, tmp_path: Path, seven: Path) -> None:

@@ -21,6 +21,11 @@ def test_the_line_has_share_rate_and_time_left() -> None:
     assert line("proving", "runs", 1, 3601, 3.0).endswith("3:00:00 left")
 
 
+def test_what_was_done_before_the_clock_started_makes_no_rate() -> None:
+    assert line("proving", "runs", 34, 51, 0.0, begun=34) == "proving:  66 % of 51 runs"
+    assert line("proving", "runs", 36, 51, 1.0, begun=34).endswith("2.0 runs/s, 0:08 left")
+
+
 def test_without_a_total_the_line_has_what_is_done() -> None:
     assert line("predicting", "inputs", 1200, None, 2.0) == "predicting: 1,200 inputs, 600 inputs/s"
 
@@ -42,6 +47,30 @@ def test_the_line_is_drawn_and_wiped_on_a_terminal_alone(
         else:
             assert "comparing:  50 % of 10 rows" in text
             assert text.endswith("\r\x1b[K")
+
+
+def test_the_clock_of_runs_starts_with_the_first_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    with ProgressLine("proving", "runs") as progress:
+        progress.say("converting")
+        assert stream.getvalue() == "\r\x1b[Kconverting"
+        clock[0] += 60
+        progress.reach(1, 51)
+        assert stream.getvalue().endswith("proving:   1 % of 51 runs")
+        clock[0] += 2
+        progress.reach(21, 51)
+        assert stream.getvalue().endswith("41 % of 51 runs, 10 runs/s, 0:03 left")
+
+
+def test_what_is_said_goes_to_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    with ProgressLine("proving", "runs") as progress:
+        progress.say("converting")
+    assert stream.getvalue() == ""
 
 
 def test_the_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from ptx.cli.benchmark_file import COLUMNS, read_speeds
-from ptx.cli.report_page import confusion_html, picture_url
+from ptx.cli.report_cards import picture_url
+from ptx.cli.report_tables import confusion_html
 
 HEADER = ",".join(COLUMNS) + "\n"
 PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,own choice,a machine\n"
@@ -190,12 +191,13 @@ def test_a_page_that_cannot_be_written_is_exit_5_before_any_work(ptx: Any, root:
     assert "data" not in done.err.replace("benchmark", "")
 
 
-def test_a_picture_on_the_page_is_the_pixels() -> None:
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (14, 14, 3)])
+def test_a_picture_on_the_page_is_the_pixels(shape: tuple[int, ...]) -> None:
     import base64
     import io
 
     from PIL import Image
 
-    pixels = np.arange(784, dtype=np.uint8).reshape(28, 28)
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     content = base64.b64decode(picture_url(pixels).partition(",")[2])
-    assert (np.asarray(Image.open(io.BytesIO(content))) == pixels).all()
+    assert (np.asarray(Image.open(io.BytesIO(content))) == pixels.squeeze()).all()

@@ -35,7 +35,7 @@ def test_help_loads_nothing_heavy() -> None:
     ("arguments", "text"),
     [
         (["predikt"], "did you mean 'predict'"),
-        (["predict"], "Missing argument"),
+        (["predict"], "Missing argument 'INPUT...'. See ptx predict --help"),
         (["predict", "x", "--frobnicate"], "No such option"),
         (["predict", "x", "--backend", "ort-gpu"], "did you mean"),
         (["train", "convet"], "did you mean 'convnet'"),

@@ -1,5 +1,5 @@
 """The programs of docs/examples, each run. What needs a tool that is not here is skipped and says why;
-`scripts/examples` installs the tools and runs all of them.
+scripts/example_tools fetches what it can, so that the tests themselves need no network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ptx.infer import InputError, Prediction, Predictor, load
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-TOOLS = ROOT / ".cache" / "examples"  # made by scripts/examples
+TOOLS = ROOT / ".cache" / "examples"  # made by scripts/example_tools
 DIGITS = 5  # pictures that an example answers for
 
 
@@ -244,7 +244,7 @@ def test_the_cells_of_the_notebook_run(
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 @pytest.mark.skipif(
     not (TOOLS / "node_modules" / "onnxruntime-node").exists(),
-    reason="onnxruntime-node is not installed: scripts/examples does it",
+    reason="onnxruntime-node is not there: scripts/test and scripts/examples fetch it with npm",
 )
 def test_the_node_program_answers_as_ptx_does(
     model: Path, predictor: Predictor, digits: list[Path], seven: Path, tmp_path: Path
