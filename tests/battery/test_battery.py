@@ -56,6 +56,7 @@ COMMANDS = {
     "state dict": ("export", "convnet", "--checkpoint", "{}", "--output", "@out.onnx"),
     "unrun": ("inspect", "{}"),
     "endless": ("predict", "3", "--backend", "ort-cpu", "--timeout", "1", "--model", "{}"),
+    "endless report": ("report", "linear-model", "--timeout", "5", "--workspace", "{}"),
     "endless program": ("predict", "3", "--trust", "--timeout", "3", "--model", "{}"),
 }  # fmt: skip
 
@@ -184,6 +185,8 @@ def predictors(workspace: Path, artifact: Callable[[str, str], Path]) -> dict[st
     return {group: load(path, backend="ort-cpu") for group, path in paths.items()}
 
 
+# A library does not turn off the warnings that Pillow has for some files.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("case", BY_LIBRARY, ids=lambda case: f"{case.group}: {case.name}")
 def test_in_the_library(
     case: Case,
