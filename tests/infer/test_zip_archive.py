@@ -142,6 +142,13 @@ def test_an_archive_that_torch_would_not_write_is_refused(data: bytes, message: 
     assert caught.value.code == "E-ZIP"
 
 
+def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_archive, "_MEMBER_LIMIT", 3)
+    assert zip_archive.read_archive(made({f"m/data.pkl{n}": b"" for n in range(3)}), name="x")
+    with pytest.raises(ArtifactError, match="it has 4 members"):
+        zip_archive.read_archive(made({f"m/data.pkl{n}": b"" for n in range(4)}), name="x")
+
+
 def test_compressed_code_is_read() -> None:
     data = made({"m/data.pkl": b"", "m/code/a.py": b"x = 1\n" * 99}, packed=("m/code/a.py",))
     assert zip_archive.read_archive(data, name="x").members["code/a.py"] == b"x = 1\n" * 99
