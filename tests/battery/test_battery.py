@@ -156,6 +156,7 @@ def test_on_the_command_line(case: Case, kit: Kit, tally: Counter[str]) -> None:
     errors = [line for line in err.splitlines() if line.startswith("ptx: error ")]
     others = [line for line in err.splitlines() if not line.startswith("ptx: ")]
     assert others == []
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
     assert not kit.marker.exists()
     if case.code:
         tally["wrong answers"] += bool(answers(out))
