@@ -40,6 +40,7 @@ def test_members_come_without_their_folder() -> None:
     [
         (["data.pkl", "version"], "checkpoint"),
         (["data.pkl", "constants.pkl", "code/__torch__.py"], "torchscript"),
+        (["data.pkl", "constants.pkl"], "checkpoint"),
         (["archive_format", "archive_version", "models/model.json"], "pt2"),
         (["document.xml"], "zip"),
     ],
