@@ -112,7 +112,8 @@ def _laid_out(gray: Image.Image) -> Pixels | None:
     if box is None or abs(_longer_side(box) - MNIST_INK) > 2:
         return None
     pixels = _pixels(gray)
-    mass, rows, columns = (pixels.reshape(784).astype(np.float32) @ _POSITIONS).tolist()
+    # `dot` takes two thirds of the time of `@` on so little.
+    mass, rows, columns = pixels.reshape(784).astype(np.float32).dot(_POSITIONS).tolist()
     if abs(rows / mass - 14) > 1.5 or abs(columns / mass - 14) > 1.5 or pixels.max() < 192:
         return None
     return pixels if noisy is gray else _pixels(noisy)

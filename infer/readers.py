@@ -86,7 +86,7 @@ def can_fork() -> bool:
 
 @contextmanager
 def reader_processes(preprocessing: Preprocessing, *, ahead: int = 0) -> Iterator[Readers]:
-    """Forked processes, one for each processor but one; while this process has a single thread.
+    """Forked processes, one for each processor; while this process has a single thread.
 
     `ahead`: windows that are read ahead, where these are more than the processes. What is being read
     when the block is left by an exception is not waited for.
@@ -97,7 +97,7 @@ def reader_processes(preprocessing: Preprocessing, *, ahead: int = 0) -> Iterato
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
 
-    count = max(1, usable_processors() - 1)
+    count = usable_processors()
     prepare = (preprocessing, os.getpid())
     before = active_children()
     with ProcessPoolExecutor(count, get_context("fork"), _prepare, prepare) as executor:

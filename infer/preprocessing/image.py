@@ -92,5 +92,6 @@ class ImagePreprocessing:
         The result is float32 in the signature's axes, with the batch where it has its place.
         """
         if batch.dtype == np.uint8:
-            batch = np.take(self.table, batch).reshape(len(batch), *self.sample_shape)
+            # No uint8 lies outside the table: "wrap" leaves out the buffer that "raise" needs.
+            batch = self.table.take(batch, mode="wrap").reshape(len(batch), *self.sample_shape)
         return self.spec.place_batch(batch)

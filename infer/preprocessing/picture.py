@@ -52,14 +52,14 @@ def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
     Raises:
         InputError: it is none of these, or cannot be decoded.
     """
-    if isinstance(value, str | os.PathLike):
-        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
-    if isinstance(value, np.ndarray):
-        return from_array(value)
-    if isinstance(value, Image.Image):
-        return decode(_png(value), name="the Pillow image", least=least)
     if isinstance(value, bytes | bytearray | memoryview):
         return decode(bytes(value), name="the picture", least=least)
+    if isinstance(value, np.ndarray):
+        return from_array(value)
+    if isinstance(value, str | os.PathLike):
+        return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
+    if isinstance(value, Image.Image):
+        return decode(_png(value), name="the Pillow image", least=least)
     if hasattr(value, "read"):
         return decode(_content(value), name="the file object", least=least)
     raise InputError(

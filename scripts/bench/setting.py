@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import compileall
 import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,12 @@ def ptx(*arguments: object) -> None:
 
 def prepare(setting: Setting) -> None:
     """Make what is missing."""
+    for package in ("infer", "models", "trainers", "export", "cli"):
+        # As pip does for what it installs; an editable checkout may never have been compiled.
+        spec = find_spec(f"ptx.{package}")
+        assert spec is not None
+        for folder in spec.submodule_search_locations or ():
+            compileall.compile_dir(folder, quiet=1)
     for name in MODELS:
         options = ("--workspace", setting.workspace)
         if not setting.checkpoint(name).exists():
