@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ptx.infer.card import Card
-from ptx.infer.description import Description, read_description
+from ptx.infer.description import SIZE_LIMIT, Description, read_description
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
@@ -130,6 +131,16 @@ def test_a_mistake_in_a_file_is_told_with_the_file(
     (tmp_path / "latin.txt").write_bytes("pensée\n".encode("latin-1"))
     with pytest.raises(InputError, match=message):
         read_description(tmp_path / "net.toml")
+
+
+@pytest.mark.parametrize("name", ["net.toml", "labels.txt"])
+def test_a_file_without_measure_is_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "net.toml").write_text('labels = "labels.txt"')
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, SIZE_LIMIT + 1)
+    with pytest.raises(InputError, match=f"{name}' has 8,388,609 bytes; at most") as caught:
+        read_description(tmp_path / "net.toml")
+    assert caught.value.code == "E-IN-SIZE"
 
 
 # A model without preprocessing takes arrays.

@@ -112,6 +112,13 @@ def test_a_file_that_changes_its_size_is_refused() -> None:
         read_bytes("/proc/self/stat", limit=1000)
 
 
+def test_a_file_that_cannot_be_read_is_refused() -> None:
+    # At its beginning a process has no memory.
+    with pytest.raises(InputError, match="'/proc/self/mem': Input/output error") as caught:
+        read_bytes("/proc/self/mem", limit=1000)
+    assert caught.value.code == "E-IN-READ"
+
+
 def test_the_limit_takes_no_memory(child: Child, tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"small")
     child(

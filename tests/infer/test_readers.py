@@ -156,6 +156,20 @@ def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
 
 
 @needs_fork
+def test_a_reader_whose_parent_was_killed_before_it_began_ends(child: Child) -> None:
+    done = child(
+        "import os\n"
+        "from ptx.infer.readers import _prepare\n"
+        "_prepare(None, os.getppid())\n"
+        "print('alive', flush=True)\n"
+        "_prepare(None, os.getpid())\n"
+        "print('still alive')",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "alive\n")
+
+
+@needs_fork
 def test_readers_end_with_a_parent_that_is_killed(child: Child) -> None:
     done = child(
         "import os, signal, subprocess, sys, time\n"
