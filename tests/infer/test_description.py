@@ -80,6 +80,7 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"outputs": None}, "outputs is missing"),
         ({"inputs": {"image": "float32"}}, "inputs.image is 'float32': tensor 'image': expected"),
         ({"inputs": {"image": ["float16", ["batch"]]}}, "inputs.image is .*dtype 'float16'"),
+        ({"inputs": {"image": ["int64", ["batch"], 5]}}, "inputs.image is .*cannot unpack"),
         ({"outputs": {"logits": ["float32", ["batch", 0]]}}, "outputs.logits is .*an axis 0"),
         ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),
         ({"outputs": {"y": ["float32", ["batch", "n"]]}}, "no input has an axis named 'n'"),

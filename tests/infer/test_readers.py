@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer import load
+from ptx.infer import load, readers
 from ptx.infer.errors import InputError
 from ptx.infer.prediction import Failure, Named
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
@@ -86,6 +86,20 @@ def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> 
         VALUES.index(values[0]) if values else 0,
         VALUES.index(values[0]) + len(values) if values else 0,
     )
+
+
+class Ready:
+    """A preprocessing that takes arrays as they are."""
+
+    def read(self, value: Any) -> Any:
+        return value
+
+
+def test_samples_of_two_types_are_not_made_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_preprocessing", Ready(), raising=False)
+    given = [np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32)]
+    packed = readers._read_packed(given)
+    assert [sample.dtype.name for sample in packed.samples] == ["uint8", "float32"]
 
 
 @needs_fork
