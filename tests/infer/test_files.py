@@ -112,6 +112,16 @@ def test_a_file_that_changes_its_size_is_refused() -> None:
         read_bytes("/proc/self/stat", limit=1000)
 
 
+def test_a_file_that_comes_in_pieces_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call of the system gives at most 2 GiB, and less from some file systems."""
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 4)
+    whole = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: whole(descriptor, min(size, 100)))
+    assert read_bytes(tmp_path / "a", limit=1024) == bytes(range(256)) * 4
+
+
 def test_a_file_that_cannot_be_read_is_refused() -> None:
     # At its beginning a process has no memory.
     with pytest.raises(InputError, match="'/proc/self/mem': Input/output error") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -302,10 +303,15 @@ def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
         predictor.run({"x": np.ones((2, 3), np.float32)})
 
 
-def test_only_an_onnx_file_without_a_card_is_described(artifact: Any) -> None:
+def test_only_an_onnx_file_without_a_card_is_described(artifact: Any, tmp_path: Path) -> None:
     for kind, message in (("onnx", "has a card of its own"), ("torchscript", "is a TorchScript")):
         with pytest.raises(UsageError, match=message):
             load(artifact("linear-model", kind), task="raw")
+    with zipfile.ZipFile(tmp_path / "bare.torchscript", "w") as archive:
+        for name in ("a/constants.pkl", "a/code/x.py"):
+            archive.writestr(name, b"")
+    with pytest.raises(UsageError, match="is a TorchScript archive; only an ONNX file"):
+        load(tmp_path / "bare.torchscript", task="raw")
 
 
 def test_a_described_file_is_still_not_sealed(tmp_path: Path) -> None:
