@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ptx.cli import decoders
 from ptx.infer.errors import InputError
 from ptx.infer.image import decode
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from tests.battery.test_battery import MAIN, PATIENCE, RESIDENT  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.battery.test_battery import MAIN, PATIENCE, RESIDENT
 
 
 def pillow_s(path: Path) -> Image.Image | None:
@@ -69,10 +69,9 @@ def by_library(path: Path) -> tuple[str, str]:
 
 def by_verb(path: Path, model: Path, folder: Path) -> tuple[str, int, str]:
     """(what came of it, kB at the peak, what is wrong)."""
-    peak = folder / f"{os.urandom(8).hex()}"
-    command = ["predict", "--backend", "ort-cpu", "--model", str(model), "--", str(path)]
+    peak = folder / os.urandom(8).hex()
     done = subprocess.run(
-        [sys.executable, "-c", MAIN, *command],
+        [sys.executable, "-c", MAIN, "predict", "--backend=ort-cpu", f"--model={model}", "--", path],
         capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
         timeout=PATIENCE, check=False, env={**os.environ, "PTX_PEAK": str(peak)},
     )  # fmt: skip
@@ -93,6 +92,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=Path("runs/convnet/convnet.onnx"),
                         help="an artifact that takes drawn digits (default: %(default)s)")  # fmt: skip
     options = parser.parse_args()
+    decoders.silence()
     paths = sorted(path for path in options.folder.rglob("*") if path.is_file())
     counts = {"decoder": Counter[str](), "verb": Counter[str]()}
     findings = largest = 0

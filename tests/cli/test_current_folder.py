@@ -14,7 +14,7 @@ NAMES = ("ptx", "numpy", "click", "PIL", "onnxruntime", "torch", "json", "sitecu
 pytestmark = pytest.mark.skipif(not COMMAND.exists(), reason="ptx is not installed as a command")
 
 
-@pytest.mark.parametrize("verb", ["inspect", "verify", "predict", "evaluate"])
+@pytest.mark.parametrize("verb", ["inspect", "verify", "predict", "evaluate", "benchmark"])
 def test_modules_in_the_current_folder_are_not_imported(
     workspace: Path, tmp_path: Path, seven: Path, verb: str
 ) -> None:
@@ -25,6 +25,7 @@ def test_modules_in_the_current_folder_are_not_imported(
         "inspect": [model],
         "verify": ["--no-run", model.with_suffix(".torchscript")],
         "predict": [*[seven] * 300, "--model", model],  # so many are read by processes of their own
+        "benchmark": [model, "--backends", "ort-cpu", "--batch", "1", "--seconds", "0.01"],
         "evaluate": ["linear-model", "--backend", "eager", "--workspace", workspace],
     }
     done = subprocess.run(
