@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,7 @@ def _own_source(
 ) -> Source:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
     from ptx.cli.network import open_factory
-    from ptx.export.source import make_source
+    from ptx.export.source import kebab, make_source
     from ptx.infer.artifact import KINDS, read_artifact
     from ptx.infer.description import read_description
     from ptx.infer.errors import UsageError
@@ -146,8 +147,7 @@ def _own_source(
         raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")
     description = read_description(describe)
     if description.name is None:
-        default = reference.rpartition(":")[2].rpartition(".")[2]
-        description = replace(description, name=default.strip("_").replace("_", "-"))
+        description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
     space.require_free(str(description.name))
     weights = None if checkpoint is None else read_artifact(checkpoint)
     if weights is not None and weights.kind != "checkpoint":
