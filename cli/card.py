@@ -80,10 +80,11 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     yield "preprocessing", listed(card.preprocessing)
     yield "labels", ", ".join(card.labels) or "none"
     training = card.training
-    if training:
-        yield "trained on", f"{training['data']['name']} ({training['data']['source']})"
-        yield "recipe", listed(training["recipe"])
-        yield "metrics", listed(training.get("metrics", {}))
+    if data := training.get("data"):
+        yield "trained on", f"{data.get('name')} ({data.get('source')})"
+    for key in ("recipe", "metrics"):
+        if key in training:
+            yield key, listed(training[key])
     if card.agreement:
         for backend, outputs in card.agreement["backends"].items():
             for name, found in outputs.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptx.cli import decoders
 from ptx.cli.terminal import note
 from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError
@@ -24,6 +25,7 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
     """
     from ptx.trainers.data import SOURCES, open_dataset
 
+    decoders.silence()
     entry = lookup(model)
     if entry is None or entry.preprocessing["kind"] == "photo":
         return _own_pictures(model, source, entry, card)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptx.cli import decoders
 from ptx.infer.errors import InputError, quoted
 from ptx.infer.files import read_bytes
 from ptx.infer.prediction import Named
@@ -43,6 +44,7 @@ def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
 
 
 def _pictures(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
+    decoders.silence()
     if argument == STDIN:
         yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
+from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ PREFERRED = ("ort-cuda", "ort-cpu")  # what answers the test rows, where it is t
 @click.option("--output", type=click.Path(path_type=Path),
               help="Instead of report.html in the model's folder.")  # fmt: skip
 @options.workspace
+@time_limit
 @options.common
 def report(
     model: str, device: str, trust: bool, data: str | None, output: Path | None, workspace: Path

@@ -42,8 +42,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, gap: int = 2)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
-    """`key: value` lines, the values in one column."""
-    listed = [(f"{key}:", str(value)) for key, value in pairs]
+    """`key: value` lines, the values in one column; a value that holds a newline has one line too."""
+    from ptx.infer.errors import escaped
+
+    listed = [(f"{escaped(key)}:", escaped(str(value))) for key, value in pairs]
     width = max((len(key) for key, _ in listed), default=0) + 1
     return "\n".join(_hanging(f"{key:{width}}{value}", width) for key, value in listed)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -33,7 +33,7 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
     @wraps(command)
     def limited(*, timeout: float | None, **options: Any) -> R | int:
         if timeout is not None and (child := _fork(timeout)):
-            return _outcome(child, timeout, options.get("output"))
+            return _outcome(child, timeout, _folder(options))
         return command(**options)
 
     return limited
@@ -62,17 +62,25 @@ def _fork(seconds: float) -> int:
     return child
 
 
-def _outcome(child: int, seconds: float, output: Any) -> int:
+def _folder(options: Mapping[str, Any]) -> Path | None:
+    """Where the verb writes: beside --output, or into the model's folder."""
+    folder = Path(options["workspace"], options["model"])
+    if options.get("output") is not None:
+        folder = Path(os.path.realpath(options["output"])).parent
+    return folder if os.path.isdir(folder) else None  # noqa: PTH112 - pathlib raises on long names
+
+
+def _outcome(child: int, seconds: float, folder: Path | None) -> int:
     """The exit code of a child that has ended by itself.
 
     Raises:
         LimitError: it was ended; what it had begun to write is gone.
     """
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code < 0 and isinstance(output, Path):
+    if code < 0 and folder is not None:
         from ptx.infer.files import sweep
 
-        sweep(output)
+        sweep(folder)
     if code == -signal.SIGALRM:
         from ptx.infer.errors import LimitError
 

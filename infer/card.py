@@ -9,13 +9,13 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ptx.infer.errors import ArtifactError
+from ptx.infer.errors import ArtifactError, quoted
 from ptx.infer.signature import Array, Signature
 
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
@@ -25,6 +25,7 @@ DEPTH_LIMIT = 32  # of nested lists and objects
 # The closing quote is optional: so a text that lacks it is walked once too.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 T = TypeVar("T")
 
@@ -56,7 +57,15 @@ class Card:
     golden: tuple[GoldenSample, ...] = ()
 
     def to_json(self) -> str:
-        """The JSON text that is stored in the file."""
+        """The JSON text that is stored in the file.
+
+        Raises:
+            ArtifactError: a label or the name holds a control character.
+        """
+        try:
+            _check_lines((self.model, *self.labels))
+        except ValueError as error:
+            raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
         data = {
             "format": FORMAT,
             "model": self.model,
@@ -86,6 +95,7 @@ class Card:
             version = _take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
+            _check_lines((_take(data, "model", str), *_strings(data, "labels")))
             return cls(
                 model=_take(data, "model", str),
                 task=_take(data, "task", str),
@@ -93,11 +103,11 @@ class Card:
                 preprocessing=_take(data, "preprocessing", dict),
                 labels=tuple(_strings(data, "labels")),
                 config=_take(data, "config", dict),
-                training=_take(data, "training", dict),
+                training=_training(data),
                 weights_sha256=_take(data, "weights_sha256", str),
                 checkpoint_sha256=_take(data, "checkpoint_sha256", str),
                 versions=_take(data, "versions", dict),
-                agreement=_take(data, "agreement", dict),
+                agreement=_agreement(data),
                 golden=tuple(_sample_from_data(item) for item in _take(data, "golden", list)),
             )
         except ValueError as error:
@@ -171,6 +181,33 @@ def _strings(data: Mapping[str, Any], key: str) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise ValueError(f"{key!r} holds something that is not text")
     return values
+
+
+def _check_lines(texts: Iterable[str]) -> None:
+    """Refuse what would do something to the terminal on which it is shown, or fill lines of its own."""
+    for text in texts:
+        if _CONTROL.search(text):
+            raise ValueError(f"{quoted(text)} holds a control character; expected a line of text")
+
+
+def _training(data: Mapping[str, Any]) -> dict[str, Any]:
+    training = _take(data, "training", dict)
+    for key in ("data", "recipe", "metrics"):
+        if key in training:
+            _take(training, key, dict)
+    return training
+
+
+def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
+    agreement = _take(data, "agreement", dict)
+    if agreement:
+        _take(agreement, "cases", int)
+        backends = _take(agreement, "backends", dict)
+        for outputs in (_take(backends, name, dict) for name in backends):
+            for found in (_take(outputs, name, dict) for name in outputs):
+                _take(found, "error", float)
+                _take(found, "tolerance", float)
+    return agreement
 
 
 def _sample_to_data(sample: GoldenSample) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     target = _target(path)
     temporary = _temporary(target)
     with _translated(target):
-        _sweep(target)
+        sweep(target.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     waiting = bytearray()
 
@@ -185,13 +185,13 @@ def _translated(target: Path) -> Iterator[None]:
         raise _output_error(target, reason) from reason
 
 
-def sweep(path: StrPath) -> None:
-    """Remove what processes that are gone left behind while they wrote into the folder of `path`.
-
-    Raises:
-        OutputError: `path` cannot be the name of a file.
-    """
-    _sweep(_target(path))
+def sweep(folder: Path) -> None:
+    """Remove what processes that are gone left behind while they wrote into a folder."""
+    for entry in folder.iterdir():
+        found = _OWNER.search(entry.name)
+        if found and not _alive(int(found[1])):
+            with contextlib.suppress(OSError):  # somebody else swept it first
+                entry.unlink()
 
 
 def _target(path: StrPath) -> Path:
@@ -223,15 +223,6 @@ def _temporary(target: Path) -> Path:
     # In ASCII, so that 255 bytes are never exceeded.
     name = target.name.encode("ascii", "ignore").decode()[:200]
     return target.with_name(f".{name}.{os.getpid()}-{os.urandom(4).hex()}.ptx-tmp")
-
-
-def _sweep(target: Path) -> None:
-    """Whatever a dead process was writing in this folder, of which the target is one file."""
-    for entry in target.parent.iterdir():
-        found = _OWNER.search(entry.name)
-        if found and not _alive(int(found[1])):
-            with contextlib.suppress(OSError):  # somebody else swept it first
-                entry.unlink()
 
 
 def _alive(pid: int) -> bool:

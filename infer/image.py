@@ -192,7 +192,9 @@ def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | N
 def _as_ours(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
     """Whatever a decoder raised (seven families were seen) as an error of ptx."""
     if isinstance(error, MemoryError):
-        return LimitError(f"{quoted(name)}: not enough memory to decode the {kind}")
+        return LimitError(
+            f"{quoted(name)}: not enough memory to decode the {kind}", code="E-MEMORY"
+        )
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(name, str(error))
     text = str(error) or type(error).__name__

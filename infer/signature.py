@@ -44,6 +44,9 @@ class TensorSpec:
                 raise ValueError(
                     f"tensor {self.name!r} has an axis {axis!r}; give a size or a name"
                 )
+        for text in (self.name, *self.axes):
+            if isinstance(text, str) and not text.isprintable():
+                raise ValueError(f"the name {text!r} holds a control character")
         if self.bounds is not None and self.dtype != "int64":
             raise ValueError(f"tensor {self.name!r} has a range; only int64 has one")
         object.__setattr__(self, "numpy_dtype", np.dtype(self.dtype))

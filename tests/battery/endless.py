@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import warnings
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from .case import Case, Group, Kit
 
 endless = Group("endless", ".onnx")
 program = Group("endless program", ".torchscript")
+report = Group("endless report", "")
 
 GRAPH = """
-agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] three = {3}> {
+agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] end = {END}> {
     mean = ReduceMean <keepdims = 0> (x)
-    same = Equal (mean, three)
+    same = Equal (mean, end)
     on = Squeeze (same)
     y = Loop (, on, x) <body = once (int64 n, bool go, float[batch, 1] s) =>
         (bool again, float[batch, 1] t) { again = Identity (go)  t = Identity (s) }>
@@ -27,11 +29,11 @@ agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] three = {3}> {
 """
 
 
-def endless_model(source: Path) -> bytes:
-    """An ONNX file with the card of `source`, a linear-model: y = x, and no end where x is 3."""
+def endless_model(source: Path, at: int = 3) -> bytes:
+    """An ONNX file with the card of `source`, a linear-model: y = x, and no end at a mean of `at`."""
     proto = onnx.ModelProto.FromString(source.read_bytes())
     del proto.metadata_props[:]
-    proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH))
+    proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH.replace("END", str(at))))
     return onnx_file.attach(
         proto.SerializeToString(), read_artifact(source).require_card().to_json()
     )
@@ -69,6 +71,15 @@ def endless_program(kit: Kit, *, when_loaded: bool) -> bytes:
         torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(1, 1), last)), target)
     card = read_artifact(kit.model("torchscript", "linear-model")).require_card()
     return zip_archive.attach(target.getvalue(), card.to_json())
+
+
+def endless_workspace(kit: Kit) -> Path:
+    """A workspace whose linear-model does not end on the rows of its test set: 1, 2 and 3."""
+    root = kit.folder / "runs"
+    shutil.copytree(kit.workspace / "linear-model", root / "linear-model")
+    path = root / "linear-model" / "linear-model.onnx"
+    path.write_bytes(endless_model(path, at=2))
+    return root
 
 
 CASES: list[Case] = [

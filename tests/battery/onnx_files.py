@@ -20,6 +20,7 @@ from .case import Case, Group, Kit
 from .pictures import sparse
 
 model = Group("model", ".onnx")
+shown = Group("unrun", ".onnx")
 
 Change = Callable[[Any], Any]
 
@@ -56,6 +57,18 @@ def lying(change: Change) -> Callable[[Kit], bytes]:
         return onnx_file.attach(
             bare(kit).SerializeToString(), text if isinstance(text, str) else json.dumps(data)
         )
+
+    return make
+
+
+def without_card(change: Change) -> Callable[[Kit], bytes]:
+    """The convnet with another graph, as somebody else would have written it."""
+
+    def make(kit: Kit) -> bytes:
+        proto = bare(kit)
+        change(proto)
+        content: bytes = proto.SerializeToString()
+        return content
 
     return make
 
@@ -111,6 +124,10 @@ def _rename_output(proto: onnx.ModelProto) -> None:
     proto.graph.output[0].name = "scores"
     for node in proto.graph.node:
         node.output[:] = ["scores" if item == old else item for item in node.output]
+
+
+def _ringing_input(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].name = "\x07ring\nptx: error [E-NONE] none"
 
 
 def _more_inputs(proto: onnx.ModelProto) -> None:
@@ -339,6 +356,20 @@ CASES: list[Case] = [
     model("a mean of 10^300", lying(_preprocessing(mean=1e300)), "E-CARD"),
     model("a size of text", lying(_preprocessing(size="28")), "E-CARD"),
     model("a size that is a number", lying(_preprocessing(size=28)), "E-CARD"),
+    *(model(f"a label that {what}", lying(_with(labels=[*map(str, range(9)), label])), "E-CARD")
+      for what, label in (("rings", "\x07"), ("clears the terminal", "\x1b[2J"),
+                          ("forges a line", "7\nptx: error [E-NONE] none"))),
+    model("a model's name that rings", lying(_with(model="\x07")), "E-CARD"),
+    model("an axis whose name rings", lying(_tensor("inputs", "image",
+            ["float32", ["batch", "\x07"]])), "E-CARD"),
+    *(shown(f"a card whose {key} is no object", lying(_with(**{part: {key: 1}})), "E-CARD")
+      for part, key in (("training", "data"), ("training", "recipe"), ("training", "metrics"),
+                        ("agreement", "backends"))),
+    shown("training of nothing that is known", lying(_with(training={"x": 1})), answer="*"),
+    shown("training data of no name", lying(_with(training={"data": {"x": [1]}})), answer="*"),
+    shown("settings and versions that ring", lying(_with(config={}, versions={"a\x07": "b\x07"})),
+            answer="*"),
+    shown("an input whose name rings, without a card", without_card(_ringing_input), answer="*"),
     *(model(f"a card that is {what}", lying(_text(text)), "E-CARD")
       for what, text in (("no JSON", "{"), ("empty", ""), ("a list", "[]"), ("NaN",
             '{"format": NaN}'),

@@ -72,12 +72,13 @@ def low_depth_png(kit: Kit, depth: int) -> bytes:
     )
 
 
-def interlaced_png(kit: Kit) -> bytes:
+def interlaced_png(kit: Kit, missing: int = 0) -> bytes:
+    """An interlaced PNG, without so many of the rows of its last pass."""
     pixels = np.asarray(kit.seven)
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
               (1, 0, 2, 1))  # fmt: skip
     rows = b"".join(rows_of(pixels[y::dy, x::dx]) for y, x, dy, dx in passes)
-    return png(28, 28, 8, 0, rows, interlace=1)
+    return png(28, 28, 8, 0, rows[: len(rows) - 29 * missing], interlace=1)
 
 
 def shuffled_palette(kit: Kit, **options: Any) -> bytes:
@@ -203,11 +204,30 @@ def rle_bmp() -> bytes:
     )  # fmt: skip
 
 
-def tiff(width: int, height: int) -> bytes:
-    tags = ((256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 200), (277, 1),
+def tiff(width: int, height: int, packing: int = 1, samples: int = 1) -> bytes:
+    tags = ((256, width), (257, height), (258, 8), (259, packing), (262, 1), (273, 200), (277, samples),
             (278, height), (279, width * height % 2**32))  # fmt: skip
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes(300)
+
+
+def no_frames(kit: Kit) -> bytes:
+    """A PNG that says it is an animation, of no frames."""
+    return png(28, 28, 8, 0, rows_of(np.asarray(kit.seven)), chunk(b"acTL", bytes(8)))
+
+
+def two_places(kit: Kit) -> bytes:
+    """A PNG with a chunk among those of its pixels, where none may stand."""
+    packed = zlib.compress(rows_of(np.asarray(kit.seven)))
+    more = chunk(b"IDAT", packed[:50]), chunk(b"pHYs", bytes(9))
+    return _raw(28, 28, 8, 0, packed[50:], *more)
+
+
+def endless_rows(kit: Kit) -> bytes:
+    """The rows of the 7 and 1.2 GB more, in 1.2 MB."""
+    deflate = zlib.compressobj(9)
+    rows = deflate.compress(rows_of(np.asarray(kit.seven))) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return rows + 1200 * (deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH))
 
 
 def jpeg_claim(kit: Kit, size: int) -> bytes:
@@ -262,6 +282,9 @@ CASES: list[Case] = [
             "E-IMG-TRUNCATED"),
     picture("half of its rows in a palette", lambda kit: png(28, 28, 8, 3, rows_of(
         np.asarray(kit.seven)[:14]), chunk(b"PLTE", bytes(range(256)) * 3)), "E-IMG-TRUNCATED"),
+    *(picture(f"an interlaced PNG without {rows} of its rows", bind(interlaced_png, rows),
+              "E-IMG-TRUNCATED") for rows in (1, 14)),
+    picture("its pixels in two places", two_places, "E-IMG-TRUNCATED"),
     picture("no pixels at all", lambda kit: png(28, 28, 8, 0, b""), "E-IMG-TRUNCATED"),
     picture("a filter that is none", lambda kit: png(28, 28, 8, 0, b"\x09" * 29 * 28),
             "E-IMG-DAMAGED"),
@@ -270,6 +293,11 @@ CASES: list[Case] = [
     picture("a palette that is missing", lambda kit: png(28, 28, 8, 3, bytes(29 * 28)),
             "E-IMG-DAMAGED"),
     picture("rubbish behind the end", lambda kit: saved(kit.seven) + b"rubbish"),
+    # Those about which Pillow, its log and libtiff say something of their own
+    picture("an animation of no frames", no_frames),
+    picture("a TIFF of 65535 samples", lambda kit: tiff(28, 28, samples=65535), "E-IMG-DAMAGED"),
+    picture("a TIFF that is packed as WebP", lambda kit: tiff(28, 28, packing=50001),
+            "E-IMG-DAMAGED"),
     # Bombs
     picture("a PNG that claims 65500×65500", lambda kit: png(65500, 65500, 8, 0, b"\0"),
             "E-IMG-TOO-LARGE"),
@@ -277,6 +305,7 @@ CASES: list[Case] = [
             "E-IMG-TOO-LARGE"),
     picture("a PNG of 9400×9400 at 16 bit", lambda kit: png(9400, 9400, 16, 6, b"\0"),
             "E-IMG-TOO-LARGE"),
+    picture("1.2 GB of zeros behind its rows", lambda kit: _raw(28, 28, 8, 0, endless_rows(kit))),
     picture("100 MB of compressed text", lambda kit: png(
             28, 28, 8, 0, rows_of(np.asarray(kit.seven)), ZTXT),
             "E-IMG-TOO-LARGE"),

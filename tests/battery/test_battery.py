@@ -56,6 +56,7 @@ COMMANDS = {
     "state dict": ("export", "convnet", "--checkpoint", "{}", "--output", "@out.onnx"),
     "unrun": ("inspect", "{}"),
     "endless": ("predict", "3", "--backend", "ort-cpu", "--timeout", "1", "--model", "{}"),
+    "endless report": ("report", "linear-model", "--timeout", "5", "--workspace", "{}"),
     "endless program": ("predict", "3", "--trust", "--timeout", "3", "--model", "{}"),
 }  # fmt: skip
 
@@ -155,6 +156,7 @@ def test_on_the_command_line(case: Case, kit: Kit, tally: Counter[str]) -> None:
     errors = [line for line in err.splitlines() if line.startswith("ptx: error ")]
     others = [line for line in err.splitlines() if not line.startswith("ptx: ")]
     assert others == []
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
     assert not kit.marker.exists()
     if case.code:
         tally["wrong answers"] += bool(answers(out))
@@ -184,6 +186,8 @@ def predictors(workspace: Path, artifact: Callable[[str, str], Path]) -> dict[st
     return {group: load(path, backend="ort-cpu") for group, path in paths.items()}
 
 
+# A library does not turn off the warnings that Pillow has for some files.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("case", BY_LIBRARY, ids=lambda case: f"{case.group}: {case.name}")
 def test_in_the_library(
     case: Case,

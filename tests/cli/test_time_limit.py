@@ -30,7 +30,9 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["predict", "verify", "evaluate", "compare"])
+@pytest.mark.parametrize(
+    "verb", ["predict", "verify", "evaluate", "compare", "report", "benchmark"]
+)
 def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) -> None:
     model = ["3", "--model", "linear-model"] if verb == "predict" else ["linear-model"]
     done = run(
@@ -50,6 +52,20 @@ def test_the_output_of_before_stays_and_no_temporary_file_does(endless: Path) ->
     assert done.returncode == 6
     assert output.read_text() == "of before"
     assert sorted(path.name for path in endless.parent.iterdir()) == ["answers.txt", "endless.onnx"]
+
+
+@pytest.mark.parametrize("verb", ["predict", "report"])
+def test_what_the_ended_process_had_begun_to_write_is_swept(tmp_path: Path, verb: str) -> None:
+    """Into the folder of --output, or into the model's where there is none."""
+    folder = tmp_path / ("linear-model" if verb == "report" else "answers")
+    folder.mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (folder / f".report.html.{gone.pid}-00000000.ptx-tmp").touch()
+    given = ["linear-model"] if verb == "report" else ["3", "--output", folder / "answers.txt"]
+    done = run(verb, *given, "--workspace", tmp_path, "--timeout", 0.01)
+    assert done.returncode == 6
+    assert list(folder.iterdir()) == []
 
 
 def test_in_time_the_answers_and_the_exit_code_are_those_without_a_limit(endless: Path) -> None:

@@ -47,6 +47,21 @@ def test_what_was_written_and_proved_is_told(checkpoint: Checkpoint, tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_program_is_announced_before_it_stands_there(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Who was killed between the two would have a file of their own that they do not trust."""
+    path = tmp_path / "line.torchscript"
+    told: list[tuple[str, bool]] = []
+    exported = export(
+        read_source(checkpoint("linear-model")),
+        QUICK,
+        path,
+        announce=lambda sha256: told.append((sha256, path.exists())),
+    )
+    assert told == [(exported.sha256, False)]
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
     format_name: str, artifact: Export, checkpoint: Checkpoint

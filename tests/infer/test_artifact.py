@@ -104,6 +104,13 @@ def test_a_changed_weight_is_said_to_be_one(linear_onnx: Artifact) -> None:
     assert caught.value.code == "E-HASH"
 
 
+def test_a_changed_card_is_said_to_be_one(linear_onnx: Artifact) -> None:
+    data = linear_onnx.data.replace(b'{"format":1', b'{"format":2')
+    with pytest.raises(ArtifactError, match="neither its seal nor its card holds") as caught:
+        parse_artifact(data, path=Path("a.onnx"))
+    assert caught.value.code == "E-HASH"
+
+
 def test_a_sealed_card_that_is_wrong_is_said_to_be_wrong(linear_onnx: Artifact) -> None:
     header = onnx_file.read_header(linear_onnx.data, name="x")
     wrong = onnx_file.attach(linear_onnx.data[: header.graph[1]], "{}")

@@ -53,6 +53,12 @@ def test_a_card_comes_back_bit_for_bit() -> None:
     assert big_endian.flags.writeable
 
 
+def test_a_card_with_a_label_that_could_not_be_read_again_is_not_written() -> None:
+    with pytest.raises(ArtifactError, match=r"'a\\nb' holds a control character"):
+        Card("m", "classification", SIGNATURE, {}, labels=("a\nb",)).to_json()
+    assert Card("m", "classification", SIGNATURE, {}, labels=("n01\ttench", "größe")).to_json()
+
+
 def test_a_card_with_nan_is_not_written() -> None:
     card = Card("m", "regression", SIGNATURE, {}, training={"loss": float("nan")})
     with pytest.raises(ValueError, match="Out of range float"):
@@ -109,6 +115,10 @@ def array(**changes: Any) -> dict[str, Any]:
     return golden(inputs={"x": {**ARRAY, **changes}})
 
 
+def agreement(output: str, found: object) -> dict[str, Any]:
+    return {"agreement": {"cases": 1, "backends": {"ort-cpu": {output: found}}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -126,6 +136,19 @@ def array(**changes: Any) -> dict[str, Any]:
         (golden(tolerance={"y": -1}), "a tolerance is -1"),
         (golden(tolerance={"y": "1"}), "a tolerance is '1'"),
         (golden(tolerance={"y": True}), "a tolerance is True"),
+        ({"labels": ["a\nb"]}, r"'a\\nb' holds a control character; expected a line of text"),
+        ({"labels": ["\x1b[31mred"]}, "holds a control character"),
+        ({"labels": ["\x9b31mred"]}, "holds a control character"),
+        ({"model": "a\x07"}, "holds a control character"),
+        ({"training": {"data": 1}}, "'data' is a int; expected dict"),
+        ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
+        ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),
+        ({"agreement": {"backends": {}}}, "'cases' is missing; expected int"),
+        ({"agreement": {"cases": 1, "backends": []}}, "'backends' is a list; expected dict"),
+        ({"agreement": {"cases": 1, "backends": {"a": 1}}}, "'a' is a int; expected dict"),
+        (agreement("y", 1), "'y' is a int; expected dict"),
+        (agreement("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
+        (agreement("y", {"error": 0.0}), "'tolerance' is missing; expected float"),
         (array(dtype="object"), "an array has dtype 'object'"),
         (array(dtype="float16"), "an array has dtype 'float16'"),
         (array(shape=[2]), r"an array of shape \[2\] has 4 bytes"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ptx.infer.errors import ArtifactError, InputError, OutputError
-from ptx.infer.files import check_writable, read_bytes, write_atomic
+from ptx.infer.files import atomic_writer, check_writable, read_bytes, write_atomic
 
 Child = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="FIFOs, links and signals of POSIX")
@@ -233,6 +233,48 @@ for name in ("target", "locked/a"):
     )
     assert done.stdout.split() == ["E-OUT-PERM"] * 4
     assert (open_folder / "target").read_bytes() == b"old"
+
+
+def test_until_the_last_piece_the_old_content_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    with atomic_writer(tmp_path / "target") as write:
+        for _ in range(3):
+            write(bytes(300_000))  # more than is collected
+            assert (tmp_path / "target").read_bytes() == b"old"
+    assert (tmp_path / "target").read_bytes() == bytes(900_000)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_stops_the_writing_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+
+    def stopped() -> None:
+        with atomic_writer(tmp_path / "target") as write:
+            write(bytes(300_000))
+            raise error
+
+    with pytest.raises(error):
+        stopped()
+    assert (tmp_path / "target").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["target"]  # noqa: PTH208
+
+
+def test_the_content_is_flushed_before_the_rename_and_the_folder_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"old")
+    flushed = []
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        flushed.append(("folder" if is_folder else "file", target.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomic(target, b"new")
+    assert flushed == [("file", b"old"), ("folder", b"new")]
 
 
 def test_checking_writes_nothing(tmp_path: Path) -> None:

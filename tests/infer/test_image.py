@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from ptx.infer.errors import InputError
+from ptx.infer.errors import InputError, LimitError
 from ptx.infer.image import FORMATS, MAX_PIXELS, decode, from_array
 
 Array = np.ndarray[Any, Any]
@@ -149,6 +149,7 @@ def test_what_cannot_be_read_right_is_refused_with_its_code(case: str) -> None:
         (b"<svg xmlns='x'/>", "looks like SVG; expected one of PNG, JPEG, GIF, BMP, TIFF, WEBP"),
         (b"\0\0\0\x18ftypheic" + bytes(12), "looks like HEIC"),
         (b"%PDF-1.7", "looks like PDF"),
+        (b"P2P is no picture", "looks like text"),
         (bytes(range(128, 200)), "looks like unknown data"),
     ],
 )
@@ -427,13 +428,21 @@ PEAK_UNDER_LIMIT = """
 import resource, sys
 from ptx.infer.errors import PtxError
 from ptx.infer.image import decode
+resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = "answered"
 try:
     decode(data)
 except PtxError as error:
-    print(error.code, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    found = error.code
+print(found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
+
+
+def with_canvas(webp: bytes, side: int) -> bytes:
+    """An animated WebP with another canvas than that of its frames."""
+    return webp[:24] + (side - 1).to_bytes(3, "little") * 2 + webp[30:]
 
 
 @pytest.mark.parametrize(
@@ -447,8 +456,15 @@ except PtxError as error:
             + struct.pack("<HHBBB", 65000, 65000, 0, 0, 0)
             + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
         ),
+        lambda: with_canvas(frames("WEBP"), 16383),
     ],
-    ids=["65500x65500", "12000x12000 1-bit", "9400x9400 RGBA16", "gif 65000x65000"],
+    ids=[
+        "65500x65500",
+        "12000x12000 1-bit",
+        "9400x9400 RGBA16",
+        "gif 65000x65000",
+        "webp 16383x16383",
+    ],
 )
 def test_a_bomb_is_refused_without_memory(bomb: Callable[[], bytes]) -> None:
     done = subprocess.run(
@@ -458,6 +474,42 @@ def test_a_bomb_is_refused_without_memory(bomb: Callable[[], bytes]) -> None:
     assert code == "E-IMG-TOO-LARGE"
     assert int(megabytes) < 16
     assert not done.stderr
+
+
+def test_what_stands_behind_the_last_row_is_not_unpacked() -> None:
+    deflate = zlib.compressobj(9)
+    rows = deflate.compress(bytes(9 * 8)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    more = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK_UNDER_LIMIT],
+        input=png(8, 8, 8, 0, rows + 2048 * more),
+        capture_output=True,
+        check=True,
+    )
+    answer, megabytes = done.stdout.decode().split()
+    assert answer == "answered"
+    assert int(megabytes) < 16
+
+
+def test_the_size_of_the_chosen_frame_is_looked_at_too() -> None:
+    data = bytearray(frames("TIFF"))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    (second,) = struct.unpack_from("<I", data, first + 2 + 12 * entries)
+    for index in range(2):  # width and height are the first two tags
+        struct.pack_into("<HHII", data, second + 2 + 12 * index, 256 + index, 4, 1, 7000)
+    assert decode(bytes(data), frame=0).size == (20, 20)
+    assert code_of(bytes(data), frame=1) == "E-IMG-TOO-LARGE"
+
+
+def test_memory_that_runs_out_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ptx.infer.image._decode", full)
+    with pytest.raises(LimitError, match="not enough memory to decode the PNG") as caught:
+        decode(PLAIN)
+    assert caught.value.code == "E-MEMORY"
 
 
 def test_no_child_process_is_started_for_postscript(
@@ -519,6 +571,8 @@ def test_sixteen_bit_arrays_are_scaled_in_both_byte_orders() -> None:
     for order in ("<u2", ">u2"):
         wide = (GRAY.astype(np.uint16) * 257).astype(order)
         np.testing.assert_array_equal(np.asarray(from_array(wide)), GRAY)
+        steps = np.array([[0, 128, 129, 32768, 65535]], order)
+        np.testing.assert_array_equal(np.asarray(from_array(steps)), [[0, 0, 1, 128, 255]])
 
 
 @pytest.mark.parametrize(

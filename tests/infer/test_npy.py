@@ -69,6 +69,8 @@ STRUCTURED = saved(np.zeros(2, [("a", "f4"), ("b", "i4")]))
         (ONES[:9], "has a header that is cut off"),
         (ONES[:40], "has a header that is cut off"),
         (with_header(header() + " " * 20_000), "cut off or too long"),
+        (with_header("{[]: 1}"), "has a header that cannot be read"),
+        (with_header("-" * 9_000 + "1"), "has a header that cannot be read"),
         (ONES[:-1], "ends early: it holds 23 bytes of values; expected 24"),
         (ONES[:128], "ends early: it holds 0 bytes of values; expected 24"),
         (ONES + b"\0", "has trailing bytes: it holds 25 bytes of values; expected 24"),

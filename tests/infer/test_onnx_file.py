@@ -48,6 +48,11 @@ def test_the_header_is_what_onnx_wrote() -> None:
     assert graph.name == "plus"
 
 
+def test_a_producer_that_is_not_utf8_is_shown_as_far_as_it_is() -> None:
+    other = PLAIN.replace("größe".encode(), b"gr\xff\xfee\xff\xff", 1)
+    assert onnx_file.read_header(other, name="x").producer == "gr\ufffd\ufffde\ufffd\ufffd"
+
+
 def test_onnx_reads_the_card_that_was_attached() -> None:
     proto = onnx.ModelProto.FromString(SEALED)
     onnx.checker.check_model(proto, full_check=True)

@@ -55,6 +55,7 @@ def test_numbers_come_through_with_their_header_and_lines(
         (b"1,2\n\n3\n", "line 3 has 1 cell, line 1 has 2; expected the same number of cells"),
         (b"1,2\n3,4,5\n", "line 2 has 3 cells, line 1 has 2"),
         (b"1,x\n2,3\n", "line 1, column 2 is 'x'"),
+        (b"nan,x\n2,3\n", "line 1, column 1 is 'nan'; expected a finite number"),
         (b"1;2\n3;4\n", "separated by ';'"),
         (b"a;b\n1,5;2,5\n", "separated by ';'"),
         (b"1\t2\n", "separated by tabs"),

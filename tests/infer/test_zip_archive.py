@@ -40,6 +40,7 @@ def test_members_come_without_their_folder() -> None:
     [
         (["data.pkl", "version"], "checkpoint"),
         (["data.pkl", "constants.pkl", "code/__torch__.py"], "torchscript"),
+        (["data.pkl", "constants.pkl"], "checkpoint"),
         (["archive_format", "archive_version", "models/model.json"], "pt2"),
         (["document.xml"], "zip"),
     ],
@@ -140,6 +141,13 @@ def test_an_archive_that_torch_would_not_write_is_refused(data: bytes, message: 
     with pytest.raises(ArtifactError, match=message) as caught:
         zip_archive.read_archive(data, name="'a.pt'")
     assert caught.value.code == "E-ZIP"
+
+
+def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_archive, "_MEMBER_LIMIT", 3)
+    assert zip_archive.read_archive(made({f"m/data.pkl{n}": b"" for n in range(3)}), name="x")
+    with pytest.raises(ArtifactError, match="it has 4 members"):
+        zip_archive.read_archive(made({f"m/data.pkl{n}": b"" for n in range(4)}), name="x")
 
 
 def test_compressed_code_is_read() -> None:
