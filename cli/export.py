@@ -49,11 +49,9 @@ def export(
     by more than a few times what eager float32 does is an error, and is not written.
     """
     from ptx.cli.network import is_reference
-    from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import file_size, note, verdict
+    from ptx.cli.terminal import note, verdict
     from ptx.cli.workspace import Workspace
-    from ptx.export import export as export_model
-    from ptx.infer.errors import UsageError, counted
+    from ptx.infer.errors import UsageError
 
     names = _formats(formats, output, opset)
     space = Workspace(workspace)
@@ -70,21 +68,7 @@ def export(
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, beside)
-        with ProgressLine(f"proving {name}", "runs") as progress:
-            progress.say(f"converting {source.card.model} to {name}")
-            done = export_model(
-                source,
-                name,
-                target,
-                opset=opset if name == "onnx" else None,
-                announce=partial(space.note_export, target, name),
-                progress=progress.reach,
-            )
-        cases = counted(done.cases, "case")
-        verdict(
-            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {cases}:"
-            f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
-        )
+        _export_one(source, name, target, opset if name == "onnx" else None, space)
     if own and output is None:
         source.save(space.checkpoint(source.card.model))
         verdict("", f"ptx compare {source.card.model} --network {model}")
@@ -155,6 +139,30 @@ def _own_source(
             f"--checkpoint {weights.name} is {KINDS[weights.kind]}; expected a state dict"
         )
     return make_source(open_factory(reference)(), description, weights=weights)
+
+
+def _export_one(
+    source: Source, name: str, target: Path, opset: int | None, space: Workspace
+) -> None:
+    from ptx.cli.progress import ProgressLine
+    from ptx.cli.terminal import file_size, verdict
+    from ptx.export import export as export_model
+    from ptx.infer.errors import counted
+
+    with ProgressLine(f"proving {name}", "runs") as progress:
+        progress.say(f"converting {source.card.model} to {name}")
+        done = export_model(
+            source,
+            name,
+            target,
+            opset=opset,
+            announce=partial(space.note_export, target, name),
+            progress=progress.reach,
+        )
+    verdict(
+        f"{done.path}: {file_size(done.size)}, agrees with eager float64 in"
+        f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
+    )
 
 
 def _target(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:
