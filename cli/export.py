@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,11 +49,9 @@ def export(
     by more than a few times what eager float32 does is an error, and is not written.
     """
     from ptx.cli.network import is_reference
-    from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import file_size, note, verdict
+    from ptx.cli.terminal import note, verdict
     from ptx.cli.workspace import Workspace
-    from ptx.export import export as export_model
-    from ptx.infer.errors import UsageError, counted
+    from ptx.infer.errors import UsageError
 
     names = _formats(formats, output, opset)
     space = Workspace(workspace)
@@ -69,21 +68,7 @@ def export(
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, beside)
-        with ProgressLine(f"proving {name}", "runs") as progress:
-            progress.say(f"converting {source.card.model} to {name}")
-            done = export_model(
-                source,
-                name,
-                target,
-                opset=opset if name == "onnx" else None,
-                announce=partial(space.note_export, target, name),
-                progress=progress.reach,
-            )
-        cases = counted(done.cases, "case")
-        verdict(
-            f"{done.path}: {file_size(done.size)}, agrees with eager float64 in {cases}:"
-            f" largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
-        )
+        _export_one(source, name, target, opset if name == "onnx" else None, space)
     if own and output is None:
         source.save(space.checkpoint(source.card.model))
         verdict("", f"ptx compare {source.card.model} --network {model}")
@@ -137,7 +122,7 @@ def _own_source(
 ) -> Source:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
     from ptx.cli.network import open_factory
-    from ptx.export.source import make_source
+    from ptx.export.source import kebab, make_source
     from ptx.infer.artifact import KINDS, read_artifact
     from ptx.infer.description import read_description
     from ptx.infer.errors import UsageError
@@ -146,8 +131,7 @@ def _own_source(
         raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")
     description = read_description(describe)
     if description.name is None:
-        default = reference.rpartition(":")[2].rpartition(".")[2]
-        description = replace(description, name=default.strip("_").replace("_", "-"))
+        description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
     space.require_free(str(description.name))
     weights = None if checkpoint is None else read_artifact(checkpoint)
     if weights is not None and weights.kind != "checkpoint":
@@ -155,6 +139,30 @@ def _own_source(
             f"--checkpoint {weights.name} is {KINDS[weights.kind]}; expected a state dict"
         )
     return make_source(open_factory(reference)(), description, weights=weights)
+
+
+def _export_one(
+    source: Source, name: str, target: Path, opset: int | None, space: Workspace
+) -> None:
+    from ptx.cli.progress import ProgressLine
+    from ptx.cli.terminal import file_size, verdict
+    from ptx.export import export as export_model
+    from ptx.infer.errors import counted
+
+    with ProgressLine(f"proving {name}", "runs") as progress:
+        progress.say(f"converting {source.card.model} to {name}")
+        done = export_model(
+            source,
+            name,
+            target,
+            opset=opset,
+            announce=partial(space.note_export, target, name),
+            progress=progress.reach,
+        )
+    verdict(
+        f"{done.path}: {file_size(done.size)}, agrees with eager float64 in"
+        f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
+    )
 
 
 def _target(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:

@@ -150,11 +150,11 @@ def _speeds(path: Path, model: str) -> tuple[list[Mapping[str, str]], str]:
     """The measured speeds, and what the page says where there are none."""
     from ptx.cli.benchmark_file import read_speeds
 
+    command = f"<code>ptx benchmark {escape(model)}</code> measures it; then make this page again."
     if not path.is_file():
-        command = f"<code>ptx benchmark {escape(model)}</code>"
-        return [], f"Not measured yet. {command} measures it; then make this page again."
+        return [], f"Not measured yet. {command}"
     try:
         rows = read_speeds(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        return [], f"{path.name} cannot be used: {escape(str(error))}."
-    return list(rows), f"{path.name} holds no rows."
+        return [], f"{path.name} cannot be used: {escape(str(error))}. {command}"
+    return list(rows), f"{path.name} holds no rows. {command}"

@@ -142,7 +142,7 @@ def _agreement(found: Findings) -> str:
         names = [result.backend for result in comparison.results]
         matrix = pairs_html(names, comparison.between)
     absent = "".join(
-        f"<p class='quiet'>{escape(n)}: {escape(why)}</p>" for n, why in found.left_out
+        f"<p class='quiet'>{escape(n)} is left out: {escape(why)}</p>" for n, why in found.left_out
     )
     return f"{text}<div class='wide'>{table}</div>{matrix}{absent}"
 

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from ptx.cli import options
 
 if TYPE_CHECKING:
+    from ptx.trainers import TrainingResult
     from ptx.trainers.loop import Totals
 
 
@@ -52,9 +53,8 @@ def train(
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
     from ptx.cli.dataset import open_data
-    from ptx.cli.terminal import note, percent, verdict
+    from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.infer.errors import counted
     from ptx.trainers import find_recipe
     from ptx.trainers import train as train_model
 
@@ -63,8 +63,7 @@ def train(
     dataset = open_data(model, data, workspace)
     space = Workspace(workspace)
     folder = space.folder(model)
-    former = None if resume else _former(folder)
-    if former:
+    if not resume and (former := _former(folder)):
         note(former)
     result = train_model(
         model,
@@ -76,26 +75,35 @@ def train(
         resume=resume,
         progress=_progress(),
     )
+    if result.trained and result.interrupted is None:
+        for path in (path for kind, path in space.files(model).items() if kind != "checkpoint"):
+            note(f"{path} still has the weights of the training before: export it again")
+    _print_outcome(model, dataset.name, result)
+    return 0 if result.interrupted is None else 128 + result.interrupted
+
+
+def _print_outcome(model: str, data: str, result: TrainingResult) -> None:
+    from ptx.cli.terminal import percent, verdict
+    from ptx.infer.errors import counted
+
+    export = f"ptx export {model} --format onnx"
     if result.interrupted is not None:
         verdict(f"stopped after epoch {len(result.history)}: {result.checkpoint}",
                 f"ptx train {model}{_options_given()} --resume")  # fmt: skip
-        return 128 + result.interrupted
+        return
     if not result.trained:
-        epochs_done = counted(len(result.history), "epoch")
-        verdict(f"{model} has its {epochs_done} already, nothing was trained: {result.checkpoint}",
-                f"ptx export {model} --format onnx")  # fmt: skip
-        return 0
+        epochs = counted(len(result.history), "epoch")
+        verdict(
+            f"{model} has its {epochs} already, nothing was trained: {result.checkpoint}", export
+        )
+        return
     last = result.history[-1]
     reached = (
         f"test accuracy {percent(last['test_accuracy'])}"
         if "test_accuracy" in last
         else f"test loss {last['test_loss']:.4g}"
     )
-    for path in (path for kind, path in space.files(model).items() if kind != "checkpoint"):
-        note(f"{path} still has the weights of the training before: export it again")
-    verdict(f"{model} trained on {dataset.name}: {reached}: {result.checkpoint}",
-            f"ptx export {model} --format onnx")  # fmt: skip
-    return 0
+    verdict(f"{model} trained on {data}: {reached}: {result.checkpoint}", export)
 
 
 def _former(folder: Path) -> str:

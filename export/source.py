@@ -102,7 +102,7 @@ def make_source(
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise UsageError(f"weight {name!r} is {tensor.dtype}; expected float32: use float()")
     signature = description.signature()
-    card = description.card(signature, name=_kebab(type(network).__name__))
+    card = description.card(signature, name=kebab(type(network).__name__))
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
     source = Source(
@@ -118,9 +118,10 @@ def make_source(
     return source
 
 
-def _kebab(name: str) -> str:
-    """`ResNet` → `res-net`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).strip("_").lower() or "network"
+def kebab(name: str) -> str:
+    """A network's name where no other is given: `ResNet` → `res-net`, `build_net` → `build-net`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
+    return parted.strip("_").replace("_", "-").lower() or "network"
 
 
 def read_source(

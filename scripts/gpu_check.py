@@ -23,6 +23,7 @@ import torch
 from ptx.export import FORMATS, compare, export, read_source
 from ptx.export.agreement import Yardstick
 from ptx.infer import Predictor, PtxError, load
+from ptx.infer.benchmarking import machine
 from ptx.infer.signature import Array
 from ptx.models import CATALOG
 from ptx.trainers import documented_recipe, evaluate, open_dataset, train
@@ -140,9 +141,9 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(CATALOG))
     options = parser.parse_args()
     cuda = torch.cuda.is_available()
-    name = torch.cuda.get_device_name() if cuda else f"no CUDA device; {platform.processor()}"
+    name = torch.cuda.get_device_name() if cuda else f"no CUDA device; {machine()}"
     print("# The backends on CPU and CUDA\n")
-    print(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name or 'CPU'}, Python"
+    print(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name}, Python"
           f" {platform.python_version()}, {', '.join(versions())}.")  # fmt: skip
     print(
         f"Command: `scripts/gpu_check --epochs {options.epochs}`. Errors are against eager float64."

@@ -15,10 +15,8 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle")
 DOCUMENTED = "documented"  # the recipe that a model's source gives
 WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
-FIRST, LAST = (
-    1 / 25,
-    1 / 250_000,
-)  # shares of the learning rate that a one-cycle begins and ends with
+# Shares of the learning rate that a one-cycle begins and ends with.
+FIRST, LAST = 1 / 25, 1 / 250_000
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def fails():
     raise ValueError("no weights at hand")
 
 
+FlowerNet = build_net
 READY = build_net()
 """
 DESCRIPTION = """
@@ -116,11 +117,16 @@ def test_the_catalog_s_and_the_workspace_s_names_are_taken(project: Path, ptx: A
     assert not (project / "runs").exists()
 
 
-def test_without_a_name_it_is_that_of_the_function(project: Path, ptx: Any) -> None:
+@pytest.mark.parametrize(
+    ("made_by", "name"), [("build_net", "build-net"), ("FlowerNet", "flower-net")]
+)
+def test_without_a_name_it_is_that_of_the_function_or_class(
+    project: Path, ptx: Any, made_by: str, name: str
+) -> None:
     (project / "net.toml").write_text(DESCRIPTION.replace('name = "flowers"', ""))
     options = ("--describe", "net.toml", "--format", "torchscript")
-    assert ptx("export", "flower_nets:build_net", *options).code == 0
-    assert (project / "runs" / "build-net" / "build-net.torchscript").exists()
+    assert ptx("export", f"flower_nets:{made_by}", *options).code == 0
+    assert (project / "runs" / name / f"{name}.torchscript").exists()
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_texts_symbols_and_columns_have_their_page(
     shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
     assert shown in page.text
     assert "The checkpoint has no history" in page.text
-    assert "ort-cpu: there is no onnx file" in page.text
+    assert "ort-cpu is left out: there is no onnx file" in page.text
 
 
 def test_labels_are_shown_and_never_interpreted(ptx: Any, tmp_path: Path) -> None:
@@ -153,7 +153,9 @@ def test_a_broken_benchmark_is_named_on_the_page(
     with pytest.raises(ValueError, match=reason):
         read_speeds(text)
     (root / "linear-model" / "benchmark.csv").write_text(text)
-    assert f"benchmark.csv cannot be used: {reason}" in write(ptx, "linear-model", root).text
+    page = write(ptx, "linear-model", root)
+    assert f"benchmark.csv cannot be used: {reason}" in page.text
+    assert "ptx benchmark linear-model measures it" in page.text
 
 
 def test_of_many_labels_the_most_frequent_confusions_are_listed() -> None:

@@ -175,7 +175,7 @@ SEVEN = [[(70, 60), (130, 60), (210, 60), (170, 140), (130, 230)]]
 
 def tkinter_or_skip() -> ModuleType:
     module: ModuleType = pytest.importorskip(
-        "tkinter", reason="this Python was built without tkinter"
+        "tkinter", reason="this Python has no tkinter (on Debian it is python3-tk)"
     )
     return module
 

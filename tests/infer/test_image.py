@@ -25,7 +25,9 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from ptx.infer.errors import InputError, LimitError
-from ptx.infer.image import FORMATS, MAX_PIXELS, decode, from_array
+from ptx.infer.image import decode, from_array
+from ptx.infer.image_errors import MAX_PIXELS
+from ptx.infer.image_format import FORMATS
 
 Array = np.ndarray[Any, Any]
 
