@@ -113,6 +113,21 @@ def test_weights_among_the_inputs_are_not_asked_for(tmp_path: Path) -> None:
     assert [tensor.name for tensor in graph.outputs] == ["scores"]
 
 
+def test_sparse_weights_among_the_inputs_are_not_asked_for(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.onnx", [], [value("x", ["N", 3]), value("w", [3])], [])
+    model = onnx.ModelProto.FromString(path.read_bytes())
+    weights = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    places = numpy_helper.from_array(np.zeros(1, np.int64), "places")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(weights, places, [3]))
+    path.write_bytes(model.SerializeToString())
+    assert [tensor.name for tensor in graph_of(path).inputs] == ["x"]
+
+
+def test_an_element_type_of_a_later_onnx_is_shown_by_its_number(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.onnx", [], [value("x", ["N"], 99)], [])
+    assert graph_of(path).inputs[0].describe() == "element type 99 (N,)"
+
+
 def test_the_graph_of_every_cut_file_is_read_or_refused(tmp_path: Path) -> None:
     path = classifier(tmp_path / "a.onnx")
     data = path.read_bytes()
@@ -299,6 +314,14 @@ def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Concat", ["x", "x"], ["y"], axis=1)]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", ["N", "k"])])
     wrong = pytest.raises(ArtifactError, match=r"output 'y' is float32 \(2, 6\); its card says")
+    with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
+        predictor.run({"x": np.ones((2, 3), np.float32)})
+
+
+def test_a_fixed_batch_that_gives_fewer_rows_than_it_takes_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0])]
+    path = saved(tmp_path / "a.onnx", nodes, [value("x", [2, 3])], [value("y", ["k", 3])])
+    wrong = pytest.raises(ArtifactError, match=r"'y' has shape \(1, 3\) for a batch of 2")
     with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
         predictor.run({"x": np.ones((2, 3), np.float32)})
 
