@@ -63,7 +63,7 @@ class Card:
             ArtifactError: a label or the name holds a control character.
         """
         try:
-            _check_lines((self.model, *self.labels))
+            check_lines((self.model, *self.labels))
         except ValueError as error:
             raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
         data = {
@@ -95,7 +95,7 @@ class Card:
             version = _take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            _check_lines((_take(data, "model", str), *_strings(data, "labels")))
+            check_lines((_take(data, "model", str), *_strings(data, "labels")))
             return cls(
                 model=_take(data, "model", str),
                 task=_take(data, "task", str),
@@ -183,8 +183,8 @@ def _strings(data: Mapping[str, Any], key: str) -> list[str]:
     return values
 
 
-def _check_lines(texts: Iterable[str]) -> None:
-    """Refuse what would do something to the terminal on which it is shown, or fill lines of its own."""
+def check_lines(texts: Iterable[str]) -> None:
+    """ValueError for what would do something to the terminal that shows it, or fill lines of its own."""
     for text in texts:
         if _CONTROL.search(text):
             raise ValueError(f"{quoted(text)} holds a control character; expected a line of text")

@@ -17,7 +17,7 @@ from torch import nn
 from ptx.infer.artifact import KINDS, SIZE_LIMIT, read_artifact
 from ptx.infer.backends.torch_device import find_device, loading
 from ptx.infer.backends.torch_layout import use_channels_last
-from ptx.infer.card import Card
+from ptx.infer.card import Card, check_lines
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
 from ptx.infer.files import check_writable, make_folder, read_bytes
 from ptx.infer.folder_lock import locked
@@ -205,6 +205,10 @@ def _check_names(dataset: Dataset) -> None:
                 f"{quoted(name)}, of the data set, is not valid text: rename the file or folder",
                 code="E-DATA",
             )
+    try:
+        check_lines(dataset.labels)
+    except ValueError as error:
+        raise InputError(f"the data set's label {error}: rename it", code="E-DATA") from error
 
 
 def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
