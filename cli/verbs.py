@@ -92,9 +92,6 @@ def main() -> NoReturn:
     # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
     # takes a tenth of the time of a short verb.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # PyTorch's threads: such that spin while they wait make a run a hundred times slower where another
-    # process holds a processor.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = _run()
         sys.stdout.flush()

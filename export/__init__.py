@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ptx.infer.backends.torch_threads import settle_threads
+
+settle_threads()  # before what follows imports torch
+
 from ptx.export.comparison import BackendResult, Comparison, compare
 from ptx.export.exporting import Exported, export
 from ptx.export.formats import FORMATS

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -122,7 +121,6 @@ def main() -> int:
     if options.fast and not options.data:
         options.data = "bundled"
     options.workspace.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     path = options.workspace / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     header = ("epochs", "seconds", "reaches", "rows", "backends", "differ")

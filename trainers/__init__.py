@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ptx.infer.backends.torch_threads import settle_threads
+
+settle_threads()  # before what follows imports torch
+
 from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
 from ptx.trainers.evaluation import Evaluation, evaluate
 from ptx.trainers.loop import Progress

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ptx.infer.artifact import Artifact
 from ptx.infer.backends import Options
+from ptx.infer.backends.torch_threads import settle_threads
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -25,12 +25,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def import_torch() -> Any:
-    """The `torch` module; BackendError where it is not installed.
-
-    Unless the user or an earlier import decided otherwise its threads sleep while they wait: such that
-    spin make one prediction take 100 ms instead of 0.4 where another process holds a processor.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """The `torch` module; BackendError where it is not installed."""
+    settle_threads()
     try:
         import torch
     except ImportError as error:

@@ -15,6 +15,8 @@ from pairing import Missing, Result, table
 from rows import SECTIONS
 from setting import Setting, prepare
 
+from ptx.infer.backends.torch_threads import settle_threads
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -24,8 +26,8 @@ def main() -> int:
     parser.add_argument("--photographs", type=int, default=24)
     parser.add_argument("--folder", type=Path, default=Path(".cache/bench"))
     options = parser.parse_args()
-    # As the command line sets them, for the rows that are measured in this process.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # As ptx sets them, for what is measured beside it in this process.
+    settle_threads()
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     setting = Setting(options.folder.resolve(), options.rounds, options.files, options.photographs)
     prepare(setting)
