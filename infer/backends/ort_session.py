@@ -21,7 +21,7 @@ _TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
-_SPIN = "50"  # microseconds
+_SPIN = "200"  # microseconds
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 

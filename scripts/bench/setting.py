@@ -43,7 +43,7 @@ class Setting:
         return self.workspace / name / "checkpoint.pt"
 
     def data(self) -> Dataset:
-        """Whole MNIST where it is found, else the bundled part."""
+        """Whole MNIST: under PTX_DATA, or downloaded."""
         return open_dataset("mnist", default="mnist", cache=self.folder)
 
 
