@@ -9,7 +9,6 @@ from pathlib import Path
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
 from ptx.infer.files import NAME, make_folder, write_atomic
 from ptx.infer.trust import PROGRAMS, Trust
-from ptx.models import CATALOG, known_models, lookup
 
 CHECKPOINT = "checkpoint.pt"
 DATA = "data"  # folder of what was downloaded
@@ -63,6 +62,7 @@ class Workspace:
         if kind in files:
             return files[kind]
         from ptx.cli.terminal import workspace_given
+        from ptx.models import lookup
 
         given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
@@ -82,10 +82,12 @@ class Workspace:
 
     def is_name(self, model: str) -> bool:
         """Whether it names a model: of the catalog, of one's own with files here, of a package."""
-        if model in CATALOG:
-            return True
         if NAME.fullmatch(model) is None or model in RESERVED:
             return False
+        from ptx.models import CATALOG, lookup
+
+        if model in CATALOG:
+            return True
         # What is in the workspace, and what is a path, is known without a look at the packages.
         if self.files(model):
             return True
@@ -93,6 +95,8 @@ class Workspace:
 
     def own_models(self) -> list[str]:
         """The models with files here that neither the catalog nor a package has."""
+        from ptx.models import known_models
+
         known = known_models()
         try:
             names = sorted(os.listdir(self.root))  # noqa: PTH208 - the names alone
@@ -106,6 +110,8 @@ class Workspace:
         Raises:
             UsageError: it is a model of the catalog or of a package, or a folder of the workspace.
         """
+        from ptx.models import lookup
+
         if name in RESERVED or lookup(name) is not None:
             whose = "a folder of the workspace" if name in RESERVED else "a model of the catalog"
             raise UsageError(f"the name {name!r} is that of {whose}; give the model another name")
@@ -135,6 +141,8 @@ class Workspace:
 
 def require_model(name: str) -> str:
     """A name of the catalog or of a package; UsageError names the nearest where it is none."""
+    from ptx.models import known_models, lookup
+
     if lookup(name) is None:
         raise UsageError(f"there is no model {quoted(name)}; {nearest(name, known_models())}")
     return name
@@ -143,6 +151,8 @@ def require_model(name: str) -> str:
 def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
+        from ptx.models import known_models
+
         raise UsageError(
             f"there is no model {quoted(argument)}; {nearest(argument, known_models())}; or a path"
         )
