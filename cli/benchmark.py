@@ -116,14 +116,14 @@ def _files(
     space: Workspace, model: str, backends: str, device: str, trust: bool
 ) -> Iterator[_File]:
     """The file of each backend asked for; of `all` those whose file is there."""
+    from ptx.cli.opening import backend_names, device_of
     from ptx.infer.artifact import read_artifact
-    from ptx.infer.backends import BACKENDS, find_backend
+    from ptx.infer.backends import find_backend
     from ptx.infer.errors import ArtifactError
     from ptx.infer.trust import require_trust
 
-    names = list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
     found = False
-    for name in names:
+    for name in backend_names(backends):
         try:
             path = space.find(model, find_backend(name).reads)
         except ArtifactError as error:
@@ -135,8 +135,7 @@ def _files(
             continue
         require_trust(artifact, space.trust(trust))
         found = True
-        own_device = device if not name.startswith("ort-") else "auto"
-        yield _File(name, path, artifact.kind, artifact.sha256, own_device)
+        yield _File(name, path, artifact.kind, artifact.sha256, device_of(name, device))
     if not found:
         space.find(model)  # says which commands make a file
 

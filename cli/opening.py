@@ -58,19 +58,17 @@ def open_backends(
 ) -> tuple[list[Predictor], list[tuple[str, str]]]:
     """A predictor for each of the backends; of `all` those that are available, and why others are not.
 
-    `weights`: the sha256 that each file must have. `options.device` is for the torch backends: those of
-    ONNX Runtime have theirs in their names.
+    `weights`: the sha256 that each file must have. `options.device` is for the torch backends.
     """
     from ptx.infer.artifact import read_artifact
-    from ptx.infer.backends import BACKENDS, find_backend
+    from ptx.infer.backends import find_backend
     from ptx.infer.errors import ArtifactError, BackendError
     from ptx.infer.loading import open_predictor
 
-    names = list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
     opened: list[Predictor] = []
     left_out: list[tuple[str, str]] = []
-    for name in names:
-        fitting = replace(options, device="auto") if name.startswith("ort-") else options
+    for name in backend_names(backends):
+        fitting = replace(options, device=device_of(name, options.device))
         try:
             path = space.find(model, find_backend(name).reads)
             predictor = open_predictor(read_artifact(path), backend=name, options=fitting)
@@ -87,6 +85,18 @@ def open_backends(
             )
         opened.append(predictor)
     return opened, left_out
+
+
+def backend_names(backends: str) -> list[str]:
+    """The names that an option --backends stands for, which need not exist."""
+    from ptx.infer.backends import BACKENDS
+
+    return list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
+
+
+def device_of(backend: str, device: str) -> str:
+    """The device asked for, of a torch backend; those of ONNX Runtime have theirs in their names."""
+    return "auto" if backend.startswith("ort-") else device
 
 
 def backend_kind(backend: str) -> str | None:
