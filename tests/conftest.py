@@ -39,6 +39,9 @@ COUNTS = pytest.StashKey[Counts]()
 PICTURES = Path(__file__).parent / "pictures"
 ROWS = 64  # of each split that a checkpoint is made from
 
+# What a shell starts in the background ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True)
 class Result:
