@@ -280,7 +280,6 @@ CATALOG = {
         labels=_DIGITS,
         reaches="98.65 to 98.92 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
-        notes="Trained channels-last, as it is on the CPU by now: 98.86 % (seed 0).",
     ),
     "inception": Entry(
         summary="convolutions of several widths side by side",
@@ -309,7 +308,6 @@ CATALOG = {
         labels=_DIGITS,
         reaches="98.99 to 99.08 %",
         recipe={"loss": "cross-entropy", **_SGD_LECTURE},
-        notes="Trained channels-last, as it is on the CPU by now: 99.08 % (seed 0).",
     ),
     "char-rnn-cell": Entry(
         summary="one recurrent cell that spells a word from another",
