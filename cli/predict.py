@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MANY = 128  # inputs; fewer are read sooner than a process is forked for them
 _AHEAD = 8  # batches of small pictures that are read while the backend is opened
+_READERS = 2  # of small pictures: to read one takes as long as to compute and write its answer
 
 
 @click.command(
@@ -176,5 +177,6 @@ def _reader_processes(card: Card, stack: ExitStack) -> Readers | None:
     if kind not in ("image", "photo") or not can_fork():
         return None
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    ahead = _AHEAD if kind == "image" else 0
-    return stack.enter_context(reader_processes(preprocessing, ahead=ahead))
+    if kind == "photo":
+        return stack.enter_context(reader_processes(preprocessing))
+    return stack.enter_context(reader_processes(preprocessing, ahead=_AHEAD, most=_READERS))

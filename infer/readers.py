@@ -85,11 +85,14 @@ def can_fork() -> bool:
 
 
 @contextmanager
-def reader_processes(preprocessing: Preprocessing, *, ahead: int = 0) -> Iterator[Readers]:
+def reader_processes(
+    preprocessing: Preprocessing, *, ahead: int = 0, most: int | None = None
+) -> Iterator[Readers]:
     """Forked processes, one for each processor; while this process has a single thread.
 
-    `ahead`: windows that are read ahead, where these are more than the processes. What is being read
-    when the block is left by an exception is not waited for.
+    `ahead`: windows that are read ahead, where these are more than the processes. `most`: processes,
+    where more would wait for the computation. What is being read when the block is left by an exception
+    is not waited for.
 
     Raises:
         LimitError: when a window is waited for: a process has died, as of too little memory.
@@ -97,7 +100,7 @@ def reader_processes(preprocessing: Preprocessing, *, ahead: int = 0) -> Iterato
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
 
-    count = usable_processors()
+    count = min(usable_processors(), most or usable_processors())
     prepare = (preprocessing, os.getpid())
     before = active_children()
     with ProcessPoolExecutor(count, get_context("fork"), _prepare, prepare) as executor:

@@ -152,6 +152,22 @@ def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> No
     assert done.stdout == "ended\n"
 
 
+@needs_fork
+def test_there_are_no_more_readers_than_processors_or_than_can_be_used(child: Child) -> None:
+    done = child(
+        "import multiprocessing, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_readers import pictures\n"
+        "from ptx.infer import readers\n"
+        "readers.usable_processors = lambda: 3\n"
+        "for most in (None, 2, 9):\n"
+        "    with readers.reader_processes(pictures(), most=most) as made:\n"
+        "        print(len(multiprocessing.active_children()), made.ahead)",
+        Path(__file__).parent,
+    )
+    assert done.stdout.splitlines() == ["3 4", "2 3", "3 4"]
+
+
 def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
     begun: list[list[int]] = []
 
