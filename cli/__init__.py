@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ptx.cli.verbs import main
+from ptx.cli.main import main
 
 __all__ = ["main"]

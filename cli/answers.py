@@ -50,7 +50,7 @@ def write_lines(path: Path | None, lines: Iterable[str]) -> None:
         for line in lines:
             sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes a terminal's lines alone
         return
-    from ptx.infer.files import atomic_writer
+    from ptx.infer.artifact.files import atomic_writer
 
     with atomic_writer(path) as write:
         for line in lines:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx.cli.terminal import note
+from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.errors import UsageError, counted, nearest
-from ptx.infer.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from ptx.export import Comparison

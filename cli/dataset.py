@@ -12,7 +12,7 @@ from ptx.infer.errors import UsageError
 from ptx.models import lookup
 
 if TYPE_CHECKING:
-    from ptx.infer.card import Card
+    from ptx.infer.artifact.card import Card
     from ptx.models import Entry
     from ptx.trainers.data import Dataset
 
@@ -54,7 +54,7 @@ def _own_pictures(
 ) -> Dataset:
     """The pictures of one's own for a model that ptx has no data for."""
     from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-    from ptx.infer.preprocessing.image import ImagePreprocessing
+    from ptx.infer.preprocessing.gray import ImagePreprocessing
     from ptx.infer.preprocessing.photo import PhotoPreprocessing
     from ptx.infer.signature import Signature
     from ptx.trainers.data import open_dataset

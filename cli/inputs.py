@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ptx.cli import decoders
+from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quoted
-from ptx.infer.files import read_bytes
 from ptx.infer.prediction import Named
 
 STDIN = "-"
@@ -101,7 +101,7 @@ def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Na
     if kind != "columns":
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
         return
-    from ptx.infer.table import read_rows
+    from ptx.infer.tables.numbers import read_rows
 
     for line, row in read_rows(data, name=argument, columns=columns):
         yield Named(f"{argument}, line {line}", row)
@@ -121,7 +121,7 @@ def _first_cells(argument: str, text: str) -> Iterator[Named]:
 
 def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterator[Named]:
     """The rows of an array with a leading batch axis; a single picture or row is one."""
-    from ptx.infer.npy import read_npy
+    from ptx.infer.tables.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
     single = SINGLE[kind]

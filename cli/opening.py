@@ -31,15 +31,15 @@ def open_model(
     it gives the number of threads that the backend is to take, or None.
     """
     from ptx.cli.workspace import Workspace
-    from ptx.infer.artifact import read_artifact
+    from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.backends import Options
     from ptx.infer.loading import open_predictor
 
     space = Workspace(workspace)
     options = Options(device=device, trust=space.trust(trust), precision=precision)
     if describe is not None:
-        from ptx.infer.description import read_description
-        from ptx.infer.foreign import adopt
+        from ptx.infer.described.adoption import adopt
+        from ptx.infer.described.description import read_description
 
         description = read_description(describe)
         artifact = read_artifact(space.find(model))
@@ -60,7 +60,7 @@ def open_backends(
 
     `weights`: the sha256 that each file must have. `options.device` is for the torch backends.
     """
-    from ptx.infer.artifact import read_artifact
+    from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.backends import find_backend
     from ptx.infer.errors import ArtifactError, BackendError
     from ptx.infer.loading import open_predictor
@@ -111,7 +111,7 @@ def _open_first(
 ) -> Predictor:
     """The first of a model's files that a backend here runs."""
     from ptx.cli.terminal import note
-    from ptx.infer.artifact import read_artifact
+    from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.errors import BackendError
     from ptx.infer.loading import open_predictor
 

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ptx.cli.terminal import note
+from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, counted
-from ptx.infer.files import make_folder, write_atomic
 from ptx.infer.prediction import Failure, Named
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _pictures(
 
 def _given(content: Any) -> Image.Image | None:
     """The picture as a person sees it, on white; None for a ready sample."""
-    from ptx.infer.files import read_bytes
-    from ptx.infer.image import decode, from_array
+    from ptx.infer.artifact.files import read_bytes
+    from ptx.infer.picture.decode import decode, from_array
     from ptx.infer.preprocessing.picture import SIZE_LIMIT
 
     try:

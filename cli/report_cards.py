@@ -13,7 +13,7 @@ import numpy as np
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
-    from ptx.infer.card import Card
+    from ptx.infer.artifact.card import Card
     from ptx.trainers.evaluation import Answered
 
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from ptx.cli.card import card_pairs
 from ptx.cli.charts import Series, line_chart
 from ptx.cli.report_cards import cards_html
 from ptx.cli.report_tables import confusion_html, pairs_html, table_html
 from ptx.cli.terminal import percent
+from ptx.cli.verbs.inspect import card_pairs
 from ptx.infer.errors import counted
 
 if TYPE_CHECKING:
     from ptx.export import Comparison
-    from ptx.infer.card import Card
+    from ptx.infer.artifact.card import Card
     from ptx.trainers import Evaluation
     from ptx.trainers.evaluation import Answered
 

@@ -78,7 +78,7 @@ def _outcome(child: int, seconds: float, folder: Path | None) -> int:
     """
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0 and folder is not None:
-        from ptx.infer.files import sweep
+        from ptx.infer.artifact.files import sweep
 
         sweep(folder)
     if code == -signal.SIGALRM:

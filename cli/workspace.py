@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptx.infer.artifact.files import NAME, make_folder, write_atomic
+from ptx.infer.artifact.trust import PROGRAMS, Trust
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
-from ptx.infer.files import NAME, make_folder, write_atomic
-from ptx.infer.trust import PROGRAMS, Trust
 
 CHECKPOINT = "checkpoint.pt"
 DATA = "data"  # folder of what was downloaded

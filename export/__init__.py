@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ptx.infer.backends.torch_threads import settle_threads
+from ptx.infer.backends.pytorch.threads import settle_threads
 
 settle_threads()  # before what follows imports torch
 
 from ptx.export.comparison import BackendResult, Comparison, compare
 from ptx.export.exporting import Exported, export
 from ptx.export.formats import FORMATS
-from ptx.export.source import About, Source, describe, read_source
+from ptx.export.trained_model import About, Source, describe, read_source
 
 __all__ = [
     "FORMATS",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.agreement import FACTOR, ROUNDING, Yardstick, largest_error
+from ptx.export.reference import FACTOR, ROUNDING, Yardstick, largest_error
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array

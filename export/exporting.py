@@ -12,16 +12,16 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from ptx.export.agreement import FACTOR, Yardstick
 from ptx.export.formats import converting, find_attach, find_convert, find_format
 from ptx.export.grid import LENGTHS, first_rows, grid_batches
-from ptx.export.source import About, Source, describe
-from ptx.infer.artifact import parse_artifact
+from ptx.export.reference import FACTOR, Yardstick
+from ptx.export.trained_model import About, Source, describe
+from ptx.infer.artifact.artifact import parse_artifact
+from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.files import check_writable, write_atomic
+from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
-from ptx.infer.files import check_writable, write_atomic
-from ptx.infer.onnx_file import read_header
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import BATCH, Array
 

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from ptx.infer.artifact import Artifact, read_artifact
+from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.infer.artifact.card import Card, GoldenSample
 from ptx.infer.backends import BACKENDS, Backend
-from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import (
     AgreementError,
     ArtifactError,

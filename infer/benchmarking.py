@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact import read_artifact
+from ptx.infer.artifact.artifact import read_artifact
+from ptx.infer.artifact.card import Card
 from ptx.infer.backends import find_backend
-from ptx.infer.backends.ort_session import import_onnxruntime
+from ptx.infer.backends.ort.session import import_onnxruntime
 from ptx.infer.backends.processors import usable_processors
-from ptx.infer.backends.torch_device import import_torch
-from ptx.infer.card import Card
+from ptx.infer.backends.pytorch.device import import_torch
 from ptx.infer.errors import counted
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.artifact import Artifact, read_artifact
+from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.infer.artifact.trust import Trust
 from ptx.infer.backends import Factory, Options, open_backend
 from ptx.infer.predictor import Predictor
-from ptx.infer.trust import Trust
 
 if TYPE_CHECKING:
-    from ptx.infer.description import Description
+    from ptx.infer.described.description import Description
 
 
 def load(
@@ -52,8 +52,8 @@ def load(
     `network`: for the eager backend, a function that makes the network of a model that is not of the
     catalog; a checkpoint never names code to run.
     `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
-    mapping, see `ptx.infer.description`. `task`, `labels`, `preprocess`: these keys of it, given here;
-    `task="raw"` alone is enough to `run` it.
+    mapping, see `ptx.infer.described.description`. `task`, `labels`, `preprocess`: these keys of it,
+    given here; `task="raw"` alone is enough to `run` it.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
@@ -79,7 +79,7 @@ def open_predictor(
 ) -> Predictor:
     """A predictor for a file that has been read already."""
     if description is not None:
-        from ptx.infer.foreign import adopt
+        from ptx.infer.described.adoption import adopt
 
         adopted = adopt(artifact, description)
         return Predictor(adopted.card, lambda: adopted.open(backend, options))
@@ -93,7 +93,7 @@ def _description(
 ) -> Description | None:
     if describe is None and not said:
         return None
-    from ptx.infer.description import Description, read_description
+    from ptx.infer.described.description import Description, read_description
 
     if isinstance(describe, str | Path):
         given = Description.from_data(said)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
-from ptx.infer.card import Card
+from ptx.infer.checks import check_inputs, is_finite
 from ptx.infer.errors import ArtifactError, BackendError, UsageError, nearest
-from ptx.infer.guard import check_inputs, is_finite
 from ptx.infer.prediction import Failure, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Array, Signature

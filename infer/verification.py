@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ptx.infer.artifact import Artifact, read_artifact
+from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.card import Card, GoldenSample
 from ptx.infer.errors import ArtifactError, PtxError, counted
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
-from ptx.infer.trust import Trust, require_trust
 
 
 @dataclass(frozen=True)

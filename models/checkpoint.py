@@ -1,7 +1,8 @@
 """The checkpoint format: what `torch.save` writes and `weights_only=True` reads.
 
 A bare state dict (`torch.save(model.state_dict(), "model.pth")`) is read as a checkpoint that has
-weights alone. The card stands beside this in the same file, as `ptx.infer.zip_archive` puts it there.
+weights alone. The card stands beside this in the same file, as `ptx.infer.artifact.zip_archive` puts
+it there.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from ptx.export import FORMATS, compare, export, read_source
-from ptx.export.agreement import Yardstick
+from ptx.export.reference import Yardstick
 from ptx.infer import Predictor, PtxError, load
 from ptx.infer.benchmarking import machine
 from ptx.infer.signature import Array

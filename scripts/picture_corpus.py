@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 from ptx.cli import decoders
 from ptx.infer.errors import InputError
-from ptx.infer.image import decode
+from ptx.infer.picture.decode import decode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.battery.test_battery import MAIN, PATIENCE, RESIDENT

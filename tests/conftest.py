@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.verbs import _run
-from ptx.infer.artifact import Artifact, read_artifact
+from ptx.cli.main import _run
+from ptx.infer.artifact.artifact import Artifact, read_artifact
 
 # One thread, also in the processes that tests start: answers do not depend on how many there are, and
 # threads of several libraries would fight for the processors.
@@ -224,8 +224,8 @@ def writing_program(data: bytes, marker: Path) -> bytes:
     """A linear-model that writes `marker` while it is being loaded; card and seal as of `data`."""
     import torch
 
-    from ptx.infer import zip_archive
-    from ptx.infer.artifact import parse_artifact
+    from ptx.infer.artifact import zip_archive
+    from ptx.infer.artifact.artifact import parse_artifact
 
     class Writer(torch.nn.Module):
         def __init__(self, path: str) -> None:
@@ -267,7 +267,7 @@ def drop_rights():
 def _checkpoint(model: str, folder: Path) -> bytes:
     import torch
 
-    from ptx.infer import zip_archive
+    from ptx.infer.artifact import zip_archive
     from ptx.models import CATALOG, build
     from ptx.models import checkpoint as checkpoints
     from ptx.trainers import documented_recipe, open_dataset, sample_inputs

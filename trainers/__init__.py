@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptx.infer.backends.torch_threads import settle_threads
+from ptx.infer.backends.pytorch.threads import settle_threads
 
 settle_threads()  # before what follows imports torch
 

@@ -13,8 +13,8 @@ from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
 from ptx.infer.signature import Array
+from ptx.trainers.batches import check_split
 from ptx.trainers.data import Split
-from ptx.trainers.feed import check_split
 
 BATCH = 500  # rows that are run at once
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptx.infer.files import write_atomic
+from ptx.infer.artifact.files import write_atomic
 
 COLUMNS = (
     "epoch",

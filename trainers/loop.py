@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
-from ptx.trainers.feed import Feed
+from ptx.trainers.batches import Feed
 from ptx.trainers.losses import LOSSES, Loss
 from ptx.trainers.recipe import Recipe
 

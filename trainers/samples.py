@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ptx.infer.card import Card
+from ptx.infer.artifact.card import Card
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.trainers.batches import Feed
 from ptx.trainers.data import Dataset
-from ptx.trainers.feed import Feed
 
 SAMPLES = 64  # test rows: the largest batch of the agreement grid
 

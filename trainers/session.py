@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from ptx.infer import zip_archive
-from ptx.infer.card import Card
+from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import PtxError
-from ptx.infer.files import write_atomic
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.interruption import Interruption

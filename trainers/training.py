@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptx.infer.artifact import KINDS, SIZE_LIMIT, read_artifact
-from ptx.infer.backends.torch_device import find_device, loading
-from ptx.infer.backends.torch_layout import use_channels_last
-from ptx.infer.card import Card, check_lines
+from ptx.infer.artifact.artifact import KINDS, SIZE_LIMIT, read_artifact
+from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
+from ptx.infer.backends.pytorch.device import find_device, loading
+from ptx.infer.backends.pytorch.layout import use_channels_last
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
-from ptx.infer.files import check_writable, make_folder, read_bytes
-from ptx.infer.folder_lock import locked
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
+from ptx.trainers.batches import Feed, check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.dropout import use_bits
-from ptx.trainers.feed import Feed, check_split
+from ptx.trainers.folder_lock import locked
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer

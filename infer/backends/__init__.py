@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
-from ptx.infer.artifact import KINDS, Artifact
+from ptx.infer.artifact.artifact import KINDS, Artifact
+from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.errors import BackendError, UsageError, nearest, quoted
 from ptx.infer.signature import Array
-from ptx.infer.trust import Trust, require_trust
 
 Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
 
@@ -50,7 +50,7 @@ class Options:
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     threads: int | None = None  # None: one for each processor that this process may use
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
-    trust: Trust = False  # see `ptx.infer.trust`
+    trust: Trust = False  # see `ptx.infer.artifact.trust`
     timeout: float | None = None  # seconds for each run; None: as long as it takes
     cuda_graphs: bool = False  # of ort-cuda: capture batches of up to 256 rows as CUDA graphs
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
@@ -60,20 +60,22 @@ class Options:
 class BackendEntry:
     """One line of BACKENDS."""
 
-    reads: str  # the kind of artifact, a key of `ptx.infer.artifact.KINDS`
+    reads: str  # the kind of artifact, a key of `ptx.infer.artifact.artifact.KINDS`
     target: str  # "module:class"; the class is called with (artifact, options)
     survives_fork: bool  # whether it can be opened anew in a forked child
     stops: bool  # whether a run can be stopped within the process
 
 
 BACKENDS = {
-    "eager": BackendEntry("checkpoint", "ptx.infer.backends.eager:EagerBackend", False, False),
-    "torchscript": BackendEntry(
-        "torchscript", "ptx.infer.backends.torchscript:TorchScriptBackend", False, False
+    "eager": BackendEntry(
+        "checkpoint", "ptx.infer.backends.pytorch.eager:EagerBackend", False, False
     ),
-    "exported": BackendEntry("pt2", "ptx.infer.backends.exported:ExportedBackend", False, False),
-    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort_cpu:OrtCpuBackend", True, True),
-    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort_cuda:OrtCudaBackend", False, True),
+    "torchscript": BackendEntry(
+        "torchscript", "ptx.infer.backends.pytorch.script:TorchScriptBackend", False, False
+    ),
+    "exported": BackendEntry("pt2", "ptx.infer.backends.pytorch.pt2:ExportedBackend", False, False),
+    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort.cpu:OrtCpuBackend", True, True),
+    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort.cuda:OrtCudaBackend", False, True),
 }
 """The backends by the name that `load` and `--backend` take."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
-from ptx.infer.guard import is_finite
 from ptx.infer.preprocessing.picture import (
     open_picture,
     picture_input,
@@ -56,7 +56,7 @@ class PhotoPreprocessing:
         std: Sequence[float] = (),
         colours: str = "RGB",
     ) -> None:
-        from ptx.infer.image_errors import MAX_PIXELS
+        from ptx.infer.picture.problems import MAX_PIXELS
 
         for name, value, known in (
             ("interpolation", interpolation, INTERPOLATIONS),
@@ -122,7 +122,7 @@ class PhotoPreprocessing:
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after resizing, rounded as torchvision does."""
-        from ptx.infer.image_errors import MAX_PIXELS
+        from ptx.infer.picture.problems import MAX_PIXELS
 
         if not isinstance(self.resize, int):
             return self.resize[1], self.resize[0]

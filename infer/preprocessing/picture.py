@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ptx.infer.artifact.files import read_bytes
+from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
-from ptx.infer.files import read_bytes
-from ptx.infer.guard import is_finite
-from ptx.infer.image import decode, from_array
+from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
@@ -47,7 +47,7 @@ def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
 
     `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or
-    uint16 pixels (height, width[, channels]). `least`: see `ptx.infer.image.decode`.
+    uint16 pixels (height, width[, channels]). `least`: see `ptx.infer.picture.decode.decode`.
 
     Raises:
         InputError: it is none of these, or cannot be decoded.

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ptx.infer import image, npy, onnx_file, table, zip_archive
-from ptx.infer.artifact import parse_artifact
-from ptx.infer.card import Card, GoldenSample
+from ptx.infer.artifact import onnx_bytes, zip_archive
+from ptx.infer.artifact.artifact import parse_artifact
+from ptx.infer.artifact.card import Card, GoldenSample
 from ptx.infer.errors import PtxError
+from ptx.infer.picture import decode
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.tables import npy, numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +50,8 @@ def read_card(data: bytes) -> None:
 
 
 def read_onnx(data: bytes) -> None:
-    header = onnx_file.read_header(data, name="x")
-    onnx_file.seal_holds(data, header)
+    header = onnx_bytes.read_header(data, name="x")
+    onnx_bytes.seal_holds(data, header)
 
 
 def read_zip(data: bytes) -> None:
@@ -71,9 +73,9 @@ def read_array(data: bytes) -> None:
 
 
 def read_table(data: bytes) -> None:
-    for _, row in table.read_rows(data, name="x"):
+    for _, row in numbers.read_rows(data, name="x"):
         assert isinstance(row, PtxError) or np.isfinite(row).all()
-    table.read_table(data, name="x")
+    numbers.read_table(data, name="x")
 
 
 def read_name(data: bytes) -> None:
@@ -87,13 +89,13 @@ def read_number(data: bytes) -> None:
 
 
 def read_picture(data: bytes) -> None:
-    assert min(image.decode(data).size) > 0
+    assert min(decode.decode(data).size) > 0
 
 
 def whole_files() -> dict[str, list[bytes]]:
     """Files that each reader takes."""
     card = CARD.to_json()
-    onnx = (ROOT / "cli" / "probe.onnx").read_bytes()  # with a card and a seal
+    onnx = (ROOT / "cli" / "verbs" / "probe.onnx").read_bytes()  # with a card and a seal
     plain = io.BytesIO()
     with zipfile.ZipFile(plain, "w") as archive:
         for name in ("data.pkl", "version", "data/0", "constants.pkl", "code/x.py"):

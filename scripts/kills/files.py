@@ -16,7 +16,7 @@ def temporaries(folder: Path) -> list[str]:
 
 def weights_of(path: Path) -> str:
     """The digest of the weights that a file says it holds; "" where the file is not whole."""
-    from ptx.infer.artifact import read_artifact
+    from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.errors import PtxError
     from ptx.models.checkpoint import loads, weights_digest
 

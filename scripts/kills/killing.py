@@ -91,8 +91,8 @@ def kill_predictions(place: Place, kills: int, dice: random.Random) -> Row:
 
 def check_export(row: Row, place: Place, target: Path, before: bytes, known: set[str]) -> None:
     """The file is the old one or the new one, and may be run without --trust."""
-    from ptx.infer.artifact import read_artifact
-    from ptx.infer.trust import PROGRAMS
+    from ptx.infer.artifact.artifact import read_artifact
+    from ptx.infer.artifact.trust import PROGRAMS
 
     row.expect(weights_of(target) in known, f"{target.name} is not whole")
     if target.read_bytes() != before:

@@ -62,15 +62,16 @@ def prepare(place: Place, seed: int) -> None:
     import onnxruntime
     import onnxscript
 
-    import ptx.cli.evaluate
-    import ptx.cli.export
-    import ptx.cli.predict
-    import ptx.cli.train
+    import ptx.cli.verbs.evaluate
+    import ptx.cli.verbs.export
+    import ptx.cli.verbs.predict
+    import ptx.cli.verbs.train
     import ptx.export
     import ptx.trainers
 
-    imported = (matplotlib.figure, onnx, onnxruntime, onnxscript, ptx.cli.evaluate,
-                ptx.cli.export, ptx.cli.predict, ptx.cli.train, ptx.export, ptx.trainers)  # fmt: skip
+    verbs = ptx.cli.verbs
+    imported = (matplotlib.figure, onnx, onnxruntime, onnxscript, verbs.evaluate, verbs.export,
+                verbs.predict, verbs.train, ptx.export, ptx.trainers)  # fmt: skip
     assert all(imported)
     noise = np.random.default_rng(seed)
     for label, columns in (("left", slice(4, 10)), ("right", slice(18, 24))):

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer import zip_archive
-from ptx.infer.artifact import read_artifact
+from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.artifact import read_artifact
 
 from .case import Case, Group, Kit, bind
 

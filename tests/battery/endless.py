@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnx
 
-from ptx.infer import onnx_file, zip_archive
-from ptx.infer.artifact import read_artifact
+from ptx.infer.artifact import onnx_bytes, zip_archive
+from ptx.infer.artifact.artifact import read_artifact
 
 from .case import Case, Group, Kit
 
@@ -34,7 +34,7 @@ def endless_model(source: Path, at: int = 3) -> bytes:
     proto = onnx.ModelProto.FromString(source.read_bytes())
     del proto.metadata_props[:]
     proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH.replace("END", str(at))))
-    return onnx_file.attach(
+    return onnx_bytes.attach(
         proto.SerializeToString(), read_artifact(source).require_card().to_json()
     )
 

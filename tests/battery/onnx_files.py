@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ptx.infer import onnx_file
-from ptx.infer.artifact import read_artifact
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.artifact import read_artifact
 
 from .case import Case, Group, Kit
 from .pictures import sparse
@@ -43,7 +43,7 @@ def sealed(change: Change) -> Callable[[Kit], bytes]:
     def make(kit: Kit) -> bytes:
         proto = bare(kit)
         change(proto)
-        return onnx_file.attach(proto.SerializeToString(), json.dumps(card(kit)))
+        return onnx_bytes.attach(proto.SerializeToString(), json.dumps(card(kit)))
 
     return make
 
@@ -54,7 +54,7 @@ def lying(change: Change) -> Callable[[Kit], bytes]:
     def make(kit: Kit) -> bytes:
         data = card(kit)
         text = change(data)
-        return onnx_file.attach(
+        return onnx_bytes.attach(
             bare(kit).SerializeToString(), text if isinstance(text, str) else json.dumps(data)
         )
 
@@ -225,7 +225,7 @@ def beside(kind: str) -> Callable[[Kit], Path]:
         else:
             link.symlink_to(real)
         path = kit.folder / "given.onnx"
-        path.write_bytes(onnx_file.attach(proto.SerializeToString(), json.dumps(card(kit))))
+        path.write_bytes(onnx_bytes.attach(proto.SerializeToString(), json.dumps(card(kit))))
         return path
 
     return make
@@ -320,7 +320,7 @@ CASES: list[Case] = [
     # Cards that lie
     model("a card of 9 MB", lying(_with(training={"x": "x" * 9_000_000})), "E-CARD"),
     model("a million labels", lying(_with(labels=["x"] * 1_000_000)), "E-CARD"),
-    model("a card that stands twice", lambda kit: onnx_file.attach(kit.model().read_bytes(),
+    model("a card that stands twice", lambda kit: onnx_bytes.attach(kit.model().read_bytes(),
             json.dumps(card(kit))), "E-ONNX-PARSE"),
     model("a label too few", lying(lambda data: data["labels"].pop() and None), "E-CARD"),
     model("a label too many", lying(lambda data: data["labels"].append("10")), "E-CARD"),

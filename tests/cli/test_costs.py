@@ -20,7 +20,7 @@ RESIDENT = 150 * 2**20  # bytes
 GROWTH = 6 * 2**20
 
 LIBRARIES = "import numpy, PIL.Image, onnxruntime\n"
-PREDICT = "from ptx.cli.verbs import _run\ncode = _run()\n"
+PREDICT = "from ptx.cli.main import _run\ncode = _run()\n"
 LOADED = "import sys\nprint(*sys.modules)"
 
 
@@ -44,7 +44,7 @@ def test_one_picture_imports_little_beside_its_libraries(
     libraries = set(child(LIBRARIES + LOADED).stdout.split())
     done = predict(child, seven, model, tmp_path / "answers.jsonl", LOADED)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert {"ptx.infer.backends.ort_cpu", "onnxruntime"} <= loaded
+    assert {"ptx.infer.backends.ort.cpu", "onnxruntime"} <= loaded
     unneeded = {"importlib.metadata", "tqdm", "matplotlib", "torch", "onnx", "asyncio", "email",
                 "concurrent.futures", "multiprocessing", "ptx.export", "ptx.trainers"}  # fmt: skip
     assert not unneeded & (loaded - libraries)

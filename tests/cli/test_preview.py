@@ -154,7 +154,7 @@ def test_a_preview_needs_pillow_alone(
         "import sys\n"
         "for name in ('torch', 'torchvision', 'onnx', 'matplotlib', 'tqdm'):\n"
         "    sys.modules[name] = None\n"
-        "from ptx.cli.verbs import _run\n"
+        "from ptx.cli.main import _run\n"
         "sys.argv = ['ptx', 'predict', *sys.argv[1:]]\n"
         "assert _run() == 0",
         seven, "--workspace", workspace, "--output", tmp_path / "preview.png",
@@ -166,7 +166,7 @@ def test_one_prediction_without_a_picture_imports_nothing_for_it(
     child: Any, workspace: Path, seven: Path
 ) -> None:
     done = child(
-        "import sys\nfrom ptx.cli.verbs import _run\n"
+        "import sys\nfrom ptx.cli.main import _run\n"
         "sys.argv = ['ptx', 'predict', *sys.argv[1:]]\n"
         "assert _run() == 0\n"
         "names = ('ptx.cli.preview', 'ptx.cli.progress', 'PIL.ImageDraw', 'PIL.ImageFont')\n"

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from ptx.export import compare, read_source
-from ptx.export.agreement import FACTOR, Yardstick
+from ptx.export.reference import FACTOR, Yardstick
 from ptx.infer import load
-from ptx.infer.card import Card
+from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 

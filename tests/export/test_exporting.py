@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from ptx.export import FORMATS, Source, export, read_source
-from ptx.export.agreement import FACTOR, Yardstick
 from ptx.export.exporting import GOLDEN_ROWS
 from ptx.export.grid import BATCHES, LENGTHS
+from ptx.export.reference import FACTOR, Yardstick
 from ptx.infer import (
     AgreementError,
     ArtifactError,

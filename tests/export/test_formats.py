@@ -22,9 +22,9 @@ from torch import Tensor, nn
 import ptx.models.catalog
 from ptx.export import FORMATS, read_source
 from ptx.export.formats import converting, find_convert, find_format
-from ptx.export.to_onnx import OPSET
+from ptx.export.formats.onnx_ import OPSET
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
-from ptx.infer.backends.ort_session import NEWEST_OPSET
+from ptx.infer.backends.ort.session import NEWEST_OPSET
 from ptx.models import CATALOG, build
 
 Checkpoint = Callable[[str], Path]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import Source, describe, export, read_source
-from ptx.export.agreement import ALIKE, FACTOR, ROUNDING
 from ptx.export.grid import BATCHES, grid_batches
+from ptx.export.reference import ALIKE, FACTOR, ROUNDING
 from ptx.infer import (
     AgreementError,
     ArtifactError,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer.artifact import Artifact
-from ptx.infer.card import Card
+from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
 from ptx.infer.prediction import Prediction, input_name

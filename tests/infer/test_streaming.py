@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer.card import Card
+from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError, UsageError
 from ptx.infer.prediction import Failure, Named, Prediction
 from ptx.infer.predictor import Predictor

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer import onnx_file
-from ptx.infer.artifact import Artifact
-from ptx.infer.card import GoldenSample
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.card import GoldenSample
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.verification import Check, verify
 
@@ -27,7 +27,7 @@ def resealed(artifact: Artifact, folder: Path, *golden: GoldenSample, model: byt
     start = max(artifact.data.rindex(b"r", 0, graph_end), 0)
     card = replace(artifact.card, golden=golden)
     (folder / "a.onnx").write_bytes(
-        onnx_file.attach(model or artifact.data[:start], card.to_json())
+        onnx_bytes.attach(model or artifact.data[:start], card.to_json())
     )
     return folder / "a.onnx"
 

@@ -281,7 +281,7 @@ def test_a_damaged_checkpoint_is_not_resumed(few: Few, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_weights_alone_is_not_resumed(few: Few, tmp_path: Path) -> None:
-    from ptx.infer import zip_archive
+    from ptx.infer.artifact import zip_archive
     from ptx.models.checkpoint import dumps
 
     run("convnet", few("convnet"), tmp_path, 2)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ptx.infer.artifact import Artifact
+from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Backend, Options
-from ptx.infer.backends.eager import EagerBackend
-from ptx.infer.backends.exported import ExportedBackend
-from ptx.infer.backends.ort_cpu import OrtCpuBackend
-from ptx.infer.backends.ort_cuda import OrtCudaBackend
-from ptx.infer.backends.torchscript import TorchScriptBackend
+from ptx.infer.backends.ort.cpu import OrtCpuBackend
+from ptx.infer.backends.ort.cuda import OrtCudaBackend
+from ptx.infer.backends.pytorch.eager import EagerBackend
+from ptx.infer.backends.pytorch.pt2 import ExportedBackend
+from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.image import ImagePreprocessing
+from ptx.infer.preprocessing.gray import ImagePreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing

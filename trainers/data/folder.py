@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quoted
-from ptx.infer.files import read_bytes
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
 from ptx.trainers.data.problems import class_problems, raise_problems
@@ -162,7 +162,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _form(fit: str, size: Size, read: Read | None) -> Form:
-    from ptx.infer.fit import FITS
+    from ptx.infer.picture.fit import FITS
 
     if read is not None:
         return Form(read, None)
@@ -172,7 +172,7 @@ def _form(fit: str, size: Size, read: Read | None) -> Form:
 
 def _read(pictures: Pictures, read: Read, problems: list[str]) -> list[NDArray[Any]]:
     """The pictures in the model's form; those that cannot be used are added to `problems`."""
-    from ptx.infer.image import decode
+    from ptx.infer.picture.decode import decode
 
     images = []
     for path, _ in pictures:

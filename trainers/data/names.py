@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptx.infer.files import read_bytes
+from ptx.infer.artifact.files import read_bytes
 from ptx.trainers.data.bundled import read_bundled
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs

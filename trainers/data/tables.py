@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quoted
-from ptx.infer.files import read_bytes
-from ptx.infer.table import Table, read_table
+from ptx.infer.tables.numbers import Table, read_table
 from ptx.trainers.data.bundled import read_bundled
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.split import random_split, stratified_folds, stratified_split

@@ -1,0 +1,239 @@
+"""The verbs, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+import click
+
+# verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
+VERBS = {
+    "models": (
+        "ptx.cli.verbs.models:models",
+        "What can be trained, what is trained, what is exported.",
+    ),
+    "train": ("ptx.cli.verbs.train:train", "Train a model and write its checkpoint."),
+    "export": ("ptx.cli.verbs.export:export", "Export a checkpoint and prove that both agree."),
+    "predict": ("ptx.cli.verbs.predict:predict", "Predict pictures, texts or numbers."),
+    "evaluate": (
+        "ptx.cli.verbs.evaluate:evaluate",
+        "Accuracy and confusion matrix on the test set.",
+    ),
+    "compare": (
+        "ptx.cli.verbs.compare:compare",
+        "Do the backends agree? The table and the matrix.",
+    ),
+    "report": (
+        "ptx.cli.verbs.report:report",
+        "One HTML page on a model: curves, errors, backends.",
+    ),
+    "benchmark": ("ptx.cli.verbs.benchmark:benchmark", "Latency, throughput, start and memory."),
+    "verify": ("ptx.cli.verbs.verify:verify", "Check a file's seal and replay its golden samples."),
+    "inspect": ("ptx.cli.verbs.inspect:inspect", "Show a file's card; runs no code of the file."),
+    "doctor": ("ptx.cli.verbs.doctor:doctor", "Open every backend once, or say why not."),
+    "completion": (
+        "ptx.cli.verbs.completion:completion",
+        "The script that completes ptx in a shell.",
+    ),
+}
+
+# What the extra `train` installs, and verbs that train, export or compare therefore need.
+TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "tqdm")
+
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
+_INTERRUPTED = 130  # 128 + SIGINT
+_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from ptx.infer.errors import UsageError, nearest, quoted
+
+            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Caught here, since click makes exit status 1 out of a broken pipe.
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _leave_pipe()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
+              callback=lambda ctx, _, value: _version(ctx) if value else None,
+              help="The versions of ptx and of what is installed beside it.")  # fmt: skip
+def ptx() -> None:
+    """Train a PyTorch model, export it, predict with it; all backends are held to agree.
+
+    \b
+    ptx train convnet
+    ptx export convnet --format onnx
+    ptx predict digit.png --backend ort-cpu
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
+    # takes a tenth of the time of a short verb.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        code = _leave_pipe()
+    except OSError as error:
+        code = _told(error)
+    if "matplotlib" in sys.modules:
+        sys.exit(code)  # it may have a temporary folder, which it removes at the end
+    # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
+    # Runtime has hung there (microsoft/onnxruntime#27379).
+    os._exit(code)
+
+
+def _run() -> int:
+    with _noting_interrupts() as interrupts:
+        return _run_verb(interrupts)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> NoReturn:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run_verb(interrupts: list[int]) -> int:
+    debug = "--debug" in sys.argv
+    try:
+        code = ptx.main(prog_name="ptx", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        return 2
+    except click.NoSuchOption as error:
+        number = error.option_name.lstrip("-")[:1].isdigit()
+        hint = " A negative number goes behind --" if number else ""
+        _say(f"[E-USAGE] {error.format_message()}{hint}")
+        return 2
+    except click.MissingParameter as error:
+        known = f" See {error.ctx.command_path} --help" if error.ctx else ""
+        _say(f"[E-USAGE] {error.format_message()}{known}")
+        return 2
+    except click.ClickException as error:
+        _say(f"[E-USAGE] {error.format_message()}")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except SystemExit as error:  # click's completion ends so
+        return error.code if isinstance(error.code, int) else 0
+    except BrokenPipeError:
+        return _leave_pipe()
+    except Exception as error:
+        if interrupts:
+            return _INTERRUPTED
+        if debug:
+            raise
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> int:
+    from ptx.infer.errors import PtxError
+
+    if isinstance(error, PtxError):
+        _say(f"[{error.code}] {error}")
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        _mute(sys.stdout)
+        _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
+        return 5
+    if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
+        _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
+        return 3
+    if isinstance(error, MemoryError):
+        _say("[E-MEMORY] out of memory")
+        return 6
+    _say(
+        f"[E-BUG] {type(error).__name__}: {error}. This is a fault of ptx: please report it with the"
+        " output of --debug"
+    )
+    return 1
+
+
+def _say(text: str) -> None:
+    from ptx.cli.terminal import styled
+
+    prefix = styled("ptx: error", "red", sys.stderr)
+    try:
+        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+    except OSError:  # stderr too is on a full disk: the exit code remains
+        _mute(sys.stderr)
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output has gone: say nothing."""
+    _mute(sys.stdout)
+    return _BROKEN_PIPE
+
+
+def _mute(stream: TextIO) -> None:
+    """Let what a stream has not written yet go nowhere, now and at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _version(ctx: click.Context) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("ptx", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
+                    "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
+        try:
+            click.echo(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    ctx.exit()

@@ -1,0 +1,92 @@
+"""The formats that a model is exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from torch import nn
+
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError, nearest, quoted
+from ptx.infer.signature import Signature
+
+
+class Convert(Protocol):
+    """Turns a network into a file's content, still without a card.
+
+    The dynamic axes of the signature stay dynamic; `opset` is heeded by ONNX alone.
+    """
+
+    def __call__(self, network: nn.Module, signature: Signature, *, opset: int | None) -> bytes: ...
+
+
+class Attach(Protocol):
+    """Puts the card and the seal into a file's content."""
+
+    def __call__(self, content: bytes, card: str) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One line of FORMATS."""
+
+    suffix: str
+    module: str  # has `convert` and `attach`
+    backend: str  # that proves the file
+
+
+FORMATS = {
+    "onnx": Format(".onnx", "ptx.export.formats.onnx_", "ort-cpu"),
+    "torchscript": Format(".torchscript", "ptx.export.formats.torchscript", "torchscript"),
+    "pt2": Format(".pt2", "ptx.export.formats.pt2", "exported"),
+}
+"""The formats by the name that `export` and `--format` take."""
+
+# Sizes at which a network is traced: at least 2, since torch.export freezes a dimension of size 1,
+# different from each other, and none of them a size of the agreement grid.
+_TRACED = (5, 11, 13, 17, 19)
+
+
+def find_format(name: str) -> Format:
+    """The format of that name; UsageError names the nearest where there is none."""
+    if name not in FORMATS:
+        raise UsageError(f"there is no format {quoted(name)}; {nearest(name, FORMATS)}")
+    return FORMATS[name]
+
+
+def find_convert(name: str) -> Convert:
+    """What turns a network into that format."""
+    convert: Convert = import_module(find_format(name).module).convert
+    return convert
+
+
+def find_attach(name: str) -> Attach:
+    """What puts a card into that format."""
+    attach: Attach = import_module(find_format(name).module).attach
+    return attach
+
+
+@contextmanager
+def converting(model: str, format_name: str) -> Iterator[None]:
+    """The exporters' errors in our words."""
+    try:
+        yield
+    except PtxError:
+        raise
+    except ImportError as error:
+        raise BackendError(
+            f"the export to {format_name} needs {error.name}: pip install 'ptx[train]'"
+        ) from error
+    except Exception as error:  # torch's exporters have no base class of errors
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ArtifactError(
+            f"{model} cannot be converted to {format_name}: {text[:300]}", code="E-EXPORT"
+        ) from error
+
+
+def traced_sizes(signature: Signature) -> dict[str, int]:
+    """The size of each dynamic axis at which networks are traced."""
+    return dict(zip(signature.dynamic_axes, _TRACED, strict=False))

@@ -1,0 +1,109 @@
+"""ONNX through the exporter of `torch.export`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from ptx.export.formats import traced_sizes
+from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.backends.ort.session import NEWEST_OPSET
+from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.signature import Signature, TensorSpec
+
+# The newest opset for which ONNX Runtime 1.28 and 1.31 have CPU and CUDA kernels of every operator
+# that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
+OPSET = 21
+OLDEST_OPSET = 18  # of the exporter's own operators; below it only converts downwards
+
+attach = onnx_bytes.attach
+
+
+def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
+    """The network as one ONNX file, checked by `onnx.checker`, without the exporting machine's paths.
+
+    Raises:
+        UsageError: the exporter does not write that opset, or ONNX Runtime does not run it.
+        ArtifactError: the graph's inputs or outputs are not as the signature says.
+    """
+    import onnx
+
+    opset = OPSET if opset is None else opset
+    newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
+    if not OLDEST_OPSET <= opset <= newest:
+        raise UsageError(f"opset {opset} cannot be written; expected {OLDEST_OPSET} to {newest}")
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
+        warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
+        program = torch.onnx.export(
+            network,
+            example_tensors(signature, traced_sizes(signature)),
+            dynamo=True,
+            dynamic_shapes=dynamic_shapes(signature),
+            input_names=[spec.name for spec in signature.inputs],
+            output_names=[spec.name for spec in signature.outputs],
+            opset_version=opset,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    written = {entry.domain: entry.version for entry in model.opset_import}
+    if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
+        raise UsageError(f"the exporter wrote opset {written.get('')} where {opset} was asked for")
+    _check_axes(model.graph.input, signature.inputs)
+    _check_axes(model.graph.output, signature.outputs)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _strip(model: Any) -> None:
+    """Drop the stack traces, which hold the source paths of this machine."""
+    del model.metadata_props[:]
+    model.graph.doc_string = ""
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output,
+                 *model.graph.initializer, *model.functions):  # fmt: skip
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+
+
+def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:
+    """The names and axes of the graph are those of the signature: a free axis is still free."""
+    got = [
+        (
+            value.name,
+            tuple(axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim),
+        )
+        for value in values
+    ]
+    expected = [(spec.name, spec.axes) for spec in specs]
+    if got != expected:
+        raise ArtifactError(
+            f"the exported graph has {got}; the signature says {expected}", code="E-EXPORT-AXES"
+        )
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep the loggers of these packages to errors."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)

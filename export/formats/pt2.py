@@ -1,0 +1,70 @@
+"""`.pt2` through torch.export; and what the exporters over torch.export share."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ptx.export.formats import traced_sizes
+from ptx.infer.artifact import zip_archive
+from ptx.infer.signature import Signature
+
+_PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that names source files
+
+
+def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
+    """The network's graph and weights as a `.pt2` archive."""
+    from torch.export._patches import (
+        register_gru_while_loop_decomposition,
+        register_lstm_while_loop_decomposition,
+    )
+
+    # torch.export works out an LSTM's or a GRU's shapes by unrolling it at the traced length, which
+    # freezes the time axis. With these, which torch.onnx uses too, it does so by a loop; the graph
+    # keeps the layer as one operator either way.
+    with (
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        register_lstm_while_loop_decomposition(),
+        register_gru_while_loop_decomposition(),
+    ):
+        # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
+        # LSTM's list of its own weights (`_flat_weights`) was assigned while they were faked.
+        warnings.simplefilter("ignore")
+        program = torch.export.export(
+            network,
+            example_tensors(signature, traced_sizes(signature)),
+            dynamic_shapes=dynamic_shapes(signature),
+        )
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                for key in _PATHS:
+                    node.meta.pop(key, None)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def attach(content: bytes, card: str) -> bytes:
+    """The archive with card and seal."""
+    return zip_archive.attach(content, card)
+
+
+def example_tensors(signature: Signature, sizes: Mapping[str, int]) -> tuple[Tensor, ...]:
+    """Example inputs for tracing, in the order of the forward method."""
+    return tuple(torch.from_numpy(array) for array in signature.example(sizes).values())
+
+
+def dynamic_shapes(signature: Signature) -> tuple[dict[int, Any], ...]:
+    """The dynamic axes for torch.export: equal names are equal sizes."""
+    named = {axis: torch.export.Dim(axis) for axis in signature.dynamic_axes}
+    return tuple(
+        {position: named[axis] for position, axis in enumerate(spec.axes) if isinstance(axis, str)}
+        for spec in signature.inputs
+    )

@@ -1,0 +1,188 @@
+"""What an export starts from: a checkpoint, a bare state dict and the model's name, or any network."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import nn
+
+from ptx.export.reference import Yardstick
+from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.files import write_atomic
+from ptx.infer.backends import Factory
+from ptx.infer.backends.pytorch.device import loading
+from ptx.infer.backends.pytorch.eager import build_network
+from ptx.infer.checks import check_inputs
+from ptx.infer.described.description import Description
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.infer.signature import Array, Signature
+from ptx.models import checkpoint as checkpoints
+from ptx.models import known_models, lookup
+from ptx.models.checkpoint import Checkpoint
+
+
+class About(TypedDict, total=False):
+    """What is said about a network that is not of the catalog; see `ptx.infer.described.description`."""
+
+    signature: Signature | Mapping[str, Any]  # {"inputs": …, "outputs": …}; must be given
+    preprocess: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
+    labels: Sequence[str]
+    task: str  # a key of `ptx.infer.tasks.TASKS`; without it "raw": nothing but arrays
+    name: str  # without it that of the network's class
+    samples: Mapping[str, Array] | None  # real inputs, for the proof; else they are random
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network with its trained weights, in eval mode, and what is known about it."""
+
+    network: nn.Module
+    card: Card  # without agreement and golden samples
+    samples: dict[str, Array]  # real inputs by name; empty where none are known
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """What every file of this source is held against; computed once for all formats."""
+        return Yardstick(self.network, self.card.signature, self.samples)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint of it: weights, card and samples.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        samples = {name: torch.from_numpy(array) for name, array in self.samples.items()}
+        content = checkpoints.dumps(Checkpoint(dict(self.network.state_dict()), samples=samples))
+        write_atomic(path, zip_archive.attach(content, self.card.to_json()))
+
+
+def describe(network: nn.Module, **about: Unpack[About]) -> Source:
+    """Any network with what is said about it, ready for `export`.
+
+    The network is copied, to the CPU and in eval mode; yours is left as it is. Its forward method takes
+    the signature's inputs in their order and returns its outputs, a tensor or a tuple of tensors.
+
+    Raises:
+        InputError: what is said is not as it must be, or does not fit together.
+        ArtifactError: the network does not compute what the signature says.
+        UsageError: it is no network, there is no signature, or its weights are not float32.
+    """
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"the network is a {type(network).__name__}; expected a torch.nn.Module")
+    described: dict[str, Any] = {**about}
+    signature, samples = described.pop("signature", None), described.pop("samples", None)
+    if signature is None:
+        raise UsageError('there is no signature; expected {"inputs": …, "outputs": …}')
+    data = signature.to_data() if isinstance(signature, Signature) else dict(signature)
+    return make_source(network, Description.from_data({**data, **described}), samples=samples)
+
+
+def make_source(
+    network: nn.Module,
+    description: Description,
+    *,
+    weights: Artifact | None = None,
+    samples: Mapping[str, Array] | None = None,
+) -> Source:
+    """A network with a description that has inputs and outputs; `weights`: a state dict for it."""
+    own = copy.deepcopy(network).cpu()
+    if weights is not None:
+        with loading(weights):
+            checkpoints.load_weights(own, checkpoints.loads(weights.data).weights)
+    for name, tensor in own.state_dict().items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise UsageError(f"weight {name!r} is {tensor.dtype}; expected float32: use float()")
+    signature = description.signature()
+    card = description.card(signature, name=kebab(type(network).__name__))
+    digest = "" if weights is None else weights.sha256
+    found = check_inputs(signature, samples)[0] if samples else {}
+    source = Source(
+        own.eval().requires_grad_(False),
+        replace(
+            card,
+            weights_sha256=checkpoints.weights_digest(own.state_dict()),
+            checkpoint_sha256=digest,
+        ),
+        found,
+    )
+    source.yardstick.check_signature()
+    return source
+
+
+def kebab(name: str) -> str:
+    """A network's name where no other is given: `ResNet` → `res-net`, `build_net` → `build-net`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
+    return parted.strip("_").replace("_", "-").lower() or "network"
+
+
+def read_source(
+    path: Path,
+    *,
+    model: str | None = None,
+    samples: Mapping[str, Array] | None = None,
+    network: Factory | None = None,
+) -> Source:
+    """Read a checkpoint of ptx, or a bare state dict of the catalog's network `model`.
+
+    `samples`: real inputs, for a file that carries none. `network`: what makes the network of a
+    checkpoint whose model is not of the catalog.
+
+    Raises:
+        ArtifactError: the file cannot be used, or its weights do not fit the network.
+        InputError: the samples do not fit the model's signature.
+        UsageError: a bare state dict without the model's name, or an unknown name.
+    """
+    artifact = read_artifact(path)
+    if artifact.kind != "checkpoint":
+        raise ArtifactError(
+            f"{artifact.name} is {KINDS[artifact.kind]}; expected a checkpoint to export",
+            code="E-ARTIFACT-FORMAT",
+        )
+    card = _catalog_card(artifact.name, model) if artifact.card is None else artifact.require_card()
+    if model is not None and card.model != model:
+        raise UsageError(f"{artifact.name} is a checkpoint of {card.model}, not of {model}")
+    with loading(artifact):
+        checkpoint = checkpoints.loads(artifact.data)
+        built = build_network(card, network)
+        checkpoints.load_weights(built, checkpoint.weights)
+        own_samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
+    digest = checkpoints.weights_digest(built.state_dict())
+    if artifact.card is not None and digest != card.weights_sha256:
+        raise ArtifactError(
+            f"{artifact.name}: its weights do not match the sha256 in its card", code="E-HASH"
+        )
+    found = own_samples or samples
+    if found:
+        found, _ = check_inputs(card.signature, found)
+    return Source(
+        built.eval().requires_grad_(False),
+        replace(card, weights_sha256=digest, checkpoint_sha256=artifact.sha256),
+        dict(found or {}),
+    )
+
+
+def _catalog_card(name: str, model: str | None) -> Card:
+    if model is None:
+        raise UsageError(
+            f"{name} is a bare state dict: say which model of the catalog it belongs to"
+        )
+    entry = lookup(model)
+    if entry is None:
+        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+    return Card(
+        model=model,
+        task=entry.task,
+        signature=Signature.from_data(entry.signature),
+        preprocessing=dict(entry.preprocessing),
+        labels=entry.labels,
+        config=dict(entry.config),
+    )

@@ -1,0 +1,138 @@
+"""A file that holds a model: read once, told by its content, checked before anything runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.files import read_bytes
+from ptx.infer.errors import ArtifactError, quoted
+
+SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
+
+KINDS = {
+    "onnx": "an ONNX file",
+    "torchscript": "a TorchScript archive",
+    "pt2": "a torch.export archive (.pt2)",
+    "checkpoint": "a checkpoint",
+}
+
+_LOOKS_LIKE = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x80\x02": "a bare pickle or a legacy checkpoint",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x7fELF": "a program",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file in memory: `.onnx`, `.torchscript`, `.pt2` or a checkpoint."""
+
+    path: Path
+    kind: str  # a key of KINDS
+    data: bytes
+    card: Card | None  # None: not written by ptx
+    sealed: bool  # whether the content is what was sealed
+    described: bool = False  # the card was made from what a person says: there is no seal to hold
+
+    @property
+    def name(self) -> str:
+        """The path in quotes, for messages."""
+        return quoted(self.path)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole file."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def require_card(self) -> Card:
+        """The card of a file that is what was sealed.
+
+        Raises:
+            ArtifactError: there is no card, or the content has changed since it was written.
+        """
+        if self.card is None:
+            way = ", or --describe FILE (library: describe=…)" if self.kind == "onnx" else ""
+            raise ArtifactError(
+                f"{self.name} is {KINDS[self.kind]} without a ptx card; expected one that"
+                f" `ptx export` or `ptx train` wrote{way}",
+                code="E-CARD-MISSING",
+            )
+        if not self.sealed and not self.described:
+            raise ArtifactError(
+                f"{self.name} has changed since it was written: its content does not match its"
+                " sha256 seal; export it again or fetch it again",
+                code="E-HASH",
+            )
+        return self.card
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """Read a model file whole, tell what it is, and read its card; nothing of it is run.
+
+    Raises:
+        ArtifactError: it cannot be read, is damaged, or is no model file.
+    """
+    data = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
+    return parse_artifact(data, path=Path(path))
+
+
+def parse_artifact(data: bytes, *, path: Path) -> Artifact:
+    """The artifact in `data`; `path` is used for messages alone."""
+    name = quoted(path)
+    if data.startswith(b"PK"):
+        from ptx.infer.artifact import zip_archive
+
+        archive = zip_archive.read_archive(data, name=name)
+        if archive.kind == "zip":
+            raise ArtifactError(
+                f"{name} is a zip archive; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+            )
+        text, kind = archive.members.get(zip_archive.CARD_MEMBER), archive.kind
+        sealed = zip_archive.seal_holds(data)
+    elif onnx_bytes.looks_like_onnx(data):
+        header = onnx_bytes.read_header(data, name=name)
+        text = header.metadata.get(onnx_bytes.CARD_KEY)
+        kind, sealed = "onnx", onnx_bytes.seal_holds(data, header)
+    else:
+        raise ArtifactError(
+            f"{name} {_looks_like(data)}; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+        )
+    card = None if text is None else _card(text, name, sealed)
+    return Artifact(path, kind, data, card, sealed)
+
+
+def _card(text: bytes, name: str, sealed: bool) -> Card:
+    try:
+        return Card.from_json(text, name=name)
+    except ArtifactError as error:
+        if sealed:
+            raise
+        raise ArtifactError(
+            f"{name} has changed since it was written: neither its seal nor its card holds",
+            code="E-HASH",
+        ) from error
+
+
+def _expected() -> str:
+    return f"{', '.join(list(KINDS.values())[:-1])} or {list(KINDS.values())[-1]}"
+
+
+def _looks_like(data: bytes) -> str:
+    if not data:
+        return "is empty"
+    for magic, what in _LOOKS_LIKE.items():
+        if data.startswith(magic):
+            return f"is {what}"
+    head = data[:512]
+    printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+    return "is text" if printable == len(head) else "is of an unknown format"

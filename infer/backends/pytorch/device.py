@@ -1,0 +1,149 @@
+"""What the torch backends share: importing torch, choosing a device, float32 that is float32."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.backends import Options
+from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.errors import (
+    ArtifactError,
+    BackendError,
+    LimitError,
+    PtxError,
+    UsageError,
+    nearest,
+    quoted,
+)
+from ptx.infer.signature import Array, Signature
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def import_torch() -> Any:
+    """The `torch` module; BackendError where it is not installed."""
+    settle_threads()
+    try:
+        import torch
+    except ImportError as error:
+        raise BackendError(
+            "PyTorch is not installed: pip install 'ptx[train]', or export to ONNX and use ort-cpu"
+        ) from error
+    return torch
+
+
+def find_device(name: str) -> str:
+    """The device to use for `auto`, or `name` once it has been proved to be there.
+
+    Raises:
+        UsageError: no such kind of device.
+        BackendError: no such device here.
+    """
+    torch = import_torch()
+    kind, colon, index = name.partition(":")
+    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quoted(name)}; {nearest(kind, DEVICES)}")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if name == "auto":
+        return accelerator.type if accelerator is not None else "cpu"
+    if kind == "cpu":
+        return "cpu"
+    if accelerator is None or accelerator.type != kind:
+        found = "no accelerator" if accelerator is None else f"only {accelerator.type!r}"
+        raise BackendError(
+            f"device {name!r} is not available: PyTorch {torch.__version__} finds {found};"
+            " install the driver, or use --device cpu",
+            code="E-DEVICE",
+        )
+    if index and int(index) >= torch.accelerator.device_count():
+        raise BackendError(
+            f"device {name!r} is not available: there are {torch.accelerator.device_count()}",
+            code="E-DEVICE",
+        )
+    return name
+
+
+def placed_on(module: Any, device: str) -> str:
+    """The device that the weights of a loaded module are on; `device` where it has none."""
+    tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return device if tensor is None else str(tensor.device)
+
+
+def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
+    """The inputs as tensors on the device, in the order in which forward takes them."""
+    torch = import_torch()
+    return [
+        # A read-only array is copied: torch has no read-only tensors and warns about one.
+        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+        for array in (inputs[spec.name] for spec in signature.inputs)
+    ]
+
+
+def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
+    """The outputs of forward, a tensor or a tuple of them, by name."""
+    torch = import_torch()
+    tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    if not isinstance(tensors, tuple | list) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in tensors
+    ):
+        raise ArtifactError(
+            f"the network returns a {type(outputs).__name__}; expected a tensor or a tuple of tensors:"
+            " wrap it in a module that returns the outputs in the signature's order",
+            code="E-OUTPUT",
+        )
+    if len(tensors) != len(signature.outputs):
+        raise ArtifactError(
+            f"the model gives {len(tensors)} outputs; its card says {len(signature.outputs)}",
+            code="E-OUTPUT",
+        )
+    return {
+        spec.name: tensor.cpu().numpy()
+        for spec, tensor in zip(signature.outputs, tensors, strict=True)
+    }
+
+
+@contextmanager
+def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
+    """Inference mode, float32 products that are not rounded to TF32, torch's errors in our words."""
+    torch = import_torch()
+    try:
+        with torch.inference_mode():
+            if not device.startswith("cuda"):
+                yield
+                return
+            tf32 = options.precision == "tf32"
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
+                torch.backends.cuda.matmul.allow_tf32 = tf32
+                yield
+    except PtxError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{artifact.name}: out of memory", code="E-MEMORY") from error
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
+            raise LimitError(
+                f"{artifact.name}: PyTorch ran out of memory on {device}: use a smaller batch",
+                code="E-MEMORY",
+            ) from error
+        raise ArtifactError(
+            f"PyTorch cannot run {artifact.name}: {text[:300]}", code="E-TORCH-RUN"
+        ) from error
+
+
+@contextmanager
+def loading(artifact: Artifact) -> Iterator[None]:
+    """torch's errors while a file is loaded, in our words."""
+    try:
+        yield
+    except PtxError:
+        raise
+    except Exception as error:  # torch raises a dozen kinds for damaged files, some without a text
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ArtifactError(
+            f"PyTorch cannot load {artifact.name}: {text[:300]}", code="E-TORCH-LOAD"
+        ) from error

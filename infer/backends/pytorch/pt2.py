@@ -1,0 +1,60 @@
+"""`.pt2` archives of torch.export."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+from typing import Any, final
+
+from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.backends import Options
+from ptx.infer.backends.pytorch.device import (
+    find_device,
+    import_torch,
+    loading,
+    placed_on,
+    running,
+    to_arrays,
+    to_tensors,
+)
+from ptx.infer.signature import Array
+
+
+@final
+class ExportedBackend:
+    """Runs a `.pt2` archive: the graph that torch.export captured, through eager kernels."""
+
+    name = "exported"
+
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        torch = import_torch()
+        self._artifact, self._options = artifact, options
+        self._signature = artifact.require_card().signature
+        device = find_device(options.device)
+        with loading(artifact):
+            from torch.export.passes import move_to_device_pass
+
+            logger = logging.getLogger("torch._export.serde.serialize")
+            logger.addFilter(_not_about_unused_symbols)
+            try:
+                program = torch.export.load(io.BytesIO(artifact.data))
+            finally:
+                logger.removeFilter(_not_about_unused_symbols)
+            if device != "cpu":
+                program = move_to_device_pass(program, device)
+            self._module: Any = program.module()
+        self.device = placed_on(self._module, device)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with running(self._artifact, self._options, self.device):
+            tensors = to_tensors(self._signature, inputs, self.device)
+            return to_arrays(self._signature, self._module(*tensors))
+
+    def close(self) -> None:
+        self._module = None
+
+
+def _not_about_unused_symbols(record: logging.LogRecord) -> bool:
+    """An LSTM or GRU leaves a size symbol without a use; torch warns of it at each load."""
+    return "did not appear in the graph" not in record.getMessage()

@@ -1,0 +1,131 @@
+"""What the graph of an ONNX file takes and gives, read from its bytes without the onnx package.
+
+Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ptx.infer.artifact.onnx_bytes import OnnxHeader, walk
+from ptx.infer.errors import ArtifactError
+
+# Field numbers of GraphProto, ValueInfoProto, TypeProto with its parts, TensorProto.
+_INITIALIZER, _INPUT, _OUTPUT, _SPARSE_INITIALIZER = 5, 11, 12, 15
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_NAME = 1, 1, 2, 1, 1, 2
+_TENSOR_NAME, _SPARSE_VALUES = 8, 1
+_OTHER_TYPES = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
+
+ELEMENTS = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string",
+    9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
+    15: "complex128", 16: "bfloat16",
+}  # fmt: skip
+_LARGEST = 2**31  # of a fixed axis; a larger number is a negative one, which says nothing
+
+
+@dataclass(frozen=True)
+class GraphTensor:
+    """An input or output of a graph."""
+
+    name: str
+    type: str  # `float32`, or `sequence`, `map`, … for what is no tensor
+    axes: tuple[int | str | None, ...] | None  # a size, a name or nothing; None: no shape is given
+
+    def describe(self) -> str:
+        """`float32 (N, 3, 224, 224)`; `?` stands for an axis without a name."""
+        if self.axes is None:
+            return f"{self.type} of any shape" if self.type in ELEMENTS.values() else self.type
+        axes = ["?" if axis is None else str(axis) for axis in self.axes]
+        return f"{self.type} ({', '.join(axes)}{',' * (len(axes) == 1)})"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a graph must be given, and what it gives."""
+
+    inputs: tuple[GraphTensor, ...]  # without those that have a value in the file
+    outputs: tuple[GraphTensor, ...]
+
+
+def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
+    """The inputs and outputs of the file's graph; its nodes and weights are passed over.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    inputs, outputs, given = [], [], set()
+    try:
+        for number, start, end in _parts(data, *header.graph):
+            if number == _INPUT:
+                inputs.append(_value(data, start, end))
+            elif number == _OUTPUT:
+                outputs.append(_value(data, start, end))
+            elif number == _INITIALIZER:
+                given.add(_tensor_name(data, start, end))
+            elif number == _SPARSE_INITIALIZER:
+                given |= {
+                    _tensor_name(data, *part)
+                    for field, *part in _parts(data, start, end)
+                    if field == _SPARSE_VALUES
+                }
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
+        ) from error
+    return Graph(tuple(item for item in inputs if item.name not in given), tuple(outputs))
+
+
+def _parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(field number, start, end) of the fields that hold bytes."""
+    for _, number, value in walk(data, start, end):
+        if isinstance(value, tuple):
+            yield number, *value
+
+
+def _value(data: bytes, start: int, end: int) -> GraphTensor:
+    name, kind, axes = "", "unknown type", None
+    for number, first, last in _parts(data, start, end):
+        if number == _VALUE_NAME:
+            name = data[first:last].decode("utf-8")
+        elif number == _VALUE_TYPE:
+            kind, axes = _type(data, first, last)
+    return GraphTensor(name, kind, axes)
+
+
+def _type(data: bytes, start: int, end: int) -> tuple[str, tuple[int | str | None, ...] | None]:
+    kind, axes = "unknown type", None
+    for number, first, last in _parts(data, start, end):
+        if number in _OTHER_TYPES:
+            return _OTHER_TYPES[number], None
+        if number != _TENSOR_TYPE:
+            continue
+        for _, field, value in walk(data, first, last):
+            if field == _ELEMENT and isinstance(value, int):
+                kind = ELEMENTS.get(value, f"element type {value}")
+            elif field == _SHAPE and isinstance(value, tuple):
+                axes = tuple(
+                    _axis(data, *part)
+                    for inner, *part in _parts(data, *value)
+                    if inner == _DIMENSION
+                )
+    return kind, axes
+
+
+def _axis(data: bytes, start: int, end: int) -> int | str | None:
+    axis: int | str | None = None
+    for _, number, value in walk(data, start, end):
+        if number == _DIM_VALUE and isinstance(value, int):
+            axis = value if 0 < value < _LARGEST else None
+        elif number == _DIM_NAME and isinstance(value, tuple):
+            axis = data[slice(*value)].decode("utf-8") or None
+    return axis
+
+
+def _tensor_name(data: bytes, start: int, end: int) -> str:
+    for number, first, last in _parts(data, start, end):
+        if number == _TENSOR_NAME:
+            return data[first:last].decode("utf-8")
+    return ""

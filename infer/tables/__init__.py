@@ -1,0 +1,1 @@
+"""Numbers from files, with nothing guessed."""

@@ -1,0 +1,120 @@
+"""ptx benchmark: what it prints and writes, and what it does not measure."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.artifact import read_artifact
+
+Export = Callable[[str, str], Path]
+QUICK = ("--batch", "1,3", "--seconds", "0.01")
+
+
+@pytest.fixture
+def workspace(artifact: Export, tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "softmax-regression"
+    folder.mkdir(parents=True)
+    shutil.copy(artifact("softmax-regression", "onnx"), folder / "softmax-regression.onnx")
+    return folder.parent
+
+
+def test_latencies_are_printed_and_written_beside_the_model(ptx: Any, workspace: Path) -> None:
+    done = ptx("benchmark", "softmax-regression", *QUICK, "--workspace", workspace)
+    assert done.code == 0, done.err
+    assert "p50 µs" in done.out
+    (line,) = [
+        line for line in done.out.splitlines() if "import ms" not in line and " cpu " in line
+    ]
+    assert line.endswith("yes")  # it agrees
+    assert max(map(len, done.out.splitlines()[:9])) <= 80
+    folder = workspace / "softmax-regression"
+    with (folder / "benchmark.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["backend"] == "ort-cpu"]
+    assert [(row["device"], row["batch"]) for row in rows] == [("cpu", "1"), ("cpu", "3")]
+    assert all(float(row[name]) > 0 for row in rows for name in ("p50_us", "rows_per_second"))
+    assert all(float(row["p50_us"]) <= float(row["p99_us"]) for row in rows)
+    for row in rows:
+        parts = sum(float(row[f"{what}_ms"]) for what in ("import", "load", "first"))
+        assert 0 < parts < float(row["start_ms"])
+        assert (row["agrees"], row["threads"]) == ("yes", "own choice")
+        assert row["runtime"].startswith("onnxruntime ")
+    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_is_measured_and_nothing_is_written(
+    ptx: Any, artifact: Export, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.onnx"
+    shutil.copy(artifact("softmax-regression", "onnx"), path)
+    done = ptx("benchmark", path, *QUICK, "--backends", "ort-cpu", "--json")
+    (line,) = done.out.splitlines()
+    found = json.loads(line)
+    assert (done.code, found["backend"], found["device"]) == (0, "ort-cpu", "cpu")
+    assert [timing["batch"] for timing in found["timings"]] == [1, 3]
+    assert found["start_s"] > 0
+    assert found["memory"] > 10 * 2**20
+    assert [item.name for item in tmp_path.iterdir()] == ["mine.onnx"]
+
+
+@pytest.mark.parametrize(("weights", "agrees"), [(None, True), ("0" * 64, None)])
+def test_only_an_export_of_the_same_weights_says_whether_a_checkpoint_agrees(
+    ptx: Any, workspace: Path, checkpoint: Callable[[str], Path], weights: str | None, agrees: Any
+) -> None:
+    found = read_artifact(checkpoint("softmax-regression"))
+    card = found.require_card()
+    card = replace(card, weights_sha256=weights or card.weights_sha256)
+    path = workspace / "softmax-regression" / "checkpoint.pt"
+    path.write_bytes(zip_archive.attach(found.data, card.to_json()))
+    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "eager,ort-cpu", "--json",
+               "--workspace", workspace)  # fmt: skip
+    assert done.code == 0, done.err
+    eager = json.loads(done.out.splitlines()[0])
+    assert (eager["backend"], eager["agrees"]) == ("eager", agrees)
+    assert (eager["error"] is None) == (agrees is None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="ort-cuda may open here")
+def test_the_error_of_a_backends_process_is_that_of_the_verb(ptx: Any, workspace: Path) -> None:
+    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "ort-cuda",
+               "--workspace", workspace)  # fmt: skip
+    assert (done.code, done.out) == (3, "")
+    assert "ort-cuda is not available" in done.err
+    assert not (workspace / "softmax-regression" / "benchmark.csv").exists()
+
+
+def test_what_stands_in_the_current_folder_is_not_imported(
+    ptx: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "ort-cpu",
+               "--workspace", workspace)  # fmt: skip
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--batch", "0"), 2, "--batch is '0'; expected sizes of at least 1"),
+        (("--batch", "1,x"), 2, "--batch is '1,x'; expected sizes"),
+        (("--backends", "eager"), 4, "there is no checkpoint of softmax-regression"),
+        (("--backends", "ort"), 2, "there is no backend 'ort'"),
+        (("--threads", "0"), 2, "--threads"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_runs(
+    ptx: Any, workspace: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    done = ptx("benchmark", "softmax-regression", *arguments, "--workspace", workspace)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err

@@ -1,0 +1,69 @@
+"""The examples of every verb's help run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import torch
+
+from ptx.cli.main import VERBS, Verbs
+from ptx.models import build
+
+PICTURES = Path(__file__).parents[2] / "pictures"
+
+
+def examples(verb: str) -> list[str]:
+    """The command lines below `Examples:` in a verb's help."""
+    command = Verbs().get_command(click.Context(Verbs()), verb)
+    assert command is not None
+    lines = (command.epilog or "").partition("Examples:")[2].splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+EXAMPLES = [(verb, example) for verb in VERBS for example in examples(verb)]
+
+
+@pytest.fixture
+def desk(
+    workspace: Path,
+    artifact: Callable[[str, str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A folder where somebody has trained and exported the models of the examples, with their files."""
+    shutil.copytree(workspace, tmp_path / "runs")
+    (tmp_path / "runs" / "name-classifier").mkdir()
+    names = tmp_path / "runs" / "name-classifier" / "name-classifier.onnx"
+    shutil.copy(artifact("name-classifier", "onnx"), names)
+    shutil.copy(PICTURES / "seven-on-paper.png", tmp_path / "digit.png")
+    torch.save(build("linear-model").state_dict(), tmp_path / "model.pth")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PTX_WORKSPACE", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_two_examples(verb: str) -> None:
+    found = examples(verb)
+    assert len(found) == len(set(found)) == 2
+    assert all(example.startswith(f"ptx {verb}") for example in found)
+
+
+@pytest.mark.parametrize(("verb", "example"), EXAMPLES)
+def test_an_example_runs_as_it_stands(ptx: Any, desk: Path, verb: str, example: str) -> None:
+    done = ptx(*shlex.split(example)[1:])
+    assert done.code == 0, done.err
+    assert done.out
+
+
+def test_the_help_of_the_group_shows_commands_that_there_are(ptx: Any) -> None:
+    shown = re.findall(r"^  ptx (\S+)", ptx("--help").out, re.MULTILINE)
+    assert len(shown) == 3
+    assert set(shown) <= set(VERBS)

@@ -1,0 +1,335 @@
+"""train, export, evaluate, compare, verify, inspect, models, doctor over one workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ptx.models import build
+from ptx.trainers.folder_lock import locked
+
+
+def test_training_leaves_checkpoint_metrics_and_plot(workspace: Path) -> None:
+    folder = workspace / "convnet"
+    assert (folder / "metrics.csv").read_text().count("\n") == 6
+    assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(folder.glob(".*"))
+
+
+def test_training_ends_with_a_verdict_and_the_next_command(ptx: Any, tmp_path: Path) -> None:
+    done = ptx("train", "linear-regression", "--workspace", tmp_path)
+    assert "linear-regression trained on line: test loss 0.09" in done.out
+    assert "next: ptx export linear-regression --format onnx" in done.out
+
+
+def test_resume_goes_on_with_more_epochs(ptx: Any, tmp_path: Path) -> None:
+    ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path / "a")
+    ptx("train", "linear-model", "--epochs", 100, "--resume", "--workspace", tmp_path / "a")
+    ptx("train", "linear-model", "--epochs", 100, "--workspace", tmp_path / "b")
+    answers = [
+        ptx("predict", "4.0", "--model", "linear-model", "--workspace", tmp_path / name).out
+        for name in "ab"
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_training_anew_says_that_the_former_checkpoint_is_kept(ptx: Any, tmp_path: Path) -> None:
+    options = ("--workspace", tmp_path)
+    assert "former" not in ptx("train", "logistic-regression", "--epochs", 2, *options).err
+    done = ptx("train", "logistic-regression", "--epochs", 1, *options)
+    kept = tmp_path / "logistic-regression" / "checkpoint.previous.pt"
+    assert "ptx: the former checkpoint of 2 epochs, test accuracy " in done.err
+    assert f" %, is kept as {kept}\n" in done.err
+    done = ptx("train", "logistic-regression", "--epochs", 1, *options)
+    assert "of 1 epoch, test accuracy" in done.err
+    assert "in place of the one before it" in done.err
+
+
+def test_resuming_a_finished_run_says_that_nothing_was_trained(ptx: Any, tmp_path: Path) -> None:
+    options = ("--epochs", 1, "--workspace", tmp_path)
+    ptx("train", "linear-model", *options)
+    done = ptx("train", "linear-model", "--resume", *options)
+    assert done.code == 0
+    assert "linear-model has its 1 epoch already, nothing was trained" in done.out
+
+
+def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None:
+    done = ptx("train", "linear-model", "--resume", "--workspace", tmp_path)
+    assert done.code == 4
+    assert "no checkpoint to resume" in done.err
+
+
+def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
+    ptx: Any, tmp_path: Path
+) -> None:
+    ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
+    folder = tmp_path / "linear-model"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with locked(folder, "training"):
+        for more in (["--epochs", 2], ["--epochs", 50, "--resume"]):
+            done = ptx("train", "linear-model", *more, "--workspace", tmp_path)
+            assert done.code == 5
+            assert "[E-BUSY]" in done.err
+            assert "another --workspace" in done.err
+        assert ptx("train", "linear-regression", "--workspace", tmp_path).code == 0
+        exported = ptx("export", "linear-model", "--format", "pt2", "--workspace", tmp_path)
+        assert exported.code == 0
+    (folder / "linear-model.pt2").unlink()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_own_pictures_bring_their_own_labels(ptx: Any, tmp_path: Path) -> None:
+    pictures = Path(__file__).parents[2] / "pictures"
+    for label, name in (("seven", "mnist-7.png"), ("paper", "seven-on-paper.png")):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for copy in range(5):
+            shutil.copy(pictures / name, tmp_path / "own" / label / f"{copy}.png")
+    done = ptx(
+        "train", "basic-cnn", "--epochs", 2, "--data", tmp_path / "own", "--workspace", tmp_path
+    )
+    assert done.code == 0, done.err
+    assert ptx("export", "basic-cnn", "--workspace", tmp_path).code == 0
+    picture = pictures / "mnist-7.png"
+    done = ptx("predict", picture, "--model", "basic-cnn", "--json", "--workspace", tmp_path)
+    assert {item["label"] for item in json.loads(done.out)["top"]} == {"seven", "paper"}
+
+
+def test_evaluate_gives_accuracy_and_confusion(ptx: Any, workspace: Path) -> None:
+    done = ptx("evaluate", "convnet", "--json", "--workspace", workspace)
+    found = json.loads(done.out)
+    assert found["rows"] == 2000
+    assert found["accuracy"] > 0.93
+    assert sum(map(sum, found["confusion"])) == 2000
+    text = ptx("evaluate", "convnet", "--workspace", workspace).out
+    assert "true label by row" in text
+    assert all(len(line) <= 80 for line in text.splitlines()[:-2])
+
+
+def test_compare_over_the_test_set_finds_all_backends_agreeing(ptx: Any, workspace: Path) -> None:
+    done = ptx("compare", "convnet", "--json", "--workspace", workspace)
+    found = json.loads(done.out)
+    assert done.code == 0
+    assert found["rows"] == 2000
+    assert [r["backend"] for r in found["backends"]][:4] == [
+        "eager",
+        "torchscript",
+        "exported",
+        "ort-cpu",
+    ]
+    assert all(r["differ"] == 0 and 0 < r["error"] <= found["tolerance"] for r in found["backends"])
+
+
+def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    done = ptx("compare", "linear-model", "--workspace", workspace)
+    assert done.err.count("\n") == 2  # the data, and the one that is left out
+    assert "ort-cuda is left out: there is no NVIDIA driver" in done.err
+    assert "let --backend auto choose" not in done.err
+    assert "4 of 4 backends agree" in done.out
+
+
+def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
+    done = ptx("compare", "convnet", seven, "--backends", "ort-cpu,eager", "--workspace", workspace)
+    assert done.code == 0, done.err
+    assert done.out.startswith("1 input, against eager float64\n")
+
+
+def test_compare_refuses_an_artifact_of_other_weights(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(workspace, tmp_path / "copy")
+    ptx("train", "linear-model", "--seed", 1, "--workspace", root)
+    done = ptx("compare", "linear-model", "--workspace", root)
+    assert done.code == 4
+    assert "exported from other weights" in done.err
+
+
+def test_verify_replays_the_samples(ptx: Any, workspace: Path) -> None:
+    for suffix in ("onnx", "torchscript", "pt2"):
+        path = workspace / "convnet" / f"convnet.{suffix}"
+        done = ptx("verify", path, "--workspace", workspace)
+        assert done.code == 0, done.err
+        assert "sample 1, logits" in done.out
+
+
+def test_verify_says_what_no_longer_holds(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    data = (workspace / "convnet" / "convnet.onnx").read_bytes()
+    model = onnx.load_from_string(data)
+    (weight,) = [item for item in model.graph.initializer if list(item.dims) == [10] and
+                 "classifier" in item.name]  # fmt: skip
+    at = data.index(weight.raw_data) + 3  # the exponent of its first number
+    assert numpy_helper.to_array(weight).flat[0] != 0
+    path = tmp_path / "flipped.onnx"
+    path.write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :])
+    done = ptx("verify", path)
+    assert done.code == 1
+    lines = {line.split("  ")[0].strip(): line for line in done.out.splitlines()}
+    assert "FAILS" in lines["hash"]
+    assert "FAILS" in lines["sample 1, logits"]
+    refused = ptx("predict", "x.png", "--model", path)
+    assert refused.code == 4
+    assert "[E-HASH]" in refused.err
+
+
+def test_inspect_shows_the_card(ptx: Any, workspace: Path) -> None:
+    path = workspace / "convnet" / "convnet.onnx"
+    text = ptx("inspect", path).out
+    for expected in ("ai.onnx 21", "(batch, 1, 28, 28)", "bundled-mnist", "golden samples: 2"):
+        assert expected in text
+    card = json.loads(ptx("inspect", path, "--json").out)
+    assert card["seal"] == "holds"
+    assert card["card"]["labels"] == list("0123456789")
+
+
+def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
+    done = ptx("models", "--workspace", workspace)
+    (line,) = [line for line in done.out.splitlines() if line.startswith("convnet ")]
+    assert line.split() == [
+        *("convnet", "classification", "21,840", "yes", "onnx,", "torchscript,", "pt2")
+    ]
+    assert "20 models, 2 trained" in done.out
+    lines = [line for line in done.out.splitlines() if not line.startswith("next: ")]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:
+    text = ptx("models", "lstm", "--workspace", tmp_path).out
+    assert "input:      sequence: float32 (time, batch, 28)" in text
+    assert "recipe:     documented: loss cross-entropy, optimizer sgd, lr 0.01" in text
+    assert "files:      none" in text
+
+
+def test_a_bare_state_dict_is_exported_with_the_models_name(ptx: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(build("mlp").state_dict(), tmp_path / "model.pth")
+    done = ptx("export", "mlp", "--checkpoint", tmp_path / "model.pth", "--workspace", tmp_path)
+    assert done.code == 0, done.err
+    assert (tmp_path / "mlp" / "mlp.onnx").exists()
+
+
+def test_a_damaged_checkpoint_is_exit_4(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    data = (workspace / "convnet" / "checkpoint.pt").read_bytes()
+    for content in (data[: len(data) // 2], b"", b"text", data[:-10] + b"0123456789"):
+        path = tmp_path / "damaged.pt"
+        path.write_bytes(content)
+        done = ptx("export", "convnet", "--checkpoint", path, "--workspace", tmp_path)
+        assert done.code == 4
+        assert done.err.count("\n") == 1
+
+
+def test_a_file_in_the_place_of_the_workspace_is_exit_5(ptx: Any, tmp_path: Path) -> None:
+    (tmp_path / "linear-model").write_text("in the way")
+    done = ptx("train", "linear-model", "--workspace", tmp_path)
+    assert done.code == 5
+    assert done.err.count("ptx: error") == 1
+
+
+def test_doctor_opens_every_backend(ptx: Any) -> None:
+    done = ptx("doctor", "--json")
+    found = {item["backend"]: item for item in map(json.loads, done.out.splitlines())}
+    assert all(found[name]["works"] for name in ("eager", "torchscript", "exported", "ort-cpu"))
+    if not torch.cuda.is_available():
+        assert "driver" in found["ort-cuda"]["detail"]
+
+
+def test_doctor_finds_a_backend_that_answers_wrong(
+    ptx: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ptx.cli.verbs.doctor.PROBE_ANSWER", 9.5)
+    done = ptx("doctor", "--json")
+    assert not any(json.loads(line)["works"] for line in done.out.splitlines())
+    assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch
+
+
+def test_evaluate_asks_for_own_data(ptx: Any, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("".join(f"{x},{2 * x}\n" for x in range(10)))
+    options = ("--workspace", tmp_path)
+    assert ptx("train", "linear-model", "--lr", 0.001, "--data", own, *options).code == 0
+    done = ptx("evaluate", "linear-model", *options)
+    assert done.code == 2
+    assert "give it as --data" in done.err
+    assert ptx("evaluate", "linear-model", "--data", own, *options).code == 0
+
+
+def test_an_output_named_like_another_format_is_refused(ptx: Any, workspace: Path) -> None:
+    done = ptx("export", "linear-model", "--output", "x.pt2", "--workspace", workspace)
+    assert done.code == 2
+    assert "give --format pt2" in done.err
+
+
+def test_an_unknown_format_gets_the_nearest(ptx: Any, workspace: Path) -> None:
+    done = ptx("export", "linear-model", "--format", "onyx", "--workspace", workspace)
+    assert done.code == 2
+    assert "did you mean 'onnx'" in done.err
+
+
+def test_inspect_keeps_its_values_in_one_column(ptx: Any, workspace: Path) -> None:
+    lines = ptx("inspect", workspace / "convnet" / "convnet.onnx").out.splitlines()[:-1]
+    at = lines[0].index("/") if "/" in lines[0] else len("golden samples: ")
+    assert all(line[at - 2 : at] in (": ", "  ") and line[at] != " " for line in lines)
+    assert any(line.startswith("agreement:") and "ort-cpu, logits" in line for line in lines)
+
+
+def test_the_next_step_after_models_follows_what_is_there(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    def following(*arguments: str, root: Path) -> str:
+        out: str = ptx("models", *arguments, "--workspace", root).out
+        return out.splitlines()[-1].partition(" --workspace")[0]
+
+    assert following(root=workspace) == "next: ptx report convnet"
+    assert following("linear-model", root=workspace) == "next: ptx report linear-model"
+    assert following(root=tmp_path) == "next: ptx train convnet"
+    assert following("mlp", root=tmp_path) == "next: ptx train mlp"
+    (tmp_path / "mlp").mkdir()
+    shutil.copy(workspace / "convnet" / "checkpoint.pt", tmp_path / "mlp")
+    assert following(root=tmp_path) == "next: ptx export mlp --format onnx"
+
+
+def test_a_checkpoint_is_verified_by_loading_it(ptx: Any, workspace: Path) -> None:
+    done = ptx("verify", workspace / "linear-model" / "checkpoint.pt")
+    assert done.code == 0, done.out
+    assert "eager opens it" in done.out
+
+
+def test_resume_with_other_data_names_both(ptx: Any, tmp_path: Path) -> None:
+    options = ("--epochs", 2, "--workspace", tmp_path)
+    ptx("train", "linear-model", *options)
+    done = ptx("train", "linear-model", "--data", "line", "--resume", *options)
+    assert done.code == 4
+    assert "data three-points" in done.err
+    assert "has line" in done.err
+
+
+def test_an_export_into_a_file_in_the_way_is_exit_5(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linear-model").write_text("in the way")
+    checkpoint = workspace / "linear-model" / "checkpoint.pt"
+    done = ptx("export", "linear-model", "--checkpoint", checkpoint, "--workspace", tmp_path)
+    assert done.code == 5
+    assert "[E-OUT-PARENT]" in done.err
+
+
+def test_training_anew_names_the_exports_that_are_now_of_other_weights(
+    ptx: Any, artifact: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "logistic-regression"
+    folder.mkdir()
+    shutil.copy(artifact("logistic-regression", "onnx"), folder / "logistic-regression.onnx")
+    done = ptx("train", "logistic-regression", "--epochs", 1, "--workspace", tmp_path)
+    note = "logistic-regression.onnx still has the weights of the training before: export it again"
+    assert note in done.err
+    assert ptx("export", "logistic-regression", "--workspace", tmp_path).code == 0
+    done = ptx("train", "logistic-regression", "--epochs", 1, "--resume", "--workspace", tmp_path)
+    assert "still has the weights" not in done.err

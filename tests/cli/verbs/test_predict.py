@@ -1,0 +1,312 @@
+"""ptx predict"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ptx.infer.backends import BACKENDS
+
+CPU = [name for name in BACKENDS if name != "ort-cuda"]
+
+
+@pytest.mark.parametrize("backend", CPU)
+def test_a_dark_digit_on_paper_gets_its_label_from_every_backend(
+    ptx: Any, workspace: Path, seven: Path, backend: str
+) -> None:
+    done = ptx("predict", seven, "--backend", backend, "--workspace", workspace, "--json")
+    answer = json.loads(done.out)
+    assert done.code == 0
+    assert answer["label"] == "7"
+    assert (answer["model"], answer["backend"], answer["input"]) == ("convnet", backend, str(seven))
+    assert answer["top"][0] == {"label": "7", "score": answer["score"]}
+
+
+def test_auto_says_on_stderr_what_it_took(ptx: Any, workspace: Path, seven: Path) -> None:
+    done = ptx("predict", seven, "--workspace", workspace)
+    assert "backend ort-cpu on cpu" in done.err
+    assert done.out.startswith(f"{seven}: 7 (")
+
+
+def test_ort_cuda_without_a_driver_is_exit_3_and_no_answer(
+    ptx: Any, workspace: Path, seven: Path
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    done = ptx("predict", seven, "--backend", "ort-cuda", "--workspace", workspace)
+    assert done.code == 3
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert "use --backend ort-cpu, or let --backend auto choose" in done.err
+
+
+def make_bad(folder: Path, seven: Path) -> dict[str, str]:
+    """Inputs that cannot be used → the code of their error."""
+    data = seven.read_bytes()
+    (folder / "cut.png").write_bytes(data[: len(data) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("this is no picture")
+    (folder / "loop.png").symlink_to("loop.png")
+    os.mkfifo(folder / "fifo.png")
+    return {
+        "cut.png": "E-IMG-TRUNCATED",
+        "empty.png": "E-IMG-EMPTY",
+        "text.png": "E-IMG-FORMAT",
+        "loop.png": "E-IN-LOOP",
+        "fifo.png": "E-IN-NOTFILE",
+        "missing.png": "E-IN-MISSING",
+    }
+
+
+def test_of_many_inputs_the_good_ones_are_answered_in_order(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    bad = make_bad(tmp_path, seven)
+    given = [seven, *(tmp_path / name for name in bad), seven]
+    done = ptx("predict", *given, "--workspace", workspace, "--json")
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 4
+    assert [answer["input"] for answer in answers] == [str(path) for path in given]
+    assert [answer.get("code") for answer in answers] == [None, *bad.values(), None]
+    assert answers[0]["label"] == answers[-1]["label"] == "7"
+
+
+def test_a_bad_input_has_one_line_on_stderr(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    bad = make_bad(tmp_path, seven)
+    done = ptx("predict", *(tmp_path / name for name in bad), "--workspace", workspace)
+    lines = [line for line in done.err.splitlines() if line.startswith("ptx: error")]
+    assert done.code == 4
+    assert done.out == ""
+    for line, (name, code) in zip(lines, bad.items(), strict=True):
+        assert f"[{code}]" in line
+        assert name in line
+
+
+def test_a_file_without_permission_is_exit_4(
+    workspace: Path, seven: Path, open_folder: Path, child: Any
+) -> None:
+    target = open_folder / "secret.png"
+    target.write_bytes(b"x")
+    target.chmod(0)
+    model = open_folder / "convnet.onnx"
+    shutil.copy(workspace / "convnet" / "convnet.onnx", model)
+    model.chmod(0o644)
+    code = (
+        "import sys\nfrom ptx.cli.main import _run\n"
+        "secret, seven, model = sys.argv[1:]\n"
+        "def predict(path):\n"
+        "    sys.argv = ['ptx', 'predict', path, '--model', model, '--backend', 'ort-cpu']\n"
+        "    return _run()\n"
+        "assert predict(seven) == 0\n"  # and everything has been imported
+        "drop_rights()\n"
+        "sys.exit(predict(secret))"
+    )
+    done = child(code, target, seven, model, check=False)
+    assert done.returncode == 4
+    assert "[E-IN-PERM]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_and_a_glob_are_their_pictures_in_order(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    for name in ("b.png", "a.png", "notes.txt"):
+        shutil.copy(seven, tmp_path / name)
+    expected = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for given in (tmp_path, f"{tmp_path}/*.png"):
+        done = ptx("predict", given, "--workspace", workspace, "--json")
+        assert [json.loads(line)["input"] for line in done.out.splitlines()] == expected
+
+
+def test_standard_input_is_one_picture(ptx: Any, workspace: Path, seven: Path) -> None:
+    done = ptx("predict", "-", "--workspace", workspace, "--json", stdin=seven.read_bytes())
+    answer = json.loads(done.out)
+    assert (answer["input"], answer["label"]) == ("-", "7")
+
+
+def test_an_npy_file_of_pixels_is_its_rows(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    picture = np.asarray(Image.open(Path(__file__).parents[2] / "pictures" / "mnist-7.png"))
+    np.save(tmp_path / "digits.npy", np.stack([picture, picture]))
+    done = ptx("predict", tmp_path / "digits.npy", "--workspace", workspace, "--json")
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert [answer["label"] for answer in answers] == ["7", "7"]
+    assert answers[1]["input"].endswith("digits.npy[1]")
+
+
+def test_numbers_are_values_lines_and_tables(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    table = tmp_path / "numbers.csv"
+    table.write_text("x\n4.0\n-1\n")
+    options = ["--model", "linear-model", "--workspace", workspace, "--json"]
+    value = json.loads(ptx("predict", "4.0", *options).out)["value"]
+    assert abs(value - 8) < 0.5
+    from_table = [json.loads(line) for line in ptx("predict", table, *options).out.splitlines()]
+    assert from_table[0]["value"] == value
+    assert from_table[0]["input"].endswith("numbers.csv, line 2")
+    lines = ptx("predict", "-", *options, stdin=b"4.0\n\n-1\n").out.splitlines()
+    assert [json.loads(line)["value"] for line in lines] == [item["value"] for item in from_table]
+
+
+def test_what_is_no_number_says_so(ptx: Any, workspace: Path) -> None:
+    done = ptx("predict", "four", "--model", "linear-model", "--workspace", workspace)
+    assert done.code == 4
+    assert "'four' is not a number" in done.err
+
+
+def test_output_is_written_whole(ptx: Any, workspace: Path, seven: Path, tmp_path: Path) -> None:
+    target = tmp_path / "answers.jsonl"
+    done = ptx("predict", seven, seven, "--workspace", workspace, "--output", target)
+    assert done.out == f"{target}: 2 predictions, 0 inputs that cannot be used\n"
+    assert [json.loads(line)["label"] for line in target.read_text().splitlines()] == ["7", "7"]
+
+
+def test_one_prediction_is_no_plural(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    given = (seven, tmp_path / "missing.png", "--output", tmp_path / "answers.txt")
+    done = ptx("predict", *given, "--workspace", workspace)
+    assert "1 prediction, 1 input that cannot be used\n" in done.out
+
+
+def test_a_long_name_is_shortened_in_a_message_and_whole_in_an_answer(
+    ptx: Any, workspace: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / f"{'n' * 240}.csv"
+    table.write_text("4.0\nfour\n")
+    done = ptx("predict", table, "--model", "linear-model", "--workspace", workspace)
+    assert str(table) in done.out
+    assert len(done.err.splitlines()[-1]) < 450
+    done = ptx("predict", "4.0", "--model", "m" * 5000, "--workspace", workspace)
+    assert done.code == 2
+    assert "…" in done.err
+    assert len(done.err) < 700
+
+
+def test_an_output_that_cannot_be_written_is_exit_5_before_any_work(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    for target in (tmp_path, tmp_path / "missing" / "answers.txt"):
+        done = ptx("predict", seven, "--workspace", workspace, "--output", target)
+        assert done.code == 5
+        assert "backend" not in done.err
+
+
+def test_top_ranks_the_labels(ptx: Any, workspace: Path, seven: Path) -> None:
+    done = ptx("predict", seven, "--top", 3, "--workspace", workspace)
+    assert done.out.count("%") == 3
+
+
+def test_no_artifact_yet_names_the_two_commands(ptx: Any, tmp_path: Path, seven: Path) -> None:
+    done = ptx("predict", seven, "--workspace", tmp_path)
+    assert done.code == 4
+    given = f"--workspace {tmp_path}"
+    assert (
+        f"`ptx train convnet {given}` and then `ptx export convnet --format onnx {given}`"
+        in done.err
+    )
+
+
+def test_what_is_trained_already_is_only_to_be_exported(
+    ptx: Any, checkpoint: Callable[[str], Path], tmp_path: Path, seven: Path
+) -> None:
+    (tmp_path / "convnet").mkdir()
+    shutil.copy(checkpoint("convnet"), tmp_path / "convnet" / "checkpoint.pt")
+    done = ptx("predict", seven, "--backend", "ort-cpu", "--workspace", tmp_path)
+    assert done.code == 4
+    assert f"make one with `ptx export convnet --format onnx --workspace {tmp_path}`" in done.err
+
+
+def test_a_wrong_model_name_gets_the_nearest(ptx: Any, tmp_path: Path, seven: Path) -> None:
+    done = ptx("predict", seven, "--model", "convet", "--workspace", tmp_path)
+    assert done.code == 2
+    assert "did you mean 'convnet'" in done.err
+
+
+def test_a_damaged_artifact_is_exit_4(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    for suffix in ("onnx", "torchscript", "pt2"):
+        data = bytearray((workspace / "convnet" / f"convnet.{suffix}").read_bytes())
+        data[len(data) // 2] ^= 1
+        path = tmp_path / f"damaged.{suffix}"
+        path.write_bytes(data)
+        done = ptx("predict", seven, "--model", path, "--workspace", workspace)
+        assert done.code == 4, suffix
+        assert done.err.count("\n") == 1
+        assert done.out == ""
+
+
+def test_a_name_with_a_newline_stays_on_one_line(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a\nb.png"
+    shutil.copy(seven, path)
+    done = ptx("predict", path, "--workspace", workspace)
+    assert done.out.count("\n") == 1
+    assert "a\\nb.png: 7" in done.out
+
+
+def test_of_a_table_the_good_rows_are_answered(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+    table = tmp_path / "numbers.csv"
+    table.write_text("x\n4.0\nabc\n1,2\nnan\n4.0\n")
+    options = ("--model", "linear-model", "--workspace", workspace, "--json")
+    done = ptx("predict", table, *options)
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 4
+    assert ["value" in answer for answer in answers] == [True, False, False, False, True]
+    for answer, line in zip(answers, range(2, 7), strict=True):
+        assert answer["input"].endswith(f"numbers.csv, line {line}")
+
+
+def test_of_a_table_of_names_the_first_column_counts(
+    ptx: Any, artifact: Any, tmp_path: Path
+) -> None:
+    table = tmp_path / "names.csv"
+    table.write_text('name,language\nSatoshi,Japanese\n"O\'Brien, Jr",Irish\n')
+    model = artifact("name-classifier", "onnx")
+    done = ptx("predict", table, "Satoshi", "O'Brien, Jr", "--model", model, "--json")
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert [answer["label"] for answer in answers[:2]] == [a["label"] for a in answers[2:]]
+    assert [answer["score"] for answer in answers[:2]] == pytest.approx(
+        [answer["score"] for answer in answers[2:]], abs=1e-6
+    )
+    (tmp_path / "names.txt").write_text("Satoshi")
+    done = ptx("predict", tmp_path / "names.txt", "--model", model)
+    assert done.code == 4
+    assert "neither .csv nor .npy" in done.err
+
+
+def test_many_pictures_are_answered_in_order_by_reading_processes(
+    workspace: Path, seven: Path, tmp_path: Path, child: Any
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(150):
+        name = folder / f"{number:03}.png"
+        name.write_bytes(b"no picture" if number % 50 == 7 else seven.read_bytes())
+    done = child(
+        "from ptx.infer import readers\n"
+        "entered, original = [], readers.reader_processes\n"
+        "readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)\n"
+        "from ptx.cli.main import _run\n"
+        "code = _run()\n"
+        "print(code, len(entered))",
+        "predict", folder, "--workspace", workspace, "--json", "--backend", "ort-cpu",
+    )  # fmt: skip
+    *lines, last = done.stdout.splitlines()
+    assert last == ("4 1" if sys.platform == "linux" else "4 0")
+    answers = [json.loads(line) for line in lines]
+    assert [Path(answer["input"]).stem for answer in answers] == [f"{n:03}" for n in range(150)]
+    assert ["error" in answer for answer in answers] == [n % 50 == 7 for n in range(150)]

@@ -1,0 +1,231 @@
+"""The card: what was written comes back; anything else is an ArtifactError, within limits."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ptx.infer.artifact.card import DEPTH_LIMIT, SIZE_LIMIT, Card, GoldenSample, parse_json
+from ptx.infer.errors import ArtifactError
+from ptx.infer.signature import Signature
+
+SIGNATURE = Signature.from_data(
+    {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
+)
+CARD = Card(
+    model="linear-model",
+    task="regression",
+    signature=SIGNATURE,
+    preprocessing={"kind": "columns", "names": ["größe"]},
+    config={"bias": True},
+    training={"seed": 0, "metrics": {"train_loss": 0.1}},
+    weights_sha256="00",
+    versions={"torch": "2.15"},
+    golden=(
+        GoldenSample({"x": np.array([[4.0]], np.float32)}, {"y": np.array([[8.1]])}, {"y": 1e-6}),
+        GoldenSample({"x": np.array([[3]], ">i8")}, {"y": np.array([[1.0]], ">f8")}, {"y": 0}),
+    ),
+)
+DATA = json.loads(CARD.to_json())
+
+
+def read(data: Any) -> Card:
+    text = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return Card.from_json(text, name="'a.onnx'")
+
+
+def test_a_card_comes_back_bit_for_bit() -> None:
+    card = read(CARD.to_json().encode())
+    assert card.to_json() == CARD.to_json()
+    assert card.preprocessing == {"kind": "columns", "names": ["größe"]}
+    assert card.golden[0].inputs["x"].dtype == np.float32
+    assert card.golden[0].outputs["y"].tobytes() == np.array([[8.1]]).tobytes()
+    big_endian = card.golden[1].inputs["x"]
+    assert big_endian.dtype.isnative
+    assert big_endian.tolist() == [[3]]
+    assert big_endian.flags.writeable
+
+
+def test_a_card_with_a_label_that_could_not_be_read_again_is_not_written() -> None:
+    with pytest.raises(ArtifactError, match=r"'a\\nb' holds a control character"):
+        Card("m", "classification", SIGNATURE, {}, labels=("a\nb",)).to_json()
+    assert Card("m", "classification", SIGNATURE, {}, labels=("n01\ttench", "größe")).to_json()
+
+
+def test_a_card_with_nan_is_not_written() -> None:
+    card = Card("m", "regression", SIGNATURE, {}, training={"loss": float("nan")})
+    with pytest.raises(ValueError, match="Out of range float"):
+        card.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"\xff{}", "not valid JSON"),
+        (b"[]", "it is a list; expected an object"),
+        (b'"card"', "it is a str; expected an object"),
+        (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b'{"b": {"a": 1, "a": 1}}', "a key stands twice"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": 1e999}', "1e999 is too large"),
+        (b'{"a": %s}' % (b"9" * 5000), "not valid JSON"),
+        (b'{"a": 1} x', "not valid JSON"),
+        (b'{"a": ' + b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT + b"}", "nested more than 32 deep"),
+        (b'{"a":' * 100_000, "nested more than 32 deep"),
+        (b'{"a": "' + b"x" * SIZE_LIMIT + b'"}', "at most 8,388,608 are read"),
+    ],
+)
+def test_what_is_no_plain_json_object_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message) as caught:
+        parse_json(text, name="'a.onnx'")
+    assert caught.value.code == "E-CARD"
+    assert "'a.onnx': its card is not valid JSON" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a": "[[[[\\"[[[[\\\\"}', b'{"a": "\\\\\\"' + b"[" * 40 + b'"}']
+)
+def test_brackets_in_text_are_not_nesting(text: bytes) -> None:
+    assert parse_json(text, name="") == json.loads(text)
+
+
+def test_the_allowed_depth_is_read() -> None:
+    text = b'{"a": ' + b"[" * (DEPTH_LIMIT - 1) + b"]" * (DEPTH_LIMIT - 1) + b"}"
+    assert "a" in parse_json(text, name="")
+
+
+ARRAY = {"dtype": "float32", "shape": [1], "base64": "AAAAAA=="}
+
+
+def golden(**changes: Any) -> dict[str, Any]:
+    sample = {"inputs": {"x": ARRAY}, "outputs": {}, "tolerance": {}}
+    return {"golden": [{**sample, **changes}]}
+
+
+def array(**changes: Any) -> dict[str, Any]:
+    return golden(inputs={"x": {**ARRAY, **changes}})
+
+
+def agreement(output: str, found: object) -> dict[str, Any]:
+    return {"agreement": {"cases": 1, "backends": {"ort-cpu": {output: found}}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "format is 2; this ptx reads 1"),
+        ({"format": True}, "'format' is a bool; expected int"),
+        ({"format": "1"}, "'format' is a str; expected int"),
+        ({"model": None}, "'model' is a NoneType; expected str"),
+        ({"signature": {}}, "not a signature"),
+        ({"signature": []}, "'signature' is a list; expected dict"),
+        ({"labels": "ab"}, "'labels' is a str; expected list"),
+        ({"labels": ["a", 1]}, "'labels' holds something that is not text"),
+        ({"golden": [1]}, "a golden sample is not an object"),
+        (golden(inputs=[]), "'inputs' is a list; expected dict"),
+        (golden(inputs={"x": 1}), "an array is not an object"),
+        (golden(tolerance={"y": -1}), "a tolerance is -1"),
+        (golden(tolerance={"y": "1"}), "a tolerance is '1'"),
+        (golden(tolerance={"y": True}), "a tolerance is True"),
+        ({"labels": ["a\nb"]}, r"'a\\nb' holds a control character; expected a line of text"),
+        ({"labels": ["\x1b[31mred"]}, "holds a control character"),
+        ({"labels": ["\x9b31mred"]}, "holds a control character"),
+        ({"model": "a\x07"}, "holds a control character"),
+        ({"training": {"data": 1}}, "'data' is a int; expected dict"),
+        ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
+        ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),
+        ({"agreement": {"backends": {}}}, "'cases' is missing; expected int"),
+        ({"agreement": {"cases": 1, "backends": []}}, "'backends' is a list; expected dict"),
+        ({"agreement": {"cases": 1, "backends": {"a": 1}}}, "'a' is a int; expected dict"),
+        (agreement("y", 1), "'y' is a int; expected dict"),
+        (agreement("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
+        (agreement("y", {"error": 0.0}), "'tolerance' is missing; expected float"),
+        (array(dtype="object"), "an array has dtype 'object'"),
+        (array(dtype="float16"), "an array has dtype 'float16'"),
+        (array(shape=[2]), r"an array of shape \[2\] has 4 bytes"),
+        (array(shape=[-1]), r"an array has shape \[-1\]"),
+        (array(shape=[True]), r"an array has shape \[True\]"),
+        (array(shape=[2**31]), "an array has shape"),
+        (array(shape=[0] + [2**31 - 1] * 5, base64=""), "card is not valid"),
+        (array(shape=[1] * 80), "card is not valid"),
+        (array(base64="AAAA*AA=="), "card is not valid"),
+        (array(base64="é"), "card is not valid"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message) as caught:
+        read({**DATA, **changes})
+    assert caught.value.code == "E-CARD"
+
+
+@pytest.mark.parametrize("key", DATA)
+def test_a_field_that_is_missing_is_named(key: str) -> None:
+    with pytest.raises(ArtifactError, match=f"'{key}' is missing; expected"):
+        read({name: value for name, value in DATA.items() if name != key})
+
+
+def test_a_field_that_is_unknown_is_for_a_later_ptx() -> None:
+    assert read({**DATA, "mood": "good"}).to_json() == CARD.to_json()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=6,
+)
+
+
+def paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    found = []
+    for key, value in items:
+        found.append((*path, key))
+        if isinstance(value, dict | list):
+            found += paths(value, (*path, key))
+    return found
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(paths(DATA)), JSON)
+def test_any_value_anywhere_gives_a_card_or_an_artifact_error(
+    path: tuple[Any, ...], value: Any
+) -> None:
+    data = copy.deepcopy(DATA)
+    inner = data
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    try:
+        card = read(data)
+    except ArtifactError:
+        return
+    card.to_json()
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_give_an_artifact_error(text: bytes) -> None:
+    with pytest.raises(ArtifactError):
+        Card.from_json(text, name="x")
+
+
+def test_the_largest_card_is_parsed_in_a_few_seconds() -> None:
+    text = b'{"a": "' + b'\\"' * (SIZE_LIMIT // 2 - 10) + b'"}'
+    start = time.perf_counter()
+    parse_json(text, name="")
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 10**6, "[" * 10**6, '"' * (10**6 + 1)])
+def test_a_hostile_text_is_refused_in_one_walk(text: str) -> None:
+    with pytest.raises(ArtifactError, match="its card is not valid JSON"):
+        parse_json(text.encode(), name="x")

@@ -1,0 +1,177 @@
+"""What a person says about a model: read from TOML, JSON or a mapping, every mistake by its key."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptx.infer.artifact.card import Card
+from ptx.infer.described.description import SIZE_LIMIT, Description, read_description
+from ptx.infer.errors import InputError
+from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.signature import Signature
+
+TOML = """
+name = "flowers"
+task = "classification"
+labels = "labels.txt"
+
+[inputs]
+image = ["float32", ["batch", 3, 8, 8]]
+
+[outputs]
+logits = ["float32", ["batch", 2]]
+
+[preprocess]
+kind = "photo"
+resize = 10
+size = [8, 8]
+"""
+DATA: dict[str, Any] = {
+    "name": "flowers",
+    "task": "classification",
+    "labels": ["daisy", "rose"],
+    "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
+    "outputs": {"logits": ["float32", ["batch", 2]]},
+    "preprocess": {"kind": "photo", "resize": 10, "size": [8, 8]},
+}
+
+
+def card_of(description: Description) -> Card:
+    return description.card(description.signature(), name="unnamed")
+
+
+def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "net.toml").write_text(TOML)
+    (tmp_path / "net.json").write_text(json.dumps({**DATA, "labels": "labels.txt"}))
+    (tmp_path / "labels.txt").write_text("\ufeffdaisy\r\nrose\n", encoding="utf-8")
+    cards = [card_of(read_description(tmp_path / name)) for name in ("net.toml", "net.json")]
+    cards.append(card_of(Description.from_data(DATA)))
+    assert cards[0] == cards[1] == cards[2]
+    assert (cards[0].model, cards[0].task, cards[0].labels) == (
+        "flowers", "classification", ("daisy", "rose"),
+    )  # fmt: skip
+    assert cards[0].preprocessing == DATA["preprocess"]
+    assert Card.from_json(cards[0].to_json().encode(), name="a") == cards[0]
+
+
+def test_what_is_left_out_is_not_done() -> None:
+    description = Description.from_data({key: DATA[key] for key in ("inputs", "outputs")})
+    card = card_of(description)
+    assert (card.model, card.task, card.labels) == ("unnamed", "raw", ())
+    assert card.preprocessing == {"kind": "arrays"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lables": []}, "lables is unknown; did you mean 'labels'"),
+        ({"name": "a/b"}, "name is 'a/b'; expected up to 64 letters"),
+        ({"name": 3}, "name is 3; expected"),
+        ({"task": "clasification"}, "task is 'clasification'; did you mean 'classification'"),
+        ({"task": ["raw"]}, "task is"),
+        ({"inputs": []}, "inputs is"),
+        ({"inputs": None}, "inputs is missing"),
+        ({"outputs": None}, "outputs is missing"),
+        ({"inputs": {"image": "float32"}}, "inputs.image is 'float32': tensor 'image': expected"),
+        ({"inputs": {"image": ["float16", ["batch"]]}}, "inputs.image is .*dtype 'float16'"),
+        ({"inputs": {"image": ["int64", ["batch"], 5]}}, "inputs.image is .*cannot unpack"),
+        ({"outputs": {"logits": ["float32", ["batch", 0]]}}, "outputs.logits is .*an axis 0"),
+        ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),
+        ({"outputs": {"y": ["float32", ["batch", "n"]]}}, "no input has an axis named 'n'"),
+        ({"preprocess": "photo"}, "preprocess is 'photo'; expected a kind and its settings"),
+        ({"preprocess": {"kind": "foto"}}, "preprocess.kind is 'foto'; did you mean 'photo'"),
+        ({"preprocess": {"kind": ["photo"]}}, "preprocess.kind is"),
+        (
+            {"preprocess": {"kind": "photo", "resize": 10}},
+            "preprocess setting 'size' is missing",
+        ),
+        (
+            {"preprocess": {**DATA["preprocess"], "means": []}},
+            "preprocess setting 'means' is unknown; did you mean 'mean'",
+        ),
+        ({"preprocess": {**DATA["preprocess"], "resize": 7}}, "preprocess resize is 7; expected"),
+        ({"preprocess": {**DATA["preprocess"], "mean": [float("nan")]}}, "cannot be put into a"),
+        ({"preprocess": {**DATA["preprocess"], "mean": {1, 2}}}, "cannot be put into a card"),
+        ({"labels": {"0": "daisy"}}, "labels is .*; expected a list, or a file"),
+        ({"labels": ["daisy", 7]}, "label 2 is 7; expected text"),
+        ({"labels": ["daisy", " "]}, "label 2 is ' '; expected text"),
+        ({"labels": ["daisy"]}, r"labels are 1; with the output 'logits' \(batch, 2\) they do not"),
+        ({"task": "raw"}, "labels are 2; .* do not fit the task 'raw'"),
+        ({"labels": "nowhere.txt"}, "nowhere.txt': no such file"),
+    ],
+)
+def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        card_of(Description.from_data({**DATA, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name = flowers", "net.toml' is neither TOML nor a JSON object"),
+        (b"\xff\xfe", "is neither TOML nor"),
+        (b"a = " + b"[" * 3000, "is neither TOML nor"),
+        (b'{"name": "a", "name": "b"}', "net.toml': the description is not valid JSON: a key"),
+        (b'{"name": NaN}', "NaN is not JSON"),
+        (b'nmae = "flowers"', "net.toml': nmae is unknown; did you mean 'name'"),
+        (b'labels = "labels.txt"', "labels.txt': label 2 is ''; expected text"),
+        (b'labels = "latin.txt"', "are in .*latin.txt', which is no UTF-8 text"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told_with_the_file(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "net.toml").write_bytes(content)
+    (tmp_path / "labels.txt").write_text("daisy\n\nrose\n")
+    (tmp_path / "latin.txt").write_bytes("pensée\n".encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        read_description(tmp_path / "net.toml")
+
+
+@pytest.mark.parametrize("name", ["net.toml", "labels.txt"])
+def test_a_file_without_measure_is_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "net.toml").write_text('labels = "labels.txt"')
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, SIZE_LIMIT + 1)
+    with pytest.raises(InputError, match=f"{name}' has 8,388,609 bytes; at most") as caught:
+        read_description(tmp_path / "net.toml")
+    assert caught.value.code == "E-IN-SIZE"
+
+
+# A model without preprocessing takes arrays.
+
+
+def test_a_ready_array_is_a_sample() -> None:
+    signature = Signature.from_data(
+        {
+            "inputs": {"series": ["float32", ["time", "batch", 2]]},
+            "outputs": {"y": ["float32", ["batch", 1]]},
+        }
+    )
+    arrays = open_preprocessing({"kind": "arrays"}, signature)
+    rows = [np.full((4, 2), index, np.float32) for index in range(3)]
+    batch = arrays.collate([arrays.read(row) for row in rows])["series"]
+    assert batch.shape == (4, 3, 2)
+    assert np.array_equal(batch[:, 1], rows[1])
+    assert arrays.shape_key(rows[0]) != arrays.shape_key(rows[0][:3])
+    with pytest.raises(InputError, match=r"shape \(4, 3\); expected one sample of 'series'"):
+        arrays.read(np.zeros((4, 3)))
+    with pytest.raises(InputError, match=r"is a str, .*expected one sample .*array \(time, 2\)"):
+        arrays.read("a.png")
+
+
+def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
+    signature = Signature.from_data(
+        {
+            "inputs": {"a": ["float32", ["batch", 1]], "b": ["float32", ["batch", 1]]},
+            "outputs": {"y": ["float32", ["batch", 1]]},
+        }
+    )
+    with pytest.raises(InputError, match=r"2 inputs and no preprocessing .*run\(\)"):
+        open_preprocessing({"kind": "arrays"}, signature).read(np.zeros(1))
