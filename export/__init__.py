@@ -9,7 +9,7 @@ settle_threads()  # before what follows imports torch
 from ptx.export.comparison import BackendResult, Comparison, compare
 from ptx.export.exporting import Exported, export
 from ptx.export.formats import FORMATS
-from ptx.export.trained_model import About, Source, describe, read_source
+from ptx.export.trained_model import About, TrainedModel, describe, read_model
 
 __all__ = [
     "FORMATS",
@@ -17,9 +17,9 @@ __all__ = [
     "BackendResult",
     "Comparison",
     "Exported",
-    "Source",
+    "TrainedModel",
     "compare",
     "describe",
     "export",
-    "read_source",
+    "read_model",
 ]

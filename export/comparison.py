@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.reference import FACTOR, ROUNDING, Yardstick, largest_error
+from ptx.export.reference import FACTOR, ROUNDING, Reference, largest_error
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -55,7 +55,7 @@ class _Answers:
 
 
 def compare(
-    yardstick: Yardstick,
+    reference: Reference,
     predictors: Iterable[Predictor],
     batches: Iterable[tuple[Array, Mapping[str, Array]]],
     *,
@@ -71,12 +71,12 @@ def compare(
     opened = list(predictors)
     results = [BackendResult(p.backend.name, p.backend.device) for p in opened]
     answers = [_Answers() for _ in opened]
-    output = yardstick.signature.outputs[0].name
+    output = reference.signature.outputs[0].name
     own_error = magnitude = 0.0
     rows = 0
     for indices, inputs in batches:
-        exact = yardstick.exact(inputs)
-        own_error = max(own_error, largest_error(yardstick.eager(inputs)[output], exact[output]))
+        exact = reference.exact(inputs)
+        own_error = max(own_error, largest_error(reference.eager(inputs)[output], exact[output]))
         magnitude = max(magnitude, float(np.abs(exact[output]).max(initial=0.0)))
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:

@@ -14,8 +14,8 @@ from torch import nn
 
 from ptx.export.formats import converting, find_attach, find_convert, find_format
 from ptx.export.grid import LENGTHS, first_rows, grid_batches
-from ptx.export.reference import FACTOR, Yardstick
-from ptx.export.trained_model import About, Source, describe
+from ptx.export.reference import FACTOR, Reference
+from ptx.export.trained_model import About, TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.card import Card, GoldenSample
 from ptx.infer.artifact.files import check_writable, write_atomic
@@ -43,7 +43,7 @@ class Exported:
 
 
 def export(
-    source: Source | nn.Module,
+    trained: TrainedModel | nn.Module,
     format_name: str,
     path: str | Path,
     *,
@@ -54,7 +54,7 @@ def export(
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
-    `source`: what `read_source` or `describe` gives, or any network with what `describe` takes.
+    `trained`: what `read_model` or `describe` gives, or any network with what `describe` takes.
     `opset` is heeded by ONNX alone.
 
     `announce` is given the file's sha256 just before it is written, so that there is no moment at which
@@ -71,17 +71,17 @@ def export(
     """
     form, path = find_format(format_name), Path(path)
     check_writable(path)
-    if not isinstance(source, Source):
-        source = describe(source, **about)
+    if not isinstance(trained, TrainedModel):
+        trained = describe(trained, **about)
     elif about:
-        raise UsageError(f"{', '.join(about)} cannot be said of a source, which has a card already")
-    yardstick = source.yardstick
-    yardstick.tell(progress)
-    content = _convert(source, format_name, opset)
+        raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
+    reference = trained.reference
+    reference.tell(progress)
+    content = _convert(trained, format_name, opset)
     attach = find_attach(format_name)
-    draft = replace(source.card, versions=_versions(format_name, content))
-    proof = _prove(attach(content, draft.to_json()), path, form.backend, yardstick)
-    artifact = attach(content, _proved(draft, proof, yardstick).to_json())
+    draft = replace(trained.card, versions=_versions(format_name, content))
+    proof = _prove(attach(content, draft.to_json()), path, form.backend, reference)
+    artifact = attach(content, _proved(draft, proof, reference).to_json())
     sealed = parse_artifact(artifact, path=path)
     sealed.require_card()
     if announce is not None:
@@ -99,12 +99,12 @@ def export(
     )
 
 
-def _convert(source: Source, format_name: str, opset: int | None) -> bytes:
+def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
-    network = copy.deepcopy(source.network).eval().requires_grad_(False)
-    with converting(source.card.model, format_name):
-        return find_convert(format_name)(network, source.card.signature, opset=opset)
+    network = copy.deepcopy(trained.network).eval().requires_grad_(False)
+    with converting(trained.card.model, format_name):
+        return find_convert(format_name)(network, trained.card.signature, opset=opset)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Proof:
         )
 
 
-def _prove(candidate: bytes, path: Path, backend: str, yardstick: Yardstick) -> _Proof:
+def _prove(candidate: bytes, path: Path, backend: str, reference: Reference) -> _Proof:
     """Run the file over the grid, and over the real samples.
 
     Raises:
@@ -138,15 +138,15 @@ def _prove(candidate: bytes, path: Path, backend: str, yardstick: Yardstick) -> 
     except ArtifactError as error:
         raise AgreementError(f"{backend} does not take the exported file: {error}") from error
     with opened as predictor:
-        errors = yardstick.check(predictor.backend.run, backend)
-        rows = _same_labels(predictor, yardstick) if yardstick.samples else 0
-    return _Proof(backend, errors, len(yardstick.cases), rows)
+        errors = reference.check(predictor.backend.run, backend)
+        rows = _same_labels(predictor, reference) if reference.samples else 0
+    return _Proof(backend, errors, len(reference.cases), rows)
 
 
-def _same_labels(predictor: Predictor, yardstick: Yardstick) -> int:
+def _same_labels(predictor: Predictor, reference: Reference) -> int:
     """The number of real samples, all with the network's labels; 0 where the task has none."""
-    expected = predictor.classes(yardstick.exact(yardstick.samples))
-    got = predictor.classes(predictor.run(yardstick.samples))
+    expected = predictor.classes(reference.exact(reference.samples))
+    got = predictor.classes(predictor.run(reference.samples))
     if expected is None or got is None:
         return 0
     differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
@@ -157,7 +157,7 @@ def _same_labels(predictor: Predictor, yardstick: Yardstick) -> int:
     return len(got)
 
 
-def _proved(draft: Card, proof: _Proof, yardstick: Yardstick) -> Card:
+def _proved(draft: Card, proof: _Proof, reference: Reference) -> Card:
     """The card with what was proved, and the golden samples to prove it again with."""
     return replace(
         draft,
@@ -170,27 +170,27 @@ def _proved(draft: Card, proof: _Proof, yardstick: Yardstick) -> Card:
             "labels": proof.rows,
             "backends": {proof.backend: proof.errors},
         },
-        golden=_golden(yardstick),
+        golden=_golden(reference),
     )
 
 
-def _golden(yardstick: Yardstick) -> tuple[GoldenSample, ...]:
+def _golden(reference: Reference) -> tuple[GoldenSample, ...]:
     """A few inputs with their float64 outputs; random ones where real samples are too few."""
-    signature = yardstick.signature
+    signature = reference.signature
     golden = []
     for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, yardstick.samples, rows)
+        kind, inputs = "real", first_rows(signature, reference.samples, rows)
         if inputs is None:
-            kind, inputs = "random", _longest_random(yardstick, rows)
-        tolerance = {spec.name: yardstick.tolerances[kind, spec.name] for spec in signature.outputs}
-        golden.append(GoldenSample(inputs, yardstick.exact(inputs), tolerance))
+            kind, inputs = "random", _longest_random(reference, rows)
+        tolerance = {spec.name: reference.tolerances[kind, spec.name] for spec in signature.outputs}
+        golden.append(GoldenSample(inputs, reference.exact(inputs), tolerance))
     return tuple(golden)
 
 
-def _longest_random(yardstick: Yardstick, rows: int) -> dict[str, Array]:
+def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:
     fitting = [
         case.inputs
-        for case in yardstick.cases
+        for case in reference.cases
         if case.kind == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]

@@ -1,6 +1,6 @@
 """The proof that an exported file computes what the network computes.
 
-The yardstick is the unmodified eager network in float64. What eager float32 itself shows against it,
+The reference is the unmodified eager network in float64. What eager float32 itself shows against it,
 over the same inputs, gives the tolerance: a backend may be FACTOR times as far away, no more. The
 inputs are those of `ptx.export.grid`.
 """
@@ -45,7 +45,7 @@ class Case:
     kind: str  # real, random, zeros, ones, extremes
     sizes: dict[str, int]
     inputs: dict[str, Array]
-    reference: dict[str, Array]  # float64
+    exact: dict[str, Array]  # float64
 
     @property
     def title(self) -> str:
@@ -54,7 +54,7 @@ class Case:
         return f"{self.kind} input, {sizes}"
 
 
-class Yardstick:
+class Reference:
     """The network in float64 and the tolerance that eager float32 gives against it.
 
     Both are copies in eval mode, made here: what an exporter does to the network does not reach them.
@@ -164,9 +164,9 @@ class Yardstick:
         for case in self.cases:
             eager = self.eager(case.inputs)
             self._advance(len(self.cases))
-            for name, reference in case.reference.items():
-                magnitude = _magnitude(reference)
-                own = max(largest_error(eager[name], reference), ROUNDING * magnitude)
+            for name, exact in case.exact.items():
+                magnitude = _magnitude(exact)
+                own = max(largest_error(eager[name], exact), ROUNDING * magnitude)
                 allowed = FACTOR * own
                 if case.kind in ALIKE:
                     allowed = max(allowed, sum_of_alike * magnitude)
@@ -188,36 +188,34 @@ class Yardstick:
             except PtxError as error:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
             self._advance(len(self.cases))
-            for name, reference in case.reference.items():
+            for name, exact in case.exact.items():
                 tolerance = self.tolerances[case.kind, name]
-                largest = _checked_error(
-                    backend, case, name, outputs.get(name), reference, tolerance
-                )
+                largest = _checked_error(backend, case, name, outputs.get(name), exact, tolerance)
                 if largest >= found[name]["error"]:
                     found[name] = {"error": largest, "tolerance": tolerance}
         return found
 
 
-def largest_error(got: Array, reference: Array) -> float:
+def largest_error(got: Array, exact: Array) -> float:
     """The largest absolute difference in float64; NaN where either has one."""
     if not got.size:
         return 0.0
-    return float(np.abs(got.astype(np.float64) - reference).max())
+    return float(np.abs(got.astype(np.float64) - exact).max())
 
 
 def _checked_error(
-    backend: str, case: Case, name: str, got: Array | None, reference: Array, tolerance: float
+    backend: str, case: Case, name: str, got: Array | None, exact: Array, tolerance: float
 ) -> float:
     where = f"{backend} disagrees with eager float64 at {case.title}: output {name!r}"
     if got is None:
         raise AgreementError(f"{where} is missing")
-    if got.shape != reference.shape:
-        raise AgreementError(f"{where} has shape {got.shape}; expected {reference.shape}")
+    if got.shape != exact.shape:
+        raise AgreementError(f"{where} has shape {got.shape}; expected {exact.shape}")
     if got.dtype != np.float32:
         raise AgreementError(f"{where} is {got.dtype}; expected float32")
     if not is_finite(got):
         raise AgreementError(f"{where} is not finite")
-    error = largest_error(got, reference)
+    error = largest_error(got, exact)
     if not error <= tolerance:
         raise AgreementError(f"{where} is off by {error:.3g}; allowed are {tolerance:.3g}")
     return error

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import nn
 
-from ptx.export.reference import Yardstick
+from ptx.export.reference import Reference
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
 from ptx.infer.artifact.card import Card
@@ -42,7 +42,7 @@ class About(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainedModel:
     """A network with its trained weights, in eval mode, and what is known about it."""
 
     network: nn.Module
@@ -50,9 +50,9 @@ class Source:
     samples: dict[str, Array]  # real inputs by name; empty where none are known
 
     @cached_property
-    def yardstick(self) -> Yardstick:
+    def reference(self) -> Reference:
         """What every file of this source is held against; computed once for all formats."""
-        return Yardstick(self.network, self.card.signature, self.samples)
+        return Reference(self.network, self.card.signature, self.samples)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint of it: weights, card and samples.
@@ -65,7 +65,7 @@ class Source:
         write_atomic(path, zip_archive.attach(content, self.card.to_json()))
 
 
-def describe(network: nn.Module, **about: Unpack[About]) -> Source:
+def describe(network: nn.Module, **about: Unpack[About]) -> TrainedModel:
     """Any network with what is said about it, ready for `export`.
 
     The network is copied, to the CPU and in eval mode; yours is left as it is. Its forward method takes
@@ -83,16 +83,16 @@ def describe(network: nn.Module, **about: Unpack[About]) -> Source:
     if signature is None:
         raise UsageError('there is no signature; expected {"inputs": …, "outputs": …}')
     data = signature.to_data() if isinstance(signature, Signature) else dict(signature)
-    return make_source(network, Description.from_data({**data, **described}), samples=samples)
+    return make_model(network, Description.from_data({**data, **described}), samples=samples)
 
 
-def make_source(
+def make_model(
     network: nn.Module,
     description: Description,
     *,
     weights: Artifact | None = None,
     samples: Mapping[str, Array] | None = None,
-) -> Source:
+) -> TrainedModel:
     """A network with a description that has inputs and outputs; `weights`: a state dict for it."""
     own = copy.deepcopy(network).cpu()
     if weights is not None:
@@ -105,7 +105,7 @@ def make_source(
     card = description.card(signature, name=kebab(type(network).__name__))
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
-    source = Source(
+    source = TrainedModel(
         own.eval().requires_grad_(False),
         replace(
             card,
@@ -114,7 +114,7 @@ def make_source(
         ),
         found,
     )
-    source.yardstick.check_signature()
+    source.reference.check_signature()
     return source
 
 
@@ -124,13 +124,13 @@ def kebab(name: str) -> str:
     return parted.strip("_").replace("_", "-").lower() or "network"
 
 
-def read_source(
+def read_model(
     path: Path,
     *,
     model: str | None = None,
     samples: Mapping[str, Array] | None = None,
     network: Factory | None = None,
-) -> Source:
+) -> TrainedModel:
     """Read a checkpoint of ptx, or a bare state dict of the catalog's network `model`.
 
     `samples`: real inputs, for a file that carries none. `network`: what makes the network of a
@@ -163,7 +163,7 @@ def read_source(
     found = own_samples or samples
     if found:
         found, _ = check_inputs(card.signature, found)
-    return Source(
+    return TrainedModel(
         built.eval().requires_grad_(False),
         replace(card, weights_sha256=digest, checkpoint_sha256=artifact.sha256),
         dict(found or {}),

@@ -19,7 +19,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from ptx.export import FORMATS, Exported, Source, describe, export
+from ptx.export import FORMATS, Exported, TrainedModel, describe, export
 from ptx.infer import PtxError, load
 
 NETWORKS = (
@@ -43,7 +43,7 @@ class Case:
     transforms: Any  # torchvision's, on a Pillow image
     labels: tuple[str, ...]
 
-    def source(self, photo: Path) -> Source:
+    def source(self, photo: Path) -> TrainedModel:
         """It, described; the photograph is a real sample."""
         transforms = self.transforms
         crop, resize = transforms.crop_size[0], transforms.resize_size[0]
@@ -146,12 +146,12 @@ def rows(
         path.unlink()
 
 
-def on_photo(source: Source, done: Exported) -> tuple[float, float]:
+def on_photo(source: TrainedModel, done: Exported) -> tuple[float, float]:
     """The file's error against float64 on the photograph, and what is allowed there."""
     with load(done.path, trust=True, device="cpu") as predictor:
         logits = predictor.run(source.samples)["logits"]
-    exact = source.yardstick.exact(source.samples)["logits"]
-    return float(np.abs(logits - exact).max()), source.yardstick.tolerances["real", "logits"]
+    exact = source.reference.exact(source.samples)["logits"]
+    return float(np.abs(logits - exact).max()), source.reference.tolerances["real", "logits"]
 
 
 def check(done: Exported, photo: Path, expected: tuple[str, float]) -> str:

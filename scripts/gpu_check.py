@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from ptx.export import FORMATS, compare, export, read_source
-from ptx.export.reference import Yardstick
+from ptx.export import FORMATS, compare, export, read_model
+from ptx.export.reference import Reference
 from ptx.infer import Predictor, PtxError, load
 from ptx.infer.benchmarking import machine
 from ptx.infer.signature import Array
@@ -72,7 +72,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
     recipe = documented_recipe(model, epochs=epochs)
     result = train(model, dataset, recipe, folder=folder / model)
     seconds = time.perf_counter() - started
-    source = read_source(result.checkpoint)
+    source = read_model(result.checkpoint)
     paths = {"checkpoint": result.checkpoint}
     for name, form in FORMATS.items():
         paths[name] = export(source, name, folder / model / f"{model}{form.suffix}").path
@@ -84,7 +84,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
     print("| backend | device | precision | largest error | allowed | labels differ | accuracy |"
           " median ms, batch 64 |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
-    yardstick = Yardstick(source.network, source.card.signature, {})
+    reference = Reference(source.network, source.card.signature, {})
     holds = True
     for row in ROWS:
         try:
@@ -101,7 +101,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
             continue
         with predictor:
             found = compare(
-                yardstick, [predictor], model_inputs(dataset.test, predictor.preprocessing)
+                reference, [predictor], model_inputs(dataset.test, predictor.preprocessing)
             )
             measured = found.results[0]
             accuracy = evaluate(predictor, dataset.test).accuracy

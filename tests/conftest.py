@@ -98,13 +98,13 @@ def artifact(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -
     def make(model: str, format_name: str) -> Path:
         if format_name == "checkpoint":
             return checkpoint(model)
-        from ptx.export import export, read_source
+        from ptx.export import export, read_model
 
         path = tmp_path_factory.mktemp(f"{format_name}-{model}") / f"{model}.{format_name}"
         with warnings.catch_warnings():
             # torch.export trips over warnings of its own parts once they are errors.
             warnings.simplefilter("ignore")
-            return export(read_source(checkpoint(model)), format_name, path).path
+            return export(read_model(checkpoint(model)), format_name, path).path
 
     return make
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.export import export, read_source
+from ptx.export import export, read_model
 from ptx.infer import load
 from ptx.models import catalog
 from ptx.trainers import documented_recipe, open_dataset, train
@@ -40,7 +40,7 @@ def test_the_model_of_the_page_trains_exports_and_predicts(
     folder = tmp_path / "tiny-cnn"
     recipe = documented_recipe("tiny-cnn", epochs=1)
     checkpoint = train("tiny-cnn", few, recipe, folder=folder, device="cpu").checkpoint
-    exported = export(read_source(checkpoint), "onnx", folder / "tiny-cnn.onnx")
+    exported = export(read_model(checkpoint), "onnx", folder / "tiny-cnn.onnx")
     assert exported.rows > 0
     with load(exported.path, backend="ort-cpu") as predictor:
         picture = Path(__file__).parent / "pictures" / "mnist-7.png"

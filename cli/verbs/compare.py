@@ -15,7 +15,7 @@ from ptx.cli import options
 from ptx.cli.time_limit import time_limit
 
 if TYPE_CHECKING:
-    from ptx.export import Comparison, Source
+    from ptx.export import Comparison, TrainedModel
     from ptx.infer import Predictor
     from ptx.infer.signature import Array
 
@@ -66,7 +66,7 @@ def compare(
     from ptx.cli.opening import open_backends
     from ptx.cli.terminal import note
     from ptx.cli.workspace import Workspace, require_model
-    from ptx.export import read_source
+    from ptx.export import read_model
     from ptx.infer.backends import Options
     from ptx.models import lookup
 
@@ -76,7 +76,7 @@ def compare(
     own = space.is_name(model) and lookup(model) is None
     factory = None if network is None else open_factory(network)
     path = space.find(model if own else require_model(model), "checkpoint")
-    source = read_source(path, network=factory)
+    source = read_model(path, network=factory)
     asked = Options(device=device, precision=precision, trust=space.trust(trust), network=factory)
     predictors, left_out = open_backends(
         space, model, source.card.weights_sha256, asked, backends=backends
@@ -143,7 +143,7 @@ def _given_batches(
         yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
 
-def _carried(source: Source) -> _Rows:
+def _carried(source: TrainedModel) -> _Rows:
     """The real samples that the checkpoint carries, else random inputs, in one batch."""
     import numpy as np
 
@@ -161,7 +161,7 @@ def _carried(source: Source) -> _Rows:
 
 
 def _test_set(
-    model: str, data: str | None, workspace: Path, source: Source, predictor: Predictor
+    model: str, data: str | None, workspace: Path, source: TrainedModel, predictor: Predictor
 ) -> _Rows:
     from ptx.cli.dataset import open_data
     from ptx.trainers.evaluation import model_inputs
@@ -170,7 +170,7 @@ def _test_set(
     return _Rows(model_inputs(split, predictor.preprocessing), total=len(split))
 
 
-def _compare(source: Source, predictors: list[Predictor], rows: _Rows) -> Comparison:
+def _compare(source: TrainedModel, predictors: list[Predictor], rows: _Rows) -> Comparison:
     from ptx.cli.progress import ProgressLine
     from ptx.export import compare as compare_backends
 
@@ -179,7 +179,7 @@ def _compare(source: Source, predictors: list[Predictor], rows: _Rows) -> Compar
             stack.enter_context(predictor)
         progress = stack.enter_context(ProgressLine("comparing", "inputs", rows.total))
         return compare_backends(
-            source.yardstick, predictors, rows.batches, progress=progress.advance
+            source.reference, predictors, rows.batches, progress=progress.advance
         )
 
 

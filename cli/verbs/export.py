@@ -14,7 +14,7 @@ from ptx.cli import options
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
-    from ptx.export import Source
+    from ptx.export import TrainedModel
 
 
 @click.command(
@@ -100,15 +100,15 @@ def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
 
 def _source(
     space: Workspace, model: str, checkpoint: Path | None, workspace: Path
-) -> tuple[Source, Path | None]:
+) -> tuple[TrainedModel, Path | None]:
     """The source, and the checkpoint that the files are to stand beside where MODEL is a path."""
     from ptx.cli.dataset import open_data
-    from ptx.export import read_source
+    from ptx.export import read_model
     from ptx.trainers import sample_inputs
 
     path = checkpoint or space.find(model, "checkpoint")
     named = space.is_name(model)
-    source = read_source(path, model=model if named else None)
+    source = read_model(path, model=model if named else None)
     if not source.samples:
         # A bare state dict carries no real inputs: those of the bundled data stand in.
         bundled = open_data(source.card.model, "bundled", workspace)
@@ -119,10 +119,10 @@ def _source(
 
 def _own_source(
     space: Workspace, reference: str, checkpoint: Path | None, describe: Path | None
-) -> Source:
+) -> TrainedModel:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
     from ptx.cli.network import open_factory
-    from ptx.export.trained_model import kebab, make_source
+    from ptx.export.trained_model import kebab, make_model
     from ptx.infer.artifact.artifact import KINDS, read_artifact
     from ptx.infer.described.description import read_description
     from ptx.infer.errors import UsageError
@@ -138,11 +138,11 @@ def _own_source(
         raise UsageError(
             f"--checkpoint {weights.name} is {KINDS[weights.kind]}; expected a state dict"
         )
-    return make_source(open_factory(reference)(), description, weights=weights)
+    return make_model(open_factory(reference)(), description, weights=weights)
 
 
 def _export_one(
-    source: Source, name: str, target: Path, opset: int | None, space: Workspace
+    source: TrainedModel, name: str, target: Path, opset: int | None, space: Workspace
 ) -> None:
     from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import file_size, verdict

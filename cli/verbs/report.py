@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ptx.cli.report_page import Findings
     from ptx.cli.workspace import Workspace
-    from ptx.export import Source
+    from ptx.export import TrainedModel
     from ptx.infer import Predictor
     from ptx.trainers.data import Dataset
 
@@ -67,11 +67,11 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
     from ptx.cli.dataset import open_data
     from ptx.cli.opening import open_backends
     from ptx.cli.workspace import Workspace
-    from ptx.export import read_source
+    from ptx.export import read_model
     from ptx.infer.backends import Options
 
     space = Workspace(workspace)
-    source = read_source(space.find(model, "checkpoint"))
+    source = read_model(space.find(model, "checkpoint"))
     asked = Options(device=device, trust=space.trust(trust))
     predictors, left_out = open_backends(space, model, source.card.weights_sha256, asked)
     with ExitStack() as stack:
@@ -84,7 +84,7 @@ def _find(model: str, device: str, trust: bool, data: str | None, workspace: Pat
 def _run(
     model: str,
     space: Workspace,
-    source: Source,
+    source: TrainedModel,
     dataset: Dataset,
     predictors: list[Predictor],
     left_out: list[tuple[str, str]],
@@ -103,7 +103,7 @@ def _run(
         evaluation = evaluate(predictor, dataset.test, progress=progress.advance)
     with ProgressLine("comparing", "inputs", len(dataset.test)) as progress:
         comparison = compare(
-            source.yardstick,
+            source.reference,
             predictors,
             model_inputs(dataset.test, predictor.preprocessing),
             progress=progress.advance,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ptx.export import compare, read_source
-from ptx.export.reference import FACTOR, Yardstick
+from ptx.export import compare, read_model
+from ptx.export.reference import FACTOR, Reference
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError
@@ -40,16 +40,16 @@ class PlantedBackend:
 
 
 class Setting:
-    """A model, its yardstick and three batches of four rows, numbered from 100."""
+    """A model, its reference and three batches of four rows, numbered from 100."""
 
     def __init__(self, checkpoint: Path, inputs: Callable[[int], dict[str, Array]]) -> None:
-        source = read_source(checkpoint)
+        source = read_model(checkpoint)
         self.card: Card = source.card
-        self.yardstick = Yardstick(source.network, source.card.signature, source.samples)
+        self.reference = Reference(source.network, source.card.signature, source.samples)
         self._inputs = inputs
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
-        return Predictor(self.card, lambda: PlantedBackend(name, run or self.yardstick.eager))
+        return Predictor(self.card, lambda: PlantedBackend(name, run or self.reference.eager))
 
     def batches(self) -> Iterator[tuple[Array, dict[str, Array]]]:
         for start in (100, 104, 108):
@@ -81,7 +81,7 @@ def other_label(setting: Setting, row: int) -> Run:
     """Wrong on one row: its best class changes places with its worst."""
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.yardstick.eager(inputs)["logits"].copy()
+        logits = setting.reference.eager(inputs)["logits"].copy()
         here = np.flatnonzero(np.isclose(inputs["image"][:, 0], row / 1000))
         logits[here] = -logits[here]
         return {"logits": logits}
@@ -92,7 +92,7 @@ def other_label(setting: Setting, row: int) -> Run:
 def test_backends_that_agree_hold(digits: Setting) -> None:
     told: list[int] = []
     predictors = [digits.predictor("a"), digits.predictor("b")]
-    found = compare(digits.yardstick, predictors, digits.batches(), progress=told.append)
+    found = compare(digits.reference, predictors, digits.batches(), progress=told.append)
     assert found.holds
     assert found.rows == 12
     assert told == [4, 4, 4]
@@ -105,7 +105,7 @@ def test_backends_that_agree_hold(digits: Setting) -> None:
 
 def test_a_planted_other_label_is_found_with_the_first_input_that_differs(digits: Setting) -> None:
     predictors = [digits.predictor("right"), digits.predictor("wrong", other_label(digits, 106))]
-    found = compare(digits.yardstick, predictors, digits.batches())
+    found = compare(digits.reference, predictors, digits.batches())
     right, wrong = found.results
     assert not found.holds
     assert right.holds
@@ -118,11 +118,11 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
     digits: Setting,
 ) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = digits.yardstick.eager(inputs)["logits"].copy()
+        logits = digits.reference.eager(inputs)["logits"].copy()
         logits[np.isclose(inputs["image"][:, 0], 0.109)] += np.float32(1e-3)  # of every class
         return {"logits": logits}
 
-    found = compare(digits.yardstick, [digits.predictor("wrong", run)], digits.batches())
+    found = compare(digits.reference, [digits.predictor("wrong", run)], digits.batches())
     (wrong,) = found.results
     assert not found.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 109)
@@ -131,12 +131,12 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
 
 def test_a_regression_has_errors_and_no_labels(line: Setting) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        y = line.yardstick.eager(inputs)["y"].copy()
+        y = line.reference.eager(inputs)["y"].copy()
         y[inputs["x"] >= 105] += np.float32(0.5)
         return {"y": y}
 
     predictors = [line.predictor("right"), line.predictor("wrong", run)]
-    found = compare(line.yardstick, predictors, line.batches())
+    found = compare(line.reference, predictors, line.batches())
     right, wrong = found.results
     assert right.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 105)
@@ -153,14 +153,14 @@ def test_a_tagging_differs_where_one_of_its_steps_does(checkpoint: Checkpoint) -
     calls: list[None] = []
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.yardstick.eager(inputs)["logits"].copy()
+        logits = setting.reference.eager(inputs)["logits"].copy()
         calls.append(None)
         if len(calls) == 2:
             logits[3, 2] *= -1  # step 3 of the third word of the second batch
         return {"logits": logits}
 
     predictors = [setting.predictor("right"), setting.predictor("wrong", run)]
-    found = compare(setting.yardstick, predictors, setting.batches())
+    found = compare(setting.reference, predictors, setting.batches())
     right, wrong = found.results
     assert right.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 1, 106)
@@ -174,10 +174,10 @@ def test_a_backend_that_fails_is_told_and_asked_no_more(digits: Setting) -> None
         asked.append(None)
         if len(asked) == 2:
             raise InputError("it broke")
-        return digits.yardstick.eager(inputs)
+        return digits.reference.eager(inputs)
 
     predictors = [digits.predictor("right"), digits.predictor("broken", run)]
-    found = compare(digits.yardstick, predictors, digits.batches())
+    found = compare(digits.reference, predictors, digits.batches())
     right, broken = found.results
     assert right.holds
     assert (broken.holds, broken.failure) == (False, "it broke")
@@ -191,7 +191,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"logits": np.full((len(inputs["image"]), 10), value, np.float32)}
 
-    found = compare(digits.yardstick, [digits.predictor("planted", run)], digits.batches())
+    found = compare(digits.reference, [digits.predictor("planted", run)], digits.batches())
     assert "not finite" in found.results[0].failure
     assert not found.holds
 
@@ -199,14 +199,14 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
 def test_eager_itself_must_be_finite(line: Setting) -> None:
     inputs = {"x": np.full((1, 1), 3e38, np.float32)}
     weights = {"linear.weight": torch.tensor([[9.0]]), "linear.bias": torch.tensor([0.0])}
-    line.yardstick._network.load_state_dict(weights)
+    line.reference._network.load_state_dict(weights)
     with pytest.raises(ArtifactError, match="output 'y' of eager float32 is not finite"):
-        compare(line.yardstick, [line.predictor("a")], [(np.arange(1), inputs)])
+        compare(line.reference, [line.predictor("a")], [(np.arange(1), inputs)])
 
 
 def test_a_comparison_of_nothing_does_not_hold(digits: Setting) -> None:
-    assert not compare(digits.yardstick, [digits.predictor("a")], []).holds
-    assert not compare(digits.yardstick, [], digits.batches()).holds
+    assert not compare(digits.reference, [digits.predictor("a")], []).holds
+    assert not compare(digits.reference, [], digits.batches()).holds
 
 
 def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: Checkpoint) -> None:
@@ -217,7 +217,7 @@ def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: C
         for f in ("torchscript", "pt2")
     ]
     predictors.append(load(artifact("softmax-regression", "onnx"), backend="ort-cpu"))
-    found = compare(setting.yardstick, predictors, setting.batches())
+    found = compare(setting.reference, predictors, setting.batches())
     assert [result.backend for result in found.results] == [
         "eager", "torchscript", "exported", "ort-cpu",
     ]  # fmt: skip

@@ -12,11 +12,11 @@ def test_public_names() -> None:
         "BackendResult",
         "Comparison",
         "Exported",
-        "Source",
+        "TrainedModel",
         "compare",
         "describe",
         "export",
-        "read_source",
+        "read_model",
     ]
     assert all(hasattr(ptx.export, name) for name in ptx.export.__all__)
 

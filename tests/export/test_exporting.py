@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from ptx.export import FORMATS, Source, export, read_source
+from ptx.export import FORMATS, TrainedModel, export, read_model
 from ptx.export.exporting import GOLDEN_ROWS
 from ptx.export.grid import BATCHES, LENGTHS
-from ptx.export.reference import FACTOR, Yardstick
+from ptx.export.reference import FACTOR, Reference
 from ptx.infer import (
     AgreementError,
     ArtifactError,
@@ -37,7 +37,7 @@ QUICK = "torchscript"  # the format that converts fastest; what is tested here i
 
 def test_what_was_written_and_proved_is_told(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "digits.torchscript"
-    exported = export(read_source(checkpoint("softmax-regression")), QUICK, path)
+    exported = export(read_model(checkpoint("softmax-regression")), QUICK, path)
     assert (exported.path, exported.format) == (path, QUICK)
     assert exported.size == path.stat().st_size
     assert exported.rows == 64
@@ -54,7 +54,7 @@ def test_a_program_is_announced_before_it_stands_there(
     path = tmp_path / "line.torchscript"
     told: list[tuple[str, bool]] = []
     exported = export(
-        read_source(checkpoint("linear-model")),
+        read_model(checkpoint("linear-model")),
         QUICK,
         path,
         announce=lambda sha256: told.append((sha256, path.exists())),
@@ -89,9 +89,9 @@ def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
 def test_the_golden_samples_are_real_inputs_with_their_float64_answers(
     model: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
-    source = read_source(checkpoint(model))
+    source = read_model(checkpoint(model))
     signature = source.card.signature
-    yardstick = Yardstick(source.network, signature, source.samples)
+    reference = Reference(source.network, signature, source.samples)
     golden = read_artifact(artifact(model, QUICK)).require_card().golden
     spec = signature.inputs[0]
     have = source.samples[spec.name].shape[spec.batch_axis]
@@ -103,7 +103,7 @@ def test_the_golden_samples_are_real_inputs_with_their_float64_answers(
             for own in signature.inputs:
                 real = source.samples[own.name].take(range(rows), axis=own.batch_axis)
                 assert np.array_equal(sample.inputs[own.name], real)
-        for name, outputs in yardstick.exact(sample.inputs).items():
+        for name, outputs in reference.exact(sample.inputs).items():
             assert sample.outputs[name].dtype == np.float64
             np.testing.assert_array_equal(sample.outputs[name], outputs)
             assert 0 < sample.tolerance[name] < 1e-4
@@ -113,7 +113,7 @@ def test_with_fewer_real_samples_than_a_golden_sample_has_rows_it_is_random(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """The word that `char-rnn` learns from is its only sample."""
-    source = read_source(checkpoint("char-rnn"))
+    source = read_model(checkpoint("char-rnn"))
     assert source.samples["sequence"].shape == (5, 1, 4)
     path = export(source, QUICK, tmp_path / "model.torchscript").path
     several, one = read_artifact(path).require_card().golden
@@ -125,7 +125,7 @@ def test_with_fewer_real_samples_than_a_golden_sample_has_rows_it_is_random(
 def test_without_real_samples_the_golden_samples_are_random(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = replace(read_source(checkpoint("softmax-regression")), samples={})
+    source = replace(read_model(checkpoint("softmax-regression")), samples={})
     exported = export(source, QUICK, tmp_path / "model.torchscript")
     assert exported.rows == 0
     golden = read_artifact(exported.path).require_card().golden
@@ -137,8 +137,8 @@ def test_without_real_samples_the_golden_samples_are_random(
 def test_a_network_in_training_mode_is_exported_in_eval_mode(
     format_name: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_source(checkpoint("convnet"))
-    training = Source(source.network.train(), source.card, source.samples)
+    source = read_model(checkpoint("convnet"))
+    training = TrainedModel(source.network.train(), source.card, source.samples)
     path = export(training, format_name, tmp_path / "model").path
     assert training.network.training  # the caller's network is left as it was
     pictures = {"image": source.samples["image"][:4]}
@@ -153,7 +153,7 @@ def test_a_network_in_training_mode_is_exported_in_eval_mode(
 def test_the_opset_that_is_asked_for_stands_in_the_card(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_source(checkpoint("linear-model"))
+    source = read_model(checkpoint("linear-model"))
     path = export(source, "onnx", tmp_path / "model.onnx", opset=18).path
     assert read_artifact(path).require_card().versions["opset"] == "18"
     with pytest.raises(UsageError, match="opset 17 cannot be written"):
@@ -170,14 +170,14 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("work was begun")
 
     monkeypatch.setattr("ptx.export.exporting.find_convert", find)
-    monkeypatch.setattr("ptx.export.exporting.Yardstick", find)
+    monkeypatch.setattr("ptx.export.exporting.Reference", find)
 
 
 @pytest.mark.usefixtures("no_conversion")
 def test_a_place_that_cannot_be_written_is_found_out_before_the_work(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_source(checkpoint("linear-model"))
+    source = read_model(checkpoint("linear-model"))
     with pytest.raises(OutputError, match="is a folder; expected a file name"):
         export(source, QUICK, tmp_path)
     with pytest.raises(OutputError, match="does not exist"):
@@ -190,7 +190,7 @@ def test_an_unknown_format_is_found_out_before_the_work(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="no format 'onx'; did you mean 'onnx'"):
-        export(read_source(checkpoint("linear-model")), "onx", tmp_path / "model.onnx")
+        export(read_model(checkpoint("linear-model")), "onx", tmp_path / "model.onnx")
 
 
 def test_a_full_disk_leaves_what_was_there(
@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        export(read_source(checkpoint("linear-model")), QUICK, path)
+        export(read_model(checkpoint("linear-model")), QUICK, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -214,14 +214,14 @@ def test_nothing_is_in_the_place_before_the_proof_is_done(
 ) -> None:
     path = tmp_path / "model.torchscript"
     seen: list[list[Path]] = []
-    check = Yardstick.check
+    check = Reference.check
 
-    def spy(self: Yardstick, *args: Any) -> Any:
+    def spy(self: Reference, *args: Any) -> Any:
         seen.append(list(tmp_path.iterdir()))
         return check(self, *args)
 
-    monkeypatch.setattr(Yardstick, "check", spy)
-    export(read_source(checkpoint("linear-model")), QUICK, path)
+    monkeypatch.setattr(Reference, "check", spy)
+    export(read_model(checkpoint("linear-model")), QUICK, path)
     assert seen == [[]]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -232,12 +232,12 @@ def test_an_interruption_leaves_what_was_there(
     path = tmp_path / "model.torchscript"
     path.write_bytes(b"old")
 
-    def interrupted(self: Yardstick, *args: Any) -> Any:
+    def interrupted(self: Reference, *args: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Yardstick, "check", interrupted)
+    monkeypatch.setattr(Reference, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export(read_source(checkpoint("linear-model")), QUICK, path)
+        export(read_model(checkpoint("linear-model")), QUICK, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -245,7 +245,7 @@ def test_an_interruption_leaves_what_was_there(
 def test_a_new_export_replaces_the_old_one(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "model.torchscript"
     path.write_bytes(b"old")
-    export(read_source(checkpoint("linear-model")), QUICK, path)
+    export(read_model(checkpoint("linear-model")), QUICK, path)
     assert read_artifact(path).require_card().model == "linear-model"
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_the_runtime_cannot_load_is_not_written(
 
     monkeypatch.setattr("ptx.export.exporting.find_convert", find)
     with pytest.raises((ArtifactError, UsageError)):
-        export(read_source(checkpoint("linear-model")), QUICK, tmp_path / "model.torchscript")
+        export(read_model(checkpoint("linear-model")), QUICK, tmp_path / "model.torchscript")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,7 +277,7 @@ def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_pat
             y: torch.Tensor = self.inner(x)
             return y + (offsets * 0).sum() + float(x.shape[0])
 
-    source = read_source(checkpoint("linear-model"))
+    source = read_model(checkpoint("linear-model"))
     frozen = replace(source, network=Frozen().eval().requires_grad_(False), samples={})
     with pytest.raises(AgreementError, match="at random input, batch 1: output 'y' is off by 4"):
         export(frozen, "torchscript", tmp_path / "model.torchscript")
@@ -287,7 +287,7 @@ def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_pat
 def test_a_model_of_another_number_of_classes_exports(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    source = read_source(checkpoint("softmax-regression"))
+    source = read_model(checkpoint("softmax-regression"))
     config = {**source.card.config, "classes": 3}
     signature = Signature.from_data(
         {
@@ -297,7 +297,7 @@ def test_a_model_of_another_number_of_classes_exports(
     )
     card = replace(source.card, config=config, signature=signature, labels=("a", "b", "c"))
     network = build("softmax-regression", config).eval().requires_grad_(False)
-    path = export(Source(network, card, source.samples), "onnx", tmp_path / "model.onnx").path
+    path = export(TrainedModel(network, card, source.samples), "onnx", tmp_path / "model.onnx").path
     with load(path, backend="ort-cpu") as predictor:
         outputs = predictor.run({"image": source.samples["image"]})
     assert outputs["logits"].shape == (64, 3)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import ptx.models.catalog
-from ptx.export import FORMATS, read_source
+from ptx.export import FORMATS, read_model
 from ptx.export.formats import converting, find_convert, find_format
 from ptx.export.formats.onnx_ import OPSET
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
@@ -90,7 +90,7 @@ def test_onnx_runtime_alone_runs_the_lstm_at_any_size(
     )
     sequence = np.random.default_rng(time).random((time, batch, 28), np.float32)
     (logits,) = session.run(None, {"sequence": sequence})
-    network = read_source(checkpoint("lstm")).network
+    network = read_model(checkpoint("lstm")).network
     expected = network(torch.from_numpy(sequence)).numpy()
     assert logits.shape == (batch, 10)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
@@ -197,8 +197,8 @@ def test_a_second_export_in_another_process_gives_the_same_bytes(
     model: str, artifact: Export, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from ptx.export import export, read_source\n"
-        "source = read_source(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from ptx.export import export, read_model\n"
+        "source = read_model(Path(sys.argv[1]))\n"
         "for name in sys.argv[3:]: export(source, name, Path(sys.argv[2]) / name)"
     )
     subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ptx.export import FORMATS, read_source
+from ptx.export import FORMATS, read_model
 from ptx.infer import load, read_artifact, verify
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
@@ -57,7 +57,7 @@ def eager(checkpoint: Checkpoint) -> Callable[[str], list[dict[str, Array]]]:
 
 @pytest.mark.parametrize("model", CATALOG)
 def test_the_weights_survive_a_checkpoint(model: str, checkpoint: Checkpoint) -> None:
-    source = read_source(checkpoint(model))
+    source = read_model(checkpoint(model))
     weights = dict(source.network.state_dict())
     again = loads(dumps(Content(weights=weights)))
     assert weights_digest(again.weights) == weights_digest(weights) == source.card.weights_sha256

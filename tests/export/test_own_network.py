@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export import Source, describe, export, read_source
+from ptx.export import TrainedModel, describe, export, read_model
 from ptx.export.grid import BATCHES, grid_batches
 from ptx.export.reference import ALIKE, FACTOR, ROUNDING
 from ptx.infer import (
@@ -66,7 +66,7 @@ def flowers() -> FlowerNet:
     return FlowerNet()
 
 
-def described(**changes: Any) -> Source:
+def described(**changes: Any) -> TrainedModel:
     about: Any = {"signature": SIGNATURE, "preprocess": PHOTO, "labels": LABELS,
                   "task": "classification", **changes}  # fmt: skip
     return describe(flowers(), **about)
@@ -119,13 +119,13 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     source = described(samples={"image": np.ones((2, 3, 16, 16), np.float32)})
     path = tmp_path / "checkpoint.pt"
     source.save(path)
-    again = read_source(path, network=flowers)
+    again = read_model(path, network=flowers)
     assert again.card.weights_sha256 == source.card.weights_sha256
     assert np.array_equal(again.samples["image"], source.samples["image"])
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
         got = predictor.run(source.samples)["logits"]
-    assert np.array_equal(got, source.yardstick.eager(source.samples)["logits"])
-    for call in (lambda: load(path, backend="eager"), lambda: read_source(path)):
+    assert np.array_equal(got, source.reference.eager(source.samples)["logits"])
+    for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
         with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
             call()
         assert error.value.code == "E-NETWORK"
@@ -189,7 +189,7 @@ def test_what_is_no_network_or_not_float32_is_wrong_usage(tmp_path: Path) -> Non
         describe(flowers())
     with pytest.raises(UsageError, match=r"'convolution.weight' is torch.float16; .*use float"):
         describe(flowers().half(), signature=SIGNATURE)
-    with pytest.raises(UsageError, match="labels cannot be said of a source"):
+    with pytest.raises(UsageError, match="labels cannot be said of a trained model"):
         export(described(), "torchscript", tmp_path / "net", labels=LABELS)
     with pytest.raises(InputError, match="labels are 2; with the output"):
         described(labels=LABELS[:2])
@@ -234,29 +234,29 @@ def added_in_turn(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
-    yardstick = describe(Level(), signature=large).yardstick
-    yardstick.check(added_in_turn, "a runtime")
-    case = next(case for case in yardstick.cases if case.kind == "ones")
-    error = np.abs(added_in_turn(case.inputs)["logits"] - case.reference["logits"]).max()
-    own = np.abs(yardstick.eager(case.inputs)["logits"] - case.reference["logits"]).max()
+    reference = describe(Level(), signature=large).reference
+    reference.check(added_in_turn, "a runtime")
+    case = next(case for case in reference.cases if case.kind == "ones")
+    error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
+    own = np.abs(reference.eager(case.inputs)["logits"] - case.exact["logits"]).max()
     assert error > 2 * FACTOR * own
 
     def wrong(inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {"logits": added_in_turn(inputs)["logits"] * np.float32(1.00002)}
 
     with pytest.raises(AgreementError, match="at random input"):
-        yardstick.check(wrong, "a runtime")
+        reference.check(wrong, "a runtime")
 
 
 def test_alike_positions_change_nothing_for_small_inputs() -> None:
-    yardstick = describe(Level(), signature=SIGNATURE).yardstick
+    reference = describe(Level(), signature=SIGNATURE).reference
     for kind in ALIKE:
-        cases = [case for case in yardstick.cases if case.kind == kind]
+        cases = [case for case in reference.cases if case.kind == kind]
         largest = max(
             max(
-                float(np.abs(yardstick.eager(c.inputs)["logits"] - c.reference["logits"]).max()),
-                ROUNDING * float(np.abs(c.reference["logits"]).max()),
+                float(np.abs(reference.eager(c.inputs)["logits"] - c.exact["logits"]).max()),
+                ROUNDING * float(np.abs(c.exact["logits"]).max()),
             )
             for c in cases
         )
-        assert yardstick.tolerances[kind, "logits"] == FACTOR * largest
+        assert reference.tolerances[kind, "logits"] == FACTOR * largest

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from ptx.export import Source, export, read_source
+from ptx.export import TrainedModel, export, read_model
 from ptx.export.formats import Convert, find_convert, traced_sizes
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
-from ptx.export.reference import FACTOR, ROUNDING, Yardstick, largest_error
+from ptx.export.reference import FACTOR, ROUNDING, Reference, largest_error
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
@@ -50,8 +50,8 @@ def seeded(model: str) -> nn.Module:
     return build(model).eval().requires_grad_(False)
 
 
-def source_of(model: str, samples: dict[str, Array] | None = None) -> Source:
-    return Source(seeded(model), card_of(model), samples or {})
+def source_of(model: str, samples: dict[str, Array] | None = None) -> TrainedModel:
+    return TrainedModel(seeded(model), card_of(model), samples or {})
 
 
 @cache
@@ -79,7 +79,7 @@ def edited(model: str, edit: Edit) -> bytes:
     return content
 
 
-def assert_refused(source: Source, path: Path, match: str) -> None:
+def assert_refused(source: TrainedModel, path: Path, match: str) -> None:
     """Without and with a file in the artifact's place: it is left as it was, and none beside it."""
     for before in (None, OLD):
         if before is not None:
@@ -297,7 +297,7 @@ def test_what_an_exporter_does_to_the_network_does_not_reach_the_yardstick(
 # Labels.
 
 
-def near_tie() -> tuple[Source, Edit]:
+def near_tie() -> tuple[TrainedModel, Edit]:
     """A network whose first two classes differ by less than float32 tells on its real samples alone.
 
     The edit moves one bias by less than the tolerance: enough to exchange the two.
@@ -316,7 +316,7 @@ def near_tie() -> tuple[Source, Edit]:
         moved[1] = 2**-19
         behind_output(*nodes, constants={"moved": moved})(proto)
 
-    return Source(network, card_of("neural-network"), samples), edit
+    return TrainedModel(network, card_of("neural-network"), samples), edit
 
 
 def test_labels_that_differ_on_real_samples_alone_are_refused(
@@ -332,7 +332,7 @@ def test_labels_that_differ_on_real_samples_alone_are_refused(
     assert_refused(source, path, "ort-cpu gives another label on 64 of 64 real samples")
     # Within the tolerance it is: without real samples nothing is wrong with it.
     path.unlink()
-    assert export(Source(source.network, source.card, {}), "onnx", path).rows == 0
+    assert export(TrainedModel(source.network, source.card, {}), "onnx", path).rows == 0
     plant(monkeypatch, right)
     assert export(source, "onnx", path).rows == 64
 
@@ -358,7 +358,7 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     proto = onnx.load_from_string(right)
     edit(proto)
     plant(monkeypatch, proto.SerializeToString())
-    source = Source(network, card_of("linear-model"), {"x": samples})
+    source = TrainedModel(network, card_of("linear-model"), {"x": samples})
     # The extremes of what was seen are in the grid as well, at batch 2, and tell first.
     with pytest.raises(AgreementError, match="at extremes input, batch 2: output 'y' is off"):
         export(source, "onnx", tmp_path / "model.onnx")
@@ -440,7 +440,7 @@ def test_the_first_rows_are_at_their_own_length() -> None:
     assert first_rows(signature, {}, 1) is None
 
 
-# The yardstick.
+# The reference.
 
 
 class Halves(nn.Module):
@@ -458,8 +458,8 @@ class Halves(nn.Module):
         return y
 
 
-def line(weight: float = 0.5, bias: float = 1 / 3) -> Yardstick:
-    return Yardstick(Halves(weight, bias), card_of("linear-model").signature, {})
+def line(weight: float = 0.5, bias: float = 1 / 3) -> Reference:
+    return Reference(Halves(weight, bias), card_of("linear-model").signature, {})
 
 
 def test_the_reference_is_the_network_in_float64() -> None:
@@ -473,45 +473,45 @@ def test_the_reference_is_the_network_in_float64() -> None:
 
 def test_the_yardstick_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
     network = build("dropout-mlp").train()
-    yardstick = Yardstick(network, card_of("dropout-mlp").signature, {})
+    reference = Reference(network, card_of("dropout-mlp").signature, {})
     x = {"image": np.ones((2, 784), np.float32)}
-    assert np.array_equal(yardstick.exact(x)["logits"], yardstick.exact(x)["logits"])
-    assert np.array_equal(yardstick.eager(x)["logits"], yardstick.eager(x)["logits"])
+    assert np.array_equal(reference.exact(x)["logits"], reference.exact(x)["logits"])
+    assert np.array_equal(reference.eager(x)["logits"], reference.eager(x)["logits"])
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
 
 
 def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
-    yardstick = Yardstick(seeded("mlp"), card_of("mlp").signature, {})
+    reference = Reference(seeded("mlp"), card_of("mlp").signature, {})
     for kind in ("random", "extremes"):
         own = floor = 0.0
-        for case in yardstick.cases:
+        for case in reference.cases:
             if case.kind == kind:
-                eager = yardstick.eager(case.inputs)["logits"].astype(np.float64)
-                own = max(own, float(np.abs(eager - case.reference["logits"]).max()))
-                floor = max(floor, ROUNDING * float(np.abs(case.reference["logits"]).max()))
+                eager = reference.eager(case.inputs)["logits"].astype(np.float64)
+                own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
+                floor = max(floor, ROUNDING * float(np.abs(case.exact["logits"]).max()))
         assert own > 0
-        assert yardstick.tolerances[kind, "logits"] == FACTOR * max(own, floor)
+        assert reference.tolerances[kind, "logits"] == FACTOR * max(own, floor)
     assert FACTOR == 8.0
 
 
 def test_the_tolerance_is_where_the_line_is_drawn() -> None:
-    yardstick = line()
-    kinds = {case.kind for case in yardstick.cases}
-    yardstick.tolerances = {(kind, "y"): 0.5 for kind in kinds}
+    reference = line()
+    kinds = {case.kind for case in reference.cases}
+    reference.tolerances = {(kind, "y"): 0.5 for kind in kinds}
 
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-        return lambda inputs: {"y": yardstick.eager(inputs)["y"] + np.float32(offset)}
+        return lambda inputs: {"y": reference.eager(inputs)["y"] + np.float32(offset)}
 
-    assert yardstick.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
+    assert reference.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
     for offset in (0.51, -0.51):
         with pytest.raises(AgreementError, match=r"y' is off by 0.51; allowed are 0.5$"):
-            yardstick.check(off_by(offset), "planted")
+            reference.check(off_by(offset), "planted")
 
 
 def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
-    yardstick = line()
-    found = yardstick.check(yardstick.eager, "eager")
+    reference = line()
+    found = reference.check(reference.eager, "eager")
     assert set(found) == {"y"}
     assert 0 < found["y"]["error"] <= found["y"]["tolerance"]
 
@@ -521,21 +521,21 @@ def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
 def test_an_answer_that_is_not_finite_never_passes(
     value: float, weight: float, bias: float
 ) -> None:
-    yardstick = line(weight, bias)
+    reference = line(weight, bias)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"y": np.full_like(inputs["x"], value)}
 
     with pytest.raises(AgreementError, match="batch 1: output 'y' is not finite"):
-        yardstick.check(run, "planted")
+        reference.check(run, "planted")
 
 
 def test_a_network_that_answers_nothing_but_zero_is_held_to_zero() -> None:
-    yardstick = line(0.0, 0.0)
+    reference = line(0.0, 0.0)
     zeros = {"error": 0.0, "tolerance": 0.0}
-    assert yardstick.check(lambda inputs: {"y": 0 * inputs["x"]}, "zero") == {"y": zeros}
+    assert reference.check(lambda inputs: {"y": 0 * inputs["x"]}, "zero") == {"y": zeros}
     with pytest.raises(AgreementError, match=r"is off by 1e-30; allowed are 0$"):
-        yardstick.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "planted")
+        reference.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "planted")
 
 
 @pytest.mark.parametrize(
@@ -552,11 +552,11 @@ def test_a_network_that_is_not_finite_itself_is_no_yardstick(
     weight: float, bias: float, precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     message = f"output 'y' of eager {precision} is not finite"
-    yardstick = line(weight, bias)
+    reference = line(weight, bias)
     with pytest.raises(ArtifactError, match=message):
-        yardstick.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
+        reference.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
     plant(monkeypatch, converted("linear-model"))
-    source = Source(Halves(weight, bias), card_of("linear-model"), {})
+    source = TrainedModel(Halves(weight, bias), card_of("linear-model"), {})
     with pytest.raises((ArtifactError, AgreementError)):
         export(source, "onnx", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -578,7 +578,7 @@ def test_the_largest_error_of_nan_is_nan() -> None:
 
 
 def test_real_samples_of_a_checkpoint_reach_the_grid(checkpoint: Checkpoint) -> None:
-    source = read_source(checkpoint("softmax-regression"))
+    source = read_model(checkpoint("softmax-regression"))
     assert source.samples["image"].shape == (64, 784)
     real = sizes_in(source.card.signature, source.samples, "real")
     assert real == {(batch,) for batch in BATCHES}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptx.export import export, read_source
+from ptx.export import export, read_model
 from ptx.infer import ArtifactError, InputError, UsageError, read_artifact
 from ptx.infer.artifact import zip_archive
 from ptx.models import CATALOG, build
@@ -46,7 +46,7 @@ def sealed(checkpoint: Path, folder: Path, **changes: Any) -> Path:
 
 def test_a_checkpoint_gives_its_network_card_and_samples(checkpoint: Checkpoint) -> None:
     path = checkpoint("convnet")
-    source = read_source(path)
+    source = read_model(path)
     artifact = read_artifact(path)
     assert not source.network.training
     assert not any(parameter.requires_grad for parameter in source.network.parameters())
@@ -57,11 +57,9 @@ def test_a_checkpoint_gives_its_network_card_and_samples(checkpoint: Checkpoint)
 
 
 def test_the_models_name_may_be_said_again(checkpoint: Checkpoint) -> None:
-    assert (
-        read_source(checkpoint("linear-model"), model="linear-model").card.model == "linear-model"
-    )
+    assert read_model(checkpoint("linear-model"), model="linear-model").card.model == "linear-model"
     with pytest.raises(UsageError, match="is a checkpoint of linear-model, not of convnet"):
-        read_source(checkpoint("linear-model"), model="convnet")
+        read_model(checkpoint("linear-model"), model="convnet")
 
 
 # A bare state dict.
@@ -73,7 +71,7 @@ def test_a_bare_state_dict_with_the_models_name_exports(
 ) -> None:
     network = seeded("linear-model")
     path = saved(wrap(network).state_dict(), tmp_path)
-    source = read_source(path, model="linear-model")
+    source = read_model(path, model="linear-model")
     assert source.samples == {}
     assert source.card.labels == CATALOG["linear-model"].labels
     assert source.card.checkpoint_sha256 == read_artifact(path).sha256
@@ -86,9 +84,9 @@ def test_a_bare_state_dict_with_the_models_name_exports(
 def test_a_bare_state_dict_without_the_models_name_is_wrong_usage(tmp_path: Path) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
     with pytest.raises(UsageError, match=r"model.pth' is a bare state dict: say which model"):
-        read_source(path)
+        read_model(path)
     with pytest.raises(UsageError, match="no model 'convet'; did you mean 'convnet'"):
-        read_source(path, model="convet")
+        read_model(path, model="convet")
 
 
 def test_a_state_dict_of_another_model_is_refused_by_the_names_of_its_weights(
@@ -96,15 +94,15 @@ def test_a_state_dict_of_another_model_is_refused_by_the_names_of_its_weights(
 ) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
     with pytest.raises(ArtifactError, match=r"features.0.weight is missing; .* more"):
-        read_source(path, model="convnet")
+        read_model(path, model="convnet")
     with pytest.raises(ArtifactError, match=r"linear.bias is unknown"):
-        read_source(path, model="linear-regression")
+        read_model(path, model="linear-regression")
 
 
 def test_samples_can_be_given_with_a_bare_state_dict(tmp_path: Path) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
     samples = {"x": np.arange(4.0)[:, None]}  # float64: what the guard makes float32
-    source = read_source(path, model="linear-model", samples=samples)
+    source = read_model(path, model="linear-model", samples=samples)
     assert source.samples["x"].dtype == np.float32
     assert np.array_equal(source.samples["x"], samples["x"])
 
@@ -122,12 +120,12 @@ def test_samples_that_do_not_fit_are_refused(
 ) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
     with pytest.raises(InputError, match=message):
-        read_source(path, model="linear-model", samples=samples)
+        read_model(path, model="linear-model", samples=samples)
 
 
 def test_a_checkpoints_own_samples_are_taken_before_given_ones(checkpoint: Checkpoint) -> None:
     given = {"x": np.full((2, 1), 99.0, np.float32)}
-    assert read_source(checkpoint("linear-model"), samples=given).samples["x"].max() < 99
+    assert read_model(checkpoint("linear-model"), samples=given).samples["x"].max() < 99
 
 
 # What is no source.
@@ -137,7 +135,7 @@ def test_a_checkpoints_own_samples_are_taken_before_given_ones(checkpoint: Check
 def test_an_artifact_is_no_source(format_name: str, artifact: Callable[[str, str], Path]) -> None:
     path = artifact("linear-model", format_name)
     with pytest.raises(ArtifactError, match="expected a checkpoint to export"):
-        read_source(path)
+        read_model(path)
 
 
 class _Shell:
@@ -155,7 +153,7 @@ def test_a_pickled_object_is_refused_in_our_words(evil: bool, tmp_path: Path) ->
     marker = tmp_path / "marker"
     path = saved({"a": _Shell(marker)} if evil else seeded("linear-model"), tmp_path)
     with pytest.raises(ArtifactError, match="save the state dict alone") as caught:
-        read_source(path, model="linear-model")
+        read_model(path, model="linear-model")
     assert "weights_only" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
@@ -164,7 +162,7 @@ def test_a_pickled_object_is_refused_in_our_words(evil: bool, tmp_path: Path) ->
 def test_a_dictionary_around_a_state_dict_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = saved({"state_dict": seeded("linear-model").state_dict(), "epoch": 3}, tmp_path)
     with pytest.raises(ArtifactError, match="a dictionary around a state dict; save the state"):
-        read_source(path, model="linear-model")
+        read_model(path, model="linear-model")
 
 
 def test_a_checkpoint_that_has_changed_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -175,7 +173,7 @@ def test_a_checkpoint_that_has_changed_is_refused(checkpoint: Checkpoint, tmp_pa
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(zip_archive._write(archive.root, members))
     with pytest.raises(ArtifactError, match="has changed since it was written") as caught:
-        read_source(path)
+        read_model(path)
     assert caught.value.code == "E-HASH"
 
 
@@ -183,10 +181,10 @@ def test_weights_that_are_not_those_of_the_card_are_refused(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """Sealed anew, so that only the weights' own sha256 tells."""
-    assert read_source(sealed(checkpoint("linear-model"), tmp_path))
+    assert read_model(sealed(checkpoint("linear-model"), tmp_path))
     path = sealed(checkpoint("linear-model"), tmp_path, weights_sha256="0" * 64)
     with pytest.raises(ArtifactError, match="do not match the sha256 in its card") as caught:
-        read_source(path)
+        read_model(path)
     assert caught.value.code == "E-HASH"
 
 
@@ -195,12 +193,12 @@ def test_a_checkpoint_of_a_model_that_is_not_in_the_catalog_is_refused(
 ) -> None:
     path = sealed(checkpoint("linear-model"), tmp_path, model="resnet-1000")
     with pytest.raises(ArtifactError, match="the catalog has no model 'resnet-1000'"):
-        read_source(path)
+        read_model(path)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no such file"):
-        read_source(tmp_path / "none.pt")
+        read_model(tmp_path / "none.pt")
 
 
 def test_a_file_that_is_cut_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -209,7 +207,7 @@ def test_a_file_that_is_cut_is_refused(checkpoint: Checkpoint, tmp_path: Path) -
     for size in (0, 1, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
         with pytest.raises(ArtifactError):
-            read_source(path)
+            read_model(path)
 
 
 def test_the_legacy_form_of_torch_save_is_told_apart(tmp_path: Path) -> None:
@@ -219,4 +217,4 @@ def test_the_legacy_form_of_torch_save_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(buffer.getvalue())
     with pytest.raises(ArtifactError, match="legacy checkpoint"):
-        read_source(path, model="linear-model")
+        read_model(path, model="linear-model")

@@ -293,11 +293,11 @@ def test_a_checkpoint_of_weights_alone_is_not_resumed(few: Few, tmp_path: Path) 
 
 
 def test_an_exported_file_in_the_checkpoints_place_is_not_resumed(few: Few, tmp_path: Path) -> None:
-    from ptx.export import export, read_source
+    from ptx.export import export, read_model
 
     run("linear-model", few("linear-model", 3, 3), tmp_path)
     exported = export(
-        read_source(tmp_path / "checkpoint.pt"), "torchscript", tmp_path / "linear.torchscript"
+        read_model(tmp_path / "checkpoint.pt"), "torchscript", tmp_path / "linear.torchscript"
     )
     (tmp_path / "checkpoint.pt").write_bytes(exported.path.read_bytes())
     with pytest.raises(ArtifactError, match="is a TorchScript archive; expected a checkpoint"):
