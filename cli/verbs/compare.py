@@ -29,7 +29,7 @@ RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
-@click.option("--backends", default="all", show_default=True,
+@click.option("--backends", default="all", show_default=True, callback=options.current_backends,
               shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
