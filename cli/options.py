@@ -68,10 +68,12 @@ complete_backends = complete_from(("all", *BACKENDS[1:]), several=True)
 
 def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name of today for a backend that was renamed, and a word about it."""
+    if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
+        return name
     from ptx.cli.terminal import note
     from ptx.infer.backends import current_name
 
-    if name == "auto" or (today := current_name(name)) == name:
+    if (today := current_name(name)) == name:
         return name
     note(f"backend {name!r} is called {today!r} now")
     return today

@@ -24,6 +24,7 @@ class NameClassifier(nn.Module):
         self, characters: int = 128, hidden: int = 100, layers: int = 2, classes: int = 18
     ) -> None:
         super().__init__()
+        self.hidden = hidden
         self.embedding = nn.Embedding(characters, hidden)
         widths = [hidden, *[2 * hidden] * (layers - 1)]
         self.forwards = nn.ModuleList(nn.GRU(width, hidden, batch_first=True) for width in widths)
@@ -38,7 +39,7 @@ class NameClassifier(nn.Module):
         reversal = _reversal(characters, lengths)
         outputs = self.embedding(characters)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
-            state = first_state(outputs.transpose(0, 1), forwards.hidden_size)
+            state = first_state(outputs.transpose(0, 1), self.hidden)
             ahead, _ = forwards(outputs, state)
             back, _ = backwards(_take(outputs, reversal), state)
             outputs = torch.cat([ahead, _take(back, reversal)], dim=2)

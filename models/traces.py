@@ -15,6 +15,6 @@ def first_state(sequence: Tensor, hidden: int) -> Tensor | None:
     `sequence`: float (time, batch, inputs) or, while a trace is recorded, anything with its batch in
     axis 1. Returns float (1, batch, hidden) on the sequence's device.
     """
-    if not torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return None
     return sequence.new_zeros(1, sequence.shape[1], hidden)

@@ -390,13 +390,30 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     """ONNX Runtime answers a request for CUDA with a session on the CPU, without an exception."""
     from ptx.infer.backends.ort import cuda, session
 
-    def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any) -> Any:
+    def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any, entries: Any) -> Any:
         return session.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
 
     monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime: None)
     monkeypatch.setattr(cuda, "open_session", fallen)
     with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
         load(artifact("linear-model", "onnx"), backend="ort-cuda")
+
+
+def test_onnx_runtime_itself_is_not_believed_without_a_device(
+    artifact: Export, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The real session of a machine whose driver is missing, once nobody has looked for the driver."""
+    import onnxruntime
+    import torch
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("needs onnxruntime-gpu")
+    if torch.cuda.is_available():
+        pytest.skip("there is a device")
+    monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", lambda onnxruntime: None)
+    with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
+        load(artifact("linear-model", "onnx"), backend="ort-cuda")
+    assert "Falling back" not in capfd.readouterr().out  # nor does it try other providers
 
 
 @pytest.mark.parametrize(

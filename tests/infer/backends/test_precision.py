@@ -33,6 +33,8 @@ def own_choice() -> Iterator[None]:
     """Whatever a test chooses, the next one finds PyTorch as it comes."""
     before = BACKENDS.fp32_precision, precisions()  # type: ignore[attr-defined]
     yield
+    # The older switches too, which PyTorch compares with the newer ones, as in torch.export.
+    BACKENDS.cuda.matmul.allow_tf32, BACKENDS.cudnn.allow_tf32 = False, True
     BACKENDS.fp32_precision = before[0]  # type: ignore[attr-defined]
     for part, value in zip(PARTS, before[1], strict=True):
         part.fp32_precision = value
