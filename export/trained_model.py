@@ -96,7 +96,8 @@ def make_model(
     samples: Mapping[str, Array] | None = None,
 ) -> TrainedModel:
     """A network with a description that has inputs and outputs; `weights`: a state dict for it."""
-    own, notes = copy.deepcopy(network).cpu(), ()
+    own = copy.deepcopy(network).cpu()
+    notes: tuple[str, ...] = ()
     if weights is not None:
         with loading(weights):
             checkpoint = checkpoints.loads(weights.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ class Linear(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.linear1(x)
 
 
@@ -32,7 +33,7 @@ class Diabetes(nn.Module):
         self.linear3 = nn.Linear(4, 1)
         self.sigmoid = nn.Sigmoid()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = self.sigmoid(self.linear1(x))
         x = self.sigmoid(self.linear2(x))
         return self.sigmoid(self.linear3(x))
@@ -49,7 +50,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(128, 64)
         self.out = nn.Linear(64, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.out(functional.relu(self.fc2(functional.relu(self.fc1(x)))))
 
 
@@ -81,7 +82,7 @@ class DeepConvNet(nn.Module):
         self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
         self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = functional.max_pool2d(functional.relu(self.conv1(x)), 2)
         x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
         return self.fc2(functional.relu(self.fc1(x.view(-1, 3136))))
@@ -98,7 +99,7 @@ class ConvNet(nn.Module):
         self.fc1 = nn.Linear(320, 50)
         self.fc2 = nn.Linear(50, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
         x = functional.relu(functional.max_pool2d(self.drop(self.conv2(x)), 2))
         x = functional.relu(self.fc1(x.view(-1, 320)))
@@ -111,7 +112,7 @@ class Lstm(nn.Module):
         self.lstm = nn.LSTM(28, 128)
         self.fc = nn.Linear(128, 10, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         h0 = torch.zeros(1, x.size(1), 128)
         outputs, _ = self.lstm(x, (h0, torch.zeros_like(h0)))
         return self.fc(outputs[-1])
@@ -125,7 +126,7 @@ class NeuralNetwork(nn.Module):
             nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.linear_relu_stack(self.flatten(x))
 
 
@@ -138,7 +139,7 @@ class SoftmaxMlp(nn.Module):
         self.l4 = nn.Linear(128, 64)
         self.l5 = nn.Linear(64, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         for layer in (self.l1, self.l2, self.l3, self.l4):
             x = functional.relu(layer(x))
         return self.l5(x)
@@ -152,7 +153,7 @@ class BasicCnn(nn.Module):
         self.pooling = nn.MaxPool2d(2)
         self.fc = nn.Linear(320, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = functional.relu(self.pooling(self.conv1(x)))
         x = functional.relu(self.pooling(self.conv2(x)))
         return self.fc(x.view(len(x), -1))
@@ -163,6 +164,14 @@ BRANCHES = ("branch1x1", "branch5x5_1", "branch5x5_2", "branch3x3_1", "branch3x3
 
 
 class InceptionA(nn.Module):
+    branch1x1: nn.Module
+    branch5x5_1: nn.Module
+    branch5x5_2: nn.Module
+    branch3x3_1: nn.Module
+    branch3x3_2: nn.Module
+    branch3x3_3: nn.Module
+    branch_pool: nn.Module
+
     def __init__(self, channels: int, order: tuple[str, ...] = BRANCHES) -> None:
         super().__init__()
         made: dict[str, Callable[[], nn.Module]] = {
@@ -177,7 +186,7 @@ class InceptionA(nn.Module):
         for name in order:
             setattr(self, name, made[name]())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         branch1x1 = self.branch1x1(x)
         branch5x5 = self.branch5x5_2(self.branch5x5_1(x))
         branch3x3 = self.branch3x3_3(self.branch3x3_2(self.branch3x3_1(x)))
@@ -195,7 +204,7 @@ class Inception(nn.Module):
         self.mp = nn.MaxPool2d(2)
         self.fc = nn.Linear(1408, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = self.incep1(functional.relu(self.mp(self.conv1(x))))
         x = self.incep2(functional.relu(self.mp(self.conv2(x))))
         return self.fc(x.view(len(x), -1))
@@ -212,7 +221,7 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return functional.relu(x + self.conv2(functional.relu(self.conv1(x))))
 
 
@@ -226,7 +235,7 @@ class ResidualNet(nn.Module):
         self.rblock2 = ResidualBlock(32)
         self.fc = nn.Linear(512, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = self.rblock1(self.mp(functional.relu(self.conv1(x))))
         x = self.rblock2(self.mp(functional.relu(self.conv2(x))))
         return self.fc(x.view(len(x), -1))
@@ -237,7 +246,7 @@ class RnnCell(nn.Module):
         super().__init__()
         self.rnncell = nn.RNNCell(4, 4)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         hidden, states = torch.zeros(x.size(1), 4), []
         for step in x:
             hidden = self.rnncell(step, hidden)
@@ -250,7 +259,7 @@ class Rnn(nn.Module):
         super().__init__()
         self.net = nn.RNN(4, 4)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.net(x)[0]
 
 
@@ -261,7 +270,7 @@ class RnnEmbedding(nn.Module):
         self.rnn = nn.RNN(10, 8, num_layers=2, batch_first=True)
         self.fc = nn.Linear(8, 4)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.fc(self.rnn(self.emb(x))[0])
 
 
@@ -274,7 +283,7 @@ class NameClassifier(nn.Module):
         self.gru = nn.GRU(100, 100, 2, bidirectional=True)
         self.fc = nn.Linear(200, 18)
 
-    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, characters: Tensor, lengths: Tensor) -> Any:
         embedded = self.embedding(characters.t())
         _, hidden = self.gru(pack_padded_sequence(embedded, lengths, enforce_sorted=False))
         return self.fc(torch.cat([hidden[-1], hidden[-2]], dim=1))

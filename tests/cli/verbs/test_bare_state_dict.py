@@ -34,7 +34,8 @@ def trained(scale: float) -> Typed:
     optimizer = torch.optim.Adam(network.parameters(), 0.003)
     for _ in range(60):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network.linear(pixels), targets).backward()
+        loss = nn.functional.cross_entropy(network.linear(pixels), targets)
+        loss.backward()  # type: ignore[no-untyped-call]  # as torch declares it
         optimizer.step()
     network.linear.weight.data /= scale
     return network
