@@ -220,5 +220,5 @@ def _read_bare(artifact: Artifact, model: str | None, stated: Statement) -> Trai
 
 
 def _layer(weight: str) -> str:
-    """`conv1` of `conv1.weight`."""
-    return weight.rpartition(".")[0]
+    """`conv1` of `conv1.weight`; of a single layer's own `weight` that."""
+    return weight.rpartition(".")[0] or weight

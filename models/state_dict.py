@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ptx.models.matching import match_weights
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys that tutorials put one under
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys that tutorials put one under
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 
 

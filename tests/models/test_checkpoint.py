@@ -96,7 +96,7 @@ def test_a_bare_state_dict_is_read_without_its_wrappers_prefix(
     assert loads(data).samples == {}
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
 def test_a_state_dict_in_a_dictionary_with_other_things_is_found_and_told(key: str) -> None:
     bare = weights("char-rnn-cell")
     content = {"epoch": 3, key: {f"module.{name}": tensor for name, tensor in bare.items()}}
