@@ -58,9 +58,7 @@ def _set_kernels(operator: Any, kernels: tuple[Kernel, Kernel]) -> None:
     operator._dispatch_cache.clear()
 
 
-def _lstm(
-    inputs: Tensor, states: Sequence[Tensor], *layers: Any
-) -> tuple[Tensor, Tensor, Tensor]:
+def _lstm(inputs: Tensor, states: Sequence[Tensor], *layers: Any) -> tuple[Tensor, Tensor, Tensor]:
     """As `aten::lstm.input`: outputs, last hidden and last cell states; their shapes alone."""
     hidden, cell = states
     return _outputs(inputs, hidden, layers), torch.empty_like(hidden), torch.empty_like(cell)
@@ -72,7 +70,7 @@ def _gru(inputs: Tensor, hidden: Tensor, *layers: Any) -> tuple[Tensor, Tensor]:
 
 
 def _outputs(inputs: Tensor, hidden: Tensor, layers: Sequence[Any]) -> Tensor:
-    """`inputs` (time, batch, …) or (batch, time, …), `hidden` (…, width): both kinds of axes are kept."""
+    """`inputs` (time, batch, …) or (batch, time, …), `hidden` (…, width): the first two are kept."""
     *_, bidirectional, _batch_first = layers
     return inputs.new_empty(*inputs.shape[:2], hidden.shape[2] * (2 if bidirectional else 1))
 

@@ -64,9 +64,7 @@ def test_a_decomposed_graph_keeps_its_axes_free(layer: str) -> None:
     network = Recurrent(LAYERS[layer]()).eval()
     with torch.no_grad(), recurrent_shapes():
         program = capture(network).run_decompositions({})
-    (shape,) = (
-        node.meta["val"].shape for node in program.graph.nodes if node.name == "sequence"
-    )
+    (shape,) = (node.meta["val"].shape for node in program.graph.nodes if node.name == "sequence")
     assert [isinstance(size, torch.SymInt) for size in shape] == [True, True, False]
 
 
