@@ -8,6 +8,7 @@ from pathlib import Path
 from gpu_setting import Setting
 from page import Cells, Page
 
+from ptx.infer import BackendError
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.trainers import TrainingResult, documented_recipe, find_recipe, train
 
@@ -53,6 +54,8 @@ def _reached(result: TrainingResult) -> str:
 
 
 def _fast(setting: Setting, seed: int) -> Cells:
+    if setting.device == "cpu":
+        raise BackendError("its mark of three seconds is for a CUDA device, and PyTorch finds none")
     folder: Path = setting.folder / "fast" / str(seed)
     recipe = find_recipe("convnet", "fast")
     result = train("convnet", setting.dataset("convnet"), recipe, folder=folder,
