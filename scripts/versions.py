@@ -92,7 +92,7 @@ def find_python(version: str) -> str:
     raise SystemExit(f"there is no Python {version} here: neither python{version} nor one of pyenv")
 
 
-def run_tests(python: Path, report: Path, tests: list[str]) -> None:
+def run_tests(python: Path, report: Path, select: str | None) -> None:
     """The contract in one environment; leaves pytest's report."""
     variables = os.environ | {
         "PYTHONPATH": str(make_tree(report.parent / "source")),
@@ -102,7 +102,7 @@ def run_tests(python: Path, report: Path, tests: list[str]) -> None:
     report.unlink(missing_ok=True)
     subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--show-capture=no",
-         f"--junitxml={report}", *tests],
+         f"--junitxml={report}", *TESTS, *(["-k", select] if select else [])],
         cwd=ROOT, env=variables, stdout=sys.stderr, check=False,
     )  # fmt: skip
 
@@ -156,6 +156,9 @@ def page(outcomes: dict[str, Outcome], command: str) -> Iterator[str]:
     for name, outcome in outcomes.items():
         cells = [name, *outcome.versions.values(), outcome.verdict, f"{outcome.seconds:.0f}"]
         yield f"| {' | '.join(cells)} |"
+    for name in (name for name in SETS if name not in outcomes):
+        python, wanted = SETS[name]
+        yield f"| {name} | {python} |{' |' * len(SHOWN)} not run yet: `{wanted}` | |"
     yield ""
     for name, outcome in outcomes.items():
         for reason, count in outcome.reasons.items():
@@ -172,16 +175,17 @@ def main() -> int:
     parser.add_argument("--reuse", action="store_true",
                         help="make the page of the last run's reports where there are any")  # fmt: skip
     parser.add_argument("--output", type=Path, help="the page (default: standard output)")
-    parser.add_argument("tests", nargs="*", default=list(TESTS))
+    parser.add_argument("--select", metavar="EXPR", help="a part of the tests, as pytest's -k")
     options = parser.parse_args()
     folder = options.folder.resolve()
     outcomes = {}
     for name in options.only:
         python, report = environment(name, folder), folder / f"{name}.xml"
         if not (options.reuse and report.exists()):
-            run_tests(python, report, options.tests)
+            run_tests(python, report, options.select)
         outcomes[name] = read_report(python, report)
-    text = "\n".join(page(outcomes, "scripts/versions")) + "\n"
+    command = "scripts/versions" + (f' --select "{options.select}"' if options.select else "")
+    text = "\n".join(page(outcomes, command)) + "\n"
     if options.output:
         options.output.write_text(text)
     else:

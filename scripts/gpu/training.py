@@ -44,7 +44,10 @@ def _train(setting: Setting, model: str, device: str, seed: int) -> TrainingResu
     documented = documented_recipe(model)
     recipe = documented_recipe(model, epochs=min(setting.epochs, documented.epochs))
     folder = setting.folder / f"{device}-{seed}" / model
-    return train(model, setting.dataset(model), recipe, folder=folder, device=device, seed=seed)
+    result = train(model, setting.dataset(model), recipe, folder=folder, device=device, seed=seed)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def _reached(result: TrainingResult) -> str:

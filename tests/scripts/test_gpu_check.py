@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "scripts" / "gpu"
+FOLDER = Path(__file__).parents[2] / "scripts" / "gpu"
 
 
 @pytest.fixture
