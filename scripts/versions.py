@@ -140,8 +140,10 @@ def versions(python: Path) -> dict[str, str]:
     return dict(line.split() for line in told.stdout.splitlines())
 
 
-def page(outcomes: dict[str, Outcome], command: str) -> Iterator[str]:
+def page(outcomes: dict[str, Outcome], select: str | None) -> Iterator[str]:
     """The page, line by line."""
+    command = "scripts/versions" + (f' --select "{select}"' if select else "")
+    part = " Of these the part that `--select` names was run." if select else ""
     yield "# The versions that ptx was run with\n"
     yield (
         "`pyproject.toml` allows a range of each library. These are its ends: every pair of oldest and"
@@ -150,7 +152,8 @@ def page(outcomes: dict[str, Outcome], command: str) -> Iterator[str]:
     )
     yield "\n".join(f"- `{test}`" for test in TESTS)
     today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-    yield f"\n{today}, {platform.system()} {platform.machine()}, no GPU. Command: `{command}`.\n"
+    machine = f"{platform.system()} {platform.machine()}, no GPU"
+    yield f"\n{today}, {machine}. Command: `{command}`.{part}\n"
     yield "| set | Python | " + " | ".join(SHOWN) + " | tests | seconds |"
     yield "|---" * (len(SHOWN) + 4) + "|"
     for name, outcome in outcomes.items():
@@ -184,8 +187,7 @@ def main() -> int:
         if not (options.reuse and report.exists()):
             run_tests(python, report, options.select)
         outcomes[name] = read_report(python, report)
-    command = "scripts/versions" + (f' --select "{options.select}"' if options.select else "")
-    text = "\n".join(page(outcomes, command)) + "\n"
+    text = "\n".join(page(outcomes, options.select)) + "\n"
     if options.output:
         options.output.write_text(text)
     else:

@@ -75,4 +75,7 @@ def _outputs(inputs: Tensor, hidden: Tensor, layers: Sequence[Any]) -> Tensor:
     return inputs.new_empty(*inputs.shape[:2], hidden.shape[2] * (2 if bidirectional else 1))
 
 
-_SHAPES = {torch.ops.aten.lstm.input: _lstm, torch.ops.aten.gru.input: _gru}
+_SHAPES: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.lstm.input: _lstm,
+    torch.ops.aten.gru.input: _gru,
+}

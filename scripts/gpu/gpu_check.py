@@ -40,6 +40,7 @@ SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
     "folder": pictures_folder.measure,
     "faults": faults.measure,
     "mixed-precision": mixed_precision.measure,
+    "compiled": speed.measure_compiled,
 }
 
 

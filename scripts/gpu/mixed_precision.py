@@ -73,7 +73,7 @@ def _steps(
             outputs = network(*inputs)
         loss = compute(outputs.float(), targets)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
     _synchronise(setting)

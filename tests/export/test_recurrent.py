@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def capture(network: nn.Module) -> torch.export.ExportedProgram:
     return torch.export.export(network, (torch.zeros(TIME, BATCH, 4),), dynamic_shapes=(axes,))
 
 
-LAYERS = {
+LAYERS: dict[str, Callable[[], nn.Module]] = {
     "lstm": lambda: nn.LSTM(4, 6),
     "gru": lambda: nn.GRU(4, 6),
     "two layers, both ways": lambda: nn.LSTM(4, 6, num_layers=2, bidirectional=True),
