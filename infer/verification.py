@@ -79,7 +79,9 @@ def missing_parts(card: Card) -> Iterator[Check]:
     """What the proof of a card does not cover, for want of the samples that would."""
     if not card.raw and card.preprocessing.get("kind") != "arrays":
         yield _lacking("raw samples", "the way from a raw input to the arrays (preprocessing)")
-    if card.task != "raw" and not any(s.answers for s in (*card.golden, *card.raw)):
+    answered = [bool(sample.answers) for sample in card.golden]
+    answered += [bool(sample.answers) for sample in card.raw]
+    if card.task != "raw" and not any(answered):
         yield _lacking("answers", "the way from the outputs to the answer (labels)")
 
 

@@ -79,7 +79,8 @@ def covered(card: Card) -> Iterator[str]:
     if card.raw:
         count = sum(len(sample.values) for sample in card.raw)
         yield f"preprocessing ({counted(count, 'raw input')})"
-    answers = sum(len(sample.answers) for sample in (*card.golden, *card.raw))
+    answers = sum(len(sample.answers) for sample in card.golden)
+    answers += sum(len(sample.answers) for sample in card.raw)
     if answers:
         yield f"{'labels' if card.labels else 'values'} ({counted(answers, 'answer')})"
     if card.agreement.get("statement"):
