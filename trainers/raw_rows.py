@@ -65,4 +65,5 @@ def model_targets(
             f" expected {known} and so on: give data with the model's labels"
         )
     places = np.asarray([labels.index(name) for name in names], np.int64)
-    return places[split.targets]
+    targets: Array = places[split.targets]
+    return targets

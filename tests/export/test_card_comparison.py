@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_equal_cards_differ_in_nothing() -> None:
          'a.onnx: signature inputs: {"x": ["float32", ["batch", 4]]}; the checkpoint says {"x": ["float32", ["batch", 2]]}'),  # noqa: E501
     ],
 )  # fmt: skip
-def test_a_difference_names_the_field_and_both_values(changes: dict, line: str) -> None:
+def test_a_difference_names_the_field_and_both_values(changes: dict[str, Any], line: str) -> None:
     (found,) = compare_cards(CARD, {"a.onnx": replace(CARD, **changes), "b.onnx": CARD})
     assert str(found) == line
 

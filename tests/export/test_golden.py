@@ -127,6 +127,7 @@ def test_a_predictor_that_answers_otherwise_fails_the_export(
 
 def test_what_is_no_raw_input_is_refused() -> None:
     assert as_raw(4.0) == (4.0,)
-    for value in ({}, [], [[1.0]], [10**400], ["a"], None):
+    refused: list[Any] = [{}, [], [[1.0]], [10**400], ["a"], None]
+    for value in refused:
         with pytest.raises(ValueError, match=r"."):
             as_raw(value)

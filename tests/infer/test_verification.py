@@ -16,7 +16,8 @@ from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.golden import GoldenSample
 from ptx.infer.errors import ArtifactError, UsageError
-from ptx.infer.verification import Check, verify
+from ptx.infer.replay import Check
+from ptx.infer.verification import verify
 
 Export = Callable[[str, str], Path]
 
