@@ -160,7 +160,7 @@ def _export_one(
             progress=progress.reach,
         )
     verdict(
-        f"{done.path}: {file_size(done.size)}, agrees with eager float64 in"
+        f"{done.path}: {file_size(done.size)}, agrees with {done.reference} in"
         f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
     )
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ptx.export import compare, read_model
-from ptx.export.reference import FACTOR, Reference
+from ptx.export.reference import Reference
+from ptx.export.tolerance import FACTOR
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError
@@ -199,7 +200,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
 def test_eager_itself_must_be_finite(line: Setting) -> None:
     inputs = {"x": np.full((1, 1), 3e38, np.float32)}
     weights = {"linear.weight": torch.tensor([[9.0]]), "linear.bias": torch.tensor([0.0])}
-    line.reference._network.load_state_dict(weights)
+    line.reference.yardstick._network.load_state_dict(weights)
     with pytest.raises(ArtifactError, match="output 'y' of eager float32 is not finite"):
         compare(line.reference, [line.predictor("a")], [(np.arange(1), inputs)])
 
