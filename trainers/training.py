@@ -27,7 +27,6 @@ from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.batches import Feed, check_split
 from ptx.trainers.data import Dataset
-from ptx.trainers.dropout import use_bits
 from ptx.trainers.folder_lock import locked
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
@@ -246,7 +245,6 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-    use_bits(network, device)
     return Run(
         network=network,
         optimizer=make_optimizer(network, recipe),
