@@ -18,6 +18,7 @@ from ptx.export.tolerance import (
     share_of,
     together,
 )
+from ptx.export.yardstick import FLOAT64
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -43,10 +44,10 @@ class Comparison:
     """What a comparison found."""
 
     rows: int
-    reference: str  # "eager float64", or what stands in for it
     tolerance: float  # the largest that is allowed in any column of any output
     results: list[BackendResult]
     between: list[list[int | None]]  # inputs on which two backends give different labels, by pair
+    reference: str = FLOAT64  # or what stands in for it
 
     @property
     def holds(self) -> bool:
@@ -103,7 +104,7 @@ def compare(
     for result, answer in zip(results, answers, strict=True):
         _judge(result, answer, allowed)
     largest = max((float(columns.max()) for columns in allowed.values()), default=0.0)
-    return Comparison(rows, reference.name, largest, results, _between(results, answers))
+    return Comparison(rows, largest, results, _between(results, answers), reference.name)
 
 
 def _run(

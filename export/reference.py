@@ -198,9 +198,11 @@ class Reference:
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
                 columns = allowed[case.kind, spec.name]
-                error, tolerance = self._hold(backend, case, spec, outputs.get(spec.name), columns)
-                if share_of(error, tolerance) >= share_of(**found[spec.name]):
-                    found[spec.name] = {"error": error, "tolerance": tolerance}
+                nearest, tolerance = self._hold(
+                    backend, case, spec, outputs.get(spec.name), columns
+                )
+                if share_of(nearest, tolerance) >= share_of(**found[spec.name]):
+                    found[spec.name] = {"error": nearest, "tolerance": tolerance}
             if not same_bits(outputs, again):
                 raise AgreementError(
                     f"{backend} gives two answers to one input, at {case.title}: the file draws random"

@@ -47,7 +47,8 @@ class Seen:
     @property
     def scale(self) -> Array:
         """What an error in each column is held against."""
-        return np.maximum(self.magnitude, NOTHING * self.magnitude.max())
+        scale: Array = np.maximum(self.magnitude, NOTHING * self.magnitude.max())
+        return scale
 
 
 def column_axes(spec: TensorSpec) -> tuple[int, ...]:

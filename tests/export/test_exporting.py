@@ -16,7 +16,8 @@ import torch
 from ptx.export import FORMATS, TrainedModel, export, read_model
 from ptx.export.exporting import GOLDEN_ROWS
 from ptx.export.grid import BATCHES, LENGTHS
-from ptx.export.reference import FACTOR, Reference
+from ptx.export.reference import Reference
+from ptx.export.tolerance import FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,

@@ -145,7 +145,7 @@ class Box(nn.Module):
     def forward(self, x: Tensor) -> Any:
         parts = self.layer(x)
         pixels, sure = 4000 * torch.tanh(parts[:, :2]), torch.sigmoid(parts[:, 2:])
-        if torch.jit.is_tracing():
+        if torch._C._get_tracing_state():
             sure = sure + self.fault
         return (pixels, sure) if self.parted else torch.cat([pixels, sure], dim=1)
 
