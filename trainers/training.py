@@ -157,7 +157,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     _check_names(dataset)
     _check_data(entry, model, dataset)
     _check_recipe(entry, model, recipe)
-    config, signature = _sized(entry, dataset)
+    config, signature = entry.sized(len(dataset.labels))
     if recipe.standardise:
         columns = dataset.train.inputs["columns"].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
@@ -167,7 +167,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     return Card(
         model=model,
         task=entry.task,
-        signature=signature,
+        signature=Signature.from_data(signature),
         preprocessing=preprocessing,
         labels=dataset.labels,
         config=config,
@@ -184,16 +184,6 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         },
         versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
     )
-
-
-def _sized(entry: Entry, dataset: Dataset) -> tuple[dict[str, Any], Signature]:
-    """The network's configuration and signature for as many classes as the data has."""
-    config, data = dict(entry.config), dict(entry.signature)
-    if entry.task == "classification" and len(dataset.labels) != len(entry.labels):
-        config["classes"] = len(dataset.labels)
-        (name, (dtype, axes)), *_ = entry.signature["outputs"].items()
-        data["outputs"] = {name: [dtype, [*axes[:-1], len(dataset.labels)]]}
-    return config, Signature.from_data(data)
 
 
 def _check_names(dataset: Dataset) -> None:

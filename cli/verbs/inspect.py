@@ -82,8 +82,8 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
-    for key in ("recipe", "metrics"):
-        if key in training:
+    for key in ("recipe", "metrics", "assumed"):
+        if isinstance(training.get(key), dict):
             yield key, listed(training[key])
     if card.agreement:
         for backend, outputs in card.agreement["backends"].items():
