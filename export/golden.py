@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ptx.export.grid import first_rows
-from ptx.export.reference import FACTOR, ROUNDING, Reference, largest_error
+from ptx.export.reference import Reference
+from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
 from ptx.infer.checks import check_inputs
@@ -105,16 +106,14 @@ def _raw_sample(
 def _own_tolerance(
     reference: Reference, inputs: Mapping[str, Array], exact: Mapping[str, Array]
 ) -> dict[str, float]:
-    """What eager float32 itself shows on these inputs, times FACTOR."""
+    """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
     eager = reference.eager(inputs)
-    return {
-        name: FACTOR
-        * max(
-            largest_error(eager[name], expected),
-            ROUNDING * float(np.abs(expected).max(initial=0.0)),
-        )
-        for name, expected in exact.items()
-    }
+    tolerance = {}
+    for name, expected in exact.items():
+        magnitude = float(np.abs(expected).max(initial=0.0))
+        own = max(float(distance(eager[name], expected).max(initial=0.0)), ROUNDING * magnitude)
+        tolerance[name] = min(FACTOR * own, CEILING * magnitude)
+    return tolerance
 
 
 def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:

@@ -110,7 +110,8 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
                     "agreement",
                     (
                         f"{backend}, {name}: largest error {found['error']:.1e} in"
-                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e}"
+                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e},"
+                        f" against {card.agreement.get('reference', 'eager float64')}"
                     ),
                 )
     yield "golden samples", str(len(card.golden))
