@@ -55,12 +55,15 @@ class _Model:
                 self.reference, [predictor], model_inputs(self.rows, predictor.preprocessing)
             )
             (result,) = found.results
+            if result.failure:
+                raise RuntimeError(result.failure)
             strict = options["precision"] != "float32" or result.error < STRICT
             verdict = "agrees" if found.holds and strict else "differs"
             if options["precision"] == "float32" and verdict == "differs":
                 verdict = "**differs**"
-            return (options["backend"], predictor.backend.device, options["precision"],
-                    f"{result.error:.1e}", f"{found.tolerance:.1e}", result.differ, verdict)  # fmt: skip
+            errors = (f"{result.error:.1e}", f"{result.tolerance:.1e}", result.differ)
+            asked = (options["backend"], predictor.backend.device, options["precision"])
+            return *asked, *errors, verdict
 
 
 def measure(page: Page, setting: Setting) -> None:
