@@ -68,14 +68,12 @@ def _labelled(card: Card, dataset: Dataset) -> Split | None:
     """The test rows, their targets by the model's labels; None where it lacks one of theirs."""
     import numpy as np
 
-    from ptx.trainers.data import Split
-
     if bool(card.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(card.labels):
         return None
     if not card.labels:
         return dataset.test
     index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
-    return Split(dataset.test.inputs, index[dataset.test.targets])
+    return replace(dataset.test, targets=index[dataset.test.targets])
 
 
 def answered_right(done: Exported, split: Split) -> str:

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.golden import GoldenSample
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.errors import (
     AgreementError,
@@ -24,8 +25,9 @@ from ptx.infer.errors import (
 from ptx.infer.loading import load
 from ptx.infer.prediction import Failure, Prediction
 from ptx.infer.predictor import Predictor
+from ptx.infer.replay import Check
 from ptx.infer.signature import Signature, TensorSpec
-from ptx.infer.verification import Check, verify
+from ptx.infer.verification import verify
 
 __all__ = [
     "BACKENDS",

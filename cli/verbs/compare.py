@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ptx.export import Comparison, TrainedModel
     from ptx.infer import Predictor
     from ptx.infer.signature import Array
+    from ptx.trainers.data import Dataset
 
 RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 
@@ -61,7 +62,9 @@ def compare(
     A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
     random numbers; --network says what makes it, since a checkpoint never names code to run.
     """
+    from ptx.cli.comparison_cards import card_problems
     from ptx.cli.comparison_file import check_target, comparison_data, save_comparison
+    from ptx.cli.dataset import open_data
     from ptx.cli.network import open_factory
     from ptx.cli.opening import open_backends
     from ptx.cli.terminal import note
@@ -83,25 +86,46 @@ def compare(
     )
     for name, reason in left_out:
         note(f"{name} is left out: {reason}")
+    problems = card_problems(space, model, source, predictors)
+    if problems:
+        return _refuse(model, problems, as_json)
+    dataset = None
     if inputs:
         rows = _given(inputs, predictors[0])
     elif own and data is None:
         rows = _carried(source)
     else:
-        rows = _test_set(model, data, workspace, source, predictors[0])
-    found = _compare(source, predictors, rows)
+        dataset = open_data(model, data, workspace, source.card)
+        rows = _test_set(dataset, predictors[0])
+    found, reached, enough = _compare(source, predictors, rows, dataset)
     if not found.rows:
         note("no input could be compared")
         return 4
     if output is not None:
         save_comparison(output, model, found)
     if as_json:
-        click.echo(json.dumps(comparison_data(model, found)))
+        told = {"reached": reached, "holds": found.holds and enough}
+        click.echo(json.dumps({**comparison_data(model, found), **told}))
     else:
         _print_tables(found)
         _print_first(found, rows)
-        _print_verdict(model, found, own=own)
-    return 0 if found.holds else 1
+        if reached:
+            click.echo(reached)
+        _print_verdict(model, found, own=own, enough=enough)
+    return 0 if found.holds and enough else 1
+
+
+def _refuse(model: str, problems: list[str], as_json: bool) -> int:
+    """Say in what the files are not what was proved; their numbers would say nothing then."""
+    from ptx.cli.terminal import verdict
+
+    if as_json:
+        click.echo(json.dumps({"model": model, "holds": False, "problems": problems}))
+    else:
+        click.echo("\n".join(problems))
+        following = f"ptx export {model} --format all"
+        verdict(f"{model}: the files are not what was proved", following, holds=False)
+    return 1
 
 
 @dataclass
@@ -160,27 +184,34 @@ def _carried(source: TrainedModel) -> _Rows:
     return _Rows(iter([(np.arange(count), samples)]), total=count, title=title)
 
 
-def _test_set(
-    model: str, data: str | None, workspace: Path, source: TrainedModel, predictor: Predictor
-) -> _Rows:
-    from ptx.cli.dataset import open_data
+def _test_set(dataset: Dataset, predictor: Predictor) -> _Rows:
     from ptx.trainers.evaluation import model_inputs
 
-    split = open_data(model, data, workspace, source.card).test
-    return _Rows(model_inputs(split, predictor.preprocessing), total=len(split))
+    batches = model_inputs(dataset.test, predictor.preprocessing, dataset.labels)
+    return _Rows(batches, total=len(dataset.test))
 
 
-def _compare(source: TrainedModel, predictors: list[Predictor], rows: _Rows) -> Comparison:
+def _compare(
+    source: TrainedModel, predictors: list[Predictor], rows: _Rows, dataset: Dataset | None
+) -> tuple[Comparison, str, bool]:
+    """The comparison, and on a test set what it reaches and whether that is as good as in training.
+
+    One backend is evaluated: the others agree with it, label by label, or have failed.
+    """
+    from ptx.cli.comparison_cards import reached_problem
     from ptx.cli.progress import ProgressLine
     from ptx.export import compare as compare_backends
 
     with ExitStack() as stack:
         for predictor in predictors:
             stack.enter_context(predictor)
-        progress = stack.enter_context(ProgressLine("comparing", "inputs", rows.total))
-        return compare_backends(
-            source.reference, predictors, rows.batches, progress=progress.advance
-        )
+        with ProgressLine("comparing", "inputs", rows.total) as progress:
+            found = compare_backends(
+                source.reference, predictors, rows.batches, progress=progress.advance
+            )
+        if dataset is None or not found.holds:
+            return found, "", True
+        return found, *reached_problem(predictors[0], dataset)
 
 
 def _print_tables(found: Comparison) -> None:
@@ -189,11 +220,12 @@ def _print_tables(found: Comparison) -> None:
     from ptx.infer.errors import counted
 
     rows = [
-        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
+        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
+         "-" if r.failure else f"{r.tolerance:.1e}",
          str(r.differ), judged("agrees" if r.holds else "DIFFERS", r.holds))
         for r in found.results
     ]  # fmt: skip
-    click.echo(f"{counted(found.rows, 'input')}, against eager float64")
+    click.echo(f"{counted(found.rows, 'input')}, against {found.reference}")
     click.echo(table(("backend", "device", "largest error", "allowed", "labels differ", ""), rows))
     if any(cell is not None for row in found.between for cell in row):
         click.echo("\ninputs with different labels, backend by backend")
@@ -212,16 +244,18 @@ def _print_first(found: Comparison, rows: _Rows) -> None:
             click.echo(f"{result.backend}: {result.failure}")
         elif result.first is not None:
             first = rows.name(result.first)
-            click.echo(f"{result.backend}: the first input that differs is {first}")
+            click.echo(
+                f"{result.backend}: the first input that differs is {first}; output {result.output!r} is"
+                f" off by {result.error:.1e}, allowed are {result.tolerance:.1e}"
+            )
 
 
-def _print_verdict(model: str, found: Comparison, *, own: bool) -> None:
+def _print_verdict(model: str, found: Comparison, *, own: bool, enough: bool) -> None:
     from ptx.cli.terminal import verdict
 
     agree = sum(result.holds for result in found.results)
-    following = f"ptx report {model}" if found.holds else f"ptx export {model} --format all"
+    holds = found.holds and enough
+    following = f"ptx report {model}" if holds else f"ptx export {model} --format all"
     if own:
-        following = f"ptx predict photo.jpg --model {model}" if found.holds else "export it again"
-    verdict(
-        f"{model}: {agree} of {len(found.results)} backends agree", following, holds=found.holds
-    )
+        following = f"ptx predict photo.jpg --model {model}" if holds else "export it again"
+    verdict(f"{model}: {agree} of {len(found.results)} backends agree", following, holds=holds)

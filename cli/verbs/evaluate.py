@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ptx.cli import options
 from ptx.cli.time_limit import time_limit
+
+if TYPE_CHECKING:
+    from ptx.infer import Predictor
+    from ptx.trainers.data import Dataset
 
 
 @click.command(
@@ -35,8 +40,12 @@ def evaluate(
     data: str | None,
     workspace: Path,
     as_json: bool,
-) -> None:
-    """Accuracy and confusion matrix of MODEL on the test rows of its data."""
+) -> int:
+    """Accuracy and confusion matrix of MODEL on the test rows of its data.
+
+    The rows go through the whole predictor, and labels are held against the data's by name. A file that
+    is not what was proved, or reaches less than the training did on the same rows, is an error.
+    """
     from ptx.cli.confusion import confusion_text
     from ptx.cli.dataset import open_data
     from ptx.cli.opening import open_model
@@ -44,22 +53,27 @@ def evaluate(
     from ptx.cli.terminal import percent, verdict
     from ptx.infer.errors import counted
     from ptx.trainers import evaluate as evaluate_model
+    from ptx.trainers.reached import against_record
 
     with open_model(
         model, backend, device, workspace, trust=trust, precision=precision
     ) as predictor:
         card = predictor.card
         dataset = open_data(card.model, data, workspace, card)
+        require_proved(predictor, dataset)
         with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:
-            found = evaluate_model(predictor, dataset.test, progress=progress.advance)
+            found = evaluate_model(
+                predictor, dataset.test, names=dataset.labels, progress=progress.advance
+            )
         took = predictor.backend.name
+    holds, told = against_record(card, found, dataset)
     if as_json:
         matrix = None if found.confusion is None else found.confusion.tolist()
         record = {"model": card.model, "backend": took, "data": dataset.name, "rows": found.rows,
                   "accuracy": found.accuracy, "rmse": found.error, "labels": list(card.labels),
-                  "confusion": matrix}  # fmt: skip
+                  "confusion": matrix, "holds": holds, "record": told}  # fmt: skip
         click.echo(json.dumps(record, ensure_ascii=False))
-        return
+        return 0 if holds else 1
     if found.confusion is not None:
         click.echo(confusion_text(card.labels, found.confusion.tolist()))
     reached = (
@@ -68,6 +82,32 @@ def evaluate(
         else f"accuracy {percent(found.accuracy)}"
     )
     verdict(
-        f"{card.model} on {took}: {reached} of {counted(found.rows, 'row')}",
-        f"ptx report {card.model}",
+        f"{card.model} on {took}: {reached} of {counted(found.rows, 'row')}; {told}",
+        f"ptx report {card.model}" if holds else f"ptx compare {card.model}",
+        holds=holds,
     )
+    return 0 if holds else 1
+
+
+def require_proved(predictor: Predictor, dataset: Dataset) -> None:
+    """Refuse to measure a file that is not what was proved: its figure would be another model's.
+
+    Raises:
+        AgreementError: the card or a golden sample does not hold, or the fit is not that of the data.
+    """
+    from ptx.infer.errors import AgreementError
+    from ptx.infer.verification import failures
+
+    card = predictor.card
+    failed = failures(predictor, card)
+    if failed:
+        raise AgreementError(
+            f"{card.model} on {predictor.backend.name} is not what was proved: {failed[0].name}:"
+            f" {failed[0].detail}; export it again, `ptx verify` lists all"
+        )
+    fit = card.preprocessing.get("fit")
+    if None not in (fit, dataset.fit) and fit != dataset.fit:
+        raise AgreementError(
+            f"{card.model} fits pictures as {fit!r}; those of {dataset.name} are fitted as"
+            f" {dataset.fit!r}: export or train it again"
+        )

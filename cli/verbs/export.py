@@ -197,7 +197,7 @@ def _print_done(done: Exported, split: Split | None) -> None:
 
     right = "" if split is None else f"; {answered_right(done, split)}"
     verdict(
-        f"{done.path}: {file_size(done.size)}, agrees with eager float64 in"
+        f"{done.path}: {file_size(done.size)}, agrees with {done.reference} in"
         f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed"
         f" {done.tolerance:.1e}{right}"
     )

@@ -72,6 +72,24 @@ def _facts(artifact: Artifact) -> dict[str, str | int | bool]:
     return facts
 
 
+def covered(card: Card) -> Iterator[str]:
+    """The parts of a prediction that the card's proof covers, each with what shows it."""
+    if card.agreement:
+        yield f"outputs ({counted(card.agreement['cases'], 'case')})"
+    if card.raw:
+        count = sum(len(sample.values) for sample in card.raw)
+        yield f"preprocessing ({counted(count, 'raw input')})"
+    answers = sum(len(sample.answers) for sample in card.golden)
+    answers += sum(len(sample.answers) for sample in card.raw)
+    if answers:
+        yield f"{'labels' if card.labels else 'values'} ({counted(answers, 'answer')})"
+    if card.agreement.get("statement"):
+        yield "card (its digest)"
+    if test := card.training.get("test"):
+        figure = "accuracy" if "accuracy" in test else "error"
+        yield f"{figure} ({counted(test['rows'], 'row')} of {test['data']})"
+
+
 def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     """What a card says, as (title, text) for people."""
     yield "model", card.model
@@ -92,10 +110,12 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
                     "agreement",
                     (
                         f"{backend}, {name}: largest error {found['error']:.1e} in"
-                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e}"
+                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e},"
+                        f" against {card.agreement.get('reference', 'eager float64')}"
                     ),
                 )
     yield "golden samples", str(len(card.golden))
+    yield "proof covers", ", ".join(covered(card)) or "nothing"
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
 
 

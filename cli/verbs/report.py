@@ -100,12 +100,14 @@ def _run(
 
     predictor = _preferred(predictors)
     with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:
-        evaluation = evaluate(predictor, dataset.test, progress=progress.advance)
+        evaluation = evaluate(
+            predictor, dataset.test, names=dataset.labels, progress=progress.advance
+        )
     with ProgressLine("comparing", "inputs", len(dataset.test)) as progress:
         comparison = compare(
             source.reference,
             predictors,
-            model_inputs(dataset.test, predictor.preprocessing),
+            model_inputs(dataset.test, predictor.preprocessing, dataset.labels),
             progress=progress.advance,
         )
     entry = known_models()[model]
@@ -118,8 +120,8 @@ def _run(
         backend=predictor.backend.name,
         history=_history(space.checkpoint(model)),
         evaluation=evaluation,
-        wrong=most_wrong(predictor, dataset.test, evaluation, SHOWN),
-        samples=answer_rows(predictor, dataset.test, few),
+        wrong=most_wrong(predictor, dataset.test, evaluation, SHOWN, dataset.labels),
+        samples=answer_rows(predictor, dataset.test, few, dataset.labels),
         comparison=comparison,
         left_out=left_out,
         speeds=speeds,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ptx.cli import options
 from ptx.cli.time_limit import time_limit
+
+if TYPE_CHECKING:
+    from ptx.infer import Check
 
 
 @click.command(
@@ -53,12 +57,15 @@ def verify(
     failed = [check for check in checks if not check.holds]
     if as_json:
         for check in checks:
-            click.echo(
-                json.dumps({"check": check.name, "holds": check.holds, "detail": check.detail})
-            )
+            click.echo(json.dumps(_record(check)))
     else:
         rows = [
-            (c.name, judged("holds" if c.holds else "FAILS", c.holds), c.detail) for c in checks
+            (
+                c.name,
+                "lacks" if c.lacks else judged("holds" if c.holds else "FAILS", c.holds),
+                c.detail,
+            )
+            for c in checks
         ]
         click.echo(table(("check", "", "detail"), rows))
         if failed:
@@ -67,3 +74,8 @@ def verify(
         else:
             verdict(f"{path} holds: {counted(len(checks), 'check')}")
     return 1 if failed else 0
+
+
+def _record(check: Check) -> dict[str, object]:
+    record = {"check": check.name, "holds": check.holds, "detail": check.detail}
+    return {**record, "lacks": True} if check.lacks else record

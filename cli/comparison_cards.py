@@ -1,0 +1,68 @@
+"""What `ptx compare` holds beside the backends' numbers: cards, golden samples, recorded accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ptx.cli.workspace import Workspace
+    from ptx.export import TrainedModel
+    from ptx.infer import Card, Predictor
+    from ptx.trainers.data import Dataset
+
+
+def card_problems(
+    space: Workspace, model: str, source: TrainedModel, predictors: list[Predictor]
+) -> list[str]:
+    """Where a file's card differs from the checkpoint's, and what a backend's proof no longer gives."""
+    from ptx.export.card_comparison import compare_cards
+
+    cards = dict(_cards(space, model, source.card))
+    differences = [str(difference) for difference in compare_cards(source.card, cards)]
+    return differences or list(_unproved(predictors))
+
+
+def _cards(space: Workspace, model: str, expected: Card) -> Iterator[tuple[str, Card]]:
+    """The cards of the model's artifacts, by file name; those of other weights are left out."""
+    from ptx.cli.terminal import note
+    from ptx.infer.artifact.artifact import read_artifact
+
+    for kind, path in space.files(model).items():
+        if kind == "checkpoint":
+            continue
+        card = read_artifact(path).require_card()
+        if card.weights_sha256 == expected.weights_sha256:
+            yield path.name, card
+        else:
+            note(f"{path} was exported from other weights: its card is left out")
+
+
+def _unproved(predictors: list[Predictor]) -> Iterator[str]:
+    """The golden samples that a backend does not answer; an artifact's do for the checkpoint too."""
+    from ptx.infer.verification import failures
+
+    proved = [p.card for p in predictors if p.card.golden]
+    for predictor in predictors:
+        golden = predictor.card if predictor.card.golden else next(iter(proved), None)
+        for check in failures(predictor, golden) if golden else ():
+            yield f"{predictor.backend.name}: {check.name}: {check.detail}"
+
+
+def reached_problem(predictor: Predictor, data: Dataset) -> tuple[str, bool]:
+    """The accuracy on the test rows beside the card's record, and whether it is no worse."""
+    from ptx.cli.progress import ProgressLine
+    from ptx.cli.terminal import percent
+    from ptx.infer.errors import counted
+    from ptx.trainers import evaluate
+    from ptx.trainers.reached import against_record
+
+    with ProgressLine("evaluating", "rows", len(data.test)) as progress:
+        found = evaluate(predictor, data.test, names=data.labels, progress=progress.advance)
+    holds, told = against_record(predictor.card, found, data)
+    figure = (
+        f"root mean squared error {found.error:.4g}"
+        if found.accuracy is None
+        else f"accuracy {percent(found.accuracy)}"
+    )
+    return f"{figure} of {counted(found.rows, 'row')} of {data.name}; {told}", holds
