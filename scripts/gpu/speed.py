@@ -126,14 +126,10 @@ def captured(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> 
     return bound(device, paths, inputs, enable_cuda_graph="1")
 
 
-def ptx(
-    device: str, paths: Mapping[str, Path], inputs: dict[str, Any], *, graphs: bool = False
-) -> Run:
+def ptx(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
     """The predictor's `run`."""
     backend = "ort-cpu" if device == "cpu" else "ort-cuda"
-    if graphs and device == "cpu":
-        raise BackendError("there are no CUDA graphs on the CPU")
-    return partial(load(paths["onnx"], backend=backend, cuda_graphs=graphs).run, inputs)
+    return partial(load(paths["onnx"], backend=backend).run, inputs)
 
 
 def eager(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
@@ -169,7 +165,6 @@ PROGRAMS: dict[str, Make] = {
     "ptx": ptx,
     "I/O binding": bound,
     "captured graph": captured,
-    "ptx, captured graphs": partial(ptx, graphs=True),
     "eager": eager,
     "TorchScript": scripted,
 }

@@ -20,7 +20,7 @@ from ptx.infer.backends.pytorch.device import running
 from ptx.infer.backends.pytorch.precision import SharedSetting, set_precision
 from ptx.infer.errors import UsageError
 
-BACKENDS = torch.backends
+BACKENDS: Any = torch.backends  # its stubs lack the settings of the parts of cuDNN
 PARTS: tuple[Any, ...] = (BACKENDS.cuda.matmul, BACKENDS.cudnn.conv, BACKENDS.cudnn.rnn)
 
 
