@@ -23,9 +23,9 @@ import torch
 from ptx.export import FORMATS, compare, export, read_model
 from ptx.export.reference import Reference
 from ptx.infer import Predictor, PtxError, load
-from ptx.infer.benchmarking import machine
 from ptx.infer.signature import Array
 from ptx.models import CATALOG
+from ptx.report.measurement import machine
 from ptx.trainers import documented_recipe, evaluate, open_dataset, train
 from ptx.trainers.evaluation import model_inputs
 

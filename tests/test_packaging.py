@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("infer", "models", "trainers", "export", "cli")
+PACKAGES = ("infer", "models", "trainers", "export", "report", "cli")
 WHEELS = ROOT / ".cache" / "wheel"
 BARE = ROOT / ".venv-bare" / "bin" / "python"
 

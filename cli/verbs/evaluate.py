@@ -7,8 +7,15 @@ from pathlib import Path
 
 import click
 
+from ptx import infer, report, trainers
 from ptx.cli import options
+from ptx.cli.dataset import open_data
+from ptx.cli.opening import find_model, open_model
+from ptx.cli.progress import Progress
+from ptx.cli.terminal import verdict
 from ptx.cli.time_limit import time_limit
+from ptx.cli.workspace import Workspace
+from ptx.infer.errors import counted
 
 
 @click.command(
@@ -27,32 +34,17 @@ from ptx.cli.time_limit import time_limit
 @time_limit
 @options.common
 def evaluate(
-    model: str,
-    backend: str,
-    device: str,
-    precision: str,
-    trust: bool,
-    data: str | None,
-    workspace: Path,
-    as_json: bool,
-) -> None:
+    model: str, backend: str, device: str, precision: str, trust: bool, data: str | None,
+    workspace: Path, as_json: bool,
+) -> None:  # fmt: skip
     """Accuracy and confusion matrix of MODEL on the test rows of its data."""
-    from ptx.cli.confusion import confusion_text
-    from ptx.cli.dataset import open_data
-    from ptx.cli.opening import open_model
-    from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import percent, verdict
-    from ptx.infer.errors import counted
-    from ptx.trainers import evaluate as evaluate_model
-
-    with open_model(
-        model, backend, device, workspace, trust=trust, precision=precision
-    ) as predictor:
-        card = predictor.card
+    space = Workspace(workspace)
+    asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
+    with open_model(find_model(space, model, backend), asked) as predictor:
+        card, took = predictor.card, predictor.backend.name
         dataset = open_data(card.model, data, workspace, card)
-        with ProgressLine("evaluating", "rows", len(dataset.test)) as progress:
-            found = evaluate_model(predictor, dataset.test, progress=progress.advance)
-        took = predictor.backend.name
+        with Progress("evaluating", "rows", len(dataset.test)) as progress:
+            found = trainers.evaluate(predictor, dataset.test, progress=progress.advance)
     if as_json:
         matrix = None if found.confusion is None else found.confusion.tolist()
         record = {"model": card.model, "backend": took, "data": dataset.name, "rows": found.rows,
@@ -61,13 +53,11 @@ def evaluate(
         click.echo(json.dumps(record, ensure_ascii=False))
         return
     if found.confusion is not None:
-        click.echo(confusion_text(card.labels, found.confusion.tolist()))
+        click.echo(report.confusion_text(card.labels, found.confusion.tolist()))
     reached = (
         f"root mean squared error {found.error:.4g}"
         if found.accuracy is None
-        else f"accuracy {percent(found.accuracy)}"
+        else f"accuracy {report.percent(found.accuracy)}"
     )
-    verdict(
-        f"{card.model} on {took}: {reached} of {counted(found.rows, 'row')}",
-        f"ptx report {card.model}",
-    )
+    rows = counted(found.rows, "row")
+    verdict(f"{card.model} on {took}: {reached} of {rows}", f"ptx report {card.model}")

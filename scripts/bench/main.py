@@ -15,7 +15,7 @@ from pairing import Missing, Result, table
 from rows import SECTIONS
 from setting import Setting, prepare
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.threads import settle_threads
 
 
 def main() -> int:

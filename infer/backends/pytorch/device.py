@@ -9,7 +9,6 @@ from typing import Any
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
-from ptx.infer.backends.pytorch.threads import settle_threads
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -20,6 +19,7 @@ from ptx.infer.errors import (
     quoted,
 )
 from ptx.infer.signature import Array, Signature
+from ptx.infer.threads import settle_threads
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ptx.cli.terminal import note
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, counted
 from ptx.infer.prediction import Failure, Named
@@ -43,10 +39,8 @@ class Preview:
 
     bars = BARS  # labels that an answer needs
 
-    def __init__(self, output: Path | None, workspace: Path, show: bool) -> None:
-        self.named = output is not None and output.suffix.lower() == ".png"
-        self.path = output if output is not None and self.named else workspace / "preview.png"
-        self.show = show
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.count = 0  # answers that went by
         self._values: list[Any] = []
         self._cells: list[Image.Image] = []
@@ -68,22 +62,17 @@ class Preview:
             self.count += 1
             yield answer
 
-    def finish(self) -> None:
-        """Write the picture, say how many inputs it shows, and open it where that was asked for.
+    def save(self) -> str:
+        """Write the picture; says how many inputs it shows.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if not self.named:
-            make_folder(self.path.parent)
+        make_folder(self.path.parent)
         buffer = io.BytesIO()
         _grid(self._cells).save(buffer, format="PNG", optimize=True)
         write_atomic(self.path, buffer.getvalue())
-        note(f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn")
-        if self.show and has_display():
-            click.launch(str(self.path))
-        elif self.show:
-            note(f"there is no display here: open {self.path}")
+        return f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn"
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
@@ -96,13 +85,6 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
         row, column = divmod(index, columns)
         sheet.paste(cell, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
     return sheet
-
-
-def has_display() -> bool:
-    """Whether a picture can be shown here."""
-    if sys.platform.startswith(("win", "darwin")):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Image.Image:
