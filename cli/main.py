@@ -157,17 +157,8 @@ def _run_verb(interrupts: list[int]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
-    except click.NoSuchOption as error:
-        number = error.option_name.lstrip("-")[:1].isdigit()
-        hint = " A negative number goes behind --" if number else ""
-        _say(f"[E-USAGE] {error.format_message()}{hint}")
-        return 2
-    except click.MissingParameter as error:
-        known = f" See {error.ctx.command_path} --help" if error.ctx else ""
-        _say(f"[E-USAGE] {error.format_message()}{known}")
-        return 2
     except click.ClickException as error:
-        _say(f"[E-USAGE] {error.format_message()}")
+        _say(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
@@ -182,6 +173,15 @@ def _run_verb(interrupts: list[int]) -> int:
             raise
         return _report_error(error)
     return code if isinstance(code, int) else 0
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    """What helps beside click's own message."""
+    if isinstance(error, click.NoSuchOption) and error.option_name.lstrip("-")[:1].isdigit():
+        return " A negative number goes behind --"
+    if isinstance(error, click.MissingParameter) and error.ctx:
+        return f" See {error.ctx.command_path} --help"
+    return ""
 
 
 def _report_error(error: Exception) -> int:

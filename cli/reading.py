@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ptx.infer.readers import Readers
 
 _MANY = 128  # inputs; fewer are read sooner than a process is forked for them
-_AHEAD = 8  # batches of small pictures that are read while the backend is opened
+_AHEAD = 12  # batches of small pictures that are read while the backend is opened; six are not full
+_FIRST = 32  # inputs of the first two batches, where processes read them
 _READERS = 2  # of small pictures: to read one takes as long as to compute and write its answer
 
 
@@ -44,7 +45,7 @@ def read_ahead(
     # A small picture takes as long to read as to compute with: one processor does that. A network for
     # photographs takes longer, and all there are.
     threads = 1 if card.preprocessing["kind"] == "image" else None
-    return Reading(readers, values, batch_size), threads
+    return Reading(readers, values, batch_size, first=_FIRST), threads
 
 
 def _reader_processes(card: infer.Card, stack: ExitStack) -> Readers | None:

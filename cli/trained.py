@@ -6,25 +6,19 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ptx import export, infer, trainers
-from ptx.cli.dataset import open_data
+from ptx import export, infer
 from ptx.cli.network import open_factory
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import UsageError
 
 
 def read_trained(
-    space: Workspace, model: str, checkpoint: Path | None
+    space: Workspace, model: str, checkpoint: Path | None, stated: export.Statement | None
 ) -> tuple[export.TrainedModel, Path | None]:
     """The network of a checkpoint; and its path where MODEL is one, since the files stand beside it."""
     path = checkpoint or space.find(model, "checkpoint")
     named = space.is_name(model)
-    trained = export.read_model(path, model=model if named else None)
-    if not trained.samples:
-        # A bare state dict carries no real inputs: those of the bundled data stand in.
-        bundled = open_data(trained.card.model, "bundled", space.root)
-        samples = trainers.sample_inputs(trained.card, bundled)
-        trained = replace(trained, samples={name: t.numpy() for name, t in samples.items()})
+    trained = export.read_model(path, model=model if named else None, stated=stated)
     return trained, None if named else path
 
 

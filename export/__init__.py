@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ptx.export.comparison import BackendResult, Comparison, compare
     from ptx.export.exporting import Exported, export
     from ptx.export.formats import FORMATS
+    from ptx.export.statement import Statement
     from ptx.export.trained_model import About, TrainedModel, describe, read_model
 else:
     __getattr__, __dir__ = lazy(
@@ -23,6 +24,7 @@ else:
             "BackendResult": "comparison",
             "Comparison": "comparison",
             "Exported": "exporting",
+            "Statement": "statement",
             "TrainedModel": "trained_model",
             "compare": "comparison",
             "describe": "trained_model",
@@ -37,6 +39,7 @@ __all__ = [
     "BackendResult",
     "Comparison",
     "Exported",
+    "Statement",
     "TrainedModel",
     "compare",
     "describe",

@@ -32,6 +32,15 @@ class Entry:
         default=()
     )  # of the documented data; training takes the data's own
 
+    def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Configuration and signature of a classifier for so many labels; of other tasks as they are."""
+        config, signature = dict(self.config), dict(self.signature)
+        if self.task == "classification" and labels != len(self.labels):
+            config["classes"] = labels
+            (name, (dtype, axes)), *_ = self.signature["outputs"].items()
+            signature["outputs"] = {name: [dtype, [*axes[:-1], labels]]}
+        return config, signature
+
 
 _DIGITS = tuple("0123456789")
 _LANGUAGES = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -14,14 +16,26 @@ class NameClassifier(nn.Module):
     ones read each name reversed within its own length: the same network, weight for weight, with the
     padding never seen. A test proves it equal to `pack_padded_sequence`.
 
+    `backward_first`: the linear layer reads the backward state before the forward one.
+
     >>> NameClassifier()(torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 3])).shape
     torch.Size([2, 18])
     """
 
+    # Arguments that make it the network as the lecture types it: torch.cat([hidden[-1], hidden[-2]]).
+    AS_TYPED: ClassVar[dict[str, object]] = {"backward_first": True}
+
     def __init__(
-        self, characters: int = 128, hidden: int = 100, layers: int = 2, classes: int = 18
+        self,
+        characters: int = 128,
+        hidden: int = 100,
+        layers: int = 2,
+        classes: int = 18,
+        *,
+        backward_first: bool = False,
     ) -> None:
         super().__init__()
+        self.backward_first = backward_first
         self.embedding = nn.Embedding(characters, hidden)
         widths = [hidden, *[2 * hidden] * (layers - 1)]
         self.forwards = nn.ModuleList(nn.GRU(width, hidden, batch_first=True) for width in widths)
@@ -42,8 +56,18 @@ class NameClassifier(nn.Module):
         # The last state of each direction: where the name ends, and where it begins.
         last = _take(ahead, (lengths - 1)[:, None])[:, 0]
         first = outputs[:, 0, ahead.shape[2] :]
-        logits: Tensor = self.classifier(torch.cat([last, first], dim=1))
+        states = [first, last] if self.backward_first else [last, first]
+        logits: Tensor = self.classifier(torch.cat(states, dim=1))
         return logits
+
+    def documented_names(self) -> dict[str, str]:
+        """The names of the weights here → those in one bidirectional `nn.GRU`."""
+        return {
+            f"{here}.{layer}.{weight}_l0": f"gru.{weight}_l{layer}{there}"
+            for here, there in (("forwards", ""), ("backwards", "_reverse"))
+            for layer in range(len(self.forwards))
+            for weight in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        }
 
 
 def _reversal(lengths: Tensor, time: int) -> Tensor:

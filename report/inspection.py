@@ -21,8 +21,8 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
-    for key in ("recipe", "metrics"):
-        if key in training:
+    for key in ("recipe", "metrics", "assumed"):
+        if isinstance(training.get(key), dict):
             yield key, listed(training[key])
     yield from _agreement(card)
     yield "golden samples", str(len(card.golden))

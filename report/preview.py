@@ -95,7 +95,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
     draw = ImageDraw.Draw(cell)
     name = answer.input or "-"
     size, colour = (13, QUIET) if pictured else (16, INK)
-    _text(draw, (0, 0), name, size, cell.width, colour=colour, keep_end=True)
+    _text(draw, (0, 0, cell.width), name, size, colour=colour, keep_end=True)
     if isinstance(answer, Failure):
         _lines(draw, (0, HEAD), f"{answer.error.code}: {answer.error}", cell.width)
         return cell
@@ -103,10 +103,10 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
         content = value.value if isinstance(value, Named) else value
         _pictures(cell, draw, HEAD, content, predictor)
     if answer.value is not None:
-        _text(draw, (left, HEAD + 2), f"{answer.value:.6g}", 24, TEXT)
+        _text(draw, (left, HEAD + 2, TEXT), f"{answer.value:.6g}", 24)
         return cell
     score = "" if answer.score is None else f" ({100 * answer.score:.1f} %)"
-    _text(draw, (left, HEAD - 2), f"{answer.label}{score}", 22, TEXT, keep_end=True)
+    _text(draw, (left, HEAD - 2, TEXT), f"{answer.label}{score}", 22, keep_end=True)
     _bars(draw, (left, HEAD + 34), answer)
     return cell
 
@@ -125,7 +125,7 @@ def _pictures(
             fitted = picture.resize((size[0], size[1]), method)
             cell.paste(fitted, (x + (SIDE - size[0]) // 2, top + (SIDE - size[1]) // 2))
         draw.rectangle((x, top, x + SIDE - 1, top + SIDE - 1), outline=FRAME)
-        _text(draw, (x, top + SIDE + 3), title, 12, SIDE, colour=QUIET)
+        _text(draw, (x, top + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
 def _given(content: Any) -> Image.Image | None:
@@ -169,12 +169,12 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Prediction)
     name, number = 104, 62
     full = TEXT - name - number
     for index, (label, score) in enumerate(answer.top[:BARS]):
-        _text(draw, (x, y), label, 14, name - 8)
+        _text(draw, (x, y, name - 8), label, 14)
         draw.rectangle((x + name, y + 2, x + name + full, y + 14), outline=FRAME)
         if score * full >= 1:
             colour = BAR if index else FIRST
             draw.rectangle((x + name, y + 2, x + name + round(score * full), y + 14), fill=colour)
-        _text(draw, (x + name + full + 8, y), f"{100 * score:.1f} %", 14, number)
+        _text(draw, (x + name + full + 8, y, number), f"{100 * score:.1f} %", 14)
         y += 22
 
 
@@ -188,14 +188,19 @@ def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: 
         else:
             lines.append(word)
     for number, line in enumerate(lines[:BARS]):
-        _text(draw, (place[0], place[1] + 20 * number), line, 14, width)
+        _text(draw, (place[0], place[1] + 20 * number, width), line, 14)
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int,
+    draw: ImageDraw.ImageDraw, place: tuple[int, int, int], text: str, size: int,
     *, colour: str = INK, keep_end: bool = False,
 ) -> None:  # fmt: skip
-    """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`."""
+    """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`.
+
+    Args:
+        place: Where it begins, and its width: (x, y, width).
+    """
+    x, y, width = place
     one = " ".join(text.encode("utf-8", "replace").decode().split())
     font = _font(size, one.isascii())
     if font.getlength(one) > width:
@@ -203,7 +208,7 @@ def _text(
         while kept > 1 and font.getlength(_cut(one, kept, keep_end)) > width:
             kept -= 1
         one = _cut(one, kept, keep_end)
-    draw.text(place, one, fill=colour, font=font)
+    draw.text((x, y), one, fill=colour, font=font)
 
 
 def _cut(text: str, kept: int, keep_end: bool) -> str:

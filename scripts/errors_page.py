@@ -9,8 +9,8 @@ from ptx.infer.error_codes import ERROR_CODES
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 HEAD = """# Errors
 
-Each error is one line: `ptx: error [CODE] what was got, what was expected, what to do`. The code is stable; in the
-library it is `error.code`, and the exit code `error.exit_code`, of a `PtxError`. Written by
+Each error is one line: `ptx: error [CODE] what was got, what was expected, what to do`. The code is
+stable; in the library it is `error.code`, and the exit code `error.exit_code`, of a `PtxError`. Written by
 `python scripts/errors_page.py` from `infer/error_codes.py`.
 
 | code | exit code | meaning | what to do |

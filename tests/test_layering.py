@@ -41,6 +41,7 @@ ROOMS = {
     "ptx.trainers.data.mnist",
     "ptx.trainers.loop",
     "ptx.export.formats",
+    "ptx.export.statement",
     "ptx.export.trained_model",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}

@@ -1,8 +1,8 @@
 """One process at a time where two would mix their files: a lock on a folder.
 
 The lock is filelock's, on the hidden file `.ptx.lock` in the folder: the kernel's, so that it ends with
-its process, however that ends. The file is empty and removed with the lock; after a kill it may stay, and
-means nothing.
+its process, however that ends. The file is empty and removed with the lock; after a kill it may stay,
+and means nothing.
 """
 
 from __future__ import annotations

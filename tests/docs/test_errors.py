@@ -41,8 +41,10 @@ def test_every_code_that_is_raised_is_in_the_table_and_no_other() -> None:
     assert [code for code in ERROR_CODES if code not in found] == []
 
 
-@pytest.mark.parametrize("name", ["UsageError", "BackendError", "InputError", "ArtifactError",
-                                  "AgreementError", "OutputError", "LimitError", "PtxError"])  # fmt: skip
+CLASSES = [name for name in dir(errors) if name.endswith("Error")]
+
+
+@pytest.mark.parametrize("name", CLASSES)
 def test_a_class_has_the_exit_code_of_its_code(name: str) -> None:
     error = getattr(errors, name)
     assert inspect.isclass(error)

@@ -12,6 +12,7 @@ def test_public_names() -> None:
         "BackendResult",
         "Comparison",
         "Exported",
+        "Statement",
         "TrainedModel",
         "compare",
         "describe",

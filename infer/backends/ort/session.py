@@ -17,7 +17,12 @@ from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.signature import Array, TensorSpec
 
 NEWEST_OPSET, NEWEST_IR = 26, 13  # that ONNX Runtime 1.31 supports officially
-_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+# The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
+TYPES = {
+    "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",
+    "uint8": "tensor(uint8)", "int8": "tensor(int8)", "int32": "tensor(int32)",
+    "int64": "tensor(int64)", "bool": "tensor(bool)",
+}  # fmt: skip
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
@@ -120,7 +125,7 @@ def _check_card(artifact: Artifact, session: Any) -> None:
             )
         for spec in specs:
             item = known[spec.name]
-            if item.type != _TYPES[spec.dtype] or (what == "inputs" and not _fits(spec, item)):
+            if item.type != TYPES.get(spec.dtype) or (what == "inputs" and not _fits(spec, item)):
                 got = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
                 raise _other_model(artifact, got, f"{spec.dtype} {spec.describe()}")
 
