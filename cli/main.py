@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import pkgutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import click
 
 from ptx.cli.terminal import styled
-from ptx.infer.errors import PtxError, UsageError, nearest, quoted
+from ptx.infer.errors import PtxError, UsageError, installing, nearest, quoted
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
 VERBS = {
@@ -66,8 +66,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = pkgutil.resolve_name(VERBS[cmd_name][0])
         return command
 
     def resolve_command(
@@ -193,7 +192,7 @@ def _report_error(error: Exception) -> int:
         _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
+        _say(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
         return 3
     if isinstance(error, MemoryError):
         _say("[E-MEMORY] out of memory")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ptx import infer
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import ArtifactError, BackendError, PtxError
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
 
 if TYPE_CHECKING:
     from ptx import report
@@ -52,13 +52,15 @@ def find_model(
 def open_model(found: Found, options: infer.Options) -> infer.Predictor:
     """The predictor; says on stderr what `auto` took."""
     if found.backend != "auto" or found.description is not None:
+        fitting = _heeding_threads(options, found.artifact)
         return infer.open_predictor(
-            found.artifact, backend=found.backend, options=options, description=found.description
+            found.artifact, backend=found.backend, options=fitting, description=found.description
         )
     last = found.others[-1] if found.others else found.artifact.path
     for artifact in _candidates(found):
         try:
-            predictor = infer.open_predictor(artifact, backend="auto", options=options)
+            fitting = _heeding_threads(options, artifact)
+            predictor = infer.open_predictor(artifact, backend="auto", options=fitting)
         except BackendError:
             if artifact.path == last:
                 raise
@@ -96,15 +98,16 @@ def sort_backends(
     """The same, and why the others are not available."""
     opened: list[infer.Predictor] = []
     left_out: list[tuple[str, str]] = []
-    for name in backend_names(backends):
-        fitting = replace(options, device=device_of(name, options.device))
+    names = backend_names(backends)
+    for name in names:
+        fitting = fitting_options(name, options, named=backends != "all")
         try:
             path = space.find(model, kind_read_by(name))
             artifact = infer.read_artifact(path)
             predictor = infer.open_predictor(artifact, backend=name, options=fitting)
-        except (BackendError, ArtifactError) as error:
+        except (BackendError, ArtifactError, UsageError) as error:
             reason = _absence(error)
-            if reason is None or backends != "all":
+            if reason is None or backends != "all" or (not opened and name == names[-1]):
                 raise
             left_out.append((name, reason))
             continue
@@ -127,7 +130,7 @@ def closing_all(predictors: Iterable[infer.Predictor]) -> Iterator[None]:
 
 
 def find_targets(
-    space: Workspace, model: str, backends: str, device: str, *, trust: bool
+    space: Workspace, model: str, backends: str, options: infer.Options, *, trust: bool
 ) -> Iterator[report.Target]:
     """What each backend is measured with; of `all` those whose file is there."""
     from ptx import report
@@ -147,7 +150,8 @@ def find_targets(
             continue
         require_trust(artifact, space.trust(trust))
         found = True
-        yield report.Target(name, path, artifact.kind, artifact.sha256, device_of(name, device))
+        fitting = fitting_options(name, options, named=backends != "all")
+        yield report.Target(name, path, artifact.kind, artifact.sha256, fitting)
     if not found:
         space.find(model)  # says which commands make a file
 
@@ -157,9 +161,29 @@ def backend_names(backends: str) -> list[str]:
     return list(infer.BACKENDS) if backends == "all" else [n.strip() for n in backends.split(",")]
 
 
-def device_of(backend: str, device: str) -> str:
-    """The device asked for, of a torch backend; those of ONNX Runtime have theirs in their names."""
-    return "auto" if backend.startswith("ort-") else device
+def fitting_options(backend: str, options: infer.Options, *, named: bool) -> infer.Options:
+    """What one of several backends is opened with.
+
+    The device is for those that run on more than one, the network for those that need it; the threads
+    too where `all` were asked for, and the backend was not `named`.
+    """
+    from ptx.infer.backends import find_backend
+
+    entry = find_backend(backend)
+    heeds_threads = named or "threads" in entry.heeds
+    return replace(
+        options,
+        device=options.device if len(entry.devices) > 1 else "auto",
+        network=options.network if "network" in entry.heeds else None,
+        threads=options.threads if heeds_threads else None,
+    )
+
+
+def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.Options:
+    """The options, without threads where no backend of such a file heeds them."""
+    entries = infer.BACKENDS.values()
+    heeded = any(one.reads == artifact.kind and "threads" in one.heeds for one in entries)
+    return options if heeded else replace(options, threads=None)
 
 
 def kind_read_by(backend: str) -> str | None:
@@ -173,4 +197,6 @@ def _absence(error: PtxError) -> str | None:
     """Why a backend cannot be tried here; None where the error is of another kind."""
     if isinstance(error, BackendError):
         return error.reason
+    if isinstance(error, UsageError):  # it does not heed what was asked of all
+        return str(error)
     return str(error) if error.code == "E-NO-ARTIFACT" else None

@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ptx.models.traces import first_state
+
 
 class NameClassifier(nn.Module):
     """An embedding, a bidirectional GRU of two layers over names of any length, a linear layer.
@@ -35,7 +37,7 @@ class NameClassifier(nn.Module):
         backward_first: bool = False,
     ) -> None:
         super().__init__()
-        self.backward_first = backward_first
+        self.hidden, self.backward_first = hidden, backward_first
         self.embedding = nn.Embedding(characters, hidden)
         widths = [hidden, *[2 * hidden] * (layers - 1)]
         self.forwards = nn.ModuleList(nn.GRU(width, hidden, batch_first=True) for width in widths)
@@ -47,14 +49,15 @@ class NameClassifier(nn.Module):
 
         Returns logits, float32 (batch, classes).
         """
-        reversal = _reversal(lengths, characters.shape[1])
+        reversal = _reversal(characters, lengths)
         outputs = self.embedding(characters)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
-            ahead, _ = forwards(outputs)
-            back, _ = backwards(_take(outputs, reversal))
+            state = first_state(outputs.transpose(0, 1), self.hidden)
+            ahead, _ = forwards(outputs, state)
+            back, _ = backwards(_take(outputs, reversal), state)
             outputs = torch.cat([ahead, _take(back, reversal)], dim=2)
         # The last state of each direction: where the name ends, and where it begins.
-        last = _take(ahead, (lengths - 1)[:, None])[:, 0]
+        last = _take(ahead, _ends(lengths))[:, 0]
         first = outputs[:, 0, ahead.shape[2] :]
         states = [first, last] if self.backward_first else [last, first]
         logits: Tensor = self.classifier(torch.cat(states, dim=1))
@@ -70,11 +73,21 @@ class NameClassifier(nn.Module):
         }
 
 
-def _reversal(lengths: Tensor, time: int) -> Tensor:
+# Compiled while a trace is recorded, which would keep the device of `arange` and of the numbers.
+
+
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
+def _reversal(characters: Tensor, lengths: Tensor) -> Tensor:
     """int64 (batch, time): for each step the step that stands there when the name is reversed."""
-    steps = torch.arange(time, device=lengths.device)[None, :]
+    steps = torch.arange(characters.shape[1], device=lengths.device)[None, :]
     mirrored = lengths[:, None] - 1 - steps
     return torch.where(mirrored >= 0, mirrored, steps)
+
+
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
+def _ends(lengths: Tensor) -> Tensor:
+    """int64 (batch, 1): the last step of each name."""
+    return (lengths - 1)[:, None]
 
 
 def _take(sequence: Tensor, steps: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptx.infer import BackendError, PtxError, errors
+from ptx.infer import BackendError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
 from ptx.report.benchmark_file import Measured, csv_text
 from ptx.report.comparison import Judge
@@ -30,7 +30,7 @@ class Target:
     path: Path
     kind: str
     sha256: str  # of the content that is trusted
-    device: str
+    options: Options
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ class Settings:
 
     batches: Sequence[int] = (1, 32, 256)
     seconds: float = 1.0  # for each batch size of each backend
-    threads: int | None = None  # of ONNX Runtime on the CPU; None is its own choice
-    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -106,12 +104,14 @@ def benchmark(
     targets: Sequence[Target],
     settings: Settings,
     *,
+    threads: int | None = None,
     left_out: Callable[[str, str], None] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Benchmark:
     """Measure one backend after the other.
 
     Args:
+        threads: As they were asked for, of ONNX Runtime; None is its own choice.
         left_out: Told the name of a backend that is not available, and why; without it that is an error.
         progress: Called when a backend is done.
 
@@ -125,13 +125,12 @@ def benchmark(
     for target in targets:
         try:
             measured.append(_measure(target, settings, exports))
-        except BackendError as error:
+        except (BackendError, UsageError) as error:
             if left_out is None or (not measured and target is targets[-1]):
                 raise
-            left_out(target.backend, error.reason)
+            left_out(target.backend, getattr(error, "reason", str(error)))
         progress()
-    threads = "own choice" if settings.threads is None else str(settings.threads)
-    return Benchmark(measured, threads)
+    return Benchmark(measured, "own choice" if threads is None else str(threads))
 
 
 def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured:
@@ -140,7 +139,9 @@ def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured
         "backend": target.backend,
         "path": str(target.path),
         "trust": [target.sha256],
-        "device": target.device,
+        "device": target.options.device,
+        "threads": target.options.threads,
+        "precision": target.options.precision,
         "exports": exports,
         # The kernel ends this process when a time limit is over, and the one that measures too.
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],

@@ -101,12 +101,13 @@ class Agreement:
         """
         found = self.found
         rows = [
-            (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
+            (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
+             "-" if r.failure else f"{r.tolerance:.1e}",
              str(r.differ), judge("agrees" if r.holds else "DIFFERS", r.holds))
             for r in found.results
         ]  # fmt: skip
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
-        parts = [f"{counted(found.rows, 'input')}, against eager float64"]
+        parts = [f"{counted(found.rows, 'input')}, against {found.reference}"]
         parts.append(table(header, rows, columns=columns))
         if any(cell is not None for row in found.between for cell in row):
             parts += ["", "inputs with different labels, backend by backend"]
@@ -125,7 +126,11 @@ class Agreement:
                 yield f"{result.backend}: {result.failure}"
             elif result.first is not None:
                 first = self.rows.name(result.first)
-                yield f"{result.backend}: the first input that differs is {first}"
+                yield (
+                    f"{result.backend}: the first input that differs is {first};"
+                    f" output {result.output!r} is off by {result.error:.1e},"
+                    f" allowed are {result.tolerance:.1e}"
+                )
 
     def save(self, path: Path) -> None:
         """Write the comparison in the form of the file's suffix; OutputError where that fails."""

@@ -30,12 +30,13 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def _agreement(card: Card) -> Iterator[tuple[str, str]]:
+    reference = card.agreement.get("reference", "eager float64")
     for backend, outputs in card.agreement["backends"].items() if card.agreement else ():
         for name, found in outputs.items():
             cases = counted(card.agreement["cases"], "case")
             error, allowed = f"{found['error']:.1e}", f"{found['tolerance']:.1e}"
             text = f"{backend}, {name}: largest error {error} in {cases}, allowed {allowed}"
-            yield "agreement", text
+            yield "agreement", f"{text}, against {reference}"
 
 
 def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:

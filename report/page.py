@@ -147,13 +147,15 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def _agreement(found: Report) -> dict[str, Any]:
     comparison = found.comparison
     rows = [
-        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{comparison.tolerance:.1e}",
+        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
+         "-" if r.failure else f"{r.tolerance:.1e}",
          f"{r.differ:,}", "agrees" if r.holds else f"DIFFERS {r.failure}".strip())
         for r in comparison.results
     ]  # fmt: skip
     labelled = any(cell is not None for row in comparison.between for cell in row)
     return {
         "compared": counted(comparison.rows, "input"),
+        "reference": comparison.reference,
         "agreement": rows,
         "names": [result.backend for result in comparison.results],
         "between": comparison.between if labelled else [],

@@ -53,11 +53,11 @@ class Row:
 ROWS = (
     Row("eager", "cpu", "float32", "checkpoint"),
     Row("torchscript", "cpu", "float32", "torchscript"),
-    Row("exported", "cpu", "float32", "pt2"),
+    Row("pt2", "cpu", "float32", "pt2"),
     Row("ort-cpu", "cpu", "float32", "onnx"),
     Row("eager", "cuda", "float32", "checkpoint"),
     Row("torchscript", "cuda", "float32", "torchscript"),
-    Row("exported", "cuda", "float32", "pt2"),
+    Row("pt2", "cuda", "float32", "pt2"),
     Row("ort-cuda", "cuda", "float32", "onnx"),
     Row("ort-cuda", "cuda", "float32", "onnx", graphs=True),
     Row("eager", "cuda", "tf32", "checkpoint"),

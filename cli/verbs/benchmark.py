@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ptx import report
+from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.opening import find_targets
 from ptx.cli.progress import Progress
@@ -49,11 +49,12 @@ def benchmark(
     medians lie apart. Start is from the start of the process to the first answer.
     """
     space = Workspace(workspace)
-    settings = report.Settings(_sizes(batches), seconds, threads, precision)
-    targets = list(find_targets(space, model, backends, device, trust=trust))
+    settings = report.Settings(_sizes(batches), seconds)
+    asked = infer.Options(device=device, threads=threads, precision=precision)
+    targets = list(find_targets(space, model, backends, asked, trust=trust))
     with Progress("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
-            targets, settings, progress=progress.advance,
+            targets, settings, progress=progress.advance, threads=threads,
             left_out=_say_left_out if backends == "all" else None,
         )  # fmt: skip
     for line in found.lines() if as_json else ():

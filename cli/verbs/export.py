@@ -132,7 +132,7 @@ def _print_done(done: exporting.Exported, split: trainers.Split | None) -> None:
     right = "" if split is None else f"; {answered_right(done, split)}"
     cases, size = counted(done.cases, "case"), report.file_size(done.size)
     verdict(
-        f"{done.path}: {size}, agrees with eager float64 in {cases}: largest error {done.error:.1e},"
+        f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"
         f" allowed {done.tolerance:.1e}{right}"
     )
 

@@ -219,6 +219,6 @@ def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: C
     predictors.append(load(artifact("softmax-regression", "onnx"), backend="ort-cpu"))
     found = compare(setting.reference, predictors, setting.batches())
     assert [result.backend for result in found.results] == [
-        "eager", "torchscript", "exported", "ort-cpu",
+        "eager", "torchscript", "pt2", "ort-cpu",
     ]  # fmt: skip
     assert found.holds, found.results

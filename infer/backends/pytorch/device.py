@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import Options
+from ptx.infer.backends import DEVICES, Options
+from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
     LimitError,
     PtxError,
     UsageError,
+    installing,
     nearest,
     quoted,
 )
 from ptx.infer.signature import Array, Signature
 from ptx.infer.threads import settle_threads
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def import_torch() -> Any:
@@ -31,7 +31,7 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise BackendError(
-            "PyTorch is not installed: pip install 'ptx[train]', or export to ONNX and use ort-cpu"
+            f"PyTorch is not installed: {installing('train')}, or export to ONNX and use ort-cpu"
         ) from error
     return torch
 
@@ -65,6 +65,21 @@ def find_device(name: str) -> str:
             code="E-DEVICE",
         )
     return name
+
+
+def choose_device(options: Options) -> str:
+    """The device of the options, proved to be there and to compute in their precision.
+
+    Raises:
+        UsageError: no such kind of device, or it has no such precision.
+        BackendError: no such device here.
+    """
+    device = find_device(options.device)
+    if options.precision != "float32" and not device.startswith("cuda"):
+        raise UsageError(
+            f"precision {options.precision!r} is of CUDA, and this runs on {device!r}: leave it out"
+        )
+    return device
 
 
 def placed_on(module: Any, device: str) -> str:
@@ -108,16 +123,14 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
 
 @contextmanager
 def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
-    """Inference mode, float32 products that are not rounded to TF32, torch's errors in our words."""
+    """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
     torch = import_torch()
     try:
         with torch.inference_mode():
-            if not device.startswith("cuda"):
+            if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            tf32 = options.precision == "tf32"
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
-                torch.backends.cuda.matmul.allow_tf32 = tf32
+            with CUDA_PRECISION.held_at(options.precision):
                 yield
     except PtxError:
         raise
