@@ -38,6 +38,9 @@ ERROR_CODES = {
     "E-CUDA-GRAPH": Explained(
         (3,), "The model cannot be captured as a CUDA graph.", "Load it without `cuda_graphs`."
     ),
+    "E-CUDA-NODES": Explained(
+        (3,), "A part of the graph would run on the CPU.", "Export it anew, or take ort-cpu.",
+    ),
     "E-DEVICE": Explained((3,), "The device is not available here.", "Take one that the message lists."),
     "E-FORK": Explained(
         (3,), "A predictor was used in a forked child.", "Load the file in the child."
@@ -95,6 +98,10 @@ ERROR_CODES = {
     "E-ONNX-PARSE": Explained((4,), "The file is not a whole ONNX model.", "Export or fetch it again."),
     "E-ONNX-SIGNATURE": Explained((4,), "The graph's inputs or outputs cannot be served.", "Read it."),
     "E-OUTPUT": Explained((4,), "The model gives other outputs than it says.", "Mend the signature."),
+    "E-PRECISION": Explained((4,), "The network is too rough in float32.", "Mend what the message names."),
+    "E-RANDOM": Explained((4,), "The network answers differently each time.", "Take out what is random."),
+    "E-ROWS": Explained((4,), "An answer depends on the rest of the batch.", "Mend `forward`."),
+    "E-TRAIN-MODE": Explained((4,), "The file was saved in train mode.", "Call `eval()` and save again."),
     "E-RESUME": Explained((4,), "The checkpoint is of another training.", "Leave out `--resume`."),
     "E-STALE": Explained((4,), "The file has other weights than the checkpoint.", "Export it again."),
     "E-TORCH-LOAD": Explained((4,), "PyTorch cannot load the file.", "Export the model again."),

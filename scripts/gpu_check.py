@@ -108,7 +108,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
             assert accuracy is not None
             print(
                 f"| {row.name} | {predictor.backend.device} | {row.precision}"
-                f" | {measured.error:.1e} | {found.tolerance:.1e} | {measured.differ}"
+                f" | {measured.error:.1e} | {measured.tolerance:.1e} | {measured.differ}"
                 f" | {100 * accuracy:.2f} % | {latency(predictor, source.samples):.3f} |"
             )
             if row.precision == "float32" and not found.holds:

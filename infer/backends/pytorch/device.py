@@ -89,17 +89,23 @@ def placed_on(module: Any, device: str) -> str:
 
 
 def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
-    """The inputs as tensors on the device, in the order in which forward takes them."""
+    """Copies of the inputs on the device, in the order in which forward takes them.
+
+    Copies, since a forward method may work in place, and the arrays are the caller's.
+    """
     torch = import_torch()
     return [
-        # A read-only array is copied: torch has no read-only tensors and warns about one.
-        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+        # A read-only array is copied twice: torch has no read-only tensors and warns about one.
+        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device, copy=True)
         for array in (inputs[spec.name] for spec in signature.inputs)
     ]
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
-    """The outputs of forward, a tensor or a tuple of them, by name."""
+    """Copies of the outputs of forward, a tensor or a tuple of them, by name.
+
+    Copies, since forward may return an input, a weight, or one tensor twice.
+    """
     torch = import_torch()
     tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
     if not isinstance(tensors, tuple | list) or not all(
@@ -116,7 +122,7 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
             code="E-OUTPUT",
         )
     return {
-        spec.name: tensor.cpu().numpy()
+        spec.name: tensor.to("cpu", copy=True).numpy()
         for spec, tensor in zip(signature.outputs, tensors, strict=True)
     }
 
