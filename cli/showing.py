@@ -12,13 +12,9 @@ from ptx import report
 from ptx.cli.terminal import note
 
 
-def open_preview(
-    output: Path | None, workspace: Path, *, show: bool
-) -> tuple[report.Preview | None, Path | None]:
+def open_preview(output: Path | None, workspace: Path) -> tuple[report.Preview, Path | None]:
     """The picture that --show or --output asks for, and the file that is left for the answers."""
     named = output is not None and output.suffix.lower() == ".png"
-    if not show and not named:
-        return None, output
     path = output if output is not None and named else workspace / "preview.png"
     return report.Preview(path), None if named else output
 

@@ -70,8 +70,10 @@ def line_chart(
         _scale(panel, series, log_x=log_x, log_y=log_y)
         panel.set_xlabel(x_label)
         panel.set_ylabel(y_label)
-        figure.suptitle(title, fontsize=9, fontweight="bold", x=0.02, ha="left")
-        figure.legend(loc="outside upper left", ncols=beside, frameon=False, handlelength=3)
+        figure.legend(
+            loc="outside upper left", ncols=beside, frameon=False, handlelength=3, alignment="left",
+            title=title, title_fontproperties={"size": 9, "weight": "bold"},
+        )  # fmt: skip
         content = io.StringIO()
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(content, format="svg", metadata=unsaid, transparent=True)
@@ -94,9 +96,8 @@ def _draw(panel: Any, one: Series, index: int) -> None:
 
 
 def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-    short = EngFormatter(sep="")
     xs = sorted({x for one in series for x, _ in one.points})
     if log_x:
         panel.set_xscale("log")
@@ -107,7 +108,8 @@ def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) ->
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     if log_y:
         panel.set_yscale("log")
-        panel.yaxis.set_minor_formatter(short)
-        panel.tick_params(axis="y", which="minor", labelsize=6)
-    if log_y or max(y for one in series for _, y in one.points) >= 1e4:
-        panel.yaxis.set_major_formatter(short)
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:,g}")
+        panel.yaxis.set_minor_locator(NullLocator())
+    elif max(y for one in series for _, y in one.points) >= 1e4:
+        panel.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -70,6 +70,7 @@ def picture() -> str:
 def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     """From the lower edge of one box to the upper of another; on one floor from side to side."""
     (x1, y1), (x2, y2) = start, end
+    places: tuple[float, float, float, float]
     if y1 == y2:
         from_x, to_x = (x1 + WIDTH, x2) if x1 < x2 else (x1, x2 + WIDTH)
         places = (from_x, y1 + HEIGHT / 2, to_x, y2 + HEIGHT / 2)

@@ -13,7 +13,6 @@ from ptx.cli import options
 from ptx.cli.answers import AnswerLines, write_lines
 from ptx.cli.opening import find_model, open_model
 from ptx.cli.reading import find_values, read_ahead, with_progress
-from ptx.cli.showing import finish_preview, open_preview
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import check_writable
@@ -61,7 +60,11 @@ def predict(
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    preview, target = open_preview(output, workspace, show=show)
+    preview, target = None, output
+    if show or (output is not None and output.suffix.lower() == ".png"):
+        from ptx.cli.showing import finish_preview, open_preview
+
+        preview, target = open_preview(output, workspace)
     space, lines = Workspace(workspace), AnswerLines(as_json, top)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,7 @@ CLASSES = [name for name in dir(errors) if name.endswith("Error")]
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_has_the_exit_code_of_its_code(name: str) -> None:
-    error = getattr(errors, name)
-    assert inspect.isclass(error)
+    error: type[errors.PtxError] = getattr(errors, name)
     assert ERROR_CODES[error.code].exit_codes[0] == error.exit_code
 
 
@@ -58,9 +58,9 @@ def test_a_code_has_the_exit_codes_of_the_classes_that_are_raised_with_it() -> N
                 if not isinstance(node, ast.Call):
                     continue
                 given = {word.arg: word.value for word in node.keywords}.get("code")
-                error = getattr(errors, ast.unparse(node.func).rpartition(".")[2], None)
+                error: Any = getattr(errors, ast.unparse(node.func).rpartition(".")[2], None)
                 if isinstance(given, ast.Constant) and given.value and inspect.isclass(error):
-                    assert error.exit_code in ERROR_CODES[given.value].exit_codes, (
+                    assert error.exit_code in ERROR_CODES[str(given.value)].exit_codes, (
                         path,
                         given.value,
                     )

@@ -51,6 +51,11 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
+def parts() -> Any:
+    """The macros of the page."""
+    return open_template("parts").module
+
+
 @pytest.fixture
 def root(workspace: Path, tmp_path: Path) -> Path:
     """A copy of the workspace that may be written to."""
@@ -163,9 +168,7 @@ def test_of_many_labels_the_most_frequent_confusions_are_listed() -> None:
     labels = [f"class <{number}>" for number in range(40)]
     matrix = np.eye(40, dtype=np.int64) * 5
     matrix[3, 7], matrix[9, 1] = 4, 2
-    page = Page(
-        str(open_template("parts").module.confusion(None, confusions_view(matrix, labels), ""))
-    )
+    page = Page(str(parts().confusion(None, confusions_view(matrix, labels), "")))
     assert page.count("tr") == 3
     assert page.text.index("class <3>class <7>49") < page.text.index("class <9>class <1>27")
 
@@ -173,7 +176,7 @@ def test_of_many_labels_the_most_frequent_confusions_are_listed() -> None:
 def test_long_labels_have_numbers_above_their_columns_and_are_shortened() -> None:
     labels = ["a" * 30, "b" * 300, "short"]
     matrix = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 1000]])
-    page = Page(str(open_template("parts").module.confusion(matrix_view(matrix, labels), None, "")))
+    page = Page(str(parts().confusion(matrix_view(matrix, labels), None, "")))
     assert "under the number of its row" in page.text
     assert "b" * 23 + "…" in page.text
     assert "b" * 24 not in page.text
