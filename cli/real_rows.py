@@ -66,7 +66,7 @@ def _labelled(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | N
     if not card.labels:
         return dataset.test
     index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
-    return trainers.Split(dataset.test.inputs, index[dataset.test.targets])
+    return replace(dataset.test, targets=index[dataset.test.targets])
 
 
 def answered_right(done: export.Exported, split: trainers.Split) -> str:

@@ -14,7 +14,8 @@ from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
     from ptx.infer.artifact.artifact import Artifact, parse_artifact, read_artifact
-    from ptx.infer.artifact.card import Card, GoldenSample
+    from ptx.infer.artifact.card import Card
+    from ptx.infer.artifact.golden import GoldenSample
     from ptx.infer.backends import BACKENDS, Backend, Options
     from ptx.infer.errors import (
         AgreementError,
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from ptx.infer.loading import load, open_predictor
     from ptx.infer.prediction import Failure, Named, Prediction
     from ptx.infer.predictor import Predictor
+    from ptx.infer.replay import Check
     from ptx.infer.signature import Array, Signature, TensorSpec
-    from ptx.infer.verification import Check, verify
+    from ptx.infer.verification import verify
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -43,9 +45,9 @@ else:
             "Backend": "backends",
             "BackendError": "errors",
             "Card": "artifact.card",
-            "Check": "verification",
+            "Check": "replay",
             "Failure": "prediction",
-            "GoldenSample": "artifact.card",
+            "GoldenSample": "artifact.golden",
             "InputError": "errors",
             "LimitError": "errors",
             "Named": "prediction",

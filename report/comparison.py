@@ -17,7 +17,7 @@ from ptx.report.text import table
 
 if TYPE_CHECKING:
     from ptx.export import Comparison, TrainedModel
-    from ptx.trainers import Split
+    from ptx.trainers import Dataset
 
 RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 
@@ -68,11 +68,13 @@ def carried_rows(model: TrainedModel) -> Rows:
     return Rows(batches, total=count, title=title, random=not model.samples)
 
 
-def split_rows(split: Split, predictor: Predictor) -> Rows:
-    """All rows of a split, as prediction would prepare them."""
+def split_rows(dataset: Dataset, predictor: Predictor) -> Rows:
+    """All test rows of a data set, as prediction would prepare them."""
     from ptx.trainers import model_inputs
 
-    return Rows(model_inputs(split, predictor.preprocessing), total=len(split))
+    return Rows(
+        model_inputs(dataset.test, predictor.preprocessing, dataset.labels), total=len(dataset.test)
+    )
 
 
 @dataclass(frozen=True)

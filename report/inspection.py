@@ -25,8 +25,27 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
         if isinstance(training.get(key), dict):
             yield key, listed(training[key])
     yield from _agreement(card)
+    yield "proof covers", ", ".join(_covered(card)) or "nothing"
     yield "golden samples", str(len(card.golden))
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
+
+
+def _covered(card: Card) -> Iterator[str]:
+    """The parts of a prediction that the card's proof covers, each with what shows it."""
+    if card.agreement:
+        yield f"outputs ({counted(card.agreement['cases'], 'case')})"
+    if card.raw:
+        count = sum(len(sample.values) for sample in card.raw)
+        yield f"preprocessing ({counted(count, 'raw input')})"
+    answers = sum(len(sample.answers) for sample in card.golden)
+    answers += sum(len(sample.answers) for sample in card.raw)
+    if answers:
+        yield f"{'labels' if card.labels else 'values'} ({counted(answers, 'answer')})"
+    if card.agreement.get("statement"):
+        yield "card (its digest)"
+    if test := card.training.get("test"):
+        figure = "accuracy" if "accuracy" in test else "error"
+        yield f"{figure} ({counted(test['rows'], 'row')} of {test['data']})"
 
 
 def _agreement(card: Card) -> Iterator[tuple[str, str]]:

@@ -27,8 +27,8 @@ from ptx.infer.backends.pytorch.device import import_torch
 from ptx.infer.errors import counted
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
+from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array
-from ptx.infer.verification import replay
 
 ROUNDS = 5  # in which the batch sizes take turns
 LEAST_RUNS = 3  # of a round

@@ -52,8 +52,8 @@ def report(
     rows = dataset.test
     predictor = _preferred(predictors)
     few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
-    evaluation = evaluate(predictor, rows, progress=evaluating)
-    found = compare(model, predictors, split_rows(rows, predictor), progress=comparing)
+    evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
+    found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)
     entry = lookup(predictor.card.model)
     return Report(
         card=predictor.card,
@@ -62,8 +62,8 @@ def report(
         backend=predictor.backend.name,
         history=(),
         evaluation=evaluation,
-        wrong=most_wrong(predictor, rows, evaluation, SHOWN),
-        samples=answer_rows(predictor, rows, few),
+        wrong=most_wrong(predictor, rows, evaluation, SHOWN, dataset.labels),
+        samples=answer_rows(predictor, rows, few, dataset.labels),
         comparison=found.found,
     )
 

@@ -9,6 +9,7 @@ import click
 
 from ptx import infer, models, report
 from ptx.cli import options
+from ptx.cli.comparison_cards import card_problems, reached_problem
 from ptx.cli.dataset import open_data
 from ptx.cli.inputs import find_inputs
 from ptx.cli.network import open_factory
@@ -62,6 +63,9 @@ def compare(
     )
     weights = trained.card.weights_sha256
     predictors = open_backends(space, model, weights, asked, backends=backends)
+    if problems := card_problems(space, model, trained, predictors):
+        return _refuse(model, problems, as_json=as_json)
+    dataset = None
     if inputs:
         settings = predictors[0].card.preprocessing
         values = find_inputs(inputs, str(settings["kind"]), settings.get("names", ()))
@@ -71,29 +75,47 @@ def compare(
         if rows.random:
             note("the inputs are random numbers: give INPUTs to compare over real ones")
     else:
-        split = open_data(model, data, workspace, trained.card).test
-        rows = report.split_rows(split, predictors[0])
-    with closing_all(predictors), Progress("comparing", "inputs", rows.total) as progress:
-        compared = report.compare(trained, predictors, rows, progress=progress.advance)
-    return _print(model, compared, output, own=own, as_json=as_json)
+        dataset = open_data(model, data, workspace, trained.card)
+        rows = report.split_rows(dataset, predictors[0])
+    with closing_all(predictors):
+        with Progress("comparing", "inputs", rows.total) as progress:
+            compared = report.compare(trained, predictors, rows, progress=progress.advance)
+        reached = ("", True)
+        if dataset is not None and compared.holds:
+            # One backend is evaluated: the others agree with it, label by label, or have failed.
+            reached = reached_problem(predictors[0], dataset)
+    if output is not None and compared.found.rows:
+        compared.save(output)
+        note(f"{output}: {counted(len(compared.found.results), 'backend')}")
+    return _print(model, compared, reached, own=own, as_json=as_json)
+
+
+def _refuse(model: str, problems: list[str], *, as_json: bool) -> int:
+    """Say in what the files are not what was proved; their numbers would say nothing then."""
+    if as_json:
+        click.echo(json.dumps({"model": model, "holds": False, "problems": problems}))
+    else:
+        click.echo("\n".join(problems))
+        following = f"ptx export {model} --format all"
+        verdict(f"{model}: the files are not what was proved", following, holds=False)
+    return 1
 
 
 def _print(
-    model: str, compared: report.Agreement, output: Path | None, *, own: bool, as_json: bool
+    model: str, compared: report.Agreement, reached: tuple[str, bool], *, own: bool, as_json: bool
 ) -> int:
-    found, holds = compared.found, compared.holds
+    found, holds = compared.found, compared.holds and reached[1]
     if not found.rows:
         note("no input could be compared")
         return 4
-    if output is not None:
-        compared.save(output)
-        note(f"{output}: {counted(len(found.results), 'backend')}")
     if as_json:
-        click.echo(json.dumps(compared.data()))
+        click.echo(json.dumps({**compared.data(), "reached": reached[0], "holds": holds}))
         return 0 if holds else 1
     click.echo(compared.table(judged, columns()))
     for line in compared.differences():
         click.echo(line)
+    if reached[0]:
+        click.echo(reached[0])
     agree = f"{sum(r.holds for r in found.results)} of {len(found.results)} backends agree"
     following = f"ptx report {model}" if holds else f"ptx export {model} --format all"
     if own:

@@ -45,9 +45,13 @@ def verify(
     failed = "; ".join(check.name for check in checks if not check.holds)
     if as_json:
         for c in checks:
-            click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail}))
+            lacks = {"lacks": True} if c.lacks else {}
+            click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
         return 1 if failed else 0
-    rows = [(c.name, judged("holds" if c.holds else "FAILS", c.holds), c.detail) for c in checks]
+    rows = [
+        (c.name, "lacks" if c.lacks else judged("holds" if c.holds else "FAILS", c.holds), c.detail)
+        for c in checks
+    ]
     click.echo(table(("check", "", "detail"), rows))
     if failed:
         verdict(f"{path} does not hold: {failed}", "export it again", holds=False)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ptx.infer.artifact import onnx_bytes, zip_archive
 from ptx.infer.artifact.artifact import parse_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.golden import GoldenSample
 from ptx.infer.errors import PtxError
 from ptx.infer.picture import decode
 from ptx.infer.preprocessing import open_preprocessing
