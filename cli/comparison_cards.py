@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ptx.cli.workspace import Workspace
-    from ptx.export import TrainedModel
-    from ptx.infer import Card, Predictor
-    from ptx.trainers.data import Dataset
+from ptx import export, infer, report, trainers
+from ptx.cli.progress import Progress
+from ptx.cli.terminal import note
+from ptx.cli.workspace import Workspace
+from ptx.infer.errors import counted
 
 
 def card_problems(
-    space: Workspace, model: str, source: TrainedModel, predictors: list[Predictor]
+    space: Workspace, model: str, source: export.TrainedModel, predictors: list[infer.Predictor]
 ) -> list[str]:
     """Where a file's card differs from the checkpoint's, and what a backend's proof no longer gives."""
     from ptx.export.card_comparison import compare_cards
@@ -23,22 +22,19 @@ def card_problems(
     return differences or list(_unproved(predictors))
 
 
-def _cards(space: Workspace, model: str, expected: Card) -> Iterator[tuple[str, Card]]:
+def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
     """The cards of the model's artifacts, by file name; those of other weights are left out."""
-    from ptx.cli.terminal import note
-    from ptx.infer.artifact.artifact import read_artifact
-
     for kind, path in space.files(model).items():
         if kind == "checkpoint":
             continue
-        card = read_artifact(path).require_card()
+        card = infer.read_artifact(path).require_card()
         if card.weights_sha256 == expected.weights_sha256:
             yield path.name, card
         else:
             note(f"{path} was exported from other weights: its card is left out")
 
 
-def _unproved(predictors: list[Predictor]) -> Iterator[str]:
+def _unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
     """The golden samples that a backend does not answer; an artifact's do for the checkpoint too."""
     from ptx.infer.verification import failures
 
@@ -49,20 +45,18 @@ def _unproved(predictors: list[Predictor]) -> Iterator[str]:
             yield f"{predictor.backend.name}: {check.name}: {check.detail}"
 
 
-def reached_problem(predictor: Predictor, data: Dataset) -> tuple[str, bool]:
+def reached_problem(predictor: infer.Predictor, data: trainers.Dataset) -> tuple[str, bool]:
     """The accuracy on the test rows beside the card's record, and whether it is no worse."""
-    from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import percent
-    from ptx.infer.errors import counted
-    from ptx.trainers import evaluate
     from ptx.trainers.reached import against_record
 
-    with ProgressLine("evaluating", "rows", len(data.test)) as progress:
-        found = evaluate(predictor, data.test, names=data.labels, progress=progress.advance)
+    with Progress("evaluating", "rows", len(data.test)) as progress:
+        found = trainers.evaluate(
+            predictor, data.test, names=data.labels, progress=progress.advance
+        )
     holds, told = against_record(predictor.card, found, data)
     figure = (
         f"root mean squared error {found.error:.4g}"
         if found.accuracy is None
-        else f"accuracy {percent(found.accuracy)}"
+        else f"accuracy {report.percent(found.accuracy)}"
     )
     return f"{figure} of {counted(found.rows, 'row')} of {data.name}; {told}", holds

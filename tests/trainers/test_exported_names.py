@@ -7,16 +7,22 @@ import ptx.trainers
 
 def test_public_names() -> None:
     assert ptx.trainers.__all__ == [
+        "PREVIOUS",
         "SOURCES",
+        "Answered",
         "Dataset",
         "Evaluation",
         "Progress",
         "Recipe",
         "Split",
         "TrainingResult",
+        "answer_rows",
         "documented_recipe",
         "evaluate",
         "find_recipe",
+        "former_training",
+        "model_inputs",
+        "most_wrong",
         "open_dataset",
         "sample_inputs",
         "train",

@@ -1,4 +1,4 @@
-"""The process in which `ptx benchmark` measures one backend: settings in, lines of JSON out."""
+"""The process in which one backend is measured: settings in, lines of JSON out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 import sys
 from dataclasses import asdict
 
-from ptx.infer.benchmarking import measure_process
 from ptx.infer.errors import BackendError, PtxError
+from ptx.report.measurement import measure_process
 
 
 def main() -> None:

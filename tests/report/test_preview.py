@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptx.cli import preview
 from ptx.infer import load
+from ptx.report import preview
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +169,7 @@ def test_one_prediction_without_a_picture_imports_nothing_for_it(
         "import sys\nfrom ptx.cli.main import _run\n"
         "sys.argv = ['ptx', 'predict', *sys.argv[1:]]\n"
         "assert _run() == 0\n"
-        "names = ('ptx.cli.preview', 'ptx.cli.progress', 'PIL.ImageDraw', 'PIL.ImageFont')\n"
+        "names = ('ptx.report.preview', 'tqdm', 'PIL.ImageDraw', 'PIL.ImageFont')\n"
         "print([name for name in names if name in sys.modules])",
         seven, "--workspace", workspace,
     )  # fmt: skip

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ptx.cli.comparison_file import find_writer
 from ptx.export import BackendResult, Comparison
+from ptx.report.comparison_file import find_writer
 
 FOUND = Comparison(
     rows=2000,

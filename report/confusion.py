@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptx.cli.terminal import WIDTH, table
+from ptx.report.text import WIDTH, table
 
 LISTED = 15  # most frequent confusions, where the matrix is too wide
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer import benchmarking, load
-from ptx.infer.benchmarking import largest_error, measure, measure_process, sample_batch
+from ptx.infer import load
+from ptx.report import measurement
+from ptx.report.measurement import largest_error, measure, measure_process, sample_batch
 
 Export = Callable[[str, str], Path]
 
@@ -36,7 +37,7 @@ def test_percentiles_and_rates_are_those_of_the_counted_runs(
     warm_up = [0.1] * 3  # one round, behind which the time for it is over
     counted = [0.01 * lap for lap in range(1, 16)]
     clock = Clock(warm_up + counted)
-    monkeypatch.setattr(benchmarking, "time", clock)
+    monkeypatch.setattr(measurement, "time", clock)
     (timing,) = measure({4: clock.run}, seconds=1e-6)
     assert (timing.batch, timing.runs) == (4, 15)
     assert timing.p50_us == pytest.approx(np.percentile(counted, 50) * 1e6)
@@ -51,9 +52,9 @@ def test_the_warm_up_ends_where_a_round_is_as_fast_as_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     warm_up = [0.9] * 3 + [0.5] * 3 + [0.2] * 3 + [0.1] * 6  # rounds of three runs
-    counted = [0.1] * 12 * benchmarking.ROUNDS
+    counted = [0.1] * 12 * measurement.ROUNDS
     clock = Clock(warm_up + counted)
-    monkeypatch.setattr(benchmarking, "time", clock)
+    monkeypatch.setattr(measurement, "time", clock)
     (timing,) = measure({1: clock.run}, seconds=5.9)
     assert (timing.runs, clock.laps) == (len(counted), [])
     assert timing.p99_us == pytest.approx(0.1 * 1e6)
@@ -66,11 +67,11 @@ def test_batch_sizes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         order.append(batch)
         clock.run()
 
-    monkeypatch.setattr(benchmarking, "time", clock)
+    monkeypatch.setattr(measurement, "time", clock)
     timings = list(measure({1: partial(run, 1), 8: partial(run, 8)}, seconds=1e-6))
     assert [timing.batch for timing in timings] == [1, 8]
-    counted = order[-2 * benchmarking.ROUNDS * benchmarking.LEAST_RUNS :]
-    assert counted == ([1] * 3 + [8] * 3) * benchmarking.ROUNDS
+    counted = order[-2 * measurement.ROUNDS * measurement.LEAST_RUNS :]
+    assert counted == ([1] * 3 + [8] * 3) * measurement.ROUNDS
 
 
 @pytest.mark.parametrize("model", ["lstm", "name-classifier", "linear-model"])

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.cli.terminal import note
-from ptx.infer.artifact.files import check_writable, write_atomic
+from ptx.infer.artifact.files import check_writable
 from ptx.infer.errors import UsageError, counted, nearest
 
 if TYPE_CHECKING:
@@ -40,12 +39,6 @@ def check_target(path: Path) -> None:
     """
     find_writer(path)
     check_writable(path)
-
-
-def save_comparison(path: Path, model: str, found: Comparison) -> None:
-    """Write the comparison in the form of the file's suffix; OutputError where that fails."""
-    write_atomic(path, find_writer(path)(model, found))
-    note(f"{path}: {counted(len(found.results), 'backend')}")
 
 
 def find_writer(path: Path) -> Callable[[str, Comparison], bytes]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ptx.cli.terminal import note
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, counted
 from ptx.infer.prediction import Failure, Named
@@ -43,10 +39,8 @@ class Preview:
 
     bars = BARS  # labels that an answer needs
 
-    def __init__(self, output: Path | None, workspace: Path, show: bool) -> None:
-        self.named = output is not None and output.suffix.lower() == ".png"
-        self.path = output if output is not None and self.named else workspace / "preview.png"
-        self.show = show
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.count = 0  # answers that went by
         self._values: list[Any] = []
         self._cells: list[Image.Image] = []
@@ -68,22 +62,17 @@ class Preview:
             self.count += 1
             yield answer
 
-    def finish(self) -> None:
-        """Write the picture, say how many inputs it shows, and open it where that was asked for.
+    def save(self) -> str:
+        """Write the picture; says how many inputs it shows.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if not self.named:
-            make_folder(self.path.parent)
+        make_folder(self.path.parent)
         buffer = io.BytesIO()
         _grid(self._cells).save(buffer, format="PNG", optimize=True)
         write_atomic(self.path, buffer.getvalue())
-        note(f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn")
-        if self.show and has_display():
-            click.launch(str(self.path))
-        elif self.show:
-            note(f"there is no display here: open {self.path}")
+        return f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn"
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
@@ -98,13 +87,6 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
     return sheet
 
 
-def has_display() -> bool:
-    """Whether a picture can be shown here."""
-    if sys.platform.startswith(("win", "darwin")):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Image.Image:
     pictured = predictor.card.preprocessing["kind"] in ("image", "photo")
     left = 2 * (SIDE + GAP) if pictured else 0
@@ -113,7 +95,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
     draw = ImageDraw.Draw(cell)
     name = answer.input or "-"
     size, colour = (13, QUIET) if pictured else (16, INK)
-    _text(draw, (0, 0), name, size, cell.width, colour=colour, keep_end=True)
+    _text(draw, (0, 0, cell.width), name, size, colour=colour, keep_end=True)
     if isinstance(answer, Failure):
         _lines(draw, (0, HEAD), f"{answer.error.code}: {answer.error}", cell.width)
         return cell
@@ -121,10 +103,10 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
         content = value.value if isinstance(value, Named) else value
         _pictures(cell, draw, HEAD, content, predictor)
     if answer.value is not None:
-        _text(draw, (left, HEAD + 2), f"{answer.value:.6g}", 24, TEXT)
+        _text(draw, (left, HEAD + 2, TEXT), f"{answer.value:.6g}", 24)
         return cell
     score = "" if answer.score is None else f" ({100 * answer.score:.1f} %)"
-    _text(draw, (left, HEAD - 2), f"{answer.label}{score}", 22, TEXT, keep_end=True)
+    _text(draw, (left, HEAD - 2, TEXT), f"{answer.label}{score}", 22, keep_end=True)
     _bars(draw, (left, HEAD + 34), answer)
     return cell
 
@@ -143,7 +125,7 @@ def _pictures(
             fitted = picture.resize((size[0], size[1]), method)
             cell.paste(fitted, (x + (SIDE - size[0]) // 2, top + (SIDE - size[1]) // 2))
         draw.rectangle((x, top, x + SIDE - 1, top + SIDE - 1), outline=FRAME)
-        _text(draw, (x, top + SIDE + 3), title, 12, SIDE, colour=QUIET)
+        _text(draw, (x, top + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
 def _given(content: Any) -> Image.Image | None:
@@ -187,12 +169,12 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Prediction)
     name, number = 104, 62
     full = TEXT - name - number
     for index, (label, score) in enumerate(answer.top[:BARS]):
-        _text(draw, (x, y), label, 14, name - 8)
+        _text(draw, (x, y, name - 8), label, 14)
         draw.rectangle((x + name, y + 2, x + name + full, y + 14), outline=FRAME)
         if score * full >= 1:
             colour = BAR if index else FIRST
             draw.rectangle((x + name, y + 2, x + name + round(score * full), y + 14), fill=colour)
-        _text(draw, (x + name + full + 8, y), f"{100 * score:.1f} %", 14, number)
+        _text(draw, (x + name + full + 8, y, number), f"{100 * score:.1f} %", 14)
         y += 22
 
 
@@ -206,14 +188,19 @@ def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: 
         else:
             lines.append(word)
     for number, line in enumerate(lines[:BARS]):
-        _text(draw, (place[0], place[1] + 20 * number), line, 14, width)
+        _text(draw, (place[0], place[1] + 20 * number, width), line, 14)
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int,
+    draw: ImageDraw.ImageDraw, place: tuple[int, int, int], text: str, size: int,
     *, colour: str = INK, keep_end: bool = False,
 ) -> None:  # fmt: skip
-    """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`."""
+    """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`.
+
+    Args:
+        place: Where it begins, and its width: (x, y, width).
+    """
+    x, y, width = place
     one = " ".join(text.encode("utf-8", "replace").decode().split())
     font = _font(size, one.isascii())
     if font.getlength(one) > width:
@@ -221,7 +208,7 @@ def _text(
         while kept > 1 and font.getlength(_cut(one, kept, keep_end)) > width:
             kept -= 1
         one = _cut(one, kept, keep_end)
-    draw.text(place, one, fill=colour, font=font)
+    draw.text((x, y), one, fill=colour, font=font)
 
 
 def _cut(text: str, kept: int, keep_end: bool) -> str:
