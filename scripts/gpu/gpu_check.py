@@ -29,8 +29,8 @@ import training
 from gpu_setting import Setting, make_pool
 from page import Page
 
-from ptx.infer.benchmarking import machine
 from ptx.models import CATALOG
+from ptx.report.measurement import machine
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
