@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import nn
 
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.statement import Statement, as_typed
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
@@ -57,9 +57,9 @@ class TrainedModel:
     examples: tuple[Raw, ...] = ()  # real inputs as a person has them; none where none are known
 
     @cached_property
-    def reference(self) -> Reference:
+    def proof(self) -> Proof:
         """What every file of this source is held against; computed once for all formats."""
-        return Reference(self.network, self.card.signature, self.samples)
+        return Proof(self.network, self.card.signature, self.samples)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint of it: weights, card and samples.
@@ -149,7 +149,7 @@ def make_model(
         found,
         notes,
     )
-    source.reference.check_signature()
+    source.proof.check_signature()
     return source
 
 

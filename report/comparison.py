@@ -155,5 +155,5 @@ def compare(
     """
     from ptx.export import compare as compare_backends
 
-    found = compare_backends(model.reference, predictors, rows.batches, progress=progress)
+    found = compare_backends(model.proof, predictors, rows.batches, progress=progress)
     return Agreement(model.card.model, found, rows)
