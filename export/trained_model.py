@@ -21,7 +21,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.golden import Raw, as_raw
 from ptx.infer.backends import Factory
-from ptx.infer.backends.pytorch.device import loading
+from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs
 from ptx.infer.described.description import Description
@@ -128,7 +128,7 @@ def make_model(
     own = copy.deepcopy(network).cpu()
     notes: tuple[str, ...] = ()
     if weights is not None:
-        with loading(weights):
+        with mapping_load_errors(weights):
             checkpoint = checkpoints.loads(weights.data)
             checkpoints.load_weights(own, checkpoint.weights)
         notes = checkpoint.notes
@@ -205,7 +205,7 @@ def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None)
     card = artifact.require_card()
     if model is not None and card.model != model:
         raise UsageError(f"{artifact.name} is a checkpoint of {card.model}, not of {model}")
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, network)
         checkpoints.load_weights(built, checkpoint.weights)
@@ -230,7 +230,7 @@ def _read_bare(artifact: Artifact, model: str | None, stated: Statement) -> Trai
             f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
     card = stated.card(model)
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, None)
         weights, renamed = state_dict.rename(built, checkpoint.weights)

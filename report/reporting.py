@@ -88,9 +88,9 @@ def find_speeds(path: Path) -> tuple[Speeds, str]:
 
 def read_history(checkpoint: Path) -> list[dict[str, float]]:
     """What training noted after each epoch; empty where a checkpoint holds weights alone."""
-    from ptx.infer.backends.pytorch.device import loading
+    from ptx.infer.backends.pytorch.device import mapping_load_errors
     from ptx.models import checkpoint as checkpoints
 
     artifact = read_artifact(checkpoint)
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         return checkpoints.loads(artifact.data).history

@@ -17,7 +17,7 @@ from torch import nn
 from ptx.infer.artifact.artifact import KINDS, SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card, check_lines
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
-from ptx.infer.backends.pytorch.device import find_device, loading
+from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
 from ptx.infer.backends.pytorch.layout import use_channels_last
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
 from ptx.infer.preprocessing import open_preprocessing
@@ -101,7 +101,7 @@ def train(
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
         with (
-            _running_out_of_memory(device),
+            _mapping_memory_errors(device),
             _without_denormals(),
             deferred_interruption() as interruption,
         ):
@@ -276,7 +276,7 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
                 f" {expected}: give the same, or train anew without --resume",
                 code="E-RESUME",
             )
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
     if not checkpoint.progress:
         raise ArtifactError(
@@ -306,7 +306,7 @@ def _identity(card: Card) -> dict[str, Any]:
 
 
 @contextmanager
-def _running_out_of_memory(device: str) -> Iterator[None]:
+def _mapping_memory_errors(device: str) -> Iterator[None]:
     """The allocators' errors in our words."""
     try:
         yield

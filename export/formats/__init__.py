@@ -78,7 +78,7 @@ def find_attach(name: str) -> Attach:
 
 
 @contextmanager
-def converting(model: str, format_name: str) -> Iterator[None]:
+def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
     """The exporters' errors in our words."""
     try:
         yield

@@ -16,10 +16,15 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from ptx.infer.errors import InputError, LimitError, quoted
+from ptx.infer.errors import InputError, quoted
 from ptx.infer.picture.formats import FORMATS, find_format
 from ptx.infer.picture.png import check_pixels, decode_plain, read_chunks
-from ptx.infer.picture.problems import as_ours, check_size, damaged, truncated
+from ptx.infer.picture.problems import (
+    check_size,
+    damaged_error,
+    mapping_decoder_errors,
+    truncated_error,
+)
 
 # Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
 _CONVERT: Final[dict[str, str]] = {
@@ -61,12 +66,8 @@ def decode(
         LimitError: memory ran out.
     """
     kind = find_format(data, name)
-    try:
+    with mapping_decoder_errors(name, kind, len(data)):
         return _decode(data, kind, name, frame, least)
-    except (InputError, LimitError):
-        raise
-    except Exception as error:
-        raise as_ours(error, name, kind, len(data)) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -130,7 +131,7 @@ def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | N
 def _check_webp(data: bytes, name: str) -> None:
     """Length and canvas: the decoder would allocate the canvas twice over on opening."""
     if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise truncated(name, "WEBP", len(data))
+        raise truncated_error(name, "WEBP", len(data))
     if data[12:16] == b"VP8X":
         size = (
             int.from_bytes(data[24:27], "little") + 1,
@@ -156,12 +157,12 @@ def _check_gif(data: bytes, name: str) -> None:
             elif mark == 0x21:
                 position += 2
             else:
-                raise damaged(name, "GIF", f"block {mark:#04x} at byte {position}")
+                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
             while data[position]:
                 position += data[position] + 1
             position += 1
     except IndexError as error:
-        raise truncated(name, "GIF", len(data)) from error
+        raise truncated_error(name, "GIF", len(data)) from error
 
 
 def _gif_palette(flags: int) -> int:

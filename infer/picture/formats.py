@@ -6,7 +6,7 @@ from typing import Final
 
 from ptx.infer.errors import InputError, quoted
 from ptx.infer.picture.png import PNG_MAGIC
-from ptx.infer.picture.problems import truncated
+from ptx.infer.picture.problems import truncated_error
 
 FORMATS: Final[dict[str, str]] = {
     "PNG": "PIL.PngImagePlugin:PngImageFile",
@@ -71,7 +71,7 @@ def find_format(data: bytes, name: str) -> str:
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\r\n#" and len(data) > 2:
         return "PPM"
     if PNG_MAGIC.startswith(data):
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
     raise InputError(
         f"{quoted(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
         f"expected one of {', '.join(FORMATS)}: save it as PNG or JPEG",

@@ -128,7 +128,7 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
 
 
 @contextmanager
-def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
+def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
     """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
     torch = import_torch()
     try:
@@ -155,7 +155,7 @@ def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]
 
 
 @contextmanager
-def loading(artifact: Artifact) -> Iterator[None]:
+def mapping_load_errors(artifact: Artifact) -> Iterator[None]:
     """torch's errors while a file is loaded, in our words."""
     try:
         yield

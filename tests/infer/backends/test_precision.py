@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ptx.infer.backends import Options
-from ptx.infer.backends.pytorch.device import running
+from ptx.infer.backends.pytorch.device import mapping_run_errors
 from ptx.infer.backends.pytorch.precision import SharedSetting, set_precision
 from ptx.infer.errors import UsageError
 
@@ -236,10 +236,10 @@ def test_a_value_that_cannot_be_set_leaves_the_way_free() -> None:
 def test_a_run_on_cuda_holds_its_precision_and_one_on_the_cpu_touches_nothing() -> None:
     nobody: Any = None
     before = precisions()
-    with running(nobody, Options(precision="tf32"), "cuda:0"):
+    with mapping_run_errors(nobody, Options(precision="tf32"), "cuda:0"):
         assert precisions() == ["tf32"] * 3
     assert precisions() == before
-    with running(nobody, Options(), "cuda"):
+    with mapping_run_errors(nobody, Options(), "cuda"):
         assert precisions() == ["ieee"] * 3
-    with running(nobody, Options(), "cpu"):
+    with mapping_run_errors(nobody, Options(), "cpu"):
         assert precisions() == before
