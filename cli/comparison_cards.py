@@ -8,7 +8,7 @@ from ptx import export, infer, report, trainers
 from ptx.cli.progress import Progress
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 def card_problems(
@@ -59,4 +59,4 @@ def reached_problem(predictor: infer.Predictor, data: trainers.Dataset) -> tuple
         if found.accuracy is None
         else f"accuracy {report.percent(found.accuracy)}"
     )
-    return f"{figure} of {counted(found.rows, 'row')} of {data.name}; {told}", holds
+    return f"{figure} of {pluralise(found.rows, 'row')} of {data.name}; {told}", holds

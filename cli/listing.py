@@ -28,7 +28,7 @@ def facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{entry.parameters:,}"
     yield "data", entry.data
     for title, recipe in {"documented": entry.recipe, **entry.recipes}.items():
-        yield "recipe", f"{title}: {report.listed(recipe)}"
+        yield "recipe", f"{title}: {report.join_settings(recipe)}"
     yield "reaches", entry.reaches
     yield "source", entry.source
     yield "files", ", ".join(files) or "none"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptx import export, infer, models, trainers
 from ptx.cli.dataset import open_data
-from ptx.infer.errors import UsageError, counted
+from ptx.infer.errors import UsageError, pluralise
 
 QUESTION = "is the preprocessing that of the training?"
 HALF = 0.5
@@ -76,8 +76,8 @@ def answered_right(done: export.Exported, split: trainers.Split) -> str:
     with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
         found = trainers.evaluate(predictor, split)
     if found.accuracy is None:
-        return f"root mean squared error {found.error:.4g} on {counted(found.rows, 'test row')}"
-    text = f"{100 * found.accuracy:.1f} % of {counted(found.rows, 'test row')} right"
+        return f"root mean squared error {found.error:.4g} on {pluralise(found.rows, 'test row')}"
+    text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
     return f"{text}: {QUESTION}" if is_suspicious(found) else text
 
 

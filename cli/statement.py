@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptx.infer.errors import UsageError, quoted
+from ptx.infer.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from ptx.export import Statement
@@ -76,7 +76,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} is {quoted(text)}; expected a number, or several with commas between them"
+            f"{option} is {quote(text)}; expected a number, or several with commas between them"
         ) from error
 
 

@@ -14,10 +14,10 @@ from ptx.export.tolerance import (
     allowed_errors,
     distance,
     largest_by_row,
+    merge,
     nearest_column,
     see,
     share_of,
-    together,
 )
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
@@ -93,7 +93,7 @@ def compare(
         exact, eager = proof.exact(inputs), proof.eager(inputs)
         for spec in proof.signature.outputs:
             parts = seen.setdefault(spec.name, [])
-            parts[:] = [together([*parts, see(spec, exact[spec.name], eager[spec.name])])]
+            parts[:] = [merge([*parts, see(spec, exact[spec.name], eager[spec.name])])]
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:
                 result.failure = _run(predictor, answer, indices, inputs, exact)

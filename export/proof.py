@@ -24,11 +24,11 @@ from ptx.export.tolerance import (
     check_ceiling,
     distance,
     largest_by_column,
+    merge,
     name_column,
     nearest_column,
     see,
     share_of,
-    together,
 )
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
@@ -159,7 +159,7 @@ class Proof:
             for spec in self.signature.outputs:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
                 seen.setdefault((case.kind, spec.name), []).append(found)
-        allowed = self._allowed({key: together(parts) for key, parts in seen.items()})
+        allowed = self._allowed({key: merge(parts) for key, parts in seen.items()})
         self._check_rows(allowed)
         return allowed
 
@@ -168,7 +168,7 @@ class Proof:
         allowed = {}
         for spec in self.signature.outputs:
             kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
-            overall = together(kinds.values())
+            overall = merge(kinds.values())
             check_ceiling(spec, overall)
             for kind, found in kinds.items():
                 alike = sum_of_alike if kind in ALIKE else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import Description
-from ptx.infer.errors import UsageError, nearest, quoted
+from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.signature import Signature
 from ptx.models import Entry, known_models, lookup
 
@@ -37,7 +37,7 @@ class Statement:
         """
         entry = lookup(model)
         if entry is None:
-            raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+            raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
         labels = self._labels(entry, model)
         config, signature_data = entry.sized(len(labels))
         signature = Signature.from_data(signature_data)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest
-from ptx.infer.errors import PtxError, counted
+from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -73,7 +73,7 @@ def _check_reading(
     To fit ink takes sums of floats, which another processor may round otherwise: pixels may then be off
     by LEVELS, and what is made of the pixels of the proof must still be the same bit for bit.
     """
-    count = counted(len(read), "raw input")
+    count = pluralise(len(read), "raw input")
     if input_digest(prepared) == sample.sha256:
         return Check(name, True, f"{count} become the arrays of the proof, bit for bit")
     wrong = Check(name, False, f"{count} become other arrays than at the proof")

@@ -9,7 +9,7 @@ from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.errors import ArtifactError, counted
+from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import Check, replay
 
@@ -48,7 +48,7 @@ def verify(
     )
     checks = [Check("hash", artifact.sealed, seal)]
     if artifact.kind != "checkpoint":  # which is proved when it is exported
-        carried = f"the card carries {counted(len(card.golden), 'golden sample')}"
+        carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
         checks.append(Check("samples", bool(card.golden), carried))
         checks.append(check_statement(card))
         checks.extend(missing_parts(card))

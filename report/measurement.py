@@ -24,7 +24,7 @@ from ptx.infer.backends import find_backend
 from ptx.infer.backends.ort.session import import_onnxruntime
 from ptx.infer.backends.processors import usable_processors
 from ptx.infer.backends.pytorch.device import import_torch
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import replay
@@ -180,7 +180,7 @@ def machine() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         pass  # not Linux, or a processor that does not say
-    return f"{name}, {counted(usable_processors(), 'processor')}, {platform.system()}"
+    return f"{name}, {pluralise(usable_processors(), 'processor')}, {platform.system()}"
 
 
 def _timed(function: Callable[[], Any]) -> tuple[Any, float]:

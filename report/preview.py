@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ptx.infer.artifact.files import make_folder, write_atomic
-from ptx.infer.errors import InputError, counted
+from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, Named
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Preview:
         buffer = io.BytesIO()
         _grid(self._cells).save(buffer, format="PNG", optimize=True)
         write_atomic(self.path, buffer.getvalue())
-        return f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn"
+        return f"{self.path}: {len(self._cells)} of {pluralise(self.count, 'input')} drawn"
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:

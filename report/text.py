@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from ptx.infer.errors import escaped
+from ptx.infer.errors import escape_controls
 
 WIDTH = 80  # columns that a table or a matrix fits into
 
@@ -37,7 +37,7 @@ def table(
 
 def facts(pairs: Iterable[tuple[str, object]], *, columns: int | None = None) -> str:
     """`key: value` lines, the values in one column; a value that holds a newline has one line too."""
-    listed = [(f"{escaped(key)}:", escaped(str(value))) for key, value in pairs]
+    listed = [(f"{escape_controls(key)}:", escape_controls(str(value))) for key, value in pairs]
     width = max((len(key) for key, _ in listed), default=0) + 1
     return "\n".join(_hanging(f"{key:{width}}{value}", width, columns) for key, value in listed)
 

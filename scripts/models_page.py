@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.models.catalog import CATALOG, Entry
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
@@ -38,7 +38,7 @@ def describe(name: str, result: dict[str, Any] | None) -> Iterator[str]:
         f"`{key}` {spec[0]} {axes(spec)}" for key, spec in entry.signature["inputs"].items()
     )
     outputs = "; ".join(f"`{key}` {axes(spec)}" for key, spec in entry.signature["outputs"].items())
-    yield f"- {inputs} → {outputs}; {entry.task}; {counted(entry.parameters, 'parameter')}"
+    yield f"- {inputs} → {outputs}; {entry.task}; {pluralise(entry.parameters, 'parameter')}"
     recipe = ", ".join(f"{key} {value}" for key, value in entry.recipe.items())
     yield f"- data `{entry.data}`; recipe: {recipe}"
     if entry.notes:

@@ -13,7 +13,7 @@ ROUNDING = 1e-3  # share of the answers, or of an error, by which rounding may m
 LEAST_ERROR = 1e-6  # of a regression, in its unit: below it there is rounding alone
 
 
-def reached(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
+def reached_figures(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
     """The card's record of the last epoch: data, rows, and the accuracy or a regression's error.
 
     `row`: of the history, with `test_loss`, the mean squared error of a regression.

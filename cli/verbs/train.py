@@ -14,7 +14,7 @@ from ptx.cli.dataset import open_data
 from ptx.cli.progress import training_progress
 from ptx.cli.terminal import note, verdict
 from ptx.cli.workspace import Workspace, require_model
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -65,7 +65,7 @@ def _print_outcome(model: str, data: str, result: trainers.TrainingResult) -> No
         resume = f"ptx train {model}{_options_given()} --resume"
         verdict(f"stopped after epoch {epochs}: {result.checkpoint}", resume)
     elif not result.trained:
-        done = f"{model} has its {counted(epochs, 'epoch')} already, nothing was trained"
+        done = f"{model} has its {pluralise(epochs, 'epoch')} already, nothing was trained"
         verdict(f"{done}: {result.checkpoint}", export)
     else:
         last = result.history[-1]
@@ -82,7 +82,7 @@ def _former(checkpoint: Path) -> str:
     training = trainers.former_training(checkpoint)
     if training is None:
         return ""
-    what = f" of {counted(training['epochs'], 'epoch')}" if "epochs" in training else ""
+    what = f" of {pluralise(training['epochs'], 'epoch')}" if "epochs" in training else ""
     accuracy = training.get("metrics", {}).get("test_accuracy")
     what += f", test accuracy {report.percent(accuracy)}," if accuracy is not None else ""
     kept = checkpoint.parent / trainers.PREVIOUS

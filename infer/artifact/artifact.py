@@ -10,7 +10,7 @@ from pathlib import Path
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import ArtifactError, quoted
+from ptx.infer.errors import ArtifactError, quote
 
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
@@ -47,7 +47,7 @@ class Artifact:
     @property
     def name(self) -> str:
         """The path in quotes, for messages."""
-        return quoted(self.path)
+        return quote(self.path)
 
     @cached_property
     def sha256(self) -> str:
@@ -88,7 +88,7 @@ def read_artifact(path: str | Path) -> Artifact:
 
 def parse_artifact(data: bytes, *, path: Path) -> Artifact:
     """The artifact in `data`; `path` is used for messages alone."""
-    name = quoted(path)
+    name = quote(path)
     if data.startswith(b"PK"):
         from ptx.infer.artifact import zip_archive
 

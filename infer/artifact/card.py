@@ -22,7 +22,7 @@ from ptx.infer.artifact.golden import (
     raw_from_data,
     raw_to_data,
 )
-from ptx.infer.errors import ArtifactError, quoted
+from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
 
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
@@ -190,7 +190,7 @@ def check_lines(texts: Iterable[str]) -> None:
     """ValueError for what would do something to the terminal that shows it, or fill lines of its own."""
     for text in texts:
         if _CONTROL.search(text):
-            raise ValueError(f"{quoted(text)} holds a control character; expected a line of text")
+            raise ValueError(f"{quote(text)} holds a control character; expected a line of text")
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:

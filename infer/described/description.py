@@ -30,8 +30,8 @@ from typing import Any
 
 from ptx.infer.artifact.card import Card, parse_json
 from ptx.infer.artifact.files import NAME, read_bytes
-from ptx.infer.errors import ArtifactError, InputError, nearest, quoted
-from ptx.infer.preprocessing import KINDS, open_preprocessing, shown
+from ptx.infer.errors import ArtifactError, InputError, nearest, quote
+from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS
 
@@ -122,7 +122,7 @@ def read_description(path: str | Path) -> Description:
         InputError: the file cannot be read, or something in it is not as it must be.
     """
     content = read_bytes(path, limit=SIZE_LIMIT)
-    source = quoted(path)
+    source = quote(path)
     if content.lstrip().startswith(b"{"):
         try:
             data = parse_json(content, name=source, what="the description")
@@ -147,14 +147,14 @@ def _name(value: Any, source: str) -> str:
         raise _wrong(
             source,
             "name",
-            f"is {shown(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
+            f"is {show_value(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
         )
     return value
 
 
 def _task(value: Any, source: str) -> str:
     if not isinstance(value, str) or value not in TASKS:
-        raise _wrong(source, "task", f"is {shown(value)}; {nearest(str(value), TASKS)}")
+        raise _wrong(source, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
     return value
 
 
@@ -169,23 +169,27 @@ def _outputs(value: Any, source: str) -> tuple[TensorSpec, ...]:
 def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, Mapping) or not value:
         raise _wrong(
-            source, key, f'is {shown(value)}; expected names with ["float32", ["batch", 3]]'
+            source, key, f'is {show_value(value)}; expected names with ["float32", ["batch", 3]]'
         )
     specs = []
     for name, data in value.items():
         try:
             specs.append(TensorSpec.from_data(str(name), data))
         except (TypeError, ValueError) as error:
-            raise _wrong(source, f"{key}.{name}", f"is {shown(data)}: {error}") from error
+            raise _wrong(source, f"{key}.{name}", f"is {show_value(data)}: {error}") from error
     return tuple(specs)
 
 
 def _preprocess(value: Any, source: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise _wrong(source, "preprocess", f"is {shown(value)}; expected a kind and its settings")
+        raise _wrong(
+            source, "preprocess", f"is {show_value(value)}; expected a kind and its settings"
+        )
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(source, "preprocess.kind", f"is {shown(kind)}; {nearest(str(kind), KINDS)}")
+        raise _wrong(
+            source, "preprocess.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
+        )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -201,16 +205,16 @@ def _labels(value: Any, source: str, folder: Path | None) -> tuple[str, ...]:
             value = content.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise _wrong(
-                source, "labels", f"are in {quoted(path)}, which is no UTF-8 text"
+                source, "labels", f"are in {quote(path)}, which is no UTF-8 text"
             ) from error
-        source = quoted(path)
+        source = quote(path)
     if not isinstance(value, list | tuple):
         raise _wrong(
-            source, "labels", f"is {shown(value)}; expected a list, or a file with one a line"
+            source, "labels", f"is {show_value(value)}; expected a list, or a file with one a line"
         )
     for index, label in enumerate(value, 1):
         if not isinstance(label, str) or not label.strip():
-            raise _wrong(source, f"label {index}", f"is {shown(label)}; expected text")
+            raise _wrong(source, f"label {index}", f"is {show_value(label)}; expected text")
     return tuple(value)
 
 

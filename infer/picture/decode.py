@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
 from ptx.infer.picture.png import check_pixels, decode_plain, read_chunks
 from ptx.infer.picture.problems import (
@@ -78,7 +78,7 @@ def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Im
     Raises:
         InputError: E-TYPE, E-SHAPE or E-IMG-TOO-LARGE.
     """
-    label = quoted(name)
+    label = quote(name)
     if not isinstance(pixels, np.ndarray):
         raise InputError(
             f"{label} is of type {type(pixels).__name__}; expected a numpy array: use numpy.asarray",
@@ -195,7 +195,7 @@ def _pick_frame(frames: int, frame: int | None, name: str) -> int:
         return frame
     asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
     raise InputError(
-        f"{quoted(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
+        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
         f"choose frame 0 to {frames - 1}",
         code="E-IMG-FRAMES",
     )
@@ -209,7 +209,7 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) ->
         return _from_sixteen_bit(image, kind, key)
     if image.mode not in _CONVERT:
         raise InputError(
-            f"{quoted(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
+            f"{quote(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
             "expected 8 or 16 bit per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.png import PNG_MAGIC
 from ptx.infer.picture.problems import truncated_error
 
@@ -61,7 +61,7 @@ def find_format(data: bytes, name: str) -> str:
         return "PNG"
     if not data:
         raise InputError(
-            f"{quoted(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
+            f"{quote(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
         )
     for magic, kind in _MAGIC.items():
         if data.startswith(magic):
@@ -73,7 +73,7 @@ def find_format(data: bytes, name: str) -> str:
     if PNG_MAGIC.startswith(data):
         raise truncated_error(name, "PNG", len(data))
     raise InputError(
-        f"{quoted(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
+        f"{quote(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
         f"expected one of {', '.join(FORMATS)}: save it as PNG or JPEG",
         code="E-IMG-FORMAT",
     )

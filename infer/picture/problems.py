@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from ptx.infer.errors import InputError, LimitError, quoted
+from ptx.infer.errors import InputError, LimitError, quote
 
 MAX_PIXELS: Final = 40_000_000
 """Largest picture, in pixels. Pillow holds at most 4 bytes per pixel (16-bit RGBA too: it keeps the
@@ -30,9 +30,7 @@ def mapping_decoder_errors(name: str, kind: str, length: int) -> Iterator[None]:
 
 def _map_error(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
     if isinstance(error, MemoryError):
-        return LimitError(
-            f"{quoted(name)}: not enough memory to decode the {kind}", code="E-MEMORY"
-        )
+        return LimitError(f"{quote(name)}: not enough memory to decode the {kind}", code="E-MEMORY")
     if isinstance(error, Image.DecompressionBombError):
         return too_large_error(name, str(error))
     text = str(error) or type(error).__name__
@@ -53,7 +51,7 @@ def check_size(size: tuple[int, int], name: str) -> None:
 def too_large_error(name: str, found: str) -> InputError:
     """E-IMG-TOO-LARGE; `found`: what says so."""
     return InputError(
-        f"{quoted(name)}: {found}; expected at most {MAX_PIXELS:,} pixels: make the picture smaller",
+        f"{quote(name)}: {found}; expected at most {MAX_PIXELS:,} pixels: make the picture smaller",
         code="E-IMG-TOO-LARGE",
     )
 
@@ -61,7 +59,7 @@ def too_large_error(name: str, found: str) -> InputError:
 def truncated_error(name: str, kind: str, length: int) -> InputError:
     """E-IMG-TRUNCATED; `kind`: the format, `length`: of what was read, in bytes."""
     return InputError(
-        f"{quoted(name)}: the {kind} ends early ({length} bytes read); expected a complete file: "
+        f"{quote(name)}: the {kind} ends early ({length} bytes read); expected a complete file: "
         "copy or download it again",
         code="E-IMG-TRUNCATED",
     )
@@ -70,7 +68,7 @@ def truncated_error(name: str, kind: str, length: int) -> InputError:
 def damaged_error(name: str, kind: str, found: str) -> InputError:
     """E-IMG-DAMAGED; `found`: where or how."""
     return InputError(
-        f"{quoted(name)}: the {kind} is damaged ({found}); expected an intact file: "
+        f"{quote(name)}: the {kind} is damaged ({found}); expected an intact file: "
         "copy, download or save it again",
         code="E-IMG-DAMAGED",
     )

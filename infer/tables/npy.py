@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000  # bytes, as in numpy.load; the header of a plain array has 118
@@ -81,7 +81,7 @@ def _dtype(descr: object, name: str) -> np.dtype[Any]:
         )
     if not _DTYPE.fullmatch(descr):
         raise _refused(
-            name, f"has dtype {quoted(descr[:40])}", "booleans, integers or floats up to 64 bits"
+            name, f"has dtype {quote(descr[:40])}", "booleans, integers or floats up to 64 bits"
         )
     return np.dtype(descr)
 
@@ -99,4 +99,4 @@ def _shape(shape: object, name: str) -> tuple[int, ...]:
 def _refused(
     name: str, got: str, expected: str, todo: str = "write the file again with numpy.save"
 ) -> InputError:
-    return InputError(f"{quoted(name)} {got}; expected {expected}: {todo}", code="E-NPY")
+    return InputError(f"{quote(name)} {got}; expected {expected}: {todo}", code="E-NPY")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 # float() alone would also take '1_000', 'nan' and the digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -182,7 +182,7 @@ def _place(line: int, column: int, header: tuple[str, ...] | None) -> str:
 
 
 def _shown(cell: str) -> str:
-    return quoted(cell if len(cell) <= 40 else f"{cell[:39]}…")
+    return quote(cell if len(cell) <= 40 else f"{cell[:39]}…")
 
 
 def _count(cells: int) -> str:
@@ -190,4 +190,4 @@ def _count(cells: int) -> str:
 
 
 def _refused(name: str, got: str, expected: str, todo: str = "correct the file") -> InputError:
-    return InputError(f"{quoted(name)} {got}; expected {expected}: {todo}", code="E-CSV")
+    return InputError(f"{quote(name)} {got}; expected {expected}: {todo}", code="E-CSV")

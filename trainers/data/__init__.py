@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.errors import InputError, UsageError, nearest, quoted
+from ptx.infer.errors import InputError, UsageError, nearest, quote
 from ptx.trainers.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
@@ -150,14 +150,14 @@ def _existing(source: str, own: Source) -> Path:
         return path
     if path.exists():
         raise InputError(
-            f"--data {quoted(source)} is neither a folder nor a .csv file; expected "
+            f"--data {quote(source)} is neither a folder nor a .csv file; expected "
             f"{WANTED[own.kind]}",
             code="E-DATA",
         )
     if os.sep in source or path.suffix:
-        raise InputError(f"--data {quoted(source)}: no such folder or file", code="E-IN-MISSING")
+        raise InputError(f"--data {quote(source)}: no such folder or file", code="E-IN-MISSING")
     names = ["bundled", *(name for name, known in SOURCES.items() if known.kind == own.kind)]
-    raise UsageError(f"--data {quoted(source)} is unknown: {nearest(source, names)}, or a path")
+    raise UsageError(f"--data {quote(source)} is unknown: {nearest(source, names)}, or a path")
 
 
 def _form(dataset: Dataset) -> str:
@@ -169,6 +169,6 @@ def _form(dataset: Dataset) -> str:
 def _unfit(source: str, got: str, own: Source) -> UsageError:
     names = ", ".join(name for name, known in SOURCES.items() if known.kind == own.kind)
     return UsageError(
-        f"--data {quoted(source)} holds {got}; the model takes {NOUNS[own.kind]}: "
+        f"--data {quote(source)} holds {got}; the model takes {NOUNS[own.kind]}: "
         f"use bundled, {names}, or {WANTED[own.kind]}"
     )

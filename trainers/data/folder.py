@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
 from ptx.trainers.data.problems import class_problems, raise_problems
@@ -114,7 +114,7 @@ def _presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Datas
     for part, pictures in (("train", train), ("test", test)):
         counts = Counter(label for _, label in pictures)
         problems += [
-            f"the label {quoted(label)} in {part} is unknown"
+            f"the label {quote(label)} in {part} is unknown"
             for label in sorted(counts)
             if label not in known
         ]
@@ -136,10 +136,10 @@ def _listed(folder: Path) -> tuple[Pictures, list[str]]:
             continue
         files = _entries(class_folder)
         if not files:
-            problems.append(f"the class folder {quoted(class_folder.name)} is empty")
+            problems.append(f"the class folder {quote(class_folder.name)} is empty")
         for path in files:
             if path.is_dir():
-                problems.append(f"{quoted(path)} is a folder in a class folder")
+                problems.append(f"{quote(path)} is a folder in a class folder")
             else:
                 pictures.append((path, class_folder.name))
     return pictures, problems
@@ -151,7 +151,7 @@ def _entries(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
-            f"{quoted(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
+            f"{quote(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
             code="E-IN-PERM",
         ) from error
     return [

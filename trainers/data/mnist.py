@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
 
@@ -162,7 +162,7 @@ def find_folder(source: IdxSource, cache: Path) -> Path | None:
     if given := os.environ.get("PTX_DATA"):
         if not Path(given).is_dir():
             raise InputError(
-                f"PTX_DATA is {quoted(given)}, which is not a folder; expected one that holds "
+                f"PTX_DATA is {quote(given)}, which is not a folder; expected one that holds "
                 f"{source.folder}: correct or unset it",
                 code="E-DATA",
             )
@@ -198,7 +198,7 @@ def read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
     path = _path_of(file, folder)
     if path is None:
         raise InputError(
-            f"{quoted(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
+            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
             code="E-DATA",
         )
     size = int(np.prod(file.shape))
@@ -256,7 +256,7 @@ def _told(content: bytes) -> str:
 
 def _damaged(path: Path, got: str, expected: str) -> InputError:
     return InputError(
-        f"{quoted(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
+        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
         "or use --data bundled",
         code="E-DATA-DAMAGED",
     )

@@ -18,7 +18,7 @@ from ptx.infer.errors import (
     UsageError,
     installing,
     nearest,
-    quoted,
+    quote,
 )
 from ptx.infer.signature import Array, Signature
 from ptx.infer.threads import settle_threads
@@ -46,7 +46,7 @@ def find_device(name: str) -> str:
     torch = import_torch()
     kind, colon, index = name.partition(":")
     if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quoted(name)}; {nearest(kind, DEVICES)}")
+        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"
