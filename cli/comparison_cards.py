@@ -19,7 +19,7 @@ def card_problems(
 
     cards = dict(_cards(space, model, source.card))
     differences = [str(difference) for difference in compare_cards(source.card, cards)]
-    return differences or list(_unproved(predictors))
+    return differences or list(_find_unproved(predictors))
 
 
 def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
@@ -34,7 +34,7 @@ def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple
             note(f"{path} was exported from other weights: its card is left out")
 
 
-def _unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
+def _find_unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
     """The golden samples that a backend does not answer; an artifact's do for the checkpoint too."""
     from ptx.infer.verification import failures
 

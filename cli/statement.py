@@ -42,7 +42,7 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
         UsageError: an option is not as it must be.
         InputError: the description or the file of labels cannot be read.
     """
-    if describe is None and not _given(options):
+    if describe is None and not _name_given_options(options):
         return None
     from ptx.export import Statement
     from ptx.infer.described.description import Description, read_description
@@ -58,14 +58,14 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
 
 def refuse_statement(**options: Any) -> None:
     """UsageError where something is stated beside the description of a network of one's own."""
-    if given := _given(options):
+    if given := _name_given_options(options):
         raise UsageError(
             f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
             " preprocess"
         )
 
 
-def _given(options: dict[str, Any]) -> list[str]:
+def _name_given_options(options: dict[str, Any]) -> list[str]:
     return [f"--{name}" for name in OPTIONS if options[name] is not None]
 
 

@@ -34,7 +34,10 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
         ArtifactError: the outputs are not what the card's task reads.
     """
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
+    read = [
+        *_read_examples(preprocessing, examples),
+        *_read_own_examples(card, preprocessing, examples),
+    ]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
         batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
@@ -68,7 +71,7 @@ def _read_examples(
     return read
 
 
-def _read_made_up(
+def _read_own_examples(
     card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
 ) -> list[tuple[Raw, Array]]:
     """Those of the made-up values that the signature takes: a network may know a few codes alone."""

@@ -50,7 +50,7 @@ class Statement:
             labels=labels,
         )
         card = said.card(signature, name=model)
-        return replace(card, config=config, training={ASSUMED: self._assumed(card)})
+        return replace(card, config=config, training={ASSUMED: self._list_assumed(card)})
 
     def _labels(self, entry: Entry, model: str) -> tuple[str, ...]:
         if self.labels and self.description.labels:
@@ -105,17 +105,17 @@ class Statement:
             return {"mean": mean[0], "std": std[0]}
         return {"mean": mean, "std": std}
 
-    def _assumed(self, card: Card) -> dict[str, str]:
+    def _list_assumed(self, card: Card) -> dict[str, str]:
         """What nobody stated, by topic, in words."""
         assumed = {}
         if not self._normalises and "preprocess" not in self.description.given:
-            assumed["preprocessing"] = _in_words(card.preprocessing)
+            assumed["preprocessing"] = _describe_settings(card.preprocessing)
         if card.labels and not (self.labels or self.description.labels):
             assumed["labels"] = f"{', '.join(card.labels)}, in this order"
         return assumed
 
 
-def _in_words(preprocessing: Mapping[str, Any]) -> str:
+def _describe_settings(preprocessing: Mapping[str, Any]) -> str:
     """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
     kind, mean, std = (preprocessing.get(key) for key in ("kind", "mean", "std"))
     normalised = "" if mean is None else f", less {mean}, divided by {std}"

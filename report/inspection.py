@@ -25,12 +25,12 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
         if isinstance(training.get(key), dict):
             yield key, join_settings(training[key])
     yield from _agreement(card)
-    yield "proof covers", ", ".join(_covered(card)) or "nothing"
+    yield "proof covers", ", ".join(_list_covered(card)) or "nothing"
     yield "golden samples", str(len(card.golden))
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
 
 
-def _covered(card: Card) -> Iterator[str]:
+def _list_covered(card: Card) -> Iterator[str]:
     """The parts of a prediction that the card's proof covers, each with what shows it."""
     if card.agreement:
         yield f"outputs ({pluralise(card.agreement['cases'], 'case')})"

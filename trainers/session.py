@@ -102,12 +102,12 @@ class Session:
                 "metrics": {
                     name: last[name] for name in last if name.startswith(("train", "test"))
                 },
-                **self._reached(),
+                **self._reached_figures(),
             },
         )
         write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
 
-    def _reached(self) -> dict[str, Any]:
+    def _reached_figures(self) -> dict[str, Any]:
         """The card's record of the test rows; in the midst of an epoch the weights have none."""
         if self.step or not self.history:
             return {}

@@ -13,7 +13,7 @@ from ptx import report, trainers
 from ptx.cli import options
 from ptx.cli.network import is_reference
 from ptx.cli.progress import Progress
-from ptx.cli.real_rows import answered_right, find_rows
+from ptx.cli.real_rows import count_right, find_rows
 from ptx.cli.statement import read_statement, refuse_statement, statement_options
 from ptx.cli.terminal import note, verdict
 from ptx.cli.trained import make_own, read_trained
@@ -129,7 +129,7 @@ def _export_one(
 
 
 def _print_done(done: exporting.Exported, split: trainers.Split | None) -> None:
-    right = "" if split is None else f"; {answered_right(done, split)}"
+    right = "" if split is None else f"; {count_right(done, split)}"
     cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
     verdict(
         f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"

@@ -95,7 +95,7 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
         archive = zip_archive.read_archive(data, name=name)
         if archive.kind == "zip":
             raise ArtifactError(
-                f"{name} is a zip archive; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+                f"{name} is a zip archive; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
             )
         text, kind = archive.members.get(zip_archive.CARD_MEMBER), archive.kind
         sealed = zip_archive.seal_holds(data)
@@ -105,7 +105,7 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
         kind, sealed = "onnx", onnx_bytes.seal_holds(data, header)
     else:
         raise ArtifactError(
-            f"{name} {_looks_like(data)}; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+            f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
         )
     card = None if text is None else _card(text, name, sealed)
     return Artifact(path, kind, data, card, sealed)
@@ -123,7 +123,7 @@ def _card(text: bytes, name: str, sealed: bool) -> Card:
         ) from error
 
 
-def _expected() -> str:
+def _list_expected() -> str:
     return f"{', '.join(list(KINDS.values())[:-1])} or {list(KINDS.values())[-1]}"
 
 

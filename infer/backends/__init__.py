@@ -56,7 +56,7 @@ class Options:
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
     cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
 
-    def asked(self) -> list[str]:
+    def list_changed(self) -> list[str]:
         """The names of those that are not as they are by default, but for `device` and `trust`."""
         return [
             field.name
@@ -200,7 +200,7 @@ def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
         raise UsageError(
             f"backend {name!r} runs on {where}; the device asked for is {quote(options.device)}"
         )
-    for option in options.asked():
+    for option in options.list_changed():
         if option not in entry.heeds:
             raise UsageError(f"backend {name!r} takes no {option}: {_INSTEAD[option]}")
 
@@ -218,4 +218,4 @@ def _open_first(artifact: Artifact, options: Options) -> Backend:
 
 def _heeds(entry: BackendEntry, options: Options) -> bool:
     kind = options.device.partition(":")[0]
-    return kind in ("auto", *entry.devices) and set(options.asked()) <= set(entry.heeds)
+    return kind in ("auto", *entry.devices) and set(options.list_changed()) <= set(entry.heeds)

@@ -63,7 +63,7 @@ class Description:
         """
         for key in data:
             if key not in KEYS:
-                raise _wrong(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
+                raise _key_error(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
         given = tuple(key for key in KEYS if data.get(key) is not None)
         found: dict[str, Any] = {"source": source, "given": given}
         for key, read in _READERS.items():
@@ -81,13 +81,13 @@ class Description:
         """
         for key in ("inputs", "outputs"):
             if not getattr(self, key):
-                raise _wrong(
+                raise _key_error(
                     self.source, key, 'is missing; expected names with ["float32", ["batch", 3]]'
                 )
         try:
             return Signature(self.inputs, self.outputs)
         except ValueError as error:
-            raise _wrong(self.source, "inputs and outputs", f"do not fit: {error}") from error
+            raise _key_error(self.source, "inputs and outputs", f"do not fit: {error}") from error
 
     def card(self, signature: Signature, *, name: str) -> Card:
         """The card of a model with this signature; `name` is used where the description has none.
@@ -98,10 +98,10 @@ class Description:
         try:
             open_preprocessing(self.preprocess, signature)
         except ArtifactError as error:
-            raise _wrong(self.source, "preprocess", str(error.__cause__ or error)) from error
+            raise _key_error(self.source, "preprocess", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
-            raise _wrong(
+            raise _key_error(
                 self.source, "labels",
                 f"are {len(self.labels)}; with the output {output.name!r} {output.describe()} they do"
                 f" not fit the task {self.task!r}",
@@ -138,13 +138,13 @@ def read_description(path: str | Path) -> Description:
     return Description.from_data(data, source=source, folder=Path(path).parent)
 
 
-def _wrong(source: str, key: str, what: str) -> InputError:
+def _key_error(source: str, key: str, what: str) -> InputError:
     return InputError(f"{source}: {key} {what}", code="E-DESCRIPTION")
 
 
 def _name(value: Any, source: str) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _wrong(
+        raise _key_error(
             source,
             "name",
             f"is {show_value(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
@@ -154,7 +154,7 @@ def _name(value: Any, source: str) -> str:
 
 def _task(value: Any, source: str) -> str:
     if not isinstance(value, str) or value not in TASKS:
-        raise _wrong(source, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
+        raise _key_error(source, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
     return value
 
 
@@ -168,7 +168,7 @@ def _outputs(value: Any, source: str) -> tuple[TensorSpec, ...]:
 
 def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, Mapping) or not value:
-        raise _wrong(
+        raise _key_error(
             source, key, f'is {show_value(value)}; expected names with ["float32", ["batch", 3]]'
         )
     specs = []
@@ -176,24 +176,24 @@ def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
         try:
             specs.append(TensorSpec.from_data(str(name), data))
         except (TypeError, ValueError) as error:
-            raise _wrong(source, f"{key}.{name}", f"is {show_value(data)}: {error}") from error
+            raise _key_error(source, f"{key}.{name}", f"is {show_value(data)}: {error}") from error
     return tuple(specs)
 
 
 def _preprocess(value: Any, source: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise _wrong(
+        raise _key_error(
             source, "preprocess", f"is {show_value(value)}; expected a kind and its settings"
         )
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(
+        raise _key_error(
             source, "preprocess.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
         )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise _wrong(source, "preprocess", f"cannot be put into a card: {error}") from error
+        raise _key_error(source, "preprocess", f"cannot be put into a card: {error}") from error
     return settings
 
 
@@ -204,17 +204,17 @@ def _labels(value: Any, source: str, folder: Path | None) -> tuple[str, ...]:
         try:
             value = content.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise _wrong(
+            raise _key_error(
                 source, "labels", f"are in {quote(path)}, which is no UTF-8 text"
             ) from error
         source = quote(path)
     if not isinstance(value, list | tuple):
-        raise _wrong(
+        raise _key_error(
             source, "labels", f"is {show_value(value)}; expected a list, or a file with one a line"
         )
     for index, label in enumerate(value, 1):
         if not isinstance(label, str) or not label.strip():
-            raise _wrong(source, f"label {index}", f"is {show_value(label)}; expected text")
+            raise _key_error(source, f"label {index}", f"is {show_value(label)}; expected text")
     return tuple(value)
 
 

@@ -82,7 +82,7 @@ def choose_device(options: Options) -> str:
     return device
 
 
-def placed_on(module: Any, device: str) -> str:
+def place_on(module: Any, device: str) -> str:
     """The device that the weights of a loaded module are on; `device` where it has none."""
     tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
     return device if tensor is None else str(tensor.device)
@@ -136,7 +136,7 @@ def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Ite
             if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            with CUDA_PRECISION.held_at(options.precision):
+            with CUDA_PRECISION.hold_at(options.precision):
                 yield
     except PtxError:
         raise

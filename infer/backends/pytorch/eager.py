@@ -13,7 +13,7 @@ from ptx.infer.backends.pytorch.device import (
     import_torch,
     mapping_load_errors,
     mapping_run_errors,
-    placed_on,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -64,7 +64,7 @@ class EagerBackend:
             load_weights(network, checkpoint.weights)
             self._network: Any = network.eval().requires_grad_(False).to(device)
         use_channels_last(self._network, self._signature, device)
-        self.device = placed_on(self._network, device)
+        self.device = place_on(self._network, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with mapping_run_errors(self._artifact, self._options, self.device):

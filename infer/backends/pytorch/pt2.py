@@ -15,7 +15,7 @@ from ptx.infer.backends.pytorch.device import (
     import_torch,
     mapping_load_errors,
     mapping_run_errors,
-    placed_on,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -48,7 +48,7 @@ class Pt2Backend:
             if device != "cpu":
                 program = move_to_device_pass(program, device)
             self._module: Any = program.module()
-        self.device = placed_on(self._module, device)
+        self.device = place_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with mapping_run_errors(self._artifact, self._options, self.device):

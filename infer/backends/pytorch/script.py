@@ -14,7 +14,7 @@ from ptx.infer.backends.pytorch.device import (
     import_torch,
     mapping_load_errors,
     mapping_run_errors,
-    placed_on,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -54,7 +54,7 @@ class TorchScriptBackend:
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
             _require_eval_mode(artifact, self._module)
         use_channels_last(self._module, self._signature, device)
-        self.device = placed_on(self._module, device)
+        self.device = place_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with mapping_run_errors(self._artifact, self._options, self.device):
