@@ -34,10 +34,10 @@ def find_model(
 ) -> Found:
     """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
+        from ptx.cli.statement import read_describe
         from ptx.infer.described.adoption import adopt
-        from ptx.infer.described.description import read_description
 
-        description = read_description(describe)
+        description = read_describe(describe)
         artifact = infer.read_artifact(space.find(model))
         card = adopt(artifact, description).card
         return Found(artifact, card, backend, description=description)

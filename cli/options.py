@@ -123,7 +123,7 @@ trust = click.option(
 describe = click.option(
     "--describe", "--signature", "describe", type=click.Path(path_type=Path), metavar="FILE",
     help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
-    " task, inputs, outputs, preprocess, labels.",
+    " task, inputs, outputs, preprocessing, labels.",
 )  # fmt: skip
 precision = click.option(
     "--precision", type=click.Choice(["float32", "tf32"]), default="float32", show_default=True,

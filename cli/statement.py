@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptx.cli.terminal import note
 from ptx.infer.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from ptx.export import Statement
+    from ptx.infer.described.description import Description
 
 OPTIONS = ("labels", "mean", "std", "scale")  # beside --describe
 
@@ -35,6 +38,22 @@ def statement_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def read_describe(path: Path) -> Description:
+    """The file of --describe; a key of a former name is noted on stderr.
+
+    Raises:
+        InputError: it cannot be read, or something in it is not as it must be.
+    """
+    from ptx.infer.described.description import read_description
+
+    with warnings.catch_warnings(record=True) as former:
+        warnings.simplefilter("always", FutureWarning)
+        description = read_description(path)
+    for warning in former:
+        note(str(warning.message))
+    return description
+
+
 def read_statement(describe: Path | None, **options: Any) -> Statement | None:
     """What the options (OPTIONS) state; None where they state nothing.
 
@@ -45,10 +64,10 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
     if describe is None and not _name_given_options(options):
         return None
     from ptx.export import Statement
-    from ptx.infer.described.description import Description, read_description
+    from ptx.infer.described.description import Description
 
     return Statement(
-        description=Description() if describe is None else read_description(describe),
+        description=Description() if describe is None else read_describe(describe),
         labels=_labels(options["labels"]),
         mean=_numbers("--mean", options["mean"]),
         std=_numbers("--std", options["std"]),
@@ -61,7 +80,7 @@ def refuse_statement(**options: Any) -> None:
     if given := _name_given_options(options):
         raise UsageError(
             f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
-            " preprocess"
+            " preprocessing"
         )
 
 

@@ -14,7 +14,7 @@ from ptx.infer.signature import Signature
 from ptx.models import Entry, known_models, lookup
 
 PIXELS = ("image", "photo")  # kinds of preprocessing that scale pixels
-DESCRIBED = ("preprocess", "labels")  # what is open; the rest is the catalog's
+DESCRIBED = ("preprocessing", "labels")  # what is open; the rest is the catalog's
 ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, by topic
 
 
@@ -22,7 +22,9 @@ ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, b
 class Statement:
     """How the network of a bare state dict was trained; what is left out is taken from the catalog."""
 
-    description: Description = field(default_factory=Description)  # its `preprocess` and `labels`
+    description: Description = field(
+        default_factory=Description
+    )  # its `preprocessing` and `labels`
     labels: tuple[str, ...] = ()  # in the order of the outputs
     mean: tuple[float, ...] = ()  # of pixels on `scale`, one or one a channel; or one a column
     std: tuple[float, ...] = ()
@@ -46,7 +48,7 @@ class Statement:
             self.description,
             name=model,
             task=entry.task,
-            preprocess=self._preprocess(entry, model),
+            preprocessing=self._preprocessing(entry, model),
             labels=labels,
         )
         card = said.card(signature, name=model)
@@ -75,16 +77,16 @@ class Statement:
                     f" bare state dict {' and '.join(DESCRIBED)} may be stated"
                 )
 
-    def _preprocess(self, entry: Entry, model: str) -> dict[str, Any]:
-        described = "preprocess" in self.description.given
-        preprocess = dict(self.description.preprocess if described else entry.preprocessing)
+    def _preprocessing(self, entry: Entry, model: str) -> dict[str, Any]:
+        described = "preprocessing" in self.description.given
+        preprocessing = dict(self.description.preprocessing if described else entry.preprocessing)
         if not self._normalises:
-            return preprocess
+            return preprocessing
         if described:
-            raise UsageError("mean, std or scale is stated beside a description's preprocess")
+            raise UsageError("mean, std or scale is stated beside a description's preprocessing")
         if len(self.mean) != len(self.std):
             raise UsageError("mean and std belong together; expected both, or neither")
-        return {**preprocess, **self._normalisation(str(preprocess["kind"]), model)}
+        return {**preprocessing, **self._normalisation(str(preprocessing["kind"]), model)}
 
     @property
     def _normalises(self) -> bool:
@@ -108,7 +110,7 @@ class Statement:
     def _list_assumed(self, card: Card) -> dict[str, str]:
         """What nobody stated, by topic, in words."""
         assumed = {}
-        if not self._normalises and "preprocess" not in self.description.given:
+        if not self._normalises and "preprocessing" not in self.description.given:
             assumed["preprocessing"] = _describe_settings(card.preprocessing)
         if card.labels and not (self.labels or self.description.labels):
             assumed["labels"] = f"{', '.join(card.labels)}, in this order"

@@ -36,7 +36,8 @@ class About(TypedDict, total=False):
     """What is said about a network that is not of the catalog; see `ptx.infer.described.description`."""
 
     signature: Signature | Mapping[str, Any]  # {"inputs": …, "outputs": …}; must be given
-    preprocess: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
+    preprocessing: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
+    preprocess: Mapping[str, Any] | None  # the former name of `preprocessing`
     labels: Sequence[str]
     task: str  # a key of `ptx.infer.tasks.TASKS`; without it "raw": nothing but arrays
     name: str  # without it that of the network's class

@@ -54,7 +54,7 @@ class Case:
                 "inputs": {"image": ["float32", ["batch", 3, crop, crop]]},
                 "outputs": {"logits": ["float32", ["batch", len(self.labels)]]},
             },
-            preprocess={
+            preprocessing={
                 "kind": "photo",
                 "resize": resize,
                 "size": [crop, crop],

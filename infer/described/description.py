@@ -13,7 +13,7 @@ library; a file of them is TOML or JSON:
     [outputs]
     logits = ["float32", ["batch", 5]]
 
-    [preprocess]
+    [preprocessing]
     kind = "photo"                                           # see `ptx.infer.preprocessing`
     resize = 256
     size = [224, 224]
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,8 @@ from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS
 
-KEYS = ("name", "task", "inputs", "outputs", "preprocess", "labels")
+KEYS = ("name", "task", "inputs", "outputs", "preprocessing", "labels")
+FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
 
@@ -48,7 +50,7 @@ class Description:
     task: str = "raw"  # a key of `ptx.infer.tasks.TASKS`; raw: `run` alone
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
-    preprocess: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
+    preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
     given: tuple[str, ...] = ()  # the KEYS that were there
 
@@ -58,9 +60,12 @@ class Description:
     ) -> Description:
         """The description in a mapping of KEYS. `folder`: where a file of labels is looked for.
 
+        A former key (FORMER_KEYS) is read with a FutureWarning that says the one of today.
+
         Raises:
             InputError: E-DESCRIPTION, with the key, what it is and what was expected.
         """
+        data = _with_current_keys(data, source)
         for key in data:
             if key not in KEYS:
                 raise _key_error(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
@@ -96,9 +101,9 @@ class Description:
             InputError: E-DESCRIPTION: preprocessing, task or labels do not fit the signature.
         """
         try:
-            open_preprocessing(self.preprocess, signature)
+            open_preprocessing(self.preprocessing, signature)
         except ArtifactError as error:
-            raise _key_error(self.source, "preprocess", str(error.__cause__ or error)) from error
+            raise _key_error(self.source, "preprocessing", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
             raise _key_error(
@@ -110,7 +115,7 @@ class Description:
             model=self.name or name,
             task=self.task,
             signature=signature,
-            preprocessing=dict(self.preprocess),
+            preprocessing=dict(self.preprocessing),
             labels=self.labels,
         )
 
@@ -136,6 +141,24 @@ def read_description(path: str | Path) -> Description:
                 f"{source} is neither TOML nor a JSON object: {error}", code="E-DESCRIPTION"
             ) from error
     return Description.from_data(data, source=source, folder=Path(path).parent)
+
+
+def _with_current_keys(data: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The mapping with today's keys in the place of former ones."""
+    current = dict(data)
+    for former, today in FORMER_KEYS.items():
+        if current.get(former) is None:
+            current.pop(former, None)
+        elif current.get(today) is not None:
+            raise _key_error(
+                source, former, f"is said beside {today}, its name today; expected one"
+            )
+        else:
+            warnings.warn(
+                f"{source}: {former!r} is called {today!r} now", FutureWarning, stacklevel=4
+            )
+            current[today] = current.pop(former)
+    return current
 
 
 def _key_error(source: str, key: str, what: str) -> InputError:
@@ -180,20 +203,20 @@ def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
-def _preprocess(value: Any, source: str) -> dict[str, Any]:
+def _preprocessing(value: Any, source: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _key_error(
-            source, "preprocess", f"is {show_value(value)}; expected a kind and its settings"
+            source, "preprocessing", f"is {show_value(value)}; expected a kind and its settings"
         )
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise _key_error(
-            source, "preprocess.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
+            source, "preprocessing.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
         )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise _key_error(source, "preprocess", f"cannot be put into a card: {error}") from error
+        raise _key_error(source, "preprocessing", f"cannot be put into a card: {error}") from error
     return settings
 
 
@@ -223,5 +246,5 @@ _READERS = {
     "task": _task,
     "inputs": _inputs,
     "outputs": _outputs,
-    "preprocess": _preprocess,
+    "preprocessing": _preprocessing,
 }

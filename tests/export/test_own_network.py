@@ -67,7 +67,7 @@ def flowers() -> FlowerNet:
 
 
 def described(**changes: Any) -> TrainedModel:
-    about: Any = {"signature": SIGNATURE, "preprocess": PHOTO, "labels": LABELS,
+    about: Any = {"signature": SIGNATURE, "preprocessing": PHOTO, "labels": LABELS,
                   "task": "classification", **changes}  # fmt: skip
     return describe(flowers(), **about)
 
@@ -75,7 +75,7 @@ def described(**changes: Any) -> TrainedModel:
 def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
     network = flowers()
     done = export(network, "torchscript", str(tmp_path / "net.torchscript"), signature=SIGNATURE,
-                  preprocess=PHOTO, labels=LABELS, task="classification")  # fmt: skip
+                  preprocessing=PHOTO, labels=LABELS, task="classification")  # fmt: skip
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert done.rows == 0
