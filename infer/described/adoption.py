@@ -218,7 +218,7 @@ class _Reading:
         )
 
     def _misfit_error(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.description.source}: {key} {what}", code="E-DESCRIPTION")
+        return InputError(f"{self.description.origin}: {key} {what}", code="E-DESCRIPTION")
 
     def _merge_spec(self, key: str, spec: TensorSpec, tensor: GraphTensor) -> TensorSpec:
         """The described tensor, once it is known to be that of the graph."""
