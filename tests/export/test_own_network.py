@@ -236,7 +236,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
     proof = describe(Level(), signature=large).proof
     proof.check(added_in_turn, "a runtime")
-    case = next(case for case in proof.cases if case.kind == "ones")
+    case = next(case for case in proof.cases if case.fill == "ones")
     error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
     own = np.abs(proof.eager(case.inputs)["logits"] - case.exact["logits"]).max()
     assert error > 2 * FACTOR * own
@@ -251,7 +251,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
 def test_alike_positions_change_nothing_for_small_inputs() -> None:
     proof = describe(Level(), signature=SIGNATURE).proof
     for kind in ALIKE:
-        cases = [case for case in proof.cases if case.kind == kind]
+        cases = [case for case in proof.cases if case.fill == kind]
         largest = max(
             max(
                 float(np.abs(proof.eager(c.inputs)["logits"] - c.exact["logits"]).max()),

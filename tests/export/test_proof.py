@@ -404,11 +404,11 @@ def test_every_input_of_the_grid_fits_the_signature(model: str) -> None:
 
     signature = card_of(model).signature
     samples = signature.example({"batch": 5, "time": 6})
-    kinds = set()
-    for kind, sizes, inputs in grid(signature, samples):
+    fills = set()
+    for fill, sizes, inputs in grid(signature, samples):
         assert check_inputs(signature, inputs)[1] == sizes
-        kinds.add(kind)
-    assert kinds == {"real", "random", "zeros", "ones", "extremes"}
+        fills.add(fill)
+    assert fills == {"real", "random", "zeros", "ones", "extremes"}
 
 
 def test_real_samples_are_cut_to_each_size_that_they_fill_and_stand_whole_at_the_end() -> None:
@@ -487,7 +487,7 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
     for kind in ("random", "extremes"):
         own = floor = 0.0
         for case in proof.cases:
-            if case.kind == kind:
+            if case.fill == kind:
                 eager = proof.eager(case.inputs)["logits"].astype(np.float64)
                 own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
                 floor = max(floor, ROUNDING * float(np.abs(case.exact["logits"]).max()))
@@ -498,7 +498,7 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
 
 def test_the_tolerance_is_where_the_line_is_drawn() -> None:
     proof = line()
-    kinds = {case.kind for case in proof.cases}
+    kinds = {case.fill for case in proof.cases}
     proof.allowed = {(kind, "y"): np.array([0.5]) for kind in kinds}
 
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
