@@ -8,7 +8,14 @@ from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
     from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
-    from ptx.report.comparison import Agreement, Rows, carried_rows, compare, split_rows, value_rows
+    from ptx.report.comparison import (
+        ModelComparison,
+        Rows,
+        carried_rows,
+        compare,
+        split_rows,
+        value_rows,
+    )
     from ptx.report.comparison_file import check_target
     from ptx.report.confusion import confusion_text
     from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
@@ -20,7 +27,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "Agreement": "comparison",
+            "ModelComparison": "comparison",
             "Benchmark": "benchmarking",
             "Preview": "preview",
             "Report": "page",
@@ -49,8 +56,8 @@ else:
     )
 
 __all__ = [
-    "Agreement",
     "Benchmark",
+    "ModelComparison",
     "Preview",
     "Report",
     "Rows",

@@ -212,8 +212,7 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: 
     if image.mode not in _CONVERT:
         raise InputError(
             f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
-            " not known; "
-            "expected 8 or 16 bit per channel: save it as an 8-bit PNG",
+            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )
     if key is None:
