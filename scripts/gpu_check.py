@@ -26,7 +26,7 @@ from ptx.infer import Predictor, PtxError, load
 from ptx.infer.benchmarking import machine
 from ptx.infer.signature import Array
 from ptx.models import CATALOG
-from ptx.trainers import documented_recipe, evaluate, open_dataset, train
+from ptx.trainers import default_recipe, evaluate, open_dataset, train
 from ptx.trainers.evaluation import model_inputs
 
 MODELS = ("softmax-regression", "convnet", "lstm", "name-classifier")
@@ -69,7 +69,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
     """Train, export and compare one model; print its table. False where a float32 row disagrees."""
     dataset = open_dataset("bundled", default=CATALOG[model].data, cache=folder)
     started = time.perf_counter()
-    recipe = documented_recipe(model, epochs=epochs)
+    recipe = default_recipe(model, epochs=epochs)
     result = train(model, dataset, recipe, folder=folder / model)
     seconds = time.perf_counter() - started
     source = read_model(result.checkpoint)

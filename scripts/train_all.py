@@ -57,14 +57,14 @@ def train(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def folds(seed: int) -> list[float]:
     """The diabetes model's accuracy on each of five folds that it was not trained on."""
-    from ptx.trainers import documented_recipe
+    from ptx.trainers import default_recipe
     from ptx.trainers import train as train_model
     from ptx.trainers.data.tables import diabetes_folds
 
     accuracies = []
     for dataset in diabetes_folds():
         with tempfile.TemporaryDirectory() as folder:
-            recipe = documented_recipe("diabetes")
+            recipe = default_recipe("diabetes")
             result = train_model("diabetes", dataset, recipe, folder=Path(folder), seed=seed)
             accuracies.append(result.history[-1]["test_accuracy"])
     return accuracies

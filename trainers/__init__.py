@@ -9,7 +9,7 @@ settle_threads()  # before what follows imports torch
 from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
 from ptx.trainers.evaluation import Evaluation, evaluate
 from ptx.trainers.loop import Progress
-from ptx.trainers.recipe import Recipe, documented_recipe, find_recipe
+from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
 from ptx.trainers.samples import sample_inputs
 from ptx.trainers.training import TrainingResult, train
 
@@ -21,6 +21,7 @@ __all__ = [
     "Recipe",
     "Split",
     "TrainingResult",
+    "default_recipe",
     "documented_recipe",
     "evaluate",
     "find_recipe",

@@ -124,6 +124,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def epoch_order(run: Run, epoch: int) -> Tensor:
     """int64 (rows,): the order of the training rows, from the seed and the epoch alone."""
+    if not run.recipe.shuffle:
+        return torch.arange(len(run.train))
     generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
     return torch.randperm(len(run.train), generator=generator)
 

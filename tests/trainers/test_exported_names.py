@@ -14,6 +14,7 @@ def test_public_names() -> None:
         "Recipe",
         "Split",
         "TrainingResult",
+        "default_recipe",
         "documented_recipe",
         "evaluate",
         "find_recipe",
