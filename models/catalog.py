@@ -177,7 +177,7 @@ CATALOG = {
         notes=_AS_TYPED_NOTE + _CHOSEN_NOTE,
         recipes={
             "documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 100, **_AS_TYPED},
-            "one-cycle": {**_ONE_CYCLE, "lr": 0.01, "epochs": 20},
+            "one-cycle": {**_ONE_CYCLE, "lr": 0.02, "epochs": 20},
         },
     ),
     "dropout-mlp": Entry(
