@@ -23,6 +23,7 @@ def comparison_data(model: str, found: Comparison) -> dict[str, object]:
     return {
         "model": model,
         "rows": found.rows,
+        "reference": found.reference,
         "tolerance": found.tolerance,
         "holds": found.holds,
         "backends": [asdict(result) for result in found.results],
@@ -65,9 +66,11 @@ def _csv(model: str, found: Comparison) -> bytes:
          "agrees", "failure", *(f"differs_from_{name}" for name in names)]
     )  # fmt: skip
     for result, row in zip(found.results, found.between, strict=True):
-        error = "" if result.failure else f"{result.error:.6g}"
+        error, allowed = (
+            "" if result.failure else f"{number:.6g}" for number in (result.error, result.tolerance)
+        )
         writer.writerow(
-            [model, result.backend, result.device, found.rows, error, f"{found.tolerance:.6g}",
+            [model, result.backend, result.device, found.rows, error, allowed,
              result.differ, "yes" if result.holds else "no", result.failure,
              *("" if cell is None else cell for cell in row)]
         )  # fmt: skip
@@ -88,7 +91,7 @@ def _png(model: str, found: Comparison) -> bytes:
     figure = Figure(figsize=(10 if labelled else 5.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if labelled else 1, squeeze=False)[0]
-    title = f"{model}: {counted(found.rows, 'input')}, against eager float64"
+    title = f"{model}: {counted(found.rows, 'input')}, against {found.reference}"
     figure.suptitle(title, fontsize="medium")
     _draw_errors(panels[0], found, names)
     if labelled:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import pkgutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -63,8 +63,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = pkgutil.resolve_name(VERBS[cmd_name][0])
         return command
 
     def resolve_command(
@@ -184,7 +183,7 @@ def _run_verb(interrupts: list[int]) -> int:
 
 
 def _told(error: Exception) -> int:
-    from ptx.infer.errors import PtxError
+    from ptx.infer.errors import PtxError, installing
 
     if isinstance(error, PtxError):
         _say(f"[{error.code}] {error}")
@@ -194,7 +193,7 @@ def _told(error: Exception) -> int:
         _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        _say(f"[E-BACKEND] {error.name} is not installed: pip install 'ptx[train]'")
+        _say(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
         return 3
     if isinstance(error, MemoryError):
         _say("[E-MEMORY] out of memory")

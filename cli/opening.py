@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
     from ptx.infer import Card, Predictor
+    from ptx.infer.artifact.artifact import Artifact
     from ptx.infer.backends import Options
     from ptx.infer.errors import PtxError
 
@@ -43,13 +44,13 @@ def open_model(
 
         description = read_description(describe)
         artifact = read_artifact(space.find(model))
-        options = replace(options, threads=before(adopt(artifact, description).card))
+        options = _with_threads(options, artifact, before(adopt(artifact, description).card))
         return open_predictor(artifact, backend=backend, options=options, description=description)
     if backend == "auto":
         paths = list(space.files(model).values()) or [space.find(model)]
         return _open_first(paths, options, before)
     artifact = read_artifact(space.find(model, backend_kind(backend)))
-    options = replace(options, threads=before(artifact.require_card()))
+    options = _with_threads(options, artifact, before(artifact.require_card()))
     return open_predictor(artifact, backend=backend, options=options)
 
 
@@ -62,19 +63,20 @@ def open_backends(
     """
     from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.backends import find_backend
-    from ptx.infer.errors import ArtifactError, BackendError
+    from ptx.infer.errors import ArtifactError, BackendError, UsageError
     from ptx.infer.loading import open_predictor
 
+    names = backend_names(backends)
     opened: list[Predictor] = []
     left_out: list[tuple[str, str]] = []
-    for name in backend_names(backends):
-        fitting = replace(options, device=device_of(name, options.device))
+    for name in names:
+        fitting = fitting_options(name, options, named=backends != "all")
         try:
             path = space.find(model, find_backend(name).reads)
             predictor = open_predictor(read_artifact(path), backend=name, options=fitting)
-        except (BackendError, ArtifactError) as error:
+        except (BackendError, ArtifactError, UsageError) as error:
             reason = _absence(error)
-            if reason is None or backends != "all":
+            if reason is None or backends != "all" or (not opened and name == names[-1]):
                 raise
             left_out.append((name, reason))
             continue
@@ -94,9 +96,22 @@ def backend_names(backends: str) -> list[str]:
     return list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
 
 
-def device_of(backend: str, device: str) -> str:
-    """The device asked for, of a torch backend; those of ONNX Runtime have theirs in their names."""
-    return "auto" if backend.startswith("ort-") else device
+def fitting_options(backend: str, options: Options, *, named: bool) -> Options:
+    """What one of several backends is opened with.
+
+    The device is for those that run on more than one, the network for those that need it; the threads
+    too where `all` were asked for, and the backend was not `named`.
+    """
+    from ptx.infer.backends import find_backend
+
+    entry = find_backend(backend)
+    heeds_threads = named or "threads" in entry.heeds
+    return replace(
+        options,
+        device=options.device if len(entry.devices) > 1 else "auto",
+        network=options.network if "network" in entry.heeds else None,
+        threads=options.threads if heeds_threads else None,
+    )
 
 
 def backend_kind(backend: str) -> str | None:
@@ -115,12 +130,14 @@ def _open_first(
     from ptx.infer.errors import BackendError
     from ptx.infer.loading import open_predictor
 
+    threads: int | None = None
     for index, path in enumerate(paths):
         artifact = read_artifact(path)
         if index == 0:
-            options = replace(options, threads=before(artifact.require_card()))
+            threads = before(artifact.require_card())
         try:
-            predictor = open_predictor(artifact, backend="auto", options=options)
+            fitting = _with_threads(options, artifact, threads)
+            predictor = open_predictor(artifact, backend="auto", options=fitting)
         except BackendError:
             if index == len(paths) - 1:
                 raise
@@ -130,10 +147,22 @@ def _open_first(
     raise AssertionError("there is at least one path")
 
 
+def _with_threads(options: Options, artifact: Artifact, threads: int | None) -> Options:
+    """The options with this number of threads, where a backend of such a file heeds one."""
+    from ptx.infer.backends import BACKENDS
+
+    heeded = any(
+        entry.reads == artifact.kind and "threads" in entry.heeds for entry in BACKENDS.values()
+    )
+    return replace(options, threads=threads if heeded else None)
+
+
 def _absence(error: PtxError) -> str | None:
     """Why a backend cannot be tried here; None where the error is of another kind."""
-    from ptx.infer.errors import BackendError
+    from ptx.infer.errors import BackendError, UsageError
 
     if isinstance(error, BackendError):
         return error.reason
+    if isinstance(error, UsageError):  # it does not heed what was asked of all
+        return str(error)
     return str(error) if error.code == "E-NO-ARTIFACT" else None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Literal, so that help and completion import no backend.
-BACKENDS = ("auto", "eager", "torchscript", "exported", "ort-cpu", "ort-cuda")
+BACKENDS = ("auto", "eager", "torchscript", "pt2", "ort-cpu", "ort-cuda")
 DATA = ("bundled", "mnist", "fashion-mnist")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -66,6 +66,26 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
 complete_backends = complete_from(("all", *BACKENDS[1:]), several=True)
 
 
+def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """The name of today for a backend that was renamed, and a word about it."""
+    if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
+        return name
+    from ptx.cli.terminal import note
+    from ptx.infer.backends import current_name
+
+    if (today := current_name(name)) == name:
+        return name
+    note(f"backend {name!r} is called {today!r} now")
+    return today
+
+
+def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> str:
+    """The same for names with commas between them; `all` as it is."""
+    if names == "all":
+        return names
+    return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
+
+
 def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
@@ -81,8 +101,8 @@ workspace = click.option(
     help="The folder of checkpoints and artifacts; also PTX_WORKSPACE.",
 )
 backend = click.option(
-    "--backend", default="auto", show_default=True,
-    help="auto, eager, torchscript, exported, ort-cpu or ort-cuda.",
+    "--backend", default="auto", show_default=True, callback=current_backend,
+    help="auto, eager, torchscript, pt2, ort-cpu or ort-cuda.",
     shell_complete=complete_from(BACKENDS),
 )  # fmt: skip
 device = click.option(

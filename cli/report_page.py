@@ -128,13 +128,14 @@ def _training(history: Sequence[Mapping[str, float]]) -> str:
 def _agreement(found: Findings) -> str:
     comparison = found.comparison
     rows = [
-        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{comparison.tolerance:.1e}",
+        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
+         "-" if r.failure else f"{r.tolerance:.1e}",
          f"{r.differ:,}", "agrees" if r.holds else f"DIFFERS {r.failure}".strip())
         for r in comparison.results
     ]  # fmt: skip
     text = (
-        f"<p>{counted(comparison.rows, 'input')} on every backend, against eager PyTorch in"
-        f" float64. Allowed is eight times what eager float32 itself shows.</p>"
+        f"<p>{counted(comparison.rows, 'input')} on every backend, against"
+        f" {escape(comparison.reference)}. Allowed is eight times what eager float32 itself shows.</p>"
     )
     table = table_html(("backend", "device", "largest error", "allowed", "labels differ", ""), rows)
     matrix = ""

@@ -9,6 +9,7 @@ settle_threads()  # before what follows imports torch
 from ptx.export.comparison import BackendResult, Comparison, compare
 from ptx.export.exporting import Exported, export
 from ptx.export.formats import FORMATS
+from ptx.export.statement import Statement
 from ptx.export.trained_model import About, TrainedModel, describe, read_model
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "BackendResult",
     "Comparison",
     "Exported",
+    "Statement",
     "TrainedModel",
     "compare",
     "describe",

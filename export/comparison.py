@@ -1,4 +1,4 @@
-"""Do the backends agree? Every backend over the same inputs, against eager float64."""
+"""Do the backends agree? Every backend over the same inputs, all its outputs against eager float64."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.reference import FACTOR, ROUNDING, Reference, largest_error
+from ptx.export.reference import Reference
+from ptx.export.tolerance import (
+    Seen,
+    allowed_errors,
+    distance,
+    largest_by_row,
+    nearest_column,
+    see,
+    share_of,
+    together,
+)
+from ptx.export.yardstick import FLOAT64
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -19,8 +30,10 @@ class BackendResult:
 
     backend: str
     device: str
-    error: float = 0.0  # largest absolute difference from eager float64
-    differ: int = 0  # answers with another label than eager float64's
+    error: float = 0.0  # the absolute difference from the reference nearest to what is allowed
+    tolerance: float = 0.0  # what is allowed there
+    output: str = ""  # the output that it stands in
+    differ: int = 0  # answers with another label than the reference's
     first: int | None = None  # index of the first input that differs, in label or by too much
     failure: str = ""  # why it gave no answer
     holds: bool = True
@@ -31,9 +44,10 @@ class Comparison:
     """What a comparison found."""
 
     rows: int
-    tolerance: float  # FACTOR times eager float32's own largest error
+    tolerance: float  # the largest that is allowed in any column of any output
     results: list[BackendResult]
     between: list[list[int | None]]  # inputs on which two backends give different labels, by pair
+    reference: str = FLOAT64  # or what stands in for it
 
     @property
     def holds(self) -> bool:
@@ -49,7 +63,8 @@ class _Answers:
     """What one backend answered, a list entry for each batch."""
 
     indices: list[Array] = field(default_factory=list)  # of the inputs
-    errors: list[Array] = field(default_factory=list)  # largest absolute difference of each input
+    # By output, the largest absolute differences of each input: (rows, columns)
+    errors: dict[str, list[Array]] = field(default_factory=dict)
     wrong: list[Array] = field(default_factory=list)  # whether the label is another one
     labels: list[Array] = field(default_factory=list)  # class indices; none for a regression
 
@@ -63,7 +78,8 @@ def compare(
 ) -> Comparison:
     """Run every predictor over all batches, each (row indices, input arrays).
 
-    The first output decides; a regression has no labels, so only its errors count.
+    Every output is held to what the export allows over these inputs; the labels are those of the first,
+    which a regression has none of.
 
     Raises:
         ArtifactError: eager's own answers are not finite.
@@ -71,23 +87,24 @@ def compare(
     opened = list(predictors)
     results = [BackendResult(p.backend.name, p.backend.device) for p in opened]
     answers = [_Answers() for _ in opened]
-    output = reference.signature.outputs[0].name
-    own_error = magnitude = 0.0
+    seen: dict[str, list[Seen]] = {}
     rows = 0
     for indices, inputs in batches:
-        exact = reference.exact(inputs)
-        own_error = max(own_error, largest_error(reference.eager(inputs)[output], exact[output]))
-        magnitude = max(magnitude, float(np.abs(exact[output]).max(initial=0.0)))
+        exact, eager = reference.exact(inputs), reference.eager(inputs)
+        for spec in reference.signature.outputs:
+            parts = seen.setdefault(spec.name, [])
+            parts[:] = [together([*parts, see(spec, exact[spec.name], eager[spec.name])])]
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:
                 result.failure = _run(predictor, answer, indices, inputs, exact)
         rows += len(indices)
         if progress is not None:
             progress(len(indices))
-    tolerance = FACTOR * max(own_error, ROUNDING * magnitude)
+    allowed = {name: allowed_errors(part, part) for name, (part,) in seen.items()}
     for result, answer in zip(results, answers, strict=True):
-        _judge(result, answer, tolerance)
-    return Comparison(rows, tolerance, results, _between(results, answers))
+        _judge(result, answer, allowed)
+    largest = max((float(columns.max()) for columns in allowed.values()), default=0.0)
+    return Comparison(rows, largest, results, _between(results, answers), reference.name)
 
 
 def _run(
@@ -102,11 +119,10 @@ def _run(
         outputs = predictor.run(inputs)
     except PtxError as error:
         return str(error)
-    spec = predictor.signature.outputs[0]
-    difference = np.abs(outputs[spec.name].astype(np.float64) - exact[spec.name])
-    others = tuple(axis for axis in range(difference.ndim) if axis != spec.batch_axis)
     answer.indices.append(indices)
-    answer.errors.append(difference.max(axis=others))
+    for spec in predictor.signature.outputs:
+        errors = largest_by_row(spec, distance(outputs[spec.name], exact[spec.name]))
+        answer.errors.setdefault(spec.name, []).append(errors.astype(np.float32))
     expected, got = predictor.classes(exact), predictor.classes(outputs)
     if expected is None or got is None:
         answer.wrong.append(np.zeros(len(indices), np.bool_))
@@ -116,11 +132,21 @@ def _run(
     return ""
 
 
-def _judge(result: BackendResult, answer: _Answers, tolerance: float) -> None:
+def _judge(result: BackendResult, answer: _Answers, allowed: Mapping[str, Array]) -> None:
     if answer.indices:
-        errors, wrong = np.concatenate(answer.errors), np.concatenate(answer.wrong)
-        differs = wrong | ~(errors <= tolerance)
-        result.error, result.differ = float(errors.max(initial=0.0)), int(wrong.sum())
+        wrong = np.concatenate(answer.wrong)
+        result.differ = int(wrong.sum())
+        differs = wrong.copy()
+        nearest = 0.0
+        for name, batches in answer.errors.items():
+            errors, columns = np.concatenate(batches), allowed[name].reshape(-1)
+            differs |= ~(errors <= columns).all(axis=1)
+            largest = errors.max(axis=0)
+            place = nearest_column(largest, columns)
+            error, tolerance = float(largest[place]), float(columns[place])
+            if not result.output or share_of(error, tolerance) > nearest:
+                nearest = share_of(error, tolerance)
+                result.error, result.tolerance, result.output = error, tolerance, name
         if differs.any():
             result.first = int(np.concatenate(answer.indices)[np.argmax(differs)])
     result.holds = not result.failure and result.first is None

@@ -14,7 +14,8 @@ from torch import nn
 
 from ptx.export.formats import converting, find_attach, find_convert, find_format
 from ptx.export.grid import LENGTHS, first_rows, grid_batches
-from ptx.export.reference import FACTOR, Reference
+from ptx.export.reference import Reference
+from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import About, TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.card import Card, GoldenSample
@@ -38,8 +39,9 @@ class Exported:
     sha256: str  # of the file
     cases: int  # of the grid
     rows: int  # real samples whose labels are the same
-    error: float  # largest absolute difference from eager float64
-    tolerance: float  # that was allowed where the largest difference stood
+    error: float  # the absolute difference from the reference that is nearest to what is allowed
+    tolerance: float  # what is allowed there
+    reference: str  # "eager float64", or what stands in for it
 
 
 def export(
@@ -64,7 +66,8 @@ def export(
     Raises:
         UsageError: no such format or opset.
         InputError: what is said about the network is not as it must be.
-        ArtifactError: the network cannot be converted, or its own answers are not finite.
+        ArtifactError: the network cannot be converted; or no file could agree with it, since its answers
+            are not finite, differ from run to run, or depend on what else is in the batch.
         AgreementError: the file would not compute what the network computes; nothing is written.
         OutputError: the file cannot be written; what was there before is untouched.
         BackendError: what proves the file is not installed.
@@ -77,6 +80,7 @@ def export(
         raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
     reference = trained.reference
     reference.tell(progress)
+    reference.check_network()
     content = _convert(trained, format_name, opset)
     attach = find_attach(format_name)
     draft = replace(trained.card, versions=_versions(format_name, content))
@@ -96,6 +100,7 @@ def export(
         rows=proof.rows,
         error=proof.worst["error"],
         tolerance=proof.worst["tolerance"],
+        reference=reference.name,
     )
 
 
@@ -112,7 +117,7 @@ class _Proof:
     """What a backend did on the grid and on the real samples."""
 
     backend: str
-    errors: dict[str, dict[str, float]]  # by output: the largest error, what was allowed
+    errors: dict[str, dict[str, float]]  # by output: the error nearest to what is allowed, and that
     cases: int  # of the grid
     rows: int  # real samples with equal labels
 
@@ -162,7 +167,7 @@ def _proved(draft: Card, proof: _Proof, reference: Reference) -> Card:
     return replace(
         draft,
         agreement={
-            "reference": "eager float64",
+            "reference": reference.name,
             "factor": FACTOR,
             "batches": list(grid_batches(draft.signature)),
             "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.signature import BATCH, Array, Signature, bound
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
 BATCHES = (1, 2, 3, 7, 64)
 LENGTHS = (1, 2, 14, 28, 40)
@@ -21,6 +21,7 @@ LENGTHS = (1, 2, 14, 28, 40)
 # (9.6 million) the proof of a vision transformer would take an hour of one processor.
 ELEMENTS = 2**20
 ALWAYS = 7  # batches up to this one are never left out
+ALONE = 3  # rows of the batches whose rows are also computed one by one
 
 
 def grid(
@@ -78,6 +79,11 @@ def first_rows(
     if not samples:
         return None
     return _cut(signature, samples, {**own_sizes(signature, samples), BATCH: rows})
+
+
+def one_row(specs: Iterable[TensorSpec], arrays: Mapping[str, Array], row: int) -> dict[str, Array]:
+    """One sample of a batch, as a batch of one."""
+    return {spec.name: np.take(arrays[spec.name], [row], spec.batch_axis) for spec in specs}
 
 
 def _range(samples: Mapping[str, Array]) -> tuple[float, float]:

@@ -1,39 +1,38 @@
 """The proof that an exported file computes what the network computes.
 
-The reference is the unmodified eager network in float64. What eager float32 itself shows against it,
-over the same inputs, gives the tolerance: a backend may be FACTOR times as far away, no more. The
-inputs are those of `ptx.export.grid`.
+The yardstick is the unmodified eager network in float64 (`ptx.export.yardstick`), the inputs are those
+of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance`.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import nn
 
-from ptx.export.grid import grid, sample_size
-from ptx.infer.backends.pytorch.device import to_arrays
+from ptx.export.grid import ALONE, grid, one_row, sample_size
+from ptx.export.tolerance import (
+    ALIKE,
+    LANES,
+    UNIT,
+    Seen,
+    allowed_errors,
+    check_ceiling,
+    distance,
+    largest_by_column,
+    name_column,
+    nearest_column,
+    see,
+    share_of,
+    together,
+)
+from ptx.export.yardstick import Yardstick, same_bits
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
-from ptx.infer.signature import Array, Signature
-
-FACTOR = 8.0  # times eager float32's own largest error: twice the worst seen, 4.2 of a trained RNN
-ROUNDING = 4 * float(
-    np.finfo(np.float32).eps
-)  # relative to the largest output: never less than this
-
-# Where all positions of an input are alike, the roundings of a sum over them all go one way: n equal
-# numbers that are added in turn, in LANES sums side by side, are off by up to n/LANES/2 units of
-# rounding. Eager's own error does not show it, since torch adds in pairs; ONNX Runtime adds in turn.
-ALIKE = ("zeros", "ones", "extremes")
-LANES = 8
-UNIT = float(np.finfo(np.float32).eps) / 2
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -55,10 +54,7 @@ class Case:
 
 
 class Reference:
-    """The network in float64 and the tolerance that eager float32 gives against it.
-
-    Both are copies in eval mode, made here: what an exporter does to the network does not reach them.
-    """
+    """What the network answers over the grid, and how far a file may be from it."""
 
     def __init__(
         self,
@@ -67,11 +63,15 @@ class Reference:
         samples: Mapping[str, Array],
     ) -> None:
         self.signature = signature
-        self._network = copy.deepcopy(network).eval()
-        self._exact = copy.deepcopy(network).double().eval()
+        self.yardstick = Yardstick(network, signature)
         self.samples = dict(samples)
         self._progress: Callable[[int, int], None] | None = None
         self._done = 0
+
+    @property
+    def name(self) -> str:
+        """What every file is held against: `eager float64`, or what stands in for it."""
+        return self.yardstick.name
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs in float64.
@@ -79,9 +79,7 @@ class Reference:
         Raises:
             ArtifactError: one is not finite; nothing can be held against it.
         """
-        tensors = [torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs]
-        tensors = [t.double() if t.is_floating_point() else t for t in tensors]
-        return self._answer(self._exact, tensors, "float64")
+        return self.yardstick.exact(inputs)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the unmodified network in float32.
@@ -89,32 +87,7 @@ class Reference:
         Raises:
             ArtifactError: one is not finite; as a tolerance it would let everything pass.
         """
-        tensors = [torch.from_numpy(inputs[spec.name]) for spec in self.signature.inputs]
-        return self._answer(self._network, tensors, "float32")
-
-    def _answer(
-        self, network: nn.Module, tensors: list[torch.Tensor], precision: str
-    ) -> dict[str, Array]:
-        try:
-            with torch.inference_mode():
-                outputs = to_arrays(self.signature, network(*tensors))
-        except PtxError:
-            raise
-        except Exception as error:  # whatever somebody's forward method raises
-            text = " ".join(str(error).split()) or type(error).__name__
-            shapes = [tuple(tensor.shape) for tensor in tensors]
-            raise ArtifactError(
-                f"the network fails in eager {precision} on inputs of {shapes}: {text[:300]}",
-                code="E-NETWORK",
-            ) from error
-        for name, array in outputs.items():
-            if not is_finite(array):
-                raise ArtifactError(
-                    f"output {name!r} of eager {precision} is not finite: the network's numbers"
-                    " overflow or its weights are damaged",
-                    code="E-NONFINITE",
-                )
-        return outputs
+        return self.yardstick.eager(inputs)
 
     def check_signature(self) -> None:
         """One small batch through the network: it returns what the signature says.
@@ -122,7 +95,7 @@ class Reference:
         Raises:
             ArtifactError: it fails, or gives other outputs.
         """
-        sizes = dict(zip(self.signature.dynamic_axes, itertools.count(2)))
+        sizes = self.yardstick.small_sizes()
         outputs = self.eager(self.signature.example(sizes))
         for spec in self.signature.outputs:
             got = outputs[spec.name]
@@ -133,13 +106,21 @@ class Reference:
                     code="E-OUTPUT",
                 )
 
+    def check_network(self) -> None:
+        """The network over the whole grid, in both precisions: once for all formats.
+
+        Raises:
+            ArtifactError: it cannot be held to anything; see `allowed`.
+        """
+        _ = self.allowed
+
     def tell(self, progress: Callable[[int, int], None] | None) -> None:
         """Tell `progress` from now on how many runs of the grid are done, and of how many.
 
         In float64, in float32 and by one backend; the first two are done once for all backends.
         """
         self._progress = progress
-        self._done = 2 * len(self.cases) if "tolerances" in vars(self) else 0
+        self._done = 2 * len(self.cases) if "allowed" in vars(self) else 0
 
     def _advance(self, cases: int) -> None:
         self._done += 1
@@ -148,33 +129,59 @@ class Reference:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """The grid."""
+        """The grid.
+
+        Raises:
+            ArtifactError: the network answers the same input in two ways.
+        """
         cases = []
         planned = list(grid(self.signature, self.samples))
         for kind, sizes, inputs in planned:
-            cases.append(Case(kind, sizes, inputs, self.exact(inputs)))
+            case = Case(kind, sizes, inputs, self.exact(inputs))
+            self._check_repeats(self.exact, case, case.exact)
+            cases.append(case)
             self._advance(len(planned))
         return cases
 
     @cached_property
-    def tolerances(self) -> dict[tuple[str, str], float]:
-        """(kind, output) → the largest absolute error that is accepted."""
-        found: dict[tuple[str, str], float] = {}
-        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
+    def allowed(self) -> dict[tuple[str, str], Array]:
+        """(kind, output) → the largest absolute error that is accepted in each column.
+
+        Raises:
+            ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
+                a row by what else is in its batch, or too roughly in float32.
+        """
+        seen: dict[tuple[str, str], list[Seen]] = {}
         for case in self.cases:
             eager = self.eager(case.inputs)
+            self._check_repeats(self.eager, case, eager)
             self._advance(len(self.cases))
-            for name, exact in case.exact.items():
-                magnitude = _magnitude(exact)
-                own = max(largest_error(eager[name], exact), ROUNDING * magnitude)
-                allowed = FACTOR * own
-                if case.kind in ALIKE:
-                    allowed = max(allowed, sum_of_alike * magnitude)
-                found[case.kind, name] = max(found.get((case.kind, name), 0.0), allowed)
-        return found
+            for spec in self.signature.outputs:
+                found = see(spec, case.exact[spec.name], eager[spec.name])
+                seen.setdefault((case.kind, spec.name), []).append(found)
+        allowed = self._allowed({key: together(parts) for key, parts in seen.items()})
+        self._check_rows(allowed)
+        return allowed
+
+    def _allowed(self, seen: Mapping[tuple[str, str], Seen]) -> dict[tuple[str, str], Array]:
+        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
+        allowed = {}
+        for spec in self.signature.outputs:
+            kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
+            overall = together(kinds.values())
+            check_ceiling(spec, overall)
+            for kind, found in kinds.items():
+                alike = sum_of_alike if kind in ALIKE else 0.0
+                allowed[kind, spec.name] = allowed_errors(found, overall, alike=alike)
+        return allowed
+
+    @property
+    def tolerances(self) -> dict[tuple[str, str], float]:
+        """(kind, output) → the largest error that is accepted in any column."""
+        return {key: float(columns.max()) for key, columns in self.allowed.items()}
 
     def check(self, run: Runner, backend: str) -> dict[str, dict[str, float]]:
-        """Run the whole grid; returns the largest error and the tolerance for each output.
+        """Run the whole grid; returns for each output the error nearest to its tolerance, and that.
 
         Raises:
             AgreementError: at the first case that fails, saying at which size and by how much.
@@ -182,44 +189,80 @@ class Reference:
         found: dict[str, dict[str, float]] = {
             spec.name: {"error": 0.0, "tolerance": 0.0} for spec in self.signature.outputs
         }
+        allowed = self.allowed
         for case in self.cases:
             try:
-                outputs = run(case.inputs)
+                outputs, again = run(case.inputs), run(case.inputs)
             except PtxError as error:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
             self._advance(len(self.cases))
-            for name, exact in case.exact.items():
-                tolerance = self.tolerances[case.kind, name]
-                largest = _checked_error(backend, case, name, outputs.get(name), exact, tolerance)
-                if largest >= found[name]["error"]:
-                    found[name] = {"error": largest, "tolerance": tolerance}
+            for spec in self.signature.outputs:
+                columns = allowed[case.kind, spec.name]
+                nearest, tolerance = self._hold(
+                    backend, case, spec, outputs.get(spec.name), columns
+                )
+                if share_of(nearest, tolerance) >= share_of(**found[spec.name]):
+                    found[spec.name] = {"error": nearest, "tolerance": tolerance}
+            if not same_bits(outputs, again):
+                raise AgreementError(
+                    f"{backend} gives two answers to one input, at {case.title}: the file draws random"
+                    " numbers, or keeps a state",
+                    code="E-RANDOM",
+                )
         return found
 
+    def _hold(
+        self, backend: str, case: Case, spec: TensorSpec, got: Array | None, allowed: Array
+    ) -> tuple[float, float]:
+        """The error nearest to its tolerance, and that; AgreementError where it is beyond."""
+        exact = case.exact[spec.name]
+        where = f"{backend} disagrees with {self.name} at {case.title}:"
+        title = f"{where} output {spec.name!r}"
+        if got is None:
+            raise AgreementError(f"{title} is missing")
+        if got.shape != exact.shape:
+            raise AgreementError(f"{title} has shape {got.shape}; expected {exact.shape}")
+        if got.dtype != np.float32:
+            raise AgreementError(f"{title} is {got.dtype}; expected float32")
+        if not is_finite(got):
+            raise AgreementError(f"{title} is not finite")
+        errors = largest_by_column(spec, distance(got, exact))
+        place = nearest_column(errors, allowed)
+        error, tolerance = float(errors.flat[place]), float(allowed.flat[place])
+        if not error <= tolerance:
+            column = name_column(spec, allowed, place)
+            raise AgreementError(
+                f"{where} {column} is off by {error:.3g}; allowed are {tolerance:.3g}"
+            )
+        return error, tolerance
 
-def largest_error(got: Array, exact: Array) -> float:
-    """The largest absolute difference in float64; NaN where either has one."""
-    if not got.size:
-        return 0.0
-    return float(np.abs(got.astype(np.float64) - exact).max())
+    def _check_repeats(self, answer: Runner, case: Case, first: Mapping[str, Array]) -> None:
+        if not same_bits(first, answer(case.inputs)):
+            raise ArtifactError(
+                f"the network gives two answers to one input, at {case.title}: it draws random numbers"
+                " in forward (F.dropout without training=self.training, noise) or keeps a state, and no"
+                " file could agree with it: use nn.Dropout, which eval mode switches off",
+                code="E-RANDOM",
+            )
+
+    def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
+        """A row alone gets the answer that it gets within a batch."""
+        for case in self.cases:
+            if case.kind not in ("random", "real") or case.sizes[BATCH] != ALONE:
+                continue
+            for row in range(ALONE):
+                alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
+                within = one_row(self.signature.outputs, case.exact, row)
+                for spec in self.signature.outputs:
+                    off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
+                    if (off > allowed[case.kind, spec.name]).any():
+                        raise _depends_on_others(case, spec.name, row, float(off.max()))
 
 
-def _checked_error(
-    backend: str, case: Case, name: str, got: Array | None, exact: Array, tolerance: float
-) -> float:
-    where = f"{backend} disagrees with eager float64 at {case.title}: output {name!r}"
-    if got is None:
-        raise AgreementError(f"{where} is missing")
-    if got.shape != exact.shape:
-        raise AgreementError(f"{where} has shape {got.shape}; expected {exact.shape}")
-    if got.dtype != np.float32:
-        raise AgreementError(f"{where} is {got.dtype}; expected float32")
-    if not is_finite(got):
-        raise AgreementError(f"{where} is not finite")
-    error = largest_error(got, exact)
-    if not error <= tolerance:
-        raise AgreementError(f"{where} is off by {error:.3g}; allowed are {tolerance:.3g}")
-    return error
-
-
-def _magnitude(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))
+def _depends_on_others(case: Case, name: str, row: int, off: float) -> ArtifactError:
+    return ArtifactError(
+        f"the network answers a row by what else is in its batch, at {case.title}: output {name!r} of"
+        f" row {row} alone is off by {off:.3g}: look for a batch normalisation that eval() leaves in"
+        " training mode, or a mean over the batch: an answer must not depend on what is asked beside it",
+        code="E-ROWS",
+    )

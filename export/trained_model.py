@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ptx.export.reference import Reference
+from ptx.export.statement import Statement, as_typed
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
 from ptx.infer.artifact.card import Card
@@ -23,10 +24,10 @@ from ptx.infer.backends.pytorch.device import loading
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs
 from ptx.infer.described.description import Description
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.signature import Array, Signature
 from ptx.models import checkpoint as checkpoints
-from ptx.models import known_models, lookup
+from ptx.models import state_dict
 from ptx.models.checkpoint import Checkpoint
 
 
@@ -48,6 +49,7 @@ class TrainedModel:
     network: nn.Module
     card: Card  # without agreement and golden samples
     samples: dict[str, Array]  # real inputs by name; empty where none are known
+    notes: tuple[str, ...] = ()  # how a bare state dict was read
 
     @cached_property
     def reference(self) -> Reference:
@@ -95,9 +97,12 @@ def make_model(
 ) -> TrainedModel:
     """A network with a description that has inputs and outputs; `weights`: a state dict for it."""
     own = copy.deepcopy(network).cpu()
+    notes: tuple[str, ...] = ()
     if weights is not None:
         with loading(weights):
-            checkpoints.load_weights(own, checkpoints.loads(weights.data).weights)
+            checkpoint = checkpoints.loads(weights.data)
+            checkpoints.load_weights(own, checkpoint.weights)
+        notes = checkpoint.notes
     for name, tensor in own.state_dict().items():
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise UsageError(f"weight {name!r} is {tensor.dtype}; expected float32: use float()")
@@ -113,6 +118,7 @@ def make_model(
             checkpoint_sha256=digest,
         ),
         found,
+        notes,
     )
     source.reference.check_signature()
     return source
@@ -130,16 +136,19 @@ def read_model(
     model: str | None = None,
     samples: Mapping[str, Array] | None = None,
     network: Factory | None = None,
+    stated: Statement | None = None,
 ) -> TrainedModel:
     """Read a checkpoint of ptx, or a bare state dict of the catalog's network `model`.
 
     `samples`: real inputs, for a file that carries none. `network`: what makes the network of a
-    checkpoint whose model is not of the catalog.
+    checkpoint whose model is not of the catalog. `stated`: how the network of a bare state dict was
+    trained; what is assumed in its place stands in the card's `training["assumed"]`.
 
     Raises:
         ArtifactError: the file cannot be used, or its weights do not fit the network.
-        InputError: the samples do not fit the model's signature.
-        UsageError: a bare state dict without the model's name, or an unknown name.
+        InputError: the samples or what is stated do not fit the model's signature.
+        UsageError: a bare state dict without the model's name, an unknown name, or something is
+            stated about a checkpoint of ptx.
     """
     artifact = read_artifact(path)
     if artifact.kind != "checkpoint":
@@ -147,42 +156,69 @@ def read_model(
             f"{artifact.name} is {KINDS[artifact.kind]}; expected a checkpoint to export",
             code="E-ARTIFACT-FORMAT",
         )
-    card = _catalog_card(artifact.name, model) if artifact.card is None else artifact.require_card()
+    if artifact.card is None:
+        source = _read_bare(artifact, model, stated or Statement())
+    else:
+        if stated is not None:
+            raise UsageError(
+                f"{artifact.name} is a checkpoint of ptx, whose card says the preprocessing and labels"
+                " that it was trained with; they are stated of a bare state dict alone"
+            )
+        source = _read_sealed(artifact, model, network)
+    found = source.samples or samples
+    if found:
+        found, _ = check_inputs(source.card.signature, found)
+    return replace(source, samples=dict(found or {}))
+
+
+def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:
+    """A checkpoint of ptx, whose card must be that of its weights."""
+    card = artifact.require_card()
     if model is not None and card.model != model:
         raise UsageError(f"{artifact.name} is a checkpoint of {card.model}, not of {model}")
     with loading(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, network)
         checkpoints.load_weights(built, checkpoint.weights)
-        own_samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
-    digest = checkpoints.weights_digest(built.state_dict())
-    if artifact.card is not None and digest != card.weights_sha256:
+        samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
+    if checkpoints.weights_digest(built.state_dict()) != card.weights_sha256:
         raise ArtifactError(
             f"{artifact.name}: its weights do not match the sha256 in its card", code="E-HASH"
         )
-    found = own_samples or samples
-    if found:
-        found, _ = check_inputs(card.signature, found)
     return TrainedModel(
         built.eval().requires_grad_(False),
-        replace(card, weights_sha256=digest, checkpoint_sha256=artifact.sha256),
-        dict(found or {}),
+        replace(card, checkpoint_sha256=artifact.sha256),
+        samples,
     )
 
 
-def _catalog_card(name: str, model: str | None) -> Card:
+def _read_bare(artifact: Artifact, model: str | None, stated: Statement) -> TrainedModel:
+    """A state dict with the catalog's card, as far as nothing else is stated."""
     if model is None:
         raise UsageError(
-            f"{name} is a bare state dict: say which model of the catalog it belongs to"
+            f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
-    entry = lookup(model)
-    if entry is None:
-        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
-    return Card(
-        model=model,
-        task=entry.task,
-        signature=Signature.from_data(entry.signature),
-        preprocessing=dict(entry.preprocessing),
-        labels=entry.labels,
-        config=dict(entry.config),
+    card = stated.card(model)
+    with loading(artifact):
+        checkpoint = checkpoints.loads(artifact.data)
+        built = build_network(card, None)
+        weights, renamed = state_dict.rename(built, checkpoint.weights)
+        if renamed and hasattr(built, "AS_TYPED"):
+            card = as_typed(card, built)
+            built = build_network(card, None)
+        checkpoints.load_weights(built, weights)
+    notes = checkpoint.notes
+    if renamed:
+        layers = {f"{_layer(theirs)} → {_layer(own)}": None for own, theirs in renamed.items()}
+        notes += (f"layers are matched by their shapes: {', '.join(layers)}",)
+    card = replace(
+        card,
+        weights_sha256=checkpoints.weights_digest(built.state_dict()),
+        checkpoint_sha256=artifact.sha256,
     )
+    return TrainedModel(built.eval().requires_grad_(False), card, {}, notes)
+
+
+def _layer(weight: str) -> str:
+    """`conv1` of `conv1.weight`; of a single layer's own `weight` that."""
+    return weight.rpartition(".")[0] or weight

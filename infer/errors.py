@@ -112,6 +112,15 @@ def escaped(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     )
 
 
+def installing(part: str) -> str:
+    """How an optional part of ptx is installed; the `ptx` of PyPI is another project.
+
+    >>> installing("train")
+    "pip install '.[train]' in a clone of ptx, or its wheel as 'ptx-….whl[train]'"
+    """
+    return f"pip install '.[{part}]' in a clone of ptx, or its wheel as 'ptx-….whl[{part}]'"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 row`, `2,000 rows`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

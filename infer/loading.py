@@ -26,6 +26,7 @@ def load(
     trust: Trust = False,
     timeout: float | None = None,
     cuda_graphs: bool = False,
+    cpu_nodes: str = "shapes",
     network: Factory | None = None,
     describe: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
@@ -39,7 +40,8 @@ def load(
     error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU, and the torch
     backend of the other kinds of file; `predictor.backend` says what it took.
     `device`: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-    `threads`: for ONNX Runtime on the CPU; one for each usable processor by default.
+    What a backend does not heed of the following is refused.
+    `threads`: for ONNX Runtime; one for each usable processor by default.
     `precision`: `float32`, or `tf32` for CUDA.
     `trust`: a TorchScript or `.pt2` file is a program, which can run code as soon as it is loaded: True
     loads any, a collection of sha256 digests those files. ONNX files and checkpoints are data.
@@ -49,6 +51,9 @@ def load(
     `cuda_graphs`: for ort-cuda, of a model whose only dynamic axis is the batch: batches of up to 256
     rows are padded to one of a few sizes, and each of these is captured as a CUDA graph, with buffers
     that stay on the device. Not proved on a device yet.
+    `cpu_nodes`: for ort-cuda, which refuses a graph of which nodes fall to the CPU: with "shapes" those
+    may run there that compute sizes from sizes alone, which ONNX Runtime puts there on purpose; with
+    "none" not even those.
     `network`: for the eager backend, a function that makes the network of a model that is not of the
     catalog; a checkpoint never names code to run.
     `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
@@ -59,11 +64,11 @@ def load(
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
             program that is not trusted.
         BackendError: the backend or device is not available here.
-        UsageError: there is no such backend or device, it does not run this kind of file, or it takes
-            no timeout.
+        UsageError: there is no such backend or device, it does not run this kind of file, or does not
+            heed an option.
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(device, threads, precision, trust, timeout, cuda_graphs, network)
+    options = Options(device, threads, precision, trust, timeout, cuda_graphs, network, cpu_nodes)
     said = {"task": task, "labels": labels, "preprocess": preprocess}
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     artifact = read_artifact(path)

@@ -12,7 +12,6 @@ from ptx.infer.errors import PtxError
 from ptx.infer.tasks import Ranking
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-_quoted = json.encoder.encode_basestring  # a text as JSON, with characters beyond ASCII as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,8 @@ class Prediction:
         return {"input": self.input, **answer, "model": self.model, "backend": self.backend}
 
     def to_json(self) -> str:
-        """`to_data` as a line of JSON, in a third of the time that encoding it takes."""
-        if self.value is not None or self.label is None:
-            return _ENCODER.encode(self.to_data())
-        top = ", ".join(
-            [f'{{"label": {_quoted(label)}, "score": {score!r}}}' for label, score in self.top]
-        )
-        name = "null" if self.input is None else _quoted(self.input)
-        return (
-            f'{{"input": {name}, "label": {_quoted(self.label)}, "score": {self.score!r},'
-            f' "top": [{top}], "model": {_quoted(self.model)}, "backend": {_quoted(self.backend)}}}'
-        )
+        """`to_data` as a line of JSON."""
+        return _ENCODER.encode(self.to_data())
 
 
 @dataclass(frozen=True, slots=True)

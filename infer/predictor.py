@@ -204,7 +204,7 @@ class Predictor:
                     f"the model gives {sorted(outputs)}; its card says {spec.name!r}",
                     code="E-OUTPUT",
                 )
-            if not spec.has_shape(array.shape, sizes) or array.dtype != spec.numpy_dtype:
+            if array.shape != spec.shape(sizes) or array.dtype != spec.numpy_dtype:
                 raise ArtifactError(
                     f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype}"
                     f" {spec.shape(sizes)}",

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,12 +39,17 @@ class Readers(NamedTuple):
 class Reading:
     """Values in windows of `size`, the first of which are being read as soon as this is made.
 
-    `Predictor.predict_many` takes it in the place of the values.
+    `Predictor.predict_many` takes it in the place of the values. `first`: the size of the first two
+    windows, where it is less; it doubles with each two behind them. So a few hundred values that take
+    long to read are divided among the readers, and do not all wait in one window for one of them.
     """
 
-    def __init__(self, readers: Readers, values: Iterable[Any], size: int) -> None:
+    def __init__(
+        self, readers: Readers, values: Iterable[Any], size: int, *, first: int | None = None
+    ) -> None:
         iterator = iter(values)
-        windows = iter(lambda: list(islice(iterator, size)), [])
+        sizes = _growing(first or size, size)
+        windows = iter(lambda: list(islice(iterator, next(sizes))), [])
         self._begun = (readers.submit(window) for window in windows)
         self._pending = deque(islice(self._begun, readers.ahead))
 
@@ -53,6 +58,14 @@ class Reading:
             window = self._pending.popleft()()
             self._pending.extend(islice(self._begun, 1))
             yield window
+
+
+def _growing(first: int, most: int) -> Iterator[int]:
+    """`first` twice, then twice as much twice, and so on up to `most`."""
+    while first < most:
+        yield from (first, first)
+        first *= 2
+    yield from repeat(most)
 
 
 def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:

@@ -4,7 +4,7 @@
      "outputs": {"logits": ["float32", ["batch", 10]]}}
 
 An axis that is an int is fixed, one that is a string is dynamic, and the same string means the same
-size wherever it stands. The batch axis is found by its name. An integer input has a third element,
+size wherever it stands. The batch axis is found by its name. An integer input may have a third element,
 its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 """
 
@@ -22,7 +22,12 @@ Array = NDArray[Any]
 Axis = int | str
 
 BATCH = "batch"
-DTYPES = ("float32", "int64")
+# The tensor's type → that of its NumPy arrays. NumPy has no bfloat16: its values are float32 there.
+DTYPES = {
+    "float16": "float16", "float32": "float32", "float64": "float64", "bfloat16": "float32",
+    "uint8": "uint8", "int8": "int8", "int32": "int32", "int64": "int64", "bool": "bool",
+}  # fmt: skip
+UNBOUNDED = 1000  # the largest example of an integer input without a range
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,10 @@ class TensorSpec:
     numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ValueError(f"tensor {self.name!r} has dtype {self.dtype!r}; known: {DTYPES}")
+        if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
+            raise ValueError(
+                f"tensor {self.name!r} has dtype {self.dtype!r}; known: {', '.join(DTYPES)}"
+            )
         for axis in self.axes:
             named = isinstance(axis, str) and axis != ""
             if not named and (type(axis) is not int or axis < 1):
@@ -47,9 +54,9 @@ class TensorSpec:
         for text in (self.name, *self.axes):
             if isinstance(text, str) and not text.isprintable():
                 raise ValueError(f"the name {text!r} holds a control character")
-        if self.bounds is not None and self.dtype != "int64":
-            raise ValueError(f"tensor {self.name!r} has a range; only int64 has one")
-        object.__setattr__(self, "numpy_dtype", np.dtype(self.dtype))
+        object.__setattr__(self, "numpy_dtype", np.dtype(DTYPES[self.dtype]))
+        if self.bounds is not None and self.numpy_dtype.kind not in "iu":
+            raise ValueError(f"tensor {self.name!r} has a range; only integers have one")
 
     @cached_property
     def batch_axis(self) -> int:
@@ -80,17 +87,6 @@ class TensorSpec:
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for the given sizes of the dynamic axes."""
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
-
-    @cached_property
-    def only_batch(self) -> bool:
-        """Whether the batch is the first axis, and the only one that is dynamic."""
-        return self.axes[0] == BATCH and all(type(axis) is int for axis in self.axes[1:])
-
-    def has_shape(self, shape: tuple[int, ...], sizes: Mapping[str, int]) -> bool:
-        """Whether it is `shape(sizes)`."""
-        if self.only_batch:  # told without building the tuple
-            return shape[:1] == (sizes[BATCH],) and shape[1:] == self.axes[1:]
-        return shape == self.shape(sizes)
 
     def describe(self) -> str:
         """The shape as people read it: `(batch, 1, 28, 28)`."""
@@ -149,13 +145,6 @@ class Signature:
         names = {axis for spec in self.inputs for axis in spec.axes if isinstance(axis, str)}
         return (BATCH, *sorted(names - {BATCH}))
 
-    @cached_property
-    def plain_input(self) -> TensorSpec | None:
-        """The only input, where it is float32 and has no dynamic axis but the batch, its first."""
-        first = self.inputs[0]
-        plain = len(self.inputs) == 1 and first.dtype == "float32" and first.only_batch
-        return first if plain else None
-
     def example(self, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, Array]:
         """Random inputs of the given sizes: normal floats, integers over their whole range."""
         generator = np.random.default_rng(seed)
@@ -182,16 +171,22 @@ class Signature:
 
 
 def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:
-    """The inclusive range of an integer tensor for the given sizes."""
+    """The inclusive range of an integer tensor for the given sizes.
+
+    Without a range of its own: all values of 8 bits, or 0 to 1,000 of a wider type.
+    """
     if spec.bounds is None:
-        return 0, int(np.iinfo(np.int64).max)
+        limits = np.iinfo(spec.numpy_dtype)
+        return (int(limits.min), int(limits.max)) if limits.bits == 8 else (0, UNBOUNDED)
     low, high = spec.bounds
     return low, sizes[high] if isinstance(high, str) else high
 
 
 def _random(spec: TensorSpec, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
-    shape = spec.shape(sizes)
-    if spec.dtype == "int64":
-        low, high = bound(spec, sizes)
-        return generator.integers(low, high, shape, endpoint=True)
-    return generator.standard_normal(shape, dtype=np.float32)
+    shape, dtype = spec.shape(sizes), spec.numpy_dtype
+    if dtype.kind == "f":
+        return generator.standard_normal(shape, dtype=np.float32).astype(dtype)
+    if dtype.kind == "b":
+        return generator.integers(0, 1, shape, dtype=dtype, endpoint=True)
+    low, high = bound(spec, sizes)
+    return generator.integers(low, high, shape, dtype=dtype, endpoint=True)

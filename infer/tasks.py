@@ -14,7 +14,6 @@ import numpy as np
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.signature import Array, Axis
 
-FEW_LABELS = 64
 SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
 
 Ranking = tuple[tuple[str, float], ...]
@@ -39,9 +38,7 @@ def softmax(logits: Array) -> Array:
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     """`output`: logits (batch, labels)."""
-    if len(labels) <= FEW_LABELS:
-        return [_ranked(row, labels, top) for row in output.tolist()]
-    return _ordered(output, softmax(output), labels, top)
+    return [_ranked(row, _shares(row), labels, top) for row in output.tolist()]
 
 
 def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
@@ -57,27 +54,21 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decisi
             f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
             code="E-OUTPUT",
         )
-    return _ordered(output, output.astype(np.float64), labels, top)
+    return [_ranked(row, row, labels, top) for row in output.tolist()]
 
 
-def _ordered(output: Array, shares: Array, labels: Sequence[str], top: int) -> list[Decision]:
-    order = np.argsort(-output, axis=1, kind="stable")[:, :top]
-    scores = np.take_along_axis(shares, order, axis=1).tolist()
-    decisions = []
-    for indices, row in zip(order.tolist(), scores, strict=True):
-        ranking = tuple((labels[index], score) for index, score in zip(indices, row, strict=True))
-        decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))
-    return decisions
-
-
-def _ranked(logits: list[float], labels: Sequence[str], top: int) -> Decision:
-    """`classification` of one row: for a few labels NumPy's calls take longer than the work."""
+def _shares(logits: list[float]) -> list[float]:
+    """The softmax of one row: for a few labels NumPy's calls take longer than the work."""
     largest = max(logits)
     exponentials = [math.exp(logit - largest) for logit in logits]
     total = math.fsum(exponentials)
-    # Stable: of equal logits the first label leads.
-    order = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)[:top]
-    ranking = tuple([(labels[index], exponentials[index] / total) for index in order])
+    return [exponential / total for exponential in exponentials]
+
+
+def _ranked(values: list[float], shares: list[float], labels: Sequence[str], top: int) -> Decision:
+    """The labels of the largest values with their shares; of equal values the first leads."""
+    order = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:top]
+    ranking = tuple([(labels[index], shares[index]) for index in order])
     return Decision(ranking[0][0], ranking[0][1], ranking, None)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ptx.models.catalog import CATALOG
@@ -29,8 +29,7 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
         raise KeyError(
             f"the catalog has no model {name!r}; known: {', '.join(sorted(known_models()))}"
         )
-    module, _, attribute = entry.network.partition(":")
-    network: nn.Module = getattr(import_module(module), attribute)(
+    network: nn.Module = pkgutil.resolve_name(entry.network)(
         **(entry.config if config is None else config)
     )
     return network

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ptx.models.state_dict import unwrap
+
 FORMAT = 1
 # What buffers beside the weights may hold, as the counter of a batch normalisation.
 COUNTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 _SHOWN = 5  # names that an error lists
 _SAVE_ALONE = "save the state dict alone: torch.save(model.state_dict(), FILE)"
 
@@ -36,6 +37,7 @@ class Checkpoint:
     random: dict[str, Tensor] = field(default_factory=dict)  # generator states by device type
     history: list[dict[str, float]] = field(default_factory=list)  # one row for each whole epoch
     samples: dict[str, Tensor] = field(default_factory=dict)  # real test inputs, batch by name
+    notes: tuple[str, ...] = ()  # how a bare state dict was found in its file; not saved
 
 
 def dumps(checkpoint: Checkpoint) -> bytes:
@@ -57,6 +59,9 @@ def dumps(checkpoint: Checkpoint) -> bytes:
 def loads(data: bytes) -> Checkpoint:
     """The checkpoint in a file's content, on the CPU.
 
+    A bare state dict may stand in a dictionary with other things, and its names may have a wrapper's
+    prefix; see `ptx.models.state_dict`.
+
     Raises:
         ValueError: it is neither a checkpoint nor a state dict, or would run code.
     """
@@ -76,9 +81,8 @@ def loads(data: bytes) -> Checkpoint:
     version = content.get("format")
     if isinstance(version, int) and "weights" in content:
         return _whole(content, version)
-    if "state_dict" in content or "model_state_dict" in content:
-        raise ValueError(f"it is a dictionary around a state dict; {_SAVE_ALONE}")
-    return Checkpoint(weights=_checked(content))
+    bare, notes = unwrap(content)
+    return Checkpoint(weights=_checked(bare), notes=notes)
 
 
 def _whole(content: dict[str, Any], version: int) -> Checkpoint:
@@ -154,17 +158,8 @@ def _checked(weights: Any) -> dict[str, Tensor]:
             raise ValueError(f"its weight {name!r} is not stored whole")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"its weight {name!r} is not finite")
-        bare = _without_prefix(name)
-        if bare in result:
-            raise ValueError(f"its weight {bare!r} stands twice, with and without a prefix")
-        result[bare] = tensor
+        result[name] = tensor
     return result
-
-
-def _without_prefix(name: str) -> str:
-    while name.startswith(_PREFIXES):  # in either order: one may be wrapped in the other
-        name = name.partition(".")[2]
-    return name
 
 
 def _on_cpu(value: Any) -> Any:

@@ -25,3 +25,12 @@ class Entry:
     reaches: str = ""  # on the test rows; measured, see docs/models.md
     notes: str = ""  # where the default recipe differs from the documented one, and why
     labels: tuple[str, ...] = ()  # of the documented data; training takes the data's own
+
+    def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Configuration and signature of a classifier for so many labels; of other tasks as they are."""
+        config, signature = dict(self.config), dict(self.signature)
+        if self.task == "classification" and labels != len(self.labels):
+            config["classes"] = labels
+            (name, (dtype, axes)), *_ = self.signature["outputs"].items()
+            signature["outputs"] = {name: [dtype, [*axes[:-1], labels]]}
+        return config, signature

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ptx.models.traces import first_state
+
 
 class LSTMClassifier(nn.Module):
     """An LSTM whose last output is classified. The time comes first: the batch is axis 1.
@@ -21,6 +23,7 @@ class LSTMClassifier(nn.Module):
 
     def forward(self, sequence: Tensor) -> Tensor:
         """`sequence`: float32 (time, batch, inputs); returns logits, float32 (batch, classes)."""
-        outputs, _ = self.lstm(sequence)
+        state = first_state(sequence, self.lstm.hidden_size)
+        outputs, _ = self.lstm(sequence, None if state is None else (state, state))
         logits: Tensor = self.classifier(outputs[-1])
         return logits

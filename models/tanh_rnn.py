@@ -36,18 +36,26 @@ def tanh_rnn(sequence: Tensor, weights: Sequence[Sequence[Tensor]]) -> Tensor:
     return outputs
 
 
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
 def _as_gru(
-    input_weight: Tensor, state_weight: Tensor, input_bias: Tensor, state_bias: Tensor
+    input_weight: Tensor,
+    state_weight: Tensor,
+    input_bias: Tensor,
+    state_bias: Tensor,
+    gate: float = _GATE,
 ) -> list[Tensor]:
-    """The layer's weights in the GRU's order: reset gate, update gate, new state."""
+    """The layer's weights in the GRU's order: reset gate, update gate, new state.
+
+    Compiled while a trace is recorded, which would keep `2 * hidden` as a tensor on one device.
+    """
     hidden, inputs = input_weight.shape
     return [
         torch.cat([input_weight.new_zeros(2 * hidden, inputs), input_weight]),
         torch.cat([state_weight.new_zeros(2 * hidden, hidden), state_weight]),
         torch.cat(
             [
-                input_bias.new_full((hidden,), _GATE),
-                input_bias.new_full((hidden,), -_GATE),
+                input_bias.new_full((hidden,), gate),
+                input_bias.new_full((hidden,), -gate),
                 input_bias,
             ]
         ),

@@ -53,11 +53,11 @@ class Row:
 ROWS = (
     Row("eager", "cpu", "float32", "checkpoint"),
     Row("torchscript", "cpu", "float32", "torchscript"),
-    Row("exported", "cpu", "float32", "pt2"),
+    Row("pt2", "cpu", "float32", "pt2"),
     Row("ort-cpu", "cpu", "float32", "onnx"),
     Row("eager", "cuda", "float32", "checkpoint"),
     Row("torchscript", "cuda", "float32", "torchscript"),
-    Row("exported", "cuda", "float32", "pt2"),
+    Row("pt2", "cuda", "float32", "pt2"),
     Row("ort-cuda", "cuda", "float32", "onnx"),
     Row("ort-cuda", "cuda", "float32", "onnx", graphs=True),
     Row("eager", "cuda", "tf32", "checkpoint"),
@@ -108,7 +108,7 @@ def check(model: str, epochs: int, folder: Path) -> bool:
             assert accuracy is not None
             print(
                 f"| {row.name} | {predictor.backend.device} | {row.precision}"
-                f" | {measured.error:.1e} | {found.tolerance:.1e} | {measured.differ}"
+                f" | {measured.error:.1e} | {measured.tolerance:.1e} | {measured.differ}"
                 f" | {100 * accuracy:.2f} % | {latency(predictor, source.samples):.3f} |"
             )
             if row.precision == "float32" and not found.holds:

@@ -72,11 +72,11 @@ def test_a_torch_backend_says_what_is_missing(artifact: object, tmp_path: Path) 
     path = artifact("convnet", "torchscript")
     done = bare(*PTX, "verify", path, "--trust", cwd=tmp_path, ok=False)
     assert done.returncode == 3
-    assert "PyTorch is not installed: pip install 'ptx[train]'" in done.stderr
+    assert "PyTorch is not installed: pip install '.[train]' in a clone of ptx" in done.stderr
 
 
 def test_training_says_what_is_missing(tmp_path: Path) -> None:
     done = bare(*PTX, "train", "linear-model", cwd=tmp_path, ok=False)
     assert done.returncode == 3
-    assert "pip install 'ptx[train]'" in done.stderr
+    assert "pip install '.[train]' in a clone of ptx" in done.stderr
     assert "Traceback" not in done.stderr

@@ -27,7 +27,6 @@ from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.batches import Feed, check_split
 from ptx.trainers.data import Dataset
-from ptx.trainers.dropout import use_bits
 from ptx.trainers.folder_lock import locked
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
@@ -139,11 +138,17 @@ def _without_denormals() -> Iterator[None]:
     The momentum of a weight behind a pixel that is seldom lit decays into them: a softmax regression
     trains 3 times as fast without.
     """
+    before = _denormals_are_zero()
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
+
+
+def _denormals_are_zero() -> bool:
+    """Whether the application has chosen so: PyTorch cannot be asked, but tried."""
+    return not torch.tensor(1e-40).mul(1.0).item()
 
 
 def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
@@ -158,7 +163,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     _check_names(dataset)
     _check_data(entry, model, dataset)
     _check_recipe(entry, model, recipe)
-    config, signature = _sized(entry, dataset)
+    config, signature = entry.sized(len(dataset.labels))
     if recipe.standardise:
         columns = dataset.train.inputs["columns"].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
@@ -170,7 +175,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     return Card(
         model=model,
         task=entry.task,
-        signature=signature,
+        signature=Signature.from_data(signature),
         preprocessing=preprocessing,
         labels=dataset.labels,
         config=config,
@@ -187,16 +192,6 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         },
         versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
     )
-
-
-def _sized(entry: Entry, dataset: Dataset) -> tuple[dict[str, Any], Signature]:
-    """The network's configuration and signature for as many classes as the data has."""
-    config, data = dict(entry.config), dict(entry.signature)
-    if entry.task == "classification" and len(dataset.labels) != len(entry.labels):
-        config["classes"] = len(dataset.labels)
-        (name, (dtype, axes)), *_ = entry.signature["outputs"].items()
-        data["outputs"] = {name: [dtype, [*axes[:-1], len(dataset.labels)]]}
-    return config, Signature.from_data(data)
 
 
 def _check_names(dataset: Dataset) -> None:
@@ -250,7 +245,6 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-    use_bits(network, device)
     return Run(
         network=network,
         optimizer=make_optimizer(network, recipe),

@@ -20,6 +20,7 @@ from ptx.cli.time_limit import time_limit
 if TYPE_CHECKING:
     from ptx.cli.benchmark_file import Measured
     from ptx.cli.workspace import Workspace
+    from ptx.infer.backends import Options
 
 
 @click.command(
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     short_help="Latency, throughput, start and memory.",
 )
 @click.argument("model", shell_complete=options.complete_model)
-@click.option("--backends", default="all", show_default=True,
+@click.option("--backends", default="all", show_default=True, callback=options.current_backends,
               shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @click.option("--batch", "batches", default="1,32,256", show_default=True,
@@ -65,13 +66,13 @@ def benchmark(
     """
     from ptx.cli.terminal import verdict
     from ptx.cli.workspace import Workspace
+    from ptx.infer.backends import Options
     from ptx.infer.benchmarking import machine
 
     space = Workspace(workspace)
-    settings = {
-        "batches": _sizes(batches), "seconds": seconds, "threads": threads, "precision": precision,
-    }  # fmt: skip
-    files = list(_files(space, model, backends, device, trust))
+    settings = {"batches": _sizes(batches), "seconds": seconds, "precision": precision}
+    asked = Options(device=device, threads=threads, precision=precision)
+    files = list(_files(space, model, backends, asked, trust))
     measured = _measure_all(files, settings, required=backends != "all")
     about = {"machine": machine(), "threads": "own choice" if threads is None else str(threads)}
     if as_json:
@@ -109,14 +110,14 @@ class _File:
     path: Path
     kind: str
     sha256: str  # of the content that is trusted
-    device: str
+    options: Options
 
 
 def _files(
-    space: Workspace, model: str, backends: str, device: str, trust: bool
+    space: Workspace, model: str, backends: str, asked: Options, trust: bool
 ) -> Iterator[_File]:
     """The file of each backend asked for; of `all` those whose file is there."""
-    from ptx.cli.opening import backend_names, device_of
+    from ptx.cli.opening import backend_names, fitting_options
     from ptx.infer.artifact.artifact import read_artifact
     from ptx.infer.artifact.trust import require_trust
     from ptx.infer.backends import find_backend
@@ -134,8 +135,9 @@ def _files(
         if artifact.kind != find_backend(name).reads and backends == "all":
             continue
         require_trust(artifact, space.trust(trust))
+        fitting = fitting_options(name, asked, named=backends != "all")
         found = True
-        yield _File(name, path, artifact.kind, artifact.sha256, device_of(name, device))
+        yield _File(name, path, artifact.kind, artifact.sha256, fitting)
     if not found:
         space.find(model)  # says which commands make a file
 
@@ -151,7 +153,7 @@ def _measure_all(
     """
     from ptx.cli.progress import ProgressLine
     from ptx.cli.terminal import note
-    from ptx.infer.errors import BackendError
+    from ptx.infer.errors import BackendError, UsageError
 
     # A checkpoint carries no golden samples: those of an export of the same weights do for it.
     exports = [str(file.path) for file in files if file.kind != "checkpoint"]
@@ -162,17 +164,18 @@ def _measure_all(
                 "backend": file.backend,
                 "path": str(file.path),
                 "trust": [file.sha256],
-                "device": file.device,
+                "device": file.options.device,
+                "threads": file.options.threads,
                 "exports": exports,
                 # The kernel ends this process when --timeout is over, and the one that measures too.
                 "limit": signal.getitimer(signal.ITIMER_REAL)[0],
             }
             try:
                 measured.append(_measure(file.backend, settings | given))
-            except BackendError as error:
+            except (BackendError, UsageError) as error:
                 if required or (not measured and file is files[-1]):
                     raise
-                note(f"{file.backend} is left out: {error.reason}")
+                note(f"{file.backend} is left out: {getattr(error, 'reason', error)}")
             progress.advance()
     return measured
 

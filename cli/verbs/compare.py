@@ -29,7 +29,7 @@ RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", shell_complete=options.complete_file)
-@click.option("--backends", default="all", show_default=True,
+@click.option("--backends", default="all", show_default=True, callback=options.current_backends,
               shell_complete=options.complete_backends,
               help="all that are available here, or names with commas between them.")  # fmt: skip
 @options.device
@@ -189,11 +189,12 @@ def _print_tables(found: Comparison) -> None:
     from ptx.infer.errors import counted
 
     rows = [
-        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}", f"{found.tolerance:.1e}",
+        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
+         "-" if r.failure else f"{r.tolerance:.1e}",
          str(r.differ), judged("agrees" if r.holds else "DIFFERS", r.holds))
         for r in found.results
     ]  # fmt: skip
-    click.echo(f"{counted(found.rows, 'input')}, against eager float64")
+    click.echo(f"{counted(found.rows, 'input')}, against {found.reference}")
     click.echo(table(("backend", "device", "largest error", "allowed", "labels differ", ""), rows))
     if any(cell is not None for row in found.between for cell in row):
         click.echo("\ninputs with different labels, backend by backend")
@@ -212,7 +213,10 @@ def _print_first(found: Comparison, rows: _Rows) -> None:
             click.echo(f"{result.backend}: {result.failure}")
         elif result.first is not None:
             first = rows.name(result.first)
-            click.echo(f"{result.backend}: the first input that differs is {first}")
+            click.echo(
+                f"{result.backend}: the first input that differs is {first}; output {result.output!r} is"
+                f" off by {result.error:.1e}, allowed are {result.tolerance:.1e}"
+            )
 
 
 def _print_verdict(model: str, found: Comparison, *, own: bool) -> None:

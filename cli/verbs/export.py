@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
+from ptx.cli.statement import statement_options
 
 if TYPE_CHECKING:
     from ptx.cli.workspace import Workspace
-    from ptx.export import TrainedModel
+    from ptx.export import Exported, Statement, TrainedModel
+    from ptx.trainers.data import Split
+
+ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.statement
+HINTS = {  # how to state what is assumed
+    "preprocessing": "; else state --mean and --std, --scale 255, or --describe",
+    "labels": "; else state --labels",
+}
 
 
 @click.command(
@@ -29,6 +37,10 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
 @options.describe
+@statement_options
+@click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
+              help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
+              " bare state dict, on the rows that ptx carries.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write.")
 @click.option("--opset", type=int, help="Of ONNX, instead of the newest that CPU and CUDA run.")
 @options.workspace
@@ -38,6 +50,11 @@ def export(
     formats: str,
     checkpoint: Path | None,
     describe: Path | None,
+    labels: str | None,
+    mean: str | None,
+    std: str | None,
+    scale: float | None,
+    data: str | None,
     output: Path | None,
     opset: int | None,
     workspace: Path,
@@ -47,33 +64,54 @@ def export(
     MODEL is a name of the catalog, the path of a checkpoint, or module:function, which makes a network
     of your own; --describe then says what it takes and gives. A file that disagrees with eager float64
     by more than a few times what eager float32 does is an error, and is not written.
+
+    A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how its network
+    was trained: what is assumed is named, and stated otherwise by --labels, --mean, --std, --scale or
+    --describe. Its answers on real rows are counted: of --data, or of the bundled data.
     """
     from ptx.cli.network import is_reference
+    from ptx.cli.real_rows import find_rows
+    from ptx.cli.statement import read_statement, refuse_statement
     from ptx.cli.terminal import note, verdict
     from ptx.cli.workspace import Workspace
-    from ptx.infer.errors import UsageError
 
     names = _formats(formats, output, opset)
     space = Workspace(workspace)
     own = is_reference(model)
-    if describe is not None and not own:
-        raise UsageError(
-            f"--describe is for a network of your own; expected module:function, got {model!r}"
-        )
+    stated = {"labels": labels, "mean": mean, "std": std, "scale": scale}
     if own:
+        refuse_statement(**stated)
         source, beside = _own_source(space, model, checkpoint, describe), None
     else:
-        source, beside = _source(space, model, checkpoint, workspace)
+        statement = read_statement(describe, **stated)
+        source, beside = _source(space, model, checkpoint, statement)
+    _tell(source)
+    rows = find_rows(source, data, workspace)
+    source = rows.source
     if "torchscript" in names:
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
         target = output or _target(space, source.card.model, name, beside)
-        _export_one(source, name, target, opset if name == "onnx" else None, space)
+        done = _export_one(source, name, target, opset if name == "onnx" else None, space)
+        _print_done(done, rows.split)
     if own and output is None:
         source.save(space.checkpoint(source.card.model))
         verdict("", f"ptx compare {source.card.model} --network {model}")
+    elif ASSUMED in source.card.training:
+        verdict("", f"ptx inspect {done.path}")
     elif not own:
         verdict("", f"ptx compare {source.card.model}")
+
+
+def _tell(source: TrainedModel) -> None:
+    """Say how a bare state dict was read, and what is assumed of its network."""
+    from ptx.cli.terminal import note
+    from ptx.infer.errors import escaped
+
+    for text in source.notes:
+        note(escaped(text))
+    for topic, text in source.card.training.get(ASSUMED, {}).items():
+        note(f"assumed {topic}: {escaped(text)}{HINTS.get(topic, '')}")
 
 
 def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
@@ -99,21 +137,14 @@ def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
 
 
 def _source(
-    space: Workspace, model: str, checkpoint: Path | None, workspace: Path
+    space: Workspace, model: str, checkpoint: Path | None, stated: Statement | None
 ) -> tuple[TrainedModel, Path | None]:
     """The source, and the checkpoint that the files are to stand beside where MODEL is a path."""
-    from ptx.cli.dataset import open_data
     from ptx.export import read_model
-    from ptx.trainers import sample_inputs
 
     path = checkpoint or space.find(model, "checkpoint")
     named = space.is_name(model)
-    source = read_model(path, model=model if named else None)
-    if not source.samples:
-        # A bare state dict carries no real inputs: those of the bundled data stand in.
-        bundled = open_data(source.card.model, "bundled", workspace)
-        samples = sample_inputs(source.card, bundled)
-        source = replace(source, samples={name: t.numpy() for name, t in samples.items()})
+    source = read_model(path, model=model if named else None, stated=stated)
     return source, None if named else path
 
 
@@ -143,15 +174,13 @@ def _own_source(
 
 def _export_one(
     source: TrainedModel, name: str, target: Path, opset: int | None, space: Workspace
-) -> None:
+) -> Exported:
     from ptx.cli.progress import ProgressLine
-    from ptx.cli.terminal import file_size, verdict
     from ptx.export import export as export_model
-    from ptx.infer.errors import counted
 
     with ProgressLine(f"proving {name}", "runs") as progress:
         progress.say(f"converting {source.card.model} to {name}")
-        done = export_model(
+        return export_model(
             source,
             name,
             target,
@@ -159,9 +188,18 @@ def _export_one(
             announce=partial(space.note_export, target, name),
             progress=progress.reach,
         )
+
+
+def _print_done(done: Exported, split: Split | None) -> None:
+    from ptx.cli.real_rows import answered_right
+    from ptx.cli.terminal import file_size, verdict
+    from ptx.infer.errors import counted
+
+    right = "" if split is None else f"; {answered_right(done, split)}"
     verdict(
-        f"{done.path}: {file_size(done.size)}, agrees with eager float64 in"
-        f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed {done.tolerance:.1e}"
+        f"{done.path}: {file_size(done.size)}, agrees with {done.reference} in"
+        f" {counted(done.cases, 'case')}: largest error {done.error:.1e}, allowed"
+        f" {done.tolerance:.1e}{right}"
     )
 
 

@@ -82,8 +82,8 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
-    for key in ("recipe", "metrics"):
-        if key in training:
+    for key in ("recipe", "metrics", "assumed"):
+        if isinstance(training.get(key), dict):
             yield key, listed(training[key])
     if card.agreement:
         for backend, outputs in card.agreement["backends"].items():
@@ -92,7 +92,8 @@ def card_pairs(card: Card) -> Iterator[tuple[str, str]]:
                     "agreement",
                     (
                         f"{backend}, {name}: largest error {found['error']:.1e} in"
-                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e}"
+                        f" {counted(card.agreement['cases'], 'case')}, allowed {found['tolerance']:.1e},"
+                        f" against {card.agreement.get('reference', 'eager float64')}"
                     ),
                 )
     yield "golden samples", str(len(card.golden))

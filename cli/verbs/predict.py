@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ptx.infer.readers import Readers, Reading
 
 _MANY = 128  # inputs; fewer are read sooner than a process is forked for them
-_AHEAD = 8  # batches of small pictures that are read while the backend is opened
+_AHEAD = 12  # batches of small pictures that are read while the backend is opened; six are not full
+_FIRST = 32  # inputs of the first two batches, where processes read them
 _READERS = 2  # of small pictures: to read one takes as long as to compute and write its answer
 
 
@@ -149,7 +150,7 @@ class _Values:
             return None
         from ptx.infer.readers import Reading
 
-        self.found = Reading(readers, self.found, self._batch_size)
+        self.found = Reading(readers, self.found, self._batch_size, first=_FIRST)
         # A small picture takes as long to read as to compute with: one processor does that. A
         # network for photographs takes longer, and all there are.
         return 1 if kind == "image" else None

@@ -10,7 +10,15 @@ from typing import Protocol
 
 from torch import nn
 
-from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError, nearest, quoted
+from ptx.infer.errors import (
+    ArtifactError,
+    BackendError,
+    PtxError,
+    UsageError,
+    installing,
+    nearest,
+    quoted,
+)
 from ptx.infer.signature import Signature
 
 
@@ -41,7 +49,7 @@ class Format:
 FORMATS = {
     "onnx": Format(".onnx", "ptx.export.formats.onnx_", "ort-cpu"),
     "torchscript": Format(".torchscript", "ptx.export.formats.torchscript", "torchscript"),
-    "pt2": Format(".pt2", "ptx.export.formats.pt2", "exported"),
+    "pt2": Format(".pt2", "ptx.export.formats.pt2", "pt2"),
 }
 """The formats by the name that `export` and `--format` take."""
 
@@ -78,7 +86,7 @@ def converting(model: str, format_name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise BackendError(
-            f"the export to {format_name} needs {error.name}: pip install 'ptx[train]'"
+            f"the export to {format_name} needs {error.name}: {installing('train')}"
         ) from error
     except Exception as error:  # torch's exporters have no base class of errors
         text = " ".join(str(error).split()) or type(error).__name__

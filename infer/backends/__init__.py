@@ -7,9 +7,10 @@ and postprocessing) stands once, in `ptx.infer.predictor`.
 from __future__ import annotations
 
 import math
+import pkgutil
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import KINDS, Artifact
@@ -45,7 +46,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How a backend is opened."""
+    """How a backend is opened. What it does not heed is refused, not dropped."""
 
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     threads: int | None = None  # None: one for each processor that this process may use
@@ -54,6 +55,15 @@ class Options:
     timeout: float | None = None  # seconds for each run; None: as long as it takes
     cuda_graphs: bool = False  # of ort-cuda: capture batches of up to 256 rows as CUDA graphs
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
+    cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
+
+    def asked(self) -> list[str]:
+        """The names of those that are not as they are by default, but for `device` and `trust`."""
+        return [
+            field.name
+            for field in fields(self)
+            if field.name not in ("device", "trust") and getattr(self, field.name) != field.default
+        ]
 
 
 @dataclass(frozen=True)
@@ -62,54 +72,98 @@ class BackendEntry:
 
     reads: str  # the kind of artifact, a key of `ptx.infer.artifact.artifact.KINDS`
     target: str  # "module:class"; the class is called with (artifact, options)
-    survives_fork: bool  # whether it can be opened anew in a forked child
-    stops: bool  # whether a run can be stopped within the process
+    devices: tuple[str, ...]  # the kinds of device that it runs on
+    heeds: tuple[str, ...] = ()  # the options that it takes besides device and trust
+    survives_fork: bool = False  # whether it can be opened anew in a forked child
 
 
 BACKENDS = {
     "eager": BackendEntry(
-        "checkpoint", "ptx.infer.backends.pytorch.eager:EagerBackend", False, False
+        "checkpoint",
+        "ptx.infer.backends.pytorch.eager:EagerBackend",
+        devices=("cpu", "cuda", "mps"),
+        heeds=("precision", "network"),
     ),
     "torchscript": BackendEntry(
-        "torchscript", "ptx.infer.backends.pytorch.script:TorchScriptBackend", False, False
+        "torchscript",
+        "ptx.infer.backends.pytorch.script:TorchScriptBackend",
+        devices=("cpu", "cuda", "mps"),
+        heeds=("precision",),
     ),
-    "exported": BackendEntry("pt2", "ptx.infer.backends.pytorch.pt2:ExportedBackend", False, False),
-    "ort-cpu": BackendEntry("onnx", "ptx.infer.backends.ort.cpu:OrtCpuBackend", True, True),
-    "ort-cuda": BackendEntry("onnx", "ptx.infer.backends.ort.cuda:OrtCudaBackend", False, True),
+    "pt2": BackendEntry(
+        "pt2",
+        "ptx.infer.backends.pytorch.pt2:Pt2Backend",
+        devices=("cpu", "cuda", "mps"),
+        heeds=("precision",),
+    ),
+    "ort-cpu": BackendEntry(
+        "onnx",
+        "ptx.infer.backends.ort.cpu:OrtCpuBackend",
+        devices=("cpu",),
+        heeds=("threads", "timeout"),
+        survives_fork=True,
+    ),
+    "ort-cuda": BackendEntry(
+        "onnx",
+        "ptx.infer.backends.ort.cuda:OrtCudaBackend",
+        devices=("cuda",),
+        heeds=("threads", "precision", "timeout", "cuda_graphs", "cpu_nodes"),
+    ),
 }
-"""The backends by the name that `load` and `--backend` take."""
+"""The backends by the name that `load` and `--backend` take.
 
-# What `auto` tries for a kind of file, in this order.
-AUTO = {
-    "onnx": ("ort-cuda", "ort-cpu"),
-    "torchscript": ("torchscript",),
-    "pt2": ("exported",),
-    "checkpoint": ("eager",),
-}
+Of those that read one kind of file `auto` tries the last first.
+"""
 
+FORMER_NAMES = {"exported": "pt2"}  # which still open the backend
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "tf32")
+CPU_NODES = ("shapes", "none")  # nodes that compute sizes, where ONNX Runtime puts them; no node
+
+_SPOKEN = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
+# What to do instead, where a backend does not heed an option.
+_INSTEAD = {
+    "threads": "those of PyTorch are the whole process's, torch.set_num_threads sets them",
+    "precision": "it is for CUDA, where factors may be rounded; here all is float32",
+    "timeout": "it cannot be stopped once it runs: use an ONNX file, or `ptx predict --timeout`,"
+    " which ends the process",
+    "cuda_graphs": "use ort-cuda, or leave them out",
+    "network": "an exported file holds its network: leave it out, or use the checkpoint and eager",
+    "cpu_nodes": "it is of ort-cuda: leave it out",
+}
+
+
+def current_name(name: str) -> str:
+    """The name that a backend has today, for one that it had before."""
+    return FORMER_NAMES.get(name, name)
 
 
 def find_backend(name: str) -> BackendEntry:
-    """The entry of a backend; UsageError names the nearest where there is none."""
-    if name not in BACKENDS:
+    """The entry of a backend; UsageError names the nearest where there is none.
+
+    A former name is found with a FutureWarning that says the one of today.
+    """
+    today = current_name(name)
+    if today not in BACKENDS:
         raise UsageError(f"there is no backend {quoted(name)}; {nearest(name, BACKENDS)}")
-    return BACKENDS[name]
+    if today != name:
+        warnings.warn(f"backend {name!r} is called {today!r} now", FutureWarning, stacklevel=3)
+    return BACKENDS[today]
 
 
 def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
     """Open `artifact` with the backend that was asked for, and with no other.
 
-    `auto` takes the first of AUTO that is available here; the opened backend says which it is.
+    `auto` takes the first that is available here and heeds the options; the opened backend says which.
 
     Raises:
-        UsageError: no such backend, or it does not run this kind of file.
+        UsageError: no such backend, it does not run this kind of file, or does not heed an option.
         BackendError: its library, driver or device is not available here.
         ArtifactError: the file cannot be loaded, or is a program that is not trusted.
     """
     if name == "auto":
         return _open_first(artifact, options)
-    entry = find_backend(name)
+    entry, name = find_backend(name), current_name(name)
     if entry.reads != artifact.kind:
         fitting = [other for other, item in BACKENDS.items() if item.reads == artifact.kind]
         raise UsageError(
@@ -117,49 +171,55 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
             f" {KINDS[artifact.kind]}: use {' or '.join(fitting)}, or export the model to the other"
             " format"
         )
-    if options.precision not in PRECISIONS:
-        raise UsageError(
-            f"there is no precision {quoted(options.precision)};"
-            f" {nearest(options.precision, PRECISIONS)}"
-        )
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"threads is {options.threads}; expected at least 1")
-    _check_timeout(name, entry, options.timeout)
-    _check_graphs(name, options)
+    _check_values(options)
+    _check_heeded(name, entry, options)
     require_trust(artifact, options.trust)
-    module, _, attribute = entry.target.partition(":")
-    backend = getattr(import_module(module), attribute)(artifact, options)
+    backend = pkgutil.resolve_name(entry.target)(artifact, options)
     if not isinstance(backend, Backend):
         raise TypeError(f"{entry.target} does not implement Backend")
     return backend
 
 
-def _check_timeout(name: str, entry: BackendEntry, timeout: float | None) -> None:
-    if timeout is None:
-        return
-    if not (timeout > 0 and math.isfinite(timeout)):
-        raise UsageError(f"timeout is {timeout}; expected seconds, more than 0")
-    if not entry.stops:
-        raise UsageError(
-            f"backend {name!r} cannot be stopped once it runs, so it takes no timeout: use an ONNX"
-            " file, or `ptx predict --timeout`, which ends the process"
-        )
-
-
-def _check_graphs(name: str, options: Options) -> None:
-    if options.cuda_graphs and name != "ort-cuda":
-        raise UsageError(f"backend {name!r} has no CUDA graphs: use ort-cuda, or leave them out")
+def _check_values(options: Options) -> None:
+    for what, value, known in (
+        ("precision", options.precision, PRECISIONS),
+        ("cpu_nodes", options.cpu_nodes, CPU_NODES),
+    ):
+        if value not in known:
+            raise UsageError(f"there is no {what} {quoted(value)}; {nearest(value, known)}")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads is {options.threads}; expected at least 1")
+    if options.timeout is not None and not (options.timeout > 0 and math.isfinite(options.timeout)):
+        raise UsageError(f"timeout is {options.timeout}; expected seconds, more than 0")
     if options.cuda_graphs and options.timeout is not None:
         raise UsageError("a CUDA graph cannot be stopped: leave out timeout or cuda_graphs")
 
 
+def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
+    kind, colon, index = options.device.partition(":")
+    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quoted(options.device)}; {nearest(kind, DEVICES)}")
+    if kind not in ("auto", *entry.devices):
+        where = " or ".join(_SPOKEN[device] for device in entry.devices)
+        raise UsageError(
+            f"backend {name!r} runs on {where}; the device asked for is {quoted(options.device)}"
+        )
+    for option in options.asked():
+        if option not in entry.heeds:
+            raise UsageError(f"backend {name!r} takes no {option}: {_INSTEAD[option]}")
+
+
 def _open_first(artifact: Artifact, options: Options) -> Backend:
-    candidates = AUTO[artifact.kind]
-    if artifact.kind == "onnx" and options.device != "auto":
-        candidates = ("ort-cuda",) if options.device.startswith("cuda") else ("ort-cpu",)
+    fitting = [name for name, entry in BACKENDS.items() if entry.reads == artifact.kind][::-1]
+    candidates = [name for name in fitting if _heeds(BACKENDS[name], options)] or fitting[-1:]
     for name in candidates[:-1]:
         try:
             return open_backend(name, artifact, options)
         except BackendError:
             continue
     return open_backend(candidates[-1], artifact, options)
+
+
+def _heeds(entry: BackendEntry, options: Options) -> bool:
+    kind = options.device.partition(":")[0]
+    return kind in ("auto", *entry.devices) and set(options.asked()) <= set(entry.heeds)

@@ -16,10 +16,11 @@ from ptx.infer.artifact.artifact import KINDS, Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
+from ptx.infer.backends.ort.session import TYPES
 from ptx.infer.described.description import Description
 from ptx.infer.described.onnx_graph import Graph, GraphTensor, read_graph
 from ptx.infer.errors import ArtifactError, InputError, PtxError, UsageError, nearest
-from ptx.infer.signature import BATCH, DTYPES, Array, Axis, Signature, TensorSpec
+from ptx.infer.signature import BATCH, Array, Axis, Signature, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ class _Reading:
         return TensorSpec(tensor.name, tensor.type, tuple(found))
 
     def _readable(self, what: str, tensor: GraphTensor) -> tuple[int | str | None, ...]:
-        if tensor.type not in DTYPES:
-            raise self._unclear(what, tensor, f"ptx runs {' and '.join(DTYPES)}")
+        if tensor.type not in TYPES:
+            raise self._unclear(what, tensor, f"ptx runs {', '.join(TYPES)}")
         if not tensor.axes:
             raise self._unclear(what, tensor, "it has no axes that are known")
         return tensor.axes
@@ -201,11 +202,11 @@ class _Reading:
     def _unclear(self, what: str, tensor: GraphTensor, why: str) -> ArtifactError:
         way = (
             "name it, or the others alone, under outputs of a description"
-            if what == "output" and tensor.type in DTYPES
+            if what == "output" and tensor.type in TYPES
             else "name the others under outputs of a description"
             if what == "output"
             else "name all of them under inputs of a description"
-            if tensor.type in DTYPES
+            if tensor.type in TYPES
             else "it cannot be run by ptx"
         )
         return ArtifactError(

@@ -50,6 +50,7 @@ class Description:
     outputs: tuple[TensorSpec, ...] = ()
     preprocess: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()  # the KEYS that were there
 
     @classmethod
     def from_data(
@@ -63,7 +64,8 @@ class Description:
         for key in data:
             if key not in KEYS:
                 raise _wrong(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
-        found: dict[str, Any] = {"source": source}
+        given = tuple(key for key in KEYS if data.get(key) is not None)
+        found: dict[str, Any] = {"source": source, "given": given}
         for key, read in _READERS.items():
             if data.get(key) is not None:
                 found[key] = read(data[key], source)

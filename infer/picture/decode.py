@@ -8,7 +8,7 @@ side.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import struct
 from io import BytesIO
 from typing import Any, Final, cast
@@ -173,8 +173,7 @@ def _decode_with_pillow(
 ) -> Image.Image:
     from PIL import ImageOps
 
-    module, attribute = FORMATS[kind].split(":")
-    plugin = cast(type[ImageFile.ImageFile], getattr(importlib.import_module(module), attribute))
+    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[kind]))
     with plugin(BytesIO(data)) as image:
         check_size(image.size, name)
         chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)

@@ -7,8 +7,8 @@ is a key of KINDS, the other keys are that kind's settings.
 from __future__ import annotations
 
 import inspect
+import pkgutil
 from collections.abc import Hashable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Protocol
 
 from ptx.infer.errors import ArtifactError, nearest
@@ -58,8 +58,7 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             f"the card's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
             code="E-CARD",
         )
-    module, _, attribute = KINDS[kind].partition(":")
-    made_by = getattr(import_module(module), attribute)
+    made_by = pkgutil.resolve_name(KINDS[kind])
     try:
         _check_names(made_by, settings)
         opened: Preprocessing = made_by(signature, **settings)

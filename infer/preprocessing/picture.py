@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -73,7 +72,7 @@ def ready_sample(spec: TensorSpec, value: Any) -> Array | None:
     """A float array, which is one sample of the input already, as float32; None for any other value.
 
     Raises:
-        InputError: its shape is another one, or it is not finite.
+        InputError: its shape is another one. Its numbers are looked at with its batch.
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return None
@@ -83,17 +82,10 @@ def ready_sample(spec: TensorSpec, value: Any) -> Array | None:
             f" {spec.sample_axes}, or the picture's pixels as uint8",
             code="E-SHAPE",
         )
-    sample = value
-    if value.dtype != np.float32:
-        with np.errstate(over="ignore"):
-            sample = value.astype(np.float32)
-    if not sample.size or not is_finite(sample):
-        raise InputError(
-            f"the float array of shape {value.shape} is empty or not finite; expected finite"
-            " numbers",
-            code="E-NONFINITE",
-        )
-    return sample
+    if value.dtype == np.float32:
+        return value
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which no model is given
+        return value.astype(np.float32)
 
 
 def sample_key(sample: Array) -> Hashable:

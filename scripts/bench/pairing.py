@@ -8,10 +8,23 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 ASLEEP = 0.05  # seconds
 WARM_UP = 3  # calls
+T = TypeVar("T")
 OUTSIDE = dict(os.environ)  # as it is for a program that sets nothing
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of a row: a ratio, or a distance."""
+
+    ratio: float | None = None  # the largest that is accepted
+    gap: float | None = None  # the most seconds over the reference that are accepted
+
+    def __str__(self) -> str:
+        return f"≤ {self.ratio:.2f}" if self.gap is None else f"≤ +{seconds(self.gap)}"
 
 
 @dataclass(frozen=True)
@@ -23,70 +36,144 @@ class Row:
     ours: float  # median, seconds
     theirs: float  # median, seconds
     ratio: float  # median of the ratios of the rounds
-    limit: float | None = None  # the largest ratio that is accepted
-    gap: float | None = None  # the most seconds over the reference that are accepted
+    goal: Goal | None = None  # None: the row is for information
 
     @property
-    def holds(self) -> bool | None:
-        """Whether the limit is kept; None where there is none, and the row is for information."""
-        if self.limit is not None:
-            return self.ratio <= self.limit
-        return None if self.gap is None else self.ours - self.theirs <= self.gap
+    def verdict(self) -> str:
+        """Whether the goal is kept; empty where there is none."""
+        if self.goal is None:
+            return ""
+        if self.goal.gap is not None:
+            return _verdict(self.ours - self.theirs <= self.goal.gap)
+        return _verdict(self.goal.ratio is not None and self.ratio <= self.goal.ratio)
 
-    @property
-    def accepted(self) -> str:
-        """The limit, as the table shows it."""
-        if self.limit is not None:
-            return f"{self.limit:.2f}"
-        return "-" if self.gap is None else f"+{seconds(self.gap)}"
+    def __str__(self) -> str:
+        goal = "-" if self.goal is None else str(self.goal)
+        return (
+            f"| {self.name} | {seconds(self.ours)} | {self.reference} | {seconds(self.theirs)}"
+            f" | {self.ratio:.2f} | {goal} | {self.verdict} |"
+        )
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A line that cannot be taken here."""
+    """A line that has no figures."""
 
     name: str
     reason: str
+    verdict: str = "not taken"  # or "**failed**", which is no fault of the machine's
+
+    def take(self) -> Iterator[Missing]:
+        """Itself."""
+        yield self
+
+    def __str__(self) -> str:
+        reason = " ".join(self.reason.split()).replace("|", "/")
+        return f"| {self.name} | - | - | - | - | - | {self.verdict}: {reason} |"
 
 
 Result = Row | Missing
 
 
-def compare(
-    name: str,
-    reference: str,
-    ours: Callable[[], float],
-    theirs: Callable[[], float],
-    *,
-    rounds: int,
-    limit: float | None = None,
-    gap: float | None = None,
-) -> Row:
-    """The row of two functions that each do the work once and give the seconds that it took.
+class Spent(NamedTuple):
+    """What a process took, in seconds."""
 
-    One round before the first warms caches; in each of the others the two take turns in going first.
-    """
-    ours(), theirs()
-    pairs: list[tuple[float, float]] = []
-    for number in range(rounds):
-        if number % 2:
-            second, first = theirs(), ours()
-        else:
-            first, second = ours(), theirs()
-        pairs.append((first, second))
-    ratio = statistics.median(first / second for first, second in pairs)
-    medians = [statistics.median(pair[side] for pair in pairs) for side in (0, 1)]
-    return Row(name, reference, medians[0], medians[1], ratio, limit, gap)
+    wall: float
+    processor: float  # its own and its children's, user and system
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row that is still to be taken, from two functions that do the work once and time it."""
+
+    name: str
+    reference: str
+    ours: Callable[[], float]  # gives seconds
+    theirs: Callable[[], float]
+    rounds: int
+    goal: Goal | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}, beside {self.reference}"
+
+    def take(self) -> Iterator[Row]:
+        """The one row."""
+        yield _row(
+            self.name, self.reference, _in_turn(self.ours, self.theirs, self.rounds), self.goal
+        )
+
+
+@dataclass(frozen=True)
+class ProcessPair:
+    """Two rows that are still to be taken from whole processes: by the clock, and the processor's."""
+
+    name: str
+    reference: str
+    ours: Callable[[], Spent]
+    theirs: Callable[[], Spent]
+    rounds: int
+    goal: Goal | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}, beside {self.reference}"
+
+    def take(self) -> Iterator[Row]:
+        """The row of the clock, then that of the processor seconds, from the same rounds."""
+        pairs = _in_turn(self.ours, self.theirs, self.rounds)
+        clock = [(first.wall, second.wall) for first, second in pairs]
+        processor = [(first.processor, second.processor) for first, second in pairs]
+        yield _row(self.name, self.reference, clock, self.goal)
+        yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
+
+
+class Pending(Protocol):
+    """Rows that are still to be taken; as a text it says which."""
+
+    def take(self) -> Iterator[Result]:
+        """The rows."""
+
+
+def results(name: str, section: Iterator[Pending]) -> Iterator[Result]:
+    """The rows of a section; in the place of one that fails, the reason."""
+    for pending in _surviving(name, section):
+        try:
+            yield from pending.take()
+        except Exception as error:
+            yield _failed(str(pending), error)
+
+
+def _surviving(name: str, section: Iterator[Pending]) -> Iterator[Pending]:
+    try:
+        yield from section
+    except Exception as error:  # of what its next row needs
+        yield _failed(f"the rest of `{name}`", error)
+
+
+def _failed(name: str, error: Exception) -> Missing:
+    said = getattr(error, "stderr", None) or ""
+    last = said.strip().splitlines()[-1:] if isinstance(said, str) else []
+    return Missing(name, ": ".join([type(error).__name__, str(error), *last]), "**failed**")
 
 
 def process(command: Sequence[object], **environment: str) -> Callable[[], float]:
     """A whole process, from its start to its end."""
+    spent = process_spent(command, **environment)
+    return lambda: spent().wall
+
+
+def process_spent(command: Sequence[object], **environment: str) -> Callable[[], Spent]:
+    """A whole process, its children included."""
     words = [str(word) for word in command]
 
-    def once() -> float:
-        started = time.perf_counter()
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env={**OUTSIDE, **environment})
-        return time.perf_counter() - started
+    def once() -> Spent:
+        before, started = os.times(), time.perf_counter()
+        subprocess.run(
+            words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**OUTSIDE, **environment},
+        )  # fmt: skip
+        wall, after = time.perf_counter() - started, os.times()
+        processor = after.children_user - before.children_user
+        return Spent(wall, processor + after.children_system - before.children_system)
 
     return once
 
@@ -107,30 +194,10 @@ def calls(function: Callable[[], object], count: int) -> Callable[[], float]:
     return once
 
 
-def _laps(function: Callable[[], object], count: int) -> Iterator[float]:
-    clock = time.perf_counter
-    for _ in range(count):
-        started = clock()
-        function()
-        yield clock() - started
-
-
-def table(results: Sequence[Result]) -> str:
+def table(lines: Sequence[Result]) -> str:
     """The results as a table in Markdown."""
-    lines = [
-        "| what | ptx | beside | | ratio | at most | |",
-        "|---|---:|---|---:|---:|---:|---|",
-    ]
-    for one in results:
-        if isinstance(one, Missing):
-            lines.append(f"| {one.name} | - | - | - | - | - | not taken: {one.reason} |")
-            continue
-        verdict = {None: "", True: "holds", False: "**missed**"}[one.holds]
-        lines.append(
-            f"| {one.name} | {seconds(one.ours)} | {one.reference} | {seconds(one.theirs)}"
-            f" | {one.ratio:.2f} | {one.accepted} | {verdict} |"
-        )
-    return "\n".join(lines)
+    head = ["| what | ptx | beside | | ratio | goal | |", "|---|---:|---|---:|---:|---:|---|"]
+    return "\n".join([*head, *map(str, lines)])
 
 
 def seconds(value: float) -> str:
@@ -139,3 +206,37 @@ def seconds(value: float) -> str:
         if value >= factor:
             return f"{value / factor:.3g} {unit}"
     return f"{value / 1e-9:.3g} ns"
+
+
+def _in_turn(ours: Callable[[], T], theirs: Callable[[], T], rounds: int) -> list[tuple[T, T]]:
+    """What the two give in each round.
+
+    One round before the first warms caches; in each of the others the two take turns in going first.
+    """
+    ours(), theirs()
+    pairs: list[tuple[T, T]] = []
+    for number in range(rounds):
+        if number % 2:
+            second, first = theirs(), ours()
+        else:
+            first, second = ours(), theirs()
+        pairs.append((first, second))
+    return pairs
+
+
+def _row(name: str, reference: str, pairs: Sequence[tuple[float, float]], goal: Goal | None) -> Row:
+    ratio = statistics.median(first / second for first, second in pairs)
+    ours, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+    return Row(name, reference, ours, theirs, ratio, goal)
+
+
+def _laps(function: Callable[[], object], count: int) -> Iterator[float]:
+    clock = time.perf_counter
+    for _ in range(count):
+        started = clock()
+        function()
+        yield clock() - started
+
+
+def _verdict(holds: bool) -> str:
+    return "holds" if holds else "**missed**"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import compileall
+import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +24,26 @@ PTX = Path(sysconfig.get_path("scripts")) / "ptx"
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int  # of the short rows
+    long_rounds: int  # of the rows of seconds
+    laps: int  # calls of one round, for one prediction
+    files: int  # pictures in the folder
+    photographs: int  # of 12 megapixels
+
+
+FULL = Effort(rounds=9, long_rounds=3, laps=2000, files=10_000, photographs=200)
+QUICK = Effort(rounds=2, long_rounds=1, laps=300, files=2000, photographs=40)
+
+
+@dataclass(frozen=True)
 class Setting:
     """Where everything stands, and how much of it is measured."""
 
     folder: Path
-    rounds: int
-    files: int  # pictures in the folder
-    photographs: int  # of 12 megapixels
+    effort: Effort
 
     @property
     def workspace(self) -> Path:
@@ -71,29 +87,42 @@ def prepare(setting: Setting) -> None:
 
 
 def pictures(setting: Setting) -> Path:
-    """The folder of `setting.files` digits as PNG files, in a folder of its own."""
-    folder = setting.folder / f"digits-{setting.files}" / "pictures"
+    """The folder of digits as PNG files, in a folder of its own."""
+    count = setting.effort.files
+    folder = setting.folder / f"digits-{count}" / "pictures"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        pixels = setting.data().test.inputs["image"]
-        for number in range(setting.files):
-            Image.fromarray(pixels[number % len(pixels)]).save(folder / f"{number:05}.png")
+        with _whole(folder) as part:
+            pixels = setting.data().test.inputs["image"]
+            for number in range(count):
+                Image.fromarray(pixels[number % len(pixels)]).save(part / f"{number:05}.png")
     return folder
 
 
-def photographs(setting: Setting) -> Path:
-    """The folder of `setting.photographs` JPEG files of 4000 × 3000: a digit on grainy paper."""
-    folder = setting.folder / f"photographs-{setting.photographs}"
+def photographs(setting: Setting, share: int = 1) -> Path:
+    """The folder of JPEG files of 4000 × 3000, a digit on grainy paper; or of one in `share` of them."""
+    count = setting.effort.photographs // share
+    folder = setting.folder / f"photographs-{count}"
     if not folder.exists():
-        folder.mkdir(parents=True)
-        random = np.random.default_rng(0)
-        pixels = setting.data().test.inputs["image"]
-        for number in range(setting.photographs):
-            digit = Image.fromarray(pixels[number % len(pixels)]).resize((2400, 2400))
-            paper = random.integers(200, 216, (3000, 4000, 3), np.uint8)
-            paper[300:2700, 800:3200] -= (np.asarray(digit)[..., None] * 0.7).astype(np.uint8)
-            Image.fromarray(paper).save(folder / f"{number:05}.jpg", quality=90)
+        with _whole(folder) as part:
+            paper = np.random.default_rng(0).integers(200, 216, (3000, 4000, 3), np.uint8)
+            pixels = setting.data().test.inputs["image"]
+            for number in range(count):
+                digit = Image.fromarray(pixels[number % len(pixels)]).resize((2400, 2400))
+                ink = np.asarray(digit.point([value * 7 // 10 for value in range(256)]))
+                photograph = paper.copy()
+                photograph[300:2700, 800:3200] -= ink[..., np.newaxis]
+                Image.fromarray(photograph).save(part / f"{number:05}.jpg", quality=90)
     return folder
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is full: a run that was stopped leaves no half."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    part.rename(folder)
 
 
 def naive(name: str, *arguments: object) -> list[object]:

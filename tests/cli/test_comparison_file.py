@@ -19,7 +19,7 @@ FOUND = Comparison(
     tolerance=4e-5,
     results=[
         BackendResult("eager", "cpu", error=2e-6),
-        BackendResult("exported", "cpu", failure="it fails, at once", holds=False),
+        BackendResult("pt2", "cpu", failure="it fails, at once", holds=False),
         BackendResult("ort-cpu", "cpu", error=0.03, differ=41, first=7, holds=False),
     ],
     between=[[0, None, 41], [None, None, None], [41, None, 0]],

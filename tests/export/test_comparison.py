@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from ptx.export import compare, read_model
-from ptx.export.reference import FACTOR, Reference
+from ptx.export import compare, describe, read_model
+from ptx.export.reference import Reference
+from ptx.export.tolerance import FACTOR
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError
@@ -199,7 +201,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
 def test_eager_itself_must_be_finite(line: Setting) -> None:
     inputs = {"x": np.full((1, 1), 3e38, np.float32)}
     weights = {"linear.weight": torch.tensor([[9.0]]), "linear.bias": torch.tensor([0.0])}
-    line.reference._network.load_state_dict(weights)
+    line.reference.yardstick._network.load_state_dict(weights)
     with pytest.raises(ArtifactError, match="output 'y' of eager float32 is not finite"):
         compare(line.reference, [line.predictor("a")], [(np.arange(1), inputs)])
 
@@ -207,6 +209,47 @@ def test_eager_itself_must_be_finite(line: Setting) -> None:
 def test_a_comparison_of_nothing_does_not_hold(digits: Setting) -> None:
     assert not compare(digits.reference, [digits.predictor("a")], []).holds
     assert not compare(digits.reference, [], digits.batches()).holds
+
+
+class TwoHeads(nn.Module):
+    """Pixels of ±4000 and, in the same output and in one of its own, a probability."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        parts = self.layer(x)
+        sure = torch.sigmoid(parts[:, 2:])
+        return torch.cat([4000 * torch.tanh(parts[:, :2]), sure], dim=1), sure
+
+
+@pytest.mark.parametrize(("output", "column"), [("head", 2), ("sure", 0)])
+def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> None:
+    source = describe(
+        TwoHeads(),
+        signature={
+            "inputs": {"x": ["float32", ["batch", 4]]},
+            "outputs": {"head": ["float32", ["batch", 3]], "sure": ["float32", ["batch", 1]]},
+        },
+    )
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        outputs = source.reference.eager(inputs)
+        outputs[output][1, column] += np.float32(1e-3)
+        return outputs
+
+    def planted(name: str, run: Run) -> Predictor:
+        return Predictor(source.card, lambda: PlantedBackend(name, run))
+
+    rows = [(np.arange(4), source.card.signature.example({"batch": 4}))]
+    predictors = [planted("right", source.reference.eager), planted("wrong", run)]
+    right, wrong = compare(source.reference, predictors, rows).results
+    assert right.holds
+    assert (wrong.holds, wrong.first, wrong.output) == (False, 1, output)
+    assert wrong.error == pytest.approx(1e-3, rel=1e-2)
+    assert wrong.tolerance < 1e-4
 
 
 def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: Checkpoint) -> None:
@@ -219,6 +262,6 @@ def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: C
     predictors.append(load(artifact("softmax-regression", "onnx"), backend="ort-cpu"))
     found = compare(setting.reference, predictors, setting.batches())
     assert [result.backend for result in found.results] == [
-        "eager", "torchscript", "exported", "ort-cpu",
+        "eager", "torchscript", "pt2", "ort-cpu",
     ]  # fmt: skip
     assert found.holds, found.results

@@ -12,6 +12,7 @@ def test_public_names() -> None:
         "BackendResult",
         "Comparison",
         "Exported",
+        "Statement",
         "TrainedModel",
         "compare",
         "describe",
@@ -25,5 +26,5 @@ def test_the_formats_are_the_documented_ones() -> None:
     assert {name: (form.suffix, form.backend) for name, form in ptx.export.FORMATS.items()} == {
         "onnx": (".onnx", "ort-cpu"),
         "torchscript": (".torchscript", "torchscript"),
-        "pt2": (".pt2", "exported"),
+        "pt2": (".pt2", "pt2"),
     }

@@ -296,7 +296,7 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 def test_a_missing_package_is_told_with_the_way_to_get_it() -> None:
     with (
-        pytest.raises(BackendError, match=r"the export to onnx needs onnxscript: pip install 'ptx"),
+        pytest.raises(BackendError, match=r"the export to onnx needs onnxscript: pip install '."),
         converting("convnet", "onnx"),
     ):
         raise ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript")

@@ -93,9 +93,12 @@ def test_a_state_dict_of_another_model_is_refused_by_the_names_of_its_weights(
     tmp_path: Path,
 ) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
-    with pytest.raises(ArtifactError, match=r"features.0.weight is missing; .* more"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"linear.weight has shape \(1, 1\), expected \(10, 1, 5, 5\) of features",
+    ):
         read_model(path, model="convnet")
-    with pytest.raises(ArtifactError, match=r"linear.bias is unknown"):
+    with pytest.raises(ArtifactError, match=r"linear.bias \(1,\) is unknown"):
         read_model(path, model="linear-regression")
 
 
@@ -157,12 +160,6 @@ def test_a_pickled_object_is_refused_in_our_words(evil: bool, tmp_path: Path) ->
     assert "weights_only" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
-
-
-def test_a_dictionary_around_a_state_dict_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    path = saved({"state_dict": seeded("linear-model").state_dict(), "epoch": 3}, tmp_path)
-    with pytest.raises(ArtifactError, match="a dictionary around a state dict; save the state"):
-        read_model(path, model="linear-model")
 
 
 def test_a_checkpoint_that_has_changed_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:

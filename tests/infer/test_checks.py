@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from ptx.infer.checks import check_inputs, is_finite
 from ptx.infer.errors import InputError
-from ptx.infer.signature import Signature
+from ptx.infer.signature import DTYPES, Signature
 
 IMAGE = Signature.from_data(
     {
@@ -202,3 +202,59 @@ def test_large_finite_numbers_are_finite() -> None:
     # Their squares overflow, which NumPy would warn about.
     assert is_finite(np.full(10, 3e38, np.float32))
     assert is_finite(np.full(10, 6e4, np.float16))
+
+
+def one(dtype: str, bounds: Any = None) -> Signature:
+    spec = [dtype, ["batch", 2], bounds] if bounds else [dtype, ["batch", 2]]
+    return Signature.from_data({"inputs": {"x": spec}, "outputs": {"y": ["float32", ["batch"]]}})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_type_of_a_signature_comes_through_as_it_is(dtype: str) -> None:
+    array = np.array([[0, 1], [1, 0]], DTYPES[dtype])
+    arrays, sizes = check_inputs(one(dtype), {"x": array})
+    assert arrays["x"] is array
+    assert sizes == {"batch": 2}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given", "code"),
+    [
+        ("uint8", np.array([[0, 256]]), "E-RANGE"),
+        ("uint8", np.array([[0, -1]]), "E-RANGE"),
+        ("int8", np.array([[0, 128]]), "E-RANGE"),
+        ("int32", np.array([[0, 2**31]]), "E-RANGE"),
+        ("float16", np.array([[0.0, 1e6]]), "E-RANGE"),
+        ("float16", np.array([[0.0, np.inf]]), "E-NONFINITE"),
+        ("float64", np.array([[0.0, np.nan]]), "E-NONFINITE"),
+        ("bfloat16", np.array([[0.0, np.nan]]), "E-NONFINITE"),
+        ("uint8", np.array([[0.0, 1.0]]), "E-TYPE"),
+        ("float32", np.array([[0, 1]]), "E-TYPE"),
+        ("bool", np.array([[0, 1]]), "E-TYPE"),
+        ("uint8", np.array([[True, False]]), "E-TYPE"),
+    ],
+)
+def test_a_value_that_its_type_cannot_hold_is_refused(
+    dtype: str, given: np.ndarray[Any, Any], code: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        check_inputs(one(dtype), {"x": given})
+    assert caught.value.code == code
+
+
+def test_an_integer_of_another_width_is_taken_where_its_values_fit() -> None:
+    arrays, _ = check_inputs(one("uint8"), {"x": np.array([[0, 255]])})
+    assert arrays["x"].dtype == np.uint8
+    assert arrays["x"].tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [1, 784, 70_000])
+def test_one_value_that_is_not_finite_is_found_and_large_ones_are_not_taken_for_it(
+    dtype: str, size: int
+) -> None:
+    array = np.full(size, np.finfo(dtype).max, dtype)
+    assert is_finite(array)
+    for value in (np.inf, -np.inf, np.nan):
+        array[-1] = value
+        assert not is_finite(array)

@@ -121,6 +121,13 @@ def test_an_input_that_does_not_fit_never_reaches_the_backend() -> None:
     assert backend.calls == []
 
 
+def test_a_ready_sample_that_is_not_finite_is_refused(artifact: Export) -> None:
+    with load(artifact("convnet", "onnx")) as digits:
+        for number in (np.nan, 1e39):  # the second is infinite in float32
+            with pytest.raises(InputError, match="expected finite numbers"):
+                digits.predict(np.full((1, 28, 28), number))
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "message"),
     [

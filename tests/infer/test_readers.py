@@ -168,6 +168,30 @@ def test_there_are_no_more_readers_than_processors_or_than_can_be_used(child: Ch
     assert done.stdout.splitlines() == ["3 4", "2 3", "3 4"]
 
 
+def test_a_few_hundred_values_are_divided_among_the_readers() -> None:
+    sizes: list[int] = []
+
+    def submit(values: list[Any]) -> Callable[[], Window]:
+        sizes.append(len(values))
+        return lambda: [(str(value), np.zeros(1)) for value in values]
+
+    reading = Reading(Readers(9, submit), iter(range(200)), 256, first=32)
+    assert [name for window in reading for name, _ in window] == [str(i) for i in range(200)]
+    assert sizes == [32, 32, 64, 64, 8]
+
+
+def test_windows_grow_to_the_size_of_a_batch_and_not_beyond_it() -> None:
+    sizes: list[int] = []
+
+    def submit(values: list[Any]) -> Callable[[], Window]:
+        sizes.append(len(values))
+        return list
+
+    list(Reading(Readers(1, submit), iter(range(50)), 10, first=4))
+    list(Reading(Readers(1, submit), iter(range(5)), 3, first=4))
+    assert sizes == [4, 4, 8, 8, 10, 10, 6, 3, 2]
+
+
 def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
     begun: list[list[int]] = []
 

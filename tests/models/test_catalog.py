@@ -1,4 +1,4 @@
-"""The catalog against the documentation of its networks; its recipes are in test_documented_recipes."""
+"""The catalog against the documentation of its networks; its recipes are in test_default_recipes."""
 
 from __future__ import annotations
 

@@ -96,6 +96,19 @@ def test_a_bare_state_dict_is_read_without_its_wrappers_prefix(
     assert loads(data).samples == {}
 
 
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+def test_a_state_dict_in_a_dictionary_with_other_things_is_found_and_told(key: str) -> None:
+    bare = weights("char-rnn-cell")
+    content = {"epoch": 3, key: {f"module.{name}": tensor for name, tensor in bare.items()}}
+    found = loads(saved({**content, "optimizer_state_dict": {"state": {}}}))
+    assert_same(found.weights, bare)
+    assert found.notes == (
+        f"the state dict is taken from {key!r}; left out: epoch, optimizer_state_dict",
+        "the prefix module. is taken off the names",
+    )
+    assert loads(saved(bare)).notes == ()
+
+
 def test_a_wrapped_network_saves_what_is_read() -> None:
     network = build("linear-model")
     wrapped: Any = torch.compile(nn.DataParallel(network), backend="eager")
@@ -153,8 +166,8 @@ def test_a_name_that_is_no_text_is_refused() -> None:
         ({}, "it holds no weights"),
         ([torch.zeros(1)], "it holds a list; expected a state dict"),
         (torch.zeros(1), "it holds a Tensor; expected a state dict"),
-        ({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, "save the state dict alone"),
-        ({"model_state_dict": {"a": torch.zeros(1)}}, "it is a dictionary around a state dict"),
+        ({"state_dict": {}, "epoch": 3}, "it holds no weights"),
+        ({"model_state_dict": {"a": 3}}, "entry 'a' is not a tensor with a name"),
         ({"format": 2, "weights": {}}, "its format is 2; this ptx reads 1"),
         ({"format": 1, "weights": {"a": torch.zeros(1)}}, "'optimizer' is missing or not a dict"),
         (

@@ -31,7 +31,7 @@ from ptx.trainers import (
     train,
 )
 from ptx.trainers.loop import Totals
-from ptx.trainers.training import make_card
+from ptx.trainers.training import _denormals_are_zero, _without_denormals, make_card
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Worker
@@ -545,3 +545,14 @@ def test_the_checkpoint_is_there_when_progress_hears_of_the_end_of_its_epoch(
 
     run("convnet", few("convnet"), tmp_path, progress=Watch())
     assert epochs == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_the_applications_choice_on_denormals_is_there_again(flush: bool) -> None:
+    try:
+        torch.set_flush_denormal(flush)
+        with _without_denormals():
+            assert _denormals_are_zero()
+        assert _denormals_are_zero() == flush
+    finally:
+        torch.set_flush_denormal(False)

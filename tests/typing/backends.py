@@ -7,7 +7,7 @@ from ptx.infer.backends import Backend, Options
 from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.backends.ort.cuda import OrtCudaBackend
 from ptx.infer.backends.pytorch.eager import EagerBackend
-from ptx.infer.backends.pytorch.pt2 import ExportedBackend
+from ptx.infer.backends.pytorch.pt2 import Pt2Backend
 from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
@@ -21,11 +21,11 @@ from ptx.infer.signature import Signature
 
 def backends(artifact: Artifact, options: Options) -> list[Backend]:
     eager: Backend = EagerBackend(artifact, options)
-    exported: Backend = ExportedBackend(artifact, options)
+    pt2: Backend = Pt2Backend(artifact, options)
     ort_cpu: Backend = OrtCpuBackend(artifact, options)
     ort_cuda: Backend = OrtCudaBackend(artifact, options)
     torchscript: Backend = TorchScriptBackend(artifact, options)
-    return [eager, exported, ort_cpu, ort_cuda, torchscript]
+    return [eager, pt2, ort_cpu, ort_cuda, torchscript]
 
 
 def preprocessings(signature: Signature) -> list[Preprocessing]:

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,8 +145,7 @@ def _open_path(path: Path, own: Source, default: str, *, labels: Any, **form: An
 
 
 def _opened(name: str, cache: Path) -> Dataset:
-    module, _, function = SOURCES[name].opener.partition(":")
-    opener = getattr(importlib.import_module(module), function)
+    opener = pkgutil.resolve_name(SOURCES[name].opener)
     dataset: Dataset = opener(cache=cache) if SOURCES[name].download else opener()
     return dataset
 

@@ -12,7 +12,7 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.ort.session import open_session, run_session
 from ptx.infer.backends.processors import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import BackendError, UsageError, quoted
+from ptx.infer.errors import BackendError
 from ptx.infer.signature import Array
 
 SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads for any input
@@ -32,10 +32,6 @@ class OrtCpuBackend:
     device = "cpu"
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
-        if options.device not in ("auto", "cpu"):
-            raise UsageError(
-                f"backend 'ort-cpu' runs on the CPU; the device asked for is {quoted(options.device)}"
-            )
         self._artifact = artifact
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
         self._options, self._opening = options, threading.Lock()

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.cuda_library import require_cuda
 from ptx.infer.backends.ort.graphs import CapturedBatches, can_capture
+from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, reading_numbers
 from ptx.infer.backends.ort.session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import ArtifactError, BackendError, UsageError, quoted
+from ptx.infer.errors import ArtifactError, BackendError, counted, quoted
 from ptx.infer.signature import Array
+
+_CUDA = "CUDAExecutionProvider"
+_NO_CPU = "session.disable_cpu_ep_fallback"  # only where the CPU is not named as a provider
+_REFUSED = "assigned to the default CPU EP"  # in what ONNX Runtime raises then
+_SHOWN = 5  # nodes in a message
 
 
 @final
 class OrtCudaBackend:
     """Runs an ONNX file with the CUDA execution provider, or not at all.
+
+    A graph of which a node falls to the CPU is refused. Nodes that compute sizes from sizes, which ONNX
+    Runtime puts there on purpose, are allowed unless the option `cpu_nodes` is "none".
 
     Float32 products are not rounded to TF32 unless the options ask for it, so that the answers agree
     with the CPU's. With the option `cuda_graphs` batches of up to 256 rows are captured graphs.
@@ -26,35 +36,17 @@ class OrtCudaBackend:
     name = "ort-cuda"
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
-        kind, _, index = options.device.partition(":")
-        if kind not in ("auto", "cuda") or (index and not index.isdigit()):
-            raise UsageError(
-                f"backend 'ort-cuda' runs on CUDA; the device asked for is {quoted(options.device)}"
-            )
         require_cuda(import_onnxruntime())
         self._artifact = artifact
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
         provider = {
-            "device_id": index or "0",
+            "device_id": options.device.partition(":")[2] or "0",
             "use_tf32": "1" if options.precision == "tf32" else "0",
             # The default tries every algorithm at each new shape, for seconds.
             "cudnn_conv_algo_search": "HEURISTIC",
         }
-        self._session: Any = open_session(
-            artifact,
-            options,
-            [("CUDAExecutionProvider", provider), "CPUExecutionProvider"],
-            self._watchdog,
-        )
-        # A session falls back to the CPU without an exception: ask it what it is.
-        opened = self._session.get_providers()[0]
-        if opened != "CUDAExecutionProvider":
-            raise BackendError(
-                f"ort-cuda is not available: ONNX Runtime opened {opened} instead: use --backend"
-                " ort-cpu, or let --backend auto choose",
-                code="E-CUDA",
-            )
-        self.device = f"cuda:{index or 0}"
+        self._session: Any = self._open(options, provider)
+        self.device = f"cuda:{self._session.get_provider_options()[_CUDA]['device_id']}"
         self._captured = self._capture(options, provider) if options.cuda_graphs else None
         self._outputs = [output.name for output in self._session.get_outputs()]
 
@@ -66,6 +58,54 @@ class OrtCudaBackend:
     def close(self) -> None:
         self._session = self._captured = None
 
+    def _open(self, options: Options, provider: dict[str, str]) -> Any:
+        """A session whose nodes all run on CUDA, but for those that the options leave to the CPU."""
+        try:
+            session = self._session_with(options, provider, {_NO_CPU: "1"})
+        except ArtifactError as error:
+            if _REFUSED not in str(error.__cause__):
+                raise
+            # Which nodes they are, ONNX Runtime says of a session that it has opened alone.
+            session = self._session_with(options, provider, {RECORD: "1"})
+            self._check_cpu_nodes(session, options.cpu_nodes)
+        return session
+
+    def _session_with(
+        self, options: Options, provider: dict[str, str], entries: dict[str, str]
+    ) -> Any:
+        providers = [(_CUDA, provider)]  # the CPU is added by ONNX Runtime itself, or not
+        session = open_session(self._artifact, options, providers, self._watchdog, entries)
+        # A session falls back to the CPU without an exception: ask it what it is.
+        opened = session.get_providers()[0]
+        if opened != _CUDA:
+            raise BackendError(
+                f"ort-cuda is not available: ONNX Runtime opened {opened} instead: use --backend"
+                " ort-cpu, or let --backend auto choose",
+                code="E-CUDA",
+            )
+        return session
+
+    def _check_cpu_nodes(self, session: Any, allowed: str) -> None:
+        """Refuse nodes on the CPU that are not allowed there."""
+        name, data = self._artifact.name, self._artifact.data
+        nodes = cpu_nodes(session)
+        if nodes is None:
+            found = "it does not say which"
+        elif reading := reading_numbers(nodes, data, read_header(data, name=name)):
+            found = f"{counted(len(reading), 'node')}: {_named(reading)}"
+        elif allowed == "none":
+            found = (
+                f"{counted(len(nodes), 'node')}, which compute sizes alone: {_named(nodes)};"
+                " cpu_nodes='shapes' allows these"
+            )
+        else:
+            return
+        raise BackendError(
+            f"ort-cuda cannot run {name} on CUDA alone: ONNX Runtime puts nodes on the CPU ({found}):"
+            " use --backend ort-cpu, or let --backend auto choose",
+            code="E-CUDA-NODES",
+        )
+
     def _capture(self, options: Options, provider: dict[str, str]) -> CapturedBatches:
         """A second session, which captures what the first one runs for large batches."""
         if not can_capture(self._artifact.require_card().signature):
@@ -74,7 +114,7 @@ class OrtCudaBackend:
                 " shapes: leave cuda_graphs out",
                 code="E-CUDA-GRAPH",
             )
-        providers = [("CUDAExecutionProvider", provider | {"enable_cuda_graph": "1"})]
+        providers = [(_CUDA, provider | {"enable_cuda_graph": "1"})]
         try:
             session = open_session(self._artifact, options, providers, None)
         except ArtifactError as error:
@@ -84,3 +124,9 @@ class OrtCudaBackend:
                 code="E-CUDA-GRAPH",
             ) from error
         return CapturedBatches(self._artifact, session, self.device)
+
+
+def _named(nodes: Sequence[Node]) -> str:
+    """The first few nodes, for a message."""
+    shown = ", ".join(f"{node.operator} {quoted(node.name)}" for node in nodes[:_SHOWN])
+    return shown + ("" if len(nodes) <= _SHOWN else ", …")

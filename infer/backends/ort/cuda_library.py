@@ -13,7 +13,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.errors import BackendError
+from ptx.infer.errors import BackendError, installing
 
 _WAYS_OUT = "use --backend ort-cpu, or let --backend auto choose"
 _DRIVER = "libcuda.so.1"
@@ -37,7 +37,7 @@ def _missing(onnxruntime: Any) -> str | None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return (
             f"ONNX Runtime {onnxruntime.__version__} is installed without CUDA: pip uninstall"
-            " onnxruntime and pip install 'ptx[gpu]'"
+            f" onnxruntime, then {installing('gpu')}"
         )
     capi = Path(onnxruntime.__file__).parent / "capi"
     posix = (capi / "libonnxruntime_providers_cuda.so").exists()
@@ -78,5 +78,5 @@ def _libraries(capi: Path) -> str | None:
         ctypes.CDLL(_CUDNN)
     except OSError as error:  # its text begins with the library that is missing
         library = str(error).partition(":")[0]
-        return f"the library {library} is missing: pip install 'ptx[gpu]'"
+        return f"the library {library} is missing: {installing('gpu')}"
     return None

@@ -33,7 +33,7 @@ class _Buffers:
 
 def can_capture(signature: Signature) -> bool:
     """Whether the shapes depend on the batch alone."""
-    return all(spec.only_batch for spec in signature)
+    return signature.dynamic_axes == (BATCH,) and all(spec.batch_axis == 0 for spec in signature)
 
 
 class CapturedBatches:

@@ -13,15 +13,21 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.processors import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
+from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, installing
 from ptx.infer.signature import Array, TensorSpec
 
 NEWEST_OPSET, NEWEST_IR = 26, 13  # that ONNX Runtime 1.31 supports officially
-_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+# The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
+TYPES = {
+    "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",
+    "uint8": "tensor(uint8)", "int8": "tensor(int8)", "int32": "tensor(int32)",
+    "int64": "tensor(int64)", "bool": "tensor(bool)",
+}  # fmt: skip
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
 _SPIN = "200"  # microseconds
+_NO_ENTRIES: Mapping[str, str] = {}
 _FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 
@@ -36,15 +42,19 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            "ONNX Runtime is not installed: pip install 'ptx[cpu]', or 'ptx[gpu]' for CUDA"
+            f"ONNX Runtime is not installed: {installing('cpu')}; for CUDA [gpu] instead"
         ) from error
     return onnxruntime
 
 
 def open_session(
-    artifact: Artifact, options: Options, providers: Sequence[Any], watchdog: Watchdog | None
+    artifact: Artifact,
+    options: Options,
+    providers: Sequence[Any],
+    watchdog: Watchdog | None,
+    entries: Mapping[str, str] = _NO_ENTRIES,
 ) -> Any:
-    """An `InferenceSession` over the file's bytes.
+    """An `InferenceSession` over the file's bytes; `entries`: more of its configuration.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load the model.
@@ -61,10 +71,15 @@ def open_session(
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
+    for key, value in entries.items():
+        settings.add_session_config_entry(key, value)
     cancel = partial(settings.set_load_cancellation_flag, True)
     limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
     with limit, told_as_ours(artifact, "load"):
-        session = onnxruntime.InferenceSession(artifact.data, settings, providers=list(providers))
+        # Without its own fallback, which would print and try other providers than those asked for.
+        session = onnxruntime.InferenceSession(
+            artifact.data, settings, providers=list(providers), enable_fallback=0
+        )
     _check_card(artifact, session)
     return session
 
@@ -120,7 +135,7 @@ def _check_card(artifact: Artifact, session: Any) -> None:
             )
         for spec in specs:
             item = known[spec.name]
-            if item.type != _TYPES[spec.dtype] or (what == "inputs" and not _fits(spec, item)):
+            if item.type != TYPES.get(spec.dtype) or (what == "inputs" and not _fits(spec, item)):
                 got = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
                 raise _other_model(artifact, got, f"{spec.dtype} {spec.describe()}")
 

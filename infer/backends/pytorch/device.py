@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import Options
+from ptx.infer.backends import DEVICES, Options
+from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.infer.backends.pytorch.threads import settle_threads
 from ptx.infer.errors import (
     ArtifactError,
@@ -16,12 +17,11 @@ from ptx.infer.errors import (
     LimitError,
     PtxError,
     UsageError,
+    installing,
     nearest,
     quoted,
 )
 from ptx.infer.signature import Array, Signature
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def import_torch() -> Any:
@@ -31,7 +31,7 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise BackendError(
-            "PyTorch is not installed: pip install 'ptx[train]', or export to ONNX and use ort-cpu"
+            f"PyTorch is not installed: {installing('train')}, or export to ONNX and use ort-cpu"
         ) from error
     return torch
 
@@ -67,6 +67,21 @@ def find_device(name: str) -> str:
     return name
 
 
+def choose_device(options: Options) -> str:
+    """The device of the options, proved to be there and to compute in their precision.
+
+    Raises:
+        UsageError: no such kind of device, or it has no such precision.
+        BackendError: no such device here.
+    """
+    device = find_device(options.device)
+    if options.precision != "float32" and not device.startswith("cuda"):
+        raise UsageError(
+            f"precision {options.precision!r} is of CUDA, and this runs on {device!r}: leave it out"
+        )
+    return device
+
+
 def placed_on(module: Any, device: str) -> str:
     """The device that the weights of a loaded module are on; `device` where it has none."""
     tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
@@ -74,17 +89,23 @@ def placed_on(module: Any, device: str) -> str:
 
 
 def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
-    """The inputs as tensors on the device, in the order in which forward takes them."""
+    """Copies of the inputs on the device, in the order in which forward takes them.
+
+    Copies, since a forward method may work in place, and the arrays are the caller's.
+    """
     torch = import_torch()
     return [
-        # A read-only array is copied: torch has no read-only tensors and warns about one.
-        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+        # A read-only array is copied twice: torch has no read-only tensors and warns about one.
+        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device, copy=True)
         for array in (inputs[spec.name] for spec in signature.inputs)
     ]
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
-    """The outputs of forward, a tensor or a tuple of them, by name."""
+    """Copies of the outputs of forward, a tensor or a tuple of them, by name.
+
+    Copies, since forward may return an input, a weight, or one tensor twice.
+    """
     torch = import_torch()
     tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
     if not isinstance(tensors, tuple | list) or not all(
@@ -101,23 +122,21 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
             code="E-OUTPUT",
         )
     return {
-        spec.name: tensor.cpu().numpy()
+        spec.name: tensor.to("cpu", copy=True).numpy()
         for spec, tensor in zip(signature.outputs, tensors, strict=True)
     }
 
 
 @contextmanager
 def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
-    """Inference mode, float32 products that are not rounded to TF32, torch's errors in our words."""
+    """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
     torch = import_torch()
     try:
         with torch.inference_mode():
-            if not device.startswith("cuda"):
+            if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            tf32 = options.precision == "tf32"
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
-                torch.backends.cuda.matmul.allow_tf32 = tf32
+            with CUDA_PRECISION.held_at(options.precision):
                 yield
     except PtxError:
         raise

@@ -9,7 +9,7 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import Factory, Options
 from ptx.infer.backends.pytorch.device import (
-    find_device,
+    choose_device,
     import_torch,
     loading,
     placed_on,
@@ -55,7 +55,7 @@ class EagerBackend:
         self._artifact, self._options = artifact, options
         card = artifact.require_card()
         self._signature = card.signature
-        device = find_device(options.device)
+        device = choose_device(options)
         with loading(artifact):
             from ptx.models.checkpoint import load_weights, loads
 

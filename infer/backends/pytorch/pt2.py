@@ -10,7 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import (
-    find_device,
+    choose_device,
     import_torch,
     loading,
     placed_on,
@@ -22,16 +22,16 @@ from ptx.infer.signature import Array
 
 
 @final
-class ExportedBackend:
+class Pt2Backend:
     """Runs a `.pt2` archive: the graph that torch.export captured, through eager kernels."""
 
-    name = "exported"
+    name = "pt2"
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
         torch = import_torch()
         self._artifact, self._options = artifact, options
         self._signature = artifact.require_card().signature
-        device = find_device(options.device)
+        device = choose_device(options)
         with loading(artifact):
             from torch.export.passes import move_to_device_pass
 

@@ -10,7 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import (
-    find_device,
+    choose_device,
     import_torch,
     loading,
     placed_on,
@@ -19,7 +19,18 @@ from ptx.infer.backends.pytorch.device import (
     to_tensors,
 )
 from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
+
+# Where operators that behave otherwise in train mode are told that they are in it: which input.
+_TRAIN_INPUT = {
+    "aten::dropout": 2,
+    "aten::dropout_": 2,
+    "aten::feature_dropout": 2,
+    "aten::alpha_dropout": 2,
+    "aten::feature_alpha_dropout": 2,
+    "aten::batch_norm": 5,
+}
 
 
 @final
@@ -36,12 +47,12 @@ class TorchScriptBackend:
         torch = import_torch()
         self._artifact, self._options = artifact, options
         self._signature = artifact.require_card().signature
-        device = find_device(options.device)
+        device = choose_device(options)
         with loading(artifact), warnings.catch_warnings():
             # TorchScript is deprecated upstream; ptx says so at export, once.
             warnings.simplefilter("ignore")
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
-        self._module.eval()
+            _require_eval_mode(artifact, self._module)
         use_channels_last(self._module, self._signature, device)
         self.device = placed_on(self._module, device)
 
@@ -52,3 +63,26 @@ class TorchScriptBackend:
 
     def close(self) -> None:
         self._module = None
+
+
+def _require_eval_mode(artifact: Artifact, module: Any) -> None:
+    """Refuse a module that was saved, or traced, in train mode; nothing of it has run yet.
+
+    Raises:
+        ArtifactError: E-TRAIN-MODE.
+    """
+    graph = module.inlined_graph  # held: its nodes are gone with it
+    training = [name or "it" for name, part in module.named_modules() if part.training]
+    fixed = {
+        node.kind()
+        for kind, position in _TRAIN_INPUT.items()
+        for node in graph.findAllNodes(kind, recurse=True)
+        if list(node.inputs())[position].toIValue() is True
+    }
+    if training or fixed:
+        what = [*training[:3], *sorted(kind.removeprefix("aten::") for kind in fixed)]
+        raise ArtifactError(
+            f"{artifact.name} was saved in train mode ({', '.join(what)}), where dropout gives each run"
+            " another answer: call network.eval() before it is scripted or traced, and save it again",
+            code="E-TRAIN-MODE",
+        )

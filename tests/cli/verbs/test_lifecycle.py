@@ -118,7 +118,7 @@ def test_compare_over_the_test_set_finds_all_backends_agreeing(ptx: Any, workspa
     assert [r["backend"] for r in found["backends"]][:4] == [
         "eager",
         "torchscript",
-        "exported",
+        "pt2",
         "ort-cpu",
     ]
     assert all(r["differ"] == 0 and 0 < r["error"] <= found["tolerance"] for r in found["backends"])
@@ -236,7 +236,7 @@ def test_a_file_in_the_place_of_the_workspace_is_exit_5(ptx: Any, tmp_path: Path
 def test_doctor_opens_every_backend(ptx: Any) -> None:
     done = ptx("doctor", "--json")
     found = {item["backend"]: item for item in map(json.loads, done.out.splitlines())}
-    assert all(found[name]["works"] for name in ("eager", "torchscript", "exported", "ort-cpu"))
+    assert all(found[name]["works"] for name in ("eager", "torchscript", "pt2", "ort-cpu"))
     if not torch.cuda.is_available():
         assert "driver" in found["ort-cuda"]["detail"]
 

@@ -153,7 +153,16 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
             4,
             "0.weight is missing",
         ),
-        (("convnet", "--describe", "net.toml"), 2, "--describe is for a network of your own"),
+        (
+            ("flower_nets:build_net", "--describe", "net.toml", "--scale", "255"),
+            2,
+            "--scale: of a network of your own --describe says this",
+        ),
+        (
+            ("convnet", "--describe", "net.toml", "--checkpoint", "other.pth"),
+            2,
+            "name is not that of the catalog's convnet",
+        ),
     ],
 )
 def test_a_mistake_has_its_line_and_leaves_nothing(

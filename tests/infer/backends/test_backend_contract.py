@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import BACKENDS
+from ptx.infer.backends import _INSTEAD, BACKENDS, DEVICES, BackendEntry, Options
+from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
@@ -44,7 +48,7 @@ def opened(artifact: Export) -> Iterator[Open]:
                 path,
                 backend=backend,
                 device="cpu",
-                threads=1 + len(predictors) % 2,
+                threads=1 + len(predictors) % 2 if backend == "ort-cpu" else None,
                 trust=True,
             )
         )
@@ -71,7 +75,7 @@ def same(got: dict[str, Array], expected: dict[str, Array]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("backend", ["torchscript", "exported", "ort-cpu"])
+@pytest.mark.parametrize("backend", ["torchscript", "pt2", "ort-cpu"])
 def test_every_backend_answers_as_eager_does(opened: Open, model: str, backend: str) -> None:
     eager, other = opened(model, "eager"), opened(model, backend)
     lengths = (1, 2, 9) if "time" in eager.signature.dynamic_axes else (0,)
@@ -296,7 +300,7 @@ FORK = """
 import os, sys, warnings
 from ptx.infer import BackendError, load
 warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork")  # that is what is tested
-predictor = load(sys.argv[1], backend=sys.argv[2], device="cpu", threads=4, trust=True)
+predictor = load(sys.argv[1], backend=sys.argv[2], device="cpu", trust=True)
 inputs = predictor.signature.example({"batch": 2, "time": 5})
 before = predictor.run(inputs)
 child = os.fork()
@@ -386,13 +390,30 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     """ONNX Runtime answers a request for CUDA with a session on the CPU, without an exception."""
     from ptx.infer.backends.ort import cuda, session
 
-    def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any) -> Any:
+    def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any, entries: Any) -> Any:
         return session.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
 
     monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime: None)
     monkeypatch.setattr(cuda, "open_session", fallen)
     with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
         load(artifact("linear-model", "onnx"), backend="ort-cuda")
+
+
+def test_onnx_runtime_itself_is_not_believed_without_a_device(
+    artifact: Export, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The real session of a machine whose driver is missing, once nobody has looked for the driver."""
+    import onnxruntime
+    import torch
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("needs onnxruntime-gpu")
+    if torch.cuda.is_available():
+        pytest.skip("there is a device")
+    monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", lambda onnxruntime: None)
+    with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
+        load(artifact("linear-model", "onnx"), backend="ort-cuda")
+    assert "Falling back" not in capfd.readouterr().out  # nor does it try other providers
 
 
 @pytest.mark.parametrize(
@@ -405,7 +426,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
             "runs a checkpoint, and 'linear-model.onnx' is an ONNX file: use ort-cpu or ort-cuda, or",
         ),
         ("torchscript", {"backend": "ort-cpu"}, "is a TorchScript archive: use torchscript, or"),
-        ("checkpoint", {"backend": "exported"}, "is a checkpoint: use eager, or export"),
+        ("checkpoint", {"backend": "pt2"}, "is a checkpoint: use eager, or export"),
         (
             "onnx",
             {"backend": "ort-cpu", "device": "cuda"},
@@ -413,13 +434,36 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
         ),
         ("onnx", {"device": "mps"}, "runs on the CPU; the device asked for is 'mps'"),
         ("onnx", {"backend": "ort-cuda", "device": "cpu"}, "runs on CUDA; the device asked for"),
-        ("onnx", {"backend": "ort-cuda", "device": "cuda:x"}, "the device asked for is 'cuda:x'"),
+        ("onnx", {"backend": "ort-cuda", "device": "cuda:x"}, "there is no device 'cuda:x'"),
         ("onnx", {"precision": "float16"}, "there is no precision 'float16'"),
         ("onnx", {"backend": "ort-cpu", "threads": 0}, "threads is 0; expected at least 1"),
         ("checkpoint", {"device": "gpu"}, "there is no device 'gpu'"),
         ("checkpoint", {"device": "cuda:x"}, "there is no device 'cuda:x'"),
         ("checkpoint", {"device": "cuda:"}, "there is no device 'cuda:'"),
         ("checkpoint", {"device": "auto:1"}, "there is no device 'auto:1'"),
+        (
+            "checkpoint",
+            {"threads": 2},
+            "backend 'eager' takes no threads: those of PyTorch are the",
+        ),
+        ("torchscript", {"threads": 2}, "backend 'torchscript' takes no threads"),
+        ("pt2", {"threads": 2}, "backend 'pt2' takes no threads"),
+        ("pt2", {"network": dict}, "backend 'pt2' takes no network: an exported file holds its"),
+        ("onnx", {"backend": "ort-cpu", "network": dict}, "backend 'ort-cpu' takes no network"),
+        ("onnx", {"network": dict}, "takes no network"),
+        (
+            "onnx",
+            {"backend": "ort-cpu", "precision": "tf32"},
+            "'ort-cpu' takes no precision: it is",
+        ),
+        (
+            "checkpoint",
+            {"device": "cpu", "precision": "tf32"},
+            "'tf32' is of CUDA, and this runs on",
+        ),
+        ("onnx", {"backend": "ort-cpu", "cpu_nodes": "none"}, "'ort-cpu' takes no cpu_nodes"),
+        ("onnx", {"backend": "ort-cuda", "cpu_nodes": "all"}, "there is no cpu_nodes 'all'"),
+        ("onnx", {"backend": "ort-cpu", "device": "gpu"}, "there is no device 'gpu'"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_wrong_usage(
@@ -476,8 +520,65 @@ def test_a_torch_device_that_is_not_here_is_an_error(artifact: Export, device: s
 
 
 def test_the_registry_holds_what_it_says() -> None:
-    from importlib import import_module
-
+    options = {field.name for field in fields(Options)}
     for name, entry in BACKENDS.items():
-        module, _, attribute = entry.target.partition(":")
-        assert getattr(import_module(module), attribute).name == name
+        assert pkgutil.resolve_name(entry.target).name == name
+        assert set(entry.devices) < set(DEVICES)
+        assert set(entry.heeds) < options - {"device", "trust"}
+
+
+def test_each_option_is_heeded_by_a_backend_and_refused_by_the_others_with_a_reason() -> None:
+    for option in {field.name for field in fields(Options)} - {"device", "trust"}:
+        assert any(option in entry.heeds for entry in BACKENDS.values())
+        assert option in _INSTEAD
+
+
+def test_a_former_name_opens_the_backend_and_says_the_one_of_today(artifact: Export) -> None:
+    with pytest.warns(FutureWarning, match="backend 'exported' is called 'pt2' now"):
+        predictor = load(artifact("linear-model", "pt2"), backend="exported", trust=True)
+    assert predictor.backend.name == "pt2"
+
+
+def test_auto_passes_by_what_does_not_heed_the_options(
+    artifact: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_here(onnxruntime: Any) -> None:
+        raise BackendError("there is no driver", code="E-CUDA")
+
+    monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", not_here)
+    with pytest.raises(BackendError, match="there is no driver"):  # and not ort-cpu in float32
+        load(artifact("linear-model", "onnx"), precision="tf32")
+
+
+class ToyBackend:
+    """Reads ONNX files, and lets ort-cpu compute."""
+
+    name, device = "toy", "cpu"
+
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        self._inner = OrtCpuBackend(artifact, options)
+        self.run, self.close = self._inner.run, self._inner.close
+
+
+def test_a_new_backend_is_one_file_and_one_line(
+    workspace: Path, ptx: Callable[..., Any], seven: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through every verb that takes a backend and runs it in this process."""
+    # Tests are no modules that could be imported by name: this one is, for once.
+    monkeypatch.setitem(sys.modules, "toy_backend", sys.modules[__name__])
+    entry = BackendEntry("onnx", "toy_backend:ToyBackend", devices=("cpu",), survives_fork=True)
+    monkeypatch.setitem(BACKENDS, "toy", entry)
+    place = ("--workspace", workspace)
+    for arguments in (
+        ("predict", seven, "--backend", "toy", "--json"),
+        ("evaluate", "convnet", "--data", "bundled", "--backend", "toy"),
+        ("compare", "convnet", "--data", "bundled", "--backends", "ort-cpu,toy"),
+        ("verify", "convnet", "--backend", "toy"),
+    ):
+        done = ptx(*arguments, *place)
+        assert done.code == 0, done.err
+    assert "toy" in ptx("doctor", "--json").out
+    assert (
+        "takes no precision"
+        in ptx("predict", seven, "--backend", "toy", "--precision", "tf32", *place).err
+    )

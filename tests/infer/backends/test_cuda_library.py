@@ -85,7 +85,7 @@ def libraries(monkeypatch: pytest.MonkeyPatch, driver: Driver | None, *missing: 
         (
             Driver(),
             ["libcudnn.so.9"],
-            "the library libcudnn.so.9 is missing: pip install 'ptx[gpu]'",
+            "the library libcudnn.so.9 is missing: pip install '.[gpu]'",
         ),
     ],
 )

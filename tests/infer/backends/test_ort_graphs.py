@@ -104,7 +104,7 @@ def test_shapes_that_depend_on_more_than_the_batch_are_not_captured(
 
 
 def test_graphs_are_for_ort_cuda_and_without_a_time_limit(path: Path) -> None:
-    with pytest.raises(UsageError, match="'ort-cpu' has no CUDA graphs"):
+    with pytest.raises(UsageError, match="'ort-cpu' takes no cuda_graphs"):
         load(path, backend="ort-cpu", cuda_graphs=True)
     with pytest.raises(UsageError, match="a CUDA graph cannot be stopped"):
         load(path, backend="ort-cuda", cuda_graphs=True, timeout=1.0)

@@ -79,7 +79,7 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"inputs": None}, "inputs is missing"),
         ({"outputs": None}, "outputs is missing"),
         ({"inputs": {"image": "float32"}}, "inputs.image is 'float32': tensor 'image': expected"),
-        ({"inputs": {"image": ["float16", ["batch"]]}}, "inputs.image is .*dtype 'float16'"),
+        ({"inputs": {"image": ["string", ["batch"]]}}, "inputs.image is .*dtype 'string'"),
         ({"inputs": {"image": ["int64", ["batch"], 5]}}, "inputs.image is .*cannot unpack"),
         ({"outputs": {"logits": ["float32", ["batch", 0]]}}, "outputs.logits is .*an axis 0"),
         ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),

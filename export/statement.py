@@ -1,0 +1,140 @@
+"""What a bare state dict does not say about its network, and what a person states of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ptx.infer.artifact.card import Card
+from ptx.infer.described.description import Description
+from ptx.infer.errors import UsageError, nearest, quoted
+from ptx.infer.signature import Signature
+from ptx.models import Entry, known_models, lookup
+
+PIXELS = ("image", "photo")  # kinds of preprocessing that scale pixels
+DESCRIBED = ("preprocess", "labels")  # what is open; the rest is the catalog's
+ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, by topic
+
+
+@dataclass(frozen=True)
+class Statement:
+    """How the network of a bare state dict was trained; what is left out is taken from the catalog."""
+
+    description: Description = field(default_factory=Description)  # its `preprocess` and `labels`
+    labels: tuple[str, ...] = ()  # in the order of the outputs
+    mean: tuple[float, ...] = ()  # of pixels on `scale`, one or one a channel; or one a column
+    std: tuple[float, ...] = ()
+    scale: float | None = None  # the number of a white pixel: 1, or 255 for pixels as they are
+
+    def card(self, model: str) -> Card:
+        """The card of the catalog's `model` with what is stated, and a note of what is assumed.
+
+        Raises:
+            UsageError: there is no such model, or something is stated that it has not.
+            InputError: E-DESCRIPTION: what is stated does not fit the model.
+        """
+        entry = lookup(model)
+        if entry is None:
+            raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+        labels = self._labels(entry, model)
+        config, signature_data = entry.sized(len(labels))
+        signature = Signature.from_data(signature_data)
+        self._check_rest(entry, model, signature)
+        said = replace(
+            self.description,
+            name=model,
+            task=entry.task,
+            preprocess=self._preprocess(entry, model),
+            labels=labels,
+        )
+        card = said.card(signature, name=model)
+        return replace(card, config=config, training={ASSUMED: self._assumed(card)})
+
+    def _labels(self, entry: Entry, model: str) -> tuple[str, ...]:
+        if self.labels and self.description.labels:
+            raise UsageError("the labels are stated twice, in the description and beside it")
+        stated = self.labels or self.description.labels
+        if stated and not entry.labels:
+            raise UsageError(f"{model} gives a number: it has no labels")
+        return stated or entry.labels
+
+    def _check_rest(self, entry: Entry, model: str, signature: Signature) -> None:
+        """Name, task, inputs and outputs may be said again, and not otherwise."""
+        catalog: dict[str, Any] = {
+            "name": model,
+            "task": entry.task,
+            "inputs": signature.inputs,
+            "outputs": signature.outputs,
+        }
+        for key, value in catalog.items():
+            if key in self.description.given and getattr(self.description, key) != value:
+                raise UsageError(
+                    f"{self.description.source}: {key} is not that of the catalog's {model}; of a"
+                    f" bare state dict {' and '.join(DESCRIBED)} may be stated"
+                )
+
+    def _preprocess(self, entry: Entry, model: str) -> dict[str, Any]:
+        described = "preprocess" in self.description.given
+        preprocess = dict(self.description.preprocess if described else entry.preprocessing)
+        if not self._normalises:
+            return preprocess
+        if described:
+            raise UsageError("mean, std or scale is stated beside a description's preprocess")
+        if len(self.mean) != len(self.std):
+            raise UsageError("mean and std belong together; expected both, or neither")
+        return {**preprocess, **self._normalisation(str(preprocess["kind"]), model)}
+
+    @property
+    def _normalises(self) -> bool:
+        return bool(self.mean or self.std) or self.scale is not None
+
+    def _normalisation(self, kind: str, model: str) -> dict[str, Any]:
+        """The settings mean and std, which a card holds for pixels on a scale of 1."""
+        if kind not in (*PIXELS, "columns") or (kind == "columns" and self.scale is not None):
+            what = "scale" if kind == "columns" else "mean, std and scale"
+            raise UsageError(f"{what} is said of pixels; {model} takes {kind}")
+        scale = 1.0 if self.scale is None else self.scale
+        if not (0 < scale < math.inf):
+            raise UsageError(f"scale is {scale}; expected the number of a white pixel, as 255")
+        channels = 3 if kind == "photo" else 1
+        mean = [number / scale for number in self.mean or [0.0] * channels]
+        std = [number / scale for number in self.std or [1.0] * channels]
+        if kind == "image" and len(mean) == 1:
+            return {"mean": mean[0], "std": std[0]}
+        return {"mean": mean, "std": std}
+
+    def _assumed(self, card: Card) -> dict[str, str]:
+        """What nobody stated, by topic, in words."""
+        assumed = {}
+        if not self._normalises and "preprocess" not in self.description.given:
+            assumed["preprocessing"] = _in_words(card.preprocessing)
+        if card.labels and not (self.labels or self.description.labels):
+            assumed["labels"] = f"{', '.join(card.labels)}, in this order"
+        return assumed
+
+
+def _in_words(preprocessing: Mapping[str, Any]) -> str:
+    """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
+    kind, mean, std = (preprocessing.get(key) for key in ("kind", "mean", "std"))
+    normalised = "" if mean is None else f", less {mean}, divided by {std}"
+    if kind in PIXELS:
+        return f"pixels scaled to [0, 1]{normalised}"
+    if kind == "columns":
+        return f"columns as they are{normalised}"
+    settings = (f"{key} {value}" for key, value in preprocessing.items() if key != "kind")
+    return f"{kind}: {', '.join(settings)}"
+
+
+def as_typed(card: Card, network: Any) -> Card:
+    """The card of a network that computes what the documented one does, where ptx's own form differs."""
+    words = ", ".join(
+        f"{key.replace('_', ' ')}: {value}" for key, value in network.AS_TYPED.items()
+    )
+    assumed = {**card.training[ASSUMED], "network": f"as the lecture types it ({words})"}
+    return replace(
+        card,
+        config={**card.config, **network.AS_TYPED},
+        training={**card.training, ASSUMED: assumed},
+    )

@@ -1,0 +1,117 @@
+"""In which precision CUDA multiplies float32, which PyTorch decides once for the whole process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ptx.infer.errors import UsageError
+
+Restore = Callable[[], None]
+
+_TORCH_NAMES = {"float32": "ieee", "tf32": "tf32"}
+
+
+def set_precision(precision: str) -> Restore:
+    """Let CUDA's products, convolutions and recurrent layers compute so; returns what undoes it.
+
+    Undone is only what still stands as it was set: what the application chose in between stays. The
+    older switches (`allow_tf32`) are not read: they raise where the application has used these.
+    See https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
+    """
+    import torch  # which is there: something runs on CUDA
+
+    backends = torch.backends
+    wanted = _TORCH_NAMES[precision]
+    before = [(part, part.fp32_precision) for part in _parts(backends)]
+    # A part without a choice of its own shows that of all CUDA: it is left without one again.
+    general = backends.cudnn.fp32_precision
+    for part, _ in before:
+        part.fp32_precision = wanted
+
+    def restore() -> None:
+        for part, chosen in before:
+            if part.fp32_precision == wanted:
+                part.fp32_precision = "none" if chosen == general else chosen
+
+    return restore
+
+
+def _parts(backends: Any) -> tuple[Any, ...]:
+    return backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
+
+
+class SharedSetting:
+    """A setting of the whole process that several threads need, each in a value of its own.
+
+    Threads of one value are inside together; those of another wait until these have left. They are let
+    in as they came, so that a stream of one value cannot keep another out. The first one in sets, the
+    last one out restores what was there before.
+    """
+
+    def __init__(self, apply: Callable[[str], Restore]) -> None:
+        self._apply = apply  # sets the value; returns what undoes it
+        self._changed = threading.Condition()
+        self._value: str | None = None  # that of the threads inside
+        self._inside: dict[int, int] = {}  # thread → how often it has entered
+        self._waiting: deque[object] = deque()
+        self._restore: Restore | None = None
+
+    @contextmanager
+    def held_at(self, value: str) -> Iterator[None]:
+        """The body runs with the setting at this value.
+
+        Raises:
+            UsageError: this very thread holds it at another value, and would wait for itself.
+        """
+        self._enter(value)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, value: str) -> None:
+        thread = threading.get_ident()
+        with self._changed:
+            if thread not in self._inside:
+                self._wait_for(value)
+            elif value != self._value:
+                raise UsageError(
+                    f"a prediction in precision {value!r} was asked for inside one in"
+                    f" {self._value!r}: ask for it after that, or load both in one precision"
+                )
+            if not self._inside:
+                self._restore = self._apply(value)
+                self._value = value
+            self._inside[thread] = self._inside.get(thread, 0) + 1
+
+    def _wait_for(self, value: str) -> None:
+        ticket = object()
+        self._waiting.append(ticket)
+        try:
+            self._changed.wait_for(
+                lambda: self._waiting[0] is ticket and (not self._inside or self._value == value)
+            )
+        finally:  # also where Ctrl-C ends the waiting
+            self._waiting.remove(ticket)
+            self._changed.notify_all()
+
+    def _leave(self) -> None:
+        thread = threading.get_ident()
+        with self._changed:
+            self._inside[thread] -= 1
+            if self._inside[thread]:
+                return
+            del self._inside[thread]
+            if not self._inside:
+                restore, self._restore, self._value = self._restore, None, None
+                self._changed.notify_all()
+                assert restore is not None
+                restore()
+
+
+CUDA_PRECISION = SharedSetting(set_precision)
+"""Held at its precision by each run on CUDA."""

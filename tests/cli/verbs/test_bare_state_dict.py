@@ -1,0 +1,186 @@
+"""`ptx export MODEL --checkpoint model.pth`: what is assumed, what is stated, and what real rows say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ptx.infer import read_artifact
+from ptx.trainers import open_dataset
+
+LABELS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+class Typed(nn.Module):
+    """The softmax regression as a tutorial types it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(784, 10, bias=False)
+
+
+def trained(scale: float) -> Typed:
+    """For a moment, on digits whose white is `scale`."""
+    data = open_dataset("bundled", default="mnist", cache=Path()).train
+    pixels = torch.from_numpy(data.inputs["image"].reshape(-1, 784).astype(np.float32)) / 255 - 0.5
+    targets = torch.from_numpy(data.targets)
+    torch.manual_seed(0)
+    network = Typed()
+    optimizer = torch.optim.Adam(network.parameters(), 0.003)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network.linear(pixels), targets)
+        loss.backward()  # type: ignore[no-untyped-call]  # as torch declares it
+        optimizer.step()
+    network.linear.weight.data /= scale
+    return network
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`centred.pth` was trained on pixels from −0.5 to 0.5, `centred-255.pth` from −127.5 to 127.5."""
+    folder = tmp_path_factory.mktemp("states")
+    torch.save(trained(1).state_dict(), folder / "centred.pth")
+    torch.save({"state_dict": trained(255).state_dict()}, folder / "centred-255.pth")
+    torch.save(Typed().state_dict(), folder / "untrained.pth")
+    return folder
+
+
+def run(ptx: Any, state: Path, workspace: Path, *options: object) -> Any:
+    return ptx("export", "softmax-regression", "--checkpoint", state, "--workspace", workspace,
+               "--format", "torchscript", *options)  # fmt: skip
+
+
+def share(done: Any) -> float:
+    """The percentage of the line."""
+    assert done.code == 0, done.err
+    assert " % of 2,000 test rows right" in done.out
+    return float(done.out.partition(" % of")[0].rpartition("; ")[2])
+
+
+def test_what_is_assumed_is_told_and_stands_in_the_card(
+    states: Path, tmp_path: Path, ptx: Any
+) -> None:
+    done = run(ptx, states / "untrained.pth", tmp_path)
+    assert share(done) < 50
+    assert "right: is the preprocessing that of the training?" in done.out
+    assert "layers are matched by their shapes: linear → layers.1" in done.err
+    assert "assumed preprocessing: pixels scaled to [0, 1]; else state --mean and" in done.err
+    assert "assumed labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, in this order; else" in done.err
+    path = tmp_path / "softmax-regression" / "softmax-regression.torchscript"
+    assert f"next: ptx inspect {path}" in done.out
+    shown = ptx("inspect", path).out
+    assert "preprocessing pixels scaled to [0, 1], labels 0, 1, 2" in shown
+    assert set(read_artifact(path).require_card().training["assumed"]) == {
+        "preprocessing", "labels"
+    }  # fmt: skip
+
+
+def test_a_statement_makes_the_answers_right(states: Path, tmp_path: Path, ptx: Any) -> None:
+    state = states / "centred-255.pth"
+    done = run(ptx, state, tmp_path, "--scale", 255, "--mean", 127.5, "--std", 1)
+    assert share(done) > 80
+    assert "is the preprocessing" not in done.out
+    assert "assumed preprocessing" not in done.err
+    assert "the state dict is taken from 'state_dict'" in done.err
+    assert share(run(ptx, states / "centred.pth", tmp_path, "--mean", 0.5, "--std", 1)) > 80
+
+
+def test_labels_in_another_order_are_counted_by_their_names(
+    states: Path, tmp_path: Path, ptx: Any
+) -> None:
+    state, centred = states / "centred.pth", ("--mean", 0.5, "--std", 1)
+    done = run(ptx, state, tmp_path, *centred, "--labels", "9,8,7,6,5,4,3,2,1,0")
+    assert share(done) < 20
+    assert "assumed labels" not in done.err
+
+
+def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
+    states: Path, tmp_path: Path, ptx: Any
+) -> None:
+    names = tmp_path / "labels.txt"
+    names.write_text("\n".join(LABELS))
+    done = run(ptx, states / "untrained.pth", tmp_path, "--labels", names)
+    assert done.code == 0, done.err
+    assert "test rows" not in done.out
+    path = tmp_path / "softmax-regression" / "softmax-regression.torchscript"
+    assert list(read_artifact(path).require_card().labels) == LABELS
+    refused = run(ptx, states / "untrained.pth", tmp_path, "--labels", names, "--data", "bundled")
+    assert refused.code == 2
+    assert "--data bundled-mnist has the labels 0, 1" in refused.err
+
+
+def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> None:
+    about = tmp_path / "about.toml"
+    about.write_text(
+        'preprocess = {kind = "image", size = [28, 28], fit = "digit", mean = 0.5, std = 1.0}\n'
+        f"labels = {list('0123456789')}\n"
+    )
+    done = run(ptx, states / "centred.pth", tmp_path, "--describe", about)
+    assert share(done) > 80
+    assert "assumed" not in done.err
+
+
+def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> None:
+    from ptx.models import build
+
+    torch.save(build("neural-network").state_dict(), tmp_path / "model.pth")
+    done = ptx("export", "neural-network", "--checkpoint", tmp_path / "model.pth", "--workspace",
+               tmp_path, "--format", "torchscript")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "test rows right" not in done.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--labels", "a,b"),
+        ("--mean", "0.5"),
+        ("--std", "1"),
+        ("--scale", "255"),
+        ("--describe", "{}"),
+    ],
+)
+def test_a_checkpoint_of_ptx_says_these_itself(
+    options: tuple[str, str], workspace: Path, tmp_path: Path, ptx: Any
+) -> None:
+    about = tmp_path / "about.toml"
+    about.write_text('labels = ["a", "b"]')
+    done = ptx("export", "linear-model", *(word.replace("{}", str(about)) for word in options),
+               "--workspace", workspace, "--output", tmp_path / "out.onnx")  # fmt: skip
+    assert done.code == 2
+    assert "is a checkpoint of ptx, whose card says the preprocessing and labels" in done.err
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
+    workspace: Path, tmp_path: Path, ptx: Any
+) -> None:
+    arguments = ("export", "convnet", "--workspace", workspace, "--output", tmp_path / "out.onnx")
+    assert "test rows" not in ptx(*arguments).out
+    done = ptx(*arguments, "--data", "bundled")
+    assert share(done) > 90
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--mean", "half"), 2, "--mean is 'half'; expected a number, or several"),
+        (("--labels", "nowhere.txt"), 4, "no such file"),
+        (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
+        (("--mean", "0.5"), 2, "mean and std belong together"),
+        (("--data", "nowhere.csv"), 4, "no such folder or file"),
+    ],
+)
+def test_a_mistake_has_its_line(
+    options: tuple[str, str], code: int, message: str, states: Path, tmp_path: Path, ptx: Any
+) -> None:
+    done = run(ptx, states / "untrained.pth", tmp_path, *options)
+    assert done.code == code
+    assert message in done.err
+    assert done.err.count("ptx: error") == 1
