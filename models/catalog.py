@@ -57,13 +57,7 @@ CATALOG = {
         task="regression",
         data="line",
         recipe={"loss": "mse-mean", "optimizer": "sgd", "lr": 0.01, "momentum": 0.9,
-                "batch_size": 10, "epochs": 100},
-        notes="Documented: the points in their order, without the last one, which the loop leaves out."
-        " Here: all 101, shuffled. The recipe `documented` keeps the order alone.",
-        recipes={
-            "documented": {"loss": "mse-mean", "optimizer": "sgd", "lr": 0.01, "momentum": 0.9,
-                           "batch_size": 10, "epochs": 100, "shuffle": False},
-        },
+                "batch_size": 10, "epochs": 100, "shuffle": False, "drop_last": True},
     ),
     "linear-model": Entry(
         summary="a straight line",

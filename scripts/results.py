@@ -104,6 +104,7 @@ def read_run(path: Path) -> Run:
         "model": card.model,
         "recipe": recipe,
         "options": options,
+        "values": Recipe.completed(training["recipe"]),
         "command": "",
         "data": {key: training["data"][key] for key in ("name", "sha256", "rows", "test_rows")},
         "seed": training["seed"],

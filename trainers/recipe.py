@@ -36,6 +36,7 @@ class Recipe:
     schedule: str = "constant"  # of the learning rate, see `learning_rate`
     dropout: bool = True  # False trains without the network's dropout
     shuffle: bool = True  # False takes the training rows in the order of the data
+    drop_last: bool = False  # True leaves out the last of several batches where it is not whole
     white: float | None = None  # pictures: pixels from 0 to this, not normalised; else the model's
 
     def __post_init__(self) -> None:

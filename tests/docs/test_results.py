@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ptx.models import CATALOG
-from ptx.trainers import default_recipe, open_dataset, train
+from ptx.trainers import default_recipe, find_recipe, open_dataset, train
 
 ROOT = Path(__file__).parents[2]
 RESULTS = json.loads((ROOT / "docs" / "results.json").read_text())
@@ -72,6 +72,12 @@ def test_a_run_says_where_it_comes_from() -> None:
         assert {"ptx", "torch", "python"} <= run["versions"].keys()
         assert run["machine"]
         assert run["date"].startswith("20")
+
+
+def test_a_run_was_trained_with_the_recipe_that_the_catalog_has_now() -> None:
+    for run in RUNS:
+        recipe = find_recipe(run["model"], run["recipe"], **run["options"])
+        assert run["values"] == recipe.to_data(), f"train it anew: {run['command']}"
 
 
 def test_the_clothes_are_no_digits() -> None:

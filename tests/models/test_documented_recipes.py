@@ -31,7 +31,9 @@ class Typed:
 
 # Read off the tutorials, not the catalog. Adam without a rate is Adam at 0.001.
 TUTORIALS = {
-    "linear-regression": Typed("Mini 1", "mse-mean", "sgd", 0.01, 0.9, 10, 100, {"shuffle": False}),
+    "linear-regression": Typed(
+        "Mini 1", "mse-mean", "sgd", 0.01, 0.9, 10, 100, {"shuffle": False, "drop_last": True}
+    ),
     "softmax-regression": Typed("Mini 2", "cross-entropy", "sgd", 0.01, 0.9, 100, 100, RAW),
     "mlp": Typed("Mini 2, 3", "cross-entropy", "sgd", 0.01, 0.9, 100, 100, RAW),
     "sigmoid-mlp": Typed("Mini 3", "cross-entropy", "sgd", 0.01, 0.9, 100, 100, RAW),
@@ -54,7 +56,7 @@ TUTORIALS = {
 }
 PLAIN = {
     "weight_decay": 0.0, "standardise": False, "schedule": "constant", "dropout": True,
-    "shuffle": True, "white": None,
+    "shuffle": True, "drop_last": False, "white": None,
 }  # fmt: skip
 
 

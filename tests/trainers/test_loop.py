@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
-from ptx.trainers.loop import Run, Totals, epoch_order
+from ptx.trainers.loop import Run, Totals, epoch_order, train_steps
 from ptx.trainers.loop import test as measure
 from ptx.trainers.training import _make_run, make_card
 
@@ -198,6 +198,17 @@ def test_without_shuffling_each_epoch_has_the_order_of_the_data(few: Few) -> Non
     run = make_run("softmax-regression", few("softmax-regression"), recipe)
     for epoch in (1, 2):
         assert epoch_order(run, epoch).tolist() == list(range(230))
+
+
+@pytest.mark.parametrize(("drop_last", "steps"), [(False, 5), (True, 4)])
+def test_a_last_batch_that_is_not_whole_is_left_out_where_the_recipe_says_so(
+    few: Few, drop_last: bool, steps: int
+) -> None:
+    recipe = default_recipe("softmax-regression", batch_size=50, drop_last=drop_last)
+    run = make_run("softmax-regression", few("softmax-regression"), recipe)
+    totals = Totals.zero("cpu")
+    assert list(train_steps(run, 1, 0, totals))[-1] == steps
+    assert totals.rows == (200 if drop_last else 230)
 
 
 def test_the_largest_seed_and_many_epochs_still_give_an_order(few: Few) -> None:

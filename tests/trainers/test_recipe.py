@@ -16,7 +16,7 @@ from ptx.trainers.recipe import find_entry
 
 DEFAULTS = {
     "momentum": 0.0, "weight_decay": 0.0, "standardise": False, "schedule": "constant",
-    "dropout": True, "shuffle": True, "white": None,
+    "dropout": True, "shuffle": True, "drop_last": False, "white": None,
 }  # fmt: skip
 
 
