@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from ptx.infer import Failure, Prediction
+from ptx import infer
+from ptx.infer.artifact.files import atomic_writer
+from ptx.infer.errors import counted, escaped, quoted
 
 
 class AnswerLines:
@@ -22,20 +22,16 @@ class AnswerLines:
 
     def counted(self) -> str:
         """`12 predictions, 0 inputs that cannot be used`."""
-        from ptx.infer.errors import counted
-
         bad = counted(self.bad, "input")
         return f"{counted(self.good, 'prediction')}, {bad} that cannot be used"
 
-    def of(self, answers: Iterable[Prediction | Failure]) -> Iterator[str]:
+    def of(self, answers: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each answer."""
-        from ptx.infer.prediction import Failure
-
         for answer in answers:
-            failed = isinstance(answer, Failure)
+            failed = isinstance(answer, infer.Failure)
             self.bad += failed
             self.good += not failed
-            if isinstance(answer, Failure):
+            if isinstance(answer, infer.Failure):
                 if self.as_json:
                     yield answer.to_json()
                 else:
@@ -50,14 +46,12 @@ def write_lines(path: Path | None, lines: Iterable[str]) -> None:
         for line in lines:
             sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes a terminal's lines alone
         return
-    from ptx.infer.artifact.files import atomic_writer
-
     with atomic_writer(path) as write:
         for line in lines:
             write(f"{line}\n".encode())
 
 
-def _text(prediction: Prediction, top: int) -> str:
+def _text(prediction: infer.Prediction, top: int) -> str:
     name = _printable(prediction.input)
     if prediction.value is not None:
         return f"{name}: {prediction.value:.6g}"
@@ -65,9 +59,7 @@ def _text(prediction: Prediction, top: int) -> str:
     return f"{name}: {ranking}"
 
 
-def _failure_text(failure: Failure) -> str:
-    from ptx.infer.errors import quoted
-
+def _failure_text(failure: infer.Failure) -> str:
     text = " ".join(str(failure.error).split())
     name = quoted(failure.input or "")[1:-1]
     prefix = "" if name in text else f"{name}: "
@@ -75,6 +67,4 @@ def _failure_text(failure: Failure) -> str:
 
 
 def _printable(name: str | None) -> str:
-    from ptx.infer.errors import escaped
-
     return "-" if name is None else escaped(name)

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ptx import infer, models, trainers
 from ptx.cli import decoders
 from ptx.cli.terminal import note
 from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError
-from ptx.models import lookup
-
-if TYPE_CHECKING:
-    from ptx.infer.artifact.card import Card
-    from ptx.models import Entry
-    from ptx.trainers.data import Dataset
 
 
-def open_data(model: str, source: str | None, workspace: Path, card: Card | None = None) -> Dataset:
+def open_data(
+    model: str, source: str | None, workspace: Path, card: infer.Card | None = None
+) -> trainers.Dataset:
     """The data set for a model of the catalog.
 
     Without a source: what the card says the model was trained on, else the documented data where it is
     found, else the bundled data. A note says what was taken.
     """
-    from ptx.trainers.data import SOURCES, open_dataset
-
     decoders.silence()
-    entry = lookup(model)
+    entry = models.lookup(model)
     if entry is None or entry.preprocessing["kind"] == "photo":
         return _own_pictures(model, source, entry, card)
     cache = workspace / DATA
@@ -36,7 +31,7 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
         fit = str(card.preprocessing.get("fit", fit))
         labels = card.labels or None
         trained = str(card.training.get("data", {}).get("name", ""))
-        if source is None and trained in SOURCES:
+        if source is None and trained in trainers.SOURCES:
             source = trained
         elif source is None and trained:
             raise UsageError(
@@ -44,27 +39,25 @@ def open_data(model: str, source: str | None, workspace: Path, card: Card | None
             )
     if source is None:
         source = _documented(entry.data, cache)
-    dataset = open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
+    dataset = trainers.open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
     _tell(dataset)
     return dataset
 
 
 def _own_pictures(
-    model: str, source: str | None, entry: Entry | None, card: Card | None
-) -> Dataset:
+    model: str, source: str | None, entry: models.Entry | None, card: infer.Card | None
+) -> trainers.Dataset:
     """The pictures of one's own for a model that ptx has no data for."""
     from ptx.infer.preprocessing import Preprocessing, open_preprocessing
     from ptx.infer.preprocessing.gray import ImagePreprocessing
     from ptx.infer.preprocessing.photo import PhotoPreprocessing
-    from ptx.infer.signature import Signature
-    from ptx.trainers.data import open_dataset
 
     opened: Preprocessing | None = None
     labels: tuple[str, ...] = ()  # without a card: training takes those of the data
     if card is not None:
         opened, labels = open_preprocessing(card.preprocessing, card.signature), card.labels
     elif entry is not None:
-        opened = open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+        opened = open_preprocessing(entry.preprocessing, infer.Signature.from_data(entry.signature))
     form: dict[str, Any]
     if isinstance(opened, PhotoPreprocessing):
         form = {"read": opened.fit}
@@ -74,7 +67,7 @@ def _own_pictures(
         raise UsageError(f"ptx has no data for {model} and reads none but pictures")
     if source is None:
         raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
-    dataset = open_dataset(
+    dataset = trainers.open_dataset(
         source,
         default="mnist",
         cache=Path(),
@@ -86,7 +79,7 @@ def _own_pictures(
     return dataset
 
 
-def _tell(dataset: Dataset) -> None:
+def _tell(dataset: trainers.Dataset) -> None:
     note(
         f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
         f" ({dataset.source})"
@@ -94,11 +87,10 @@ def _tell(dataset: Dataset) -> None:
 
 
 def _documented(name: str, cache: Path) -> str:
-    from ptx.trainers.data import SOURCES
     from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
 
     files = {"mnist": MNIST, "fashion-mnist": FASHION}.get(name)
-    if not SOURCES[name].download or files is None:
+    if not trainers.SOURCES[name].download or files is None:
         return name
     if find_folder(files, cache) is not None:
         return name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from functools import cache
 
 
@@ -13,8 +15,6 @@ def silence() -> None:
     file is told in the verb's one line. A library must not turn them off for others; a verb may.
     """
     import ctypes
-    import logging
-    import warnings
 
     from PIL import _imaging
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptx import infer
 from ptx.cli import decoders
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quoted
-from ptx.infer.prediction import Named
 
 STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -33,7 +33,7 @@ def find_inputs(arguments: Sequence[str], kind: str, columns: Sequence[str] = ()
         try:
             yield from expand(argument, kind, columns)
         except InputError as error:
-            yield Named(argument, error)
+            yield infer.Named(argument, error)
 
 
 def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
@@ -46,7 +46,7 @@ def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
 def _pictures(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
     decoders.silence()
     if argument == STDIN:
-        yield Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
+        yield infer.Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
         yield from _folder(argument)
     elif argument.lower().endswith(".npy"):
@@ -96,7 +96,7 @@ def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
         yield argument
 
 
-def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Named]:
+def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[infer.Named]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
     if kind != "columns":
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
@@ -104,10 +104,10 @@ def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Na
     from ptx.infer.tables.numbers import read_rows
 
     for line, row in read_rows(data, name=argument, columns=columns):
-        yield Named(f"{argument}, line {line}", row)
+        yield infer.Named(f"{argument}, line {line}", row)
 
 
-def _first_cells(argument: str, text: str) -> Iterator[Named]:
+def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
     """The texts of a CSV file: its first column, below a header where there is one."""
     import csv
     import io
@@ -116,17 +116,17 @@ def _first_cells(argument: str, text: str) -> Iterator[Named]:
     for index, cells in enumerate(reader):
         header = index == 0 and cells and cells[0].strip().lower() in TITLES
         if cells and not header:
-            yield Named(f"{argument}, line {reader.line_num}", cells[0])
+            yield infer.Named(f"{argument}, line {reader.line_num}", cells[0])
 
 
-def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterator[Named]:
+def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterator[infer.Named]:
     """The rows of an array with a leading batch axis; a single picture or row is one."""
     from ptx.infer.tables.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
     single = SINGLE[kind]
     if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
-        yield Named(argument, array)
+        yield infer.Named(argument, array)
         return
     if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
         raise InputError(
@@ -134,10 +134,10 @@ def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterat
             code="E-SHAPE",
         )
     for index, row in enumerate(array):
-        yield Named(f"{argument}[{index}]", row)
+        yield infer.Named(f"{argument}[{index}]", row)
 
 
-READERS: dict[str, Callable[[str, str, Sequence[str]], Iterator[Named]]] = {
+READERS: dict[str, Callable[[str, str, Sequence[str]], Iterator[infer.Named]]] = {
     ".csv": _table_rows,
     ".npy": _array_rows,
 }

@@ -15,6 +15,9 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from ptx.cli.terminal import styled
+from ptx.infer.errors import PtxError, UsageError, installing, nearest, quoted
+
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
 VERBS = {
     "models": (
@@ -47,7 +50,7 @@ VERBS = {
 }
 
 # What the extra `train` installs, and verbs that train, export or compare therefore need.
-TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "tqdm")
+TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "jinja2")
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -70,8 +73,6 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from ptx.infer.errors import UsageError, nearest, quoted
-
             raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
@@ -115,7 +116,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         code = _leave_pipe()
     except OSError as error:
-        code = _told(error)
+        code = _report_error(error)
     if "matplotlib" in sys.modules:
         sys.exit(code)  # it may have a temporary folder, which it removes at the end
     # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
@@ -155,17 +156,8 @@ def _run_verb(interrupts: list[int]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
-    except click.NoSuchOption as error:
-        number = error.option_name.lstrip("-")[:1].isdigit()
-        hint = " A negative number goes behind --" if number else ""
-        _say(f"[E-USAGE] {error.format_message()}{hint}")
-        return 2
-    except click.MissingParameter as error:
-        known = f" See {error.ctx.command_path} --help" if error.ctx else ""
-        _say(f"[E-USAGE] {error.format_message()}{known}")
-        return 2
     except click.ClickException as error:
-        _say(f"[E-USAGE] {error.format_message()}")
+        _say(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
@@ -178,13 +170,20 @@ def _run_verb(interrupts: list[int]) -> int:
             return _INTERRUPTED
         if debug:
             raise
-        return _told(error)
+        return _report_error(error)
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception) -> int:
-    from ptx.infer.errors import PtxError, installing
+def _usage_hint(error: click.ClickException) -> str:
+    """What helps beside click's own message."""
+    if isinstance(error, click.NoSuchOption) and error.option_name.lstrip("-")[:1].isdigit():
+        return " A negative number goes behind --"
+    if isinstance(error, click.MissingParameter) and error.ctx:
+        return f" See {error.ctx.command_path} --help"
+    return ""
 
+
+def _report_error(error: Exception) -> int:
     if isinstance(error, PtxError):
         _say(f"[{error.code}] {error}")
         return error.exit_code
@@ -206,8 +205,6 @@ def _told(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    from ptx.cli.terminal import styled
-
     prefix = styled("ptx: error", "red", sys.stderr)
     try:
         click.echo(f"{prefix} {' '.join(text.split())}", err=True)

@@ -2,78 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptx import infer
+from ptx.cli.terminal import note
+from ptx.cli.workspace import Workspace
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
+
 if TYPE_CHECKING:
-    from ptx.cli.workspace import Workspace
-    from ptx.infer import Card, Predictor
-    from ptx.infer.artifact.artifact import Artifact
-    from ptx.infer.backends import Options
-    from ptx.infer.errors import PtxError
+    from ptx import report
+    from ptx.infer.described.description import Description
 
 
-def open_model(
-    model: str,
-    backend: str,
-    device: str,
-    workspace: Path,
-    *,
-    trust: bool,
-    precision: str = "float32",
-    describe: Path | None = None,
-    before: Callable[[Card], int | None] = lambda card: None,
-) -> Predictor:
-    """The predictor for a MODEL argument; says on stderr what `auto` took.
+@dataclass(frozen=True)
+class Found:
+    """The file that a MODEL argument means, read; nothing of it is opened yet."""
 
-    `before`: called with the card once it is known, before any library is loaded that starts threads;
-    it gives the number of threads that the backend is to take, or None.
-    """
-    from ptx.cli.workspace import Workspace
-    from ptx.infer.artifact.artifact import read_artifact
-    from ptx.infer.backends import Options
-    from ptx.infer.loading import open_predictor
+    artifact: infer.Artifact
+    card: infer.Card
+    backend: str  # as it was asked for
+    others: tuple[Path, ...] = ()  # what `auto` tries where nothing here runs the first
+    description: Description | None = None  # of a file without a card
 
-    space = Workspace(workspace)
-    options = Options(device=device, trust=space.trust(trust), precision=precision)
+
+def find_model(
+    space: Workspace, model: str, backend: str = "auto", *, describe: Path | None = None
+) -> Found:
+    """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
         from ptx.infer.described.adoption import adopt
         from ptx.infer.described.description import read_description
 
         description = read_description(describe)
-        artifact = read_artifact(space.find(model))
-        options = _with_threads(options, artifact, before(adopt(artifact, description).card))
-        return open_predictor(artifact, backend=backend, options=options, description=description)
-    if backend == "auto":
-        paths = list(space.files(model).values()) or [space.find(model)]
-        return _open_first(paths, options, before)
-    artifact = read_artifact(space.find(model, backend_kind(backend)))
-    options = _with_threads(options, artifact, before(artifact.require_card()))
-    return open_predictor(artifact, backend=backend, options=options)
+        artifact = infer.read_artifact(space.find(model))
+        card = adopt(artifact, description).card
+        return Found(artifact, card, backend, description=description)
+    if backend != "auto":
+        artifact = infer.read_artifact(space.find(model, kind_read_by(backend)))
+        return Found(artifact, artifact.require_card(), backend)
+    first, *others = list(space.files(model).values()) or [space.find(model)]
+    artifact = infer.read_artifact(first)
+    return Found(artifact, artifact.require_card(), backend, tuple(others))
+
+
+def open_model(found: Found, options: infer.Options) -> infer.Predictor:
+    """The predictor; says on stderr what `auto` took."""
+    if found.backend != "auto" or found.description is not None:
+        fitting = _heeding_threads(options, found.artifact)
+        return infer.open_predictor(
+            found.artifact, backend=found.backend, options=fitting, description=found.description
+        )
+    last = found.others[-1] if found.others else found.artifact.path
+    for artifact in _candidates(found):
+        try:
+            fitting = _heeding_threads(options, artifact)
+            predictor = infer.open_predictor(artifact, backend="auto", options=fitting)
+        except BackendError:
+            if artifact.path == last:
+                raise
+            continue
+        note(
+            f"backend {predictor.backend.name} on {predictor.backend.device}, from {artifact.path}"
+        )
+        return predictor
+    raise AssertionError("there is at least one file")
+
+
+def _candidates(found: Found) -> Iterator[infer.Artifact]:
+    yield found.artifact
+    yield from map(infer.read_artifact, found.others)
 
 
 def open_backends(
-    space: Workspace, model: str, weights: str, options: Options, *, backends: str = "all"
-) -> tuple[list[Predictor], list[tuple[str, str]]]:
-    """A predictor for each of the backends; of `all` those that are available, and why others are not.
+    space: Workspace, model: str, weights: str, options: infer.Options, *, backends: str = "all"
+) -> list[infer.Predictor]:
+    """A predictor for each of the backends; of `all` those that are available.
 
-    `weights`: the sha256 that each file must have. `options.device` is for the torch backends.
+    Args:
+        weights: The sha256 that each file must have.
+        options: Its device is for the torch backends.
     """
-    from ptx.infer.artifact.artifact import read_artifact
-    from ptx.infer.backends import find_backend
-    from ptx.infer.errors import ArtifactError, BackendError, UsageError
-    from ptx.infer.loading import open_predictor
+    opened, left_out = sort_backends(space, model, weights, options, backends=backends)
+    for name, reason in left_out:
+        note(f"{name} is left out: {reason}")
+    return opened
 
-    names = backend_names(backends)
-    opened: list[Predictor] = []
+
+def sort_backends(
+    space: Workspace, model: str, weights: str, options: infer.Options, *, backends: str = "all"
+) -> tuple[list[infer.Predictor], list[tuple[str, str]]]:
+    """The same, and why the others are not available."""
+    opened: list[infer.Predictor] = []
     left_out: list[tuple[str, str]] = []
+    names = backend_names(backends)
     for name in names:
         fitting = fitting_options(name, options, named=backends != "all")
         try:
-            path = space.find(model, find_backend(name).reads)
-            predictor = open_predictor(read_artifact(path), backend=name, options=fitting)
+            path = space.find(model, kind_read_by(name))
+            artifact = infer.read_artifact(path)
+            predictor = infer.open_predictor(artifact, backend=name, options=fitting)
         except (BackendError, ArtifactError, UsageError) as error:
             reason = _absence(error)
             if reason is None or backends != "all" or (not opened and name == names[-1]):
@@ -89,14 +120,48 @@ def open_backends(
     return opened, left_out
 
 
+@contextmanager
+def closing_all(predictors: Iterable[infer.Predictor]) -> Iterator[None]:
+    """Close them at the end of the block, whatever ends it."""
+    with ExitStack() as stack:
+        for predictor in predictors:
+            stack.enter_context(predictor)
+        yield
+
+
+def find_targets(
+    space: Workspace, model: str, backends: str, options: infer.Options, *, trust: bool
+) -> Iterator[report.Target]:
+    """What each backend is measured with; of `all` those whose file is there."""
+    from ptx import report
+    from ptx.infer.artifact.trust import require_trust
+
+    found = False
+    for name in backend_names(backends):
+        kind = kind_read_by(name)
+        try:
+            path = space.find(model, kind)
+        except ArtifactError as error:
+            if backends != "all" or error.code != "E-NO-ARTIFACT":
+                raise
+            continue
+        artifact = infer.read_artifact(path)
+        if artifact.kind != kind and backends == "all":
+            continue
+        require_trust(artifact, space.trust(trust))
+        found = True
+        fitting = fitting_options(name, options, named=backends != "all")
+        yield report.Target(name, path, artifact.kind, artifact.sha256, fitting)
+    if not found:
+        space.find(model)  # says which commands make a file
+
+
 def backend_names(backends: str) -> list[str]:
     """The names that an option --backends stands for, which need not exist."""
-    from ptx.infer.backends import BACKENDS
-
-    return list(BACKENDS) if backends == "all" else [name.strip() for name in backends.split(",")]
+    return list(infer.BACKENDS) if backends == "all" else [n.strip() for n in backends.split(",")]
 
 
-def fitting_options(backend: str, options: Options, *, named: bool) -> Options:
+def fitting_options(backend: str, options: infer.Options, *, named: bool) -> infer.Options:
     """What one of several backends is opened with.
 
     The device is for those that run on more than one, the network for those that need it; the threads
@@ -114,53 +179,22 @@ def fitting_options(backend: str, options: Options, *, named: bool) -> Options:
     )
 
 
-def backend_kind(backend: str) -> str | None:
+def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.Options:
+    """The options, without threads where no backend of such a file heeds them."""
+    entries = infer.BACKENDS.values()
+    heeded = any(one.reads == artifact.kind and "threads" in one.heeds for one in entries)
+    return options if heeded else replace(options, threads=None)
+
+
+def kind_read_by(backend: str) -> str | None:
     """The kind of file that a backend reads; None for auto."""
     from ptx.infer.backends import find_backend
 
     return None if backend == "auto" else find_backend(backend).reads
 
 
-def _open_first(
-    paths: list[Path], options: Options, before: Callable[[Card], int | None]
-) -> Predictor:
-    """The first of a model's files that a backend here runs."""
-    from ptx.cli.terminal import note
-    from ptx.infer.artifact.artifact import read_artifact
-    from ptx.infer.errors import BackendError
-    from ptx.infer.loading import open_predictor
-
-    threads: int | None = None
-    for index, path in enumerate(paths):
-        artifact = read_artifact(path)
-        if index == 0:
-            threads = before(artifact.require_card())
-        try:
-            fitting = _with_threads(options, artifact, threads)
-            predictor = open_predictor(artifact, backend="auto", options=fitting)
-        except BackendError:
-            if index == len(paths) - 1:
-                raise
-            continue
-        note(f"backend {predictor.backend.name} on {predictor.backend.device}, from {path}")
-        return predictor
-    raise AssertionError("there is at least one path")
-
-
-def _with_threads(options: Options, artifact: Artifact, threads: int | None) -> Options:
-    """The options with this number of threads, where a backend of such a file heeds one."""
-    from ptx.infer.backends import BACKENDS
-
-    heeded = any(
-        entry.reads == artifact.kind and "threads" in entry.heeds for entry in BACKENDS.values()
-    )
-    return replace(options, threads=threads if heeded else None)
-
-
 def _absence(error: PtxError) -> str | None:
     """Why a backend cannot be tried here; None where the error is of another kind."""
-    from ptx.infer.errors import BackendError, UsageError
-
     if isinstance(error, BackendError):
         return error.reason
     if isinstance(error, UsageError):  # it does not heed what was asked of all

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+from ptx.models import CATALOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +30,6 @@ def complete_name(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of the catalog."""
-    from ptx.models.catalog import CATALOG
-
     return _beginning(CATALOG, incomplete)
 
 
@@ -39,8 +37,6 @@ def complete_file(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """What the shell finds itself."""
-    from click.shell_completion import CompletionItem
-
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -87,8 +83,6 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
 
 
 def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
@@ -100,6 +94,11 @@ workspace = click.option(
     show_default=True,
     help="The folder of checkpoints and artifacts; also PTX_WORKSPACE.",
 )
+backends = click.option(
+    "--backends", default="all", show_default=True, callback=current_backends,
+    shell_complete=complete_backends,
+    help="all that are available here, or names with commas between them.",
+)  # fmt: skip
 backend = click.option(
     "--backend", default="auto", show_default=True, callback=current_backend,
     help="auto, eager, torchscript, pt2, ort-cpu or ort-cuda.",

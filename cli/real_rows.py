@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ptx.infer.errors import UsageError
-
-if TYPE_CHECKING:
-    from ptx.export import Exported, TrainedModel
-    from ptx.infer import Card
-    from ptx.trainers.data import Dataset, Split
-    from ptx.trainers.evaluation import Evaluation
+from ptx import export, infer, models, trainers
+from ptx.cli.dataset import open_data
+from ptx.infer.errors import UsageError, counted
 
 QUESTION = "is the preprocessing that of the training?"
 HALF = 0.5
@@ -22,24 +17,24 @@ HALF = 0.5
 class RealRows:
     """The rows of a data set that a model can be tried on."""
 
-    source: TrainedModel  # the model, with samples of them for its proof
-    split: Split | None  # the test rows; None where no labels of the model are known for them
+    source: export.TrainedModel  # the model, with samples of them for its proof
+    split: (
+        trainers.Split | None
+    )  # the test rows; None where no labels of the model are known for them
 
 
-def find_rows(source: TrainedModel, data: str | None, workspace: Path) -> RealRows:
+def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
     """The rows of --data; without it those that ptx carries, for a bare state dict.
 
     Raises:
         UsageError: --data that is not for the model, or has other labels.
         InputError: the data cannot be used.
     """
-    from ptx.cli.dataset import open_data
     from ptx.export.statement import ASSUMED
-    from ptx.models import lookup
 
     card = source.card
     if data is None:
-        entry = lookup(card.model)
+        entry = models.lookup(card.model)
         kind = card.preprocessing["kind"]
         if ASSUMED not in card.training or entry is None or kind == "photo":
             return RealRows(source, None)
@@ -55,47 +50,38 @@ def find_rows(source: TrainedModel, data: str | None, workspace: Path) -> RealRo
     return RealRows(_with_samples(source, dataset), split)
 
 
-def _with_samples(source: TrainedModel, dataset: Dataset) -> TrainedModel:
+def _with_samples(source: export.TrainedModel, dataset: trainers.Dataset) -> export.TrainedModel:
     if source.samples:
         return source
-    from ptx.trainers import sample_inputs
-
-    samples = sample_inputs(source.card, dataset)
+    samples = trainers.sample_inputs(source.card, dataset)
     return replace(source, samples={name: tensor.numpy() for name, tensor in samples.items()})
 
 
-def _labelled(card: Card, dataset: Dataset) -> Split | None:
+def _labelled(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:
     """The test rows, their targets by the model's labels; None where it lacks one of theirs."""
     import numpy as np
-
-    from ptx.trainers.data import Split
 
     if bool(card.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(card.labels):
         return None
     if not card.labels:
         return dataset.test
     index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
-    return Split(dataset.test.inputs, index[dataset.test.targets])
+    return replace(dataset.test, targets=index[dataset.test.targets])
 
 
-def answered_right(done: Exported, split: Split) -> str:
+def answered_right(done: export.Exported, split: trainers.Split) -> str:
     """How the file does on the rows, for the export's line; with a question where that is little."""
-    from ptx.export import FORMATS
-    from ptx.infer import load
-    from ptx.infer.errors import counted
-    from ptx.trainers import evaluate
-
-    backend = FORMATS[done.format].backend
+    backend = export.FORMATS[done.format].backend
     device = "auto" if backend.startswith("ort-") else "cpu"
-    with load(done.path, backend=backend, device=device, trust=True) as predictor:
-        found = evaluate(predictor, split)
+    with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
+        found = trainers.evaluate(predictor, split)
     if found.accuracy is None:
         return f"root mean squared error {found.error:.4g} on {counted(found.rows, 'test row')}"
     text = f"{100 * found.accuracy:.1f} % of {counted(found.rows, 'test row')} right"
     return f"{text}: {QUESTION}" if is_suspicious(found) else text
 
 
-def is_suspicious(found: Evaluation) -> bool:
+def is_suspicious(found: trainers.Evaluation) -> bool:
     """Fewer than half are right, or no more than if the most frequent label were always given."""
     if found.accuracy is None or found.confusion is None:
         return False

@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 
 import click
 
+from ptx.infer.artifact.files import sweep
+from ptx.infer.errors import LimitError, UsageError
+
 R = TypeVar("R")
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
@@ -42,8 +45,6 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
 def _fork(seconds: float) -> int:
     """The child's process id, or 0 in the child; before any library has started threads."""
     if not hasattr(os, "fork"):
-        from ptx.infer.errors import UsageError
-
         raise UsageError("--timeout needs a POSIX system: leave it out")
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until both know what to do
     child = os.fork()
@@ -78,12 +79,8 @@ def _outcome(child: int, seconds: float, folder: Path | None) -> int:
     """
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0 and folder is not None:
-        from ptx.infer.artifact.files import sweep
-
         sweep(folder)
     if code == -signal.SIGALRM:
-        from ptx.infer.errors import LimitError
-
         raise LimitError(
             f"not finished after {seconds:g} s: give more time than --timeout {seconds:g}",
             code="E-TIMEOUT",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ptx import models
+from ptx.cli.terminal import workspace_given
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
-from ptx.infer.artifact.trust import PROGRAMS, Trust
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+
+if TYPE_CHECKING:
+    from ptx.infer.artifact.trust import Trust
 
 CHECKPOINT = "checkpoint.pt"
 DATA = "data"  # folder of what was downloaded
@@ -61,14 +66,11 @@ class Workspace:
             return next(iter(files.values()))
         if kind in files:
             return files[kind]
-        from ptx.cli.terminal import workspace_given
-        from ptx.models import lookup
-
         given = workspace_given()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
         export = f"`ptx export {model} --format {kind or 'onnx'}{given}`"
         make = [f"`ptx train {model}{given}`", export]
-        if lookup(model) is None:
+        if models.lookup(model) is None:
             make = [export.replace(model, "my_module:build_net --describe FILE", 1)]
         elif kind == "checkpoint":
             make = make[:1]
@@ -84,20 +86,16 @@ class Workspace:
         """Whether it names a model: of the catalog, of one's own with files here, of a package."""
         if NAME.fullmatch(model) is None or model in RESERVED:
             return False
-        from ptx.models import CATALOG, lookup
-
-        if model in CATALOG:
+        if model in models.CATALOG:
             return True
         # What is in the workspace, and what is a path, is known without a look at the packages.
         if self.files(model):
             return True
-        return not os.path.lexists(model) and lookup(model) is not None
+        return not os.path.lexists(model) and models.lookup(model) is not None
 
     def own_models(self) -> list[str]:
         """The models with files here that neither the catalog nor a package has."""
-        from ptx.models import known_models
-
-        known = known_models()
+        known = models.known_models()
         try:
             names = sorted(os.listdir(self.root))  # noqa: PTH208 - the names alone
         except OSError:
@@ -110,9 +108,7 @@ class Workspace:
         Raises:
             UsageError: it is a model of the catalog or of a package, or a folder of the workspace.
         """
-        from ptx.models import lookup
-
-        if name in RESERVED or lookup(name) is not None:
+        if name in RESERVED or models.lookup(name) is not None:
             whose = "a folder of the workspace" if name in RESERVED else "a model of the catalog"
             raise UsageError(f"the name {name!r} is that of {whose}; give the model another name")
 
@@ -122,6 +118,8 @@ class Workspace:
         Raises:
             OutputError: it cannot be written into the workspace.
         """
+        from ptx.infer.artifact.trust import PROGRAMS
+
         if kind not in PROGRAMS:
             return
         ledger = self.root / EXPORTED
@@ -141,19 +139,18 @@ class Workspace:
 
 def require_model(name: str) -> str:
     """A name of the catalog or of a package; UsageError names the nearest where it is none."""
-    from ptx.models import known_models, lookup
-
-    if lookup(name) is None:
-        raise UsageError(f"there is no model {quoted(name)}; {nearest(name, known_models())}")
+    if models.lookup(name) is None:
+        raise UsageError(
+            f"there is no model {quoted(name)}; {nearest(name, models.known_models())}"
+        )
     return name
 
 
 def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
-        from ptx.models import known_models
-
         raise UsageError(
-            f"there is no model {quoted(argument)}; {nearest(argument, known_models())}; or a path"
+            f"there is no model {quoted(argument)};"
+            f" {nearest(argument, models.known_models())}; or a path"
         )
     return path

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from typing import TYPE_CHECKING
 
-settle_threads()  # before what follows imports torch
+from ptx.infer.lazy import lazy
+from ptx.infer.threads import settle_threads
 
-from ptx.export.comparison import BackendResult, Comparison, compare
-from ptx.export.exporting import Exported, export
-from ptx.export.formats import FORMATS
-from ptx.export.statement import Statement
-from ptx.export.trained_model import About, TrainedModel, describe, read_model
+settle_threads()  # before anything here imports torch
+
+if TYPE_CHECKING:
+    from ptx.export.comparison import BackendResult, Comparison, compare
+    from ptx.export.exporting import Exported, export
+    from ptx.export.formats import FORMATS
+    from ptx.export.statement import Statement
+    from ptx.export.trained_model import About, TrainedModel, describe, read_model
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "FORMATS": "formats",
+            "About": "trained_model",
+            "BackendResult": "comparison",
+            "Comparison": "comparison",
+            "Exported": "exporting",
+            "Statement": "statement",
+            "TrainedModel": "trained_model",
+            "compare": "comparison",
+            "describe": "trained_model",
+            "export": "exporting",
+            "read_model": "trained_model",
+        },
+    )
 
 __all__ = [
     "FORMATS",

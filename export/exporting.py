@@ -13,20 +13,18 @@ import torch
 from torch import nn
 
 from ptx.export.formats import converting, find_attach, find_convert, find_format
-from ptx.export.grid import LENGTHS, first_rows, grid_batches
+from ptx.export.golden import hold_answers, with_golden
+from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.reference import Reference
 from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import About, TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.predictor import Predictor
-from ptx.infer.signature import BATCH, Array
-
-GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,9 @@ def export(
     content = _convert(trained, format_name, opset)
     attach = find_attach(format_name)
     draft = replace(trained.card, versions=_versions(format_name, content))
+    draft = with_golden(draft, reference, trained.examples)
     proof = _prove(attach(content, draft.to_json()), path, form.backend, reference)
-    artifact = attach(content, _proved(draft, proof, reference).to_json())
+    artifact = attach(content, _proved(draft, proof, reference.name).to_json())
     sealed = parse_artifact(artifact, path=path)
     sealed.require_card()
     if announce is not None:
@@ -130,7 +129,7 @@ class _Proof:
 
 
 def _prove(candidate: bytes, path: Path, backend: str, reference: Reference) -> _Proof:
-    """Run the file over the grid, and over the real samples.
+    """Run the file over the grid, the real samples and the golden ones, raw inputs among them.
 
     Raises:
         AgreementError: it would not compute what the network computes.
@@ -145,6 +144,7 @@ def _prove(candidate: bytes, path: Path, backend: str, reference: Reference) -> 
     with opened as predictor:
         errors = reference.check(predictor.backend.run, backend)
         rows = _same_labels(predictor, reference) if reference.samples else 0
+        hold_answers(predictor, card)
     return _Proof(backend, errors, len(reference.cases), rows)
 
 
@@ -162,43 +162,21 @@ def _same_labels(predictor: Predictor, reference: Reference) -> int:
     return len(got)
 
 
-def _proved(draft: Card, proof: _Proof, reference: Reference) -> Card:
-    """The card with what was proved, and the golden samples to prove it again with."""
+def _proved(draft: Card, proof: _Proof, reference: str) -> Card:
+    """The card with what was proved, and of which statement."""
     return replace(
         draft,
         agreement={
-            "reference": reference.name,
+            "reference": reference,
             "factor": FACTOR,
             "batches": list(grid_batches(draft.signature)),
             "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
             "cases": proof.cases,
             "labels": proof.rows,
+            "statement": draft.statement_sha256,
             "backends": {proof.backend: proof.errors},
         },
-        golden=_golden(reference),
     )
-
-
-def _golden(reference: Reference) -> tuple[GoldenSample, ...]:
-    """A few inputs with their float64 outputs; random ones where real samples are too few."""
-    signature = reference.signature
-    golden = []
-    for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, reference.samples, rows)
-        if inputs is None:
-            kind, inputs = "random", _longest_random(reference, rows)
-        tolerance = {spec.name: reference.tolerances[kind, spec.name] for spec in signature.outputs}
-        golden.append(GoldenSample(inputs, reference.exact(inputs), tolerance))
-    return tuple(golden)
-
-
-def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:
-    fitting = [
-        case.inputs
-        for case in reference.cases
-        if case.kind == "random" and case.sizes[BATCH] == rows
-    ]
-    return fitting[-1]
 
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:

@@ -19,12 +19,13 @@ from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
+from ptx.infer.artifact.golden import Raw, as_raw
 from ptx.infer.backends import Factory
 from ptx.infer.backends.pytorch.device import loading
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs
 from ptx.infer.described.description import Description
-from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.errors import ArtifactError, InputError, UsageError
 from ptx.infer.signature import Array, Signature
 from ptx.models import checkpoint as checkpoints
 from ptx.models import state_dict
@@ -40,6 +41,9 @@ class About(TypedDict, total=False):
     task: str  # a key of `ptx.infer.tasks.TASKS`; without it "raw": nothing but arrays
     name: str  # without it that of the network's class
     samples: Mapping[str, Array] | None  # real inputs, for the proof; else they are random
+    examples: Sequence[
+        Any
+    ]  # raw inputs that the preprocessing takes: file contents, texts, numbers
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class TrainedModel:
     card: Card  # without agreement and golden samples
     samples: dict[str, Array]  # real inputs by name; empty where none are known
     notes: tuple[str, ...] = ()  # how a bare state dict was read
+    examples: tuple[Raw, ...] = ()  # real inputs as a person has them; none where none are known
 
     @cached_property
     def reference(self) -> Reference:
@@ -63,7 +68,10 @@ class TrainedModel:
             OutputError: it cannot be written.
         """
         samples = {name: torch.from_numpy(array) for name, array in self.samples.items()}
-        content = checkpoints.dumps(Checkpoint(dict(self.network.state_dict()), samples=samples))
+        weights = dict(self.network.state_dict())
+        content = checkpoints.dumps(
+            Checkpoint(weights, samples=samples, examples=list(self.examples))
+        )
         write_atomic(path, zip_archive.attach(content, self.card.to_json()))
 
 
@@ -82,10 +90,31 @@ def describe(network: nn.Module, **about: Unpack[About]) -> TrainedModel:
         raise UsageError(f"the network is a {type(network).__name__}; expected a torch.nn.Module")
     described: dict[str, Any] = {**about}
     signature, samples = described.pop("signature", None), described.pop("samples", None)
+    examples = as_examples(described.pop("examples", ()))
     if signature is None:
         raise UsageError('there is no signature; expected {"inputs": …, "outputs": …}')
     data = signature.to_data() if isinstance(signature, Signature) else dict(signature)
-    return make_model(network, Description.from_data({**data, **described}), samples=samples)
+    description = Description.from_data({**data, **described})
+    return replace(make_model(network, description, samples=samples), examples=examples)
+
+
+def as_examples(values: Sequence[Any]) -> tuple[Raw, ...]:
+    """Raw inputs as a card carries them; a path or an open file is no content.
+
+    Raises:
+        InputError: one is neither the bytes of a picture file, nor a text, nor numbers.
+    """
+    examples = []
+    for index, value in enumerate(values):
+        try:
+            examples.append(as_raw(value))
+        except ValueError as error:
+            raise InputError(
+                f"example {index} is a {type(value).__name__}; expected the bytes of a picture file,"
+                " a text, or finite numbers",
+                code="E-TYPE",
+            ) from error
+    return tuple(examples)
 
 
 def make_model(
@@ -181,6 +210,7 @@ def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None)
         built = build_network(card, network)
         checkpoints.load_weights(built, checkpoint.weights)
         samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
+        examples = tuple(map(as_raw, checkpoint.examples))
     if checkpoints.weights_digest(built.state_dict()) != card.weights_sha256:
         raise ArtifactError(
             f"{artifact.name}: its weights do not match the sha256 in its card", code="E-HASH"
@@ -189,6 +219,7 @@ def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None)
         built.eval().requires_grad_(False),
         replace(card, checkpoint_sha256=artifact.sha256),
         samples,
+        examples=examples,
     )
 
 

@@ -8,28 +8,69 @@
 
 from __future__ import annotations
 
-from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
-from ptx.infer.backends import BACKENDS, Backend
-from ptx.infer.errors import (
-    AgreementError,
-    ArtifactError,
-    BackendError,
-    InputError,
-    LimitError,
-    OutputError,
-    PtxError,
-    UsageError,
-)
-from ptx.infer.loading import load
-from ptx.infer.prediction import Failure, Prediction
-from ptx.infer.predictor import Predictor
-from ptx.infer.signature import Signature, TensorSpec
-from ptx.infer.verification import Check, verify
+from typing import TYPE_CHECKING
+
+from ptx.infer.lazy import lazy
+
+if TYPE_CHECKING:
+    from ptx.infer.artifact.artifact import Artifact, parse_artifact, read_artifact
+    from ptx.infer.artifact.card import Card
+    from ptx.infer.artifact.golden import GoldenSample
+    from ptx.infer.backends import BACKENDS, Backend, Options
+    from ptx.infer.errors import (
+        AgreementError,
+        ArtifactError,
+        BackendError,
+        InputError,
+        LimitError,
+        OutputError,
+        PtxError,
+        UsageError,
+    )
+    from ptx.infer.loading import load, open_predictor
+    from ptx.infer.prediction import Failure, Named, Prediction
+    from ptx.infer.predictor import Predictor
+    from ptx.infer.replay import Check
+    from ptx.infer.signature import Array, Signature, TensorSpec
+    from ptx.infer.verification import verify
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "BACKENDS": "backends",
+            "AgreementError": "errors",
+            "Array": "signature",
+            "Artifact": "artifact.artifact",
+            "ArtifactError": "errors",
+            "Backend": "backends",
+            "BackendError": "errors",
+            "Card": "artifact.card",
+            "Check": "replay",
+            "Failure": "prediction",
+            "GoldenSample": "artifact.golden",
+            "InputError": "errors",
+            "LimitError": "errors",
+            "Named": "prediction",
+            "Options": "backends",
+            "OutputError": "errors",
+            "Prediction": "prediction",
+            "Predictor": "predictor",
+            "PtxError": "errors",
+            "Signature": "signature",
+            "TensorSpec": "signature",
+            "UsageError": "errors",
+            "load": "loading",
+            "open_predictor": "loading",
+            "parse_artifact": "artifact.artifact",
+            "read_artifact": "artifact.artifact",
+            "verify": "verification",
+        },
+    )
 
 __all__ = [
     "BACKENDS",
     "AgreementError",
+    "Array",
     "Artifact",
     "ArtifactError",
     "Backend",
@@ -40,6 +81,8 @@ __all__ = [
     "GoldenSample",
     "InputError",
     "LimitError",
+    "Named",
+    "Options",
     "OutputError",
     "Prediction",
     "Predictor",
@@ -48,6 +91,8 @@ __all__ = [
     "TensorSpec",
     "UsageError",
     "load",
+    "open_predictor",
+    "parse_artifact",
     "read_artifact",
     "verify",
 ]

@@ -25,7 +25,6 @@ def load(
     precision: str = "float32",
     trust: Trust = False,
     timeout: float | None = None,
-    cuda_graphs: bool = False,
     cpu_nodes: str = "shapes",
     network: Factory | None = None,
     describe: str | Path | Mapping[str, Any] | None = None,
@@ -48,12 +47,6 @@ def load(
     `timeout`: seconds that loading, and each run of the model (a prediction, or a batch of
     `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By default
     there is none.
-    `cuda_graphs`: for ort-cuda, of a model whose only dynamic axis is the batch: batches of up to 256
-    rows are padded to one of a few sizes, and each of these is captured as a CUDA graph, with buffers
-    that stay on the device. Not proved on a device yet.
-    `cpu_nodes`: for ort-cuda, which refuses a graph of which nodes fall to the CPU: with "shapes" those
-    may run there that compute sizes from sizes alone, which ONNX Runtime puts there on purpose; with
-    "none" not even those.
     `network`: for the eager backend, a function that makes the network of a model that is not of the
     catalog; a checkpoint never names code to run.
     `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
@@ -68,7 +61,7 @@ def load(
             heed an option.
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(device, threads, precision, trust, timeout, cuda_graphs, network, cpu_nodes)
+    options = Options(device, threads, precision, trust, timeout, network, cpu_nodes)
     said = {"task": task, "labels": labels, "preprocess": preprocess}
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     artifact = read_artifact(path)

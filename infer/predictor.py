@@ -146,7 +146,12 @@ class Predictor:
             raise UsageError(f"top is {top}; expected at least 1")
         if not samples:
             return []
-        outputs = self.run(self.preprocessing.collate(samples))
+        return self.answers(self.run(self.preprocessing.collate(samples)), names, top=top)
+
+    def answers(
+        self, outputs: Mapping[str, Array], names: Sequence[str | None], *, top: int = TOP
+    ) -> list[Prediction]:
+        """What the outputs of `run` say of each row; `names`: of the inputs, one for each row."""
         first = outputs[self._output.name]
         if self._output.batch_axis:
             first = np.moveaxis(first, self._output.batch_axis, 0)

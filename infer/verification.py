@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.errors import ArtifactError, PtxError, counted
+from ptx.infer.errors import ArtifactError, counted
 from ptx.infer.predictor import Predictor
-from ptx.infer.signature import Array
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that must hold, and whether it does."""
-
-    name: str
-    holds: bool
-    detail: str
+from ptx.infer.replay import Check, replay
 
 
 def verify(
@@ -34,7 +22,7 @@ def verify(
     trust: Trust = False,
     run: bool = True,
 ) -> list[Check]:
-    """Check the seal and replay the golden samples that the file carries.
+    """Check the seal and replay the golden samples that the file carries, raw inputs among them.
 
     A changed file is still replayed, so that the checks say what the change did. `trust`: as in
     `ptx.infer.load`. `run`: False checks seal and card alone and runs nothing of the file.
@@ -62,6 +50,8 @@ def verify(
     if artifact.kind != "checkpoint":  # which is proved when it is exported
         carried = f"the card carries {counted(len(card.golden), 'golden sample')}"
         checks.append(Check("samples", bool(card.golden), carried))
+        checks.append(check_statement(card))
+        checks.extend(missing_parts(card))
     if not run:
         return checks
     require_trust(artifact, trust)
@@ -69,6 +59,43 @@ def verify(
         *checks,
         *_open_and_replay(artifact, card, backend, Options(device=device, trust=trust)),
     ]
+
+
+def check_statement(card: Card) -> Check:
+    """Whether labels, preprocessing and all else that an answer depends on are those of the proof."""
+    noted = card.agreement.get("statement")
+    if noted is None:
+        return _lacking("card", "which labels and which preprocessing were proved")
+    if noted != card.statement_sha256:
+        return Check(
+            "card",
+            False,
+            "what it says of labels, preprocessing, task, signature or weights is not what was proved",
+        )
+    return Check("card", True, "labels, preprocessing, task and signature are those of the proof")
+
+
+def missing_parts(card: Card) -> Iterator[Check]:
+    """What the proof of a card does not cover, for want of the samples that would."""
+    if not card.raw and card.preprocessing.get("kind") != "arrays":
+        yield _lacking("raw samples", "the way from a raw input to the arrays (preprocessing)")
+    answered = [bool(sample.answers) for sample in card.golden]
+    answered += [bool(sample.answers) for sample in card.raw]
+    if card.task != "raw" and not any(answered):
+        yield _lacking("answers", "the way from the outputs to the answer (labels)")
+
+
+def _lacking(name: str, what: str) -> Check:
+    return Check(name, True, f"not in this file's proof: {what}; export it again", lacks=True)
+
+
+def failures(predictor: Predictor, golden: Card) -> list[Check]:
+    """What does not hold of a card's statement and of its golden samples, on an opened predictor.
+
+    `golden`: a card of the same weights that carries some; the predictor's own, or an export's.
+    """
+    checks = [check_statement(golden), *replay(predictor, golden)]
+    return [check for check in checks if not check.holds]
 
 
 def _open_and_replay(
@@ -83,30 +110,3 @@ def _open_and_replay(
         if artifact.kind == "checkpoint":
             yield Check("load", True, f"{predictor.backend.name} opens it")
         yield from replay(predictor, card)
-
-
-def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
-    """Run the golden samples that a card of the same weights carries."""
-    for index, sample in enumerate(golden.golden, 1):
-        yield from _replay_sample(predictor, sample, f"sample {index}")
-
-
-def _replay_sample(predictor: Predictor, sample: GoldenSample, name: str) -> Iterator[Check]:
-    try:
-        outputs = predictor.run(sample.inputs)
-    except PtxError as error:
-        yield Check(name, False, str(error))
-        return
-    for spec in predictor.signature.outputs:
-        expected = sample.outputs.get(spec.name)
-        tolerance = sample.tolerance.get(spec.name, 0.0)
-        yield _compare(f"{name}, {spec.name}", outputs[spec.name], expected, tolerance)
-
-
-def _compare(name: str, got: Array, expected: Array | None, tolerance: float) -> Check:
-    if expected is None or expected.shape != got.shape or not got.size:
-        what = "nothing" if expected is None else f"shape {expected.shape}"
-        return Check(name, False, f"shape {got.shape}; the card expects {what}")
-    error = float(np.abs(got.astype(np.float64) - expected).max())
-    holds = error <= tolerance  # NaN does not
-    return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")

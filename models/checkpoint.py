@@ -37,6 +37,8 @@ class Checkpoint:
     random: dict[str, Tensor] = field(default_factory=dict)  # generator states by device type
     history: list[dict[str, float]] = field(default_factory=list)  # one row for each whole epoch
     samples: dict[str, Tensor] = field(default_factory=dict)  # real test inputs, batch by name
+    # Real test inputs before the preprocessing: bytes of a picture file, texts, or tuples of numbers.
+    examples: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # how a bare state dict was found in its file; not saved
 
 
@@ -51,6 +53,7 @@ def dumps(checkpoint: Checkpoint) -> bytes:
         "random": checkpoint.random,
         "history": checkpoint.history,
         "samples": checkpoint.samples,
+        "examples": checkpoint.examples,
     }
     torch.save(data, buffer)
     return buffer.getvalue()
@@ -88,7 +91,9 @@ def loads(data: bytes) -> Checkpoint:
 def _whole(content: dict[str, Any], version: int) -> Checkpoint:
     if version != FORMAT:
         raise ValueError(f"its format is {version}; this ptx reads {FORMAT}")
-    parts = {"optimizer": dict, "progress": dict, "random": dict, "history": list, "samples": dict}
+    content = {"examples": [], **content}  # those of before have none
+    parts = {"optimizer": dict, "progress": dict, "random": dict, "history": list, "samples": dict,
+             "examples": list}  # fmt: skip
     for name, kind in parts.items():
         if not isinstance(content.get(name), kind):
             raise ValueError(f"its part {name!r} is missing or not a {kind.__name__}")

@@ -1,7 +1,5 @@
 """What each model reaches: written by scripts/models_page.py from docs/results.json."""
 
-# ruff: noqa: E501
-
 REACHED = {
     "linear-regression": "test loss 0.1041 (0.1041 to 0.1041, 3 seeds)",
     "linear-model": "test loss 0.0069 (0.0011 to 0.0477, 3 seeds)",

@@ -272,6 +272,7 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     from ptx.models import checkpoint as checkpoints
     from ptx.trainers import default_recipe, open_dataset, sample_inputs
     from ptx.trainers.data import Split
+    from ptx.trainers.samples import raw_examples
     from ptx.trainers.training import make_card
 
     def first(split: Split) -> Split:
@@ -284,7 +285,9 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     network = build(card.model, card.config)
     weights = network.state_dict()
     content = checkpoints.dumps(
-        checkpoints.Checkpoint(weights=weights, samples=sample_inputs(card, data))
+        checkpoints.Checkpoint(
+            weights=weights, samples=sample_inputs(card, data), examples=raw_examples(data)
+        )
     )
     card = replace(card, weights_sha256=checkpoints.weights_digest(weights))
     return zip_archive.attach(content, card.to_json())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,38 @@ MAY_IMPORT = {
     "models": set(),
     "trainers": {"models", "infer"},
     "export": {"models", "infer"},
-    "cli": {"models", "infer", "trainers", "export"},
+    "report": {"models", "infer", "trainers", "export"},
+    "cli": {"models", "infer", "trainers", "export", "report"},
 }
 EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network, inside one function
+# What the command line may name beside `__all__` of the packages: the modules whose names without an
+# underscore are public too.
+ROOMS = {
+    "ptx.infer.artifact",  # zip_archive
+    "ptx.infer.artifact.artifact",
+    "ptx.infer.artifact.files",
+    "ptx.infer.artifact.trust",
+    "ptx.infer.backends",
+    "ptx.infer.backends.pytorch.device",
+    "ptx.infer.described.adoption",
+    "ptx.infer.described.description",
+    "ptx.infer.errors",
+    "ptx.infer.preprocessing",
+    "ptx.infer.preprocessing.gray",
+    "ptx.infer.preprocessing.photo",
+    "ptx.infer.readers",
+    "ptx.infer.verification",
+    "ptx.infer.tables.npy",
+    "ptx.infer.tables.numbers",
+    "ptx.models.checkpoint",
+    "ptx.trainers.data.mnist",
+    "ptx.trainers.loop",
+    "ptx.trainers.reached",
+    "ptx.export.card_comparison",
+    "ptx.export.formats",
+    "ptx.export.statement",
+    "ptx.export.trained_model",
+}
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 
 
@@ -24,6 +54,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "ptx":
+            yield from (f"ptx.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
         elif (
@@ -56,6 +88,37 @@ def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
             if path.relative_to(ROOT) == EAGER and parts[1] == "models":
                 continue
             assert parts[1] in MAY_IMPORT[package], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def used_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(module, name) of everything that is taken from ptx, by import or as an attribute."""
+    packages: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "ptx":
+            packages |= {alias.asname or alias.name: f"ptx.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ptx."):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            packages |= {a.asname: a.name for a in node.names if a.asname and "ptx" in a.name}
+    for node in ast.walk(tree):
+        owner = node.value if isinstance(node, ast.Attribute) else None
+        if isinstance(node, ast.Attribute) and isinstance(owner, ast.Name) and owner.id in packages:
+            yield packages[owner.id], node.attr
+
+
+def test_the_command_line_uses_public_names_alone() -> None:
+    used = {
+        (path, *pair) for path in sources("cli") for pair in used_names(ast.parse(path.read_text()))
+    }
+    for path, module, name in used:
+        if module.startswith("ptx.cli"):
+            continue
+        if module.count(".") == 1:
+            assert name in import_module(module).__all__, f"{path}: {module}.{name}"
+        else:
+            assert module in ROOMS, f"{path} takes {name} from {module}"
+            assert not name.startswith("_"), f"{path}: {module}.{name}"
+    assert {module for _, module, _ in used} >= ROOMS, "a room that nobody enters"
 
 
 def test_the_eager_backend_imports_the_models_inside_a_function() -> None:

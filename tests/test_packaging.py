@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("infer", "models", "trainers", "export", "cli")
+PACKAGES = ("infer", "models", "trainers", "export", "report", "cli")
 WHEELS = ROOT / ".cache" / "wheel"
-BARE = ROOT / ".venv-bare" / "bin" / "python"
+BARE = (
+    ROOT / f"{Path(sys.prefix).name}-bare" / "bin" / "python"
+)  # as scripts/bare_environment has it
 
 pytestmark = pytest.mark.skipif(
     not BARE.exists() or not WHEELS.exists(), reason="scripts/test makes the wheel and .venv-bare"

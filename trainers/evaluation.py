@@ -11,10 +11,10 @@ import numpy as np
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
-from ptx.infer.preprocessing.columns import ColumnsPreprocessing
 from ptx.infer.signature import Array
 from ptx.trainers.batches import check_split
 from ptx.trainers.data import Split
+from ptx.trainers.raw_rows import model_targets, raw_samples
 
 BATCH = 500  # rows that are run at once
 
@@ -41,50 +41,51 @@ class Answered:
 
 
 def model_inputs(
-    split: Split, preprocessing: Preprocessing
+    split: Split, preprocessing: Preprocessing, names: tuple[str, ...] = ()
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
-    """(row indices, input arrays) in batches, as prediction would prepare them."""
+    """(row indices, input arrays) in batches, as prediction would prepare them from raw inputs.
+
+    `names`: the data's own labels; the symbols of its sequences.
+    """
     for start in range(0, len(split), BATCH):
         rows = np.arange(start, min(start + BATCH, len(split)))
-        yield rows, preprocessing.collate(_samples(split, preprocessing, rows))
-
-
-def _samples(split: Split, preprocessing: Preprocessing, rows: Array) -> list[Array]:
-    ((kind, raw),) = split.inputs.items()
-    values = raw[rows]
-    if isinstance(preprocessing, ColumnsPreprocessing):
-        return list(preprocessing.standardise(values))
-    if kind == "text":
-        return [preprocessing.read(value) for value in values.tolist()]
-    return list(values)  # pixels or symbols: what `read` would give
+        yield rows, preprocessing.collate(raw_samples(split, preprocessing, rows, names))
 
 
 def evaluate(
-    predictor: Predictor, split: Split, *, progress: Callable[[int], None] | None = None
+    predictor: Predictor,
+    split: Split,
+    *,
+    names: tuple[str, ...] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Accuracy and confusion matrix, or the error of a regression, over all rows of a split.
 
-    `progress` is told the rows of each batch that is done.
+    Each row goes through the whole predictor, from its raw form where it has one. `names`: the data's
+    own labels, in the order of its class indices; a class is right where the model's label has its
+    name, wherever that stands. Without them the data's order is the model's. `progress` is told the
+    rows of each batch that is done.
 
     Raises:
-        UsageError: rows that are not for this model.
+        UsageError: rows that are not for this model, or a name that is none of its labels.
         InputError: a class that the model has no label for.
     """
     check_split(
         split,
         predictor.preprocessing,
-        predictor.labels,
+        (names or predictor.labels) if predictor.labels else (),
         name="the split",
         model=predictor.card.model,
     )
+    truth = model_targets(split, names, predictor.labels, predictor.card.model)
     labels = len(predictor.labels)
     confusion = np.zeros((labels, labels), np.int64)
     errors = np.zeros(len(split))  # of a regression: squared, summed over a row's outputs
     wrong = np.zeros(len(split), np.bool_)
     output = predictor.signature.outputs[0]
-    for rows, inputs in model_inputs(split, predictor.preprocessing):
+    for rows, inputs in model_inputs(split, predictor.preprocessing, names):
         outputs = predictor.run(inputs)
-        predicted, targets = predictor.classes(outputs), split.targets[rows]
+        predicted, targets = predictor.classes(outputs), truth[rows]
         if predicted is None:
             difference = outputs[output.name].astype(np.float64) - targets
             errors[rows] = (difference**2).reshape(len(rows), -1).sum(axis=1)
@@ -100,28 +101,34 @@ def evaluate(
     return Evaluation(len(split), accuracy, confusion, None, np.flatnonzero(wrong))
 
 
-def answer_rows(predictor: Predictor, split: Split, rows: Array) -> list[Answered]:
-    """The predictions for some rows, with what is right for them."""
+def answer_rows(
+    predictor: Predictor, split: Split, rows: Array, names: tuple[str, ...] = ()
+) -> list[Answered]:
+    """The predictions for some rows, with what is right for them; `names`: as of `evaluate`."""
     ((_, raw),) = split.inputs.items()
     answers = []
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        samples = _samples(split, predictor.preprocessing, part)
+        samples = raw_samples(split, predictor.preprocessing, part, names)
         for row, prediction in zip(
             part.tolist(), predictor.predict_samples(samples, [None] * len(part)), strict=True
         ):
-            truth = _truth(split.targets[row], predictor.labels)
+            truth = _truth(split.targets[row], names or predictor.labels)
             answers.append(Answered(row, raw[row], truth, prediction))
     return answers
 
 
 def most_wrong(
-    predictor: Predictor, split: Split, evaluation: Evaluation, count: int
+    predictor: Predictor,
+    split: Split,
+    evaluation: Evaluation,
+    count: int,
+    names: tuple[str, ...] = (),
 ) -> list[Answered]:
     """The wrong answers that the model is most sure of; of a regression the largest errors."""
     if evaluation.error is not None:
-        return answer_rows(predictor, split, evaluation.wrong[:count])
-    answers = answer_rows(predictor, split, evaluation.wrong)
+        return answer_rows(predictor, split, evaluation.wrong[:count], names)
+    answers = answer_rows(predictor, split, evaluation.wrong, names)
     return sorted(answers, key=lambda answer: -(answer.prediction.score or 0.0))[:count]
 
 

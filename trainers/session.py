@@ -7,17 +7,20 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import PtxError
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
+from ptx.trainers.reached import reached
 
 PREVIOUS = "checkpoint.previous.pt"  # the checkpoint of the run before, beside that of this one
 
@@ -26,9 +29,16 @@ class Session:
     """A run, how far it has come, and where it is saved."""
 
     def __init__(
-        self, run: Run, card: Card, path: Path, device: str, samples: dict[str, torch.Tensor]
+        self,
+        run: Run,
+        card: Card,
+        path: Path,
+        device: str,
+        samples: dict[str, torch.Tensor],
+        examples: list[Raw],
     ) -> None:
-        self.run, self.card, self.path, self.device, self.samples = run, card, path, device, samples
+        self.run, self.card, self.path, self.device = run, card, path, device
+        self.samples, self.examples = samples, examples  # of the test rows: for the proof at export
         self.epoch = 1  # the one that is being trained
         self.step = 0  # done in it
         self.totals = Totals.zero(device)
@@ -79,6 +89,7 @@ class Session:
             random=_random_states(self.device),
             history=self.history,
             samples=self.samples,
+            examples=list(self.examples),
         )
         last = self.history[-1] if self.history else {}
         card = replace(
@@ -91,9 +102,16 @@ class Session:
                 "metrics": {
                     name: last[name] for name in last if name.startswith(("train", "test"))
                 },
+                **self._reached(),
             },
         )
         write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
+
+    def _reached(self) -> dict[str, Any]:
+        """The card's record of the test rows; in the midst of an epoch the weights have none."""
+        if self.step or not self.history:
+            return {}
+        return {"test": reached(self.card, self.history[-1], len(self.run.test))}
 
     def _require_finite(self, figures: Iterable[float]) -> None:
         weights = self.run.network.state_dict().values()

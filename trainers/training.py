@@ -31,8 +31,9 @@ from ptx.trainers.folder_lock import locked
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
+from ptx.trainers.raw_rows import as_read
 from ptx.trainers.recipe import Recipe, find_entry
-from ptx.trainers.samples import sample_inputs
+from ptx.trainers.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
 
 SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits
@@ -105,7 +106,9 @@ def train(
             deferred_interruption() as interruption,
         ):
             run = _make_run(card, dataset, recipe, seed, device)
-            session = Session(run, card, path, device, sample_inputs(card, dataset))
+            session = Session(
+                run, card, path, device, sample_inputs(card, dataset), raw_examples(dataset)
+            )
             if before is not None:
                 session.restore(before)
             elif former_training(path) is not None:
@@ -250,7 +253,7 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
         optimizer=make_optimizer(network, recipe),
         recipe=recipe,
         train=Feed(dataset.train, preprocessing, device),
-        test=Feed(dataset.test, preprocessing, device),
+        test=Feed(as_read(dataset.test, preprocessing), preprocessing, device),
         output=card.signature.outputs[0],
         seed=seed,
     )

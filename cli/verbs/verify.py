@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from ptx import infer
 from ptx.cli import options
+from ptx.cli.opening import kind_read_by
+from ptx.cli.terminal import judged, table, verdict
 from ptx.cli.time_limit import time_limit
+from ptx.cli.workspace import Workspace
+from ptx.infer.errors import counted
 
 
 @click.command(
@@ -25,45 +31,30 @@ from ptx.cli.time_limit import time_limit
 @time_limit
 @options.common
 def verify(
-    model: str,
-    backend: str,
-    device: str,
-    trust: bool,
-    no_run: bool,
-    workspace: Path,
-    as_json: bool,
+    model: str, backend: str, device: str, trust: bool, no_run: bool, workspace: Path, as_json: bool
 ) -> int:
     """Check the seal of FILE and replay the golden samples that it carries.
 
     FILE is an artifact, a checkpoint or a name of the catalog. An ONNX file needs no torch.
     """
-    import json
-
-    from ptx.cli.opening import backend_kind
-    from ptx.cli.terminal import judged, table, verdict
-    from ptx.cli.workspace import Workspace
-    from ptx.infer.errors import counted
-    from ptx.infer.verification import verify as verify_file
-
     space = Workspace(workspace)
-    path = space.find(model, backend_kind(backend))
-    checks = verify_file(
+    path = space.find(model, kind_read_by(backend))
+    checks = infer.verify(
         path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
     )
-    failed = [check for check in checks if not check.holds]
+    failed = "; ".join(check.name for check in checks if not check.holds)
     if as_json:
-        for check in checks:
-            click.echo(
-                json.dumps({"check": check.name, "holds": check.holds, "detail": check.detail})
-            )
+        for c in checks:
+            lacks = {"lacks": True} if c.lacks else {}
+            click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
+        return 1 if failed else 0
+    rows = [
+        (c.name, "lacks" if c.lacks else judged("holds" if c.holds else "FAILS", c.holds), c.detail)
+        for c in checks
+    ]
+    click.echo(table(("check", "", "detail"), rows))
+    if failed:
+        verdict(f"{path} does not hold: {failed}", "export it again", holds=False)
     else:
-        rows = [
-            (c.name, judged("holds" if c.holds else "FAILS", c.holds), c.detail) for c in checks
-        ]
-        click.echo(table(("check", "", "detail"), rows))
-        if failed:
-            names = "; ".join(check.name for check in failed)
-            verdict(f"{path} does not hold: {names}", "export it again", holds=False)
-        else:
-            verdict(f"{path} holds: {counted(len(checks), 'check')}")
+        verdict(f"{path} holds: {counted(len(checks), 'check')}")
     return 1 if failed else 0

@@ -13,6 +13,7 @@ from torch import nn
 
 from ptx.export.formats import traced_sizes
 from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
+from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.backends.ort.session import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
@@ -39,7 +40,7 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OLDEST_OPSET <= opset <= newest:
         raise UsageError(f"opset {opset} cannot be written; expected {OLDEST_OPSET} to {newest}")
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"), recurrent_shapes():
         warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
         program = torch.onnx.export(
             network,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export.formats import traced_sizes
+from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.infer.artifact import zip_archive
 from ptx.infer.signature import Signature
 
@@ -19,20 +20,7 @@ _PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that 
 
 def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
     """The network's graph and weights as a `.pt2` archive."""
-    from torch.export._patches import (
-        register_gru_while_loop_decomposition,
-        register_lstm_while_loop_decomposition,
-    )
-
-    # torch.export works out an LSTM's or a GRU's shapes by unrolling it at the traced length, which
-    # freezes the time axis. With these, which torch.onnx uses too, it does so by a loop; the graph
-    # keeps the layer as one operator either way.
-    with (
-        torch.no_grad(),
-        warnings.catch_warnings(),
-        register_lstm_while_loop_decomposition(),
-        register_gru_while_loop_decomposition(),
-    ):
+    with torch.no_grad(), warnings.catch_warnings(), recurrent_shapes():
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
         # LSTM's list of its own weights (`_flat_weights`) was assigned while they were faked.
         warnings.simplefilter("ignore")

@@ -5,18 +5,25 @@ It is data: parsed under limits of size and depth, checked field by field, never
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
+from ptx.infer.artifact.fields import take
+from ptx.infer.artifact.golden import (
+    GoldenSample,
+    RawSample,
+    golden_from_data,
+    golden_to_data,
+    raw_from_data,
+    raw_to_data,
+)
 from ptx.infer.errors import ArtifactError, quoted
-from ptx.infer.signature import Array, Signature
+from ptx.infer.signature import Signature
 
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
@@ -26,17 +33,6 @@ DEPTH_LIMIT = 32  # of nested lists and objects
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class GoldenSample:
-    """Inputs with the outputs that the model gives them in float64."""
-
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]  # float64
-    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)  # of ptx, torch, onnx, the opset, ...
     agreement: dict[str, Any] = field(default_factory=dict)  # grid, tolerance, largest errors
     golden: tuple[GoldenSample, ...] = ()
+    raw: tuple[RawSample, ...] = ()  # none in older cards, or without a preprocessing
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -68,20 +65,33 @@ class Card:
             raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
         data = {
             "format": FORMAT,
+            **self.statement(),
+            "training": self.training,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "versions": self.versions,
+            "agreement": self.agreement,
+            "golden": [golden_to_data(sample) for sample in self.golden],
+            "raw": [raw_to_data(sample) for sample in self.raw],
+        }
+        return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    def statement(self) -> dict[str, Any]:
+        """What the card says of the model, as data: all that an answer depends on."""
+        return {
             "model": self.model,
             "task": self.task,
             "signature": self.signature.to_data(),
             "preprocessing": self.preprocessing,
             "labels": list(self.labels),
             "config": self.config,
-            "training": self.training,
             "weights_sha256": self.weights_sha256,
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "versions": self.versions,
-            "agreement": self.agreement,
-            "golden": [_sample_to_data(sample) for sample in self.golden],
         }
-        return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    @property
+    def statement_sha256(self) -> str:
+        """Of the statement as JSON with sorted keys; the proof notes it as `agreement.statement`."""
+        text = json.dumps(self.statement(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: bytes, *, name: str) -> Card:
@@ -92,23 +102,24 @@ class Card:
         """
         data = parse_json(text, name=name)
         try:
-            version = _take(data, "format", int)
+            version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            check_lines((_take(data, "model", str), *_strings(data, "labels")))
+            check_lines((take(data, "model", str), *_strings(data, "labels")))
             return cls(
-                model=_take(data, "model", str),
-                task=_take(data, "task", str),
-                signature=Signature.from_data(_take(data, "signature", dict)),
-                preprocessing=_take(data, "preprocessing", dict),
+                model=take(data, "model", str),
+                task=take(data, "task", str),
+                signature=Signature.from_data(take(data, "signature", dict)),
+                preprocessing=take(data, "preprocessing", dict),
                 labels=tuple(_strings(data, "labels")),
-                config=_take(data, "config", dict),
+                config=take(data, "config", dict),
                 training=_training(data),
-                weights_sha256=_take(data, "weights_sha256", str),
-                checkpoint_sha256=_take(data, "checkpoint_sha256", str),
-                versions=_take(data, "versions", dict),
+                weights_sha256=take(data, "weights_sha256", str),
+                checkpoint_sha256=take(data, "checkpoint_sha256", str),
+                versions=take(data, "versions", dict),
                 agreement=_agreement(data),
-                golden=tuple(_sample_from_data(item) for item in _take(data, "golden", list)),
+                golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
+                raw=tuple(raw_from_data(item) for item in take({"raw": [], **data}, "raw", list)),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error
@@ -168,16 +179,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _take(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    value = data.get(key)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        got = "missing" if key not in data else f"a {type(value).__name__}"
-        raise ValueError(f"{key!r} is {got}; expected {kind.__name__}")
-    return value
-
-
 def _strings(data: Mapping[str, Any], key: str) -> list[str]:
-    values = _take(data, key, list)
+    values = take(data, key, list)
     if not all(isinstance(value, str) for value in values):
         raise ValueError(f"{key!r} holds something that is not text")
     return values
@@ -191,67 +194,33 @@ def check_lines(texts: Iterable[str]) -> None:
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:
-    training = _take(data, "training", dict)
+    training = take(data, "training", dict)
     for key in ("data", "recipe", "metrics"):
         if key in training:
-            _take(training, key, dict)
+            take(training, key, dict)
+    if "test" in training:
+        _check_test(take(training, "test", dict))
     return training
 
 
+def _check_test(test: Mapping[str, Any]) -> None:
+    """The record of what the model reached on its test rows, see `ptx.trainers.reached`."""
+    for key in ("data", "sha256"):
+        take(test, key, str)
+    take(test, "rows", int)
+    for key in ("accuracy", "rmse"):
+        if key in test:
+            take(test, key, float)
+
+
 def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
-    agreement = _take(data, "agreement", dict)
+    agreement = take(data, "agreement", dict)
     if agreement:
-        _take(agreement, "cases", int)
-        backends = _take(agreement, "backends", dict)
-        for outputs in (_take(backends, name, dict) for name in backends):
-            for found in (_take(outputs, name, dict) for name in outputs):
-                _take(found, "error", float)
-                _take(found, "tolerance", float)
+        take(agreement, "cases", int)
+        take({"statement": "", **agreement}, "statement", str)
+        backends = take(agreement, "backends", dict)
+        for outputs in (take(backends, name, dict) for name in backends):
+            for found in (take(outputs, name, dict) for name in outputs):
+                take(found, "error", float)
+                take(found, "tolerance", float)
     return agreement
-
-
-def _sample_to_data(sample: GoldenSample) -> dict[str, Any]:
-    return {
-        "inputs": {name: _array_to_data(array) for name, array in sample.inputs.items()},
-        "outputs": {name: _array_to_data(array) for name, array in sample.outputs.items()},
-        "tolerance": sample.tolerance,
-    }
-
-
-def _sample_from_data(data: Any) -> GoldenSample:
-    if not isinstance(data, dict):
-        raise ValueError("a golden sample is not an object")
-    tolerance = _take(data, "tolerance", dict)
-    for value in tolerance.values():
-        if type(value) not in (float, int) or not 0 <= value < math.inf:
-            raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
-    return GoldenSample(
-        {name: _array_from_data(item) for name, item in _take(data, "inputs", dict).items()},
-        {name: _array_from_data(item) for name, item in _take(data, "outputs", dict).items()},
-        tolerance,
-    )
-
-
-def _array_to_data(array: Array) -> dict[str, Any]:
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return {
-        "dtype": array.dtype.name,
-        "shape": list(array.shape),
-        "base64": base64.b64encode(little.tobytes()).decode("ascii"),
-    }
-
-
-def _array_from_data(data: Any) -> Array:
-    if not isinstance(data, dict):
-        raise ValueError("an array is not an object")
-    dtype = _take(data, "dtype", str)
-    shape = _take(data, "shape", list)
-    if dtype not in {"float32", "float64", "int64"}:
-        raise ValueError(f"an array has dtype {dtype!r}")
-    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise ValueError(f"an array has shape {shape}")
-    content = base64.b64decode(_take(data, "base64", str), validate=True)
-    if len(content) != math.prod(shape) * np.dtype(dtype).itemsize:
-        raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
-    array = np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
-    return array.astype(dtype)

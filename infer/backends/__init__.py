@@ -53,7 +53,6 @@ class Options:
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
     trust: Trust = False  # see `ptx.infer.artifact.trust`
     timeout: float | None = None  # seconds for each run; None: as long as it takes
-    cuda_graphs: bool = False  # of ort-cuda: capture batches of up to 256 rows as CUDA graphs
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
     cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
 
@@ -107,7 +106,7 @@ BACKENDS = {
         "onnx",
         "ptx.infer.backends.ort.cuda:OrtCudaBackend",
         devices=("cuda",),
-        heeds=("threads", "precision", "timeout", "cuda_graphs", "cpu_nodes"),
+        heeds=("threads", "precision", "timeout", "cpu_nodes"),
     ),
 }
 """The backends by the name that `load` and `--backend` take.
@@ -127,7 +126,6 @@ _INSTEAD = {
     "precision": "it is for CUDA, where factors may be rounded; here all is float32",
     "timeout": "it cannot be stopped once it runs: use an ONNX file, or `ptx predict --timeout`,"
     " which ends the process",
-    "cuda_graphs": "use ort-cuda, or leave them out",
     "network": "an exported file holds its network: leave it out, or use the checkpoint and eager",
     "cpu_nodes": "it is of ort-cuda: leave it out",
 }
@@ -191,8 +189,6 @@ def _check_values(options: Options) -> None:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
     if options.timeout is not None and not (options.timeout > 0 and math.isfinite(options.timeout)):
         raise UsageError(f"timeout is {options.timeout}; expected seconds, more than 0")
-    if options.cuda_graphs and options.timeout is not None:
-        raise UsageError("a CUDA graph cannot be stopped: leave out timeout or cuda_graphs")
 
 
 def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import ArtifactError, nearest
 from ptx.infer.signature import Array, Signature
 
@@ -42,6 +43,10 @@ class Preprocessing(Protocol):
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         """The input arrays of a batch of samples, in the signature's axes and dtypes."""
+        ...
+
+    def examples(self) -> tuple[Raw, ...]:
+        """Made-up values that show another setting; none where a value has no raw form."""
         ...
 
 

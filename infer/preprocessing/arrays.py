@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -51,3 +52,6 @@ class ArraysPreprocessing:
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples, axis=self.spec.batch_axis)}
+
+    def examples(self) -> tuple[Raw, ...]:
+        return ()  # an array is no raw form: the golden samples are such values already

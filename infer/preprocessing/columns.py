@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError, counted
 from ptx.infer.preprocessing import shown
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -77,6 +78,13 @@ class ColumnsPreprocessing:
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples)}
+
+    def examples(self) -> tuple[Raw, ...]:
+        """Rows around the mean, each column a step of its own away from it."""
+        steps = np.linspace(-1, 1, 2 * len(self.names) + 1)[-len(self.names) :]
+        return tuple(
+            tuple((self.mean + factor * steps * self.std).tolist()) for factor in (0.0, 1.0, -1.5)
+        )
 
 
 def _items(value: Any) -> Iterable[Any]:

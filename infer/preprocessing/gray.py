@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.checks import is_finite
 from ptx.infer.picture.fit import FITS, WORKING_SIDE
 from ptx.infer.preprocessing.picture import (
@@ -85,6 +86,11 @@ class ImagePreprocessing:
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: self.arrange(stack_samples(samples))}
+
+    def examples(self) -> tuple[Raw, ...]:
+        from ptx.infer.preprocessing.examples import picture_examples
+
+        return picture_examples()
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width) or of ready samples.

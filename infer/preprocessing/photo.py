@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing.picture import (
@@ -112,6 +113,11 @@ class PhotoPreprocessing:
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: self.arrange(stack_samples(samples))}
+
+    def examples(self) -> tuple[Raw, ...]:
+        from ptx.infer.preprocessing.examples import picture_examples
+
+        return picture_examples()
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width, channels) or of ready samples."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import shown
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -55,3 +57,11 @@ class SymbolsPreprocessing:
         if self.spec.dtype == "float32":
             batch = np.eye(len(self.alphabet), dtype=np.float32)[batch]
         return {self.spec.name: self.spec.place_batch(batch)}
+
+    def examples(self) -> tuple[Raw, ...]:
+        """The alphabet forwards and backwards, as often as a fixed length asks for."""
+        letters = [symbol for symbol in self.alphabet if len(symbol) == 1]
+        length = self.spec.sample_axes[0] if self.spec.sample_axes else 0
+        count = length if isinstance(length, int) else len(letters)
+        words = ("".join(islice(cycle(order), count)) for order in (letters, letters[::-1]))
+        return tuple(word for word in words if word)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature
 
@@ -70,3 +71,7 @@ class TextPreprocessing:
         for row, sample in zip(codes, samples, strict=True):
             row[: len(sample)] = sample
         return {self.characters: codes, self.lengths: lengths}
+
+    def examples(self) -> tuple[Raw, ...]:
+        """Texts of several lengths, with accents and with what becomes `unknown`."""
+        return "Zoë", "Łukasiewicz ☃", " O'Neill-Müller "

@@ -13,7 +13,7 @@ from predicting import BATCH, MICROSECOND, batches
 from setting import PTX, Setting
 
 from ptx.infer import BackendError, load
-from ptx.infer.benchmarking import sample_batch
+from ptx.report.measurement import sample_batch
 
 _MARK = 3.0  # seconds
 
@@ -45,14 +45,14 @@ def _captured(setting: Setting, name: str) -> Iterator[Pending]:
     from naive.captured import captured
 
     path = setting.model(name, ".onnx")
-    with load(path, backend="ort-cuda", cuda_graphs=True) as predictor:
+    with load(path, backend="ort-cuda") as predictor:
         for batch, count, goal in (
             (1, 200, Goal(gap=10 * MICROSECOND)),
             (BATCH, 50, Goal(1 / 0.95)),
         ):
             inputs = sample_batch(predictor.card, batch)
             yield Pair(
-                f"{name}, ort-cuda with graphs, batch {batch}", "a captured graph",
+                f"{name}, ort-cuda, batch {batch}", "a captured graph (strong)",
                 calls(partial(predictor.run, inputs), count),
                 calls(captured(str(path), inputs), count), setting.effort.rounds, goal,
             )  # fmt: skip

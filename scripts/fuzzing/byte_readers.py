@@ -15,7 +15,8 @@ import numpy as np
 
 from ptx.infer.artifact import onnx_bytes, zip_archive
 from ptx.infer.artifact.artifact import parse_artifact
-from ptx.infer.artifact.card import Card, GoldenSample
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.golden import GoldenSample
 from ptx.infer.errors import PtxError
 from ptx.infer.picture import decode
 from ptx.infer.preprocessing import open_preprocessing
@@ -95,7 +96,7 @@ def read_picture(data: bytes) -> None:
 def whole_files() -> dict[str, list[bytes]]:
     """Files that each reader takes."""
     card = CARD.to_json()
-    onnx = (ROOT / "cli" / "verbs" / "probe.onnx").read_bytes()  # with a card and a seal
+    onnx = (ROOT / "cli" / "probe.onnx").read_bytes()  # with a card and a seal
     plain = io.BytesIO()
     with zipfile.ZipFile(plain, "w") as archive:
         for name in ("data.pkl", "version", "data/0", "constants.pkl", "code/x.py"):

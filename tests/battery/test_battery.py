@@ -30,15 +30,16 @@ RESIDENT = 2**20  # kB that may be in use at the peak
 
 # The peak is read by the process itself: what wait4 tells counts the parent's memory too.
 MAIN = f"""
-import os, resource
-resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+import os, resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
 end = os._exit
 def end_with_peak(code):
     with open("/proc/self/status") as status, open(os.environ["PTX_PEAK"], "w") as target:
         target.write(next(line.split()[1] for line in status if line.startswith("VmHWM")))
     end(code)
-os._exit = end_with_peak
+if sys.platform == "linux": # macOS has no /proc, and refuses a limit of the address space
+    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+    os._exit = end_with_peak
 from ptx.cli import main
 main()
 """

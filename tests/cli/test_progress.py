@@ -1,4 +1,4 @@
-"""The line that says how far a verb is."""
+"""How far a verb is: a bar on a terminal alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from ptx.cli.progress import ProgressLine, line
+from ptx.cli import progress
+from ptx.cli.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -14,72 +15,64 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_line_has_share_rate_and_time_left() -> None:
-    text = line("comparing", "rows", 900, 2000, 2.0)
-    assert text == "comparing:  45 % of 2,000 rows, 450 rows/s, 0:02 left"
-    assert line("proving", "runs", 3, 6, 6.0).endswith("0.5 runs/s, 0:06 left")
-    assert line("proving", "runs", 1, 3601, 3.0).endswith("3:00:00 left")
-
-
-def test_what_was_done_before_the_clock_started_makes_no_rate() -> None:
-    assert line("proving", "runs", 34, 51, 0.0, begun=34) == "proving:  66 % of 51 runs"
-    assert line("proving", "runs", 36, 51, 1.0, begun=34).endswith("2.0 runs/s, 0:08 left")
-
-
-def test_without_a_total_the_line_has_what_is_done() -> None:
-    assert line("predicting", "inputs", 1200, None, 2.0) == "predicting: 1,200 inputs, 600 inputs/s"
-
-
-@pytest.mark.parametrize("seconds", [0.5, 3.0])
-def test_the_line_is_drawn_and_wiped_on_a_terminal_alone(
-    monkeypatch: pytest.MonkeyPatch, seconds: float
-) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    for stream in (Terminal(), io.StringIO()):
-        monkeypatch.setattr("sys.stderr", stream)
-        with ProgressLine("comparing", "rows", lambda: 10) as progress:
-            clock[0] += seconds
-            progress.advance(5)
-        text = stream.getvalue()
-        if seconds < 1 or not stream.isatty():
-            assert text == ""
-        else:
-            assert "comparing:  50 % of 10 rows" in text
-            assert text.endswith("\r\x1b[K")
-
-
-def test_the_clock_of_runs_starts_with_the_first_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A stderr that is a terminal of 80 columns, on which a bar appears at once."""
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
-    with ProgressLine("proving", "runs") as progress:
-        progress.say("converting")
-        assert stream.getvalue() == "\r\x1b[Kconverting"
-        clock[0] += 60
-        progress.reach(1, 51)
-        assert stream.getvalue().endswith("proving:   1 % of 51 runs")
-        clock[0] += 2
-        progress.reach(21, 51)
-        assert stream.getvalue().endswith("41 % of 51 runs, 10 runs/s, 0:03 left")
+    monkeypatch.setattr(progress, "DELAY", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    monkeypatch.setenv("COLUMNS", "80")
+    return stream
 
 
-def test_what_is_said_goes_to_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_has_share_rate_and_time_left_and_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    with Progress("comparing", "rows", 2000) as bar:
+        bar.advance(900)
+        drawn = terminal.getvalue().split("\r")[-1]
+        assert drawn.startswith("comparing:  45%|")
+        assert "rows/s, " in drawn
+        assert drawn.endswith(" left")
+        assert len(drawn) < 80
+    assert terminal.getvalue().split("\r")[-2].strip() == ""
+
+
+def test_a_total_that_takes_time_is_found_once_the_bar_appears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = open_terminal(monkeypatch)
+    with Progress("predicting", "inputs", lambda: 10) as bar:
+        bar.advance(5)
+        assert terminal.getvalue().split("\r")[-1].startswith("predicting:  50%|")
+    with Progress("predicting", "inputs", lambda: None) as bar:
+        bar.advance(1200)
+        assert "predicting: 1,200" in terminal.getvalue().split("\r")[-1]
+
+
+def test_what_goes_before_the_units_is_said_and_makes_no_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = open_terminal(monkeypatch)
+    with Progress("proving", "runs") as bar:
+        bar.say("converting convnet to onnx")
+        assert "converting convnet to onnx" in terminal.getvalue()
+        bar.reach(34, 51)
+        bar.reach(36, 51)
+        assert terminal.getvalue().split("\r")[-1].startswith("proving:  71%|")
+
+
+def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    with ProgressLine("proving", "runs") as progress:
-        progress.say("converting")
+    with Progress("proving", "runs") as bar:
+        bar.say("converting")
+        bar.reach(1, 3)
     assert stream.getvalue() == ""
 
 
-def test_the_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    stream = Terminal()
-    monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setenv("COLUMNS", "30")
-    with ProgressLine("t" * 100, "rows") as progress:
-        clock[0] += 2
-        progress.reach(3, 9)
-        assert stream.getvalue() == f"\r\x1b[K{'t' * 29}"
+def test_what_is_done_soon_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    monkeypatch.setattr(progress, "DELAY", 60)
+    with Progress("comparing", "rows", 10) as bar:
+        bar.advance(5)
+    assert terminal.getvalue().strip() == ""

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ptx.export import FORMATS, TrainedModel, export, read_model
-from ptx.export.exporting import GOLDEN_ROWS
+from ptx.export.golden import GOLDEN_ROWS
 from ptx.export.grid import BATCHES, LENGTHS
 from ptx.export.reference import Reference
 from ptx.export.tolerance import FACTOR

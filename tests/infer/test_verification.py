@@ -14,9 +14,10 @@ import pytest
 
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.card import GoldenSample
+from ptx.infer.artifact.golden import GoldenSample
 from ptx.infer.errors import ArtifactError, UsageError
-from ptx.infer.verification import Check, verify
+from ptx.infer.replay import Check
+from ptx.infer.verification import verify
 
 Export = Callable[[str, str], Path]
 
@@ -40,8 +41,11 @@ def failed(checks: list[Check]) -> list[str]:
 def test_a_fresh_export_holds(artifact: Export, model: str) -> None:
     checks = verify(artifact(model, "onnx"), backend="ort-cpu")
     output = "y" if model == "linear-model" else "logits"
+    parts = [output, "answers"]
     assert [check.name for check in checks] == [
-        "hash", "samples", f"sample 1, {output}", f"sample 2, {output}"
+        "hash", "samples", "card",
+        *(f"sample {index}, {part}" for index in (1, 2) for part in parts),
+        *(f"raw sample 1, {part}" for part in ("preprocessing", *parts)),
     ]  # fmt: skip
     assert failed(checks) == []
 
@@ -69,9 +73,13 @@ def test_a_changed_weight_fails_the_hash_and_the_samples(
     data[linear_onnx.data.index(weight) + 3] ^= 1  # the exponent: four times as much, or a quarter
     (tmp_path / "a.onnx").write_bytes(data)
     checks = verify(tmp_path / "a.onnx", backend="ort-cpu")
-    assert failed(checks) == ["hash", "sample 1, y", "sample 2, y"]
+    assert failed(checks) == [
+        "hash",
+        *(f"{kind} {part}" for kind in ("sample 1,", "sample 2,", "raw sample 1,")
+          for part in ("y", "answers")),
+    ]  # fmt: skip
     assert "a byte has changed" in checks[0].detail
-    assert re.search(r"largest error \S+, allowed \S+", checks[2].detail)
+    assert re.search(r"largest error \S+, allowed \S+", checks[3].detail)
 
 
 def test_a_changed_byte_that_changes_no_answer_fails_the_hash_alone(

@@ -7,17 +7,23 @@ import ptx.trainers
 
 def test_public_names() -> None:
     assert ptx.trainers.__all__ == [
+        "PREVIOUS",
         "SOURCES",
+        "Answered",
         "Dataset",
         "Evaluation",
         "Progress",
         "Recipe",
         "Split",
         "TrainingResult",
+        "answer_rows",
         "default_recipe",
         "documented_recipe",
         "evaluate",
         "find_recipe",
+        "former_training",
+        "model_inputs",
+        "most_wrong",
         "open_dataset",
         "sample_inputs",
         "train",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Split:
 
     inputs: dict[str, NDArray[Any]]
     targets: NDArray[Any]
+    fitted: bool = False  # pictures: they have been through the model's preprocessing already
 
     def __post_init__(self) -> None:
         for name, values in self.inputs.items():
@@ -39,8 +40,10 @@ class Split:
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Split:
         """The rows at these positions, in this order, as a new split."""
-        return Split(
-            {name: values[rows] for name, values in self.inputs.items()}, self.targets[rows]
+        return replace(
+            self,
+            inputs={name: values[rows] for name, values in self.inputs.items()},
+            targets=self.targets[rows],
         )
 
 

@@ -187,7 +187,7 @@ def _read(pictures: Pictures, read: Read, problems: list[str]) -> list[NDArray[A
 def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ...]) -> Split:
     index = {label: position for position, label in enumerate(labels)}
     targets = np.array([index[label] for label in classes], np.int64)
-    return Split({"image": np.stack(images)}, targets)
+    return Split({"image": np.stack(images)}, targets, fitted=True)
 
 
 def _named(path: Path) -> tuple[str, str]:

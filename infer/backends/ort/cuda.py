@@ -9,7 +9,6 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.cuda_library import require_cuda
-from ptx.infer.backends.ort.graphs import CapturedBatches, can_capture
 from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, reading_numbers
 from ptx.infer.backends.ort.session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
@@ -30,7 +29,7 @@ class OrtCudaBackend:
     Runtime puts there on purpose, are allowed unless the option `cpu_nodes` is "none".
 
     Float32 products are not rounded to TF32 unless the options ask for it, so that the answers agree
-    with the CPU's. With the option `cuda_graphs` batches of up to 256 rows are captured graphs.
+    with the CPU's.
     """
 
     name = "ort-cuda"
@@ -47,16 +46,13 @@ class OrtCudaBackend:
         }
         self._session: Any = self._open(options, provider)
         self.device = f"cuda:{self._session.get_provider_options()[_CUDA]['device_id']}"
-        self._captured = self._capture(options, provider) if options.cuda_graphs else None
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        if self._captured is not None and self._captured.fits(inputs):
-            return self._captured.run(inputs)
         return run_session(self._artifact, self._session, self._outputs, inputs, self._watchdog)
 
     def close(self) -> None:
-        self._session = self._captured = None
+        self._session = None
 
     def _open(self, options: Options, provider: dict[str, str]) -> Any:
         """A session whose nodes all run on CUDA, but for those that the options leave to the CPU."""
@@ -105,25 +101,6 @@ class OrtCudaBackend:
             " use --backend ort-cpu, or let --backend auto choose",
             code="E-CUDA-NODES",
         )
-
-    def _capture(self, options: Options, provider: dict[str, str]) -> CapturedBatches:
-        """A second session, which captures what the first one runs for large batches."""
-        if not can_capture(self._artifact.require_card().signature):
-            raise BackendError(
-                f"{self._artifact.name} has a dynamic axis besides the batch, and a CUDA graph fixed"
-                " shapes: leave cuda_graphs out",
-                code="E-CUDA-GRAPH",
-            )
-        providers = [(_CUDA, provider | {"enable_cuda_graph": "1"})]
-        try:
-            session = open_session(self._artifact, options, providers, None)
-        except ArtifactError as error:
-            raise BackendError(
-                f"{self._artifact.name} cannot be captured as a CUDA graph ({error}): leave"
-                " cuda_graphs out",
-                code="E-CUDA-GRAPH",
-            ) from error
-        return CapturedBatches(self._artifact, session, self.device)
 
 
 def _named(nodes: Sequence[Node]) -> str:

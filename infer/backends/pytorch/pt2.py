@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -38,7 +39,10 @@ class Pt2Backend:
             logger = logging.getLogger("torch._export.serde.serialize")
             logger.addFilter(_not_about_unused_symbols)
             try:
-                program = torch.export.load(io.BytesIO(artifact.data))
+                with warnings.catch_warnings():
+                    # torch 2.11 warns that the archive's bytes, which it copies, are read-only.
+                    warnings.filterwarnings("ignore", message="The given buffer is not writable")
+                    program = torch.export.load(io.BytesIO(artifact.data))
             finally:
                 logger.removeFilter(_not_about_unused_symbols)
             if device != "cpu":

@@ -244,7 +244,7 @@ def test_doctor_opens_every_backend(ptx: Any) -> None:
 def test_doctor_finds_a_backend_that_answers_wrong(
     ptx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptx.cli.verbs.doctor.PROBE_ANSWER", 9.5)
+    monkeypatch.setattr("ptx.cli.probe.ANSWER", 9.5)
     done = ptx("doctor", "--json")
     assert not any(json.loads(line)["works"] for line in done.out.splitlines())
     assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch

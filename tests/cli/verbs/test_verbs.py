@@ -25,7 +25,7 @@ def test_help_loads_nothing_heavy() -> None:
         "from ptx.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'PIL', 'ptx.infer', 'ptx.models'}\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'PIL', 'ptx.infer.predictor', 'ptx.models'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=30)

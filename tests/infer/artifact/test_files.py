@@ -20,6 +20,7 @@ from ptx.infer.errors import ArtifactError, InputError, OutputError
 
 Child = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="FIFOs, links and signals of POSIX")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads files of /proc")
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -106,6 +107,7 @@ def test_what_is_no_readable_file_is_refused_at_once(
     assert time.perf_counter() - start < 5
 
 
+@needs_proc
 def test_a_file_that_changes_its_size_is_refused() -> None:
     # Files of /proc claim 0 bytes and have more.
     with pytest.raises(InputError, match="changed while it was read"):
@@ -122,6 +124,7 @@ def test_a_file_that_comes_in_pieces_is_read_whole(
     assert read_bytes(tmp_path / "a", limit=1024) == bytes(range(256)) * 4
 
 
+@needs_proc
 def test_a_file_that_cannot_be_read_is_refused() -> None:
     # At its beginning a process has no memory.
     with pytest.raises(InputError, match="'/proc/self/mem': Input/output error") as caught:

@@ -20,7 +20,7 @@ from ptx.infer.backends.pytorch.device import running
 from ptx.infer.backends.pytorch.precision import SharedSetting, set_precision
 from ptx.infer.errors import UsageError
 
-BACKENDS = torch.backends
+BACKENDS: Any = torch.backends  # its stubs lack the settings of the parts of cuDNN
 PARTS: tuple[Any, ...] = (BACKENDS.cuda.matmul, BACKENDS.cudnn.conv, BACKENDS.cudnn.rnn)
 
 
@@ -31,11 +31,11 @@ def precisions() -> list[str]:
 @pytest.fixture(autouse=True)
 def own_choice() -> Iterator[None]:
     """Whatever a test chooses, the next one finds PyTorch as it comes."""
-    before = BACKENDS.fp32_precision, precisions()  # type: ignore[attr-defined]
+    before = BACKENDS.fp32_precision, precisions()
     yield
     # The older switches too, which PyTorch compares with the newer ones, as in torch.export.
     BACKENDS.cuda.matmul.allow_tf32, BACKENDS.cudnn.allow_tf32 = False, True
-    BACKENDS.fp32_precision = before[0]  # type: ignore[attr-defined]
+    BACKENDS.fp32_precision = before[0]
     for part, value in zip(PARTS, before[1], strict=True):
         part.fp32_precision = value
 
@@ -58,7 +58,7 @@ def matmul_tf32() -> None:
 
 
 def convolutions_in_float32() -> None:
-    BACKENDS.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    BACKENDS.cudnn.conv.fp32_precision = "ieee"
 
 
 def older_switches() -> None:
@@ -67,7 +67,7 @@ def older_switches() -> None:
 
 
 def all_in_float32() -> None:
-    BACKENDS.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    BACKENDS.fp32_precision = "ieee"
 
 
 CHOICES = (nothing, matmul_tf32, convolutions_in_float32, older_switches, all_in_float32)
@@ -101,7 +101,7 @@ def test_what_the_application_chooses_in_between_stays() -> None:
 def test_a_part_without_a_choice_still_follows_that_of_all() -> None:
     all_in_float32()
     set_precision("tf32")()
-    BACKENDS.fp32_precision = "tf32"  # type: ignore[attr-defined]
+    BACKENDS.fp32_precision = "tf32"
     assert BACKENDS.cuda.matmul.fp32_precision == "tf32"
 
 

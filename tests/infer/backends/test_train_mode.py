@@ -36,7 +36,7 @@ def saved(module: nn.Module, path: Path, card: str, *, traced: bool) -> Path:
         else:
             script = torch.jit.script(module)
         buffer = io.BytesIO()
-        torch.jit.save(script, buffer)  # type: ignore[no-untyped-call]
+        torch.jit.save(script, buffer)
     path.write_bytes(zip_archive.attach(buffer.getvalue(), card))
     return path
 

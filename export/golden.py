@@ -1,0 +1,152 @@
+"""The golden samples that a file is given: a few inputs, raw ones too, with what float64 answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ptx.export.grid import first_rows
+from ptx.export.reference import Reference
+from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
+from ptx.infer.checks import check_inputs
+from ptx.infer.errors import AgreementError, ArtifactError, InputError
+from ptx.infer.predictor import Predictor
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.replay import replay
+from ptx.infer.signature import BATCH, Array
+from ptx.infer.tasks import TASKS
+
+GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
+READ_BYTES = 32 * 2**10  # of what is read from raw inputs, at most, to be kept beside their digest
+
+
+def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Card:
+    """The card with golden samples: input arrays, and raw inputs where its preprocessing takes any.
+
+    `examples`: raw inputs; made-up ones that show another preprocessing are added to them.
+
+    Raises:
+        InputError: an example cannot be read.
+        ArtifactError: the outputs are not what the card's task reads.
+    """
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
+    batches: dict[object, list[tuple[Raw, Array]]] = {}
+    for value, sample in read:
+        batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
+    raw = [_raw_sample(card, reference, preprocessing, batch) for batch in batches.values()]
+    return replace(card, golden=_golden(card, reference), raw=tuple(raw))
+
+
+def hold_answers(predictor: Predictor, golden: Card) -> None:
+    """Run the golden samples through the whole predictor.
+
+    Raises:
+        AgreementError: the first that does not come out, and what it was.
+    """
+    for check in replay(predictor, golden):
+        if not check.holds:
+            raise AgreementError(
+                f"{predictor.backend.name} does not answer as the network does: {check.name}:"
+                f" {check.detail}"
+            )
+
+
+def _read_examples(
+    preprocessing: Preprocessing, examples: Sequence[Raw]
+) -> list[tuple[Raw, Array]]:
+    read = []
+    for index, value in enumerate(examples):
+        try:
+            read.append((value, preprocessing.read(value)))
+        except InputError as error:
+            raise InputError(f"example {index}: {error}", code=error.code) from error
+    return read
+
+
+def _read_made_up(
+    card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
+) -> list[tuple[Raw, Array]]:
+    """Those of the made-up values that the signature takes: a network may know a few codes alone."""
+    read = []
+    for value in preprocessing.examples():
+        try:
+            sample = preprocessing.read(value)
+            check_inputs(card.signature, preprocessing.collate([sample]))
+        except InputError:
+            continue  # it would be refused at prediction in the same way
+        if value not in examples:
+            read.append((value, sample))
+    return read
+
+
+def _raw_sample(
+    card: Card,
+    reference: Reference,
+    preprocessing: Preprocessing,
+    batch: Sequence[tuple[Raw, Array]],
+) -> RawSample:
+    samples = [sample for _, sample in batch]
+    inputs, _ = check_inputs(card.signature, preprocessing.collate(samples))
+    exact = reference.exact(inputs)
+    return RawSample(
+        values=tuple(value for value, _ in batch),
+        sha256=input_digest(inputs),
+        read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
+        outputs=exact,
+        tolerance=_own_tolerance(reference, inputs, exact),
+        answers=_answers(card, exact),
+    )
+
+
+def _own_tolerance(
+    reference: Reference, inputs: Mapping[str, Array], exact: Mapping[str, Array]
+) -> dict[str, float]:
+    """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
+    eager = reference.eager(inputs)
+    tolerance = {}
+    for name, expected in exact.items():
+        magnitude = float(np.abs(expected).max(initial=0.0))
+        own = max(float(distance(eager[name], expected).max(initial=0.0)), ROUNDING * magnitude)
+        tolerance[name] = min(FACTOR * own, CEILING * magnitude)
+    return tolerance
+
+
+def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
+    """What the card's task says of the outputs; nothing where it reads none."""
+    if card.task == "raw":
+        return ()
+    first = card.signature.outputs[0]
+    rows = np.moveaxis(exact[first.name], first.batch_axis, 0)
+    try:
+        decided = TASKS[card.task].decide(rows, card.labels, 1)
+    except ArtifactError as error:
+        raise ArtifactError(f"the network in float64: {error}", code=error.code) from error
+    return tuple(Answer(each.label, each.score, each.value) for each in decided)
+
+
+def _golden(card: Card, reference: Reference) -> tuple[GoldenSample, ...]:
+    """A few inputs with their float64 outputs; random ones where real samples are too few."""
+    signature = reference.signature
+    golden = []
+    for rows in GOLDEN_ROWS:
+        kind, inputs = "real", first_rows(signature, reference.samples, rows)
+        if inputs is None:
+            kind, inputs = "random", _longest_random(reference, rows)
+        tolerance = {spec.name: reference.tolerances[kind, spec.name] for spec in signature.outputs}
+        exact = reference.exact(inputs)
+        golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
+    return tuple(golden)
+
+
+def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:
+    fitting = [
+        case.inputs
+        for case in reference.cases
+        if case.kind == "random" and case.sizes[BATCH] == rows
+    ]
+    return fitting[-1]

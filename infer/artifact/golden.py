@@ -1,0 +1,199 @@
+"""Golden samples: what a card carries to prove its file again, as data and as JSON.
+
+A `GoldenSample` is a batch of input arrays. A `RawSample` begins before that, with what a person has in
+hand, and so holds the preprocessing too. Both end in what a person is told: label and score, or value.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ptx.infer.artifact.fields import take
+from ptx.infer.signature import Array
+
+Raw = bytes | str | tuple[float, ...]
+"""What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
+
+_DTYPES = {"float32", "float64", "int64", "uint8"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one sample's prediction says."""
+
+    label: str | None  # None for a regression
+    score: float | None  # probability of the label, in [0, 1]
+    value: float | None  # of a regression
+
+
+@dataclass(frozen=True)
+class GoldenSample:
+    """Inputs with the outputs that the model gives them in float64."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]  # float64
+    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
+    answers: tuple[Answer, ...] = ()  # one for each row; none in older cards or of the task "raw"
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """A batch of raw inputs with what preprocessing, model and labels make of them."""
+
+    values: tuple[Raw, ...]
+    sha256: str  # of the input arrays, see `input_digest`
+    read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
+    outputs: dict[str, Array]  # float64
+    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
+    answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
+
+
+def input_digest(arrays: Mapping[str, Array]) -> str:
+    """The sha256 over the sorted names, dtypes, shapes and little-endian contents of input arrays."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        little = _little(arrays[name])
+        digest.update(f"{name}\0{little.dtype.name}\0{little.shape}\0".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def golden_to_data(sample: GoldenSample) -> dict[str, Any]:
+    """The JSON form of a golden sample."""
+    return {"inputs": _arrays_to_data(sample.inputs), **_promised_to_data(sample)}
+
+
+def golden_from_data(data: Any) -> GoldenSample:
+    """The golden sample behind the JSON form; ValueError where it is not one."""
+    if not isinstance(data, dict):
+        raise ValueError("a golden sample is not an object")
+    return GoldenSample(_arrays_from_data(data, "inputs"), **_promised_from_data(data))
+
+
+def raw_to_data(sample: RawSample) -> dict[str, Any]:
+    """The JSON form of a raw sample."""
+    return {
+        "values": [_value_to_data(value) for value in sample.values],
+        "sha256": sample.sha256,
+        "read": [_array_to_data(array) for array in sample.read],
+        **_promised_to_data(sample),
+    }
+
+
+def raw_from_data(data: Any) -> RawSample:
+    """The raw sample behind the JSON form; ValueError where it is not one."""
+    if not isinstance(data, dict):
+        raise ValueError("a raw sample is not an object")
+    values = tuple(_value_from_data(value) for value in take(data, "values", list))
+    read = tuple(_array_from_data(item) for item in take(data, "read", list))
+    if not values or len(read) not in (0, len(values)):
+        raise ValueError(f"a raw sample has {len(values)} values and {len(read)} read ones")
+    return RawSample(values, take(data, "sha256", str), read, **_promised_from_data(data))
+
+
+def as_raw(value: Any) -> Raw:
+    """A value as a card can carry it.
+
+    Raises:
+        ValueError: it is neither the bytes of a picture file, nor a text, nor finite numbers.
+    """
+    if isinstance(value, bytes | str):
+        return value
+    try:
+        numbers = tuple(float(number) for number in np.atleast_1d(value).tolist())
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ValueError("it has no numbers, or one that is not finite")
+    return numbers
+
+
+def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
+    answers = [[answer.label, answer.score, answer.value] for answer in sample.answers]
+    return {
+        "outputs": _arrays_to_data(sample.outputs),
+        "tolerance": sample.tolerance,
+        **({"answers": answers} if answers else {}),
+    }
+
+
+def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    tolerance = take(data, "tolerance", dict)
+    for value in tolerance.values():
+        if type(value) not in (float, int) or not 0 <= value < math.inf:
+            raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
+    answers = take(data, "answers", list) if "answers" in data else []
+    return {
+        "outputs": _arrays_from_data(data, "outputs"),
+        "tolerance": tolerance,
+        "answers": tuple(_answer(item) for item in answers),
+    }
+
+
+def _answer(data: Any) -> Answer:
+    if not isinstance(data, list) or len(data) != 3:
+        raise ValueError(f"an answer is {data!r}; expected a label, a score and a value")
+    label, *numbers = data
+    if not isinstance(label, str | None):
+        raise ValueError(f"an answer's label is {label!r}; expected text")
+    for number in numbers:
+        if number is not None and type(number) is not float:
+            raise ValueError(f"an answer's score or value is {number!r}; expected a float")
+    return Answer(label, *numbers)
+
+
+def _value_to_data(value: Raw) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode("ascii")}
+    return {"text": value} if isinstance(value, str) else {"numbers": list(value)}
+
+
+def _value_from_data(data: Any) -> Raw:
+    if not isinstance(data, dict) or len(data) != 1:
+        raise ValueError("a raw value is not an object of one key")
+    if "base64" in data:
+        return base64.b64decode(take(data, "base64", str), validate=True)
+    return take(data, "text", str) if "text" in data else as_raw(take(data, "numbers", list))
+
+
+def _arrays_to_data(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: _array_to_data(array) for name, array in arrays.items()}
+
+
+def _arrays_from_data(data: Mapping[str, Any], key: str) -> dict[str, Array]:
+    return {name: _array_from_data(item) for name, item in take(data, key, dict).items()}
+
+
+def _array_to_data(array: Array) -> dict[str, Any]:
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "base64": base64.b64encode(_little(array).tobytes()).decode("ascii"),
+    }
+
+
+def _array_from_data(data: Any) -> Array:
+    if not isinstance(data, dict):
+        raise ValueError("an array is not an object")
+    dtype = take(data, "dtype", str)
+    shape = take(data, "shape", list)
+    if dtype not in _DTYPES:
+        raise ValueError(f"an array has dtype {dtype!r}")
+    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
+        raise ValueError(f"an array has shape {shape}")
+    content = base64.b64decode(take(data, "base64", str), validate=True)
+    if len(content) != math.prod(shape) * np.dtype(dtype).itemsize:
+        raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
+    array = np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    return array.astype(dtype)
+
+
+def _little(array: Array) -> Array:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

@@ -1,0 +1,157 @@
+"""The golden samples of a card, run again by a predictor: arrays, and raw inputs from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest
+from ptx.infer.errors import PtxError, counted
+from ptx.infer.prediction import Prediction
+from ptx.infer.predictor import Predictor
+from ptx.infer.signature import Array
+
+LEVELS = (
+    2  # of 255 that a pixel may be off where another processor rounds a picture's ink otherwise
+)
+TOLD = 3  # answers that a line shows
+ANSWER_ROUNDING = 1e-9  # of a score, beyond what the outputs' tolerance lets it be
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and whether it does."""
+
+    name: str
+    holds: bool
+    detail: str
+    lacks: bool = False  # it is no part of this file's proof, which an older ptx made
+
+
+def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
+    """Run the golden samples that a card of the same weights carries."""
+    for index, sample in enumerate(golden.golden, 1):
+        yield from _replay_arrays(predictor, sample, f"sample {index}")
+    for index, raw in enumerate(golden.raw, 1):
+        yield from _replay_raw(predictor, raw, f"raw sample {index}")
+
+
+def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Iterator[Check]:
+    try:
+        outputs = predictor.run(sample.inputs)
+        yield from _check_outputs(predictor, outputs, sample, name)
+    except PtxError as error:
+        yield Check(name, False, str(error))
+
+
+def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[Check]:
+    """Preprocessing, model and labels, each on what the one before it gives."""
+    try:
+        read = [predictor.preprocessing.read(value) for value in sample.values]
+        prepared = predictor.preprocessing.collate(read)
+        check = _check_reading(predictor, read, prepared, sample, f"{name}, preprocessing")
+        yield check
+        if check.holds and input_digest(prepared) != sample.sha256:
+            prepared = predictor.preprocessing.collate(sample.read)  # within LEVELS of it
+        yield from _check_outputs(predictor, predictor.run(prepared), sample, name)
+    except PtxError as error:
+        yield Check(name, False, str(error))
+
+
+def _check_reading(
+    predictor: Predictor,
+    read: Sequence[Array],
+    prepared: Mapping[str, Array],
+    sample: RawSample,
+    name: str,
+) -> Check:
+    """Whether the input arrays are those of the proof, by their digest.
+
+    To fit ink takes sums of floats, which another processor may round otherwise: pixels may then be off
+    by LEVELS, and what is made of the pixels of the proof must still be the same bit for bit.
+    """
+    count = counted(len(read), "raw input")
+    if input_digest(prepared) == sample.sha256:
+        return Check(name, True, f"{count} become the arrays of the proof, bit for bit")
+    wrong = Check(name, False, f"{count} become other arrays than at the proof")
+    off = max(map(_levels_off, read, sample.read), default=np.inf)
+    if off > LEVELS:
+        return wrong
+    kept = predictor.preprocessing.collate(sample.read)
+    if input_digest(kept) != sample.sha256:
+        return wrong
+    return Check(name, True, f"{count} become the pixels of the proof within {off} of 255")
+
+
+def _levels_off(got: Array, expected: Array) -> float:
+    """How far pixels are apart at most; infinitely where they are none or of another shape."""
+    if got.dtype != np.uint8 or expected.dtype != np.uint8 or got.shape != expected.shape:
+        return np.inf
+    return int(np.abs(got.astype(np.int16) - expected).max(initial=0))
+
+
+def _check_outputs(
+    predictor: Predictor,
+    outputs: Mapping[str, Array],
+    sample: GoldenSample | RawSample,
+    name: str,
+) -> Iterator[Check]:
+    for spec in predictor.signature.outputs:
+        expected = sample.outputs.get(spec.name)
+        tolerance = sample.tolerance.get(spec.name, 0.0)
+        yield _compare(f"{name}, {spec.name}", outputs[spec.name], expected, tolerance)
+    if sample.answers:
+        yield _check_answers(predictor, outputs, sample, f"{name}, answers")
+
+
+def _compare(name: str, got: Array, expected: Array | None, tolerance: float) -> Check:
+    if expected is None or expected.shape != got.shape or not got.size:
+        what = "nothing" if expected is None else f"shape {expected.shape}"
+        return Check(name, False, f"shape {got.shape}; the card expects {what}")
+    error = float(np.abs(got.astype(np.float64) - expected).max())
+    holds = error <= tolerance  # NaN does not
+    return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")
+
+
+def _check_answers(
+    predictor: Predictor,
+    outputs: Mapping[str, Array],
+    sample: GoldenSample | RawSample,
+    name: str,
+) -> Check:
+    """What a person is told of each row: the label and its score, or the value."""
+    first = predictor.signature.outputs[0]
+    rows = outputs[first.name].shape[first.batch_axis]
+    if rows != len(sample.answers) or not outputs[first.name].size:
+        return Check(name, False, f"{rows} rows; the card expects {len(sample.answers)} answers")
+    # Of a word of several symbols the score is a product, of which each factor may be off.
+    steps = outputs[first.name].size // (rows * outputs[first.name].shape[-1])
+    allowed = steps * sample.tolerance.get(first.name, 0.0) + ANSWER_ROUNDING
+    given = predictor.answers(outputs, [None] * rows, top=max(2, len(predictor.labels)))
+    for index, (got, expected) in enumerate(zip(given, sample.answers, strict=True), 1):
+        if not _is_answer(got, expected, allowed):
+            detail = f"row {index} is {_told(got)}; the card expects {_told(expected)}"
+            return Check(name, False, detail)
+    told = ", ".join(map(_told, sample.answers[:TOLD]))
+    more = len(sample.answers) - TOLD
+    return Check(name, True, f"{told} and {more} more" if more > 0 else told)
+
+
+def _is_answer(got: Prediction, expected: Answer, allowed: float) -> bool:
+    """Also where two labels are as good as level, and rounding puts the other one first."""
+    if expected.value is not None:
+        return got.value is not None and abs(got.value - expected.value) <= allowed
+    scores = dict(got.top)
+    if expected.label not in scores or got.score is None or expected.score is None:
+        return False
+    score = scores[expected.label]
+    return abs(score - expected.score) <= allowed and got.score - score <= 2 * allowed
+
+
+def _told(answer: Prediction | Answer) -> str:
+    if answer.value is not None:
+        return f"{answer.value:.6g}"
+    return f"{answer.label!r}" if answer.score is None else f"{answer.label!r} {answer.score:.2f}"

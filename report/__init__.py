@@ -1,0 +1,77 @@
+"""ptx.report: what is shown of a model: its report as a page, comparisons, benchmarks, previews."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ptx.infer.lazy import lazy
+
+if TYPE_CHECKING:
+    from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
+    from ptx.report.comparison import Agreement, Rows, carried_rows, compare, split_rows, value_rows
+    from ptx.report.comparison_file import check_target
+    from ptx.report.confusion import confusion_text
+    from ptx.report.inspection import card_facts, file_facts, listed, signature_facts
+    from ptx.report.page import Report
+    from ptx.report.preview import Preview
+    from ptx.report.reporting import find_speeds, read_history, report
+    from ptx.report.text import facts, file_size, percent, table
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "Agreement": "comparison",
+            "Benchmark": "benchmarking",
+            "Preview": "preview",
+            "Report": "page",
+            "Rows": "comparison",
+            "Settings": "benchmarking",
+            "Target": "benchmarking",
+            "benchmark": "benchmarking",
+            "card_facts": "inspection",
+            "facts": "text",
+            "file_facts": "inspection",
+            "carried_rows": "comparison",
+            "check_target": "comparison_file",
+            "compare": "comparison",
+            "confusion_text": "confusion",
+            "file_size": "text",
+            "find_speeds": "reporting",
+            "listed": "inspection",
+            "percent": "text",
+            "report": "reporting",
+            "read_history": "reporting",
+            "signature_facts": "inspection",
+            "split_rows": "comparison",
+            "table": "text",
+            "value_rows": "comparison",
+        },
+    )
+
+__all__ = [
+    "Agreement",
+    "Benchmark",
+    "Preview",
+    "Report",
+    "Rows",
+    "Settings",
+    "Target",
+    "benchmark",
+    "card_facts",
+    "carried_rows",
+    "check_target",
+    "compare",
+    "confusion_text",
+    "facts",
+    "file_facts",
+    "file_size",
+    "find_speeds",
+    "listed",
+    "percent",
+    "read_history",
+    "report",
+    "signature_facts",
+    "split_rows",
+    "table",
+    "value_rows",
+]

@@ -1,0 +1,115 @@
+"""Line charts as inline SVG, drawn by matplotlib: sharp at any size, told apart without colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+# Colours that colour-blind people tell apart (Okabe and Ito, https://jfly.uni-koeln.de/color/), each
+# with a dash and a marker of its own for print in black and white.
+STYLES: tuple[tuple[str, Any, str], ...] = (
+    ("#0072b2", "-", "o"),
+    ("#d55e00", (0, (4, 2)), "s"),
+    ("#007a5a", (0, (1.4, 2)), "^"),
+    ("#9b4f80", (0, (6, 2, 1.4, 2)), "D"),
+    ("#333333", (0, (2.6, 1.4)), "X"),
+)
+LONGEST = 44  # characters of a name in the legend: one line of it
+MARKED = 40  # points of a series, at most, that have markers
+NAMES_WIDE = 48  # characters of the names side by side, at most
+TICKS = 8  # of a logarithmic x axis, at most
+LOOK: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it is found, and the page gives the font
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#333333",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "text.parse_math": False,
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line with its name in the legend."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+def line_chart(
+    title: str,
+    x_label: str,
+    y_label: str,
+    series: Sequence[Series],
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> str:
+    """An `<svg>` of the series. A logarithmic x axis has its ticks at the points."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    names = [one.name[:LONGEST] for one in series]
+    beside = max(1, NAMES_WIDE // (max(map(len, names)) + 6))
+    lines = -(-len(names) // beside)
+    # The salt makes the ids of a chart its own among those of one page.
+    with mpl.rc_context({**LOOK, "svg.hashsalt": f"{title} {names}"}):
+        figure = Figure(figsize=(4.4, 2.5 + 0.17 * (lines - 1)), layout="constrained")
+        FigureCanvasSVG(figure)
+        panel = figure.subplots()
+        for index, one in enumerate(series):
+            _draw(panel, one, index)
+        _scale(panel, series, log_x=log_x, log_y=log_y)
+        panel.set_xlabel(x_label)
+        panel.set_ylabel(y_label)
+        figure.legend(
+            loc="outside upper left", ncols=beside, frameon=False, handlelength=3, alignment="left",
+            title=title, title_fontproperties={"size": 9, "weight": "bold"},
+        )  # fmt: skip
+        content = io.StringIO()
+        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(content, format="svg", metadata=unsaid, transparent=True)
+    _, _, svg = content.getvalue().partition("<svg ")
+    return f'<svg role="img" aria-label="{escape(title)}" {svg}'
+
+
+def _draw(panel: Any, one: Series, index: int) -> None:
+    colour, dash, marker = STYLES[index % len(STYLES)]
+    panel.plot(
+        [x for x, _ in one.points],
+        [y for _, y in one.points],
+        label=one.name if len(one.name) <= LONGEST else f"{one.name[: LONGEST - 1]}…",
+        color=colour,
+        linestyle=dash,
+        marker=marker if len(one.points) <= MARKED else "",
+        markersize=3.5,
+        linewidth=1.3,
+    )
+
+
+def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+    xs = sorted({x for one in series for x, _ in one.points})
+    if log_x:
+        panel.set_xscale("log")
+        shown = xs[:: -(-len(xs) // TICKS)]
+        panel.set_xticks(shown, [f"{x:,.0f}" for x in shown])
+        panel.xaxis.set_minor_locator(NullLocator())
+    else:
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    if log_y:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:,g}")
+        panel.yaxis.set_minor_locator(NullLocator())
+    elif max(y for one in series for _, y in one.points) >= 1e4:
+        panel.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,0 +1,109 @@
+"""What a file and its card say, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ptx.infer import Artifact, Card, Signature
+from ptx.infer.artifact.onnx_bytes import read_header
+from ptx.infer.described.onnx_graph import read_graph
+from ptx.infer.errors import counted
+
+
+def card_facts(card: Card) -> Iterator[tuple[str, str]]:
+    """All that a person looks for in a card, as (title, text)."""
+    yield "model", card.model
+    yield "task", card.task
+    yield from signature_facts(card.signature)
+    yield "preprocessing", listed(card.preprocessing)
+    yield "labels", ", ".join(card.labels) or "none"
+    training = card.training
+    if data := training.get("data"):
+        yield "trained on", f"{data.get('name')} ({data.get('source')})"
+    for key in ("recipe", "metrics", "assumed"):
+        if isinstance(training.get(key), dict):
+            yield key, listed(training[key])
+    yield from _agreement(card)
+    yield "proof covers", ", ".join(_covered(card)) or "nothing"
+    yield "golden samples", str(len(card.golden))
+    yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
+
+
+def _covered(card: Card) -> Iterator[str]:
+    """The parts of a prediction that the card's proof covers, each with what shows it."""
+    if card.agreement:
+        yield f"outputs ({counted(card.agreement['cases'], 'case')})"
+    if card.raw:
+        count = sum(len(sample.values) for sample in card.raw)
+        yield f"preprocessing ({counted(count, 'raw input')})"
+    answers = sum(len(sample.answers) for sample in card.golden)
+    answers += sum(len(sample.answers) for sample in card.raw)
+    if answers:
+        yield f"{'labels' if card.labels else 'values'} ({counted(answers, 'answer')})"
+    if card.agreement.get("statement"):
+        yield "card (its digest)"
+    if test := card.training.get("test"):
+        figure = "accuracy" if "accuracy" in test else "error"
+        yield f"{figure} ({counted(test['rows'], 'row')} of {test['data']})"
+
+
+def _agreement(card: Card) -> Iterator[tuple[str, str]]:
+    reference = card.agreement.get("reference", "eager float64")
+    for backend, outputs in card.agreement["backends"].items() if card.agreement else ():
+        for name, found in outputs.items():
+            cases = counted(card.agreement["cases"], "case")
+            error, allowed = f"{found['error']:.1e}", f"{found['tolerance']:.1e}"
+            text = f"{backend}, {name}: largest error {error} in {cases}, allowed {allowed}"
+            yield "agreement", f"{text}, against {reference}"
+
+
+def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
+    """`input`, `image: float32 (batch, 1, 28, 28)`, and so on."""
+    for title, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """`optimizer sgd, lr 0.01, batch size 100`."""
+    return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in values.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"({', '.join(map(_short, value))})"
+    return str(value)
+
+
+def file_facts(artifact: Artifact) -> dict[str, str | int | bool]:
+    """What a file is, and of an ONNX file without a card what its graph says; runs nothing of it."""
+    facts: dict[str, str | int | bool] = {
+        "file": str(artifact.path),
+        "kind": artifact.kind,
+        "bytes": len(artifact.data),
+        "sha256": artifact.sha256,
+        "seal": "holds" if artifact.sealed else "broken" if artifact.card else "none",
+    }
+    if artifact.kind == "onnx":
+        facts |= _onnx_facts(artifact)
+    return facts
+
+
+def _onnx_facts(artifact: Artifact) -> dict[str, str | int | bool]:
+    header = read_header(artifact.data, name=artifact.name)
+    opsets = (f"{domain or 'ai.onnx'} {version}" for domain, version in header.opsets.items())
+    facts: dict[str, str | int | bool] = {
+        "opset": ", ".join(opsets),
+        "ir version": header.ir_version,
+    }
+    if artifact.card is None:
+        facts["producer"] = header.producer
+        graph = read_graph(artifact.data, header, name=artifact.name)
+        for title, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+            facts |= {f"{title} {tensor.name}": tensor.describe() for tensor in tensors}
+    return facts

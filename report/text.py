@@ -1,0 +1,83 @@
+"""Tables and figures as text."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from ptx.infer.errors import escaped
+
+WIDTH = 80  # columns that a table or a matrix fits into
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    gap: int = 2,
+    columns: int | None = None,
+) -> str:
+    """Columns under their titles, `gap` spaces apart; numbers stand to the right.
+
+    Args:
+        columns: Of a terminal, on which a last column that is too wide is broken into lines.
+    """
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
+    right = [
+        all(_is_number(row[column]) for row in rows) and bool(rows) for column in range(len(header))
+    ]
+    before = sum(widths[:-1]) + gap * (len(widths) - 1)
+    joined = ((" " * gap).join(map(_padded, line, widths, right)).rstrip() for line in lines)
+    return "\n".join(_hanging(line, before, columns) for line in joined)
+
+
+def facts(pairs: Iterable[tuple[str, object]], *, columns: int | None = None) -> str:
+    """`key: value` lines, the values in one column; a value that holds a newline has one line too."""
+    listed = [(f"{escaped(key)}:", escaped(str(value))) for key, value in pairs]
+    width = max((len(key) for key, _ in listed), default=0) + 1
+    return "\n".join(_hanging(f"{key:{width}}{value}", width, columns) for key, value in listed)
+
+
+def _hanging(line: str, indent: int, columns: int | None) -> str:
+    """A line broken to so many columns, what follows indented; whole where there is no limit."""
+    if columns is None or len(line) <= columns or indent > columns // 2:
+        return line
+    return textwrap.fill(
+        line[indent:],
+        columns,
+        initial_indent=line[:indent],
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def percent(share: float) -> str:
+    """`99.12 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def file_size(size: int) -> str:
+    """`108.6 kB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} B"
+
+
+def _width(cell: str) -> int:
+    return len(_COLOUR.sub("", cell))
+
+
+def _padded(cell: str, width: int, flush: bool) -> str:
+    space = " " * (width - _width(cell))
+    return space + cell if flush else cell + space
+
+
+def _is_number(cell: str) -> bool:
+    bare = cell.removesuffix("%").strip()
+    return cell in ("", "-") or re.sub(r"[.,]|e-", "", bare).isdigit()

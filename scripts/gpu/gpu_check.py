@@ -1,0 +1,100 @@
+"""Run ptx on an NVIDIA GPU and write one page: training, agreement, speed, a folder, faults.
+
+Writes gpu.md, gpu.json and gpu.log into a folder, anew after each row; a row that fails is one line, and
+the others follow. Without a CUDA device it runs through on the CPU and says which rows are missing. It
+needs no network: the models train on the digits that ptx carries, or on MNIST under PTX_DATA
+(--data mnist). onnxruntime-gpu may stand on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import agreement
+import faults
+import mixed_precision
+import pictures_folder
+import speed
+import torch
+import training
+from gpu_setting import Setting, make_pool
+from page import Page
+
+from ptx.models import CATALOG
+from ptx.report.measurement import machine
+
+PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
+    "training": training.measure,
+    "agreement": agreement.measure,
+    "speed": speed.measure,
+    "folder": pictures_folder.measure,
+    "faults": faults.measure,
+    "mixed-precision": mixed_precision.measure,
+    "compiled": speed.measure_compiled,
+}
+
+
+def head() -> str:
+    """Title, device, driver, versions, date and command."""
+    if torch.cuda.is_available():
+        device = f"{torch.cuda.get_device_name()}, driver {_driver()}, CUDA {torch.version.cuda}"
+    else:
+        device = f"**no CUDA device** ({machine()}): its rows are missing here and unproven"
+    found = [f"{name} {number}" for name in PACKAGES if (number := _version(name))]
+    return (
+        f"# ptx on a GPU\n\n{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {device}.\n\nPython"
+        f" {platform.python_version()}, {', '.join(found)}.\n\nCommand: `scripts/gpu_check"
+        f" {' '.join(sys.argv[1:])}`. Errors are against eager float64."
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _driver() -> str:
+    path = Path("/proc/driver/nvidia/version")
+    if not path.exists():
+        return "unknown"
+    words = path.read_text().splitlines()[0].split()
+    return next((word for word in words if word[:1].isdigit() and "." in word), "unknown")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="all models; else four of them")
+    parser.add_argument("--output", type=Path, default=Path("gpu-check"), metavar="DIR")
+    parser.add_argument("--models", nargs="+", choices=list(CATALOG))
+    parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
+    parser.add_argument("--epochs", type=int, default=3, help="at most, of each model")
+    parser.add_argument("--files", type=int, default=10_000, help="pictures in the folder")
+    parser.add_argument("--data", default="bundled", help="of the models of digits")
+    parser.add_argument("--minutes", type=float, default=8.5, help="after which no row is begun")
+    options = parser.parse_args()
+    few = ["softmax-regression", "convnet", "lstm", "name-classifier"]
+    models = options.models or (list(CATALOG) if options.all else few)
+    page = Page(options.output, head(), time.monotonic() + 60 * options.minutes)
+    with tempfile.TemporaryDirectory() as place, make_pool() as pool:
+        setting = Setting(Path(place), models, options.epochs, options.data, options.files, pool)
+        for name in options.sections:
+            page.guard(name, partial(SECTIONS[name], page, setting))
+        pool.shutdown(cancel_futures=True)
+    page.note(f"{page.failures} rows failed")
+    return 1 if page.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

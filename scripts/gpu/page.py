@@ -1,0 +1,95 @@
+"""The page that is written while the check runs: a cut run still tells what it had found."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Cells = Sequence[object]
+
+
+@dataclass
+class Section:
+    """One table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[list[str]] = field(default_factory=list)
+
+
+class Page:
+    """`gpu.md`, `gpu.json` and `gpu.log` of a folder, written anew after each row."""
+
+    def __init__(self, folder: Path, head: str, deadline: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._head, self._deadline = folder, head, deadline
+        self._started = time.monotonic()
+        self.sections: list[Section] = []
+        self.failures = 0
+        (folder / "gpu.log").unlink(missing_ok=True)
+        self._write()
+
+    def section(self, title: str, *columns: str) -> None:
+        """Begin a table."""
+        self.sections.append(Section(title, columns))
+        self.note(title)
+
+    def row(self, name: str, measure: Callable[[], Cells]) -> bool:
+        """One row, or why it is missing; True where it was taken. It never raises."""
+        from ptx.infer import BackendError
+
+        if time.monotonic() > self._deadline:
+            return self._add(name, ["left out: the time is over"], taken=False)
+        try:
+            return self._add(name, measure(), taken=True)
+        except BackendError as error:
+            return self._add(name, [f"missing: {error}"], taken=False)
+        except Exception as error:  # a row that fails must not cost the others
+            self.failures += 1
+            self.note(traceback.format_exc())
+            text = " ".join(str(error).split())[:200]
+            return self._add(name, [f"**failed**: {type(error).__name__}: {text}"], taken=False)
+
+    def guard(self, name: str, measure: Callable[[], None]) -> None:
+        """A whole section, whose failure costs no other."""
+        try:
+            measure()
+        except Exception:  # outside its rows
+            self.failures += 1
+            self.note(f"{name} failed: {traceback.format_exc()}")
+
+    def note(self, text: str) -> None:
+        """A line of the log, with the seconds since the start."""
+        line = f"{time.monotonic() - self._started:7.1f} {text}"
+        print(line, flush=True)
+        with (self._folder / "gpu.log").open("a") as log:
+            log.write(line + "\n")
+
+    def _add(self, name: str, cells: Cells, *, taken: bool) -> bool:
+        section = self.sections[-1]
+        row = [name, *(str(cell).replace("|", "/").replace("\n", " ") for cell in cells)]
+        section.rows.append(row + [""] * (len(section.columns) - len(row)))
+        self._write()
+        self.note("  " + " | ".join(row))
+        return taken
+
+    def _write(self) -> None:
+        lines = [self._head]
+        for section in self.sections:
+            lines += [f"\n## {section.title}\n", _line(section.columns)]
+            lines += [_line(["---"] * len(section.columns)), *map(_line, section.rows)]
+        (self._folder / "gpu.md").write_text("\n".join(lines) + "\n")
+        data: list[dict[str, Any]] = [
+            {"title": s.title, "rows": [dict(zip(s.columns, row, strict=True)) for row in s.rows]}
+            for s in self.sections
+        ]
+        (self._folder / "gpu.json").write_text(json.dumps({"sections": data}, indent=1))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

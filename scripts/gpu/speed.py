@@ -1,0 +1,171 @@
+"""ort-cuda beside ONNX Runtime itself and beside PyTorch, NumPy in and out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gpu_setting import Setting
+from page import Cells, Page
+
+from ptx.export import read_model
+from ptx.infer import BackendError, load
+from ptx.report.measurement import sample_batch
+
+MODELS = ("convnet", "lstm", "mlp")
+BATCHES = (1, 256, 4096)
+SECONDS = 0.7  # of each measurement
+Run = Callable[[], object]
+Make = Callable[..., Run]  # of device, files, inputs
+
+
+def measure(page: Page, setting: Setting) -> None:
+    """The table, but for what takes long to begin."""
+    _table(page, setting, PROGRAMS, "Speed, NumPy in and out")
+
+
+def measure_compiled(page: Page, setting: Setting) -> None:
+    """The table of `torch.compile`, which compiles for seconds to minutes."""
+    _table(page, setting, COMPILED, "Speed of `torch.compile`, NumPy in and out")
+
+
+def _table(page: Page, setting: Setting, programs: Mapping[str, Make], title: str) -> None:
+    page.section(title, "model, batch, program", "p50 µs", "p95 µs", "rows per s",
+                 "beside `session.run`")  # fmt: skip
+    for model in (name for name in MODELS if name in setting.models):
+        for batch in BATCHES:
+            p50: dict[str, float] = {}
+            for program, make in programs.items():
+                row = partial(_row, setting, model, batch, make, p50)
+                page.row(f"{model}, {batch}, {program}", row)
+
+
+def _row(setting: Setting, model: str, batch: int, make: Make, p50: dict[str, float]) -> Cells:
+    paths = setting.paths(model)
+    with load(paths["onnx"], backend="ort-cpu") as predictor:
+        inputs = sample_batch(predictor.card, batch)
+    laps = _laps(make(setting.device, paths, inputs))
+    middle, late = statistics.median(laps), np.quantile(laps, 0.95)
+    first = p50.setdefault("session.run", middle)  # the first row of each group
+    beside = f"{1e6 * (middle - first):+.0f} µs, {first / middle:.2f} of its throughput"
+    return f"{1e6 * middle:.0f}", f"{1e6 * late:.0f}", f"{batch / middle:,.0f}", beside
+
+
+def _laps(run: Run) -> list[float]:
+    for _ in range(5):
+        run()
+    laps, started = [], time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        before = time.perf_counter()
+        run()
+        laps.append(time.perf_counter() - before)
+    return laps
+
+
+def _provider(device: str, **options: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    cuda = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", **options}
+    return [("CUDAExecutionProvider", cuda)]
+
+
+def _session(device: str, path: Path, **options: str) -> Any:
+    import onnxruntime
+
+    if device != "cpu":
+        onnxruntime.preload_dlls()
+    session = onnxruntime.InferenceSession(str(path), providers=_provider(device, **options))
+    if device != "cpu" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise BackendError("ONNX Runtime fell back to the CPU")
+    return session
+
+
+def raw(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """`session.run`."""
+    return partial(_session(device, paths["onnx"]).run, None, inputs)
+
+
+def bound(device: str, paths: Mapping[str, Path], inputs: dict[str, Any], **options: str) -> Run:
+    """Buffers that stay on the device."""
+    import onnxruntime
+
+    session = _session(device, paths["onnx"], **options)
+    make = onnxruntime.OrtValue.ortvalue_from_numpy
+    values = {name: make(array, device, 0) for name, array in inputs.items()}
+    binding = session.io_binding()
+    for name, value in values.items():
+        binding.bind_ortvalue_input(name, value)
+    names = [output.name for output in session.get_outputs()]
+    answers = dict(zip(names, session.run(names, inputs), strict=True)) if not options else None
+    if answers is None:  # a capturing session runs with buffers alone: another tells the shapes
+        plain = _session(device, paths["onnx"])
+        answers = dict(zip(names, plain.run(names, inputs), strict=True))
+    outputs = {name: make(np.zeros_like(array), device, 0) for name, array in answers.items()}
+    for name, value in outputs.items():
+        binding.bind_ortvalue_output(name, value)
+
+    def run() -> object:
+        for name, value in values.items():
+            value.update_inplace(inputs[name])
+        session.run_with_iobinding(binding)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def captured(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """The same, as a CUDA graph."""
+    if device == "cpu":
+        raise BackendError("there are no CUDA graphs on the CPU")
+    return bound(device, paths, inputs, enable_cuda_graph="1")
+
+
+def ptx(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """The predictor's `run`."""
+    backend = "ort-cpu" if device == "cpu" else "ort-cuda"
+    return partial(load(paths["onnx"], backend=backend).run, inputs)
+
+
+def eager(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """The network itself."""
+    network = read_model(paths["checkpoint"]).network.eval().to(device)
+    return _torch(network, device, inputs)
+
+
+def compiled(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """`torch.compile` of it."""
+    network = read_model(paths["checkpoint"]).network.eval().to(device)
+    torch.compiler.reset()  # each batch is compiled for itself
+    return _torch(torch.compile(network), device, inputs)
+
+
+def scripted(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
+    """The TorchScript archive."""
+    path = str(paths["torchscript"])
+    return _torch(torch.jit.load(path, map_location=device), device, inputs)  # type: ignore[no-untyped-call]
+
+
+def _torch(network: Callable[..., Any], device: str, inputs: dict[str, Any]) -> Run:
+    def run() -> object:
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(array).to(device) for array in inputs.values()]
+            return network(*tensors).cpu().numpy()
+
+    return run
+
+
+PROGRAMS: dict[str, Make] = {
+    "`session.run`": raw,
+    "ptx": ptx,
+    "I/O binding": bound,
+    "captured graph": captured,
+    "eager": eager,
+    "TorchScript": scripted,
+}
+COMPILED: dict[str, Make] = {"`session.run`": raw, "`torch.compile`": compiled}

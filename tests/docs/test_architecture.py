@@ -1,0 +1,41 @@
+"""docs/architecture.md: the picture, the walks and the words are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+STOP = re.compile(r"^\d+\. `([\w/.]+)`, `(\w+)`: ", re.MULTILINE)
+
+
+def test_the_picture_is_what_the_script_draws() -> None:
+    path = ROOT / "scripts" / "house_map.py"
+    spec = importlib.util.spec_from_file_location("house_map", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "house.svg").read_text() == module.picture()
+
+
+@pytest.mark.parametrize("walk", ["A picture", "A network", "A row"])
+def test_a_walk_has_at_most_twelve_stops_and_each_is_there(walk: str) -> None:
+    part = TEXT[TEXT.index(f"## {walk}") :].split("\n## ")[0]
+    stops = STOP.findall(part)
+    assert 8 <= len(stops) == len(re.findall(r"^\d+\. ", part, re.MULTILINE)) <= 12
+    for name, function in stops:
+        nodes = ast.walk(ast.parse((ROOT / name).read_text()))
+        defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        assert function in defined, f"{name} has no {function}"
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    named = re.findall(r"`([a-z_]+/[\w/]+\.py)`", TEXT)
+    assert len(named) > 50
+    assert [name for name in named if not (ROOT / name).is_file()] == []

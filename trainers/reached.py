@@ -1,0 +1,53 @@
+"""What a model reached on its test rows: kept in its card, and held against what an artifact reaches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ptx.infer.artifact.card import Card
+from ptx.trainers.data import Dataset
+from ptx.trainers.evaluation import Evaluation
+
+ROUNDING = 1e-3  # share of the answers, or of an error, by which rounding may make a figure worse
+LEAST_ERROR = 1e-6  # of a regression, in its unit: below it there is rounding alone
+
+
+def reached(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
+    """The card's record of the last epoch: data, rows, and the accuracy or a regression's error.
+
+    `row`: of the history, with `test_loss`, the mean squared error of a regression.
+    """
+    data = card.training["data"]
+    found = {"data": data["name"], "sha256": data["sha256"], "rows": rows}
+    if "test_accuracy" in row:
+        return {**found, "accuracy": float(row["test_accuracy"])}
+    return {**found, "rmse": math.sqrt(row["test_loss"])}
+
+
+def against_record(card: Card, found: Evaluation, data: Dataset) -> tuple[bool, str]:
+    """Whether an evaluation is as good as the card's record, and a line that says both figures.
+
+    On other data, or without a record, there is nothing to hold: True.
+    """
+    record = card.training.get("test")
+    if record is None:
+        return True, "the card has no record of what the model reached in training"
+    name = "accuracy" if found.accuracy is not None else "rmse"
+    if name not in record:
+        return True, f"the card's record has no {name}"
+    told = f"in training {_told(name, record[name])} of {record['rows']:,} rows of {record['data']}"
+    if (record["sha256"], record["rows"]) != (data.sha256, found.rows):
+        return True, f"{told}: other data, so nothing is held against it"
+    if found.accuracy is not None:
+        holds = found.accuracy >= record[name] - ROUNDING
+    else:
+        assert found.error is not None
+        holds = found.error <= record[name] * (1 + ROUNDING) + LEAST_ERROR
+    return holds, told if holds else f"{told}: it falls below that by more than rounding"
+
+
+def _told(name: str, figure: float) -> str:
+    return (
+        f"{100 * figure:.2f} %" if name == "accuracy" else f"root mean squared error {figure:.4g}"
+    )
