@@ -130,7 +130,7 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
-        Values are read in a thread while the batch before them is computed; a `Reading` of
+        Values are read in a thread while the batch before them is computed; a `ReadAhead` of
         `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
         first value that cannot be used; "yield" gives a `Failure` in its place.
         """
