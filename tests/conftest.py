@@ -249,7 +249,7 @@ def writing_program(data: bytes, marker: Path) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated upstream
         network = torch.nn.Sequential(torch.nn.Linear(1, 1), Writer(str(marker)))
-        torch.jit.save(torch.jit.script(network), buffer)
+        torch.jit.save(torch.jit.script(network.eval()), buffer)
     card = parse_artifact(data, path=marker).require_card()
     return zip_archive.attach(buffer.getvalue(), card.to_json())
 
