@@ -119,7 +119,9 @@ def test_texts_symbols_and_columns_have_their_page(
     options: list[object] = []
     if model == "name-classifier":
         few = tmp_path / "names.csv"
-        few.write_text("Satoshi,Japanese\nKhoury,Arabic\n" * 10)
+        names = [(f"Satoshi{end}", "Japanese") for end in "abcdefghij"]
+        names += [(f"Khoury{end}", "Arabic") for end in "abcdefghij"]
+        few.write_text("".join(f"{name},{language}\n" for name, language in names))
         options = ["--data", few]
     page = write(ptx, model, tmp_path, *options)
     shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
