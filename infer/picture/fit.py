@@ -75,6 +75,20 @@ FITS: Final[dict[str, Callable[[Image.Image, tuple[int, int]], Pixels]]] = {
     "square": square,
 }
 
+
+def least_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The least (width, height) at which a JPEG of `size` may be decoded, to be fitted as it is.
+
+    Both sides keep WORKING_SIDE. Where that and the averaging behind it come to a multiple of eight, all
+    of it is the decoder's: at an eighth a pixel is the average of one of the JPEG's blocks of 8x8.
+    """
+    width, height = size
+    scale = next((s for s in (8, 4, 2) if min(size) >= s * WORKING_SIDE), 1)
+    if scale * -(-max(size) // (scale * WORKING_SIDE)) % 8 == 0:
+        scale = 8
+    return max(1, width // scale), max(1, height // scale)
+
+
 _INVERTED: Final = [255 - value for value in range(256)]
 _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
 

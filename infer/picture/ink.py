@@ -1,7 +1,7 @@
 """Where the ink of a digit is: what stands out from the paper, without its dust.
 
-The passes over all pixels are few, over one channel at a time, and in float32: they take as long as half
-of the decoding of a photograph, which nothing makes shorter.
+The passes over all pixels are few, in float32 and over one channel at a time: of a photograph they would
+otherwise take as long as its decoding.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def crop_digit(ink: Floats) -> Floats:
     height, width = (-(-side // step) for side in ink.shape)
     padded = np.zeros((height * step, width * step), bool)
     padded[: ink.shape[0], : ink.shape[1]] = ink > 0.5
-    blocks = padded.reshape(height, step, width, step).sum(axis=(1, 3))
+    blocks = padded.reshape(height, step, -1).sum(axis=1).reshape(height, width, step).sum(axis=2)
     labels = _components(blocks > 0)
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
@@ -100,38 +100,39 @@ def _distance(flat: Image.Image) -> Floats:
     """The root mean square, over the channels, of each colour's distance from the paper, 0 to 255."""
     bands = flat.split()
     squares = np.zeros((flat.height, flat.width), np.float32)
-    for band, paper in zip(bands, _paper(flat), strict=True):
-        difference = np.asarray(band) - paper
+    for band, coefficients in zip(bands, _paper(flat).T, strict=True):
+        difference = _surface(coefficients, flat.size)
+        difference -= np.asarray(band)
         squares += np.square(difference, out=difference)
     squares /= len(bands)
     return np.sqrt(squares, out=squares)
 
 
-def _paper(flat: Image.Image) -> list[Floats]:
-    """Each channel of the paper's colour at every pixel: a quadratic surface through what is not ink.
+def _paper(flat: Image.Image) -> Floats:
+    """The paper's colour: coefficients (6, channels) of a quadratic surface through what is not ink.
 
     Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
     takes in more with each round; where less than a fifth of the picture follows it, the border's
-    colour alone is the answer: one number a channel.
+    colour alone is the answer.
     """
     grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
     samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
     colours = samples.reshape(grid.height * grid.width, -1)
-    around = np.median(border(samples), axis=0)
+    even = np.zeros((6, colours.shape[1]), np.float32)
+    even[0] = np.median(border(samples), axis=0)
     down, across = _powers(grid.height), _powers(grid.width)
     planes = [np.outer(down[:, i], across[:, j]) for i, j in zip(*_DEGREES, strict=True)]
     terms = np.stack(planes, axis=-1).reshape(-1, len(planes))
-    fitted, before = np.broadcast_to(around, colours.shape), None
+    coefficients, before = even, np.zeros(len(terms), bool)
     for _ in range(_ROUNDS):
-        error = np.sqrt(np.square(colours - fitted).mean(axis=1))
+        error = np.sqrt(np.square(colours - terms @ coefficients).mean(axis=1))
         kept = error < np.clip(4 * np.quantile(error, 0.2), 8, 40)
         if kept.mean() < 0.2:
-            return list(around)
-        if before is not None and np.array_equal(kept, before):
+            return even
+        if np.array_equal(kept, before):
             break  # so would all that follow
         coefficients, before = np.linalg.lstsq(terms[kept], colours[kept], rcond=1e-3)[0], kept
-        fitted = terms @ coefficients
-    return [_surface(channel, flat.size) for channel in coefficients.T]
+    return coefficients
 
 
 def _surface(coefficients: Floats, size: tuple[int, int]) -> Floats:
