@@ -139,8 +139,7 @@ def _surface(coefficients: Floats, size: tuple[int, int]) -> Floats:
     """The quadratic surface at each pixel of `size`, (width, height)."""
     matrix = np.zeros((3, 3), np.float32)
     matrix[_DEGREES] = coefficients
-    surface: Floats = _powers(size[1]) @ matrix @ _powers(size[0]).T
-    return surface
+    return (_powers(size[1]) @ matrix @ _powers(size[0]).T).astype(np.float32, copy=False)
 
 
 def _powers(count: int) -> Floats:
