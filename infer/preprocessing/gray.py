@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.checks import is_finite
-from ptx.infer.picture.fit import FITS, WORKING_SIDE
+from ptx.infer.picture.fit import FITS, least_size
 from ptx.infer.preprocessing.picture import (
     open_picture,
     picture_input,
@@ -78,7 +78,7 @@ class GrayPreprocessing:
         if ready is not None:
             return ready
         # A larger picture is made smaller while it is decoded.
-        image = open_picture(value, least=WORKING_SIDE)
+        image = open_picture(value, least=least_size)
         return FITS[self.fit](image, (self.width, self.height))
 
     def shape_key(self, sample: Array) -> Hashable:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.picture.decode import Least, decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
@@ -42,7 +42,7 @@ def pixel_table(mean: Array, std: Array) -> Array:
     return table
 
 
-def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
+def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
 
     `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or
