@@ -99,8 +99,10 @@ class Statement:
         """The settings mean and std, which a card holds for pixels on a scale of 1."""
         pictures = opened.pictures
         if pictures is None and (not opened.columns or self.scale is not None):
-            what = "scale" if opened.columns else "mean, std and scale"
-            raise UsageError(f"{what} is said of pixels; {model} takes {opened.noun}")
+            what, taken = "mean, std and scale", opened.noun
+            if opened.columns:
+                what, taken = "scale", "columns"
+            raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
         scale = 1.0 if self.scale is None else self.scale
         if not (0 < scale < math.inf):
             raise UsageError(f"scale is {scale}; expected the number of a white pixel, as 255")
