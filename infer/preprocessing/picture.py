@@ -14,6 +14,7 @@ from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import Least, decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
@@ -40,6 +41,13 @@ def pixel_table(mean: Array, std: Array) -> Array:
     scaled = np.arange(256, dtype=np.float32) / np.float32(255)
     table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
     return table
+
+
+def pixels_as_png(pixels: Array) -> bytes:
+    """uint8 (height, width[, 1 or 3 channels]) as a small PNG file."""
+    from ptx.infer.preprocessing.examples import png_bytes
+
+    return png_bytes(Image.fromarray(np.ascontiguousarray(pixels.squeeze())))
 
 
 def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:

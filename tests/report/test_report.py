@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptx.infer.preprocessing.picture import pixels_as_png
 from ptx.report.benchmark_file import COLUMNS, read_speeds
 from ptx.report.cards import picture_url
 from ptx.report.matrix import confusions_view, matrix_view
@@ -209,5 +210,5 @@ def test_a_picture_on_the_page_is_the_pixels(shape: tuple[int, ...]) -> None:
     from PIL import Image
 
     pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    content = base64.b64decode(picture_url(pixels).partition(",")[2])
+    content = base64.b64decode(picture_url(pixels_as_png(pixels)).partition(",")[2])
     assert (np.asarray(Image.open(io.BytesIO(content))) == pixels.squeeze()).all()
