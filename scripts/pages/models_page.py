@@ -1,6 +1,6 @@
 """Write docs/models.md from the catalog and the results of scripts/train_all.
 
-Usage: python scripts/models_page.py runs/all/results.json --machine "2 cores" --date 2026-01-31
+Usage: python scripts/pages/models_page.py runs/all/results.json --machine "2 cores" --date 2026-01-31
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from ptx.infer.errors import counted
 from ptx.models.catalog import CATALOG, Entry
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 def reached(entry: Entry, runs: list[dict[str, Any]]) -> str:
@@ -75,8 +75,8 @@ def axes(spec: list[Any]) -> str:
 def page(results: dict[str, Any], arguments: argparse.Namespace) -> str:
     """The whole page."""
     origin = (
-        "Made by `scripts/models_page.py` from the catalog and what `scripts/train_all` measured on"
-        f" {arguments.date} on {arguments.machine}, torch {version('torch')}, ONNX Runtime"
+        "Made by `scripts/pages/models_page.py` from the catalog and what `scripts/train_all` measured"
+        f" on {arguments.date} on {arguments.machine}, torch {version('torch')}, ONNX Runtime"
         f" {version('onnxruntime-gpu')}. Accuracy is that of the last epoch on the test rows; the"
         " time is that of the epochs, with their tests. Command:"
     )

@@ -1,4 +1,4 @@
-"""Run a notebook and keep what its cells give: python scripts/run_notebook.py NOTEBOOK"""
+"""Run a notebook and keep what its cells give: python scripts/pages/run_notebook.py NOTEBOOK"""
 
 from __future__ import annotations
 

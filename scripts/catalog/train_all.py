@@ -1,7 +1,7 @@
 """Train, export and compare every model of the catalog through the command line; print one table.
 
-The results are also written to results.json in the workspace, from which scripts/models_page.py makes
-docs/models.md.
+The results are also written to results.json in the workspace, from which
+scripts/pages/models_page.py makes docs/models.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bounded share of what scripts/soak does."""
+"""A bounded share of what scripts/checks/soak.py does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "soak.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "checks" / "soak.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")

@@ -1,6 +1,6 @@
 """A folder of links in which Python finds ptx under its import names, without an installation.
 
-`PYTHONPATH=$(python scripts/source_tree.py .cache/source)` is enough to train, export and predict.
+`PYTHONPATH=$(python scripts/setup/source_tree.py .cache/source)` is enough to train, export and predict.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_tree(folder: Path) -> Path:

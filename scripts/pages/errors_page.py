@@ -1,4 +1,4 @@
-"""Write docs/errors.md from the table of error codes: python scripts/errors_page.py"""
+"""Write docs/errors.md from the table of error codes: python scripts/pages/errors_page.py"""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ptx.infer.error_codes import ERROR_CODES
 
-PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
+PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 HEAD = """# Errors
 
 Each error is one line: `ptx: error [CODE] what was got, what was expected, what to do`. The code is
 stable; in the library it is `error.code`, and the exit code `error.exit_code`, of a `PtxError`. Written by
-`python scripts/errors_page.py` from `infer/error_codes.py`.
+`python scripts/pages/errors_page.py` from `infer/error_codes.py`.
 
 | code | exit code | meaning | what to do |
 |---|---|---|---|

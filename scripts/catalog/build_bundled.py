@@ -1,6 +1,6 @@
 """Build `trainers/bundled/mnist.npz`, the part of MNIST that ptx carries, from the IDX files.
 
-    python scripts/build_bundled.py --source DIR  # DIR holds MNIST/raw/train-images-idx3-ubyte.gz
+    python scripts/catalog/build_bundled.py --source DIR  # DIR holds MNIST/raw
 
 The rule: 10,000 images of the training set and 2,000 of the test set. Each class gets the share
 that it has in its set (largest remainders), evenly spaced over the class in the order of the file,
@@ -22,7 +22,7 @@ from ptx.trainers.data.mnist import MNIST, read_folder
 
 TRAIN_IMAGES = 10_000
 TEST_IMAGES = 2_000
-TARGET = Path(__file__).resolve().parents[1] / "trainers" / "bundled" / "mnist.npz"
+TARGET = Path(__file__).resolve().parents[2] / "trainers" / "bundled" / "mnist.npz"
 
 
 def shares(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:

@@ -1,11 +1,11 @@
-"""Draw docs/house.svg, the folders and their imports, from the imports: python scripts/house_map.py"""
+"""Draw docs/house.svg, the folders and their imports: python scripts/pages/house_map.py"""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "house.svg"
 # Where each folder stands: (column, floor); the floors are drawn from the ground up.
 PLACES = {"infer": (0, 0), "models": (2, 0), "trainers": (0, 1), "export": (2, 1), "report": (1, 2),

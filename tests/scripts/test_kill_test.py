@@ -1,4 +1,4 @@
-"""A bounded share of what scripts/kill_test does: real verbs, killed."""
+"""A bounded share of what scripts/kills/kill_test.py does: real verbs, killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "kills" / "kill_test.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "kills" / "kill_test.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills with signals")

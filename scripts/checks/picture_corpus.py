@@ -26,7 +26,7 @@ from ptx.cli import decoders
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.battery.test_battery import MAIN, PATIENCE, RESIDENT
 
 

@@ -1,4 +1,5 @@
-"""Run the commands of docs/tutorial and put their output into the pages: ./scripts/tutorial [CHAPTER]...
+"""Run the commands of docs/tutorial and put their output into the pages: ./scripts/run pages/tutorial
+The names of chapters may follow; without any, all are run.
 
 A block that is fenced as `console` holds commands, each behind `$ ptx`, with what they print; one that
 is fenced as `pycon` is a doctest. A block fenced as `shell-session` holds commands that take more than a
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ROOT / "docs" / "tutorial"
 PLOT_WIDTH = 640  # pixels
 
@@ -128,7 +129,7 @@ def run_process(arguments: list[str]) -> str:
 
 def main() -> None:
     if shutil.which("ptx") is None:
-        raise SystemExit("ptx is not installed: run ./scripts/tutorial")
+        raise SystemExit("ptx is not installed: ./scripts/run pages/tutorial")
     names = sys.argv[1:] or sorted(path.name for path in CHAPTERS.glob("[0-9]*.md"))
     (CHAPTERS / "images").mkdir(exist_ok=True)
     with workplace():
