@@ -27,7 +27,8 @@ def facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
     yield from report.signature_facts(infer.Signature.from_data(entry.signature))
     yield "parameters", f"{entry.parameters:,}"
     yield "data", entry.data
-    for title, recipe in {"documented": entry.recipe, **entry.recipes}.items():
+    default = "default" if "documented" in entry.recipes else "default, documented"
+    for title, recipe in {default: entry.recipe, **entry.recipes}.items():
         yield "recipe", f"{title}: {report.listed(recipe)}"
     yield "reaches", entry.reaches
     yield "source", entry.source

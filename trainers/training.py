@@ -171,6 +171,8 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         columns = dataset.train.inputs["columns"].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
         preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
+    if recipe.white is not None:
+        preprocessing.update(mean=0.0, std=1 / recipe.white)
     if dataset.fit is not None:
         preprocessing["fit"] = dataset.fit
     return Card(
@@ -233,6 +235,8 @@ def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
     if recipe.standardise and entry.preprocessing["kind"] != "columns":
         raise UsageError(f"{model} takes no columns that could be standardised")
+    if recipe.white is not None and entry.preprocessing["kind"] != "image":
+        raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
 
 
 def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
@@ -292,7 +296,7 @@ def _identity(card: Card) -> dict[str, Any]:
     All but the epochs, of which there may be more where the learning rate does not depend on them.
     """
     training = card.training
-    recipe = training.get("recipe", {})
+    recipe = Recipe.completed(training.get("recipe", {}))
     data = training.get("data", {})
     return {
         "model": card.model,

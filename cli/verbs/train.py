@@ -23,8 +23,8 @@ from ptx.infer.errors import counted
     short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
-@click.option("--recipe", "recipe_name", default="documented", show_default=True,
-              help="Of those that `ptx models MODEL` lists; convnet also has fast.")  # fmt: skip
+@click.option("--recipe", "recipe_name", default="default", show_default=True,
+              help="One that `ptx models MODEL` lists; `documented` is the source's own.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")

@@ -10,7 +10,7 @@ from page import Cells, Page
 
 from ptx.infer import BackendError
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.trainers import TrainingResult, documented_recipe, find_recipe, train
+from ptx.trainers import TrainingResult, default_recipe, find_recipe, train
 
 SEEDS = (0, 1)  # of the CPU, for its spread
 FAST_SEEDS = range(5)
@@ -41,8 +41,8 @@ def _row(setting: Setting, model: str) -> Cells:
 
 
 def _train(setting: Setting, model: str, device: str, seed: int) -> TrainingResult:
-    documented = documented_recipe(model)
-    recipe = documented_recipe(model, epochs=min(setting.epochs, documented.epochs))
+    whole = default_recipe(model)
+    recipe = default_recipe(model, epochs=min(setting.epochs, whole.epochs))
     folder = setting.folder / f"{device}-{seed}" / model
     result = train(model, setting.dataset(model), recipe, folder=folder, device=device, seed=seed)
     if result.interrupted:

@@ -37,6 +37,12 @@ SOURCES: dict[str, Source] = {
     "mnist": Source(
         "image", "ptx.trainers.data.mnist:open_mnist", bundled="bundled-mnist", download=True
     ),
+    "mnist-held-out": Source(
+        "image",
+        "ptx.trainers.data.mnist:open_mnist_held_out",
+        bundled="bundled-mnist",
+        download=True,
+    ),
     "fashion-mnist": Source(
         "image", "ptx.trainers.data.mnist:open_fashion", bundled="bundled-mnist", download=True
     ),

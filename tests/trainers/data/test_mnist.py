@@ -42,8 +42,8 @@ def idx(values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
 
 IMAGES = idx(np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8).reshape(2, 28, 28))
 LABELS = idx(np.array([3, 9], np.uint8))
-IMAGE_FILE = IdxFile("train-images-idx3-ubyte", (2, 28, 28), None, None)
-LABEL_FILE = IdxFile("train-labels-idx1-ubyte", (2,), None, None)
+IMAGE_FILE = IdxFile("train-images-idx3-ubyte", (2, 28, 28), None)
+LABEL_FILE = IdxFile("train-labels-idx1-ubyte", (2,), None)
 TINY = IdxSource(
     name="tiny",
     folder="MNIST/raw",
@@ -123,16 +123,28 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
             read_idx(IMAGE_FILE, tmp_path)
 
 
-def test_a_digest_that_differs_is_named_with_the_expected_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_digest_that_differs_is_named_with_the_expected_one(tmp_path: Path, packed: bool) -> None:
     right = hashlib.md5(IMAGES).hexdigest()
     changed = bytearray(IMAGES)
     changed[-1] ^= 1
-    (tmp_path / IMAGE_FILE.name).write_bytes(changed)
+    path = tmp_path / (f"{IMAGE_FILE.name}.gz" if packed else IMAGE_FILE.name)
+    path.write_bytes(gzip.compress(changed) if packed else changed)
     with pytest.raises(InputError, match=f"has MD5 .*; expected {right}"):
         read_idx(replace(IMAGE_FILE, md5=right), tmp_path)
-    (tmp_path / f"{IMAGE_FILE.name}.gz").write_bytes(gzip.compress(IMAGES))
-    with pytest.raises(InputError, match=r"has MD5 .*; expected 00ff"):
-        read_idx(replace(IMAGE_FILE, gz_md5="00ff"), tmp_path)
+
+
+@pytest.mark.parametrize("level", [1, 9])
+def test_a_right_file_is_read_however_it_was_compressed(tmp_path: Path, level: int) -> None:
+    known = replace(IMAGE_FILE, md5=hashlib.md5(IMAGES).hexdigest())
+    packed = gzip.compress(IMAGES, compresslevel=level, mtime=level)
+    (tmp_path / f"{IMAGE_FILE.name}.gz").write_bytes(packed)
+    assert read_idx(known, tmp_path).tobytes() == IMAGES[16:]
+
+
+@pytest.mark.parametrize("source", [MNIST, FASHION], ids=lambda source: source.name)
+def test_both_sets_are_known_by_the_digest_of_their_plain_content(source: IdxSource) -> None:
+    assert len({file.md5 for file in source.files if file.md5}) == 4
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
@@ -147,18 +159,36 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_folder(TINY, tmp_path)
 
 
+TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
 @needs_shared
-def test_whole_mnist_is_read_from_a_folder_of_packed_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "counts"), [("mnist", TRAIN_COUNTS), ("fashion-mnist", [6000] * 10)]
+)
+def test_a_whole_set_is_read_from_a_folder_of_packed_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counts: list[int]
 ) -> None:
     monkeypatch.setenv("PTX_DATA", str(SHARED))
-    data = open_dataset("mnist", default="mnist", cache=tmp_path)
+    data = open_dataset(name, default="mnist", cache=tmp_path)
     assert (len(data.train), len(data.test)) == (60_000, 10_000)
-    assert np.bincount(data.train.targets).tolist() == TRAIN_COUNTS
+    assert np.bincount(data.train.targets).tolist() == counts
     assert not list(tmp_path.iterdir())
 
 
-TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+@needs_shared
+def test_the_held_out_rows_are_the_last_training_rows_and_no_test_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTX_DATA", str(SHARED))
+    whole = open_dataset("mnist", default="mnist", cache=tmp_path)
+    data = open_dataset("mnist-held-out", default="mnist", cache=tmp_path)
+    assert (len(data.train), len(data.test)) == (50_000, 10_000)
+    for part, rows in ((data.train, slice(0, 50_000)), (data.test, slice(50_000, None))):
+        assert np.array_equal(part.inputs["image"], whole.train.inputs["image"][rows])
+        assert np.array_equal(part.targets, whole.train.targets[rows])
+    assert data.name == "mnist-held-out"
+    assert "the last 10,000 training rows" in data.source
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
