@@ -160,8 +160,8 @@ def page(results: dict[str, Any]) -> str:
         " holds for each run the name and the sha256 of its data, its seed, command and versions, read"
         f" from its own checkpoint. Trained from {days[0]} to {days[-1]} with torch {torch}"
         f" on {machines}, one thread each, beside other work: times are upper bounds. Accuracy is that"
-        " of the last epoch; of several runs the middle one, then the lowest and the highest. Whole MNIST and"
-        " Fashion-MNIST are found under `PTX_DATA`."
+        " of the last epoch; of several runs the middle one, then the lowest and the highest. Whole"
+        " MNIST and Fashion-MNIST are found under `PTX_DATA`."
     )
     lines = ["# The models", "", origin, ""]
     for name in CATALOG:
