@@ -8,7 +8,7 @@ from ptx import export, infer, report, trainers
 from ptx.cli.progress import Progress
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 def card_problems(
@@ -19,7 +19,7 @@ def card_problems(
 
     cards = dict(_cards(space, model, source.card))
     differences = [str(difference) for difference in compare_cards(source.card, cards)]
-    return differences or list(_unproved(predictors))
+    return differences or list(_find_unproved(predictors))
 
 
 def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
@@ -34,7 +34,7 @@ def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple
             note(f"{path} was exported from other weights: its card is left out")
 
 
-def _unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
+def _find_unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
     """The golden samples that a backend does not answer; an artifact's do for the checkpoint too."""
     from ptx.infer.verification import failures
 
@@ -59,4 +59,4 @@ def reached_problem(predictor: infer.Predictor, data: trainers.Dataset) -> tuple
         if found.accuracy is None
         else f"accuracy {report.percent(found.accuracy)}"
     )
-    return f"{figure} of {counted(found.rows, 'row')} of {data.name}; {told}", holds
+    return f"{figure} of {pluralise(found.rows, 'row')} of {data.name}; {told}", holds

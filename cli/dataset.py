@@ -38,7 +38,7 @@ def open_data(
                 f"{model} was trained on {trained}, not on data of ptx: give it as --data"
             )
     if source is None:
-        source = _documented(entry.data, cache)
+        source = _find_documented(entry.data, cache)
     dataset = trainers.open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
     _tell(dataset)
     return dataset
@@ -86,7 +86,7 @@ def _tell(dataset: trainers.Dataset) -> None:
     )
 
 
-def _documented(name: str, cache: Path) -> str:
+def _find_documented(name: str, cache: Path) -> str:
     from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
 
     files = {"mnist": MNIST, "fashion-mnist": FASHION}.get(name)

@@ -94,7 +94,7 @@ def see(spec: TensorSpec, exact: Array, eager: Array) -> Seen:
     )
 
 
-def together(seen: Iterable[Seen]) -> Seen:
+def merge(seen: Iterable[Seen]) -> Seen:
     """What several show."""
     parts = list(seen)
     return Seen(

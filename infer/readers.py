@@ -48,7 +48,7 @@ class Reading:
         self, readers: Readers, values: Iterable[Any], size: int, *, first: int | None = None
     ) -> None:
         iterator = iter(values)
-        sizes = _growing(first or size, size)
+        sizes = _window_sizes(first or size, size)
         windows = iter(lambda: list(islice(iterator, next(sizes))), [])
         self._begun = (readers.submit(window) for window in windows)
         self._pending = deque(islice(self._begun, readers.ahead))
@@ -60,7 +60,7 @@ class Reading:
             yield window
 
 
-def _growing(first: int, most: int) -> Iterator[int]:
+def _window_sizes(first: int, most: int) -> Iterator[int]:
     """`first` twice, then twice as much twice, and so on up to `most`."""
     while first < most:
         yield from (first, first)
@@ -122,7 +122,7 @@ def reader_processes(
         try:
             yield Readers(
                 max(ahead, count + 1),
-                lambda values: _waiting(executor.submit(_read_packed, values)),
+                lambda values: _make_wait(executor.submit(_read_packed, values)),
             )
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
@@ -163,7 +163,7 @@ def _read_packed(values: list[Any]) -> _Packed:
     return _Packed([name for name, _ in window], samples, errors)
 
 
-def _waiting(future: Any) -> Callable[[], Window]:
+def _make_wait(future: Any) -> Callable[[], Window]:
     def wait() -> Window:
         from concurrent.futures.process import BrokenProcessPool
 

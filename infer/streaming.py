@@ -73,7 +73,7 @@ def _answers(
         items = list(group)
         if usable:
             samples = [sample for _, sample in items if not isinstance(sample, InputError)]
-            yield from _predicted(predictor, samples, [name for name, _ in items], top, strict)
+            yield from _predict_window(predictor, samples, [name for name, _ in items], top, strict)
             continue
         for name, error in items:
             if isinstance(error, InputError):
@@ -82,7 +82,7 @@ def _answers(
                 yield Failure(error, name)
 
 
-def _predicted(
+def _predict_window(
     predictor: Predictor,
     samples: list[Array],
     names: list[str | None],
@@ -99,4 +99,4 @@ def _predicted(
             yield Failure(error, names[0])
             return
         for sample, name in zip(samples, names, strict=True):
-            yield from _predicted(predictor, [sample], [name], top, strict)
+            yield from _predict_window(predictor, [sample], [name], top, strict)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ptx.report.comparison import Agreement, Rows, carried_rows, compare, split_rows, value_rows
     from ptx.report.comparison_file import check_target
     from ptx.report.confusion import confusion_text
-    from ptx.report.inspection import card_facts, file_facts, listed, signature_facts
+    from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
     from ptx.report.page import Report
     from ptx.report.preview import Preview
     from ptx.report.reporting import find_speeds, read_history, report
@@ -37,7 +37,7 @@ else:
             "confusion_text": "confusion",
             "file_size": "text",
             "find_speeds": "reporting",
-            "listed": "inspection",
+            "join_settings": "inspection",
             "percent": "text",
             "report": "reporting",
             "read_history": "reporting",
@@ -66,7 +66,7 @@ __all__ = [
     "file_facts",
     "file_size",
     "find_speeds",
-    "listed",
+    "join_settings",
     "percent",
     "read_history",
     "report",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ptx.infer import Array, InputError, Named, Predictor
 from ptx.infer.artifact.files import write_atomic
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.report.comparison_file import comparison_data, find_writer
 from ptx.report.text import table
 
@@ -109,7 +109,7 @@ class Agreement:
             for r in found.results
         ]  # fmt: skip
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
-        parts = [f"{counted(found.rows, 'input')}, against {found.reference}"]
+        parts = [f"{pluralise(found.rows, 'input')}, against {found.reference}"]
         parts.append(table(header, rows, columns=columns))
         if any(cell is not None for row in found.between for cell in row):
             parts += ["", "inputs with different labels, backend by backend"]
@@ -155,5 +155,5 @@ def compare(
     """
     from ptx.export import compare as compare_backends
 
-    found = compare_backends(model.reference, predictors, rows.batches, progress=progress)
+    found = compare_backends(model.proof, predictors, rows.batches, progress=progress)
     return Agreement(model.card.model, found, rows)

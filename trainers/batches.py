@@ -62,7 +62,7 @@ def check_split(
         UsageError: inputs or targets of another kind or size than the model takes.
         InputError: no rows, or a class index without a label.
     """
-    held, wanted = _held(split), _wanted(preprocessing)
+    held, wanted = _split_form(split), _sample_form(preprocessing)
     if held != wanted:
         raise UsageError(f"{model} takes {wanted}; {name} holds {held}")
     if not len(split):
@@ -78,12 +78,12 @@ def check_split(
         )
 
 
-def _held(split: Split) -> str:
+def _split_form(split: Split) -> str:
     ((kind, raw),) = split.inputs.items()
     return _FORMS[kind].format(*raw.shape[1:])
 
 
-def _wanted(preprocessing: Preprocessing) -> str:
+def _sample_form(preprocessing: Preprocessing) -> str:
     if isinstance(preprocessing, ImagePreprocessing | PhotoPreprocessing):
         return _FORMS["image"].format(preprocessing.height, preprocessing.width)
     if isinstance(preprocessing, ColumnsPreprocessing):

@@ -13,7 +13,7 @@ library; a file of them is TOML or JSON:
     [outputs]
     logits = ["float32", ["batch", 5]]
 
-    [preprocess]
+    [preprocessing]
     kind = "photo"                                           # see `ptx.infer.preprocessing`
     resize = 256
     size = [224, 224]
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +31,13 @@ from typing import Any
 
 from ptx.infer.artifact.card import Card, parse_json
 from ptx.infer.artifact.files import NAME, read_bytes
-from ptx.infer.errors import ArtifactError, InputError, nearest, quoted
-from ptx.infer.preprocessing import KINDS, open_preprocessing, shown
+from ptx.infer.errors import ArtifactError, InputError, nearest, quote
+from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS
 
-KEYS = ("name", "task", "inputs", "outputs", "preprocess", "labels")
+KEYS = ("name", "task", "inputs", "outputs", "preprocessing", "labels")
+FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
 
@@ -48,7 +50,7 @@ class Description:
     task: str = "raw"  # a key of `ptx.infer.tasks.TASKS`; raw: `run` alone
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
-    preprocess: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
+    preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
     given: tuple[str, ...] = ()  # the KEYS that were there
 
@@ -58,12 +60,15 @@ class Description:
     ) -> Description:
         """The description in a mapping of KEYS. `folder`: where a file of labels is looked for.
 
+        A former key (FORMER_KEYS) is read with a FutureWarning that says the one of today.
+
         Raises:
             InputError: E-DESCRIPTION, with the key, what it is and what was expected.
         """
+        data = _with_current_keys(data, source)
         for key in data:
             if key not in KEYS:
-                raise _wrong(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
+                raise _key_error(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
         given = tuple(key for key in KEYS if data.get(key) is not None)
         found: dict[str, Any] = {"source": source, "given": given}
         for key, read in _READERS.items():
@@ -81,13 +86,13 @@ class Description:
         """
         for key in ("inputs", "outputs"):
             if not getattr(self, key):
-                raise _wrong(
+                raise _key_error(
                     self.source, key, 'is missing; expected names with ["float32", ["batch", 3]]'
                 )
         try:
             return Signature(self.inputs, self.outputs)
         except ValueError as error:
-            raise _wrong(self.source, "inputs and outputs", f"do not fit: {error}") from error
+            raise _key_error(self.source, "inputs and outputs", f"do not fit: {error}") from error
 
     def card(self, signature: Signature, *, name: str) -> Card:
         """The card of a model with this signature; `name` is used where the description has none.
@@ -96,12 +101,12 @@ class Description:
             InputError: E-DESCRIPTION: preprocessing, task or labels do not fit the signature.
         """
         try:
-            open_preprocessing(self.preprocess, signature)
+            open_preprocessing(self.preprocessing, signature)
         except ArtifactError as error:
-            raise _wrong(self.source, "preprocess", str(error.__cause__ or error)) from error
+            raise _key_error(self.source, "preprocessing", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
-            raise _wrong(
+            raise _key_error(
                 self.source, "labels",
                 f"are {len(self.labels)}; with the output {output.name!r} {output.describe()} they do"
                 f" not fit the task {self.task!r}",
@@ -110,7 +115,7 @@ class Description:
             model=self.name or name,
             task=self.task,
             signature=signature,
-            preprocessing=dict(self.preprocess),
+            preprocessing=dict(self.preprocessing),
             labels=self.labels,
         )
 
@@ -122,7 +127,7 @@ def read_description(path: str | Path) -> Description:
         InputError: the file cannot be read, or something in it is not as it must be.
     """
     content = read_bytes(path, limit=SIZE_LIMIT)
-    source = quoted(path)
+    source = quote(path)
     if content.lstrip().startswith(b"{"):
         try:
             data = parse_json(content, name=source, what="the description")
@@ -138,23 +143,41 @@ def read_description(path: str | Path) -> Description:
     return Description.from_data(data, source=source, folder=Path(path).parent)
 
 
-def _wrong(source: str, key: str, what: str) -> InputError:
+def _with_current_keys(data: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The mapping with today's keys in the place of former ones."""
+    current = dict(data)
+    for former, today in FORMER_KEYS.items():
+        if current.get(former) is None:
+            current.pop(former, None)
+        elif current.get(today) is not None:
+            raise _key_error(
+                source, former, f"is said beside {today}, its name today; expected one"
+            )
+        else:
+            warnings.warn(
+                f"{source}: {former!r} is called {today!r} now", FutureWarning, stacklevel=4
+            )
+            current[today] = current.pop(former)
+    return current
+
+
+def _key_error(source: str, key: str, what: str) -> InputError:
     return InputError(f"{source}: {key} {what}", code="E-DESCRIPTION")
 
 
 def _name(value: Any, source: str) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _wrong(
+        raise _key_error(
             source,
             "name",
-            f"is {shown(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
+            f"is {show_value(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
         )
     return value
 
 
 def _task(value: Any, source: str) -> str:
     if not isinstance(value, str) or value not in TASKS:
-        raise _wrong(source, "task", f"is {shown(value)}; {nearest(str(value), TASKS)}")
+        raise _key_error(source, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
     return value
 
 
@@ -168,28 +191,32 @@ def _outputs(value: Any, source: str) -> tuple[TensorSpec, ...]:
 
 def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, Mapping) or not value:
-        raise _wrong(
-            source, key, f'is {shown(value)}; expected names with ["float32", ["batch", 3]]'
+        raise _key_error(
+            source, key, f'is {show_value(value)}; expected names with ["float32", ["batch", 3]]'
         )
     specs = []
     for name, data in value.items():
         try:
             specs.append(TensorSpec.from_data(str(name), data))
         except (TypeError, ValueError) as error:
-            raise _wrong(source, f"{key}.{name}", f"is {shown(data)}: {error}") from error
+            raise _key_error(source, f"{key}.{name}", f"is {show_value(data)}: {error}") from error
     return tuple(specs)
 
 
-def _preprocess(value: Any, source: str) -> dict[str, Any]:
+def _preprocessing(value: Any, source: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise _wrong(source, "preprocess", f"is {shown(value)}; expected a kind and its settings")
+        raise _key_error(
+            source, "preprocessing", f"is {show_value(value)}; expected a kind and its settings"
+        )
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(source, "preprocess.kind", f"is {shown(kind)}; {nearest(str(kind), KINDS)}")
+        raise _key_error(
+            source, "preprocessing.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
+        )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise _wrong(source, "preprocess", f"cannot be put into a card: {error}") from error
+        raise _key_error(source, "preprocessing", f"cannot be put into a card: {error}") from error
     return settings
 
 
@@ -200,17 +227,17 @@ def _labels(value: Any, source: str, folder: Path | None) -> tuple[str, ...]:
         try:
             value = content.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise _wrong(
-                source, "labels", f"are in {quoted(path)}, which is no UTF-8 text"
+            raise _key_error(
+                source, "labels", f"are in {quote(path)}, which is no UTF-8 text"
             ) from error
-        source = quoted(path)
+        source = quote(path)
     if not isinstance(value, list | tuple):
-        raise _wrong(
-            source, "labels", f"is {shown(value)}; expected a list, or a file with one a line"
+        raise _key_error(
+            source, "labels", f"is {show_value(value)}; expected a list, or a file with one a line"
         )
     for index, label in enumerate(value, 1):
         if not isinstance(label, str) or not label.strip():
-            raise _wrong(source, f"label {index}", f"is {shown(label)}; expected text")
+            raise _key_error(source, f"label {index}", f"is {show_value(label)}; expected text")
     return tuple(value)
 
 
@@ -219,5 +246,5 @@ _READERS = {
     "task": _task,
     "inputs": _inputs,
     "outputs": _outputs,
-    "preprocess": _preprocess,
+    "preprocessing": _preprocessing,
 }

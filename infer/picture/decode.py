@@ -16,10 +16,15 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from ptx.infer.errors import InputError, LimitError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
 from ptx.infer.picture.png import check_pixels, decode_plain, read_chunks
-from ptx.infer.picture.problems import as_ours, check_size, damaged, truncated
+from ptx.infer.picture.problems import (
+    check_size,
+    damaged_error,
+    mapping_decoder_errors,
+    truncated_error,
+)
 
 # Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
 _CONVERT: Final[dict[str, str]] = {
@@ -61,12 +66,8 @@ def decode(
         LimitError: memory ran out.
     """
     kind = find_format(data, name)
-    try:
+    with mapping_decoder_errors(name, kind, len(data)):
         return _decode(data, kind, name, frame, least)
-    except (InputError, LimitError):
-        raise
-    except Exception as error:
-        raise as_ours(error, name, kind, len(data)) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -77,7 +78,7 @@ def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Im
     Raises:
         InputError: E-TYPE, E-SHAPE or E-IMG-TOO-LARGE.
     """
-    label = quoted(name)
+    label = quote(name)
     if not isinstance(pixels, np.ndarray):
         raise InputError(
             f"{label} is of type {type(pixels).__name__}; expected a numpy array: use numpy.asarray",
@@ -130,7 +131,7 @@ def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | N
 def _check_webp(data: bytes, name: str) -> None:
     """Length and canvas: the decoder would allocate the canvas twice over on opening."""
     if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise truncated(name, "WEBP", len(data))
+        raise truncated_error(name, "WEBP", len(data))
     if data[12:16] == b"VP8X":
         size = (
             int.from_bytes(data[24:27], "little") + 1,
@@ -156,12 +157,12 @@ def _check_gif(data: bytes, name: str) -> None:
             elif mark == 0x21:
                 position += 2
             else:
-                raise damaged(name, "GIF", f"block {mark:#04x} at byte {position}")
+                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
             while data[position]:
                 position += data[position] + 1
             position += 1
     except IndexError as error:
-        raise truncated(name, "GIF", len(data)) from error
+        raise truncated_error(name, "GIF", len(data)) from error
 
 
 def _gif_palette(flags: int) -> int:
@@ -194,7 +195,7 @@ def _pick_frame(frames: int, frame: int | None, name: str) -> int:
         return frame
     asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
     raise InputError(
-        f"{quoted(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
+        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
         f"choose frame 0 to {frames - 1}",
         code="E-IMG-FRAMES",
     )
@@ -208,7 +209,7 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) ->
         return _from_sixteen_bit(image, kind, key)
     if image.mode not in _CONVERT:
         raise InputError(
-            f"{quoted(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
+            f"{quote(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
             "expected 8 or 16 bit per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )

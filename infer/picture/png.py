@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from ptx.infer.picture.problems import check_size, damaged, truncated
+from ptx.infer.picture.problems import check_size, damaged_error, truncated_error
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -37,16 +37,16 @@ def read_chunks(data: bytes, name: str) -> list[Chunk]:
     kind, position, total = b"", len(PNG_MAGIC), len(data)
     while kind != b"IEND":
         if position + 8 > total:
-            raise truncated(name, "PNG", total)
+            raise truncated_error(name, "PNG", total)
         length, kind = _HEAD(data, position)
         start = position + 8
         end = start + length
         if not chunks:
             _check_header(data, kind, length, name)
         if end + 4 > total:
-            raise truncated(name, "PNG", total)
+            raise truncated_error(name, "PNG", total)
         if zlib.crc32(data[position + 4 : end]) != _CRC(data, end)[0]:
-            raise damaged(name, "PNG", f"checksum of chunk {kind!r} at byte {position}")
+            raise damaged_error(name, "PNG", f"checksum of chunk {kind!r} at byte {position}")
         chunks.append((kind, start, end))
         position = end + 4
     return chunks
@@ -54,12 +54,12 @@ def read_chunks(data: bytes, name: str) -> list[Chunk]:
 
 def _check_header(data: bytes, kind: bytes, length: int, name: str) -> None:
     if kind != b"IHDR" or length != 13:
-        raise damaged(name, "PNG", f"it starts with chunk {kind!r} of {length} bytes")
+        raise damaged_error(name, "PNG", f"it starts with chunk {kind!r} of {length} bytes")
     if len(data) < 29:
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
     width, height, *_ = _IHDR(data, 16)
     if width == 0 or height == 0:
-        raise damaged(name, "PNG", f"its size is {width}x{height}")
+        raise damaged_error(name, "PNG", f"its size is {width}x{height}")
     check_size((width, height), name)
 
 
@@ -71,7 +71,7 @@ def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
     """
     width, height, depth, colour, *_, interlace = _IHDR(data, 16)
     if colour == 3 and all(kind != b"PLTE" for kind, _, _ in chunks):
-        raise damaged(name, "PNG", "its palette is missing")
+        raise damaged_error(name, "PNG", "its palette is missing")
     bits = depth * _CHANNELS.get(colour, 1)
     left = 0 if interlace else height * (1 + (width * bits + 7) // 8)
     for x, y, across, down in _ADAM7 if interlace else ():
@@ -85,7 +85,7 @@ def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
             left -= len(inflate.decompress(packed, min(left, _PIECE)))
             packed = inflate.unconsumed_tail
     if left > 0:
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
 
 
 def decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:

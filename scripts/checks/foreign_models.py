@@ -54,7 +54,7 @@ class Case:
                 "inputs": {"image": ["float32", ["batch", 3, crop, crop]]},
                 "outputs": {"logits": ["float32", ["batch", len(self.labels)]]},
             },
-            preprocess={
+            preprocessing={
                 "kind": "photo",
                 "resize": resize,
                 "size": [crop, crop],
@@ -150,8 +150,8 @@ def on_photo(source: TrainedModel, done: Exported) -> tuple[float, float]:
     """The file's error against float64 on the photograph, and what is allowed there."""
     with load(done.path, trust=True, device="cpu") as predictor:
         logits = predictor.run(source.samples)["logits"]
-    exact = source.reference.exact(source.samples)["logits"]
-    return float(np.abs(logits - exact).max()), source.reference.tolerances["real", "logits"]
+    exact = source.proof.exact(source.samples)["logits"]
+    return float(np.abs(logits - exact).max()), source.proof.tolerances["real", "logits"]
 
 
 def check(done: Exported, photo: Path, expected: tuple[str, float]) -> str:

@@ -16,7 +16,7 @@ import torch
 from ptx.export import FORMATS, TrainedModel, export, read_model
 from ptx.export.golden import GOLDEN_ROWS
 from ptx.export.grid import BATCHES, LENGTHS
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
 from ptx.infer import (
     AgreementError,
@@ -92,7 +92,7 @@ def test_the_golden_samples_are_real_inputs_with_their_float64_answers(
 ) -> None:
     source = read_model(checkpoint(model))
     signature = source.card.signature
-    reference = Reference(source.network, signature, source.samples)
+    proof = Proof(source.network, signature, source.samples)
     golden = read_artifact(artifact(model, QUICK)).require_card().golden
     spec = signature.inputs[0]
     have = source.samples[spec.name].shape[spec.batch_axis]
@@ -104,7 +104,7 @@ def test_the_golden_samples_are_real_inputs_with_their_float64_answers(
             for own in signature.inputs:
                 real = source.samples[own.name].take(range(rows), axis=own.batch_axis)
                 assert np.array_equal(sample.inputs[own.name], real)
-        for name, outputs in reference.exact(sample.inputs).items():
+        for name, outputs in proof.exact(sample.inputs).items():
             assert sample.outputs[name].dtype == np.float64
             np.testing.assert_array_equal(sample.outputs[name], outputs)
             assert 0 < sample.tolerance[name] < 1e-4
@@ -171,7 +171,7 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("work was begun")
 
     monkeypatch.setattr("ptx.export.exporting.find_convert", find)
-    monkeypatch.setattr("ptx.export.exporting.Reference", find)
+    monkeypatch.setattr("ptx.export.exporting.Proof", find)
 
 
 @pytest.mark.usefixtures("no_conversion")
@@ -215,13 +215,13 @@ def test_nothing_is_in_the_place_before_the_proof_is_done(
 ) -> None:
     path = tmp_path / "model.torchscript"
     seen: list[list[Path]] = []
-    check = Reference.check
+    check = Proof.check
 
-    def spy(self: Reference, *args: Any) -> Any:
+    def spy(self: Proof, *args: Any) -> Any:
         seen.append(list(tmp_path.iterdir()))
         return check(self, *args)
 
-    monkeypatch.setattr(Reference, "check", spy)
+    monkeypatch.setattr(Proof, "check", spy)
     export(read_model(checkpoint("linear-model")), QUICK, path)
     assert seen == [[]]
     assert list(tmp_path.iterdir()) == [path]
@@ -233,10 +233,10 @@ def test_an_interruption_leaves_what_was_there(
     path = tmp_path / "model.torchscript"
     path.write_bytes(b"old")
 
-    def interrupted(self: Reference, *args: Any) -> Any:
+    def interrupted(self: Proof, *args: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Reference, "check", interrupted)
+    monkeypatch.setattr(Proof, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export(read_model(checkpoint("linear-model")), QUICK, path)
     assert path.read_bytes() == b"old"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import ptx.models.catalog
 from ptx.export import FORMATS, read_model
-from ptx.export.formats import converting, find_convert, find_format
+from ptx.export.formats import find_convert, find_format, mapping_export_errors
 from ptx.export.formats.onnx_ import OPSET
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
 from ptx.infer.backends.ort.session import NEWEST_OPSET
@@ -117,7 +117,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
         pytest.raises(
             ArtifactError, match=f"^frozen cannot be converted to {format_name}: |^the ex"
         ),
-        converting("frozen", format_name),
+        mapping_export_errors("frozen", format_name),
     ):
         find_convert(format_name)(Frozen(), signature, opset=None)
 
@@ -297,20 +297,20 @@ def test_an_unknown_format_names_the_nearest() -> None:
 def test_a_missing_package_is_told_with_the_way_to_get_it() -> None:
     with (
         pytest.raises(BackendError, match=r"the export to onnx needs onnxscript: pip install '."),
-        converting("convnet", "onnx"),
+        mapping_export_errors("convnet", "onnx"),
     ):
         raise ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript")
 
 
 def test_errors_of_ours_pass_through_a_conversion() -> None:
-    with pytest.raises(InputError, match=r"^as it is$"), converting("convnet", "onnx"):
+    with pytest.raises(InputError, match=r"^as it is$"), mapping_export_errors("convnet", "onnx"):
         raise InputError("as it is")
 
 
 def test_an_exporters_error_without_a_text_is_named_by_its_class() -> None:
     with (
         pytest.raises(ArtifactError, match=r"^convnet cannot be converted to pt2: KeyError$"),
-        converting("convnet", "pt2"),
+        mapping_export_errors("convnet", "pt2"),
     ):
         raise KeyError
 

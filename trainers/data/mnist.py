@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
 
@@ -163,7 +163,7 @@ def find_folder(source: IdxSource, cache: Path) -> Path | None:
     if given := os.environ.get("PTX_DATA"):
         if not Path(given).is_dir():
             raise InputError(
-                f"PTX_DATA is {quoted(given)}, which is not a folder; expected one that holds "
+                f"PTX_DATA is {quote(given)}, which is not a folder; expected one that holds "
                 f"{source.folder}: correct or unset it",
                 code="E-DATA",
             )
@@ -181,7 +181,7 @@ def read_folder(source: IdxSource, folder: Path) -> tuple[Split, Split]:
     train_images, train_labels, test_images, test_labels = arrays
     for file, values in ((source.train_labels, train_labels), (source.test_labels, test_labels)):
         if values.max() >= len(source.labels):
-            raise _damaged(
+            raise _damaged_error(
                 folder / file.name, f"holds label {values.max()}", f"0 to {len(source.labels) - 1}"
             )
     return (
@@ -199,17 +199,19 @@ def read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
     path = _path_of(file, folder)
     if path is None:
         raise InputError(
-            f"{quoted(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
+            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
             code="E-DATA",
         )
     size = int(np.prod(file.shape))
     header = _header(file.shape)
     content = _content(path, file, len(header) + size)
     if content[: len(header)] != header:
-        raise _damaged(path, _told(content), _told(header))
+        raise _damaged_error(path, _describe_content(content), _describe_content(header))
     if len(content) != len(header) + size:
         got = "more" if len(content) > len(header) + size else f"{len(content)}"
-        raise _damaged(path, f"holds {got} bytes", f"{len(header) + size}, as its header says")
+        raise _damaged_error(
+            path, f"holds {got} bytes", f"{len(header) + size}, as its header says"
+        )
     _check_digest(path, content, file.md5)
     # A copy, because torch.from_numpy warns of the read-only view of bytes.
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(file.shape).copy()
@@ -232,14 +234,14 @@ def _content(path: Path, file: IdxFile, size: int) -> bytes:
         with gzip.open(io.BytesIO(data)) as stream:
             return stream.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, f"cannot be read ({error})", f"{size} bytes") from error
+        raise _damaged_error(path, f"cannot be read ({error})", f"{size} bytes") from error
 
 
 def _check_digest(path: Path, content: bytes, expected: str | None) -> None:
     # MD5 tells damage, not malice; it is what the publishers of the two sets give.
     got = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if expected is not None and got != expected:
-        raise _damaged(path, f"has MD5 {got}", expected)
+        raise _damaged_error(path, f"has MD5 {got}", expected)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -247,16 +249,16 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return bytes((0, 0, 8, len(shape))) + np.array(shape, dtype=">u4").tobytes()
 
 
-def _told(content: bytes) -> str:
+def _describe_content(content: bytes) -> str:
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         return f"begins with {content[:4].hex(' ') or 'nothing'}"
     sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
     return f"has the header of uint8 {tuple(int(size) for size in sizes)}"
 
 
-def _damaged(path: Path, got: str, expected: str) -> InputError:
+def _damaged_error(path: Path, got: str, expected: str) -> InputError:
     return InputError(
-        f"{quoted(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
+        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
         "or use --data bundled",
         code="E-DATA-DAMAGED",
     )

@@ -18,7 +18,7 @@ from ptx.infer.errors import (
     UsageError,
     installing,
     nearest,
-    quoted,
+    quote,
 )
 from ptx.infer.signature import Array, Signature
 from ptx.infer.threads import settle_threads
@@ -46,7 +46,7 @@ def find_device(name: str) -> str:
     torch = import_torch()
     kind, colon, index = name.partition(":")
     if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quoted(name)}; {nearest(kind, DEVICES)}")
+        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"
@@ -82,7 +82,7 @@ def choose_device(options: Options) -> str:
     return device
 
 
-def placed_on(module: Any, device: str) -> str:
+def place_on(module: Any, device: str) -> str:
     """The device that the weights of a loaded module are on; `device` where it has none."""
     tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
     return device if tensor is None else str(tensor.device)
@@ -128,7 +128,7 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
 
 
 @contextmanager
-def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
+def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
     """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
     torch = import_torch()
     try:
@@ -136,7 +136,7 @@ def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]
             if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            with CUDA_PRECISION.held_at(options.precision):
+            with CUDA_PRECISION.hold_at(options.precision):
                 yield
     except PtxError:
         raise
@@ -155,7 +155,7 @@ def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]
 
 
 @contextmanager
-def loading(artifact: Artifact) -> Iterator[None]:
+def mapping_load_errors(artifact: Artifact) -> Iterator[None]:
     """torch's errors while a file is loaded, in our words."""
     try:
         yield

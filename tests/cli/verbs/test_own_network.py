@@ -45,7 +45,7 @@ image = ["float32", ["batch", 3, 8, 8]]
 [outputs]
 logits = ["float32", ["batch", 2]]
 
-[preprocess]
+[preprocessing]
 kind = "photo"
 resize = 10
 size = [8, 8]

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing, shown
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing, show_value
 from ptx.infer.preprocessing.gray import ImagePreprocessing
 from ptx.infer.signature import Signature
 
@@ -251,9 +251,9 @@ def test_the_columns_are_named_where_they_are_missing() -> None:
 
 
 def test_a_shown_value_is_one_short_line() -> None:
-    assert shown("a\nb") == r"'a\nb'"
-    assert "\n" not in shown(np.zeros((50, 50)))
-    assert len(shown(list(range(1000)))) < 100
+    assert show_value("a\nb") == r"'a\nb'"
+    assert "\n" not in show_value(np.zeros((50, 50)))
+    assert len(show_value(list(range(1000)))) < 100
 
 
 # Texts and symbols

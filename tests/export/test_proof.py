@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ptx.export import TrainedModel, export, read_model
 from ptx.export.formats import Convert, find_convert, traced_sizes
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR, ROUNDING
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
@@ -275,7 +275,7 @@ def test_the_graph_without_an_edit_is_accepted(
     assert export(source_of(model), "onnx", tmp_path / "model.onnx").path.exists()
 
 
-def test_what_an_exporter_does_to_the_network_does_not_reach_the_yardstick(
+def test_what_an_exporter_does_to_the_network_does_not_reach_the_reference(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source = source_of("linear-model")
@@ -441,7 +441,7 @@ def test_the_first_rows_are_at_their_own_length() -> None:
     assert first_rows(signature, {}, 1) is None
 
 
-# The reference.
+# The proof.
 
 
 class Halves(nn.Module):
@@ -459,8 +459,8 @@ class Halves(nn.Module):
         return y
 
 
-def line(weight: float = 0.5, bias: float = 1 / 3) -> Reference:
-    return Reference(Halves(weight, bias), card_of("linear-model").signature, {})
+def line(weight: float = 0.5, bias: float = 1 / 3) -> Proof:
+    return Proof(Halves(weight, bias), card_of("linear-model").signature, {})
 
 
 def test_the_reference_is_the_network_in_float64() -> None:
@@ -472,47 +472,47 @@ def test_the_reference_is_the_network_in_float64() -> None:
     assert line().eager({"x": x})["y"].dtype == np.float32
 
 
-def test_the_yardstick_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
+def test_the_reference_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
     network = build("dropout-mlp").train()
-    reference = Reference(network, card_of("dropout-mlp").signature, {})
+    proof = Proof(network, card_of("dropout-mlp").signature, {})
     x = {"image": np.ones((2, 784), np.float32)}
-    assert np.array_equal(reference.exact(x)["logits"], reference.exact(x)["logits"])
-    assert np.array_equal(reference.eager(x)["logits"], reference.eager(x)["logits"])
+    assert np.array_equal(proof.exact(x)["logits"], proof.exact(x)["logits"])
+    assert np.array_equal(proof.eager(x)["logits"], proof.eager(x)["logits"])
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
 
 
 def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
-    reference = Reference(seeded("mlp"), card_of("mlp").signature, {})
+    proof = Proof(seeded("mlp"), card_of("mlp").signature, {})
     for kind in ("random", "extremes"):
         own = floor = 0.0
-        for case in reference.cases:
+        for case in proof.cases:
             if case.kind == kind:
-                eager = reference.eager(case.inputs)["logits"].astype(np.float64)
+                eager = proof.eager(case.inputs)["logits"].astype(np.float64)
                 own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
                 floor = max(floor, ROUNDING * float(np.abs(case.exact["logits"]).max()))
         assert own > 0
-        assert reference.tolerances[kind, "logits"] == FACTOR * max(own, floor)
+        assert proof.tolerances[kind, "logits"] == FACTOR * max(own, floor)
     assert FACTOR == 8.0
 
 
 def test_the_tolerance_is_where_the_line_is_drawn() -> None:
-    reference = line()
-    kinds = {case.kind for case in reference.cases}
-    reference.allowed = {(kind, "y"): np.array([0.5]) for kind in kinds}
+    proof = line()
+    kinds = {case.kind for case in proof.cases}
+    proof.allowed = {(kind, "y"): np.array([0.5]) for kind in kinds}
 
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-        return lambda inputs: {"y": reference.eager(inputs)["y"] + np.float32(offset)}
+        return lambda inputs: {"y": proof.eager(inputs)["y"] + np.float32(offset)}
 
-    assert reference.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
+    assert proof.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
     for offset in (0.51, -0.51):
         with pytest.raises(AgreementError, match=r"y' is off by 0.51; allowed are 0.5$"):
-            reference.check(off_by(offset), "planted")
+            proof.check(off_by(offset), "planted")
 
 
 def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
-    reference = line()
-    found = reference.check(reference.eager, "eager")
+    proof = line()
+    found = proof.check(proof.eager, "eager")
     assert set(found) == {"y"}
     assert 0 < found["y"]["error"] <= found["y"]["tolerance"]
 
@@ -522,21 +522,21 @@ def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
 def test_an_answer_that_is_not_finite_never_passes(
     value: float, weight: float, bias: float
 ) -> None:
-    reference = line(weight, bias)
+    proof = line(weight, bias)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"y": np.full_like(inputs["x"], value)}
 
     with pytest.raises(AgreementError, match="batch 1: output 'y' is not finite"):
-        reference.check(run, "planted")
+        proof.check(run, "planted")
 
 
 def test_a_network_that_answers_nothing_but_zero_is_held_to_zero() -> None:
-    reference = line(0.0, 0.0)
+    proof = line(0.0, 0.0)
     zeros = {"error": 0.0, "tolerance": 0.0}
-    assert reference.check(lambda inputs: {"y": 0 * inputs["x"]}, "zero") == {"y": zeros}
+    assert proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "zero") == {"y": zeros}
     with pytest.raises(AgreementError, match=r"is off by 1e-30; allowed are 0$"):
-        reference.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "planted")
+        proof.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "planted")
 
 
 @pytest.mark.parametrize(
@@ -549,13 +549,13 @@ def test_a_network_that_answers_nothing_but_zero_is_held_to_zero() -> None:
         (3e38, 0.0, "float32"),
     ],
 )
-def test_a_network_that_is_not_finite_itself_is_no_yardstick(
+def test_a_network_that_is_not_finite_itself_is_no_reference(
     weight: float, bias: float, precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     message = f"output 'y' of eager {precision} is not finite"
-    reference = line(weight, bias)
+    proof = line(weight, bias)
     with pytest.raises(ArtifactError, match=message):
-        reference.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
+        proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
     plant(monkeypatch, converted("linear-model"))
     source = TrainedModel(Halves(weight, bias), card_of("linear-model"), {})
     with pytest.raises((ArtifactError, AgreementError)):
