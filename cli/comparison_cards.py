@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ptx import export, infer, report, trainers
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import note
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import note
 from ptx.infer.errors import pluralise
 
 

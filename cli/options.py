@@ -66,7 +66,7 @@ def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> st
     """The name of today for a backend that was renamed, and a word about it."""
     if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
         return name
-    from ptx.cli.terminal import note
+    from ptx.cli.output.terminal import note
     from ptx.infer.backends import current_name
 
     if (today := current_name(name)) == name:

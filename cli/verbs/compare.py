@@ -10,14 +10,14 @@ import click
 from ptx import infer, models, report
 from ptx.cli import options
 from ptx.cli.comparison_cards import card_problems, reached_problem
-from ptx.cli.dataset import open_data
-from ptx.cli.inputs import find_inputs
-from ptx.cli.network import open_factory
-from ptx.cli.opening import closing_all, open_backends
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import colour_verdict, columns, note, verdict
+from ptx.cli.model.network import open_factory
+from ptx.cli.model.opening import closing_all, open_backends
+from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace, require_model
+from ptx.cli.values.dataset import open_data
+from ptx.cli.values.inputs import find_inputs
 from ptx.infer.errors import pluralise
 
 

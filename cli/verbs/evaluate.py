@@ -9,12 +9,12 @@ import click
 
 from ptx import infer, report, trainers
 from ptx.cli import options
-from ptx.cli.dataset import open_data
-from ptx.cli.opening import find_model, open_model
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import verdict
+from ptx.cli.model.opening import find_model, open_model
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace
+from ptx.cli.values.dataset import open_data
 from ptx.infer.errors import AgreementError, pluralise
 
 

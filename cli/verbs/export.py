@@ -11,13 +11,13 @@ import click
 import ptx.export as exporting
 from ptx import report, trainers
 from ptx.cli import options
-from ptx.cli.network import is_reference
-from ptx.cli.progress import Progress
-from ptx.cli.real_rows import count_right, find_rows
+from ptx.cli.model.network import is_reference
+from ptx.cli.model.trained import make_own, read_trained
+from ptx.cli.model.workspace import SUFFIXES, Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import note, verdict
 from ptx.cli.statement import read_statement, refuse_statement, statement_options
-from ptx.cli.terminal import note, verdict
-from ptx.cli.trained import make_own, read_trained
-from ptx.cli.workspace import SUFFIXES, Workspace
+from ptx.cli.values.real_rows import count_right, find_rows
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.errors import UsageError, escape_controls, pluralise
 

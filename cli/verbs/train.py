@@ -10,10 +10,10 @@ from click.core import ParameterSource
 
 from ptx import report, trainers
 from ptx.cli import options
-from ptx.cli.dataset import open_data
-from ptx.cli.progress import training_progress
-from ptx.cli.terminal import note, verdict
-from ptx.cli.workspace import Workspace, require_model
+from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output.progress import training_progress
+from ptx.cli.output.terminal import note, verdict
+from ptx.cli.values.dataset import open_data
 from ptx.infer.errors import pluralise
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ptx.cli import decoders
+from ptx.cli.values import decoders
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode
 

@@ -24,8 +24,8 @@ from source_tree import ROOT, make_tree
 
 TESTS = (
     "tests/export/test_model_contract.py",
-    "tests/export/test_formats.py",
-    "tests/export/test_recurrent.py",
+    "tests/export/formats/test_formats.py",
+    "tests/export/formats/test_recurrent.py",
     "tests/infer/backends/test_backend_contract.py",
 )
 BESIDE = ("click", "tqdm", "matplotlib", "pytest", "hypothesis")  # which the tests need, the newest

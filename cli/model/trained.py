@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptx import export, infer
-from ptx.cli.network import open_factory
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.network import open_factory
+from ptx.cli.model.workspace import Workspace
 from ptx.infer.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx import models
-from ptx.cli.terminal import workspace_option
+from ptx.cli.output.terminal import workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 

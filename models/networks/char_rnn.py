@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptx.models.tanh_rnn import tanh_rnn
+from ptx.models.networks.tanh_rnn import tanh_rnn
 
 
 class CharRNNCell(nn.Module):

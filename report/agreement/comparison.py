@@ -12,7 +12,7 @@ import numpy as np
 from ptx.infer import Array, InputError, Named, Predictor
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
-from ptx.report.comparison_file import comparison_data, find_writer
+from ptx.report.agreement.comparison_file import comparison_data, find_writer
 from ptx.report.text import table
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ptx.infer import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
-from ptx.report.cards import answer_card
-from ptx.report.charts import Series, line_chart
 from ptx.report.inspection import card_facts
-from ptx.report.matrix import LIMIT, confusions_view, matrix_view
+from ptx.report.page.cards import answer_card
+from ptx.report.page.charts import Series, line_chart
+from ptx.report.page.matrix import LIMIT, confusions_view, matrix_view
 from ptx.report.text import percent
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ptx import report
-from ptx.cli.terminal import note
+from ptx.cli.output.terminal import note
 
 
 def open_preview(output: Path | None, workspace: Path) -> tuple[report.Preview, Path | None]:

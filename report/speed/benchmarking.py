@@ -14,9 +14,9 @@ from typing import Any
 
 from ptx.infer import BackendError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
-from ptx.report.benchmark_file import Measured, csv_text
-from ptx.report.comparison import Judge
-from ptx.report.measurement import machine
+from ptx.report.agreement.comparison import Judge
+from ptx.report.speed.measurement import machine
+from ptx.report.speed.table_file import Measured, csv_text
 from ptx.report.text import table
 
 CSV, PLOT = "benchmark.csv", "benchmark.png"  # beside the artifacts; a report looks for the first
@@ -90,7 +90,7 @@ class Benchmark:
 
     def save(self, folder: Path, model: str) -> tuple[Path, Path]:
         """Write benchmark.csv and benchmark.png; OutputError where that fails."""
-        from ptx.report.benchmark_plot import draw
+        from ptx.report.speed.plot import draw
 
         about = {"machine": self.machine, "threads": self.threads}
         write_atomic(folder / CSV, csv_text(self.measured, about).encode())
@@ -147,7 +147,7 @@ def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],
     }
     # -P: else Python would import what stands in the current folder.
-    command = [sys.executable, "-P", "-m", "ptx.report.benchmark_process", json.dumps(given)]
+    command = [sys.executable, "-P", "-m", "ptx.report.speed.process", json.dumps(given)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

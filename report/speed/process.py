@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from ptx.infer.errors import BackendError, PtxError
-from ptx.report.measurement import measure_process
+from ptx.report.speed.measurement import measure_process
 
 
 def main() -> None:

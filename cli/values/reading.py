@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ptx import infer
-from ptx.cli.inputs import count_inputs, find_inputs
+from ptx.cli.values.inputs import count_inputs, find_inputs
 
 if TYPE_CHECKING:
     from ptx.infer.readers import Readers
@@ -66,7 +66,7 @@ def with_progress(
     answers: Iterable[infer.Prediction | infer.Failure], inputs: tuple[str, ...], card: infer.Card
 ) -> Iterator[infer.Prediction | infer.Failure]:
     """The answers, with a bar on the terminal that says how far they are."""
-    from ptx.cli.progress import Progress
+    from ptx.cli.output.progress import Progress
 
     kind = str(card.preprocessing["kind"])
     with Progress("predicting", "inputs", lambda: count_inputs(inputs, kind)) as progress:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ptx import infer, models, trainers
-from ptx.cli import decoders
-from ptx.cli.terminal import note
-from ptx.cli.workspace import DATA
+from ptx.cli.model.workspace import DATA
+from ptx.cli.output.terminal import note
+from ptx.cli.values import decoders
 from ptx.infer.errors import UsageError
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx import export, infer, models, trainers
-from ptx.cli.dataset import open_data
+from ptx.cli.values.dataset import open_data
 from ptx.infer.errors import UsageError, pluralise
 
 QUESTION = "is the preprocessing that of the training?"

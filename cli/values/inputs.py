@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptx import infer
-from ptx.cli import decoders
+from ptx.cli.values import decoders
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptx.infer import Predictor, read_artifact
-from ptx.report.benchmark_file import read_speeds
-from ptx.report.comparison import compare, split_rows
-from ptx.report.page import Report, Speeds
+from ptx.report.agreement.comparison import compare, split_rows
+from ptx.report.page.page import Report, Speeds
+from ptx.report.speed.table_file import read_speeds
 
 if TYPE_CHECKING:
     from ptx.export import TrainedModel

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx import infer
-from ptx.cli.terminal import note
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.terminal import note
 from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ class Measured:
 
     backend: str
     start_s: float  # from the start of the process to the first answer
-    found: dict[str, Any]  # the fields of `ptx.report.measurement.Measurement`
+    found: dict[str, Any]  # the fields of `ptx.report.speed.measurement.Measurement`
 
     @property
     def mebibytes(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ptx import infer, models, report
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.workspace import Workspace
 
 
 def row(name: str, space: Workspace) -> tuple[str, ...]:
