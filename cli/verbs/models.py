@@ -9,8 +9,8 @@ import click
 
 import ptx.models as catalog
 from ptx.cli import options
-from ptx.cli.output import listing
 from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output import listing
 from ptx.cli.output.terminal import facts, note, table, verdict
 
 
