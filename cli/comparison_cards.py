@@ -12,13 +12,13 @@ from ptx.infer.errors import pluralise
 
 
 def card_problems(
-    space: Workspace, model: str, source: export.TrainedModel, predictors: list[infer.Predictor]
+    space: Workspace, model: str, trained: export.TrainedModel, predictors: list[infer.Predictor]
 ) -> list[str]:
     """Where a file's card differs from the checkpoint's, and what a backend's proof no longer gives."""
     from ptx.export.card_comparison import compare_cards
 
-    cards = dict(_cards(space, model, source.card))
-    differences = [str(difference) for difference in compare_cards(source.card, cards)]
+    cards = dict(_cards(space, model, trained.card))
+    differences = [str(difference) for difference in compare_cards(trained.card, cards)]
     return differences or list(_find_unproved(predictors))
 
 

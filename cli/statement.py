@@ -108,4 +108,4 @@ def _labels(text: str | None) -> tuple[str, ...]:
     labels: str | list[str] = text
     if "," in text and not Path(text).is_file():
         labels = [label.strip() for label in text.split(",")]
-    return Description.from_data({"labels": labels}, source="--labels").labels
+    return Description.from_data({"labels": labels}, origin="--labels").labels

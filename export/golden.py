@@ -137,10 +137,10 @@ def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
     signature = proof.signature
     golden = []
     for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, proof.samples, rows)
+        fill, inputs = "real", first_rows(signature, proof.samples, rows)
         if inputs is None:
-            kind, inputs = "random", _longest_random(proof, rows)
-        tolerance = {spec.name: proof.tolerances[kind, spec.name] for spec in signature.outputs}
+            fill, inputs = "random", _longest_random(proof, rows)
+        tolerance = {spec.name: proof.tolerances[fill, spec.name] for spec in signature.outputs}
         exact = proof.exact(inputs)
         golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
     return tuple(golden)
@@ -148,6 +148,6 @@ def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
 
 def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:
     fitting = [
-        case.inputs for case in proof.cases if case.kind == "random" and case.sizes[BATCH] == rows
+        case.inputs for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]

@@ -41,7 +41,7 @@ Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
 class Case:
     """One input of the grid with what the network answers in float64."""
 
-    kind: str  # real, random, zeros, ones, extremes
+    fill: str  # real, random, zeros, ones, extremes
     sizes: dict[str, int]
     inputs: dict[str, Array]
     exact: dict[str, Array]  # float64
@@ -50,7 +50,7 @@ class Case:
     def title(self) -> str:
         """`real input, time 14, batch 7`."""
         sizes = ", ".join(f"{axis} {size}" for axis, size in self.sizes.items())
-        return f"{self.kind} input, {sizes}"
+        return f"{self.fill} input, {sizes}"
 
 
 class Proof:
@@ -136,8 +136,8 @@ class Proof:
         """
         cases = []
         planned = list(grid(self.signature, self.samples))
-        for kind, sizes, inputs in planned:
-            case = Case(kind, sizes, inputs, self.exact(inputs))
+        for fill, sizes, inputs in planned:
+            case = Case(fill, sizes, inputs, self.exact(inputs))
             self._check_repeats(self.exact, case, case.exact)
             cases.append(case)
             self._advance(len(planned))
@@ -145,7 +145,7 @@ class Proof:
 
     @cached_property
     def allowed(self) -> dict[tuple[str, str], Array]:
-        """(kind, output) → the largest absolute error that is accepted in each column.
+        """(fill, output) → the largest absolute error that is accepted in each column.
 
         Raises:
             ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
@@ -158,7 +158,7 @@ class Proof:
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
-                seen.setdefault((case.kind, spec.name), []).append(found)
+                seen.setdefault((case.fill, spec.name), []).append(found)
         allowed = self._allowed({key: merge(parts) for key, parts in seen.items()})
         self._check_rows(allowed)
         return allowed
@@ -167,17 +167,17 @@ class Proof:
         sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
         allowed = {}
         for spec in self.signature.outputs:
-            kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
-            overall = merge(kinds.values())
+            fills = {fill: found for (fill, name), found in seen.items() if name == spec.name}
+            overall = merge(fills.values())
             check_ceiling(spec, overall)
-            for kind, found in kinds.items():
-                alike = sum_of_alike if kind in ALIKE else 0.0
-                allowed[kind, spec.name] = allowed_errors(found, overall, alike=alike)
+            for fill, found in fills.items():
+                alike = sum_of_alike if fill in ALIKE else 0.0
+                allowed[fill, spec.name] = allowed_errors(found, overall, alike=alike)
         return allowed
 
     @property
     def tolerances(self) -> dict[tuple[str, str], float]:
-        """(kind, output) → the largest error that is accepted in any column."""
+        """(fill, output) → the largest error that is accepted in any column."""
         return {key: float(columns.max()) for key, columns in self.allowed.items()}
 
     def check(self, run: Runner, backend: str) -> dict[str, dict[str, float]]:
@@ -197,7 +197,7 @@ class Proof:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
-                columns = allowed[case.kind, spec.name]
+                columns = allowed[case.fill, spec.name]
                 nearest, tolerance = self._hold(
                     backend, case, spec, outputs.get(spec.name), columns
                 )
@@ -248,14 +248,14 @@ class Proof:
     def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
         """A row alone gets the answer that it gets within a batch."""
         for case in self.cases:
-            if case.kind not in ("random", "real") or case.sizes[BATCH] != ALONE:
+            if case.fill not in ("random", "real") or case.sizes[BATCH] != ALONE:
                 continue
             for row in range(ALONE):
                 alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
                 within = one_row(self.signature.outputs, case.exact, row)
                 for spec in self.signature.outputs:
                     off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
-                    if (off > allowed[case.kind, spec.name]).any():
+                    if (off > allowed[case.fill, spec.name]).any():
                         raise _depends_on_others(case, spec.name, row, float(off.max()))
 
 

@@ -73,7 +73,7 @@ class Statement:
         for key, value in catalog.items():
             if key in self.description.given and getattr(self.description, key) != value:
                 raise UsageError(
-                    f"{self.description.source}: {key} is not that of the catalog's {model}; of a"
+                    f"{self.description.origin}: {key} is not that of the catalog's {model}; of a"
                     f" bare state dict {' and '.join(DESCRIBED)} may be stated"
                 )
 

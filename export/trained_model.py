@@ -59,7 +59,7 @@ class TrainedModel:
 
     @cached_property
     def proof(self) -> Proof:
-        """What every file of this source is held against; computed once for all formats."""
+        """What every file of this model is held against; computed once for all formats."""
         return Proof(self.network, self.card.signature, self.samples)
 
     def save(self, path: Path) -> None:
@@ -140,7 +140,7 @@ def make_model(
     card = description.card(signature, name=kebab(type(network).__name__))
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
-    source = TrainedModel(
+    trained = TrainedModel(
         own.eval().requires_grad_(False),
         replace(
             card,
@@ -150,8 +150,8 @@ def make_model(
         found,
         notes,
     )
-    source.proof.check_signature()
-    return source
+    trained.proof.check_signature()
+    return trained
 
 
 def kebab(name: str) -> str:
@@ -187,18 +187,18 @@ def read_model(
             code="E-ARTIFACT-FORMAT",
         )
     if artifact.card is None:
-        source = _read_bare(artifact, model, stated or Statement())
+        trained = _read_bare(artifact, model, stated or Statement())
     else:
         if stated is not None:
             raise UsageError(
                 f"{artifact.name} is a checkpoint of ptx, whose card says the preprocessing and labels"
                 " that it was trained with; they are stated of a bare state dict alone"
             )
-        source = _read_sealed(artifact, model, network)
-    found = source.samples or samples
+        trained = _read_sealed(artifact, model, network)
+    found = trained.samples or samples
     if found:
-        found, _ = check_inputs(source.card.signature, found)
-    return replace(source, samples=dict(found or {}))
+        found, _ = check_inputs(trained.card.signature, found)
+    return replace(trained, samples=dict(found or {}))
 
 
 def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:

@@ -84,10 +84,10 @@ def open_predictor(
 ) -> Predictor:
     """A predictor for a file that has been read already."""
     if description is not None:
-        from ptx.infer.described.adoption import adopt
+        from ptx.infer.described.described_artifact import describe_artifact
 
-        adopted = adopt(artifact, description)
-        return Predictor(adopted.card, lambda: adopted.open(backend, options))
+        described = describe_artifact(artifact, description)
+        return Predictor(described.card, lambda: described.open(backend, options))
     card = artifact.require_card()
 
     return Predictor(card, lambda: open_backend(backend, artifact, options))

@@ -23,8 +23,8 @@ from ptx.infer.prediction import Named, input_name
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
 
-Read = tuple[str | None, Array | InputError]
-Window = list[Read]
+ReadValue = tuple[str | None, Array | InputError]
+Window = list[ReadValue]
 
 _DIES_WITH_PARENT, _KILLED = 1, 9  # PR_SET_PDEATHSIG, SIGKILL
 
@@ -36,7 +36,7 @@ class Readers(NamedTuple):
     submit: Callable[[list[Any]], Callable[[], Window]]  # begins; what it gives waits for the end
 
 
-class Reading:
+class ReadAhead:
     """Values in windows of `size`, the first of which are being read as soon as this is made.
 
     `Predictor.predict_many` takes it in the place of the values. `first`: the size of the first two

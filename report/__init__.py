@@ -8,7 +8,7 @@ from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
     from ptx.report.agreement.comparison import (
-        Agreement,
+        ModelComparison,
         Rows,
         carried_rows,
         compare,
@@ -27,7 +27,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "Agreement": "agreement.comparison",
+            "ModelComparison": "agreement.comparison",
             "Benchmark": "speed.benchmarking",
             "Preview": "preview",
             "Report": "page.page",
@@ -56,8 +56,8 @@ else:
     )
 
 __all__ = [
-    "Agreement",
     "Benchmark",
+    "ModelComparison",
     "Preview",
     "Report",
     "Rows",

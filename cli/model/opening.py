@@ -35,11 +35,11 @@ def find_model(
     """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
         from ptx.cli.statement import read_describe
-        from ptx.infer.described.adoption import adopt
+        from ptx.infer.described.described_artifact import describe_artifact
 
         description = read_describe(describe)
         artifact = infer.read_artifact(space.find(model))
-        card = adopt(artifact, description).card
+        card = describe_artifact(artifact, description).card
         return Found(artifact, card, backend, description=description)
     if backend != "auto":
         artifact = infer.read_artifact(space.find(model, file_kind_of(backend)))

@@ -49,7 +49,7 @@ def _own_pictures(
 ) -> trainers.Dataset:
     """The pictures of one's own for a model that ptx has no data for."""
     from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-    from ptx.infer.preprocessing.gray import ImagePreprocessing
+    from ptx.infer.preprocessing.gray import GrayPreprocessing
     from ptx.infer.preprocessing.photo import PhotoPreprocessing
 
     opened: Preprocessing | None = None
@@ -61,7 +61,7 @@ def _own_pictures(
     form: dict[str, Any]
     if isinstance(opened, PhotoPreprocessing):
         form = {"read": opened.fit}
-    elif isinstance(opened, ImagePreprocessing):
+    elif isinstance(opened, GrayPreprocessing):
         form = {"fit": opened.fit}
     else:
         raise UsageError(f"ptx has no data for {model} and reads none but pictures")

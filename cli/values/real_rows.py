@@ -17,13 +17,13 @@ HALF = 0.5
 class RealRows:
     """The rows of a data set that a model can be tried on."""
 
-    source: export.TrainedModel  # the model, with samples of them for its proof
+    trained: export.TrainedModel  # the model, with samples of them for its proof
     split: (
         trainers.Split | None
     )  # the test rows; None where no labels of the model are known for them
 
 
-def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
+def find_rows(trained: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
     """The rows of --data; without it those that ptx carries, for a bare state dict.
 
     Raises:
@@ -32,14 +32,14 @@ def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) ->
     """
     from ptx.export.statement import ASSUMED
 
-    card = source.card
+    card = trained.card
     if data is None:
         entry = models.lookup(card.model)
         kind = card.preprocessing["kind"]
         if ASSUMED not in card.training or entry is None or kind == "photo":
-            return RealRows(source, None)
+            return RealRows(trained, None)
         if kind != entry.preprocessing["kind"]:  # nothing that ptx carries is of this kind
-            return RealRows(source, None)
+            return RealRows(trained, None)
     dataset = open_data(card.model, data or "bundled", workspace, card)
     split = _find_test_rows(card, dataset)
     if split is None and data is not None:
@@ -47,14 +47,14 @@ def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) ->
             f"--data {dataset.name} has the labels {', '.join(dataset.labels) or 'none'}; the model has"
             f" {', '.join(card.labels) or 'none'}"
         )
-    return RealRows(_with_samples(source, dataset), split)
+    return RealRows(_with_samples(trained, dataset), split)
 
 
-def _with_samples(source: export.TrainedModel, dataset: trainers.Dataset) -> export.TrainedModel:
-    if source.samples:
-        return source
-    samples = trainers.sample_inputs(source.card, dataset)
-    return replace(source, samples={name: tensor.numpy() for name, tensor in samples.items()})
+def _with_samples(trained: export.TrainedModel, dataset: trainers.Dataset) -> export.TrainedModel:
+    if trained.samples:
+        return trained
+    samples = trainers.sample_inputs(trained.card, dataset)
+    return replace(trained, samples={name: tensor.numpy() for name, tensor in samples.items()})
 
 
 def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:

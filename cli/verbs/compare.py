@@ -102,7 +102,12 @@ def _refuse(model: str, problems: list[str], *, as_json: bool) -> int:
 
 
 def _print(
-    model: str, compared: report.Agreement, reached: tuple[str, bool], *, own: bool, as_json: bool
+    model: str,
+    compared: report.ModelComparison,
+    reached: tuple[str, bool],
+    *,
+    own: bool,
+    as_json: bool,
 ) -> int:
     found, holds = compared.found, compared.holds and reached[1]
     if not found.rows:

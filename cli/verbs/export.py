@@ -73,7 +73,7 @@ def export(
         trained, beside = read_trained(space, model, checkpoint, statement)
     _say_assumed(trained)
     rows = find_rows(trained, data, workspace)
-    trained = rows.source
+    trained = rows.trained
     if "torchscript" in names:
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:

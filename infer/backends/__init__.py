@@ -192,10 +192,10 @@ def _check_values(options: Options) -> None:
 
 
 def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
-    kind, colon, index = options.device.partition(":")
-    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quote(options.device)}; {nearest(kind, DEVICES)}")
-    if kind not in ("auto", *entry.devices):
+    chosen, colon, index = options.device.partition(":")
+    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quote(options.device)}; {nearest(chosen, DEVICES)}")
+    if chosen not in ("auto", *entry.devices):
         where = " or ".join(_SPOKEN[device] for device in entry.devices)
         raise UsageError(
             f"backend {name!r} runs on {where}; the device asked for is {quote(options.device)}"
@@ -217,5 +217,5 @@ def _open_first(artifact: Artifact, options: Options) -> Backend:
 
 
 def _heeds(entry: BackendEntry, options: Options) -> bool:
-    kind = options.device.partition(":")[0]
-    return kind in ("auto", *entry.devices) and set(options.list_changed()) <= set(entry.heeds)
+    chosen = options.device.partition(":")[0]
+    return chosen in ("auto", *entry.devices) and set(options.list_changed()) <= set(entry.heeds)

@@ -65,9 +65,9 @@ def decode(
             E-IMG-FRAMES or E-IMG-DEPTH.
         LimitError: memory ran out.
     """
-    kind = find_format(data, name)
-    with mapping_decoder_errors(name, kind, len(data)):
-        return _decode(data, kind, name, frame, least)
+    format_name = find_format(data, name)
+    with mapping_decoder_errors(name, format_name, len(data)):
+        return _decode(data, format_name, name, frame, least)
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -113,19 +113,21 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | None) -> Image.Image:
-    if kind == "PNG":
+def _decode(
+    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
+) -> Image.Image:
+    if format_name == "PNG":
         chunks = read_chunks(data, name)
         check_pixels(data, chunks, name)
         plain = decode_plain(data, chunks)
         if plain is not None:
             _pick_frame(1, frame, name)
             return plain
-    elif kind == "WEBP":
+    elif format_name == "WEBP":
         _check_webp(data, name)
-    elif kind == "GIF":
+    elif format_name == "GIF":
         _check_gif(data, name)
-    return _decode_with_pillow(data, kind, name, frame, least)
+    return _decode_with_pillow(data, format_name, name, frame, least)
 
 
 def _check_webp(data: bytes, name: str) -> None:
@@ -170,11 +172,11 @@ def _gif_palette(flags: int) -> int:
 
 
 def _decode_with_pillow(
-    data: bytes, kind: str, name: str, frame: int | None, least: int | None
+    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
 ) -> Image.Image:
     from PIL import ImageOps
 
-    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[kind]))
+    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
     with plugin(BytesIO(data)) as image:
         check_size(image.size, name)
         chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)
@@ -185,7 +187,7 @@ def _decode_with_pillow(
             image.draft(image.mode, (least, least))  # heeded by JPEG alone
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bit(image, data, kind, name)
+        return _eight_bit(image, data, format_name, name)
 
 
 def _pick_frame(frames: int, frame: int | None, name: str) -> int:
@@ -201,16 +203,16 @@ def _pick_frame(frames: int, frame: int | None, name: str) -> int:
     )
 
 
-def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) -> Image.Image:
+def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: str) -> Image.Image:
     """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha."""
     key = image.info.get("transparency")
-    depth = data[24] if kind == "PNG" else 8
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PPM"):
-        return _from_sixteen_bit(image, kind, key)
+    depth = data[24] if format_name == "PNG" else 8
+    if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
+        return _from_sixteen_bit(image, format_name, key)
     if image.mode not in _CONVERT:
         raise InputError(
-            f"{quote(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
-            "expected 8 or 16 bit per channel: save it as an 8-bit PNG",
+            f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
+            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )
     if key is None:
@@ -227,10 +229,10 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) ->
     return image.convert("RGBA")
 
 
-def _from_sixteen_bit(image: ImageFile.ImageFile, kind: str, key: int | None) -> Image.Image:
+def _from_sixteen_bit(image: ImageFile.ImageFile, format_name: str, key: int | None) -> Image.Image:
     """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    bits = tags[_TIFF_BITS][0] if kind == "TIFF" else 16
+    bits = tags[_TIFF_BITS][0] if format_name == "TIFF" else 16
     samples = np.asarray(image)
     gray = _eight_bit_table(2**bits - 1)[samples]
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only

@@ -63,9 +63,9 @@ def find_format(data: bytes, name: str) -> str:
         raise InputError(
             f"{quote(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
         )
-    for magic, kind in _MAGIC.items():
+    for magic, format_name in _MAGIC.items():
         if data.startswith(magic):
-            return kind
+            return format_name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\r\n#" and len(data) > 2:
@@ -80,9 +80,9 @@ def find_format(data: bytes, name: str) -> str:
 
 
 def _looks_like(data: bytes) -> str:
-    for offset, sign, kind in _LOOKS_LIKE:
+    for offset, sign, format_name in _LOOKS_LIKE:
         if data.startswith(sign, offset):
-            return kind
+            return format_name
     head = data[:1024].lower()
     if b"<svg" in head:
         return "SVG"

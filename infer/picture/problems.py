@@ -18,27 +18,31 @@ would allow 1.4 GB."""
 
 
 @contextmanager
-def mapping_decoder_errors(name: str, kind: str, length: int) -> Iterator[None]:
+def mapping_decoder_errors(name: str, format_name: str, length: int) -> Iterator[None]:
     """Whatever a decoder raises (seven families were seen) as an error of ptx."""
     try:
         yield
     except (InputError, LimitError):
         raise
     except Exception as error:
-        raise _map_error(error, name, kind, length) from error
+        raise _map_error(error, name, format_name, length) from error
 
 
-def _map_error(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
+def _map_error(
+    error: Exception, name: str, format_name: str, length: int
+) -> InputError | LimitError:
     if isinstance(error, MemoryError):
-        return LimitError(f"{quote(name)}: not enough memory to decode the {kind}", code="E-MEMORY")
+        return LimitError(
+            f"{quote(name)}: not enough memory to decode the {format_name}", code="E-MEMORY"
+        )
     if isinstance(error, Image.DecompressionBombError):
         return too_large_error(name, str(error))
     text = str(error) or type(error).__name__
     if "too large" in text:
         return too_large_error(name, text)
     if any(sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")):
-        return truncated_error(name, kind, length)
-    return damaged_error(name, kind, text)
+        return truncated_error(name, format_name, length)
+    return damaged_error(name, format_name, text)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
@@ -56,19 +60,19 @@ def too_large_error(name: str, found: str) -> InputError:
     )
 
 
-def truncated_error(name: str, kind: str, length: int) -> InputError:
-    """E-IMG-TRUNCATED; `kind`: the format, `length`: of what was read, in bytes."""
+def truncated_error(name: str, format_name: str, length: int) -> InputError:
+    """E-IMG-TRUNCATED; `format_name`: as in FORMATS, `length`: of what was read, in bytes."""
     return InputError(
-        f"{quote(name)}: the {kind} ends early ({length} bytes read); expected a complete file: "
+        f"{quote(name)}: the {format_name} ends early ({length} bytes read); expected a complete file: "
         "copy or download it again",
         code="E-IMG-TRUNCATED",
     )
 
 
-def damaged_error(name: str, kind: str, found: str) -> InputError:
+def damaged_error(name: str, format_name: str, found: str) -> InputError:
     """E-IMG-DAMAGED; `found`: where or how."""
     return InputError(
-        f"{quote(name)}: the {kind} is damaged ({found}); expected an intact file: "
+        f"{quote(name)}: the {format_name} is damaged ({found}); expected an intact file: "
         "copy, download or save it again",
         code="E-IMG-DAMAGED",
     )

@@ -16,7 +16,7 @@ from ptx.infer.errors import ArtifactError, nearest
 from ptx.infer.signature import Array, Signature
 
 KINDS = {
-    "image": "ptx.infer.preprocessing.gray:ImagePreprocessing",
+    "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
     "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",

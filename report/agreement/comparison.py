@@ -78,7 +78,7 @@ def split_rows(dataset: Dataset, predictor: Predictor) -> Rows:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ModelComparison:
     """What a comparison of one model's backends found."""
 
     model: str
@@ -145,7 +145,7 @@ def compare(
     rows: Rows,
     *,
     progress: Callable[[int], None] | None = None,
-) -> Agreement:
+) -> ModelComparison:
     """Run the predictors over the rows, against the model in eager float64.
 
         print(compare(read_model("checkpoint.pt"), [load("convnet.onnx")], rows).table())
@@ -156,4 +156,4 @@ def compare(
     from ptx.export import compare as compare_backends
 
     found = compare_backends(model.proof, predictors, rows.batches, progress=progress)
-    return Agreement(model.card.model, found, rows)
+    return ModelComparison(model.card.model, found, rows)

@@ -18,7 +18,7 @@ from ptx.infer.errors import InputError, UsageError, nearest, quote
 from ptx.trainers.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
-    from ptx.trainers.data.folder import Read
+    from ptx.trainers.data.folder import ReadPixels
 
 __all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
 
@@ -77,7 +77,7 @@ def open_dataset(
     fit: str = "digit",
     size: tuple[int, int] = (28, 28),
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The data set that `source` names, for a model whose own data set is `default`.
 

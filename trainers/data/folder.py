@@ -30,14 +30,14 @@ FILE_TITLES = {"file", "filename", "path", "image"}
 LABEL_TITLES = {"label", "class", "target"}
 
 Size = tuple[int, int]  # (height, width), as in the card
-Read = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
+ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
 Pictures = list[tuple[Path, str]]  # files and their labels
 
 
 class Form(NamedTuple):
     """What pictures are brought to."""
 
-    read: Read
+    read: ReadPixels
     fit: str | None  # the key of FITS that does so
 
 
@@ -47,7 +47,7 @@ def open_folder(
     fit: str,
     size: Size,
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The pictures of a folder whose sub-folders are the classes, named by their labels.
 
@@ -72,7 +72,7 @@ def open_file_list(
     fit: str,
     size: Size,
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The pictures of a CSV file of `file,label` rows, split 80/20 within each class.
 
@@ -161,7 +161,7 @@ def _entries(folder: Path) -> list[Path]:
     ]
 
 
-def _form(fit: str, size: Size, read: Read | None) -> Form:
+def _form(fit: str, size: Size, read: ReadPixels | None) -> Form:
     from ptx.infer.picture.fit import FITS
 
     if read is not None:
@@ -170,7 +170,7 @@ def _form(fit: str, size: Size, read: Read | None) -> Form:
     return Form(lambda image: FITS[fit](image, (width, height)), fit)
 
 
-def _read(pictures: Pictures, read: Read, problems: list[str]) -> list[NDArray[Any]]:
+def _read(pictures: Pictures, read: ReadPixels, problems: list[str]) -> list[NDArray[Any]]:
     """The pictures in the model's form; those that cannot be used are added to `problems`."""
     from ptx.infer.picture.decode import decode
 

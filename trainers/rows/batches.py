@@ -15,7 +15,7 @@ from torch import Tensor
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import ImagePreprocessing
+from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
@@ -84,7 +84,7 @@ def _split_form(split: Split) -> str:
 
 
 def _sample_form(preprocessing: Preprocessing) -> str:
-    if isinstance(preprocessing, ImagePreprocessing | PhotoPreprocessing):
+    if isinstance(preprocessing, GrayPreprocessing | PhotoPreprocessing):
         return _FORMS["image"].format(preprocessing.height, preprocessing.width)
     if isinstance(preprocessing, ColumnsPreprocessing):
         return _FORMS["columns"].format(len(preprocessing.names))
@@ -99,7 +99,7 @@ def _tensor(array: Array, device: str) -> Tensor:
 def _images(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
     if isinstance(preprocessing, PhotoPreprocessing):
         return _photos(raw, preprocessing, device)
-    assert isinstance(preprocessing, ImagePreprocessing)
+    assert isinstance(preprocessing, GrayPreprocessing)
     pixels, table = _tensor(raw, device), _tensor(preprocessing.table, device)
     shape, axis = preprocessing.sample_shape, preprocessing.spec.batch_axis
 

@@ -9,7 +9,7 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.cuda_library import require_cuda
-from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, reading_numbers
+from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
 from ptx.infer.backends.ort.session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, pluralise, quote
@@ -87,7 +87,7 @@ class OrtCudaBackend:
         nodes = cpu_nodes(session)
         if nodes is None:
             found = "it does not say which"
-        elif reading := reading_numbers(nodes, data, read_header(data, name=name)):
+        elif reading := find_number_readers(nodes, data, read_header(data, name=name)):
             found = f"{pluralise(len(reading), 'node')}: {_name_nodes(reading)}"
         elif allowed == "none":
             found = (

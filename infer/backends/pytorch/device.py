@@ -40,19 +40,19 @@ def find_device(name: str) -> str:
     """The device to use for `auto`, or `name` once it has been proved to be there.
 
     Raises:
-        UsageError: no such kind of device.
+        UsageError: no such type of device.
         BackendError: no such device here.
     """
     torch = import_torch()
-    kind, colon, index = name.partition(":")
-    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
+    chosen, colon, index = name.partition(":")
+    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quote(name)}; {nearest(chosen, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"
-    if kind == "cpu":
+    if chosen == "cpu":
         return "cpu"
-    if accelerator is None or accelerator.type != kind:
+    if accelerator is None or accelerator.type != chosen:
         found = "no accelerator" if accelerator is None else f"only {accelerator.type!r}"
         raise BackendError(
             f"device {name!r} is not available: PyTorch {torch.__version__} finds {found};"
@@ -71,7 +71,7 @@ def choose_device(options: Options) -> str:
     """The device of the options, proved to be there and to compute in their precision.
 
     Raises:
-        UsageError: no such kind of device, or it has no such precision.
+        UsageError: no such type of device, or it has no such precision.
         BackendError: no such device here.
     """
     device = find_device(options.device)

@@ -198,8 +198,8 @@ def test_a_second_export_in_another_process_gives_the_same_bytes(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from ptx.export import export, read_model\n"
-        "source = read_model(Path(sys.argv[1]))\n"
-        "for name in sys.argv[3:]: export(source, name, Path(sys.argv[2]) / name)"
+        "trained = read_model(Path(sys.argv[1]))\n"
+        "for name in sys.argv[3:]: export(trained, name, Path(sys.argv[2]) / name)"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(checkpoint(model)), str(tmp_path), "pt2", "onnx"],

@@ -24,7 +24,7 @@ from ptx.infer.signature import BATCH, Array, Axis, Signature, TensorSpec
 
 
 @dataclass(frozen=True)
-class Adopted:
+class DescribedArtifact:
     """An ONNX file of somebody else's making, with a card made for it."""
 
     artifact: Artifact
@@ -38,7 +38,7 @@ class Adopted:
         )
 
 
-def adopt(artifact: Artifact, description: Description) -> Adopted:
+def describe_artifact(artifact: Artifact, description: Description) -> DescribedArtifact:
     """An ONNX file without a card, described.
 
     Raises:
@@ -54,9 +54,9 @@ def adopt(artifact: Artifact, description: Description) -> Adopted:
         )
     header = read_header(artifact.data, name=artifact.name)
     graph = read_graph(artifact.data, header, name=artifact.name)
-    reading = _Reading(artifact.name, graph, description)
+    reader = _GraphReader(artifact.name, graph, description)
     try:
-        signature = Signature(reading.inputs(), reading.outputs())
+        signature = Signature(reader.inputs(), reader.outputs())
     except PtxError:
         raise
     except ValueError as error:
@@ -65,7 +65,7 @@ def adopt(artifact: Artifact, description: Description) -> Adopted:
             code="E-ONNX-SIGNATURE",
         ) from error
     card = description.card(signature, name=artifact.path.stem)
-    return Adopted(replace(artifact, card=card, described=True), card, reading.rows)
+    return DescribedArtifact(replace(artifact, card=card, described=True), card, reader.rows)
 
 
 @final
@@ -126,7 +126,7 @@ class AdoptedBackend:
         return {spec.name: outputs[spec.name] for spec in self._signature.outputs}
 
 
-class _Reading:
+class _GraphReader:
     """The signature of one graph, as far as the description leaves it open."""
 
     def __init__(self, file: str, graph: Graph, description: Description) -> None:
@@ -218,7 +218,7 @@ class _Reading:
         )
 
     def _misfit_error(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.description.source}: {key} {what}", code="E-DESCRIPTION")
+        return InputError(f"{self.description.origin}: {key} {what}", code="E-DESCRIPTION")
 
     def _merge_spec(self, key: str, spec: TensorSpec, tensor: GraphTensor) -> TensorSpec:
         """The described tensor, once it is known to be that of the graph."""
