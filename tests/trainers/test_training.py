@@ -30,8 +30,9 @@ from ptx.trainers import (
     sample_inputs,
     train,
 )
+from ptx.trainers.card import make_card
 from ptx.trainers.loop import Totals
-from ptx.trainers.training import _denormals_are_zero, _without_denormals, make_card
+from ptx.trainers.training import _denormals_are_zero, _without_denormals
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Worker
