@@ -77,8 +77,7 @@ def checkpoints(workspace: Path) -> Iterator[Path]:
 
 def identity(run: Run) -> str:
     """What makes two runs the same one."""
-    told = [run[key] for key in ("model", "recipe", "options", "seed")]
-    return json.dumps([run["data"]["name"], *told])
+    return json.dumps([run["data"]["name"], run["model"], run["seed"], run["values"]])
 
 
 def first_runs(runs: list[Run]) -> Iterator[Run]:
