@@ -29,6 +29,13 @@ class Evaluation:
     error: float | None  # root of the mean squared error of a regression
     wrong: Array  # int64: the rows with a wrong label; of a regression all, the largest error first
 
+    @property
+    def figure(self) -> str:
+        """`accuracy 99.12 %`, or `root mean squared error 0.0123` of a regression."""
+        if self.accuracy is None:
+            return f"root mean squared error {self.error:.4g}"
+        return f"accuracy {100 * self.accuracy:.2f} %"
+
 
 @dataclass(frozen=True)
 class Answered:

@@ -8,12 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ptx import report
-
 if TYPE_CHECKING:
-    from ptx.trainers.loop import Totals
+    pass
 
 DELAY = 1.0  # seconds before a bar appears: what is done sooner needs none
 INTERVAL = 0.2  # seconds between two drawings
@@ -80,63 +76,3 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-def training_progress() -> EpochLines | EpochBars:
-    """For a terminal a bar for each epoch, for a pipe or a log a line."""
-    return EpochBars() if sys.stderr.isatty() else EpochLines()
-
-
-class EpochLines:
-    """A line for each epoch, at most one a second."""
-
-    def __init__(self) -> None:
-        self._epochs = 0
-        self._said = 0.0
-
-    def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
-        self._epochs = epochs
-
-    def step_done(self, rows: int, totals: Totals) -> None: ...
-
-    def epoch_ends(self, row: dict[str, float]) -> None:
-        now = time.monotonic()
-        if now - self._said >= 1.0 or row["epoch"] == self._epochs:
-            self._said = now
-            click.echo(f"epoch {row['epoch']:.0f}/{self._epochs}: {_row_text(row)}", err=True)
-
-
-class EpochBars:
-    """A bar with loss, accuracy, rows a second and the time left."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._read = (
-            0.0  # when the totals were read last, each reading of which waits for the device
-        )
-
-    def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
-        self._bar = open_bar(f"epoch {epoch}/{epochs}", "rows", rows, initial=done)
-
-    def step_done(self, rows: int, totals: Totals) -> None:
-        now = time.monotonic()
-        if now - self._read >= INTERVAL:
-            self._read = now
-            metrics = totals.metrics("train")
-            shown = {"loss": f"{metrics['train_loss']:.4f}"}
-            if "train_accuracy" in metrics:
-                shown["accuracy"] = f"{100 * metrics['train_accuracy']:.1f}%"
-            self._bar.set_postfix(shown, refresh=False)
-            self._bar.update(rows - self._bar.n)
-
-    def epoch_ends(self, row: dict[str, float]) -> None:
-        description = self._bar.desc
-        self._bar.close()
-        click.echo(f"{description.removesuffix(': ')}: {_row_text(row)}", err=True)
-
-
-def _row_text(row: dict[str, float]) -> str:
-    said = f"loss {row['train_loss']:.4f}, test loss {row['test_loss']:.4f}"
-    if "test_accuracy" in row:
-        said += f", test accuracy {report.percent(row['test_accuracy'])}"
-    return f"{said}, {row['rows_per_second']:,.0f} rows/s"

@@ -76,7 +76,7 @@ def count_right(done: export.Exported, split: trainers.Split) -> str:
     with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
         found = trainers.evaluate(predictor, split)
     if found.accuracy is None:
-        return f"root mean squared error {found.error:.4g} on {pluralise(found.rows, 'test row')}"
+        return f"{found.figure} on {pluralise(found.rows, 'test row')}"
     text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
     return f"{text}: {QUESTION}" if is_suspicious(found) else text
 
