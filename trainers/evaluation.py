@@ -52,7 +52,8 @@ def model_inputs(
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
     """(row indices, input arrays) in batches, as prediction would prepare them from raw inputs.
 
-    `names`: the data's own labels; the symbols of its sequences.
+    Args:
+        names: The data's own labels; the symbols of its sequences.
     """
     for start in range(0, len(split), BATCH):
         rows = np.arange(start, min(start + BATCH, len(split)))

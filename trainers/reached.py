@@ -19,7 +19,8 @@ LEAST_ERROR = 1e-6  # of a regression, in its unit: below it there is rounding a
 def reached_figures(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
     """The card's record of the last epoch: data, rows, and the accuracy or a regression's error.
 
-    `row`: of the history, with `test_loss`, the mean squared error of a regression.
+    Args:
+        row: Of the history, with `test_loss`, the mean squared error of a regression.
     """
     data = card.training["data"]
     found = {"data": data["name"], "sha256": data["sha256"], "rows": rows}

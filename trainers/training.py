@@ -68,12 +68,14 @@ def train(
 ) -> TrainingResult:
     """Train a model of the catalog and write `checkpoint.pt`, `metrics.csv` and `training.png`.
 
-    `folder`: where they are written; it is made where it is missing. `seed`: of the first weights, the
-    order of the rows and the dropout. `resume`: go on from the folder's checkpoint; the result is what
-    a run without the interruption would have given, bit for bit on the CPU. Without it a checkpoint that
-    is there is kept as `checkpoint.previous.pt` when the first of this run is written.
-
     Ctrl-C and SIGTERM end the run after the step at hand, with everything saved.
+
+    Args:
+        folder: Where they are written; it is made where it is missing.
+        seed: Of the first weights, the order of the rows and the dropout.
+        resume: Go on from the folder's checkpoint; the result is what a run without the
+            interruption would have given, bit for bit on the CPU. Without it a checkpoint that is
+            there is kept as `checkpoint.previous.pt` when the first of this run is written.
 
     Raises:
         UsageError: no such model or device, or a model that does not fit the data.

@@ -53,7 +53,8 @@ class Workspace:
     def find(self, model: str, kind: str | None = None) -> Path:
         """The file that a MODEL argument means: a path, or a name's file in the workspace.
 
-        `kind`: what the backend reads; None takes what there is.
+        Args:
+            kind: What the backend reads; None takes what there is.
 
         Raises:
             UsageError: neither a path nor the name of a model.

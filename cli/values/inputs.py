@@ -25,8 +25,9 @@ TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 def find_inputs(arguments: Sequence[str], kind: str, columns: Sequence[str] = ()) -> Iterator[Any]:
     """The values that the arguments stand for, in order; what cannot be found is an error in its place.
 
-    `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`. `columns`: the names of
-    its columns, where it takes a table.
+    Args:
+        kind: The model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`.
+        columns: The names of its columns, where it takes a table.
     """
     expand = _pictures if kind in ("image", "photo") else _values
     for argument in arguments:

@@ -18,7 +18,8 @@ class NameClassifier(nn.Module):
     ones read each name reversed within its own length: the same network, weight for weight, with the
     padding never seen. A test proves it equal to `pack_padded_sequence`.
 
-    `backward_first`: the linear layer reads the backward state before the forward one.
+    Args:
+        backward_first: The linear layer reads the backward state before the forward one.
 
     >>> NameClassifier()(torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 3])).shape
     torch.Size([2, 18])

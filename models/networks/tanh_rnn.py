@@ -23,9 +23,13 @@ _GATE = 100.0  # a bias at which a gate's sigmoid is 0 or 1 to the last bit
 def tanh_rnn(sequence: Tensor, weights: Sequence[Sequence[Tensor]]) -> Tensor:
     """The outputs of a plain recurrent network of one or more layers, from a state of zeros.
 
-    `sequence`: float (time, batch, inputs). `weights`: for each layer the input weights
-    (hidden, inputs), the state weights (hidden, hidden) and their two biases (hidden,), as in
-    `nn.RNN`. Returns float (time, batch, hidden).
+    Args:
+        sequence: float (time, batch, inputs).
+        weights: For each layer the input weights (hidden, inputs), the state weights (hidden,
+            hidden) and their two biases (hidden,), as in `nn.RNN`.
+
+    Returns:
+        float (time, batch, hidden).
     """
     hidden = weights[0][1].shape[0]
     state = sequence.new_zeros(len(weights), sequence.shape[1], hidden)

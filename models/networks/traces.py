@@ -12,8 +12,12 @@ def first_state(sequence: Tensor, hidden: int) -> Tensor | None:
     `nn.LSTM` and `nn.GRU` name a device when they make theirs, and `torch.jit.trace` keeps it as a
     constant: the file would run on that device alone. The other exporters know the layers' own zeros.
 
-    `sequence`: float (time, batch, inputs) or, while a trace is recorded, anything with its batch in
-    axis 1. Returns float (1, batch, hidden) on the sequence's device.
+    Args:
+        sequence: float (time, batch, inputs) or, while a trace is recorded, anything with its batch
+            in axis 1.
+
+    Returns:
+        float (1, batch, hidden) on the sequence's device.
     """
     if not torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return None

@@ -12,7 +12,8 @@ LISTED = 15  # most frequent confusions, where the matrix is too wide
 def confusion_text(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     """The matrix with its labels, or with their numbers; where that is too wide, what is confused most.
 
-    `matrix`: rows by true label, columns by predicted label.
+    Args:
+        matrix: Rows by true label, columns by predicted label.
     """
     rows = [[str(count) for count in row] for row in matrix]
     whole = table(("", *labels), [(label, *row) for label, row in zip(labels, rows, strict=True)])

@@ -67,8 +67,9 @@ class Measurement:
 def measure(runs: Mapping[int, Callable[[], object]], seconds: float) -> Iterator[Timing]:
     """Measure each batch size for about as long as `seconds`, after a warm-up of at most as long.
 
-    `runs`: what runs a batch of that size once. The sizes take turns, so that what disturbs the machine
-    for a while disturbs all of them.
+    Args:
+        runs: What runs a batch of that size once. The sizes take turns, so that what disturbs the
+            machine for a while disturbs all of them.
     """
     for run in runs.values():
         _warm_up(run, seconds)
@@ -139,9 +140,10 @@ def largest_error(predictor: Predictor, golden: Card) -> float | None:
 def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -> Measurement:
     """Measure what `settings` say, in a process that does nothing else.
 
-    `settings`: those of `load`, the `batches`, the `seconds` for each, and the paths of `exports`, in
-    one of which a checkpoint's golden samples may be. `answered` is called as soon as there is an
-    answer: what came before was the start.
+    Args:
+        settings: Those of `load`, the `batches`, the `seconds` for each, and the paths of
+            `exports`, in one of which a checkpoint's golden samples may be.
+        answered: Called as soon as there is an answer: what came before was the start.
     """
     is_onnx = find_backend(settings["backend"]).reads == "onnx"
     runtime, import_s = _time(import_onnxruntime if is_onnx else import_torch)

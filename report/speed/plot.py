@@ -12,7 +12,8 @@ MARKERS, STYLES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: str) -> bytes:
     """A PNG picture. `series`: the timings of each backend, fields of `measurement.Timing`.
 
-    `note`: what they were measured with.
+    Args:
+        note: What they were measured with.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -48,7 +48,8 @@ class Feed:
     def batch(self, rows: Tensor) -> tuple[Batch, Tensor]:
         """The model's inputs, in the order of its forward method, and the targets of some rows.
 
-        `rows`: int64 (batch,) on the device.
+        Args:
+            rows: int64 (batch,) on the device.
         """
         return self._inputs(rows), self.targets[rows]
 
