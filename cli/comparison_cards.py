@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ptx import export, infer, report, trainers
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import note
-from ptx.cli.workspace import Workspace
+from ptx import export, infer, trainers
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import note
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
@@ -55,9 +55,4 @@ def reached_problem(predictor: infer.Predictor, data: trainers.Dataset) -> tuple
             predictor, data.test, names=data.labels, progress=progress.advance
         )
     holds, told = against_record(predictor.card, found, data)
-    figure = (
-        f"root mean squared error {found.error:.4g}"
-        if found.accuracy is None
-        else f"accuracy {report.percent(found.accuracy)}"
-    )
-    return f"{figure} of {pluralise(found.rows, 'row')} of {data.name}; {told}", holds
+    return f"{found.figure} of {pluralise(found.rows, 'row')} of {data.name}; {told}", holds

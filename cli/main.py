@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from ptx.cli.terminal import style
+from ptx.cli.output.terminal import style
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ptx.cli.terminal import note
+from ptx.cli.output.terminal import note
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.models import CATALOG
 
@@ -63,9 +63,12 @@ complete_backends = complete_from(("all", *BACKENDS), several=True)
 
 def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name of today for a backend that was renamed, and a word about it."""
-    today = current_name(name)
-    if today != name and not ctx.resilient_parsing:
-        note(f"backend {name!r} is called {today!r} now")
+    if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
+        return name
+
+    if (today := current_name(name)) == name:
+        return name
+    note(f"backend {name!r} is called {today!r} now")
     return today
 
 

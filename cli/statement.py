@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptx.cli.terminal import note
+from ptx.cli.output.terminal import note
 from ptx.infer.errors import UsageError, quote
 
 if TYPE_CHECKING:

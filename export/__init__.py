@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ptx.infer.backends.pytorch.threads import settle_threads
 from ptx.infer.lazy import lazy
-from ptx.infer.threads import settle_threads
 
 settle_threads()  # before anything here imports torch
 

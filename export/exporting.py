@@ -54,12 +54,13 @@ def export(
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
-    `trained`: what `read_model` or `describe` gives, or any network with what `describe` takes.
-    `opset` is heeded by ONNX alone.
-
     `announce` is given the file's sha256 just before it is written, so that there is no moment at which
     the file stands there and nobody knows of it. `progress` is told how many runs of the proof are done,
     and of how many.
+
+    Args:
+        trained: What `read_model` or `describe` gives, or any network with what `describe` takes.
+        opset: Heeded by ONNX alone.
 
     Raises:
         UsageError: no such format or opset.

@@ -27,7 +27,8 @@ READ_BYTES = 32 * 2**10  # of what is read from raw inputs, at most, to be kept 
 def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
     """The card with golden samples: input arrays, and raw inputs where its preprocessing takes any.
 
-    `examples`: raw inputs; made-up ones that show another preprocessing are added to them.
+    Args:
+        examples: Raw inputs; made-up ones that show another preprocessing are added to them.
 
     Raises:
         InputError: an example cannot be read.

@@ -106,9 +106,11 @@ def merge(seen: Iterable[Seen]) -> Seen:
 def allowed_errors(seen: Seen, overall: Seen, *, alike: float = 0.0) -> Array:
     """The largest absolute error that is accepted in each column.
 
-    `seen`: over the inputs of one fill, which the whole output is held to. `overall`: over all inputs;
-    it says how large each column is. `alike`: what the sums over positions that are alike may be off by,
-    relative to the largest output.
+    Args:
+        seen: Over the inputs of one fill, which the whole output is held to.
+        overall: Over all inputs; it says how large each column is.
+        alike: What the sums over positions that are alike may be off by, relative to the largest
+            output.
     """
     magnitude = float(seen.magnitude.max())
     whole = max(FACTOR * max(float(seen.error.max()), ROUNDING * magnitude), alike * magnitude)

@@ -170,9 +170,11 @@ def read_model(
 ) -> TrainedModel:
     """Read a checkpoint of ptx, or a bare state dict of the catalog's network `model`.
 
-    `samples`: real inputs, for a file that carries none. `network`: what makes the network of a
-    checkpoint whose model is not of the catalog. `stated`: how the network of a bare state dict was
-    trained; what is assumed in its place stands in the card's `training["assumed"]`.
+    Args:
+        samples: Real inputs, for a file that carries none.
+        network: What makes the network of a checkpoint whose model is not of the catalog.
+        stated: How the network of a bare state dict was trained; what is assumed in its place
+            stands in the card's `training["assumed"]`.
 
     Raises:
         ArtifactError: the file cannot be used, or its weights do not fit the network.

@@ -47,7 +47,8 @@ class UsageError(PtxError, ValueError):
 class BackendError(PtxError, RuntimeError):
     """The backend or device that was asked for is not available here.
 
-    `reason`: why, without the ways out, for what has words of its own around it.
+    Args:
+        reason: Why, without the ways out, for what has words of its own around it.
     """
 
     exit_code = 3

@@ -35,25 +35,29 @@ def load(
 ) -> Predictor:
     """A predictor for a model file.
 
-    `path`: an artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, told by its content.
-    `backend`: `auto`, or one of `ptx.infer.backends.BACKENDS`; what is asked for is opened, or an
-    error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU, and the torch
-    backend of the other kinds of file; `predictor.backend` says what it took.
-    `device`: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-    What a backend does not heed of the following is refused.
-    `threads`: for ONNX Runtime; one for each usable processor by default.
-    `precision`: `float32`, or `tf32` for CUDA.
-    `trust`: a TorchScript or `.pt2` file is a program, which can run code as soon as it is loaded: True
-    loads any, a collection of sha256 digests those files. ONNX files and checkpoints are data.
-    `timeout`: seconds that loading, and each run of the model (a prediction, or a batch of
-    `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By default
-    there is none.
-    `network`: for the eager backend, a function that makes the network of a model that is not of the
-    catalog; a checkpoint never names code to run.
-    `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
-    mapping, see `ptx.infer.described.description`. `task`, `labels`, `preprocessing`: these keys of it,
-    given here; `task="raw"` alone is enough to `run` it.
-    `preprocess`: the former name of `preprocessing`, read with a FutureWarning.
+    Args:
+        path: An artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, told by its content.
+        backend: `auto`, or one of `ptx.infer.backends.BACKENDS`; what is asked for is opened, or an
+            error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU,
+            and the torch backend of the other kinds of file; `predictor.backend` says what it took.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        threads: For ONNX Runtime; one for each usable processor by default. What a backend does not
+            heed, of this and the following, is refused.
+        precision: `float32`, or `tf32` for CUDA.
+        trust: A TorchScript or `.pt2` file is a program, which can run code as soon as it is
+            loaded: True loads any, a collection of sha256 digests those files. ONNX files and
+            checkpoints are data.
+        timeout: Seconds that loading, and each run of the model (a prediction, or a batch of
+            `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By
+            default there is none.
+        network: For the eager backend, a function that makes the network of a model that is not of
+            the catalog; a checkpoint never names code to run.
+        describe: What is said about an ONNX file of others, which has no card: a TOML or JSON file,
+            or a mapping, see `ptx.infer.described.description`.
+        task: This key of it, given here; `task="raw"` alone is enough to `run` it.
+        labels: Likewise.
+        preprocessing: Likewise.
+        preprocess: The former name of `preprocessing`, read with a FutureWarning.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a

@@ -64,8 +64,9 @@ class Predictor:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The model alone: arrays in, arrays out, nothing added.
 
-        `inputs`: an array for each input of the signature, in its axes; an empty batch is answered with
-        empty outputs.
+        Args:
+            inputs: An array for each input of the signature, in its axes; an empty batch is
+                answered with empty outputs.
 
         Raises:
             InputError: an array that does not fit the signature or is not finite.
@@ -86,9 +87,11 @@ class Predictor:
     def predict(self, value: Any, *, top: int = TOP) -> Prediction:
         """The answer for one input.
 
-        `value`: what the model's preprocessing reads: for a picture a path, bytes, a file object, a
-        Pillow image, uint8 pixels or a ready float sample; for other models a text, a number or numbers.
-        `top`: how many labels to rank.
+        Args:
+            value: What the model's preprocessing reads: for a picture a path, bytes, a file object,
+                a Pillow image, uint8 pixels or a ready float sample; for other models a text, a
+                number or numbers.
+            top: How many labels to rank.
 
         Raises:
             InputError: the value cannot be used.

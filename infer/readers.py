@@ -103,9 +103,11 @@ def reader_processes(
 ) -> Iterator[Readers]:
     """Forked processes, one for each processor; while this process has a single thread.
 
-    `ahead`: windows that are read ahead, where these are more than the processes. `most`: processes,
-    where more would wait for the computation. What is being read when the block is left by an exception
-    is not waited for.
+    What is being read when the block is left by an exception is not waited for.
+
+    Args:
+        ahead: Windows that are read ahead, where these are more than the processes.
+        most: Processes, where more would wait for the computation.
 
     Raises:
         LimitError: when a window is waited for: a process has died, as of too little memory.

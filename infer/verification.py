@@ -101,7 +101,8 @@ def _lacking_check(name: str, what: str) -> Check:
 def failures(predictor: Predictor, golden: Card) -> list[Check]:
     """What does not hold of a card's statement and of its golden samples, on an opened predictor.
 
-    `golden`: a card of the same weights that carries some; the predictor's own, or an export's.
+    Args:
+        golden: A card of the same weights that carries some; the predictor's own, or an export's.
     """
     checks = [check_statement(golden), *replay(predictor, golden)]
     return [check for check in checks if not check.holds]

@@ -19,7 +19,8 @@ __all__ = ["CATALOG", "Entry", "broken_entries", "build", "known_models", "looku
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
     """A fresh network of the catalog or of an installed package's entry, in training mode.
 
-    `config`: keyword arguments of its class; the catalog's where it is None.
+    Args:
+        config: Keyword arguments of its class; the catalog's where it is None.
 
     Raises:
         KeyError: no such model in the catalog.

@@ -1,4 +1,4 @@
-"""What each model reaches: written by scripts/models_page.py from docs/results.json."""
+"""What each model reaches: written by scripts/catalog/models_page.py."""
 
 REACHED = {
     "linear-regression": "test loss 0.1041 (0.1041 to 0.1041, 3 seeds)",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
-    from ptx.report.comparison import (
+    from ptx.report.agreement.comparison import (
         ModelComparison,
         Rows,
         carried_rows,
@@ -16,42 +15,43 @@ if TYPE_CHECKING:
         split_rows,
         value_rows,
     )
-    from ptx.report.comparison_file import check_target
-    from ptx.report.confusion import confusion_text
+    from ptx.report.agreement.comparison_file import check_target
     from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
-    from ptx.report.page import Report
+    from ptx.report.page.confusion import confusion_text
+    from ptx.report.page.page import Report
+    from ptx.report.page.reporting import find_speeds, read_history, report
     from ptx.report.preview import Preview
-    from ptx.report.reporting import find_speeds, read_history, report
+    from ptx.report.speed.benchmarking import Benchmark, Settings, Target, benchmark
     from ptx.report.text import facts, file_size, percent, table
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "ModelComparison": "comparison",
-            "Benchmark": "benchmarking",
+            "ModelComparison": "agreement.comparison",
+            "Benchmark": "speed.benchmarking",
             "Preview": "preview",
-            "Report": "page",
-            "Rows": "comparison",
-            "Settings": "benchmarking",
-            "Target": "benchmarking",
-            "benchmark": "benchmarking",
+            "Report": "page.page",
+            "Rows": "agreement.comparison",
+            "Settings": "speed.benchmarking",
+            "Target": "speed.benchmarking",
+            "benchmark": "speed.benchmarking",
             "card_facts": "inspection",
             "facts": "text",
             "file_facts": "inspection",
-            "carried_rows": "comparison",
-            "check_target": "comparison_file",
-            "compare": "comparison",
-            "confusion_text": "confusion",
+            "carried_rows": "agreement.comparison",
+            "check_target": "agreement.comparison_file",
+            "compare": "agreement.comparison",
+            "confusion_text": "page.confusion",
             "file_size": "text",
-            "find_speeds": "reporting",
+            "find_speeds": "page.reporting",
             "join_settings": "inspection",
             "percent": "text",
-            "report": "reporting",
-            "read_history": "reporting",
+            "report": "page.reporting",
+            "read_history": "page.reporting",
             "signature_facts": "inspection",
-            "split_rows": "comparison",
+            "split_rows": "agreement.comparison",
             "table": "text",
-            "value_rows": "comparison",
+            "value_rows": "agreement.comparison",
         },
     )
 

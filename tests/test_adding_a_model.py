@@ -28,9 +28,9 @@ def test_the_model_of_the_page_trains_exports_and_predicts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ptx: Any
 ) -> None:
     module, line = code_blocks()
-    made = types.ModuleType("ptx.models.tiny_cnn")
+    made = types.ModuleType("ptx.models.networks.tiny_cnn")
     exec(module, made.__dict__)
-    monkeypatch.setitem(sys.modules, "ptx.models.tiny_cnn", made)
+    monkeypatch.setitem(sys.modules, "ptx.models.networks.tiny_cnn", made)
     entries = eval("{" + line + "}", dict(vars(catalog)))
     assert list(entries) == ["tiny-cnn"]
     monkeypatch.setitem(catalog.CATALOG, "tiny-cnn", entries["tiny-cnn"])

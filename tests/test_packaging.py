@@ -15,7 +15,7 @@ PACKAGES = ("infer", "models", "trainers", "export", "report", "cli")
 WHEELS = ROOT / ".cache" / "wheel"
 BARE = (
     ROOT / f"{Path(sys.prefix).name}-bare" / "bin" / "python"
-)  # as scripts/bare_environment has it
+)  # as scripts/setup/bare_environment has it
 
 pytestmark = pytest.mark.skipif(
     not BARE.exists() or not WHEELS.exists(), reason="scripts/test makes the wheel and .venv-bare"

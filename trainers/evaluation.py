@@ -12,9 +12,9 @@ from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
-from ptx.trainers.batches import check_split
 from ptx.trainers.data import Split
-from ptx.trainers.raw_rows import model_targets, raw_samples
+from ptx.trainers.rows.batches import check_split
+from ptx.trainers.rows.raw_rows import model_targets, raw_samples
 
 BATCH = 500  # rows that are run at once
 
@@ -28,6 +28,13 @@ class Evaluation:
     confusion: Array | None  # int64 (labels, labels): true label by row, predicted by column
     error: float | None  # root of the mean squared error of a regression
     wrong: Array  # int64: the rows with a wrong label; of a regression all, the largest error first
+
+    @property
+    def figure(self) -> str:
+        """`accuracy 99.12 %`, or `root mean squared error 0.0123` of a regression."""
+        if self.accuracy is None:
+            return f"root mean squared error {self.error:.4g}"
+        return f"accuracy {100 * self.accuracy:.2f} %"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ def model_inputs(
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
     """(row indices, input arrays) in batches, as prediction would prepare them from raw inputs.
 
-    `names`: the data's own labels; the symbols of its sequences.
+    Args:
+        names: The data's own labels; the symbols of its sequences.
     """
     for start in range(0, len(split), BATCH):
         rows = np.arange(start, min(start + BATCH, len(split)))

@@ -6,6 +6,9 @@ import math
 from typing import Any
 
 from ptx.infer.artifact.card import Card
+from ptx.infer.errors import AgreementError
+from ptx.infer.predictor import Predictor
+from ptx.infer.verification import failures
 from ptx.trainers.data import Dataset
 from ptx.trainers.evaluation import Evaluation
 
@@ -16,7 +19,8 @@ LEAST_ERROR = 1e-6  # of a regression, in its unit: below it there is rounding a
 def reached_figures(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
     """The card's record of the last epoch: data, rows, and the accuracy or a regression's error.
 
-    `row`: of the history, with `test_loss`, the mean squared error of a regression.
+    Args:
+        row: Of the history, with `test_loss`, the mean squared error of a regression.
     """
     data = card.training["data"]
     found = {"data": data["name"], "sha256": data["sha256"], "rows": rows}
@@ -47,6 +51,27 @@ def against_record(card: Card, found: Evaluation, data: Dataset) -> tuple[bool, 
         assert found.error is not None
         holds = found.error <= record[name] * (1 + ROUNDING) + LEAST_ERROR
     return holds, told if holds else f"{told}: it falls below that by more than rounding"
+
+
+def require_proved(predictor: Predictor, dataset: Dataset) -> None:
+    """Refuse to measure a file that is not what was proved: its figure would be another model's.
+
+    Raises:
+        AgreementError: the card or a golden sample does not hold, or the fit is not that of the data.
+    """
+    card = predictor.card
+    failed = failures(predictor, card)
+    if failed:
+        raise AgreementError(
+            f"{card.model} on {predictor.backend.name} is not what was proved: {failed[0].name}:"
+            f" {failed[0].detail}; export it again, `ptx verify` lists all"
+        )
+    fit = card.preprocessing.get("fit")
+    if None not in (fit, dataset.fit) and fit != dataset.fit:
+        raise AgreementError(
+            f"{card.model} fits pictures as {fit!r}; those of {dataset.name} are fitted as"
+            f" {dataset.fit!r}: export or train it again"
+        )
 
 
 def _figure(name: str, figure: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,31 +9,29 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
-from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
 from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
 from ptx.infer.backends.pytorch.layout import use_channels_last
-from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, pluralise, quote
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-from ptx.infer.signature import Signature
-from ptx.infer.tasks import TASKS
-from ptx.models import Entry, build
+from ptx.infer.errors import ArtifactError, LimitError, UsageError, quote
+from ptx.infer.preprocessing import open_preprocessing
+from ptx.models import build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
-from ptx.trainers.batches import Feed, check_split
+from ptx.trainers.card import make_card
 from ptx.trainers.data import Dataset
 from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
-from ptx.trainers.raw_rows import as_read
-from ptx.trainers.recipe import Recipe, find_entry
-from ptx.trainers.samples import raw_examples, sample_inputs
+from ptx.trainers.recipe import Recipe
+from ptx.trainers.rows.batches import Feed
+from ptx.trainers.rows.raw_rows import as_read
+from ptx.trainers.rows.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
 
 SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits
@@ -71,12 +68,14 @@ def train(
 ) -> TrainingResult:
     """Train a model of the catalog and write `checkpoint.pt`, `metrics.csv` and `training.png`.
 
-    `folder`: where they are written; it is made where it is missing. `seed`: of the first weights, the
-    order of the rows and the dropout. `resume`: go on from the folder's checkpoint; the result is what
-    a run without the interruption would have given, bit for bit on the CPU. Without it a checkpoint that
-    is there is kept as `checkpoint.previous.pt` when the first of this run is written.
-
     Ctrl-C and SIGTERM end the run after the step at hand, with everything saved.
+
+    Args:
+        folder: Where they are written; it is made where it is missing.
+        seed: Of the first weights, the order of the rows and the dropout.
+        resume: Go on from the folder's checkpoint; the result is what a run without the
+            interruption would have given, bit for bit on the CPU. Without it a checkpoint that is
+            there is kept as `checkpoint.previous.pt` when the first of this run is written.
 
     Raises:
         UsageError: no such model or device, or a model that does not fit the data.
@@ -153,96 +152,6 @@ def _without_denormals() -> Iterator[None]:
 def _denormals_are_zero() -> bool:
     """Whether the application has chosen so: PyTorch cannot be asked, but tried."""
     return not torch.tensor(1e-40).mul(1.0).item()
-
-
-def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
-    """The card of a model that is to be trained on this data: labels and sizes follow the data.
-
-    Raises:
-        UsageError: no such model, or data or a recipe that are not for it.
-        InputError: data that cannot be trained on.
-    """
-    entry = find_entry(model)
-    preprocessing = dict(entry.preprocessing)
-    _check_names(dataset)
-    _check_data(entry, model, dataset)
-    _check_recipe(entry, model, recipe)
-    any_labels = TASKS[entry.task].any_labels
-    config, signature = entry.sized(len(dataset.labels if any_labels else entry.labels))
-    if recipe.standardise:
-        columns = dataset.train.inputs[dataset.kind].astype(np.float64)
-        preprocessing["mean"] = columns.mean(axis=0).tolist()
-        preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
-    if recipe.white is not None:
-        preprocessing.update(mean=0.0, std=1 / recipe.white)
-    if dataset.fit is not None:
-        preprocessing["fit"] = dataset.fit
-    return Card(
-        model=model,
-        task=entry.task,
-        signature=Signature.from_data(signature),
-        preprocessing=preprocessing,
-        labels=dataset.labels,
-        config=config,
-        training={
-            "data": {
-                "name": dataset.name,
-                "source": dataset.source,
-                "sha256": dataset.sha256,
-                "rows": len(dataset.train),
-                "test_rows": len(dataset.test),
-            },
-            "recipe": recipe.to_data(),
-            "seed": seed,
-        },
-        versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
-    )
-
-
-def _check_names(dataset: Dataset) -> None:
-    """A file may have a name that is no text; a card, which is one, cannot carry it."""
-    for name in (dataset.name, dataset.source, *dataset.labels):
-        if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
-            raise InputError(
-                f"{quote(name)}, of the data set, is not valid text: rename the file or folder",
-                code="E-DATA",
-            )
-    try:
-        check_lines(dataset.labels)
-    except ValueError as error:
-        raise InputError(f"the data set's label {error}: rename it", code="E-DATA") from error
-
-
-def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
-    preprocessing = _documented(entry)
-    for part, split in (("training", dataset.train), ("test", dataset.test)):
-        name = f"the {part} part of {dataset.name}"
-        labels = dataset.labels if entry.labels else ()
-        check_split(split, preprocessing, labels, name=name, model=model)
-    classes = len(dataset.labels)
-    any_labels = TASKS[entry.task].any_labels
-    expected = max(classes, 2) if any_labels else len(entry.labels)
-    if classes != expected:
-        least = "at least " if any_labels else ""
-        raise UsageError(
-            f"{dataset.name} has {pluralise(classes, 'class', 'classes')}; {model}, a model for"
-            f" {entry.task}, takes {least}{expected}"
-        )
-
-
-def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
-    documented = entry.recipe["loss"]
-    if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
-        raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
-    if recipe.standardise and not _documented(entry).columns:
-        raise UsageError(f"{model} takes no columns that could be standardised")
-    pictures = _documented(entry).pictures
-    if recipe.white is not None and (pictures is None or pictures.channels is not None):
-        raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
-
-
-def _documented(entry: Entry) -> Preprocessing:
-    return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
 
 
 def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:

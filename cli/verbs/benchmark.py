@@ -9,11 +9,11 @@ import click
 
 from ptx import infer, report
 from ptx.cli import options
-from ptx.cli.opening import find_targets
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import colour_verdict, columns, note, verdict
+from ptx.cli.model.opening import find_targets
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace
 from ptx.infer.errors import UsageError, quote
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,14 +9,14 @@ import click
 from ptx import infer, models, report
 from ptx.cli import options
 from ptx.cli.comparison_cards import card_problems, reached_problem
-from ptx.cli.dataset import open_data
-from ptx.cli.inputs import find_inputs
-from ptx.cli.network import open_factory
-from ptx.cli.opening import closing_all, open_backends
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import colour_verdict, columns, note, verdict
+from ptx.cli.model.network import open_factory
+from ptx.cli.model.opening import closing_all, open_backends
+from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output.comparison import print_comparison, print_problems
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import note
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace, require_model
+from ptx.cli.values.compared_rows import find_compared_rows
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
@@ -65,18 +64,8 @@ def compare(
     weights = trained.card.weights_sha256
     predictors = open_backends(space, model, weights, asked, backends=backends)
     if problems := card_problems(space, model, trained, predictors):
-        return _refuse(model, problems, as_json=as_json)
-    dataset = None
-    if inputs:
-        values = find_inputs(inputs, predictors[0].preprocessing)
-        rows = report.value_rows(values, predictors[0])
-    elif own and data is None:
-        rows = report.carried_rows(trained)
-        if rows.random:
-            note("the inputs are random numbers: give INPUTs to compare over real ones")
-    else:
-        dataset = open_data(model, data, workspace, trained.card)
-        rows = report.split_rows(dataset, predictors[0])
+        return print_problems(model, problems, as_json=as_json)
+    rows, dataset = find_compared_rows(model, inputs, data, workspace, trained, predictors[0])
     with closing_all(predictors):
         with Progress("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
@@ -87,43 +76,4 @@ def compare(
     if output is not None and compared.found.rows:
         compared.save(output)
         note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
-    return _print(model, compared, reached, own=own, as_json=as_json)
-
-
-def _refuse(model: str, problems: list[str], *, as_json: bool) -> int:
-    """Say in what the files are not what was proved; their numbers would say nothing then."""
-    if as_json:
-        click.echo(json.dumps({"model": model, "holds": False, "problems": problems}))
-    else:
-        click.echo("\n".join(problems))
-        following = f"ptx export {model} --format all"
-        verdict(f"{model}: the files are not what was proved", following, holds=False)
-    return 1
-
-
-def _print(
-    model: str,
-    compared: report.ModelComparison,
-    reached: tuple[str, bool],
-    *,
-    own: bool,
-    as_json: bool,
-) -> int:
-    found, holds = compared.found, compared.holds and reached[1]
-    if not found.rows:
-        note("no input could be compared")
-        return 4
-    if as_json:
-        click.echo(json.dumps({**compared.data(), "reached": reached[0], "holds": holds}))
-        return 0 if holds else 1
-    click.echo(compared.table(colour_verdict, columns()))
-    for line in compared.differences():
-        click.echo(line)
-    if reached[0]:
-        click.echo(reached[0])
-    agree = f"{sum(r.holds for r in found.results)} of {len(found.results)} backends agree"
-    following = f"ptx report {model}" if holds else f"ptx export {model} --format all"
-    if own:
-        following = f"ptx predict photo.jpg --model {model}" if holds else "export it again"
-    verdict(f"{model}: {agree}", following, holds=holds)
-    return 0 if holds else 1
+    return print_comparison(model, compared, reached, own=own, as_json=as_json)

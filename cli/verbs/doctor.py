@@ -9,8 +9,8 @@ import click
 
 from ptx import infer, models
 from ptx.cli import options
+from ptx.cli.output.terminal import colour_verdict, table, verdict
 from ptx.cli.probe import examine
-from ptx.cli.terminal import colour_verdict, table, verdict
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
 

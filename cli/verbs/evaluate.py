@@ -9,13 +9,13 @@ import click
 
 from ptx import infer, report, trainers
 from ptx.cli import options
-from ptx.cli.dataset import open_data
-from ptx.cli.opening import find_model, open_model
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import verdict
+from ptx.cli.model.opening import find_model, open_model
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace
-from ptx.infer.errors import AgreementError, pluralise
+from ptx.cli.values.dataset import open_data
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -42,7 +42,7 @@ def evaluate(
     The rows go through the whole predictor, and labels are held against the data's by name. A file that
     is not what was proved, or reaches less than the training did on the same rows, is an error.
     """
-    from ptx.trainers.reached import against_record
+    from ptx.trainers.reached import against_record, require_proved
 
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
@@ -64,38 +64,10 @@ def evaluate(
         return 0 if holds else 1
     if found.confusion is not None:
         click.echo(report.confusion_text(card.labels, found.confusion.tolist()))
-    reached = (
-        f"root mean squared error {found.error:.4g}"
-        if found.accuracy is None
-        else f"accuracy {report.percent(found.accuracy)}"
-    )
     rows = pluralise(found.rows, "row")
     verdict(
-        f"{card.model} on {took}: {reached} of {rows}; {told}",
+        f"{card.model} on {took}: {found.figure} of {rows}; {told}",
         f"ptx report {card.model}" if holds else f"ptx compare {card.model}",
         holds=holds,
     )
     return 0 if holds else 1
-
-
-def require_proved(predictor: infer.Predictor, dataset: trainers.Dataset) -> None:
-    """Refuse to measure a file that is not what was proved: its figure would be another model's.
-
-    Raises:
-        AgreementError: the card or a golden sample does not hold, or the fit is not that of the data.
-    """
-    from ptx.infer.verification import failures
-
-    card = predictor.card
-    failed = failures(predictor, card)
-    if failed:
-        raise AgreementError(
-            f"{card.model} on {predictor.backend.name} is not what was proved: {failed[0].name}:"
-            f" {failed[0].detail}; export it again, `ptx verify` lists all"
-        )
-    fit = card.preprocessing.get("fit")
-    if None not in (fit, dataset.fit) and fit != dataset.fit:
-        raise AgreementError(
-            f"{card.model} fits pictures as {fit!r}; those of {dataset.name} are fitted as"
-            f" {dataset.fit!r}: export or train it again"
-        )

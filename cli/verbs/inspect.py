@@ -9,8 +9,8 @@ import click
 
 from ptx import infer, report
 from ptx.cli import options
-from ptx.cli.terminal import facts, verdict
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.terminal import facts, verdict
 
 
 @click.command(

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 import ptx.models as catalog
-from ptx.cli import listing, options
-from ptx.cli.terminal import facts, note, table, verdict
-from ptx.cli.workspace import Workspace, require_model
+from ptx.cli import options
+from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output import listing
+from ptx.cli.output.terminal import facts, note, table, verdict
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
 

@@ -10,11 +10,11 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.answers import AnswerLines, write_lines
-from ptx.cli.opening import find_model, open_model
-from ptx.cli.reading import find_values, read_ahead, with_progress
+from ptx.cli.model.opening import find_model, open_model
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.answers import AnswerLines, write_lines
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace
+from ptx.cli.values.reading import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
 
@@ -62,7 +62,7 @@ def predict(
         as_json = as_json or output.suffix in (".json", ".jsonl")
     preview, target = None, output
     if show or (output is not None and output.suffix.lower() == ".png"):
-        from ptx.cli.showing import finish_preview, open_preview
+        from ptx.cli.output.showing import finish_preview, open_preview
 
         preview, target = open_preview(output, workspace)
     space, lines = Workspace(workspace), AnswerLines(as_json, top)

@@ -10,12 +10,12 @@ import click
 from ptx import infer
 from ptx import report as reports
 from ptx.cli import options
-from ptx.cli.dataset import open_data
-from ptx.cli.opening import closing_all, sort_backends
-from ptx.cli.progress import Progress
-from ptx.cli.terminal import verdict
+from ptx.cli.model.opening import closing_all, sort_backends
+from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace, require_model
+from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.artifact.formats import CHECKPOINT
 

@@ -9,10 +9,10 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.opening import file_kind_of
-from ptx.cli.terminal import colour_verdict, table, verdict
+from ptx.cli.model.opening import file_kind_of
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.terminal import colour_verdict, table, verdict
 from ptx.cli.time_limit import time_limit
-from ptx.cli.workspace import Workspace
 from ptx.infer.errors import pluralise
 
 

@@ -57,38 +57,40 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
     Raises:
         ArtifactError: it is cut, or no ONNX file.
     """
-    ir_version, producer, graph, sealed = 0, "", None, None
+    ir_version = 0
+    places: dict[int, tuple[int, int]] = {}  # of the fields that stand once
     opsets: dict[str, int] = {}
     metadata: dict[str, bytes] = {}
+    sealed = None
     try:
         for start, number, value in walk(data, 0, len(data)):
             if number not in _MODEL_FIELDS:
                 raise ValueError(f"field {number} does not belong to an ONNX file")
-            if number == _IR_VERSION and isinstance(value, int):
-                ir_version = value
-            elif isinstance(value, int):
+            if isinstance(value, int):
+                ir_version = value if number == _IR_VERSION else ir_version
                 continue
-            elif number == _PRODUCER:
-                producer = data[slice(*value)].decode("utf-8", "replace")
-            elif number == _GRAPH:
-                graph = value
-            elif number == _OPSET_IMPORT:
-                domain, version = _opset(data, *value)
-                opsets[domain] = version
-            elif number == _METADATA:
-                key, content = _entry(data, *value)
-                if key in metadata:
-                    raise ValueError(f"metadata {key!r} stands twice")
-                metadata[key] = content
-                if key == SEAL_KEY:
-                    sealed = start
-        if graph is None:
+            places[number] = value
+            if number == _OPSET_IMPORT:
+                opsets.update([_opset(data, *value)])
+            elif number == _METADATA and _add_entry(metadata, data, *value) == SEAL_KEY:
+                sealed = start
+        if _GRAPH not in places:
             raise ValueError("no graph was found")
     except ValueError as error:
         raise ArtifactError(
             f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
         ) from error
-    return OnnxHeader(ir_version, producer, opsets, metadata, graph, sealed)
+    producer = data[slice(*places.get(_PRODUCER, (0, 0)))].decode("utf-8", "replace")
+    return OnnxHeader(ir_version, producer, opsets, metadata, places[_GRAPH], sealed)
+
+
+def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) -> str:
+    """The key of an entry that was added; ValueError where it stands there already."""
+    key, content = _entry(data, start, end)
+    if key in metadata:
+        raise ValueError(f"metadata {key!r} stands twice")
+    metadata[key] = content
+    return key
 
 
 def attach(model: bytes, card: str) -> bytes:

@@ -35,16 +35,19 @@ COLOURS = ("RGB", "BGR")
 class PhotoPreprocessing:
     """A photograph: resized, its middle cut out, scaled to [0, 1] and normalised channel by channel.
 
-    `resize`: the length of the shorter side in pixels, or [height, width]. `size`: [height, width] of
-    the middle that is cut out. `mean`, `std`: a number for each channel, of pixels scaled to [0, 1].
-    `colours`: the order of three channels. A model with one channel gets gray.
-
     This is torchvision's `ImageClassification` preset on a Pillow image, bit for bit: `resize_size`,
     `crop_size`, `interpolation`, `mean`, `std`. Beyond it, a picture is turned as its EXIF data say,
     and what is transparent is laid on white.
 
     A value is what `ptx.infer.preprocessing.picture.open_picture` reads, or a float array that is one
     ready sample of the model's input.
+
+    Args:
+        resize: The length of the shorter side in pixels, or [height, width].
+        size: [height, width] of the middle that is cut out.
+        mean: A number for each channel, of pixels scaled to [0, 1].
+        std: Likewise.
+        colours: The order of three channels. A model with one channel gets gray.
     """
 
     expects, noun, suffixes = "a picture", "pictures", SUFFIXES

@@ -36,7 +36,9 @@ def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
 def pixel_table(mean: Array, std: Array) -> Array:
     """float32 (*of `mean`, 256): the number for each pixel value, `(pixel/255 − mean)/std`.
 
-    `mean`, `std`: float32; each step is one in float32.
+    Args:
+        mean: float32; each step is one in float32.
+        std: Likewise.
     """
     scaled = np.arange(256, dtype=np.float32) / np.float32(255)
     table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
@@ -53,8 +55,10 @@ def pixels_as_png(pixels: Array) -> bytes:
 def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
 
-    `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or
-    uint16 pixels (height, width[, channels]). `least`: see `ptx.infer.picture.decode.decode`.
+    Args:
+        value: A path, the bytes of a picture file, a binary file object, a Pillow image, or uint8
+            or uint16 pixels (height, width[, channels]).
+        least: See `ptx.infer.picture.decode.decode`.
 
     Raises:
         InputError: it is none of these, or cannot be decoded.

@@ -58,8 +58,10 @@ def read_rows(
 ) -> list[tuple[int, NDArray[np.float64] | InputError]]:
     """The same rows with their lines, each with its numbers or with why it cannot be used.
 
-    `columns`: the names of a model's columns. Where the file's header has all of them they are taken by
-    name, in whatever order they stand and whatever else is there; where it has none of them, by place.
+    Args:
+        columns: The names of a model's columns. Where the file's header has all of them they are
+            taken by name, in whatever order they stand and whatever else is there; where it has
+            none of them, by place.
 
     Raises:
         InputError: the file is empty, not UTF-8, or no table at all; its header has some of the names

@@ -21,7 +21,7 @@ from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
 from setting import FULL, QUICK, Setting, prepare
 
-from ptx.infer.threads import settle_threads
+from ptx.infer.backends.pytorch.threads import settle_threads
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "cold-start": cold_start,

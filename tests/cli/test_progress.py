@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from ptx.cli import progress
-from ptx.cli.progress import Progress
+from ptx.cli.output import progress
+from ptx.cli.output.progress import Progress
 
 
 class Terminal(io.StringIO):

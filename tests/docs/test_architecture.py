@@ -15,7 +15,7 @@ STOP = re.compile(r"^\d+\. `([\w/.]+)`, `(\w+)`: ", re.MULTILINE)
 
 
 def test_the_picture_is_what_the_script_draws() -> None:
-    path = ROOT / "scripts" / "house_map.py"
+    path = ROOT / "scripts" / "pages" / "house_map.py"
     spec = importlib.util.spec_from_file_location("house_map", path)
     assert spec is not None
     assert spec.loader is not None

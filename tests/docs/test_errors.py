@@ -67,7 +67,7 @@ def test_a_code_has_the_exit_codes_of_the_classes_that_are_raised_with_it() -> N
 
 
 def test_the_page_is_the_table() -> None:
-    path = ROOT / "scripts" / "errors_page.py"
+    path = ROOT / "scripts" / "pages" / "errors_page.py"
     spec = importlib.util.spec_from_file_location("errors_page", path)
     assert spec is not None
     assert spec.loader is not None

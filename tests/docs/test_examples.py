@@ -1,5 +1,5 @@
 """The programs of docs/examples, each run. What needs a tool that is not here is skipped and says why;
-scripts/example_tools fetches what it can, so that the tests themselves need no network.
+scripts/setup/example_tools fetches what it can, so that the tests themselves need no network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ptx.infer import InputError, Prediction, Predictor, load
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-TOOLS = ROOT / ".cache" / "examples"  # made by scripts/example_tools
+TOOLS = ROOT / ".cache" / "examples"  # made by scripts/setup/example_tools
 DIGITS = 5  # pictures that an example answers for
 
 

@@ -25,16 +25,16 @@ FENCED = re.compile(r"```.*?```", re.DOTALL)
 @pytest.fixture(scope="module")
 def script() -> Iterator[Callable[[str], ModuleType]]:
     """A program of the folder `scripts`, as a module."""
-    sys.path.insert(0, str(ROOT / "scripts"))
+    sys.path.insert(0, str(ROOT / "scripts" / "catalog"))
     yield import_module
-    sys.path.remove(str(ROOT / "scripts"))
+    sys.path.remove(str(ROOT / "scripts" / "catalog"))
 
 
 def test_the_page_and_the_catalog_are_what_the_results_give(
     script: Callable[[str], ModuleType],
 ) -> None:
     page = script("models_page")
-    told = "\nrun: python scripts/models_page.py"
+    told = "\nrun: python scripts/catalog/models_page.py"
     assert page.PAGE.read_text() == page.page(RESULTS), told
     assert page.REACHED.read_text() == page.reached_module(RESULTS), told
 

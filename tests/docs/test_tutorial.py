@@ -1,7 +1,7 @@
 """The chapters of docs/tutorial: their commands run, and print what the pages show but for its numbers.
 
 Trainings take a quarter of the epochs here; what takes more than a few seconds is left to
-`scripts/tutorial`.
+`scripts/run pages/tutorial`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLOT_LIMIT = 40_000  # bytes
 
 
 def _tutorial() -> ModuleType:
-    spec = spec_from_file_location("scripts_tutorial", ROOT / "scripts" / "tutorial.py")
+    spec = spec_from_file_location("scripts_tutorial", ROOT / "scripts" / "pages" / "tutorial.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -73,7 +73,7 @@ def test_slow_blocks_are_commands_of_ptx_with_output() -> None:
             if block.kind == "shell-session":
                 for command, shown in tutorial.commands(block.text):
                     assert tutorial.arguments(command)
-                    assert shown, f"{command}: run scripts/tutorial {name}"
+                    assert shown, f"{command}: run scripts/run pages/tutorial {name}"
 
 
 def test_each_plot_is_shown_and_small() -> None:

@@ -15,13 +15,13 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG, build
-from ptx.models.char_rnn import CharRNN, CharRNNCell, CharRNNEmbedding
-from ptx.models.convnet import ConvNet
-from ptx.models.inception import InceptionA
-from ptx.models.lstm import LSTMClassifier
-from ptx.models.name_classifier import NameClassifier
-from ptx.models.residual_net import ResidualBlock
-from ptx.models.tanh_rnn import tanh_rnn
+from ptx.models.networks.char_rnn import CharRNN, CharRNNCell, CharRNNEmbedding
+from ptx.models.networks.convnet import ConvNet
+from ptx.models.networks.inception import InceptionA
+from ptx.models.networks.lstm import LSTMClassifier
+from ptx.models.networks.name_classifier import NameClassifier
+from ptx.models.networks.residual_net import ResidualBlock
+from ptx.models.networks.tanh_rnn import tanh_rnn
 
 MODULES = sorted({entry.network.partition(":")[0] for entry in CATALOG.values()})
 TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-12}

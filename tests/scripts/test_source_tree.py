@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "source_tree.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "setup" / "source_tree.py"
 
 
 def test_packages_and_version_are_found_through_the_links(tmp_path: Path) -> None:

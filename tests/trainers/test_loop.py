@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
+from ptx.trainers.card import make_card
 from ptx.trainers.loop import Run, Totals, epoch_order, train_steps
 from ptx.trainers.loop import test as measure
-from ptx.trainers.training import _make_run, make_card
+from ptx.trainers.training import _make_run
 
 Few = Callable[..., Dataset]
 Array = NDArray[np.float64]

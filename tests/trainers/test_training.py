@@ -30,8 +30,9 @@ from ptx.trainers import (
     sample_inputs,
     train,
 )
+from ptx.trainers.card import make_card
 from ptx.trainers.loop import Totals
-from ptx.trainers.training import _denormals_are_zero, _without_denormals, make_card
+from ptx.trainers.training import _denormals_are_zero, _without_denormals
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Worker
@@ -381,7 +382,7 @@ def test_running_out_of_memory_is_a_limit(
     def fail(self: object, *inputs: torch.Tensor) -> torch.Tensor:
         raise error
 
-    monkeypatch.setattr("ptx.models.convnet.ConvNet.forward", fail)
+    monkeypatch.setattr("ptx.models.networks.convnet.ConvNet.forward", fail)
     with pytest.raises(LimitError, match="ran out of memory on cpu: use a smaller batch") as caught:
         run("convnet", few("convnet"), tmp_path)
     assert caught.value.exit_code == 6
@@ -394,7 +395,7 @@ def test_another_error_of_torch_is_not_taken_for_a_lack_of_memory(
     def fail(self: object, *inputs: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("ptx.models.convnet.ConvNet.forward", fail)
+    monkeypatch.setattr("ptx.models.networks.convnet.ConvNet.forward", fail)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         run("convnet", few("convnet"), tmp_path)
 

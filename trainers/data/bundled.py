@@ -21,7 +21,7 @@ def read_bundled(name: str) -> bytes:
 def open_mnist() -> Dataset:
     """A fixed part of MNIST, classes in its proportions: 10,000 training and 2,000 test images.
 
-    `image`: uint8 (rows, 28, 28), ink light on dark. `scripts/build_bundled.py` states the rule.
+    `image`: uint8 (rows, 28, 28), ink light on dark. `scripts/catalog/build_bundled.py` states the rule.
     """
     with np.load(io.BytesIO(read_bundled("mnist.npz")), allow_pickle=False) as arrays:
         train, test = (

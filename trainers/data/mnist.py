@@ -7,8 +7,6 @@ The files may be the plain IDX files or their `.gz` form. What is read is checke
 from __future__ import annotations
 
 import contextlib
-import gzip
-import hashlib
 import http.client
 import io
 import logging
@@ -16,18 +14,17 @@ import os
 import socket
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.idx import IdxFile, damaged_error, find_file, read_idx
 
 SIDE = 28  # pixels
 TRAIN_ROWS = 60_000
@@ -35,15 +32,6 @@ TEST_ROWS = 10_000
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class IdxFile:
-    """One of the four files, and what it must contain."""
-
-    name: str
-    shape: tuple[int, ...]
-    md5: str | None  # of the plain content, however it is compressed; None takes any
 
 
 @dataclass(frozen=True)
@@ -170,7 +158,7 @@ def find_folder(spec: IdxSpec, cache: Path) -> Path | None:
         roots.insert(0, Path(given))
     for root in roots:
         folder = root / spec.folder
-        if all(_path_of(file, folder) for file in spec.files):
+        if all(find_file(file, folder) for file in spec.files):
             return folder
     return None
 
@@ -181,86 +169,12 @@ def read_folder(spec: IdxSpec, folder: Path) -> tuple[Split, Split]:
     train_images, train_labels, test_images, test_labels = arrays
     for file, values in ((spec.train_labels, train_labels), (spec.test_labels, test_labels)):
         if values.max() >= len(spec.labels):
-            raise _damaged_error(
+            raise damaged_error(
                 folder / file.name, f"holds label {values.max()}", f"0 to {len(spec.labels) - 1}"
             )
     return (
         Split({"image": train_images}, train_labels.astype(np.int64)),
         Split({"image": test_images}, test_labels.astype(np.int64)),
-    )
-
-
-def read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
-    """One IDX file, plain or .gz, uint8 in the shape that `file` states.
-
-    Raises:
-        InputError: the file is missing, or its header, size or digest is not the expected one.
-    """
-    path = _path_of(file, folder)
-    if path is None:
-        raise InputError(
-            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
-            code="E-DATA",
-        )
-    size = int(np.prod(file.shape))
-    header = _header(file.shape)
-    content = _content(path, file, len(header) + size)
-    if content[: len(header)] != header:
-        raise _damaged_error(path, _describe_content(content), _describe_content(header))
-    if len(content) != len(header) + size:
-        got = "more" if len(content) > len(header) + size else f"{len(content)}"
-        raise _damaged_error(
-            path, f"holds {got} bytes", f"{len(header) + size}, as its header says"
-        )
-    _check_digest(path, content, file.md5)
-    # A copy, because torch.from_numpy warns of the read-only view of bytes.
-    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(file.shape).copy()
-
-
-def _path_of(file: IdxFile, folder: Path) -> Path | None:
-    # The .gz first: it has a checksum of its own, a plain file may be half written.
-    for path in (folder / f"{file.name}.gz", folder / file.name):
-        if path.is_file():
-            return path
-    return None
-
-
-def _content(path: Path, file: IdxFile, size: int) -> bytes:
-    """The plain content of the file, cut off one byte past `size`."""
-    try:
-        data = path.read_bytes()
-        if path.suffix != ".gz":
-            return data
-        with gzip.open(io.BytesIO(data)) as stream:
-            return stream.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged_error(path, f"cannot be read ({error})", f"{size} bytes") from error
-
-
-def _check_digest(path: Path, content: bytes, expected: str | None) -> None:
-    # MD5 tells damage, not malice; it is what the publishers of the two sets give.
-    got = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if expected is not None and got != expected:
-        raise _damaged_error(path, f"has MD5 {got}", expected)
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """The IDX header: two zero bytes, 8 for uint8, the rank, then big-endian sizes."""
-    return bytes((0, 0, 8, len(shape))) + np.array(shape, dtype=">u4").tobytes()
-
-
-def _describe_content(content: bytes) -> str:
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
-        return f"begins with {content[:4].hex(' ') or 'nothing'}"
-    sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
-    return f"has the header of uint8 {tuple(int(size) for size in sizes)}"
-
-
-def _damaged_error(path: Path, got: str, expected: str) -> InputError:
-    return InputError(
-        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
-        "or use --data bundled",
-        code="E-DATA-DAMAGED",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import DEVICES, Options
 from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
+from ptx.infer.backends.pytorch.threads import settle_threads
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -21,7 +22,6 @@ from ptx.infer.errors import (
     quote,
 )
 from ptx.infer.signature import Array, Signature
-from ptx.infer.threads import settle_threads
 
 
 def import_torch() -> Any:

@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from ptx.models.convnet import ConvNet
+from ptx.models.networks.convnet import ConvNet
 
 checkpoint, output = sys.argv[1:]
 network = ConvNet()

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from ptx.models.convnet import ConvNet
+from ptx.models.networks.convnet import ConvNet
 
 root, checkpoint, output = sys.argv[1:]
 network = ConvNet()

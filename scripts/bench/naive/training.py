@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from ptx.models.convnet import ConvNet
+from ptx.models.networks.convnet import ConvNet
 
 path, form, epochs = sys.argv[1:]
 with np.load(path) as data:

@@ -104,7 +104,7 @@ def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer:
 def test_ctrl_c_is_exit_130_also_where_a_library_makes_another_error_of_it() -> None:
     code = """
 import signal
-from ptx.cli.workspace import Workspace
+from ptx.cli.model.workspace import Workspace
 def files(*arguments):
     try:
         signal.raise_signal(signal.SIGINT)
@@ -120,7 +120,7 @@ Workspace.files = files
 def test_a_bug_is_told_in_one_line(
     ptx: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ptx.cli.workspace.Workspace.files", lambda *_: 1 / 0)
+    monkeypatch.setattr("ptx.cli.model.workspace.Workspace.files", lambda *_: 1 / 0)
     done = ptx("models", "--workspace", tmp_path)
     assert done.code == 1
     assert "[E-BUG] ZeroDivisionError" in done.err

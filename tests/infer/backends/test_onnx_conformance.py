@@ -1,7 +1,7 @@
 """What ONNX itself says of an ONNX runtime, asked of `ort-cpu`: the cases that the onnx package carries.
 
 `ort-cpu` must do what plain ONNX Runtime does, with the same bytes, and where that fails, fail with an
-error of ptx. A share runs with the other tests, all of it with scripts/onnx_conformance.
+error of ptx. A share runs with the other tests, all of it with PTX_ONNX_ALL=1.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def digits() -> Dataset:
 
 def build_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "build_bundled", ROOT / "scripts/build_bundled.py"
+        "build_bundled", ROOT / "scripts/catalog/build_bundled.py"
     )
     assert spec is not None
     assert spec.loader is not None

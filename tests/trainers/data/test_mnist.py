@@ -19,14 +19,13 @@ import pytest
 
 from ptx.infer.errors import InputError
 from ptx.trainers.data import open_dataset
+from ptx.trainers.data.idx import IdxFile, read_idx
 from ptx.trainers.data.mnist import (
     FASHION,
     MNIST,
-    IdxFile,
     IdxSpec,
     find_folder,
     read_folder,
-    read_idx,
 )
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "datasets"

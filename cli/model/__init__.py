@@ -1,0 +1,1 @@
+"""What the argument MODEL means: a workspace, its files, a network, a predictor."""

@@ -1,0 +1,1 @@
+"""What a verb shows: lines, tables, bars, pictures."""

@@ -1,0 +1,1 @@
+"""What the INPUTs and --data mean: values, read beside the computation, and data sets."""

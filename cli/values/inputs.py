@@ -1,0 +1,139 @@
+"""What the INPUT arguments of `ptx predict` mean: files, folders, globs, standard input, values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptx import infer
+from ptx.cli.values import decoders
+from ptx.infer.artifact.files import read_bytes
+from ptx.infer.errors import InputError, quote
+
+if TYPE_CHECKING:
+    from ptx.infer.preprocessing import Preprocessing
+
+STDIN = "-"
+STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
+TITLES = ("name", "text", "word", "input")  # of the first column in a header
+TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
+
+
+def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
+    """The values of the arguments, in order; what cannot be found is an error in its place."""
+    expand = _files if preprocessing.suffixes else _values
+    for argument in arguments:
+        try:
+            yield from expand(argument, preprocessing)
+        except InputError as error:
+            yield infer.Named(argument, error)
+
+
+def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int | None:
+    """How many values there are; None where standard input is among them, which is read once."""
+    if STDIN in arguments:
+        return None
+    return sum(1 for _ in find_inputs(arguments, preprocessing))
+
+
+def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
+    decoders.silence()
+    if argument == STDIN:
+        yield infer.Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
+    elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
+        yield from _folder(argument, preprocessing)
+    elif argument.lower().endswith(".npy"):
+        yield from _array_rows(argument, preprocessing)
+    elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
+        yield from _matches(argument)
+    else:
+        yield argument
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    import glob
+
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
+    if not found:
+        raise InputError(f"{quote(pattern)} matches no file", code="E-IN-MISSING")
+    yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
+
+
+def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
+    """The files below a folder that hold a value each, in the order of their names."""
+    empty = True
+    for root, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(preprocessing.suffixes):
+                empty = False
+                yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
+    if empty:
+        raise InputError(f"{quote(path)} holds no {preprocessing.noun}", code="E-IN-EMPTY")
+
+
+def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
+    suffix = Path(argument).suffix.lower()
+    if argument == STDIN:
+        text = sys.stdin.buffer.read(STDIN_LIMIT).decode("utf-8", "replace")
+        yield from (line for line in text.splitlines() if line.strip())
+    elif suffix in READERS and (os.path.lexists(argument) or preprocessing.columns):
+        yield from READERS[suffix](argument, preprocessing)
+    elif os.path.lexists(argument) and (preprocessing.columns or suffix):
+        raise InputError(
+            f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
+            " value, or the file's lines on standard input: -",
+            code="E-IN-FORMAT",
+        )
+    else:
+        yield argument
+
+
+def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+    data = read_bytes(argument, limit=TABLE_LIMIT)
+    if not preprocessing.columns:
+        yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
+        return
+    from ptx.infer.tables.numbers import read_rows
+
+    for line, row in read_rows(data, name=argument, columns=preprocessing.columns):
+        yield infer.Named(f"{argument}, line {line}", row)
+
+
+def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
+    """The texts of a CSV file: its first column, below a header where there is one."""
+    import csv
+    import io
+
+    reader = csv.reader(io.StringIO(text, newline=""))
+    for index, cells in enumerate(reader):
+        header = index == 0 and cells and cells[0].strip().lower() in TITLES
+        if cells and not header:
+            yield infer.Named(f"{argument}, line {reader.line_num}", cells[0])
+
+
+def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+    """The rows of an array with a leading batch axis; a single picture or row is one."""
+    from ptx.infer.tables.npy import read_npy
+
+    array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
+    single = array.ndim <= preprocessing.dimensions
+    if single and not (preprocessing.columns and array.ndim == 0):
+        yield infer.Named(argument, array)
+        return
+    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+        raise InputError(
+            f"{quote(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            code="E-SHAPE",
+        )
+    for index, row in enumerate(array):
+        yield infer.Named(f"{argument}[{index}]", row)
+
+
+READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
+    ".csv": _table_rows,
+    ".npy": _array_rows,
+}

@@ -1,0 +1,1 @@
+"""The networks of the catalog, one file each kind."""

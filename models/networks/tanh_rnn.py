@@ -1,0 +1,67 @@
+"""The plain recurrent layer, written so that every exporter keeps its time axis free.
+
+torch.export and the ONNX exporter unroll `nn.RNN` and a Python loop over `nn.RNNCell` at the traced
+length, but keep `aten::gru` as one operator. A GRU whose reset gate is open (r = 1) and whose update
+gate is shut (z = 0) computes
+
+    h' = (1 − z)·n + z·h,  n = tanh(W x + b + r·(U h + c))   =   tanh(W x + b + U h + c)
+
+which is the plain recurrent layer. The gates are held there by biases of ±100 (sigmoid(100) is 1 in
+float32 and float64, sigmoid(−100) is 4e-44) over weights of zero. Tests prove it equal to `nn.RNN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_GATE = 100.0  # a bias at which a gate's sigmoid is 0 or 1 to the last bit
+
+
+def tanh_rnn(sequence: Tensor, weights: Sequence[Sequence[Tensor]]) -> Tensor:
+    """The outputs of a plain recurrent network of one or more layers, from a state of zeros.
+
+    Args:
+        sequence: float (time, batch, inputs).
+        weights: For each layer the input weights (hidden, inputs), the state weights (hidden,
+            hidden) and their two biases (hidden,), as in `nn.RNN`.
+
+    Returns:
+        float (time, batch, hidden).
+    """
+    hidden = weights[0][1].shape[0]
+    state = sequence.new_zeros(len(weights), sequence.shape[1], hidden)
+    parameters = [tensor for layer in weights for tensor in _as_gru(*layer)]
+    outputs, _ = torch.gru(
+        sequence, state, parameters, True, len(weights), 0.0, False, False, False
+    )
+    return outputs
+
+
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
+def _as_gru(
+    input_weight: Tensor,
+    state_weight: Tensor,
+    input_bias: Tensor,
+    state_bias: Tensor,
+    gate: float = _GATE,
+) -> list[Tensor]:
+    """The layer's weights in the GRU's order: reset gate, update gate, new state.
+
+    Compiled while a trace is recorded, which would keep `2 * hidden` as a tensor on one device.
+    """
+    hidden, inputs = input_weight.shape
+    return [
+        torch.cat([input_weight.new_zeros(2 * hidden, inputs), input_weight]),
+        torch.cat([state_weight.new_zeros(2 * hidden, hidden), state_weight]),
+        torch.cat(
+            [
+                input_bias.new_full((hidden,), gate),
+                input_bias.new_full((hidden,), -gate),
+                input_bias,
+            ]
+        ),
+        torch.cat([state_bias.new_zeros(2 * hidden), state_bias]),
+    ]

@@ -1,0 +1,1 @@
+"""Every backend of a model measured: figures, CSV, plot."""

@@ -1,0 +1,36 @@
+"""A folder of links in which Python finds ptx under its import names, without an installation.
+
+`PYTHONPATH=$(python scripts/setup/source_tree.py .cache/source)` is enough to train, export and predict.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_tree(folder: Path) -> Path:
+    """Links to the packages, and the version that `importlib.metadata` finds; made once, kept."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["package-dir"]
+    for name, place in packages.items():
+        if "/" not in place:
+            link = folder.joinpath(*name.split("."))
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(ROOT / place, target_is_directory=True)
+    about = {"Metadata-Version": "2.1"} | {
+        key.title(): project["project"][key] for key in ("name", "version")
+    }
+    information = folder / f"{about['Name']}-{about['Version']}.dist-info"
+    information.mkdir(exist_ok=True)
+    lines = [f"{key}: {value}\n" for key, value in about.items()]
+    (information / "METADATA").write_text("".join(lines))
+    return folder.resolve()
+
+
+if __name__ == "__main__":
+    print(make_tree(Path(sys.argv[1])))

@@ -1,0 +1,108 @@
+"""The card of a model that is to be trained: labels and sizes follow the data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import numpy as np
+import torch
+
+from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.errors import InputError, UsageError, pluralise, quote
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.signature import Signature
+from ptx.infer.tasks import TASKS
+from ptx.models import Entry
+from ptx.trainers.data import Dataset
+from ptx.trainers.recipe import Recipe, find_entry
+from ptx.trainers.rows.batches import check_split
+
+
+def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
+    """The card of a model that is to be trained on this data: labels and sizes follow the data.
+
+    Raises:
+        UsageError: no such model, or data or a recipe that are not for it.
+        InputError: data that cannot be trained on.
+    """
+    entry = find_entry(model)
+    preprocessing = dict(entry.preprocessing)
+    _check_names(dataset)
+    _check_data(entry, model, dataset)
+    _check_recipe(entry, model, recipe)
+    any_labels = TASKS[entry.task].any_labels
+    config, signature = entry.sized(len(dataset.labels if any_labels else entry.labels))
+    if recipe.standardise:
+        columns = dataset.train.inputs[dataset.kind].astype(np.float64)
+        preprocessing["mean"] = columns.mean(axis=0).tolist()
+        preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
+    if recipe.white is not None:
+        preprocessing.update(mean=0.0, std=1 / recipe.white)
+    if dataset.fit is not None:
+        preprocessing["fit"] = dataset.fit
+    return Card(
+        model=model,
+        task=entry.task,
+        signature=Signature.from_data(signature),
+        preprocessing=preprocessing,
+        labels=dataset.labels,
+        config=config,
+        training={
+            "data": {
+                "name": dataset.name,
+                "source": dataset.source,
+                "sha256": dataset.sha256,
+                "rows": len(dataset.train),
+                "test_rows": len(dataset.test),
+            },
+            "recipe": recipe.to_data(),
+            "seed": seed,
+        },
+        versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
+    )
+
+
+def _check_names(dataset: Dataset) -> None:
+    """A file may have a name that is no text; a card, which is one, cannot carry it."""
+    for name in (dataset.name, dataset.source, *dataset.labels):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
+            raise InputError(
+                f"{quote(name)}, of the data set, is not valid text: rename the file or folder",
+                code="E-DATA",
+            )
+    try:
+        check_lines(dataset.labels)
+    except ValueError as error:
+        raise InputError(f"the data set's label {error}: rename it", code="E-DATA") from error
+
+
+def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
+    preprocessing = _documented(entry)
+    for part, split in (("training", dataset.train), ("test", dataset.test)):
+        name = f"the {part} part of {dataset.name}"
+        labels = dataset.labels if entry.labels else ()
+        check_split(split, preprocessing, labels, name=name, model=model)
+    classes = len(dataset.labels)
+    any_labels = TASKS[entry.task].any_labels
+    expected = max(classes, 2) if any_labels else len(entry.labels)
+    if classes != expected:
+        least = "at least " if any_labels else ""
+        raise UsageError(
+            f"{dataset.name} has {pluralise(classes, 'class', 'classes')}; {model}, a model for"
+            f" {entry.task}, takes {least}{expected}"
+        )
+
+
+def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
+    documented = entry.recipe["loss"]
+    if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
+        raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
+    if recipe.standardise and not _documented(entry).columns:
+        raise UsageError(f"{model} takes no columns that could be standardised")
+    pictures = _documented(entry).pictures
+    if recipe.white is not None and (pictures is None or pictures.channels is not None):
+        raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
+
+
+def _documented(entry: Entry) -> Preprocessing:
+    return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
