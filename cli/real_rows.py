@@ -54,7 +54,8 @@ def _with_samples(source: export.TrainedModel, dataset: trainers.Dataset) -> exp
     if source.samples:
         return source
     samples = trainers.sample_inputs(source.card, dataset)
-    return replace(source, samples={name: tensor.numpy() for name, tensor in samples.items()})
+    arrays = {name: tensor.numpy() for name, tensor in samples.items()}
+    return replace(source, samples=arrays, examples=tuple(trainers.raw_examples(dataset)))
 
 
 def _labelled(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:

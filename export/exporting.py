@@ -174,6 +174,7 @@ def _proved(draft: Card, proof: _Proof, reference: str) -> Card:
             "cases": proof.cases,
             "labels": proof.rows,
             "statement": draft.statement_sha256,
+            "samples": draft.samples_sha256,
             "backends": {proof.backend: proof.errors},
         },
     )

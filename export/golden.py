@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ptx.export.grid import first_rows
+from ptx.export.grid import ALONE, first_rows
 from ptx.export.reference import Reference
-from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
+from ptx.export.tolerance import along_output
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
+from ptx.infer.artifact.golden import (
+    Answer,
+    GoldenSample,
+    Raw,
+    RawSample,
+    input_digest,
+    labels_digest,
+)
 from ptx.infer.checks import check_inputs
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
-from ptx.infer.signature import BATCH, Array
+from ptx.infer.signature import BATCH, Array, Signature
 from ptx.infer.tasks import TASKS
 
 GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
-READ_BYTES = 32 * 2**10  # of what is read from raw inputs, at most, to be kept beside their digest
+# Of what is read from raw inputs, to be kept beside their digest, and of random inputs, at most.
+READ_BYTES = 32 * 2**10
 
 
 def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Card:
@@ -98,22 +107,24 @@ def _raw_sample(
         sha256=input_digest(inputs),
         read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
         outputs=exact,
-        tolerance=_own_tolerance(reference, inputs, exact),
         answers=_answers(card, exact),
+        names=tuple(getattr(preprocessing, "names", ())),
+        labels_sha256=labels_digest(card.labels) if card.labels else "",
+        **_tolerances(reference.signature, reference.allowed_on(inputs)),
     )
 
 
-def _own_tolerance(
-    reference: Reference, inputs: Mapping[str, Array], exact: Mapping[str, Array]
-) -> dict[str, float]:
-    """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
-    eager = reference.eager(inputs)
-    tolerance = {}
-    for name, expected in exact.items():
-        magnitude = float(np.abs(expected).max(initial=0.0))
-        own = max(float(distance(eager[name], expected).max(initial=0.0)), ROUNDING * magnitude)
-        tolerance[name] = min(FACTOR * own, CEILING * magnitude)
-    return tolerance
+def _tolerances(signature: Signature, allowed: Mapping[str, Array]) -> dict[str, Any]:
+    """The fields `tolerance` and `columns` of a sample; columns where they are not held alike."""
+    columns = {
+        spec.name: along_output(spec, allowed[spec.name]).astype(np.float32)
+        for spec in signature.outputs
+        if allowed[spec.name].min() < allowed[spec.name].max()
+    }
+    return {
+        "tolerance": {name: float(errors.max()) for name, errors in allowed.items()},
+        "columns": columns,
+    }
 
 
 def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
@@ -130,17 +141,39 @@ def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
 
 
 def _golden(card: Card, reference: Reference) -> tuple[GoldenSample, ...]:
-    """A few inputs with their float64 outputs; random ones where real samples are too few."""
-    signature = reference.signature
-    golden = []
+    """A few inputs with their float64 outputs: real ones, and random ones, which leave nothing out.
+
+    A weight that only ever meets the black border of a picture shows in random pixels alone.
+    """
+    chosen: list[tuple[str, Mapping[str, Array]]] = []
     for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, reference.samples, rows)
-        if inputs is None:
-            kind, inputs = "random", _longest_random(reference, rows)
-        tolerance = {spec.name: reference.tolerances[kind, spec.name] for spec in signature.outputs}
-        exact = reference.exact(inputs)
-        golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
-    return tuple(golden)
+        real = first_rows(reference.signature, reference.samples, rows)
+        kind = "random" if real is None else "real"
+        chosen.append((kind, _longest_random(reference, rows) if real is None else real))
+    random = _longest_random(reference, ALONE)
+    if all(kind == "real" for kind, _ in chosen) and _size(random) <= READ_BYTES:
+        chosen.append(("random", random))
+    return tuple(_golden_sample(card, reference, kind, inputs) for kind, inputs in chosen)
+
+
+def _golden_sample(
+    card: Card, reference: Reference, kind: str, inputs: Mapping[str, Array]
+) -> GoldenSample:
+    allowed = {
+        spec.name: reference.allowed[kind, spec.name] for spec in reference.signature.outputs
+    }
+    exact = reference.exact(inputs)
+    return GoldenSample(
+        inputs=dict(inputs),
+        outputs=exact,
+        answers=_answers(card, exact),
+        labels_sha256=labels_digest(card.labels) if card.labels else "",
+        **_tolerances(reference.signature, allowed),
+    )
+
+
+def _size(arrays: Mapping[str, Array]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from ptx.trainers.loop import Progress
     from ptx.trainers.recipe import Recipe, documented_recipe, find_recipe
-    from ptx.trainers.samples import sample_inputs
+    from ptx.trainers.samples import raw_examples, sample_inputs
     from ptx.trainers.session import PREVIOUS
     from ptx.trainers.training import TrainingResult, former_training, train
 else:
@@ -45,6 +45,7 @@ else:
             "model_inputs": "evaluation",
             "most_wrong": "evaluation",
             "open_dataset": "data",
+            "raw_examples": "samples",
             "sample_inputs": "samples",
             "train": "training",
         },
@@ -68,6 +69,7 @@ __all__ = [
     "model_inputs",
     "most_wrong",
     "open_dataset",
+    "raw_examples",
     "sample_inputs",
     "train",
 ]
