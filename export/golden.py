@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptx.export.grid import ALONE, first_rows
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import along_output
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
@@ -33,7 +33,7 @@ GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
 READ_BYTES = 32 * 2**10
 
 
-def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Card:
+def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
     """The card with golden samples: input arrays, and raw inputs where its preprocessing takes any.
 
     `examples`: raw inputs; made-up ones that show another preprocessing are added to them.
@@ -47,8 +47,8 @@ def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Ca
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
         batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
-    raw = [_raw_sample(card, reference, preprocessing, batch) for batch in batches.values()]
-    return replace(card, golden=_golden(card, reference), raw=tuple(raw))
+    raw = [_raw_sample(card, proof, preprocessing, batch) for batch in batches.values()]
+    return replace(card, golden=_golden(card, proof), raw=tuple(raw))
 
 
 def hold_answers(predictor: Predictor, golden: Card) -> None:
@@ -95,13 +95,13 @@ def _read_made_up(
 
 def _raw_sample(
     card: Card,
-    reference: Reference,
+    proof: Proof,
     preprocessing: Preprocessing,
     batch: Sequence[tuple[Raw, Array]],
 ) -> RawSample:
     samples = [sample for _, sample in batch]
     inputs, _ = check_inputs(card.signature, preprocessing.collate(samples))
-    exact = reference.exact(inputs)
+    exact = proof.exact(inputs)
     return RawSample(
         values=tuple(value for value, _ in batch),
         sha256=input_digest(inputs),
@@ -110,7 +110,7 @@ def _raw_sample(
         answers=_answers(card, exact),
         names=tuple(getattr(preprocessing, "names", ())),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
-        **_tolerances(reference.signature, reference.allowed_on(inputs)),
+        **_tolerances(proof.signature, proof.allowed_on(inputs)),
     )
 
 
@@ -140,35 +140,33 @@ def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
     return tuple(Answer(each.label, each.score, each.value) for each in decided)
 
 
-def _golden(card: Card, reference: Reference) -> tuple[GoldenSample, ...]:
+def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
     """A few inputs with their float64 outputs: real ones, and random ones, which leave nothing out.
 
     A weight that only ever meets the black border of a picture shows in random pixels alone.
     """
     chosen: list[tuple[str, Mapping[str, Array]]] = []
     for rows in GOLDEN_ROWS:
-        real = first_rows(reference.signature, reference.samples, rows)
-        kind = "random" if real is None else "real"
-        chosen.append((kind, _longest_random(reference, rows) if real is None else real))
-    random = _longest_random(reference, ALONE)
-    if all(kind == "real" for kind, _ in chosen) and _size(random) <= READ_BYTES:
+        real = first_rows(proof.signature, proof.samples, rows)
+        fill = "random" if real is None else "real"
+        chosen.append((fill, _longest_random(proof, rows) if real is None else real))
+    random = _longest_random(proof, ALONE)
+    if all(fill == "real" for fill, _ in chosen) and _size(random) <= READ_BYTES:
         chosen.append(("random", random))
-    return tuple(_golden_sample(card, reference, kind, inputs) for kind, inputs in chosen)
+    return tuple(_golden_sample(card, proof, fill, inputs) for fill, inputs in chosen)
 
 
 def _golden_sample(
-    card: Card, reference: Reference, kind: str, inputs: Mapping[str, Array]
+    card: Card, proof: Proof, fill: str, inputs: Mapping[str, Array]
 ) -> GoldenSample:
-    allowed = {
-        spec.name: reference.allowed[kind, spec.name] for spec in reference.signature.outputs
-    }
-    exact = reference.exact(inputs)
+    allowed = {spec.name: proof.allowed[fill, spec.name] for spec in proof.signature.outputs}
+    exact = proof.exact(inputs)
     return GoldenSample(
         inputs=dict(inputs),
         outputs=exact,
         answers=_answers(card, exact),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
-        **_tolerances(reference.signature, allowed),
+        **_tolerances(proof.signature, allowed),
     )
 
 
@@ -176,10 +174,8 @@ def _size(arrays: Mapping[str, Array]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:
+def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:
     fitting = [
-        case.inputs
-        for case in reference.cases
-        if case.kind == "random" and case.sizes[BATCH] == rows
+        case.inputs for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]

@@ -9,7 +9,7 @@ from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import BACKENDS, Options, open_backend
-from ptx.infer.errors import ArtifactError, counted
+from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import Check, replay
 
@@ -62,7 +62,7 @@ def verify(
 def check_samples(card: Card) -> Check:
     """Whether the golden samples are there, and those of the proof."""
     noted = card.agreement.get("samples")
-    carried = f"the card carries {counted(len(card.golden), 'golden sample')}"
+    carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
     if noted is not None and noted != card.samples_sha256:
         return Check("samples", False, f"{carried}; they are not those of the proof")
     return Check("samples", bool(card.golden), carried)
@@ -72,7 +72,7 @@ def check_statement(card: Card) -> Check:
     """Whether labels, preprocessing and all else that an answer depends on are those of the proof."""
     noted = card.agreement.get("statement")
     if noted is None:
-        return _lacking("card", "which labels and which preprocessing were proved")
+        return _lacking_check("card", "which labels and which preprocessing were proved")
     if noted != card.statement_sha256:
         return Check(
             "card",
@@ -85,14 +85,16 @@ def check_statement(card: Card) -> Check:
 def missing_parts(card: Card) -> Iterator[Check]:
     """What the proof of a card does not cover, for want of the samples that would."""
     if not card.raw and card.preprocessing.get("kind") != "arrays":
-        yield _lacking("raw samples", "the way from a raw input to the arrays (preprocessing)")
+        yield _lacking_check(
+            "raw samples", "the way from a raw input to the arrays (preprocessing)"
+        )
     answered = [bool(sample.answers) for sample in card.golden]
     answered += [bool(sample.answers) for sample in card.raw]
     if card.task != "raw" and not any(answered):
-        yield _lacking("answers", "the way from the outputs to the answer (labels)")
+        yield _lacking_check("answers", "the way from the outputs to the answer (labels)")
 
 
-def _lacking(name: str, what: str) -> Check:
+def _lacking_check(name: str, what: str) -> Check:
     return Check(name, True, f"not in this file's proof: {what}; export it again", lacks=True)
 
 

@@ -85,7 +85,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def ward(colours: Path) -> TrainedModel:
     """Ward with what is said of it, and samples of its data."""
     about: dict[str, Any] = {
-        "signature": SIGNATURE, "preprocess": _PHOTO, "labels": COLOURS, "task": "classification",
+        "signature": SIGNATURE, "preprocessing": _PHOTO, "labels": COLOURS, "task": "classification",
         "name": "ward", "examples": [next(path.iterdir()).read_bytes() for path in colours.iterdir()],
     }  # fmt: skip
     described = describe(Ward(), **about)
