@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -71,7 +71,7 @@ def good(
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ptx compare ward --network planted_ward:Ward`"""
     import sys
     from types import ModuleType
@@ -79,7 +79,6 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module = ModuleType("planted_ward")
     module.Ward = Ward  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "planted_ward", module)
-    return
 
 
 def ward(colours: Path) -> TrainedModel:

@@ -24,8 +24,9 @@ class Ward(nn.Module):
         torch.manual_seed(0)
         self.convolution, self.normalisation = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
         self.classes, self.box = nn.Linear(4, 3), nn.Linear(4, 3)
-        nn.init.uniform_(self.normalisation.running_var, 1e-3, 0.1)
-        nn.init.normal_(self.normalisation.running_mean)
+        seen = self.normalisation.state_dict()
+        nn.init.uniform_(seen["running_var"], 1e-3, 0.1)
+        nn.init.normal_(seen["running_mean"])
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`image`: float32 (batch, 3, 9, 9). Returns logits and box, both float32 (batch, 3)."""
@@ -83,7 +84,7 @@ class Training(Around):
 
     def train(self, mode: bool = True) -> Training:
         super().train(mode)
-        self.network.normalisation.training = True
+        self.network.get_submodule("normalisation").training = True
         return self
 
 
