@@ -20,7 +20,7 @@ def card_problems(
 
     cards = dict(_cards(space, model, trained.card))
     differences = [str(difference) for difference in compare_cards(trained.card, cards)]
-    return differences or list(_find_unproved(predictors))
+    return [*differences, *_find_unproved(predictors)]
 
 
 def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
@@ -41,8 +41,9 @@ def _find_unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
 
     proved = [p.card for p in predictors if p.card.golden]
     for predictor in predictors:
-        golden = predictor.card if predictor.card.golden else next(iter(proved), None)
-        for check in failures(predictor, golden) if golden else ():
+        own = predictor.card
+        golden = own if own.golden else next(iter(proved), own)
+        for check in failures(predictor, golden):
             yield f"{predictor.backend.name}: {check.name}: {check.detail}"
 
 

@@ -175,6 +175,7 @@ def _with_agreement(draft: Card, outcome: _Outcome, reference: str) -> Card:
             "cases": outcome.cases,
             "labels": outcome.rows,
             "statement": draft.statement_sha256,
+            "samples": draft.samples_sha256,
             "backends": {outcome.backend: outcome.errors},
         },
     )

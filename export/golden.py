@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ptx.export.grid import first_rows
+from ptx.export.grid import ALONE, first_rows
 from ptx.export.proof import Proof
-from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
+from ptx.export.tolerance import along_output
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
+from ptx.infer.artifact.golden import (
+    Answer,
+    GoldenSample,
+    Raw,
+    RawSample,
+    input_digest,
+    labels_digest,
+)
 from ptx.infer.checks import check_inputs
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
-from ptx.infer.signature import BATCH, Array
+from ptx.infer.signature import BATCH, Array, Signature
 from ptx.infer.tasks import TASKS
 
 GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
-READ_BYTES = 32 * 2**10  # of what is read from raw inputs, at most, to be kept beside their digest
+# Of what is read from raw inputs, to be kept beside their digest, and of random inputs, at most.
+READ_BYTES = 32 * 2**10
 
 
 def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
@@ -35,10 +44,7 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
         ArtifactError: the outputs are not what the card's task reads.
     """
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = [
-        *_read_examples(preprocessing, examples),
-        *_read_own_examples(card, preprocessing, examples),
-    ]
+    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
         batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
@@ -72,7 +78,7 @@ def _read_examples(
     return read
 
 
-def _read_own_examples(
+def _read_made_up(
     card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
 ) -> list[tuple[Raw, Array]]:
     """Those of the made-up values that the signature takes: a network may know a few codes alone."""
@@ -102,22 +108,24 @@ def _raw_sample(
         sha256=input_digest(inputs),
         read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
         outputs=exact,
-        tolerance=_own_tolerance(proof, inputs, exact),
         answers=_answers(card, exact),
+        names=tuple(getattr(preprocessing, "names", ())),
+        labels_sha256=labels_digest(card.labels) if card.labels else "",
+        **_tolerances(proof.signature, proof.allowed_on(inputs)),
     )
 
 
-def _own_tolerance(
-    proof: Proof, inputs: Mapping[str, Array], exact: Mapping[str, Array]
-) -> dict[str, float]:
-    """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
-    eager = proof.eager(inputs)
-    tolerance = {}
-    for name, expected in exact.items():
-        magnitude = float(np.abs(expected).max(initial=0.0))
-        own = max(float(distance(eager[name], expected).max(initial=0.0)), ROUNDING * magnitude)
-        tolerance[name] = min(FACTOR * own, CEILING * magnitude)
-    return tolerance
+def _tolerances(signature: Signature, allowed: Mapping[str, Array]) -> dict[str, Any]:
+    """The fields `tolerance` and `columns` of a sample; columns where they are not held alike."""
+    columns = {
+        spec.name: along_output(spec, allowed[spec.name]).astype(np.float32)
+        for spec in signature.outputs
+        if allowed[spec.name].min() < allowed[spec.name].max()
+    }
+    return {
+        "tolerance": {name: float(errors.max()) for name, errors in allowed.items()},
+        "columns": columns,
+    }
 
 
 def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
@@ -135,17 +143,37 @@ def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
 
 
 def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
-    """A few inputs with their float64 outputs; random ones where real samples are too few."""
-    signature = proof.signature
-    golden = []
+    """A few inputs with their float64 outputs: real ones, and random ones, which leave nothing out.
+
+    A weight that only ever meets the black border of a picture shows in random pixels alone.
+    """
+    chosen: list[tuple[str, Mapping[str, Array]]] = []
     for rows in GOLDEN_ROWS:
-        fill, inputs = "real", first_rows(signature, proof.samples, rows)
-        if inputs is None:
-            fill, inputs = "random", _longest_random(proof, rows)
-        tolerance = {spec.name: proof.tolerances[fill, spec.name] for spec in signature.outputs}
-        exact = proof.exact(inputs)
-        golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
-    return tuple(golden)
+        real = first_rows(proof.signature, proof.samples, rows)
+        fill = "random" if real is None else "real"
+        chosen.append((fill, _longest_random(proof, rows) if real is None else real))
+    random = _longest_random(proof, ALONE)
+    if all(fill == "real" for fill, _ in chosen) and _size(random) <= READ_BYTES:
+        chosen.append(("random", random))
+    return tuple(_golden_sample(card, proof, fill, inputs) for fill, inputs in chosen)
+
+
+def _golden_sample(
+    card: Card, proof: Proof, fill: str, inputs: Mapping[str, Array]
+) -> GoldenSample:
+    allowed = {spec.name: proof.allowed[fill, spec.name] for spec in proof.signature.outputs}
+    exact = proof.exact(inputs)
+    return GoldenSample(
+        inputs=dict(inputs),
+        outputs=exact,
+        answers=_answers(card, exact),
+        labels_sha256=labels_digest(card.labels) if card.labels else "",
+        **_tolerances(proof.signature, allowed),
+    )
+
+
+def _size(arrays: Mapping[str, Array]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:

@@ -120,7 +120,7 @@ class Proof:
         In float64, in float32 and by one backend; the first two are done once for all backends.
         """
         self._progress = progress
-        self._done = 2 * len(self.cases) if "allowed" in vars(self) else 0
+        self._done = 2 * len(self.cases) if "_seen" in vars(self) else 0
 
     def _advance(self, cases: int) -> None:
         self._done += 1
@@ -144,12 +144,11 @@ class Proof:
         return cases
 
     @cached_property
-    def allowed(self) -> dict[tuple[str, str], Array]:
-        """(fill, output) → the largest absolute error that is accepted in each column.
+    def _seen(self) -> dict[tuple[str, str], Seen]:
+        """(fill, output) → what float32 shows over the inputs of a fill.
 
         Raises:
-            ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
-                a row by what else is in its batch, or too roughly in float32.
+            ArtifactError: the network answers the same input in two ways.
         """
         seen: dict[tuple[str, str], list[Seen]] = {}
         for case in self.cases:
@@ -159,21 +158,45 @@ class Proof:
             for spec in self.signature.outputs:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
                 seen.setdefault((case.fill, spec.name), []).append(found)
-        allowed = self._allowed({key: merge(parts) for key, parts in seen.items()})
+        return {key: merge(parts) for key, parts in seen.items()}
+
+    @cached_property
+    def _overall(self) -> dict[str, Seen]:
+        """Output → what float32 shows over the whole grid."""
+        return {
+            spec.name: merge(found for (_, name), found in self._seen.items() if name == spec.name)
+            for spec in self.signature.outputs
+        }
+
+    @cached_property
+    def allowed(self) -> dict[tuple[str, str], Array]:
+        """(fill, output) → the largest absolute error that is accepted in each column.
+
+        Raises:
+            ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
+                a row by what else is in its batch, or too roughly in float32.
+        """
+        for spec in self.signature.outputs:
+            check_ceiling(spec, self._overall[spec.name])
+        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
+        allowed = {
+            (fill, name): allowed_errors(
+                found, self._overall[name], alike=sum_of_alike if fill in ALIKE else 0.0
+            )
+            for (fill, name), found in self._seen.items()
+        }
         self._check_rows(allowed)
         return allowed
 
-    def _allowed(self, seen: Mapping[tuple[str, str], Seen]) -> dict[tuple[str, str], Array]:
-        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
-        allowed = {}
-        for spec in self.signature.outputs:
-            fills = {fill: found for (fill, name), found in seen.items() if name == spec.name}
-            overall = merge(fills.values())
-            check_ceiling(spec, overall)
-            for fill, found in fills.items():
-                alike = sum_of_alike if fill in ALIKE else 0.0
-                allowed[fill, spec.name] = allowed_errors(found, overall, alike=alike)
-        return allowed
+    def allowed_on(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Output → the largest absolute error that is accepted on inputs beside the grid, by column."""
+        exact, eager = self.exact(inputs), self.eager(inputs)
+        return {
+            spec.name: allowed_errors(
+                see(spec, exact[spec.name], eager[spec.name]), self._overall[spec.name]
+            )
+            for spec in self.signature.outputs
+        }
 
     @property
     def tolerances(self) -> dict[tuple[str, str], float]:

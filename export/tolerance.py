@@ -87,6 +87,12 @@ def distance(got: Array, exact: Array) -> Array:
     return difference
 
 
+def along_output(spec: TensorSpec, columns: Array) -> Array:
+    """The columns' numbers with the output's axes: of size 1 along those that make no columns."""
+    kept = dict(zip(column_axes(spec), columns.shape, strict=True))
+    return columns.reshape([kept.get(axis, 1) for axis in range(len(spec.axes))])
+
+
 def see(spec: TensorSpec, exact: Array, eager: Array) -> Seen:
     """What one batch shows."""
     return Seen(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest
+from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest, labels_digest
 from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
@@ -50,6 +50,10 @@ def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Ite
 def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[Check]:
     """Preprocessing, model and labels, each on what the one before it gives."""
     try:
+        names = getattr(predictor.preprocessing, "names", ())
+        if sample.names not in ((), names):
+            detail = f"the numbers are {', '.join(names)}; at the proof {', '.join(sample.names)}"
+            yield Check(f"{name}, columns", False, detail)
         read = [predictor.preprocessing.read(value) for value in sample.values]
         prepared = predictor.preprocessing.collate(read)
         check = _check_reading(predictor, read, prepared, sample, f"{name}, preprocessing")
@@ -100,20 +104,29 @@ def _check_outputs(
     name: str,
 ) -> Iterator[Check]:
     for spec in predictor.signature.outputs:
-        expected = sample.outputs.get(spec.name)
-        tolerance = sample.tolerance.get(spec.name, 0.0)
-        yield _compare(f"{name}, {spec.name}", outputs[spec.name], expected, tolerance)
+        allowed = sample.columns.get(spec.name, np.asarray(sample.tolerance.get(spec.name, 0.0)))
+        yield _compare(
+            f"{name}, {spec.name}", outputs[spec.name], sample.outputs.get(spec.name), allowed
+        )
     if sample.answers:
         yield _check_answers(predictor, outputs, sample, f"{name}, answers")
 
 
-def _compare(name: str, got: Array, expected: Array | None, tolerance: float) -> Check:
+def _compare(name: str, got: Array, expected: Array | None, allowed: Array) -> Check:
+    """`allowed`: the largest error of the whole output, or of each column of it."""
     if expected is None or expected.shape != got.shape or not got.size:
         what = "nothing" if expected is None else f"shape {expected.shape}"
         return Check(name, False, f"shape {got.shape}; the card expects {what}")
-    error = float(np.abs(got.astype(np.float64) - expected).max())
-    holds = error <= tolerance  # NaN does not
-    return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")
+    errors = np.abs(got.astype(np.float64) - expected)
+    allowed = np.broadcast_to(allowed.astype(np.float64), errors.shape)
+    beyond = np.flatnonzero(~(errors <= allowed))  # NaN is
+    place = beyond[errors.flat[beyond].argmax()] if beyond.size else errors.argmax()
+    error, tolerance = errors.flat[place], allowed.flat[place]
+    column = ", ".join(str(index) for index in np.unravel_index(place, errors.shape))
+    where = f" at ({column})" if beyond.size and allowed.min() < allowed.max() else ""
+    return Check(
+        name, not beyond.size, f"largest error {error:.2g}{where}, allowed {tolerance:.2g}"
+    )
 
 
 def _check_answers(
@@ -125,6 +138,10 @@ def _check_answers(
     """What a person is told of each row: the label and its score, or the value."""
     first = predictor.signature.outputs[0]
     rows = outputs[first.name].shape[first.batch_axis]
+    if sample.labels_sha256 not in ("", labels_digest(predictor.labels)):
+        return Check(
+            name, False, "the labels are not those of the proof, or stand in another order"
+        )
     if rows != len(sample.answers) or not outputs[first.name].size:
         return Check(name, False, f"{rows} rows; the card expects {len(sample.answers)} answers")
     # Of a word of several symbols the score is a product, of which each factor may be off.

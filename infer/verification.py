@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.trust import Trust, require_trust
-from ptx.infer.backends import Options, open_backend
+from ptx.infer.backends import BACKENDS, Options, open_backend
 from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import open_preprocessing
@@ -50,9 +51,7 @@ def verify(
     )
     checks = [Check("hash", artifact.sealed, seal)]
     if not artifact.is_checkpoint:  # which is proved when it is exported
-        carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
-        checks.append(Check("samples", bool(card.golden), carried))
-        checks.append(check_statement(card))
+        checks += check_samples(card), check_statement(card)
         checks.extend(missing_parts(card))
     if not run:
         return checks
@@ -61,6 +60,15 @@ def verify(
         *checks,
         *_open_and_replay(artifact, card, backend, Options(device=device, trust=trust)),
     ]
+
+
+def check_samples(card: Card) -> Check:
+    """Whether the golden samples are there, and those of the proof."""
+    noted = card.agreement.get("samples")
+    carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
+    if noted is not None and noted != card.samples_sha256:
+        return Check("samples", False, f"{carried}; they are not those of the proof")
+    return Check("samples", bool(card.golden), carried)
 
 
 def check_statement(card: Card) -> Check:
@@ -105,6 +113,8 @@ def failures(predictor: Predictor, golden: Card) -> list[Check]:
         golden: A card of the same weights that carries some; the predictor's own, or an export's.
     """
     checks = [check_statement(golden), *replay(predictor, golden)]
+    if BACKENDS[predictor.backend.name].reads != CHECKPOINT:  # which is proved when it is exported
+        checks.insert(0, check_samples(golden))
     return [check for check in checks if not check.holds]
 
 

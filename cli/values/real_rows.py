@@ -54,7 +54,8 @@ def _with_samples(trained: export.TrainedModel, dataset: trainers.Dataset) -> ex
     if trained.samples:
         return trained
     samples = trainers.sample_inputs(trained.card, dataset)
-    return replace(trained, samples={name: tensor.numpy() for name, tensor in samples.items()})
+    arrays = {name: tensor.numpy() for name, tensor in samples.items()}
+    return replace(trained, samples=arrays, examples=tuple(trainers.raw_examples(dataset)))
 
 
 def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:

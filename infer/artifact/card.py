@@ -21,6 +21,7 @@ from ptx.infer.artifact.golden import (
     golden_to_data,
     raw_from_data,
     raw_to_data,
+    samples_digest,
 )
 from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
@@ -92,6 +93,11 @@ class Card:
         """Of the statement as JSON with sorted keys; the proof notes it as `agreement.statement`."""
         text = json.dumps(self.statement(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def samples_sha256(self) -> str:
+        """Of the golden samples, raw ones too; the proof notes it as `agreement.samples`."""
+        return samples_digest(self.golden, self.raw)
 
     @classmethod
     def from_json(cls, text: bytes, *, name: str) -> Card:
@@ -217,7 +223,8 @@ def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
     agreement = take(data, "agreement", dict)
     if agreement:
         take(agreement, "cases", int)
-        take({"statement": "", **agreement}, "statement", str)
+        for key in ("statement", "samples"):
+            take({key: "", **agreement}, key, str)
         backends = take(agreement, "backends", dict)
         for outputs in (take(backends, name, dict) for name in backends):
             for found in (take(outputs, name, dict) for name in outputs):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class GoldenSample:
     outputs: dict[str, Array]  # float64
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each row; none in older cards or of the task "raw"
+    # Of an output that mixes scales the same in each column, float32, of size 1 along the other axes
+    columns: dict[str, Array] = field(default_factory=dict)
+    labels_sha256: str = (
+        ""  # of all the labels that the answers are taken from; none in older cards
+    )
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,9 @@ class RawSample:
     outputs: dict[str, Array]  # float64
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
+    columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample
+    labels_sha256: str = ""  # as of a GoldenSample
+    names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
@@ -63,6 +72,18 @@ def input_digest(arrays: Mapping[str, Array]) -> str:
         digest.update(f"{name}\0{little.dtype.name}\0{little.shape}\0".encode())
         digest.update(little.tobytes())
     return digest.hexdigest()
+
+
+def labels_digest(labels: Sequence[str]) -> str:
+    """The sha256 over labels in their order, as JSON."""
+    return hashlib.sha256(json.dumps(list(labels)).encode()).hexdigest()
+
+
+def samples_digest(golden: Iterable[GoldenSample], raw: Iterable[RawSample]) -> str:
+    """The sha256 over all golden samples of a card, as JSON with sorted keys."""
+    data = [[golden_to_data(sample) for sample in golden], [raw_to_data(sample) for sample in raw]]
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def golden_to_data(sample: GoldenSample) -> dict[str, Any]:
@@ -83,6 +104,7 @@ def raw_to_data(sample: RawSample) -> dict[str, Any]:
         "values": [_value_to_data(value) for value in sample.values],
         "sha256": sample.sha256,
         "read": [_array_to_data(array) for array in sample.read],
+        **({"names": list(sample.names)} if sample.names else {}),
         **_promised_to_data(sample),
     }
 
@@ -95,7 +117,11 @@ def raw_from_data(data: Any) -> RawSample:
     read = tuple(_array_from_data(item) for item in take(data, "read", list))
     if not values or len(read) not in (0, len(values)):
         raise ValueError(f"a raw sample has {len(values)} values and {len(read)} read ones")
-    return RawSample(values, take(data, "sha256", str), read, **_promised_from_data(data))
+    names = take({"names": [], **data}, "names", list)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"a raw sample has the names {names}; expected texts")
+    promised = _promised_from_data(data)
+    return RawSample(values, take(data, "sha256", str), read, **promised, names=tuple(names))
 
 
 def as_raw(value: Any) -> Raw:
@@ -120,7 +146,9 @@ def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
     return {
         "outputs": _arrays_to_data(sample.outputs),
         "tolerance": sample.tolerance,
+        **({"columns": _arrays_to_data(sample.columns)} if sample.columns else {}),
         **({"answers": answers} if answers else {}),
+        **({"labels_sha256": sample.labels_sha256} if sample.labels_sha256 else {}),
     }
 
 
@@ -130,11 +158,31 @@ def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) not in (float, int) or not 0 <= value < math.inf:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
     answers = take(data, "answers", list) if "answers" in data else []
+    outputs = _arrays_from_data(data, "outputs")
+    columns = _arrays_from_data(data, "columns") if "columns" in data else {}
+    for name, array in columns.items():
+        _check_columns(name, array, outputs.get(name))
     return {
-        "outputs": _arrays_from_data(data, "outputs"),
+        "outputs": outputs,
         "tolerance": tolerance,
+        "columns": columns,
         "answers": tuple(_answer(item) for item in answers),
+        "labels_sha256": take({"labels_sha256": "", **data}, "labels_sha256", str),
     }
+
+
+def _check_columns(name: str, columns: Array, output: Array | None) -> None:
+    """ValueError where the columns' tolerances are not for that output."""
+    if output is None or columns.ndim != output.ndim:
+        raise ValueError(f"the tolerances of the columns of {name!r} are for no output")
+    sizes = zip(columns.shape, output.shape, strict=True)
+    if columns.dtype.kind != "f" or any(size not in (1, have) for size, have in sizes):
+        raise ValueError(
+            f"the tolerances of the columns of {name!r} are {columns.dtype} {columns.shape}; its"
+            f" output has shape {output.shape}"
+        )
+    if not (columns >= 0).all():
+        raise ValueError(f"a tolerance of a column of {name!r} is no number of at least 0")
 
 
 def _answer(data: Any) -> Answer:

@@ -14,7 +14,7 @@ import pytest
 
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.golden import GoldenSample
+from ptx.infer.artifact.golden import GoldenSample, samples_digest
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.replay import Check
 from ptx.infer.verification import verify
@@ -26,7 +26,8 @@ def resealed(artifact: Artifact, folder: Path, *golden: GoldenSample, model: byt
     assert artifact.card is not None
     graph_end = artifact.data.index(b"ptx.card")
     start = max(artifact.data.rindex(b"r", 0, graph_end), 0)
-    card = replace(artifact.card, golden=golden)
+    agreement = {**artifact.card.agreement, "samples": samples_digest(golden, artifact.card.raw)}
+    card = replace(artifact.card, golden=golden, agreement=agreement)
     (folder / "a.onnx").write_bytes(
         onnx_bytes.attach(model or artifact.data[:start], card.to_json())
     )
@@ -44,7 +45,7 @@ def test_a_fresh_export_holds(artifact: Export, model: str) -> None:
     parts = [output, "answers"]
     assert [check.name for check in checks] == [
         "hash", "samples", "card",
-        *(f"sample {index}, {part}" for index in (1, 2) for part in parts),
+        *(f"sample {index}, {part}" for index in (1, 2, 3) for part in parts),
         *(f"raw sample 1, {part}" for part in ("preprocessing", *parts)),
     ]  # fmt: skip
     assert failed(checks) == []
@@ -75,7 +76,7 @@ def test_a_changed_weight_fails_the_hash_and_the_samples(
     checks = verify(tmp_path / "a.onnx", backend="ort-cpu")
     assert failed(checks) == [
         "hash",
-        *(f"{kind} {part}" for kind in ("sample 1,", "sample 2,", "raw sample 1,")
+        *(f"{kind} {part}" for kind in ("sample 1,", "sample 2,", "sample 3,", "raw sample 1,")
           for part in ("y", "answers")),
     ]  # fmt: skip
     assert "a byte has changed" in checks[0].detail
@@ -136,6 +137,20 @@ def test_a_file_that_promises_nothing_does_not_hold(linear_onnx: Artifact, tmp_p
     checks = verify(resealed(linear_onnx, tmp_path), backend="ort-cpu")
     assert failed(checks) == ["samples"]
     assert checks[1].detail == "the card carries 0 golden samples"
+
+
+def test_golden_samples_that_are_not_those_of_the_proof_fail(
+    linear_onnx: Artifact, tmp_path: Path
+) -> None:
+    card = linear_onnx.require_card()
+    kept = replace(card, golden=card.golden[:1])
+    model = linear_onnx.data[
+        : linear_onnx.data.rindex(b"r", 0, linear_onnx.data.index(b"ptx.card"))
+    ]
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes.attach(model, kept.to_json()))
+    checks = verify(tmp_path / "a.onnx", backend="ort-cpu")
+    assert failed(checks) == ["samples"]
+    assert checks[1].detail == "the card carries 1 golden sample; they are not those of the proof"
 
 
 def test_a_checkpoint_is_loaded(checkpoint: Callable[[str], Path]) -> None:

@@ -27,7 +27,9 @@ def as_before(card: Card) -> dict[str, Any]:
     """The fields of a card as it was written before raw inputs and answers were proved."""
     return {
         "raw": (),
-        "golden": tuple(replace(sample, answers=()) for sample in card.golden),
-        "agreement": {k: v for k, v in card.agreement.items() if k != "statement"},
+        "golden": tuple(
+            replace(sample, answers=(), columns={}, labels_sha256="") for sample in card.golden[:2]
+        ),
+        "agreement": {k: v for k, v in card.agreement.items() if k not in ("statement", "samples")},
         "training": {k: v for k, v in card.training.items() if k != "test"},
     }

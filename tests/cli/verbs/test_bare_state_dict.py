@@ -76,7 +76,9 @@ def test_what_is_assumed_is_told_and_stands_in_the_card(
     assert f"next: ptx inspect {path}" in done.out
     shown = ptx("inspect", path).out
     assert "preprocessing pixels scaled to [0, 1], labels 0, 1, 2" in shown
-    assert set(read_artifact(path).require_card().training["assumed"]) == {
+    card = read_artifact(path).require_card()
+    assert [len(sample.values) for sample in card.raw] == [14]  # of each class, on paper, made up
+    assert set(card.training["assumed"]) == {
         "preprocessing", "labels"
     }  # fmt: skip
 

@@ -1,0 +1,95 @@
+"""The good models that faults are planted into, each made once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptx.export import FORMATS, TrainedModel, describe, export, exporting, read_model
+from ptx.export.formats import find_convert
+from ptx.infer import read_artifact
+
+from .data import pictures
+from .fault import Good
+from .networks import COLOURS, SIGNATURE, Ward
+
+EPOCHS = {"diabetes": 5}  # trained, for what is recorded of the training; the others need none
+
+_PHOTO = {
+    "kind": "photo", "size": [9, 9], "resize": 10,
+    "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of Ward."""
+    return pictures(tmp_path_factory.mktemp("colours") / "data")
+
+
+@pytest.fixture(scope="session")
+def good(
+    checkpoint: Callable[[str], Path],
+    colours: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    ptx: Callable[..., Any],
+) -> Callable[[str, str], Good]:
+    """`good(model, format)`: proved, with its checkpoint; of each model one reference for all."""
+
+    @cache
+    def trained(model: str) -> tuple[TrainedModel, Path]:
+        root = tmp_path_factory.mktemp(f"good-{model}")
+        if model == "ward":
+            described = ward(colours)
+            described.save(root / "checkpoint.pt")
+            return described, root / "checkpoint.pt"
+        path = checkpoint(model) if model not in EPOCHS else root / model / "checkpoint.pt"
+        if model in EPOCHS:
+            done = ptx("train", model, "--epochs", EPOCHS[model], "--workspace", root)
+            assert done.code == 0, done.err
+        return read_model(path), path
+
+    @cache
+    def make(model: str, format_name: str) -> Good:
+        source, saved = trained(model)
+        path = tmp_path_factory.mktemp("good") / f"{model}{FORMATS[format_name].suffix}"
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+            warnings.simplefilter("ignore")  # of the exporters, about themselves
+            content = find_convert(format_name)(source.network, source.card.signature, opset=None)
+            patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: content)
+            export(source, format_name, path)
+        card = read_artifact(path).require_card()
+        return Good(model, format_name, source, saved, content, path, card)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ptx compare ward --network planted_ward:Ward`"""
+    import sys
+    from types import ModuleType
+
+    module = ModuleType("planted_ward")
+    module.Ward = Ward  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "planted_ward", module)
+
+
+def ward(colours: Path) -> TrainedModel:
+    """Ward with what is said of it, and samples of its data."""
+    about: dict[str, Any] = {
+        "signature": SIGNATURE, "preprocessing": _PHOTO, "labels": COLOURS, "task": "classification",
+        "name": "ward", "examples": [next(path.iterdir()).read_bytes() for path in colours.iterdir()],
+    }  # fmt: skip
+    described = describe(Ward(), **about)
+    from ptx.infer.preprocessing import open_preprocessing
+
+    preprocessing = open_preprocessing(described.card.preprocessing, described.card.signature)
+    read = [preprocessing.read(path) for path in sorted(colours.glob("*/[0-4].png"))]
+    return replace(described, samples=preprocessing.collate(read))

@@ -1,0 +1,66 @@
+"""A planted fault: what is wrong, where, and what must come out of each verb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from ptx.export import TrainedModel
+from ptx.infer.artifact.card import Card
+
+VERBS = ("export", "verify", "compare", "evaluate")
+
+
+@dataclass(frozen=True)
+class Good:
+    """A model as it is without a fault."""
+
+    model: str
+    format: str
+    trained: TrainedModel
+    checkpoint: Path
+    content: bytes  # of the exported file, without its card
+    path: Path  # of the exported file
+    card: Card  # in it
+
+
+class Plant(Protocol):
+    """Puts a fault into a good model."""
+
+    place: str  # where it is wrong: a word of the table
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        """Export with the fault: what raises is refused."""
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        """Checkpoint and file with the fault, in a folder; returns options of the verbs on data."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the table.
+
+    `refused`: an error, and nothing is written or measured. `fails`: the verdict is that it does not
+    hold. `right`: the verb passes it, since no wrong answer can come out there; `why` says why.
+    """
+
+    name: str
+    model: str
+    plant: Plant
+    export: str = "refused"
+    verify: str = "fails"
+    compare: str = "fails"
+    evaluate: str = "refused"
+    why: str = ""
+    format: str = "onnx"
+
+    def cell(self, verb: str) -> str:
+        """What must come out of a verb."""
+        word: str = getattr(self, verb)
+        return word
+
+    def __str__(self) -> str:
+        return self.name

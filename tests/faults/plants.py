@@ -1,0 +1,191 @@
+"""The ways to plant a fault: in the network, its conversion, the card, the files, the data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from ptx.export import export, exporting
+from ptx.export.formats import find_attach, find_convert
+from ptx.export.golden import with_golden
+from ptx.infer.artifact.card import Card
+
+from .fault import Good
+
+Change = Callable[[nn.Module], nn.Module]
+
+
+def lay_out(good: Good, folder: Path, artifact: bytes) -> list[str]:
+    """The good checkpoint and this file."""
+    folder.mkdir()
+    shutil.copy(good.checkpoint, folder / "checkpoint.pt")
+    (folder / f"{good.model}.{good.format}").write_bytes(artifact)
+    return []
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A wrong exporter: what it converts to is something else, under the card of the good file."""
+
+    place = "conversion"
+    convert: Callable[[Good], bytes]
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        content = self.convert(good)
+        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: content)
+        export(good.trained, good.format, path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        content = self.convert(good)
+        return lay_out(good, folder, find_attach(good.format)(content, good.card.to_json()))
+
+
+def graph(edit: Callable[[Any], None]) -> Converted:
+    """The ONNX graph is another one."""
+
+    def convert(good: Good) -> bytes:
+        import onnx
+
+        model = onnx.ModelProto.FromString(good.content)
+        edit(model)
+        del model.graph.value_info[:]
+        content: bytes = model.SerializeToString()
+        return content
+
+    return Converted(convert)
+
+
+def converted(change: Change) -> Converted:
+    """The exporter converts another network than the one it is given."""
+    return Converted(lambda good: _content(good, change))
+
+
+def _content(good: Good, change: Change) -> bytes:
+    network = change(good.trained.network).eval()
+    return find_convert(good.format)(network, good.trained.card.signature, opset=None)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network itself is one that no file, or not every file, can agree with."""
+
+    place = "network"
+    change: Change
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        export(replace(good.trained, network=self.change(good.trained.network)), good.format, path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        return converted(self.change).workspace(good, folder)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A card that says something else, with the digest of its statement written anew."""
+
+    place = "card"
+    change: Callable[[Card], dict[str, Any]]
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        def planted(*arguments: Any) -> Card:
+            card = with_golden(*arguments)
+            return replace(card, **self.change(card))
+
+        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: good.content)
+        patch.setattr(exporting, "with_golden", planted)
+        export(good.trained, good.format, path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        card = replace(good.card, **self.change(good.card))
+        agreement = {**card.agreement, "statement": card.statement_sha256}
+        text = replace(card, agreement=agreement).to_json()
+        return lay_out(good, folder, find_attach(good.format)(good.content, text))
+
+
+def preprocessed(**settings: Any) -> Stated:
+    """The preprocessing has other settings."""
+    return Stated(lambda card: {"preprocessing": {**card.preprocessing, **settings}})
+
+
+@dataclass(frozen=True)
+class Both:
+    """A wrong exporter and a card that hides it."""
+
+    place = "both"
+    converted: Converted
+    stated: Stated
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        self.stated.export(replace(good, content=self.converted.convert(good)), path, patch)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        content = self.converted.convert(good)
+        return self.stated.workspace(replace(good, content=content), folder)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A byte of a file is another one, and nothing is sealed anew."""
+
+    place = "file"
+    name: str  # "checkpoint.pt", or "" for the exported file
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        from ptx.export import read_model
+
+        folder = path.parent / "damaged"
+        self.workspace(good, folder)
+        export(replace(good.trained, **vars(read_model(folder / "checkpoint.pt"))), "onnx", path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        lay_out(good, folder, good.path.read_bytes())
+        path = folder / (self.name or good.path.name)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        path.write_bytes(data)
+        return []
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The checkpoint beside the file is one of other weights."""
+
+    place = "file"
+    change: Change
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        export(self._other(good), good.format, path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        lay_out(good, folder, good.path.read_bytes())
+        self._other(good).save(folder / "checkpoint.pt")
+        return []
+
+    def _other(self, good: Good) -> Any:
+        from ptx.models.checkpoint import weights_digest
+
+        network = self.change(good.trained.network)
+        card = replace(good.trained.card, weights_sha256=weights_digest(network.state_dict()))
+        return replace(good.trained, network=network, card=card)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data that a file is tried on is not for it."""
+
+    place = "data"
+    write: Callable[[Path], Path]
+
+    def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: good.content)
+        export(good.trained, good.format, path)
+
+    def workspace(self, good: Good, folder: Path) -> list[str]:
+        lay_out(good, folder, good.path.read_bytes())
+        return ["--data", str(self.write(folder.parent))]
