@@ -29,7 +29,7 @@ def facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
     yield "data", entry.data
     default = "default" if "documented" in entry.recipes else "default, documented"
     for title, recipe in {default: entry.recipe, **entry.recipes}.items():
-        yield "recipe", f"{title}: {report.listed(recipe)}"
+        yield "recipe", f"{title}: {report.join_settings(recipe)}"
     yield "reaches", entry.reaches
     yield "source", entry.source
     yield "files", ", ".join(files) or "none"

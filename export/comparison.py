@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
+from ptx.export.reference import FLOAT64
 from ptx.export.tolerance import (
     Seen,
     allowed_errors,
     distance,
     largest_by_row,
+    merge,
     nearest_column,
     see,
     share_of,
-    together,
 )
-from ptx.export.yardstick import FLOAT64
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -70,7 +70,7 @@ class _Answers:
 
 
 def compare(
-    reference: Reference,
+    proof: Proof,
     predictors: Iterable[Predictor],
     batches: Iterable[tuple[Array, Mapping[str, Array]]],
     *,
@@ -90,10 +90,10 @@ def compare(
     seen: dict[str, list[Seen]] = {}
     rows = 0
     for indices, inputs in batches:
-        exact, eager = reference.exact(inputs), reference.eager(inputs)
-        for spec in reference.signature.outputs:
+        exact, eager = proof.exact(inputs), proof.eager(inputs)
+        for spec in proof.signature.outputs:
             parts = seen.setdefault(spec.name, [])
-            parts[:] = [together([*parts, see(spec, exact[spec.name], eager[spec.name])])]
+            parts[:] = [merge([*parts, see(spec, exact[spec.name], eager[spec.name])])]
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:
                 result.failure = _run(predictor, answer, indices, inputs, exact)
@@ -104,7 +104,7 @@ def compare(
     for result, answer in zip(results, answers, strict=True):
         _judge(result, answer, allowed)
     largest = max((float(columns.max()) for columns in allowed.values()), default=0.0)
-    return Comparison(rows, largest, results, _between(results, answers), reference.name)
+    return Comparison(rows, largest, results, _between(results, answers), proof.name)
 
 
 def _run(

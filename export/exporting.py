@@ -12,10 +12,10 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from ptx.export.formats import converting, find_attach, find_convert, find_format
+from ptx.export.formats import find_attach, find_convert, find_format, mapping_export_errors
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import About, TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
@@ -76,15 +76,15 @@ def export(
         trained = describe(trained, **about)
     elif about:
         raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
-    reference = trained.reference
-    reference.tell(progress)
-    reference.check_network()
+    proof = trained.proof
+    proof.tell(progress)
+    proof.check_network()
     content = _convert(trained, format_name, opset)
     attach = find_attach(format_name)
     draft = replace(trained.card, versions=_versions(format_name, content))
-    draft = with_golden(draft, reference, trained.examples)
-    proof = _prove(attach(content, draft.to_json()), path, form.backend, reference)
-    artifact = attach(content, _proved(draft, proof, reference.name).to_json())
+    draft = with_golden(draft, proof, trained.examples)
+    outcome = _prove(attach(content, draft.to_json()), path, form.backend, proof)
+    artifact = attach(content, _with_agreement(draft, outcome, proof.name).to_json())
     sealed = parse_artifact(artifact, path=path)
     sealed.require_card()
     if announce is not None:
@@ -95,11 +95,11 @@ def export(
         format_name,
         size=len(artifact),
         sha256=sealed.sha256,
-        cases=proof.cases,
-        rows=proof.rows,
-        error=proof.worst["error"],
-        tolerance=proof.worst["tolerance"],
-        reference=reference.name,
+        cases=outcome.cases,
+        rows=outcome.rows,
+        error=outcome.worst["error"],
+        tolerance=outcome.worst["tolerance"],
+        reference=proof.name,
     )
 
 
@@ -107,12 +107,12 @@ def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> byte
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(trained.network).eval().requires_grad_(False)
-    with converting(trained.card.model, format_name):
+    with mapping_export_errors(trained.card.model, format_name):
         return find_convert(format_name)(network, trained.card.signature, opset=opset)
 
 
 @dataclass(frozen=True)
-class _Proof:
+class _Outcome:
     """What a backend did on the grid and on the real samples."""
 
     backend: str
@@ -128,7 +128,7 @@ class _Proof:
         )
 
 
-def _prove(candidate: bytes, path: Path, backend: str, reference: Reference) -> _Proof:
+def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome:
     """Run the file over the grid, the real samples and the golden ones, raw inputs among them.
 
     Raises:
@@ -142,16 +142,16 @@ def _prove(candidate: bytes, path: Path, backend: str, reference: Reference) -> 
     except ArtifactError as error:
         raise AgreementError(f"{backend} does not take the exported file: {error}") from error
     with opened as predictor:
-        errors = reference.check(predictor.backend.run, backend)
-        rows = _same_labels(predictor, reference) if reference.samples else 0
+        errors = proof.check(predictor.backend.run, backend)
+        rows = _same_labels(predictor, proof) if proof.samples else 0
         hold_answers(predictor, card)
-    return _Proof(backend, errors, len(reference.cases), rows)
+    return _Outcome(backend, errors, len(proof.cases), rows)
 
 
-def _same_labels(predictor: Predictor, reference: Reference) -> int:
+def _same_labels(predictor: Predictor, proof: Proof) -> int:
     """The number of real samples, all with the network's labels; 0 where the task has none."""
-    expected = predictor.classes(reference.exact(reference.samples))
-    got = predictor.classes(predictor.run(reference.samples))
+    expected = predictor.classes(proof.exact(proof.samples))
+    got = predictor.classes(predictor.run(proof.samples))
     if expected is None or got is None:
         return 0
     differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
@@ -162,7 +162,7 @@ def _same_labels(predictor: Predictor, reference: Reference) -> int:
     return len(got)
 
 
-def _proved(draft: Card, proof: _Proof, reference: str) -> Card:
+def _with_agreement(draft: Card, outcome: _Outcome, reference: str) -> Card:
     """The card with what was proved, and of which statement."""
     return replace(
         draft,
@@ -171,10 +171,10 @@ def _proved(draft: Card, proof: _Proof, reference: str) -> Card:
             "factor": FACTOR,
             "batches": list(grid_batches(draft.signature)),
             "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
-            "cases": proof.cases,
-            "labels": proof.rows,
+            "cases": outcome.cases,
+            "labels": outcome.rows,
             "statement": draft.statement_sha256,
-            "backends": {proof.backend: proof.errors},
+            "backends": {outcome.backend: outcome.errors},
         },
     )
 

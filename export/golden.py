@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ptx.export.grid import first_rows
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
@@ -24,7 +24,7 @@ GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
 READ_BYTES = 32 * 2**10  # of what is read from raw inputs, at most, to be kept beside their digest
 
 
-def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Card:
+def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
     """The card with golden samples: input arrays, and raw inputs where its preprocessing takes any.
 
     `examples`: raw inputs; made-up ones that show another preprocessing are added to them.
@@ -34,12 +34,15 @@ def with_golden(card: Card, reference: Reference, examples: Sequence[Raw]) -> Ca
         ArtifactError: the outputs are not what the card's task reads.
     """
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
+    read = [
+        *_read_examples(preprocessing, examples),
+        *_read_own_examples(card, preprocessing, examples),
+    ]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
         batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
-    raw = [_raw_sample(card, reference, preprocessing, batch) for batch in batches.values()]
-    return replace(card, golden=_golden(card, reference), raw=tuple(raw))
+    raw = [_raw_sample(card, proof, preprocessing, batch) for batch in batches.values()]
+    return replace(card, golden=_golden(card, proof), raw=tuple(raw))
 
 
 def hold_answers(predictor: Predictor, golden: Card) -> None:
@@ -68,7 +71,7 @@ def _read_examples(
     return read
 
 
-def _read_made_up(
+def _read_own_examples(
     card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
 ) -> list[tuple[Raw, Array]]:
     """Those of the made-up values that the signature takes: a network may know a few codes alone."""
@@ -86,28 +89,28 @@ def _read_made_up(
 
 def _raw_sample(
     card: Card,
-    reference: Reference,
+    proof: Proof,
     preprocessing: Preprocessing,
     batch: Sequence[tuple[Raw, Array]],
 ) -> RawSample:
     samples = [sample for _, sample in batch]
     inputs, _ = check_inputs(card.signature, preprocessing.collate(samples))
-    exact = reference.exact(inputs)
+    exact = proof.exact(inputs)
     return RawSample(
         values=tuple(value for value, _ in batch),
         sha256=input_digest(inputs),
         read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
         outputs=exact,
-        tolerance=_own_tolerance(reference, inputs, exact),
+        tolerance=_own_tolerance(proof, inputs, exact),
         answers=_answers(card, exact),
     )
 
 
 def _own_tolerance(
-    reference: Reference, inputs: Mapping[str, Array], exact: Mapping[str, Array]
+    proof: Proof, inputs: Mapping[str, Array], exact: Mapping[str, Array]
 ) -> dict[str, float]:
     """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
-    eager = reference.eager(inputs)
+    eager = proof.eager(inputs)
     tolerance = {}
     for name, expected in exact.items():
         magnitude = float(np.abs(expected).max(initial=0.0))
@@ -129,24 +132,22 @@ def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
     return tuple(Answer(each.label, each.score, each.value) for each in decided)
 
 
-def _golden(card: Card, reference: Reference) -> tuple[GoldenSample, ...]:
+def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
     """A few inputs with their float64 outputs; random ones where real samples are too few."""
-    signature = reference.signature
+    signature = proof.signature
     golden = []
     for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, reference.samples, rows)
+        fill, inputs = "real", first_rows(signature, proof.samples, rows)
         if inputs is None:
-            kind, inputs = "random", _longest_random(reference, rows)
-        tolerance = {spec.name: reference.tolerances[kind, spec.name] for spec in signature.outputs}
-        exact = reference.exact(inputs)
+            fill, inputs = "random", _longest_random(proof, rows)
+        tolerance = {spec.name: proof.tolerances[fill, spec.name] for spec in signature.outputs}
+        exact = proof.exact(inputs)
         golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
     return tuple(golden)
 
 
-def _longest_random(reference: Reference, rows: int) -> dict[str, Array]:
+def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:
     fitting = [
-        case.inputs
-        for case in reference.cases
-        if case.kind == "random" and case.sizes[BATCH] == rows
+        case.inputs for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]

@@ -1,268 +1,142 @@
-"""The proof that an exported file computes what the network computes.
-
-The yardstick is the unmodified eager network in float64 (`ptx.export.yardstick`), the inputs are those
-of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance`.
-"""
+"""The unmodified network in eager PyTorch: what every file is held against, and in which precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import copy
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import nn
 
-from ptx.export.grid import ALONE, grid, one_row, sample_size
-from ptx.export.tolerance import (
-    ALIKE,
-    LANES,
-    UNIT,
-    Seen,
-    allowed_errors,
-    check_ceiling,
-    distance,
-    largest_by_column,
-    name_column,
-    nearest_column,
-    see,
-    share_of,
-    together,
-)
-from ptx.export.yardstick import Yardstick, same_bits
+from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.checks import is_finite
-from ptx.infer.errors import AgreementError, ArtifactError, PtxError
-from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
+from ptx.infer.errors import ArtifactError, PtxError
+from ptx.infer.signature import Array, Signature
 
-Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
+# What a reference is called in messages and in the card.
+FLOAT64 = "eager float64"
+SWITCHED = "eager float64 (default dtype float64)"
+FLOAT32 = "eager float32"
 
-
-@dataclass(frozen=True)
-class Case:
-    """One input of the grid with what the network answers in float64."""
-
-    kind: str  # real, random, zeros, ones, extremes
-    sizes: dict[str, int]
-    inputs: dict[str, Array]
-    exact: dict[str, Array]  # float64
-
-    @property
-    def title(self) -> str:
-        """`real input, time 14, batch 7`."""
-        sizes = ", ".join(f"{axis} {size}" for axis, size in self.sizes.items())
-        return f"{self.kind} input, {sizes}"
+_SWITCHING = threading.Lock()  # the default dtype is the whole process's
 
 
 class Reference:
-    """What the network answers over the grid, and how far a file may be from it."""
+    """Two copies of the network in eval mode, in float64 and in float32.
 
-    def __init__(
-        self,
-        network: nn.Module,
-        signature: Signature,
-        samples: Mapping[str, Array],
-    ) -> None:
-        self.signature = signature
-        self.yardstick = Yardstick(network, signature)
-        self.samples = dict(samples)
-        self._progress: Callable[[int, int], None] | None = None
-        self._done = 0
+    What an exporter does to the network does not reach them, and a network that works in place reaches
+    neither its inputs nor the answers that it gave before.
+    """
 
-    @property
+    def __init__(self, network: nn.Module, signature: Signature) -> None:
+        self._signature = signature
+        self._network = copy.deepcopy(network).eval()
+        self._double = copy.deepcopy(network).double().eval()
+
+    @cached_property
     def name(self) -> str:
-        """What every file is held against: `eager float64`, or what stands in for it."""
-        return self.yardstick.name
+        """The first of FLOAT64, SWITCHED and FLOAT32 in which the network runs.
+
+        A forward method that makes float32 tensors of its own (`h0 = torch.zeros(...)`) may fail among
+        weights of float64. With the default dtype switched it makes float64 ones; where it names float32
+        the reference is what it computes in float32.
+        """
+        inputs = self._signature.example(self.small_sizes())
+        for name in (FLOAT64, SWITCHED):
+            try:
+                outputs = self._in_double(inputs, name)
+            except ArtifactError as error:
+                if error.code != "E-NETWORK":
+                    raise
+                continue
+            if self._is_double(outputs, inputs):
+                return name
+        self.eager(inputs)  # raises where the network fails in any precision
+        return FLOAT32
+
+    def small_sizes(self) -> dict[str, int]:
+        """Sizes of a small batch, each another one."""
+        return dict(zip(self._signature.dynamic_axes, itertools.count(2)))
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs in float64.
+        """The outputs that every file is held against, in float64 if the name does not say otherwise.
 
         Raises:
-            ArtifactError: one is not finite; nothing can be held against it.
+            ArtifactError: the network fails, or an output is not finite.
         """
-        return self.yardstick.exact(inputs)
+        if self.name == FLOAT32:
+            outputs = self.eager(inputs)
+            return {name: array.astype(np.float64) for name, array in outputs.items()}
+        return self._in_double(inputs, self.name)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the unmodified network in float32.
 
         Raises:
-            ArtifactError: one is not finite; as a tolerance it would let everything pass.
+            ArtifactError: the network fails, or an output is not finite.
         """
-        return self.yardstick.eager(inputs)
+        tensors = to_tensors(self._signature, inputs, "cpu")
+        return self._answer(self._network, tensors, FLOAT32)
 
-    def check_signature(self) -> None:
-        """One small batch through the network: it returns what the signature says.
+    def _in_double(self, inputs: Mapping[str, Array], name: str) -> dict[str, Array]:
+        tensors = to_tensors(self._signature, inputs, "cpu")
+        tensors = [t.double() if t.is_floating_point() else t for t in tensors]
+        with _float64_by_default() if name == SWITCHED else nullcontext():
+            return self._answer(self._double, tensors, FLOAT64)
 
-        Raises:
-            ArtifactError: it fails, or gives other outputs.
-        """
-        sizes = self.yardstick.small_sizes()
-        outputs = self.eager(self.signature.example(sizes))
-        for spec in self.signature.outputs:
-            got = outputs[spec.name]
-            if got.shape != spec.shape(sizes) or got.dtype != np.float32 or spec.dtype != "float32":
-                raise ArtifactError(
-                    f"output {spec.name!r} is {got.dtype} {got.shape} for {sizes}; the signature says"
-                    f" {spec.dtype} {spec.describe()}, and every output is float32",
-                    code="E-OUTPUT",
-                )
+    def _is_double(self, outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> bool:
+        """Not where forward turns its inputs into float32 and then computes what eager float32 does."""
+        if all(array.dtype == np.float64 for array in outputs.values()):
+            return True
+        return not same_bits(outputs, self.eager(inputs))
 
-    def check_network(self) -> None:
-        """The network over the whole grid, in both precisions: once for all formats.
-
-        Raises:
-            ArtifactError: it cannot be held to anything; see `allowed`.
-        """
-        _ = self.allowed
-
-    def tell(self, progress: Callable[[int, int], None] | None) -> None:
-        """Tell `progress` from now on how many runs of the grid are done, and of how many.
-
-        In float64, in float32 and by one backend; the first two are done once for all backends.
-        """
-        self._progress = progress
-        self._done = 2 * len(self.cases) if "allowed" in vars(self) else 0
-
-    def _advance(self, cases: int) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, 3 * cases)
-
-    @cached_property
-    def cases(self) -> list[Case]:
-        """The grid.
-
-        Raises:
-            ArtifactError: the network answers the same input in two ways.
-        """
-        cases = []
-        planned = list(grid(self.signature, self.samples))
-        for kind, sizes, inputs in planned:
-            case = Case(kind, sizes, inputs, self.exact(inputs))
-            self._check_repeats(self.exact, case, case.exact)
-            cases.append(case)
-            self._advance(len(planned))
-        return cases
-
-    @cached_property
-    def allowed(self) -> dict[tuple[str, str], Array]:
-        """(kind, output) → the largest absolute error that is accepted in each column.
-
-        Raises:
-            ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
-                a row by what else is in its batch, or too roughly in float32.
-        """
-        seen: dict[tuple[str, str], list[Seen]] = {}
-        for case in self.cases:
-            eager = self.eager(case.inputs)
-            self._check_repeats(self.eager, case, eager)
-            self._advance(len(self.cases))
-            for spec in self.signature.outputs:
-                found = see(spec, case.exact[spec.name], eager[spec.name])
-                seen.setdefault((case.kind, spec.name), []).append(found)
-        allowed = self._allowed({key: together(parts) for key, parts in seen.items()})
-        self._check_rows(allowed)
-        return allowed
-
-    def _allowed(self, seen: Mapping[tuple[str, str], Seen]) -> dict[tuple[str, str], Array]:
-        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
-        allowed = {}
-        for spec in self.signature.outputs:
-            kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
-            overall = together(kinds.values())
-            check_ceiling(spec, overall)
-            for kind, found in kinds.items():
-                alike = sum_of_alike if kind in ALIKE else 0.0
-                allowed[kind, spec.name] = allowed_errors(found, overall, alike=alike)
-        return allowed
-
-    @property
-    def tolerances(self) -> dict[tuple[str, str], float]:
-        """(kind, output) → the largest error that is accepted in any column."""
-        return {key: float(columns.max()) for key, columns in self.allowed.items()}
-
-    def check(self, run: Runner, backend: str) -> dict[str, dict[str, float]]:
-        """Run the whole grid; returns for each output the error nearest to its tolerance, and that.
-
-        Raises:
-            AgreementError: at the first case that fails, saying at which size and by how much.
-        """
-        found: dict[str, dict[str, float]] = {
-            spec.name: {"error": 0.0, "tolerance": 0.0} for spec in self.signature.outputs
-        }
-        allowed = self.allowed
-        for case in self.cases:
-            try:
-                outputs, again = run(case.inputs), run(case.inputs)
-            except PtxError as error:
-                raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
-            self._advance(len(self.cases))
-            for spec in self.signature.outputs:
-                columns = allowed[case.kind, spec.name]
-                nearest, tolerance = self._hold(
-                    backend, case, spec, outputs.get(spec.name), columns
-                )
-                if share_of(nearest, tolerance) >= share_of(**found[spec.name]):
-                    found[spec.name] = {"error": nearest, "tolerance": tolerance}
-            if not same_bits(outputs, again):
-                raise AgreementError(
-                    f"{backend} gives two answers to one input, at {case.title}: the file draws random"
-                    " numbers, or keeps a state",
-                    code="E-RANDOM",
-                )
-        return found
-
-    def _hold(
-        self, backend: str, case: Case, spec: TensorSpec, got: Array | None, allowed: Array
-    ) -> tuple[float, float]:
-        """The error nearest to its tolerance, and that; AgreementError where it is beyond."""
-        exact = case.exact[spec.name]
-        where = f"{backend} disagrees with {self.name} at {case.title}:"
-        title = f"{where} output {spec.name!r}"
-        if got is None:
-            raise AgreementError(f"{title} is missing")
-        if got.shape != exact.shape:
-            raise AgreementError(f"{title} has shape {got.shape}; expected {exact.shape}")
-        if got.dtype != np.float32:
-            raise AgreementError(f"{title} is {got.dtype}; expected float32")
-        if not is_finite(got):
-            raise AgreementError(f"{title} is not finite")
-        errors = largest_by_column(spec, distance(got, exact))
-        place = nearest_column(errors, allowed)
-        error, tolerance = float(errors.flat[place]), float(allowed.flat[place])
-        if not error <= tolerance:
-            column = name_column(spec, allowed, place)
-            raise AgreementError(
-                f"{where} {column} is off by {error:.3g}; allowed are {tolerance:.3g}"
-            )
-        return error, tolerance
-
-    def _check_repeats(self, answer: Runner, case: Case, first: Mapping[str, Array]) -> None:
-        if not same_bits(first, answer(case.inputs)):
+    def _answer(
+        self, network: nn.Module, tensors: list[torch.Tensor], precision: str
+    ) -> dict[str, Array]:
+        shapes = [tuple(tensor.shape) for tensor in tensors]
+        try:
+            with torch.inference_mode():
+                outputs = to_arrays(self._signature, network(*tensors))
+        except PtxError:
+            raise
+        except Exception as error:  # whatever somebody's forward method raises
+            text = " ".join(str(error).split()) or type(error).__name__
             raise ArtifactError(
-                f"the network gives two answers to one input, at {case.title}: it draws random numbers"
-                " in forward (F.dropout without training=self.training, noise) or keeps a state, and no"
-                " file could agree with it: use nn.Dropout, which eval mode switches off",
-                code="E-RANDOM",
-            )
-
-    def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
-        """A row alone gets the answer that it gets within a batch."""
-        for case in self.cases:
-            if case.kind not in ("random", "real") or case.sizes[BATCH] != ALONE:
-                continue
-            for row in range(ALONE):
-                alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
-                within = one_row(self.signature.outputs, case.exact, row)
-                for spec in self.signature.outputs:
-                    off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
-                    if (off > allowed[case.kind, spec.name]).any():
-                        raise _depends_on_others(case, spec.name, row, float(off.max()))
+                f"the network fails in {precision} on inputs of {shapes}: {text[:300]}",
+                code="E-NETWORK",
+            ) from error
+        for name, array in outputs.items():
+            if not is_finite(array):
+                raise ArtifactError(
+                    f"output {name!r} of {precision} is not finite: the network's numbers overflow or"
+                    " its weights are damaged",
+                    code="E-NONFINITE",
+                )
+        return outputs
 
 
-def _depends_on_others(case: Case, name: str, row: int, off: float) -> ArtifactError:
-    return ArtifactError(
-        f"the network answers a row by what else is in its batch, at {case.title}: output {name!r} of"
-        f" row {row} alone is off by {off:.3g}: look for a batch normalisation that eval() leaves in"
-        " training mode, or a mean over the batch: an answer must not depend on what is asked beside it",
-        code="E-ROWS",
+def same_bits(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
+    """Whether two runs gave the same arrays, to the last bit."""
+    return first.keys() == second.keys() and all(
+        array.dtype == second[name].dtype
+        and array.shape == second[name].shape
+        and array.tobytes() == second[name].tobytes()
+        for name, array in first.items()
     )
+
+
+@contextmanager
+def _float64_by_default() -> Iterator[None]:
+    """What is made without a dtype is float64: for all threads, since torch knows one default."""
+    with _SWITCHING:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)

@@ -20,7 +20,7 @@ from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import TASKS
 
 if TYPE_CHECKING:
-    from ptx.infer.readers import Reading
+    from ptx.infer.readers import ReadAhead
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -104,7 +104,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -113,7 +113,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -122,7 +122,7 @@ class Predictor:
 
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -130,7 +130,7 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
-        Values are read in a thread while the batch before them is computed; a `Reading` of
+        Values are read in a thread while the batch before them is computed; a `ReadAhead` of
         `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
         first value that cannot be used; "yield" gives a `Failure` in its place.
         """

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.models import CATALOG, Entry
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def described(name: str, results: dict[str, Any]) -> Iterator[str]:
         f"`{key}` {spec[0]} {axes(spec)}" for key, spec in entry.signature["inputs"].items()
     )
     outputs = "; ".join(f"`{key}` {axes(spec)}" for key, spec in entry.signature["outputs"].items())
-    yield f"- {inputs} → {outputs}; {entry.task}; {counted(entry.parameters, 'parameter')}"
+    yield f"- {inputs} → {outputs}; {entry.task}; {pluralise(entry.parameters, 'parameter')}"
     yield from recipes(entry)
     if entry.notes:
         yield f"- {entry.notes}"
@@ -116,7 +116,7 @@ def line_of(group: list[Run]) -> str:
     rows = "held-out training rows" if run["data"]["name"] == HELD_OUT else "test rows"
     return (
         f"- `{command}`: **{reached(group)}** on {run['data']['test_rows']:,} {rows}, trained on"
-        f" {run['data']['rows']:,} of {run['data']['name']}; {counted(run['epochs'], 'epoch')},"
+        f" {run['data']['rows']:,} of {run['data']['name']}; {pluralise(run['epochs'], 'epoch')},"
         f" {seconds:,.0f} s"
     )
 

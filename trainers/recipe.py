@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptx.infer.errors import UsageError, nearest, quoted
+from ptx.infer.errors import UsageError, nearest, quote
 from ptx.models import Entry, known_models, lookup
 from ptx.trainers.losses import LOSSES
 
@@ -126,5 +126,5 @@ def find_entry(model: str) -> Entry:
     """The entry of a model of the catalog or of a package; UsageError names the nearest."""
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
     return entry

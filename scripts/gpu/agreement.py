@@ -9,7 +9,7 @@ from gpu_setting import Setting
 from page import Cells, Page
 
 from ptx.export import FORMATS, compare, read_model
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.infer import load
 from ptx.trainers.data import Split
 from ptx.trainers.evaluation import model_inputs
@@ -31,15 +31,15 @@ def _kinds() -> list[tuple[str, str, str, str]]:
 
 
 class _Model:
-    """One model's reference and test rows."""
+    """One model's proof and test rows."""
 
     def __init__(self, setting: Setting, name: str) -> None:
         self._setting, self.name = setting, name
 
     @cached_property
-    def reference(self) -> Reference:
+    def proof(self) -> Proof:
         trained = read_model(self._setting.checkpoints[self.name])
-        return Reference(trained.network, trained.card.signature, {})
+        return Proof(trained.network, trained.card.signature, {})
 
     @cached_property
     def rows(self) -> Split:
@@ -52,7 +52,7 @@ class _Model:
         path = self._setting.paths(self.name)[kind]
         with load(path, trust=True, **options) as predictor:  # exported by this check
             found = compare(
-                self.reference, [predictor], model_inputs(self.rows, predictor.preprocessing)
+                self.proof, [predictor], model_inputs(self.rows, predictor.preprocessing)
             )
             (result,) = found.results
             if result.failure:

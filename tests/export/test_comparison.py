@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ptx.export import compare, describe, read_model
-from ptx.export.reference import Reference
+from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
@@ -42,16 +42,16 @@ class PlantedBackend:
 
 
 class Setting:
-    """A model, its reference and three batches of four rows, numbered from 100."""
+    """A model, its proof and three batches of four rows, numbered from 100."""
 
     def __init__(self, checkpoint: Path, inputs: Callable[[int], dict[str, Array]]) -> None:
-        source = read_model(checkpoint)
-        self.card: Card = source.card
-        self.reference = Reference(source.network, source.card.signature, source.samples)
+        trained = read_model(checkpoint)
+        self.card: Card = trained.card
+        self.proof = Proof(trained.network, trained.card.signature, trained.samples)
         self._inputs = inputs
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
-        return Predictor(self.card, lambda: PlantedBackend(name, run or self.reference.eager))
+        return Predictor(self.card, lambda: PlantedBackend(name, run or self.proof.eager))
 
     def batches(self) -> Iterator[tuple[Array, dict[str, Array]]]:
         for start in (100, 104, 108):
@@ -83,7 +83,7 @@ def other_label(setting: Setting, row: int) -> Run:
     """Wrong on one row: its best class changes places with its worst."""
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.reference.eager(inputs)["logits"].copy()
+        logits = setting.proof.eager(inputs)["logits"].copy()
         here = np.flatnonzero(np.isclose(inputs["image"][:, 0], row / 1000))
         logits[here] = -logits[here]
         return {"logits": logits}
@@ -94,7 +94,7 @@ def other_label(setting: Setting, row: int) -> Run:
 def test_backends_that_agree_hold(digits: Setting) -> None:
     told: list[int] = []
     predictors = [digits.predictor("a"), digits.predictor("b")]
-    found = compare(digits.reference, predictors, digits.batches(), progress=told.append)
+    found = compare(digits.proof, predictors, digits.batches(), progress=told.append)
     assert found.holds
     assert found.rows == 12
     assert told == [4, 4, 4]
@@ -107,7 +107,7 @@ def test_backends_that_agree_hold(digits: Setting) -> None:
 
 def test_a_planted_other_label_is_found_with_the_first_input_that_differs(digits: Setting) -> None:
     predictors = [digits.predictor("right"), digits.predictor("wrong", other_label(digits, 106))]
-    found = compare(digits.reference, predictors, digits.batches())
+    found = compare(digits.proof, predictors, digits.batches())
     right, wrong = found.results
     assert not found.holds
     assert right.holds
@@ -120,11 +120,11 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
     digits: Setting,
 ) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = digits.reference.eager(inputs)["logits"].copy()
+        logits = digits.proof.eager(inputs)["logits"].copy()
         logits[np.isclose(inputs["image"][:, 0], 0.109)] += np.float32(1e-3)  # of every class
         return {"logits": logits}
 
-    found = compare(digits.reference, [digits.predictor("wrong", run)], digits.batches())
+    found = compare(digits.proof, [digits.predictor("wrong", run)], digits.batches())
     (wrong,) = found.results
     assert not found.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 109)
@@ -133,12 +133,12 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
 
 def test_a_regression_has_errors_and_no_labels(line: Setting) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        y = line.reference.eager(inputs)["y"].copy()
+        y = line.proof.eager(inputs)["y"].copy()
         y[inputs["x"] >= 105] += np.float32(0.5)
         return {"y": y}
 
     predictors = [line.predictor("right"), line.predictor("wrong", run)]
-    found = compare(line.reference, predictors, line.batches())
+    found = compare(line.proof, predictors, line.batches())
     right, wrong = found.results
     assert right.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 105)
@@ -155,14 +155,14 @@ def test_a_tagging_differs_where_one_of_its_steps_does(checkpoint: Checkpoint) -
     calls: list[None] = []
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.reference.eager(inputs)["logits"].copy()
+        logits = setting.proof.eager(inputs)["logits"].copy()
         calls.append(None)
         if len(calls) == 2:
             logits[3, 2] *= -1  # step 3 of the third word of the second batch
         return {"logits": logits}
 
     predictors = [setting.predictor("right"), setting.predictor("wrong", run)]
-    found = compare(setting.reference, predictors, setting.batches())
+    found = compare(setting.proof, predictors, setting.batches())
     right, wrong = found.results
     assert right.holds
     assert (wrong.holds, wrong.differ, wrong.first) == (False, 1, 106)
@@ -176,10 +176,10 @@ def test_a_backend_that_fails_is_told_and_asked_no_more(digits: Setting) -> None
         asked.append(None)
         if len(asked) == 2:
             raise InputError("it broke")
-        return digits.reference.eager(inputs)
+        return digits.proof.eager(inputs)
 
     predictors = [digits.predictor("right"), digits.predictor("broken", run)]
-    found = compare(digits.reference, predictors, digits.batches())
+    found = compare(digits.proof, predictors, digits.batches())
     right, broken = found.results
     assert right.holds
     assert (broken.holds, broken.failure) == (False, "it broke")
@@ -193,7 +193,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"logits": np.full((len(inputs["image"]), 10), value, np.float32)}
 
-    found = compare(digits.reference, [digits.predictor("planted", run)], digits.batches())
+    found = compare(digits.proof, [digits.predictor("planted", run)], digits.batches())
     assert "not finite" in found.results[0].failure
     assert not found.holds
 
@@ -201,14 +201,14 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
 def test_eager_itself_must_be_finite(line: Setting) -> None:
     inputs = {"x": np.full((1, 1), 3e38, np.float32)}
     weights = {"linear.weight": torch.tensor([[9.0]]), "linear.bias": torch.tensor([0.0])}
-    line.reference.yardstick._network.load_state_dict(weights)
+    line.proof.reference._network.load_state_dict(weights)
     with pytest.raises(ArtifactError, match="output 'y' of eager float32 is not finite"):
-        compare(line.reference, [line.predictor("a")], [(np.arange(1), inputs)])
+        compare(line.proof, [line.predictor("a")], [(np.arange(1), inputs)])
 
 
 def test_a_comparison_of_nothing_does_not_hold(digits: Setting) -> None:
-    assert not compare(digits.reference, [digits.predictor("a")], []).holds
-    assert not compare(digits.reference, [], digits.batches()).holds
+    assert not compare(digits.proof, [digits.predictor("a")], []).holds
+    assert not compare(digits.proof, [], digits.batches()).holds
 
 
 class TwoHeads(nn.Module):
@@ -227,7 +227,7 @@ class TwoHeads(nn.Module):
 
 @pytest.mark.parametrize(("output", "column"), [("head", 2), ("sure", 0)])
 def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> None:
-    source = describe(
+    trained = describe(
         TwoHeads(),
         signature={
             "inputs": {"x": ["float32", ["batch", 4]]},
@@ -236,16 +236,16 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
     )
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = source.reference.eager(inputs)
+        outputs = trained.proof.eager(inputs)
         outputs[output][1, column] += np.float32(1e-3)
         return outputs
 
     def planted(name: str, run: Run) -> Predictor:
-        return Predictor(source.card, lambda: PlantedBackend(name, run))
+        return Predictor(trained.card, lambda: PlantedBackend(name, run))
 
-    rows = [(np.arange(4), source.card.signature.example({"batch": 4}))]
-    predictors = [planted("right", source.reference.eager), planted("wrong", run)]
-    right, wrong = compare(source.reference, predictors, rows).results
+    rows = [(np.arange(4), trained.card.signature.example({"batch": 4}))]
+    predictors = [planted("right", trained.proof.eager), planted("wrong", run)]
+    right, wrong = compare(trained.proof, predictors, rows).results
     assert right.holds
     assert (wrong.holds, wrong.first, wrong.output) == (False, 1, output)
     assert wrong.error == pytest.approx(1e-3, rel=1e-2)
@@ -260,7 +260,7 @@ def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: C
         for f in ("torchscript", "pt2")
     ]
     predictors.append(load(artifact("softmax-regression", "onnx"), backend="ort-cpu"))
-    found = compare(setting.reference, predictors, setting.batches())
+    found = compare(setting.proof, predictors, setting.batches())
     assert [result.backend for result in found.results] == [
         "eager", "torchscript", "pt2", "ort-cpu",
     ]  # fmt: skip

@@ -108,18 +108,18 @@ def test_a_network_that_no_file_could_agree_with_is_refused(
 
 
 def test_a_backend_with_two_answers_to_one_input_is_refused() -> None:
-    reference = describe(Planted(torch.relu), signature=SIGNATURE).reference
+    proof = describe(Planted(torch.relu), signature=SIGNATURE).proof
     calls: list[None] = []
 
     def run(inputs: Any) -> dict[str, Any]:
         calls.append(None)
-        outputs = reference.eager(inputs)
+        outputs = proof.eager(inputs)
         return {"y": np.nextafter(outputs["y"], np.float32(9))} if len(calls) % 2 else outputs
 
     with pytest.raises(
         AgreementError, match="planted gives two answers to one input, at"
     ) as caught:
-        reference.check(run, "planted")
+        proof.check(run, "planted")
     assert caught.value.code == "E-RANDOM"
 
 
@@ -166,11 +166,11 @@ def test_a_probability_beside_pixels_is_held_to_its_own_size(form: str, tmp_path
 
 
 def test_no_tolerance_is_above_the_ceiling() -> None:
-    reference = describe(Planted(lambda x: (x + 1e4) - 1e4), signature=SIGNATURE).reference
-    largest = np.max([np.abs(case.exact["y"]).max(axis=0) for case in reference.cases], axis=0)
-    for columns in reference.allowed.values():
+    proof = describe(Planted(lambda x: (x + 1e4) - 1e4), signature=SIGNATURE).proof
+    largest = np.max([np.abs(case.exact["y"]).max(axis=0) for case in proof.cases], axis=0)
+    for columns in proof.allowed.values():
         assert (columns <= CEILING * largest).all()
-    assert np.isclose(reference.allowed["random", "y"], CEILING * largest).any()
+    assert np.isclose(proof.allowed["random", "y"], CEILING * largest).any()
 
 
 def test_a_small_column_of_logits_is_allowed_what_the_others_are(tmp_path: Path) -> None:
@@ -207,15 +207,15 @@ class InPlace(nn.Module):
 def test_a_network_that_works_in_place_is_exported_and_leaves_its_inputs(
     format_name: str, tmp_path: Path
 ) -> None:
-    source = describe(InPlace(), signature=SIGNATURE, samples={"x": np.ones((4, 8), np.float32)})
-    path = export(source, format_name, tmp_path / "net").path
-    assert (source.samples["x"] == 1).all()
+    trained = describe(InPlace(), signature=SIGNATURE, samples={"x": np.ones((4, 8), np.float32)})
+    path = export(trained, format_name, tmp_path / "net").path
+    assert (trained.samples["x"] == 1).all()
     x = np.ones((2, 8), np.float32)
     with load(path, trust=True, device="cpu") as predictor:
         first = predictor.run({"x": x})["y"]
         assert (x == 1).all()
         assert np.array_equal(predictor.run({"x": x})["y"], first)
-    np.testing.assert_allclose(first, source.reference.exact({"x": x})["y"], rtol=1e-5)
+    np.testing.assert_allclose(first, trained.proof.exact({"x": x})["y"], rtol=1e-5)
 
 
 # Float32 made in forward.
@@ -246,7 +246,7 @@ SEQUENCE = {**SIGNATURE, "inputs": {"x": ["float32", ["batch", 5, 8]]}}
 )
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.filterwarnings("ignore")
-def test_float32_zeros_in_forward_are_proved_by_a_yardstick_that_is_named(
+def test_float32_zeros_in_forward_are_proved_by_a_reference_that_is_named(
     dtype: torch.dtype | None, reference: str, format_name: str, tmp_path: Path
 ) -> None:
     before = torch.get_default_dtype()
@@ -256,9 +256,9 @@ def test_float32_zeros_in_forward_are_proved_by_a_yardstick_that_is_named(
     assert read_artifact(done.path).require_card().agreement["reference"] == reference
 
 
-def test_the_yardstick_of_float32_is_the_tighter_one() -> None:
+def test_the_reference_of_float32_is_the_tighter_one() -> None:
     exact, rough = (
-        describe(Recurrent(dtype), signature=SEQUENCE).reference.tolerances["random", "y"]
+        describe(Recurrent(dtype), signature=SEQUENCE).proof.tolerances["random", "y"]
         for dtype in (None, torch.float32)
     )
     assert 0 < rough <= exact * (1 + 1e-6)
@@ -272,7 +272,7 @@ def test_the_default_dtype_is_restored_where_the_network_fails() -> None:
             return super().forward(x)
 
     before = torch.get_default_dtype()
-    assert describe(Fails(None), signature=SEQUENCE).reference.name == "eager float32"
+    assert describe(Fails(None), signature=SEQUENCE).proof.name == "eager float32"
     assert torch.get_default_dtype() == before
 
 
@@ -285,5 +285,5 @@ class Rounds(Planted):
 
 
 def test_a_network_that_computes_in_float32_anyway_is_not_called_float64() -> None:
-    assert describe(Rounds(torch.relu), signature=SIGNATURE).reference.name == "eager float32"
-    assert describe(Planted(torch.relu), signature=SIGNATURE).reference.name == "eager float64"
+    assert describe(Rounds(torch.relu), signature=SIGNATURE).proof.name == "eager float32"
+    assert describe(Planted(torch.relu), signature=SIGNATURE).proof.name == "eager float64"

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
 
@@ -47,7 +47,7 @@ class IdxFile:
 
 
 @dataclass(frozen=True)
-class IdxSource:
+class IdxSpec:
     """A data set in the four-file form of MNIST."""
 
     name: str
@@ -71,7 +71,7 @@ FASHION_LABELS = (
     "Ankle boot",
 )  # fmt: skip
 
-MNIST = IdxSource(
+MNIST = IdxSpec(
     name="mnist",
     folder="MNIST/raw",
     torchvision_class="MNIST",
@@ -89,7 +89,7 @@ MNIST = IdxSource(
     test_labels=IdxFile("t10k-labels-idx1-ubyte", (TEST_ROWS,), "27ae3e4e09519cfbb04c329615203637"),
 )
 
-FASHION = IdxSource(
+FASHION = IdxSpec(
     name="fashion-mnist",
     folder="FashionMNIST/raw",
     torchvision_class="FashionMNIST",
@@ -146,43 +146,43 @@ def open_fashion(*, cache: Path) -> Dataset:
     return _open(FASHION, cache)
 
 
-def _open(source: IdxSource, cache: Path) -> Dataset:
-    folder = find_folder(source, cache)
-    where = f"{source.folder} on this machine"
+def _open(spec: IdxSpec, cache: Path) -> Dataset:
+    folder = find_folder(spec, cache)
+    where = f"{spec.folder} on this machine"
     if folder is None:
-        folder = _download(source, cache)
+        folder = _download(spec, cache)
         where = "downloaded through torchvision"
-    train, test = read_folder(source, folder)
-    told = f"{source.name}, {where}"
-    return Dataset(source.name, "image", train, test, source.labels, told, source.fit)
+    train, test = read_folder(spec, folder)
+    told = f"{spec.name}, {where}"
+    return Dataset(spec.name, "image", train, test, spec.labels, told, spec.fit)
 
 
-def find_folder(source: IdxSource, cache: Path) -> Path | None:
+def find_folder(spec: IdxSpec, cache: Path) -> Path | None:
     """The first folder that holds all four files: below `$PTX_DATA`, then below `cache`."""
     roots = [cache]
     if given := os.environ.get("PTX_DATA"):
         if not Path(given).is_dir():
             raise InputError(
-                f"PTX_DATA is {quoted(given)}, which is not a folder; expected one that holds "
-                f"{source.folder}: correct or unset it",
+                f"PTX_DATA is {quote(given)}, which is not a folder; expected one that holds "
+                f"{spec.folder}: correct or unset it",
                 code="E-DATA",
             )
         roots.insert(0, Path(given))
     for root in roots:
-        folder = root / source.folder
-        if all(_path_of(file, folder) for file in source.files):
+        folder = root / spec.folder
+        if all(_path_of(file, folder) for file in spec.files):
             return folder
     return None
 
 
-def read_folder(source: IdxSource, folder: Path) -> tuple[Split, Split]:
+def read_folder(spec: IdxSpec, folder: Path) -> tuple[Split, Split]:
     """The training and the test split, from the four files in `folder`."""
-    arrays = [read_idx(file, folder) for file in source.files]
+    arrays = [read_idx(file, folder) for file in spec.files]
     train_images, train_labels, test_images, test_labels = arrays
-    for file, values in ((source.train_labels, train_labels), (source.test_labels, test_labels)):
-        if values.max() >= len(source.labels):
-            raise _damaged(
-                folder / file.name, f"holds label {values.max()}", f"0 to {len(source.labels) - 1}"
+    for file, values in ((spec.train_labels, train_labels), (spec.test_labels, test_labels)):
+        if values.max() >= len(spec.labels):
+            raise _damaged_error(
+                folder / file.name, f"holds label {values.max()}", f"0 to {len(spec.labels) - 1}"
             )
     return (
         Split({"image": train_images}, train_labels.astype(np.int64)),
@@ -199,17 +199,19 @@ def read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
     path = _path_of(file, folder)
     if path is None:
         raise InputError(
-            f"{quoted(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
+            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
             code="E-DATA",
         )
     size = int(np.prod(file.shape))
     header = _header(file.shape)
     content = _content(path, file, len(header) + size)
     if content[: len(header)] != header:
-        raise _damaged(path, _told(content), _told(header))
+        raise _damaged_error(path, _describe_content(content), _describe_content(header))
     if len(content) != len(header) + size:
         got = "more" if len(content) > len(header) + size else f"{len(content)}"
-        raise _damaged(path, f"holds {got} bytes", f"{len(header) + size}, as its header says")
+        raise _damaged_error(
+            path, f"holds {got} bytes", f"{len(header) + size}, as its header says"
+        )
     _check_digest(path, content, file.md5)
     # A copy, because torch.from_numpy warns of the read-only view of bytes.
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(file.shape).copy()
@@ -232,14 +234,14 @@ def _content(path: Path, file: IdxFile, size: int) -> bytes:
         with gzip.open(io.BytesIO(data)) as stream:
             return stream.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, f"cannot be read ({error})", f"{size} bytes") from error
+        raise _damaged_error(path, f"cannot be read ({error})", f"{size} bytes") from error
 
 
 def _check_digest(path: Path, content: bytes, expected: str | None) -> None:
     # MD5 tells damage, not malice; it is what the publishers of the two sets give.
     got = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if expected is not None and got != expected:
-        raise _damaged(path, f"has MD5 {got}", expected)
+        raise _damaged_error(path, f"has MD5 {got}", expected)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -247,48 +249,48 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return bytes((0, 0, 8, len(shape))) + np.array(shape, dtype=">u4").tobytes()
 
 
-def _told(content: bytes) -> str:
+def _describe_content(content: bytes) -> str:
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         return f"begins with {content[:4].hex(' ') or 'nothing'}"
     sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
     return f"has the header of uint8 {tuple(int(size) for size in sizes)}"
 
 
-def _damaged(path: Path, got: str, expected: str) -> InputError:
+def _damaged_error(path: Path, got: str, expected: str) -> InputError:
     return InputError(
-        f"{quoted(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
+        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
         "or use --data bundled",
         code="E-DATA-DAMAGED",
     )
 
 
-def _download(source: IdxSource, cache: Path) -> Path:
+def _download(spec: IdxSpec, cache: Path) -> Path:
     """Fetch the four files below `cache`: each comes whole or not at all."""
-    log.info("downloading %s through torchvision", source.name)
-    target = cache / source.folder
+    log.info("downloading %s through torchvision", spec.name)
+    target = cache / spec.folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as root:
             with _quiet_stdout(), _default_timeout(DOWNLOAD_TIMEOUT):
-                _torchvision_download(source, root)
+                _torchvision_download(spec, root)
             target.mkdir(parents=True, exist_ok=True)
-            for file in source.files:
+            for file in spec.files:
                 name = f"{file.name}.gz"
-                (Path(root) / source.folder / name).replace(target / name)
+                (Path(root) / spec.folder / name).replace(target / name)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, ImportError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{source.name} is not on this machine and cannot be downloaded ({reason}): "
-            f"set PTX_DATA to a folder that holds {source.folder}, or use --data bundled",
+            f"{spec.name} is not on this machine and cannot be downloaded ({reason}): "
+            f"set PTX_DATA to a folder that holds {spec.folder}, or use --data bundled",
             code="E-DATA-DOWNLOAD",
         ) from error
     return target
 
 
-def _torchvision_download(source: IdxSource, root: str) -> None:
+def _torchvision_download(spec: IdxSpec, root: str) -> None:
     from torchvision import datasets
 
-    known: Any = getattr(datasets, source.torchvision_class)
+    known: Any = getattr(datasets, spec.torchvision_class)
     known(root=root, download=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ptx.models import build
-from ptx.trainers.folder_lock import locked
+from ptx.trainers.folder_lock import lock_folder
 
 
 def test_training_leaves_checkpoint_metrics_and_plot(workspace: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
     ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
     folder = tmp_path / "linear-model"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with locked(folder, "training"):
+    with lock_folder(folder, "training"):
         for more in (["--epochs", 2], ["--epochs", 50, "--resume"]):
             done = ptx("train", "linear-model", *more, "--workspace", tmp_path)
             assert done.code == 5

@@ -23,7 +23,7 @@ from ptx.trainers.data.mnist import (
     FASHION,
     MNIST,
     IdxFile,
-    IdxSource,
+    IdxSpec,
     find_folder,
     read_folder,
     read_idx,
@@ -44,7 +44,7 @@ IMAGES = idx(np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8).reshape(2,
 LABELS = idx(np.array([3, 9], np.uint8))
 IMAGE_FILE = IdxFile("train-images-idx3-ubyte", (2, 28, 28), None)
 LABEL_FILE = IdxFile("train-labels-idx1-ubyte", (2,), None)
-TINY = IdxSource(
+TINY = IdxSpec(
     name="tiny",
     folder="MNIST/raw",
     torchvision_class="MNIST",
@@ -143,7 +143,7 @@ def test_a_right_file_is_read_however_it_was_compressed(tmp_path: Path, level: i
 
 
 @pytest.mark.parametrize("source", [MNIST, FASHION], ids=lambda source: source.name)
-def test_both_sets_are_known_by_the_digest_of_their_plain_content(source: IdxSource) -> None:
+def test_both_sets_are_known_by_the_digest_of_their_plain_content(source: IdxSpec) -> None:
     assert len({file.md5 for file in source.files if file.md5}) == 4
 
 
@@ -251,23 +251,23 @@ def test_mnist_is_downloaded_once_and_then_found_in_the_cache(
     assert again.sha256 == data.sha256
 
 
-@pytest.mark.parametrize("source", [MNIST, FASHION], ids=lambda source: source.name)
+@pytest.mark.parametrize("spec", [MNIST, FASHION], ids=lambda spec: spec.name)
 @pytest.mark.parametrize(
     "content", [gzip.compress(IMAGES), b"", None], ids=["wrong", "empty", "none"]
 )
 def test_a_failed_download_names_the_ways_out_and_leaves_nothing(
     served: Path,
     tmp_path: Path,
-    source: IdxSource,
+    spec: IdxSpec,
     content: bytes | None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for file in source.files:
+    for file in spec.files:
         if content is not None:
             (served / f"{file.name}.gz").write_bytes(content)
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
-        open_dataset(source.name, default="mnist", cache=tmp_path / "cache")
-    assert f"set PTX_DATA to a folder that holds {source.folder}" in str(caught.value)
+        open_dataset(spec.name, default="mnist", cache=tmp_path / "cache")
+    assert f"set PTX_DATA to a folder that holds {spec.folder}" in str(caught.value)
     assert "--data bundled" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").iterdir())
@@ -277,8 +277,8 @@ def test_a_failed_download_names_the_ways_out_and_leaves_nothing(
 def test_what_torchvision_prints_does_not_reach_stdout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fetch(source: IdxSource, root: str) -> None:
-        print("Extracting", source.name, "to", root)  # noqa: T201
+    def fetch(spec: IdxSpec, root: str) -> None:
+        print("Extracting", spec.name, "to", root)  # noqa: T201
         raise RuntimeError("File not found\nor corrupted.")
 
     monkeypatch.delenv("PTX_DATA", raising=False)
