@@ -117,7 +117,7 @@ def line_of(group: list[Run]) -> str:
     rows = "held-out training rows" if run["data"]["name"] == HELD_OUT else "test rows"
     return (
         f"- `{command}`: **{reached(group)}** on {run['data']['test_rows']:,} {rows}, trained on"
-        f" {run['data']['rows']:,} of {run['data']['name']}; {pluralise(run['epochs'], 'epoch')},"
+        f" {run['data']['rows']:,} of {run['data']['name'].partition('-fold-')[0]}; {pluralise(run['epochs'], 'epoch')},"
         f" {seconds:,.0f} s"
     )
 
