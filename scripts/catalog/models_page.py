@@ -55,12 +55,13 @@ def reached(group: list[Run]) -> str:
         values, form = sorted(100 * run["accuracy"] for run in group), "{:.2f}"
         told = "{} %"
     texts = [form.format(value) for value in values]
-    middle = told.format(texts[len(texts) // 2])
+    middle, over = texts[len(texts) // 2], f"{len(texts)} seeds"
     if len(texts) == 1:
-        return middle
+        return told.format(middle)
     folds = {run["data"]["name"] for run in group}
-    over = f"{len(texts)} seeds" if len(folds) == 1 else f"{len(texts)} runs, {len(folds)} folds"
-    return f"{middle} ({texts[0]} to {texts[-1]}, {over})"
+    if len(folds) > 1:
+        middle, over = form.format(sum(values) / len(values)), f"the mean of {len(folds)} folds"
+    return f"{told.format(middle)} ({texts[0]} to {texts[-1]}, {over})"
 
 
 def reaches(name: str, runs: list[Run]) -> str:
@@ -110,13 +111,13 @@ def line_of(group: list[Run]) -> str:
     """What a group reaches, with its command."""
     run = group[0]
     seeds = sorted({one["seed"] for one in group})
-    shown = f"--seed {seeds[0]}"
-    command = run["command"].replace(shown, f"--seed {'|'.join(map(str, seeds))}")
+    command = run["command"].replace(f"--seed {seeds[0]}", f"--seed {'|'.join(map(str, seeds))}")
+    command = command.replace(f"--seeds {seeds[0]}", f"--seeds {' '.join(map(str, seeds))}")
     seconds = sum(one["seconds"] for one in group) / len(group)
     rows = "held-out training rows" if run["data"]["name"] == HELD_OUT else "test rows"
     return (
         f"- `{command}`: **{reached(group)}** on {run['data']['test_rows']:,} {rows}, trained on"
-        f" {run['data']['rows']:,} of {run['data']['name']}; {pluralise(run['epochs'], 'epoch')},"
+        f" {run['data']['rows']:,} of {run['data']['name'].partition('-fold-')[0]}; {pluralise(run['epochs'], 'epoch')},"
         f" {seconds:,.0f} s"
     )
 

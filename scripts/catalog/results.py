@@ -60,13 +60,18 @@ def collect(workspaces: list[Path], path: Path = RESULTS, *, prove: bool = False
     results["runs"] = sorted(
         runs.values(), key=lambda run: (order.index(run["model"]), identity(run))
     )
-    if prove:
-        for run in first_runs(results["runs"]):
-            former = results["proofs"].get(run["model"], {})
-            if run["weights"] in places and former.get("weights") != run["weights"]:
-                results["proofs"][run["model"]] = prove_run(run, places[run["weights"]])
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    write(path, results)
+    for run in first_runs(results["runs"]) if prove else ():
+        former = results["proofs"].get(run["model"], {})
+        if run["weights"] in places and former.get("weights") != run["weights"]:
+            results["proofs"][run["model"]] = prove_run(run, places[run["weights"]])
+            write(path, results)
     return results
+
+
+def write(path: Path, results: Run) -> None:
+    """The results as JSON that a person can read and compare."""
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def checkpoints(workspace: Path) -> Iterator[Path]:
