@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest
+from ptx.infer.artifact.golden import (
+    Answer,
+    GoldenSample,
+    RawSample,
+    input_digest,
+    wrong_integers,
+)
 from ptx.infer.errors import PtxError, counted
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
@@ -101,16 +107,25 @@ def _check_outputs(
 ) -> Iterator[Check]:
     for spec in predictor.signature.outputs:
         expected = sample.outputs.get(spec.name)
-        tolerance = sample.tolerance.get(spec.name, 0.0)
-        yield _compare(f"{name}, {spec.name}", outputs[spec.name], expected, tolerance)
+        got, title = outputs[spec.name], f"{name}, {spec.name}"
+        if expected is None or expected.shape != got.shape or not got.size:
+            what = "nothing" if expected is None else f"shape {expected.shape}"
+            yield Check(title, False, f"shape {got.shape}; the card expects {what}")
+        elif spec.is_float:
+            yield _compare(title, got, expected, sample.tolerance.get(spec.name, 0.0))
+        else:
+            wrong = int(wrong_integers(got, expected, sample.level.get(spec.name)).sum())
+            told = (
+                f"{wrong:,} of {got.size:,} are not equal"
+                if wrong
+                else f"all {got.size:,} are equal"
+            )
+            yield Check(title, not wrong, told)
     if sample.answers:
         yield _check_answers(predictor, outputs, sample, f"{name}, answers")
 
 
-def _compare(name: str, got: Array, expected: Array | None, tolerance: float) -> Check:
-    if expected is None or expected.shape != got.shape or not got.size:
-        what = "nothing" if expected is None else f"shape {expected.shape}"
-        return Check(name, False, f"shape {got.shape}; the card expects {what}")
+def _compare(name: str, got: Array, expected: Array, tolerance: float) -> Check:
     error = float(np.abs(got.astype(np.float64) - expected).max())
     holds = error <= tolerance  # NaN does not
     return Check(name, holds, f"largest error {error:.2g}, allowed {tolerance:.2g}")

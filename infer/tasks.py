@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ptx.infer.errors import ArtifactError, UsageError
-from ptx.infer.signature import Array, Axis
+from ptx.infer.signature import Array, Axis, TensorSpec
 
 SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
 
@@ -130,6 +130,16 @@ class Task(NamedTuple):
     fits: Callable[[tuple[Axis, ...], int], bool]  # an output's axes of one sample, and the labels
     decide: Callable[[Array, Sequence[str], int], list[Decision]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
+
+
+def unreadable(task: str, output: TensorSpec) -> str | None:
+    """Why a task of TASKS reads no output of this type; None where it does."""
+    if task == "raw" or output.is_float:
+        return None
+    return (
+        f"the output {output.name!r} is {output.dtype}, and the task {task!r} reads floats (logits,"
+        " probabilities, a value): have forward return those first, or take the task 'raw'"
+    )
 
 
 TASKS = {

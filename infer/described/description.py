@@ -33,7 +33,7 @@ from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.errors import ArtifactError, InputError, nearest, quoted
 from ptx.infer.preprocessing import KINDS, open_preprocessing, shown
 from ptx.infer.signature import Signature, TensorSpec
-from ptx.infer.tasks import TASKS
+from ptx.infer.tasks import TASKS, unreadable
 
 KEYS = ("name", "task", "inputs", "outputs", "preprocess", "labels")
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
@@ -100,6 +100,9 @@ class Description:
         except ArtifactError as error:
             raise _wrong(self.source, "preprocess", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
+        why = unreadable(self.task, output)
+        if why is not None:
+            raise _wrong(self.source, "task", f"does not fit: {why}")
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
             raise _wrong(
                 self.source, "labels",
