@@ -9,7 +9,7 @@ import numpy as np
 
 from ptx.export.grid import first_rows
 from ptx.export.proof import Proof
-from ptx.export.tolerance import CEILING, FACTOR, ROUNDING, distance
+from ptx.export.tolerance import FACTOR, distance
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import Answer, GoldenSample, Raw, RawSample, input_digest
 from ptx.infer.checks import check_inputs
@@ -100,19 +100,24 @@ def _raw_sample(
         outputs=exact,
         tolerance=_own_tolerance(proof, inputs, exact),
         answers=_answers(card, exact),
+        level=proof.level(inputs, exact),
     )
 
 
 def _own_tolerance(
     proof: Proof, inputs: Mapping[str, Array], exact: Mapping[str, Array]
 ) -> dict[str, float]:
-    """What eager float32 itself shows on these inputs, times FACTOR; CEILING of the output at most."""
+    """What the eager network itself shows on these inputs, times FACTOR, up to the ceiling."""
     eager = proof.eager(inputs)
     tolerance = {}
-    for name, expected in exact.items():
-        magnitude = float(np.abs(expected).max(initial=0.0))
-        own = max(float(distance(eager[name], expected).max(initial=0.0)), ROUNDING * magnitude)
-        tolerance[name] = min(FACTOR * own, CEILING * magnitude)
+    for spec in proof.signature.outputs:
+        tolerance[spec.name] = 0.0
+        if spec.is_float:
+            expected, precision = exact[spec.name], proof.precision(spec)
+            magnitude = float(np.abs(expected).max(initial=0.0))
+            error = float(distance(eager[spec.name], expected).max(initial=0.0))
+            own = max(error, precision.rounding * magnitude)
+            tolerance[spec.name] = min(FACTOR * own, precision.ceiling * magnitude)
     return tolerance
 
 
@@ -139,7 +144,8 @@ def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
             kind, inputs = "random", _longest_random(proof, rows)
         tolerance = {spec.name: proof.tolerances[kind, spec.name] for spec in signature.outputs}
         exact = proof.exact(inputs)
-        golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact)))
+        level = proof.level(inputs, exact)
+        golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact), level))
     return tuple(golden)
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from torch import nn
 
 from ptx.export.grid import ALONE, grid, one_row, sample_size
+from ptx.export.integers import MOST_LEVEL
+from ptx.export.precision import Precision, output_precision
 from ptx.export.reference import Reference, same_bits
 from ptx.export.tolerance import (
     ALIKE,
     LANES,
-    UNIT,
     Seen,
     allowed_errors,
     check_ceiling,
@@ -30,11 +31,21 @@ from ptx.export.tolerance import (
     share_of,
     together,
 )
+from ptx.infer.artifact.golden import Level, wrong_integers
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the network answers to some inputs."""
+
+    exact: dict[str, Array]  # float64; integers and bools in their own type
+    eager: dict[str, Array]  # in its own precision
+    level: dict[str, Level]  # by output, the integers that rounding decides
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,8 @@ class Case:
     kind: str  # real, random, zeros, ones, extremes
     sizes: dict[str, int]
     inputs: dict[str, Array]
-    exact: dict[str, Array]  # float64
+    exact: dict[str, Array]  # float64; integers and bools in their own type
+    level: dict[str, Level]  # by output, the integers that rounding decides
 
     @property
     def title(self) -> str:
@@ -82,12 +94,29 @@ class Proof:
         return self.reference.exact(inputs)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the unmodified network in float32.
+        """The outputs of the unmodified network in its own precision.
 
         Raises:
             ArtifactError: one is not finite; as a tolerance it would let everything pass.
         """
         return self.reference.eager(inputs)
+
+    def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
+        """By integer output, the places where rounding decides; `exact`: what `exact` gives."""
+        return self.reference.level(inputs, exact)
+
+    def expect(self, inputs: Mapping[str, Array]) -> Expected:
+        """All that is known of the answers.
+
+        Raises:
+            ArtifactError: one is not finite.
+        """
+        exact = self.exact(inputs)
+        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
+
+    def precision(self, spec: TensorSpec) -> Precision:
+        """That of an output: how coarse its numbers are computed or returned."""
+        return output_precision(self.reference.precision, spec)
 
     def check_signature(self) -> None:
         """One small batch through the network: it returns what the signature says.
@@ -99,10 +128,10 @@ class Proof:
         outputs = self.eager(self.signature.example(sizes))
         for spec in self.signature.outputs:
             got = outputs[spec.name]
-            if got.shape != spec.shape(sizes) or got.dtype != np.float32 or spec.dtype != "float32":
+            if got.shape != spec.shape(sizes) or got.dtype != spec.numpy_dtype:
                 raise ArtifactError(
                     f"output {spec.name!r} is {got.dtype} {got.shape} for {sizes}; the signature says"
-                    f" {spec.dtype} {spec.describe()}, and every output is float32",
+                    f" {spec.dtype} {spec.describe()}",
                     code="E-OUTPUT",
                 )
 
@@ -137,7 +166,8 @@ class Proof:
         cases = []
         planned = list(grid(self.signature, self.samples))
         for kind, sizes, inputs in planned:
-            case = Case(kind, sizes, inputs, self.exact(inputs))
+            exact = self.exact(inputs)
+            case = Case(kind, sizes, inputs, exact, self.level(inputs, exact))
             self._check_repeats(self.exact, case, case.exact)
             cases.append(case)
             self._advance(len(planned))
@@ -160,19 +190,21 @@ class Proof:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
                 seen.setdefault((case.kind, spec.name), []).append(found)
         allowed = self._allowed({key: together(parts) for key, parts in seen.items()})
+        self._check_level()
         self._check_rows(allowed)
         return allowed
 
     def _allowed(self, seen: Mapping[tuple[str, str], Seen]) -> dict[tuple[str, str], Array]:
-        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
+        sums_of_alike = sample_size(self.signature) / LANES / 2  # units of rounding, eps/2
         allowed = {}
         for spec in self.signature.outputs:
             kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
             overall = together(kinds.values())
-            check_ceiling(spec, overall)
+            precision = self.precision(spec)
+            check_ceiling(spec, overall, precision)
             for kind, found in kinds.items():
-                alike = sum_of_alike if kind in ALIKE else 0.0
-                allowed[kind, spec.name] = allowed_errors(found, overall, alike=alike)
+                alike = sums_of_alike * precision.eps / 2 if kind in ALIKE else 0.0
+                allowed[kind, spec.name] = allowed_errors(found, overall, precision, alike=alike)
         return allowed
 
     @property
@@ -222,10 +254,13 @@ class Proof:
             raise AgreementError(f"{title} is missing")
         if got.shape != exact.shape:
             raise AgreementError(f"{title} has shape {got.shape}; expected {exact.shape}")
-        if got.dtype != np.float32:
-            raise AgreementError(f"{title} is {got.dtype}; expected float32")
+        if got.dtype != spec.numpy_dtype:
+            raise AgreementError(f"{title} is {got.dtype}; expected {spec.dtype}")
         if not is_finite(got):
             raise AgreementError(f"{title} is not finite")
+        if not spec.is_float:
+            _hold_integers(title, got, exact, case.level.get(spec.name))
+            return 0.0, 0.0
         errors = largest_by_column(spec, distance(got, exact))
         place = nearest_column(errors, allowed)
         error, tolerance = float(errors.flat[place]), float(allowed.flat[place])
@@ -245,6 +280,21 @@ class Proof:
                 code="E-RANDOM",
             )
 
+    def _check_level(self) -> None:
+        """Enough integers are left that a file can be held to."""
+        cases = [case for case in self.cases if case.kind in ("random", "real")]
+        for spec in self.signature.outputs:
+            found = [case.level[spec.name] for case in cases if spec.name in case.level]
+            level = sum(part.places.size for part in found)
+            places = sum(case.exact[spec.name].size for case in cases)
+            if level > MOST_LEVEL * places:
+                raise ArtifactError(
+                    f"of output {spec.name!r} rounding decides {level:,} of {places:,} numbers, so no"
+                    " file can be proved: look for scores that are level, an untrained network, or for a"
+                    f" precision that is too rough ({self.precision(spec).name})",
+                    code="E-PRECISION",
+                )
+
     def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
         """A row alone gets the answer that it gets within a batch."""
         for case in self.cases:
@@ -254,9 +304,32 @@ class Proof:
                 alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
                 within = one_row(self.signature.outputs, case.exact, row)
                 for spec in self.signature.outputs:
+                    if not spec.is_float:
+                        self._check_integers_of_row(case, spec, row, alone)
+                        continue
                     off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
                     if (off > allowed[case.kind, spec.name]).any():
                         raise _depends_on_others(case, spec.name, row, float(off.max()))
+
+    def _check_integers_of_row(
+        self, case: Case, spec: TensorSpec, row: int, alone: Mapping[str, Array]
+    ) -> None:
+        whole = case.exact[spec.name].copy()
+        np.moveaxis(whole, spec.batch_axis, 0)[row] = np.take(alone[spec.name], 0, spec.batch_axis)
+        wrong = wrong_integers(whole, case.exact[spec.name], case.level.get(spec.name))
+        if wrong.any():
+            off = distance(whole, case.exact[spec.name])[wrong].max()
+            raise _depends_on_others(case, spec.name, row, float(off))
+
+
+def _hold_integers(title: str, got: Array, exact: Array, level: Level | None) -> None:
+    wrong = wrong_integers(got, exact, level)
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise AgreementError(
+            f"{title} differs in {int(wrong.sum()):,} of {got.size:,} places: {got[place]} at {place},"
+            f" expected {exact[place]}; {got.dtype} numbers are equal, but where rounding decides"
+        )
 
 
 def _depends_on_others(case: Case, name: str, row: int, off: float) -> ArtifactError:
