@@ -10,7 +10,7 @@ import click
 
 from ptx import infer
 from ptx.infer.artifact.files import atomic_writer
-from ptx.infer.errors import counted, escaped, quoted
+from ptx.infer.errors import escape_controls, pluralise, quote
 
 
 class AnswerLines:
@@ -20,10 +20,10 @@ class AnswerLines:
         self.as_json, self.top = as_json, top
         self.good = self.bad = 0
 
-    def counted(self) -> str:
+    def summary(self) -> str:
         """`12 predictions, 0 inputs that cannot be used`."""
-        bad = counted(self.bad, "input")
-        return f"{counted(self.good, 'prediction')}, {bad} that cannot be used"
+        bad = pluralise(self.bad, "input")
+        return f"{pluralise(self.good, 'prediction')}, {bad} that cannot be used"
 
     def of(self, answers: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each answer."""
@@ -61,10 +61,10 @@ def _text(prediction: infer.Prediction, top: int) -> str:
 
 def _failure_text(failure: infer.Failure) -> str:
     text = " ".join(str(failure.error).split())
-    name = quoted(failure.input or "")[1:-1]
+    name = quote(failure.input or "")[1:-1]
     prefix = "" if name in text else f"{name}: "
     return f"ptx: error [{failure.error.code}] {prefix}{text}"
 
 
 def _printable(name: str | None) -> str:
-    return "-" if name is None else escaped(name)
+    return "-" if name is None else escape_controls(name)

@@ -8,18 +8,18 @@ from ptx import export, infer, report, trainers
 from ptx.cli.progress import Progress
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 def card_problems(
-    space: Workspace, model: str, source: export.TrainedModel, predictors: list[infer.Predictor]
+    space: Workspace, model: str, trained: export.TrainedModel, predictors: list[infer.Predictor]
 ) -> list[str]:
     """Where a file's card differs from the checkpoint's, and what a backend's proof no longer gives."""
     from ptx.export.card_comparison import compare_cards
 
-    cards = dict(_cards(space, model, source.card))
-    differences = [str(difference) for difference in compare_cards(source.card, cards)]
-    return differences or list(_unproved(predictors))
+    cards = dict(_cards(space, model, trained.card))
+    differences = [str(difference) for difference in compare_cards(trained.card, cards)]
+    return differences or list(_find_unproved(predictors))
 
 
 def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
@@ -34,7 +34,7 @@ def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple
             note(f"{path} was exported from other weights: its card is left out")
 
 
-def _unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
+def _find_unproved(predictors: list[infer.Predictor]) -> Iterator[str]:
     """The golden samples that a backend does not answer; an artifact's do for the checkpoint too."""
     from ptx.infer.verification import failures
 
@@ -59,4 +59,4 @@ def reached_problem(predictor: infer.Predictor, data: trainers.Dataset) -> tuple
         if found.accuracy is None
         else f"accuracy {report.percent(found.accuracy)}"
     )
-    return f"{figure} of {counted(found.rows, 'row')} of {data.name}; {told}", holds
+    return f"{figure} of {pluralise(found.rows, 'row')} of {data.name}; {told}", holds

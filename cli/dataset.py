@@ -38,7 +38,7 @@ def open_data(
                 f"{model} was trained on {trained}, not on data of ptx: give it as --data"
             )
     if source is None:
-        source = _documented(entry.data, cache)
+        source = _find_documented(entry.data, cache)
     dataset = trainers.open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
     _tell(dataset)
     return dataset
@@ -49,7 +49,7 @@ def _own_pictures(
 ) -> trainers.Dataset:
     """The pictures of one's own for a model that ptx has no data for."""
     from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-    from ptx.infer.preprocessing.gray import ImagePreprocessing
+    from ptx.infer.preprocessing.gray import GrayPreprocessing
     from ptx.infer.preprocessing.photo import PhotoPreprocessing
 
     opened: Preprocessing | None = None
@@ -61,7 +61,7 @@ def _own_pictures(
     form: dict[str, Any]
     if isinstance(opened, PhotoPreprocessing):
         form = {"read": opened.fit}
-    elif isinstance(opened, ImagePreprocessing):
+    elif isinstance(opened, GrayPreprocessing):
         form = {"fit": opened.fit}
     else:
         raise UsageError(f"ptx has no data for {model} and reads none but pictures")
@@ -86,7 +86,7 @@ def _tell(dataset: trainers.Dataset) -> None:
     )
 
 
-def _documented(name: str, cache: Path) -> str:
+def _find_documented(name: str, cache: Path) -> str:
     from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
 
     files = {"mnist": MNIST, "fashion-mnist": FASHION}.get(name)

@@ -11,7 +11,7 @@ from typing import Any
 from ptx import infer
 from ptx.cli import decoders
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 STDIN = "-"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -62,7 +62,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
     found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
     if not found:
-        raise InputError(f"{quoted(pattern)} matches no file", code="E-IN-MISSING")
+        raise InputError(f"{quote(pattern)} matches no file", code="E-IN-MISSING")
     yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
 
 
@@ -76,7 +76,7 @@ def _folder(path: str) -> Iterator[str]:
                 empty = False
                 yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
     if empty:
-        raise InputError(f"{quoted(path)} holds no pictures", code="E-IN-EMPTY")
+        raise InputError(f"{quote(path)} holds no pictures", code="E-IN-EMPTY")
 
 
 def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
@@ -88,7 +88,7 @@ def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
         yield from READERS[suffix](argument, kind, columns)
     elif os.path.lexists(argument) and (kind == "columns" or suffix):
         raise InputError(
-            f"{quoted(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
+            f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
             " value, or the file's lines on standard input: -",
             code="E-IN-FORMAT",
         )
@@ -130,7 +130,7 @@ def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterat
         return
     if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
         raise InputError(
-            f"{quoted(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            f"{quote(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
             code="E-SHAPE",
         )
     for index, row in enumerate(array):

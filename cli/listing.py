@@ -27,8 +27,9 @@ def facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
     yield from report.signature_facts(infer.Signature.from_data(entry.signature))
     yield "parameters", f"{entry.parameters:,}"
     yield "data", entry.data
-    for title, recipe in {"documented": entry.recipe, **entry.recipes}.items():
-        yield "recipe", f"{title}: {report.listed(recipe)}"
+    default = "default" if "documented" in entry.recipes else "default, documented"
+    for title, recipe in {default: entry.recipe, **entry.recipes}.items():
+        yield "recipe", f"{title}: {report.join_settings(recipe)}"
     yield "reaches", entry.reaches
     yield "source", entry.source
     yield "files", ", ".join(files) or "none"

@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from ptx.cli.terminal import styled
-from ptx.infer.errors import PtxError, UsageError, installing, nearest, quoted
+from ptx.cli.terminal import style
+from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
 VERBS = {
@@ -73,7 +73,7 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise UsageError(f"there is no verb {quoted(args[0])}; {nearest(args[0], VERBS)}")
+            raise UsageError(f"there is no verb {quote(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -205,7 +205,7 @@ def _report_error(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    prefix = styled("ptx: error", "red", sys.stderr)
+    prefix = style("ptx: error", "red", sys.stderr)
     try:
         click.echo(f"{prefix} {' '.join(text.split())}", err=True)
     except OSError:  # stderr too is on a full disk: the exit code remains

@@ -37,7 +37,7 @@ def open_factory(reference: str) -> Factory:
     module_name, _, attribute = reference.partition(":")
     if os.getcwd() not in sys.path:  # noqa: PTH109 - what sys.path holds is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    module = _imported(reference, module_name)
+    module = _import_module(reference, module_name)
     try:
         target = attrgetter(attribute)(module)
     except AttributeError as error:
@@ -45,10 +45,10 @@ def open_factory(reference: str) -> Factory:
         raise UsageError(
             f"{reference}: {module_name} has no {attribute!r}; {nearest(attribute, public)}"
         ) from error
-    return lambda: _made(reference, target)
+    return lambda: _make_network(reference, target)
 
 
-def _imported(reference: str, name: str) -> ModuleType:
+def _import_module(reference: str, name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -64,7 +64,7 @@ def _imported(reference: str, name: str) -> ModuleType:
     ) from failure
 
 
-def _made(reference: str, target: Any) -> Any:
+def _make_network(reference: str, target: Any) -> Any:
     from torch import nn
 
     network = target

@@ -34,15 +34,15 @@ def find_model(
 ) -> Found:
     """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
-        from ptx.infer.described.adoption import adopt
-        from ptx.infer.described.description import read_description
+        from ptx.cli.statement import read_describe
+        from ptx.infer.described.described_artifact import describe_artifact
 
-        description = read_description(describe)
+        description = read_describe(describe)
         artifact = infer.read_artifact(space.find(model))
-        card = adopt(artifact, description).card
+        card = describe_artifact(artifact, description).card
         return Found(artifact, card, backend, description=description)
     if backend != "auto":
-        artifact = infer.read_artifact(space.find(model, kind_read_by(backend)))
+        artifact = infer.read_artifact(space.find(model, file_kind_of(backend)))
         return Found(artifact, artifact.require_card(), backend)
     first, *others = list(space.files(model).values()) or [space.find(model)]
     artifact = infer.read_artifact(first)
@@ -102,7 +102,7 @@ def sort_backends(
     for name in names:
         fitting = fitting_options(name, options, named=backends != "all")
         try:
-            path = space.find(model, kind_read_by(name))
+            path = space.find(model, file_kind_of(name))
             artifact = infer.read_artifact(path)
             predictor = infer.open_predictor(artifact, backend=name, options=fitting)
         except (BackendError, ArtifactError, UsageError) as error:
@@ -138,7 +138,7 @@ def find_targets(
 
     found = False
     for name in backend_names(backends):
-        kind = kind_read_by(name)
+        kind = file_kind_of(name)
         try:
             path = space.find(model, kind)
         except ArtifactError as error:
@@ -186,7 +186,7 @@ def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.
     return options if heeded else replace(options, threads=None)
 
 
-def kind_read_by(backend: str) -> str | None:
+def file_kind_of(backend: str) -> str | None:
     """The kind of file that a backend reads; None for auto."""
     from ptx.infer.backends import find_backend
 

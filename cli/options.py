@@ -30,7 +30,7 @@ def complete_name(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of the catalog."""
-    return _beginning(CATALOG, incomplete)
+    return _complete_names(CATALOG, incomplete)
 
 
 def complete_file(
@@ -44,7 +44,7 @@ def complete_data(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The data sets that are meant most often, and files."""
-    return [*complete_file(ctx, param, incomplete), *_beginning(DATA, incomplete)]
+    return [*complete_file(ctx, param, incomplete), *_complete_names(DATA, incomplete)]
 
 
 def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..., Any]:
@@ -54,7 +54,7 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
         ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         before = incomplete[: incomplete.rfind(",") + 1] if several else ""
-        return _beginning([f"{before}{name}" for name in names], incomplete)
+        return _complete_names([f"{before}{name}" for name in names], incomplete)
 
     return complete
 
@@ -82,7 +82,7 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
 
 
-def _beginning(names: Iterable[str], start: str) -> list[CompletionItem]:
+def _complete_names(names: Iterable[str], start: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
@@ -123,7 +123,7 @@ trust = click.option(
 describe = click.option(
     "--describe", "--signature", "describe", type=click.Path(path_type=Path), metavar="FILE",
     help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
-    " task, inputs, outputs, preprocess, labels.",
+    " task, inputs, outputs, preprocessing, labels.",
 )  # fmt: skip
 precision = click.option(
     "--precision", type=click.Choice(["float32", "tf32"]), default="float32", show_default=True,

@@ -40,12 +40,12 @@ def read_ahead(
     readers = _reader_processes(card, stack)
     if readers is None:
         return values, None
-    from ptx.infer.readers import Reading
+    from ptx.infer.readers import ReadAhead
 
     # A small picture takes as long to read as to compute with: one processor does that. A network for
     # photographs takes longer, and all there are.
     threads = 1 if card.preprocessing["kind"] == "image" else None
-    return Reading(readers, values, batch_size, first=_FIRST), threads
+    return ReadAhead(readers, values, batch_size, first=_FIRST), threads
 
 
 def _reader_processes(card: infer.Card, stack: ExitStack) -> Readers | None:

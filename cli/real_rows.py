@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptx import export, infer, models, trainers
 from ptx.cli.dataset import open_data
-from ptx.infer.errors import UsageError, counted
+from ptx.infer.errors import UsageError, pluralise
 
 QUESTION = "is the preprocessing that of the training?"
 HALF = 0.5
@@ -17,13 +17,13 @@ HALF = 0.5
 class RealRows:
     """The rows of a data set that a model can be tried on."""
 
-    source: export.TrainedModel  # the model, with samples of them for its proof
+    trained: export.TrainedModel  # the model, with samples of them for its proof
     split: (
         trainers.Split | None
     )  # the test rows; None where no labels of the model are known for them
 
 
-def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
+def find_rows(trained: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
     """The rows of --data; without it those that ptx carries, for a bare state dict.
 
     Raises:
@@ -32,32 +32,32 @@ def find_rows(source: export.TrainedModel, data: str | None, workspace: Path) ->
     """
     from ptx.export.statement import ASSUMED
 
-    card = source.card
+    card = trained.card
     if data is None:
         entry = models.lookup(card.model)
         kind = card.preprocessing["kind"]
         if ASSUMED not in card.training or entry is None or kind == "photo":
-            return RealRows(source, None)
+            return RealRows(trained, None)
         if kind != entry.preprocessing["kind"]:  # nothing that ptx carries is of this kind
-            return RealRows(source, None)
+            return RealRows(trained, None)
     dataset = open_data(card.model, data or "bundled", workspace, card)
-    split = _labelled(card, dataset)
+    split = _find_test_rows(card, dataset)
     if split is None and data is not None:
         raise UsageError(
             f"--data {dataset.name} has the labels {', '.join(dataset.labels) or 'none'}; the model has"
             f" {', '.join(card.labels) or 'none'}"
         )
-    return RealRows(_with_samples(source, dataset), split)
+    return RealRows(_with_samples(trained, dataset), split)
 
 
-def _with_samples(source: export.TrainedModel, dataset: trainers.Dataset) -> export.TrainedModel:
-    if source.samples:
-        return source
-    samples = trainers.sample_inputs(source.card, dataset)
-    return replace(source, samples={name: tensor.numpy() for name, tensor in samples.items()})
+def _with_samples(trained: export.TrainedModel, dataset: trainers.Dataset) -> export.TrainedModel:
+    if trained.samples:
+        return trained
+    samples = trainers.sample_inputs(trained.card, dataset)
+    return replace(trained, samples={name: tensor.numpy() for name, tensor in samples.items()})
 
 
-def _labelled(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:
+def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:
     """The test rows, their targets by the model's labels; None where it lacks one of theirs."""
     import numpy as np
 
@@ -69,15 +69,15 @@ def _labelled(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | N
     return replace(dataset.test, targets=index[dataset.test.targets])
 
 
-def answered_right(done: export.Exported, split: trainers.Split) -> str:
+def count_right(done: export.Exported, split: trainers.Split) -> str:
     """How the file does on the rows, for the export's line; with a question where that is little."""
     backend = export.FORMATS[done.format].backend
     device = "auto" if backend.startswith("ort-") else "cpu"
     with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
         found = trainers.evaluate(predictor, split)
     if found.accuracy is None:
-        return f"root mean squared error {found.error:.4g} on {counted(found.rows, 'test row')}"
-    text = f"{100 * found.accuracy:.1f} % of {counted(found.rows, 'test row')} right"
+        return f"root mean squared error {found.error:.4g} on {pluralise(found.rows, 'test row')}"
+    text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
     return f"{text}: {QUESTION}" if is_suspicious(found) else text
 
 

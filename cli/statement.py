@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptx.infer.errors import UsageError, quoted
+from ptx.cli.terminal import note
+from ptx.infer.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from ptx.export import Statement
+    from ptx.infer.described.description import Description
 
 OPTIONS = ("labels", "mean", "std", "scale")  # beside --describe
 
@@ -35,6 +38,22 @@ def statement_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def read_describe(path: Path) -> Description:
+    """The file of --describe; a key of a former name is noted on stderr.
+
+    Raises:
+        InputError: it cannot be read, or something in it is not as it must be.
+    """
+    from ptx.infer.described.description import read_description
+
+    with warnings.catch_warnings(record=True) as former:
+        warnings.simplefilter("always", FutureWarning)
+        description = read_description(path)
+    for warning in former:
+        note(str(warning.message))
+    return description
+
+
 def read_statement(describe: Path | None, **options: Any) -> Statement | None:
     """What the options (OPTIONS) state; None where they state nothing.
 
@@ -42,13 +61,13 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
         UsageError: an option is not as it must be.
         InputError: the description or the file of labels cannot be read.
     """
-    if describe is None and not _given(options):
+    if describe is None and not _name_given_options(options):
         return None
     from ptx.export import Statement
-    from ptx.infer.described.description import Description, read_description
+    from ptx.infer.described.description import Description
 
     return Statement(
-        description=Description() if describe is None else read_description(describe),
+        description=Description() if describe is None else read_describe(describe),
         labels=_labels(options["labels"]),
         mean=_numbers("--mean", options["mean"]),
         std=_numbers("--std", options["std"]),
@@ -58,14 +77,14 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
 
 def refuse_statement(**options: Any) -> None:
     """UsageError where something is stated beside the description of a network of one's own."""
-    if given := _given(options):
+    if given := _name_given_options(options):
         raise UsageError(
             f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
-            " preprocess"
+            " preprocessing"
         )
 
 
-def _given(options: dict[str, Any]) -> list[str]:
+def _name_given_options(options: dict[str, Any]) -> list[str]:
     return [f"--{name}" for name in OPTIONS if options[name] is not None]
 
 
@@ -76,7 +95,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} is {quoted(text)}; expected a number, or several with commas between them"
+            f"{option} is {quote(text)}; expected a number, or several with commas between them"
         ) from error
 
 
@@ -89,4 +108,4 @@ def _labels(text: str | None) -> tuple[str, ...]:
     labels: str | list[str] = text
     if "," in text and not Path(text).is_file():
         labels = [label.strip() for label in text.split(",")]
-    return Description.from_data({"labels": labels}, source="--labels").labels
+    return Description.from_data({"labels": labels}, origin="--labels").labels

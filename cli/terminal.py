@@ -38,23 +38,23 @@ def note(remark: str) -> None:
 def verdict(said: str, following: str = "", *, holds: bool = True) -> None:
     """The one line that a finished verb ends with, and the next command to try, in this workspace."""
     if said:
-        click.echo(said if holds else styled(said, "red", sys.stdout))
+        click.echo(said if holds else style(said, "red", sys.stdout))
     if following:
-        click.echo(f"next: {following}{workspace_given() if following.startswith('ptx ') else ''}")
+        click.echo(f"next: {following}{workspace_option() if following.startswith('ptx ') else ''}")
 
 
-def judged(word: str, holds: bool) -> str:
+def colour_verdict(word: str, holds: bool) -> str:
     """`agrees` in green or `DIFFERS` in red, where stdout shows colours."""
-    return styled(word, "green" if holds else "red", sys.stdout)
+    return style(word, "green" if holds else "red", sys.stdout)
 
 
-def styled(word: str, colour: str, stream: TextIO) -> str:
+def style(word: str, colour: str, stream: TextIO) -> str:
     """`word` in a colour where the stream is a terminal and NO_COLOR is not set."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return word if plain else click.style(word, fg=colour)
 
 
-def workspace_given() -> str:
+def workspace_option() -> str:
     """The option --workspace as it was given, for the next command."""
     context = click.get_current_context(silent=True)
     source = None if context is None else context.get_parameter_source("workspace")

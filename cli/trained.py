@@ -26,13 +26,13 @@ def make_own(
     space: Workspace, reference: str, checkpoint: Path | None, describe: Path | None
 ) -> export.TrainedModel:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
+    from ptx.cli.statement import read_describe
     from ptx.export.trained_model import kebab, make_model
     from ptx.infer.artifact.artifact import KINDS
-    from ptx.infer.described.description import read_description
 
     if describe is None:
         raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")
-    description = read_description(describe)
+    description = read_describe(describe)
     if description.name is None:
         description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
     space.require_free(str(description.name))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx import models
-from ptx.cli.terminal import workspace_given
+from ptx.cli.terminal import workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quoted
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 
 if TYPE_CHECKING:
     from ptx.infer.artifact.trust import Trust
@@ -66,7 +66,7 @@ class Workspace:
             return next(iter(files.values()))
         if kind in files:
             return files[kind]
-        given = workspace_given()
+        given = workspace_option()
         what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
         export = f"`ptx export {model} --format {kind or 'onnx'}{given}`"
         make = [f"`ptx train {model}{given}`", export]
@@ -77,7 +77,7 @@ class Workspace:
         elif "checkpoint" in files:
             make = make[1:]
         raise ArtifactError(
-            f"there is no {what} of {model} in {quoted(self.folder(model))}: make one with"
+            f"there is no {what} of {model} in {quote(self.folder(model))}: make one with"
             f" {' and then '.join(make)}",
             code="E-NO-ARTIFACT",
         )
@@ -140,9 +140,7 @@ class Workspace:
 def require_model(name: str) -> str:
     """A name of the catalog or of a package; UsageError names the nearest where it is none."""
     if models.lookup(name) is None:
-        raise UsageError(
-            f"there is no model {quoted(name)}; {nearest(name, models.known_models())}"
-        )
+        raise UsageError(f"there is no model {quote(name)}; {nearest(name, models.known_models())}")
     return name
 
 
@@ -150,7 +148,7 @@ def _path(argument: str) -> Path:
     path = Path(argument)
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(
-            f"there is no model {quoted(argument)};"
+            f"there is no model {quote(argument)};"
             f" {nearest(argument, models.known_models())}; or a path"
         )
     return path

@@ -37,7 +37,7 @@ def compare_cards(expected: Card, others: Mapping[str, Card]) -> list[CardDiffer
         found = dict(_fields(card.statement()))
         for field in sorted(wanted.keys() | found.keys()):
             if found.get(field) != wanted.get(field):
-                pair = _shown(found.get(field), wanted.get(field))
+                pair = _shorten_pair(found.get(field), wanted.get(field))
                 differences.append(CardDifference(file, field, *pair))
     return differences
 
@@ -51,7 +51,7 @@ def _fields(statement: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _shown(got: Any, expected: Any) -> tuple[str, str]:
+def _shorten_pair(got: Any, expected: Any) -> tuple[str, str]:
     """Both values; of long lists the first place at which they differ."""
     texts = _text(got), _text(expected)
     if max(map(len, texts)) <= _LONGEST:

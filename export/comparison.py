@@ -14,10 +14,10 @@ from ptx.export.tolerance import (
     allowed_errors,
     distance,
     largest_by_row,
+    merge,
     nearest_column,
     see,
     share_of,
-    together,
 )
 from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.errors import PtxError
@@ -95,7 +95,7 @@ def compare(
         for spec in proof.signature.outputs:
             parts = seen.setdefault(spec.name, [])
             found = see(spec, expected.exact[spec.name], expected.eager[spec.name])
-            parts[:] = [together([*parts, found])]
+            parts[:] = [merge([*parts, found])]
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:
                 result.failure = _run(predictor, answer, indices, inputs, expected)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ptx.export.comparison import wrong_labels
-from ptx.export.formats import converting, find_attach, find_convert, find_format
+from ptx.export.formats import find_attach, find_convert, find_format, mapping_export_errors
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.proof import Proof
@@ -108,7 +108,7 @@ def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> byte
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(trained.network).eval().requires_grad_(False)
-    with converting(trained.card.model, format_name):
+    with mapping_export_errors(trained.card.model, format_name):
         return find_convert(format_name)(network, trained.card.signature, opset=opset)
 
 

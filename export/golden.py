@@ -34,7 +34,10 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
         ArtifactError: the outputs are not what the card's task reads.
     """
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
+    read = [
+        *_read_examples(preprocessing, examples),
+        *_read_own_examples(card, preprocessing, examples),
+    ]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
         batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
@@ -68,7 +71,7 @@ def _read_examples(
     return read
 
 
-def _read_made_up(
+def _read_own_examples(
     card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
 ) -> list[tuple[Raw, Array]]:
     """Those of the made-up values that the signature takes: a network may know a few codes alone."""
@@ -139,10 +142,10 @@ def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
     signature = proof.signature
     golden = []
     for rows in GOLDEN_ROWS:
-        kind, inputs = "real", first_rows(signature, proof.samples, rows)
+        fill, inputs = "real", first_rows(signature, proof.samples, rows)
         if inputs is None:
-            kind, inputs = "random", _longest_random(proof, rows)
-        tolerance = {spec.name: proof.tolerances[kind, spec.name] for spec in signature.outputs}
+            fill, inputs = "random", _longest_random(proof, rows)
+        tolerance = {spec.name: proof.tolerances[fill, spec.name] for spec in signature.outputs}
         exact = proof.exact(inputs)
         level = proof.level(inputs, exact)
         golden.append(GoldenSample(inputs, exact, tolerance, _answers(card, exact), level))
@@ -151,6 +154,6 @@ def _golden(card: Card, proof: Proof) -> tuple[GoldenSample, ...]:
 
 def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:
     fitting = [
-        case.inputs for case in proof.cases if case.kind == "random" and case.sizes[BATCH] == rows
+        case.inputs for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]

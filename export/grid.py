@@ -27,7 +27,7 @@ ALONE = 3  # rows of the batches whose rows are also computed one by one
 def grid(
     signature: Signature, samples: Mapping[str, Array]
 ) -> Iterable[tuple[str, dict[str, int], dict[str, Array]]]:
-    """(kind, sizes, inputs) for each case; the last one is all real samples at their own length."""
+    """(fill, sizes, inputs) for each case; the last one is all real samples at their own length."""
     axes = signature.dynamic_axes
     batches = grid_batches(signature)
     choices = [batches if axis == BATCH else LENGTHS for axis in axes]
@@ -40,12 +40,12 @@ def grid(
             yield "real", sizes, real
         yield "random", sizes, signature.example(sizes, seed=seed)
         if sizes[BATCH] in BATCHES[1::2]:  # zeros and the like need no more than a few batches
-            for kind, pair in (
+            for fill, pair in (
                 ("zeros", (0.0, 0.0)),
                 ("ones", (1.0, 1.0)),
                 ("extremes", (low, high)),
             ):
-                yield kind, sizes, _constant(signature, sizes, *pair)
+                yield fill, sizes, _constant(signature, sizes, *pair)
     if samples:
         yield "real", own_sizes(signature, samples), dict(samples)
 

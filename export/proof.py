@@ -25,11 +25,11 @@ from ptx.export.tolerance import (
     check_ceiling,
     distance,
     largest_by_column,
+    merge,
     name_column,
     nearest_column,
     see,
     share_of,
-    together,
 )
 from ptx.infer.artifact.golden import Level, wrong_integers
 from ptx.infer.checks import is_finite
@@ -52,7 +52,7 @@ class Expected:
 class Case:
     """One input of the grid with what the network answers in float64."""
 
-    kind: str  # real, random, zeros, ones, extremes
+    fill: str  # real, random, zeros, ones, extremes
     sizes: dict[str, int]
     inputs: dict[str, Array]
     exact: dict[str, Array]  # float64; integers and bools in their own type
@@ -62,7 +62,7 @@ class Case:
     def title(self) -> str:
         """`real input, time 14, batch 7`."""
         sizes = ", ".join(f"{axis} {size}" for axis, size in self.sizes.items())
-        return f"{self.kind} input, {sizes}"
+        return f"{self.fill} input, {sizes}"
 
 
 class Proof:
@@ -165,9 +165,9 @@ class Proof:
         """
         cases = []
         planned = list(grid(self.signature, self.samples))
-        for kind, sizes, inputs in planned:
+        for fill, sizes, inputs in planned:
             exact = self.exact(inputs)
-            case = Case(kind, sizes, inputs, exact, self.level(inputs, exact))
+            case = Case(fill, sizes, inputs, exact, self.level(inputs, exact))
             self._check_repeats(self.exact, case, case.exact)
             cases.append(case)
             self._advance(len(planned))
@@ -175,7 +175,7 @@ class Proof:
 
     @cached_property
     def allowed(self) -> dict[tuple[str, str], Array]:
-        """(kind, output) → the largest absolute error that is accepted in each column.
+        """(fill, output) → the largest absolute error that is accepted in each column.
 
         Raises:
             ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
@@ -188,8 +188,8 @@ class Proof:
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
-                seen.setdefault((case.kind, spec.name), []).append(found)
-        allowed = self._allowed({key: together(parts) for key, parts in seen.items()})
+                seen.setdefault((case.fill, spec.name), []).append(found)
+        allowed = self._allowed({key: merge(parts) for key, parts in seen.items()})
         self._check_level()
         self._check_rows(allowed)
         return allowed
@@ -198,18 +198,18 @@ class Proof:
         sums_of_alike = sample_size(self.signature) / LANES / 2  # units of rounding, eps/2
         allowed = {}
         for spec in self.signature.outputs:
-            kinds = {kind: found for (kind, name), found in seen.items() if name == spec.name}
-            overall = together(kinds.values())
+            fills = {fill: found for (fill, name), found in seen.items() if name == spec.name}
+            overall = merge(fills.values())
             precision = self.precision(spec)
             check_ceiling(spec, overall, precision)
-            for kind, found in kinds.items():
-                alike = sums_of_alike * precision.eps / 2 if kind in ALIKE else 0.0
-                allowed[kind, spec.name] = allowed_errors(found, overall, precision, alike=alike)
+            for fill, found in fills.items():
+                alike = sums_of_alike * precision.eps / 2 if fill in ALIKE else 0.0
+                allowed[fill, spec.name] = allowed_errors(found, overall, precision, alike=alike)
         return allowed
 
     @property
     def tolerances(self) -> dict[tuple[str, str], float]:
-        """(kind, output) → the largest error that is accepted in any column."""
+        """(fill, output) → the largest error that is accepted in any column."""
         return {key: float(columns.max()) for key, columns in self.allowed.items()}
 
     def check(self, run: Runner, backend: str) -> dict[str, dict[str, float]]:
@@ -229,7 +229,7 @@ class Proof:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
-                columns = allowed[case.kind, spec.name]
+                columns = allowed[case.fill, spec.name]
                 nearest, tolerance = self._hold(
                     backend, case, spec, outputs.get(spec.name), columns
                 )
@@ -282,7 +282,7 @@ class Proof:
 
     def _check_level(self) -> None:
         """Enough integers are left that a file can be held to."""
-        cases = [case for case in self.cases if case.kind in ("random", "real")]
+        cases = [case for case in self.cases if case.fill in ("random", "real")]
         for spec in self.signature.outputs:
             found = [case.level[spec.name] for case in cases if spec.name in case.level]
             level = sum(part.places.size for part in found)
@@ -298,7 +298,7 @@ class Proof:
     def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
         """A row alone gets the answer that it gets within a batch."""
         for case in self.cases:
-            if case.kind not in ("random", "real") or case.sizes[BATCH] != ALONE:
+            if case.fill not in ("random", "real") or case.sizes[BATCH] != ALONE:
                 continue
             for row in range(ALONE):
                 alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
@@ -308,7 +308,7 @@ class Proof:
                         self._check_integers_of_row(case, spec, row, alone)
                         continue
                     off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
-                    if (off > allowed[case.kind, spec.name]).any():
+                    if (off > allowed[case.fill, spec.name]).any():
                         raise _depends_on_others(case, spec.name, row, float(off.max()))
 
     def _check_integers_of_row(

@@ -9,12 +9,12 @@ from typing import Any
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import Description
-from ptx.infer.errors import UsageError, nearest, quoted
+from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.signature import Signature
 from ptx.models import Entry, known_models, lookup
 
 PIXELS = ("image", "photo")  # kinds of preprocessing that scale pixels
-DESCRIBED = ("preprocess", "labels")  # what is open; the rest is the catalog's
+DESCRIBED = ("preprocessing", "labels")  # what is open; the rest is the catalog's
 ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, by topic
 
 
@@ -22,7 +22,9 @@ ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, b
 class Statement:
     """How the network of a bare state dict was trained; what is left out is taken from the catalog."""
 
-    description: Description = field(default_factory=Description)  # its `preprocess` and `labels`
+    description: Description = field(
+        default_factory=Description
+    )  # its `preprocessing` and `labels`
     labels: tuple[str, ...] = ()  # in the order of the outputs
     mean: tuple[float, ...] = ()  # of pixels on `scale`, one or one a channel; or one a column
     std: tuple[float, ...] = ()
@@ -37,7 +39,7 @@ class Statement:
         """
         entry = lookup(model)
         if entry is None:
-            raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+            raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
         labels = self._labels(entry, model)
         config, signature_data = entry.sized(len(labels))
         signature = Signature.from_data(signature_data)
@@ -46,11 +48,11 @@ class Statement:
             self.description,
             name=model,
             task=entry.task,
-            preprocess=self._preprocess(entry, model),
+            preprocessing=self._preprocessing(entry, model),
             labels=labels,
         )
         card = said.card(signature, name=model)
-        return replace(card, config=config, training={ASSUMED: self._assumed(card)})
+        return replace(card, config=config, training={ASSUMED: self._list_assumed(card)})
 
     def _labels(self, entry: Entry, model: str) -> tuple[str, ...]:
         if self.labels and self.description.labels:
@@ -71,20 +73,20 @@ class Statement:
         for key, value in catalog.items():
             if key in self.description.given and getattr(self.description, key) != value:
                 raise UsageError(
-                    f"{self.description.source}: {key} is not that of the catalog's {model}; of a"
+                    f"{self.description.origin}: {key} is not that of the catalog's {model}; of a"
                     f" bare state dict {' and '.join(DESCRIBED)} may be stated"
                 )
 
-    def _preprocess(self, entry: Entry, model: str) -> dict[str, Any]:
-        described = "preprocess" in self.description.given
-        preprocess = dict(self.description.preprocess if described else entry.preprocessing)
+    def _preprocessing(self, entry: Entry, model: str) -> dict[str, Any]:
+        described = "preprocessing" in self.description.given
+        preprocessing = dict(self.description.preprocessing if described else entry.preprocessing)
         if not self._normalises:
-            return preprocess
+            return preprocessing
         if described:
-            raise UsageError("mean, std or scale is stated beside a description's preprocess")
+            raise UsageError("mean, std or scale is stated beside a description's preprocessing")
         if len(self.mean) != len(self.std):
             raise UsageError("mean and std belong together; expected both, or neither")
-        return {**preprocess, **self._normalisation(str(preprocess["kind"]), model)}
+        return {**preprocessing, **self._normalisation(str(preprocessing["kind"]), model)}
 
     @property
     def _normalises(self) -> bool:
@@ -105,17 +107,17 @@ class Statement:
             return {"mean": mean[0], "std": std[0]}
         return {"mean": mean, "std": std}
 
-    def _assumed(self, card: Card) -> dict[str, str]:
+    def _list_assumed(self, card: Card) -> dict[str, str]:
         """What nobody stated, by topic, in words."""
         assumed = {}
-        if not self._normalises and "preprocess" not in self.description.given:
-            assumed["preprocessing"] = _in_words(card.preprocessing)
+        if not self._normalises and "preprocessing" not in self.description.given:
+            assumed["preprocessing"] = _describe_settings(card.preprocessing)
         if card.labels and not (self.labels or self.description.labels):
             assumed["labels"] = f"{', '.join(card.labels)}, in this order"
         return assumed
 
 
-def _in_words(preprocessing: Mapping[str, Any]) -> str:
+def _describe_settings(preprocessing: Mapping[str, Any]) -> str:
     """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
     kind, mean, std = (preprocessing.get(key) for key in ("kind", "mean", "std"))
     normalised = "" if mean is None else f", less {mean}, divided by {std}"

@@ -96,7 +96,7 @@ def see(spec: TensorSpec, exact: Array, eager: Array) -> Seen:
     )
 
 
-def together(seen: Iterable[Seen]) -> Seen:
+def merge(seen: Iterable[Seen]) -> Seen:
     """What several show."""
     parts = list(seen)
     return Seen(
@@ -108,7 +108,7 @@ def together(seen: Iterable[Seen]) -> Seen:
 def allowed_errors(seen: Seen, overall: Seen, precision: Precision, *, alike: float = 0.0) -> Array:
     """The largest absolute error that is accepted in each column.
 
-    `seen`: over the inputs of one kind, which the whole output is held to. `overall`: over all inputs;
+    `seen`: over the inputs of one fill, which the whole output is held to. `overall`: over all inputs;
     it says how large each column is. `alike`: what the sums over positions that are alike may be off by,
     relative to the largest output.
     """

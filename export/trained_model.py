@@ -22,7 +22,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.golden import Raw, as_raw
 from ptx.infer.backends import Factory
-from ptx.infer.backends.pytorch.device import loading
+from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs
 from ptx.infer.described.description import Description
@@ -37,7 +37,8 @@ class About(TypedDict, total=False):
     """What is said about a network that is not of the catalog; see `ptx.infer.described.description`."""
 
     signature: Signature | Mapping[str, Any]  # {"inputs": …, "outputs": …}; must be given
-    preprocess: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
+    preprocessing: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
+    preprocess: Mapping[str, Any] | None  # the former name of `preprocessing`
     labels: Sequence[str]
     task: str  # a key of `ptx.infer.tasks.TASKS`; without it "raw": nothing but arrays
     name: str  # without it that of the network's class
@@ -59,7 +60,7 @@ class TrainedModel:
 
     @cached_property
     def proof(self) -> Proof:
-        """What every file of this source is held against; computed once for all formats."""
+        """What every file of this model is held against; computed once for all formats."""
         return Proof(self.network, self.card.signature, self.samples)
 
     def save(self, path: Path) -> None:
@@ -129,7 +130,7 @@ def make_model(
     own = copy.deepcopy(network).cpu()
     notes: tuple[str, ...] = ()
     if weights is not None:
-        with loading(weights):
+        with mapping_load_errors(weights):
             checkpoint = checkpoints.loads(weights.data)
             checkpoints.load_weights(own, checkpoint.weights)
         notes = checkpoint.notes
@@ -138,7 +139,7 @@ def make_model(
     card = description.card(signature, name=kebab(type(network).__name__))
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
-    source = TrainedModel(
+    trained = TrainedModel(
         own.eval().requires_grad_(False),
         replace(
             card,
@@ -148,8 +149,8 @@ def make_model(
         found,
         notes,
     )
-    source.proof.check_signature()
-    return source
+    trained.proof.check_signature()
+    return trained
 
 
 def _check_weights(network: nn.Module) -> None:
@@ -195,18 +196,18 @@ def read_model(
             code="E-ARTIFACT-FORMAT",
         )
     if artifact.card is None:
-        source = _read_bare(artifact, model, stated or Statement())
+        trained = _read_bare(artifact, model, stated or Statement())
     else:
         if stated is not None:
             raise UsageError(
                 f"{artifact.name} is a checkpoint of ptx, whose card says the preprocessing and labels"
                 " that it was trained with; they are stated of a bare state dict alone"
             )
-        source = _read_sealed(artifact, model, network)
-    found = source.samples or samples
+        trained = _read_sealed(artifact, model, network)
+    found = trained.samples or samples
     if found:
-        found, _ = check_inputs(source.card.signature, found)
-    return replace(source, samples=dict(found or {}))
+        found, _ = check_inputs(trained.card.signature, found)
+    return replace(trained, samples=dict(found or {}))
 
 
 def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:
@@ -214,7 +215,7 @@ def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None)
     card = artifact.require_card()
     if model is not None and card.model != model:
         raise UsageError(f"{artifact.name} is a checkpoint of {card.model}, not of {model}")
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, network)
         checkpoints.load_weights(built, checkpoint.weights)
@@ -239,7 +240,7 @@ def _read_bare(artifact: Artifact, model: str | None, stated: Statement) -> Trai
             f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
     card = stated.card(model)
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, None)
         weights, renamed = state_dict.rename(built, checkpoint.weights)

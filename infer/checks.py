@@ -72,11 +72,11 @@ def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputErro
 def _as_array(spec: TensorSpec, array: Any) -> Array:
     """The value as a native, contiguous array of the input's dtype."""
     if type(array) is not np.ndarray or array.dtype is not spec.numpy_dtype:
-        array = _converted(spec, array)
+        array = _convert(spec, array)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def _converted(spec: TensorSpec, array: Any) -> Array:
+def _convert(spec: TensorSpec, array: Any) -> Array:
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise InputError(
             f"input {spec.name!r} is a {type(array).__name__}; expected a NumPy array of"

@@ -96,15 +96,15 @@ class LimitError(PtxError, RuntimeError):
 SHOWN = 160  # characters of a name that a message shows whole
 
 
-def quoted(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+def quote(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` in quotes on one line, its middle left out where it is long."""
-    text = escaped(name)
+    text = escape_controls(name)
     if len(text) > SHOWN:
         text = f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
     return f"'{text}'"
 
 
-def escaped(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+def escape_controls(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` on one line: control characters and undecodable bytes are escaped."""
     return "".join(
         char if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF else _escape(char)
@@ -121,7 +121,7 @@ def installing(part: str) -> str:
     return f"pip install '.[{part}]' in a clone of ptx, or its wheel as 'ptx-….whl[{part}]'"
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
+def pluralise(count: int, noun: str, plural: str = "") -> str:
     """`1 row`, `2,000 rows`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 

@@ -30,6 +30,7 @@ def load(
     describe: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
     labels: Sequence[str] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
     preprocess: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """A predictor for a model file.
@@ -50,8 +51,9 @@ def load(
     `network`: for the eager backend, a function that makes the network of a model that is not of the
     catalog; a checkpoint never names code to run.
     `describe`: what is said about an ONNX file of others, which has no card: a TOML or JSON file, or a
-    mapping, see `ptx.infer.described.description`. `task`, `labels`, `preprocess`: these keys of it,
+    mapping, see `ptx.infer.described.description`. `task`, `labels`, `preprocessing`: these keys of it,
     given here; `task="raw"` alone is enough to `run` it.
+    `preprocess`: the former name of `preprocessing`, read with a FutureWarning.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
@@ -62,7 +64,12 @@ def load(
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
     options = Options(device, threads, precision, trust, timeout, network, cpu_nodes)
-    said = {"task": task, "labels": labels, "preprocess": preprocess}
+    said = {
+        "task": task,
+        "labels": labels,
+        "preprocessing": preprocessing,
+        "preprocess": preprocess,
+    }
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     artifact = read_artifact(path)
     return open_predictor(artifact, backend=backend, options=options, description=description)
@@ -77,10 +84,10 @@ def open_predictor(
 ) -> Predictor:
     """A predictor for a file that has been read already."""
     if description is not None:
-        from ptx.infer.described.adoption import adopt
+        from ptx.infer.described.described_artifact import describe_artifact
 
-        adopted = adopt(artifact, description)
-        return Predictor(adopted.card, lambda: adopted.open(backend, options))
+        described = describe_artifact(artifact, description)
+        return Predictor(described.card, lambda: described.open(backend, options))
     card = artifact.require_card()
 
     return Predictor(card, lambda: open_backend(backend, artifact, options))
@@ -94,6 +101,9 @@ def _description(
     from ptx.infer.described.description import Description, read_description
 
     if isinstance(describe, str | Path):
-        given = Description.from_data(said)
-        return replace(read_description(describe), **{key: getattr(given, key) for key in said})
-    return Description.from_data({**(describe or {}), **said})
+        described = read_description(describe)
+    else:
+        described = Description.from_data(describe or {})
+    beside = Description.from_data(said)
+    given = tuple(dict.fromkeys((*described.given, *beside.given)))
+    return replace(described, given=given, **{key: getattr(beside, key) for key in beside.given})

@@ -20,7 +20,7 @@ from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import TASKS, unreadable
 
 if TYPE_CHECKING:
-    from ptx.infer.readers import Reading
+    from ptx.infer.readers import ReadAhead
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -107,7 +107,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -116,7 +116,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -125,7 +125,7 @@ class Predictor:
 
     def predict_many(
         self,
-        values: Iterable[Any] | Reading,
+        values: Iterable[Any] | ReadAhead,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -133,7 +133,7 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
-        Values are read in a thread while the batch before them is computed; a `Reading` of
+        Values are read in a thread while the batch before them is computed; a `ReadAhead` of
         `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
         first value that cannot be used; "yield" gives a `Failure` in its place.
         """

@@ -23,8 +23,8 @@ from ptx.infer.prediction import Named, input_name
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
 
-Read = tuple[str | None, Array | InputError]
-Window = list[Read]
+ReadValue = tuple[str | None, Array | InputError]
+Window = list[ReadValue]
 
 _DIES_WITH_PARENT, _KILLED = 1, 9  # PR_SET_PDEATHSIG, SIGKILL
 
@@ -36,7 +36,7 @@ class Readers(NamedTuple):
     submit: Callable[[list[Any]], Callable[[], Window]]  # begins; what it gives waits for the end
 
 
-class Reading:
+class ReadAhead:
     """Values in windows of `size`, the first of which are being read as soon as this is made.
 
     `Predictor.predict_many` takes it in the place of the values. `first`: the size of the first two
@@ -48,7 +48,7 @@ class Reading:
         self, readers: Readers, values: Iterable[Any], size: int, *, first: int | None = None
     ) -> None:
         iterator = iter(values)
-        sizes = _growing(first or size, size)
+        sizes = _window_sizes(first or size, size)
         windows = iter(lambda: list(islice(iterator, next(sizes))), [])
         self._begun = (readers.submit(window) for window in windows)
         self._pending = deque(islice(self._begun, readers.ahead))
@@ -60,7 +60,7 @@ class Reading:
             yield window
 
 
-def _growing(first: int, most: int) -> Iterator[int]:
+def _window_sizes(first: int, most: int) -> Iterator[int]:
     """`first` twice, then twice as much twice, and so on up to `most`."""
     while first < most:
         yield from (first, first)
@@ -122,7 +122,7 @@ def reader_processes(
         try:
             yield Readers(
                 max(ahead, count + 1),
-                lambda values: _waiting(executor.submit(_read_packed, values)),
+                lambda values: _make_wait(executor.submit(_read_packed, values)),
             )
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
@@ -163,7 +163,7 @@ def _read_packed(values: list[Any]) -> _Packed:
     return _Packed([name for name, _ in window], samples, errors)
 
 
-def _waiting(future: Any) -> Callable[[], Window]:
+def _make_wait(future: Any) -> Callable[[], Window]:
     def wait() -> Window:
         from concurrent.futures.process import BrokenProcessPool
 

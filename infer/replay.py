@@ -15,7 +15,7 @@ from ptx.infer.artifact.golden import (
     input_digest,
     wrong_integers,
 )
-from ptx.infer.errors import PtxError, counted
+from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array
@@ -79,7 +79,7 @@ def _check_reading(
     To fit ink takes sums of floats, which another processor may round otherwise: pixels may then be off
     by LEVELS, and what is made of the pixels of the proof must still be the same bit for bit.
     """
-    count = counted(len(read), "raw input")
+    count = pluralise(len(read), "raw input")
     if input_digest(prepared) == sample.sha256:
         return Check(name, True, f"{count} become the arrays of the proof, bit for bit")
     wrong = Check(name, False, f"{count} become other arrays than at the proof")
@@ -148,9 +148,11 @@ def _check_answers(
     given = predictor.answers(outputs, [None] * rows, top=max(2, len(predictor.labels)))
     for index, (got, expected) in enumerate(zip(given, sample.answers, strict=True), 1):
         if not _is_answer(got, expected, allowed):
-            detail = f"row {index} is {_told(got)}; the card expects {_told(expected)}"
+            detail = (
+                f"row {index} is {_answer_text(got)}; the card expects {_answer_text(expected)}"
+            )
             return Check(name, False, detail)
-    told = ", ".join(map(_told, sample.answers[:TOLD]))
+    told = ", ".join(map(_answer_text, sample.answers[:TOLD]))
     more = len(sample.answers) - TOLD
     return Check(name, True, f"{told} and {more} more" if more > 0 else told)
 
@@ -166,7 +168,7 @@ def _is_answer(got: Prediction, expected: Answer, allowed: float) -> bool:
     return abs(score - expected.score) <= allowed and got.score - score <= 2 * allowed
 
 
-def _told(answer: Prediction | Answer) -> str:
+def _answer_text(answer: Prediction | Answer) -> str:
     if answer.value is not None:
         return f"{answer.value:.6g}"
     return f"{answer.label!r}" if answer.score is None else f"{answer.label!r} {answer.score:.2f}"

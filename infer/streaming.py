@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError, nearest
 from ptx.infer.prediction import Failure, Prediction
-from ptx.infer.readers import Read, Reading, Window, read_window, reader_thread
+from ptx.infer.readers import ReadAhead, ReadValue, Window, read_window, reader_thread
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ON_ERROR = ("raise", "yield")
 
 def stream(
     predictor: Predictor,
-    values: Iterable[Any] | Reading,
+    values: Iterable[Any] | ReadAhead,
     *,
     batch_size: int,
     top: int,
@@ -35,7 +35,7 @@ def stream(
             f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
         )
     strict = on_error == "raise"
-    if isinstance(values, Reading):
+    if isinstance(values, ReadAhead):
         return _stream(predictor, values, top, strict)
     return _read_and_stream(predictor, iter(values), batch_size, top, strict)
 
@@ -49,7 +49,7 @@ def _read_and_stream(
         return
     with reader_thread(predictor.preprocessing) as readers:
         yield from _stream(
-            predictor, Reading(readers, chain(first, values), batch_size), top, strict
+            predictor, ReadAhead(readers, chain(first, values), batch_size), top, strict
         )
 
 
@@ -63,7 +63,7 @@ def _stream(
 def _answers(
     predictor: Predictor, window: Window, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
-    def key(item: Read) -> tuple[bool, object]:
+    def key(item: ReadValue) -> tuple[bool, object]:
         sample = item[1]
         if isinstance(sample, InputError):
             return False, None
@@ -73,7 +73,7 @@ def _answers(
         items = list(group)
         if usable:
             samples = [sample for _, sample in items if not isinstance(sample, InputError)]
-            yield from _predicted(predictor, samples, [name for name, _ in items], top, strict)
+            yield from _predict_window(predictor, samples, [name for name, _ in items], top, strict)
             continue
         for name, error in items:
             if isinstance(error, InputError):
@@ -82,7 +82,7 @@ def _answers(
                 yield Failure(error, name)
 
 
-def _predicted(
+def _predict_window(
     predictor: Predictor,
     samples: list[Array],
     names: list[str | None],
@@ -99,4 +99,4 @@ def _predicted(
             yield Failure(error, names[0])
             return
         for sample, name in zip(samples, names, strict=True):
-            yield from _predicted(predictor, [sample], [name], top, strict)
+            yield from _predict_window(predictor, [sample], [name], top, strict)

@@ -38,7 +38,7 @@ def softmax(logits: Array) -> Array:
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     """`output`: logits (batch, labels)."""
-    return [_ranked(row, _shares(row), labels, top) for row in output.tolist()]
+    return [_rank(row, _shares(row), labels, top) for row in output.tolist()]
 
 
 def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
@@ -54,7 +54,7 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decisi
             f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
             code="E-OUTPUT",
         )
-    return [_ranked(row, row, labels, top) for row in output.tolist()]
+    return [_rank(row, row, labels, top) for row in output.tolist()]
 
 
 def _shares(logits: list[float]) -> list[float]:
@@ -65,7 +65,7 @@ def _shares(logits: list[float]) -> list[float]:
     return [exponential / total for exponential in exponentials]
 
 
-def _ranked(values: list[float], shares: list[float], labels: Sequence[str], top: int) -> Decision:
+def _rank(values: list[float], shares: list[float], labels: Sequence[str], top: int) -> Decision:
     """The labels of the largest values with their shares; of equal values the first leads."""
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:top]
     ranking = tuple([(labels[index], shares[index]) for index in order])

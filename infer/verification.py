@@ -9,7 +9,7 @@ from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.errors import ArtifactError, counted
+from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import Check, replay
 
@@ -48,7 +48,7 @@ def verify(
     )
     checks = [Check("hash", artifact.sealed, seal)]
     if artifact.kind != "checkpoint":  # which is proved when it is exported
-        carried = f"the card carries {counted(len(card.golden), 'golden sample')}"
+        carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
         checks.append(Check("samples", bool(card.golden), carried))
         checks.append(check_statement(card))
         checks.extend(missing_parts(card))
@@ -65,7 +65,7 @@ def check_statement(card: Card) -> Check:
     """Whether labels, preprocessing and all else that an answer depends on are those of the proof."""
     noted = card.agreement.get("statement")
     if noted is None:
-        return _lacking("card", "which labels and which preprocessing were proved")
+        return _lacking_check("card", "which labels and which preprocessing were proved")
     if noted != card.statement_sha256:
         return Check(
             "card",
@@ -78,14 +78,16 @@ def check_statement(card: Card) -> Check:
 def missing_parts(card: Card) -> Iterator[Check]:
     """What the proof of a card does not cover, for want of the samples that would."""
     if not card.raw and card.preprocessing.get("kind") != "arrays":
-        yield _lacking("raw samples", "the way from a raw input to the arrays (preprocessing)")
+        yield _lacking_check(
+            "raw samples", "the way from a raw input to the arrays (preprocessing)"
+        )
     answered = [bool(sample.answers) for sample in card.golden]
     answered += [bool(sample.answers) for sample in card.raw]
     if card.task != "raw" and not any(answered):
-        yield _lacking("answers", "the way from the outputs to the answer (labels)")
+        yield _lacking_check("answers", "the way from the outputs to the answer (labels)")
 
 
-def _lacking(name: str, what: str) -> Check:
+def _lacking_check(name: str, what: str) -> Check:
     return Check(name, True, f"not in this file's proof: {what}; export it again", lacks=True)
 
 

@@ -6,7 +6,8 @@ import pkgutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ptx.models.catalog import CATALOG, Entry
+from ptx.models.catalog import CATALOG
+from ptx.models.entry import Entry
 from ptx.models.packages import broken_entries, known_models, lookup
 
 if TYPE_CHECKING:

@@ -83,12 +83,12 @@ def loads(data: bytes) -> Checkpoint:
         raise ValueError(f"it holds a {type(content).__name__}; expected a state dict")
     version = content.get("format")
     if isinstance(version, int) and "weights" in content:
-        return _whole(content, version)
+        return _read_whole(content, version)
     bare, notes = unwrap(content)
-    return Checkpoint(weights=_checked(bare), notes=notes)
+    return Checkpoint(weights=_check_weights(bare), notes=notes)
 
 
-def _whole(content: dict[str, Any], version: int) -> Checkpoint:
+def _read_whole(content: dict[str, Any], version: int) -> Checkpoint:
     if version != FORMAT:
         raise ValueError(f"its format is {version}; this ptx reads {FORMAT}")
     content = {"examples": [], **content}  # those of before have none
@@ -100,7 +100,7 @@ def _whole(content: dict[str, Any], version: int) -> Checkpoint:
     weights = content["weights"]
     return Checkpoint(
         # A network may have none; a bare state dict without any is no checkpoint.
-        weights={} if weights == {} else _checked(weights),
+        weights={} if weights == {} else _check_weights(weights),
         **{name: content[name] for name in parts},
     )
 
@@ -153,7 +153,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _checked(weights: Any) -> dict[str, Tensor]:
+def _check_weights(weights: Any) -> dict[str, Tensor]:
     if not isinstance(weights, dict) or not weights:
         raise ValueError("it holds no weights")
     result: dict[str, Tensor] = {}

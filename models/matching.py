@@ -50,13 +50,13 @@ def match_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dic
     """
     ours, theirs = _layers(own), _layers(given)
     if Counter(layer.kind for layer in ours) != Counter(layer.kind for layer in theirs):
-        raise ValueError(f"the weights do not fit: {_listed(_misfits(ours, theirs))}")
+        raise ValueError(f"the weights do not fit: {_join_items(_misfits(ours, theirs))}")
     mine, others = _by_kind(ours), _by_kind(theirs)
     found: dict[str, str] = {}
     for kind, layers in mine.items():
         pairs = [(layers[0], others[kind][0])]
         if len(layers) > 1:
-            pairs = _told_apart(layers, others[kind], _places(ours), _places(theirs))
+            pairs = _tell_apart(layers, others[kind], _places(ours), _places(theirs))
         for layer, other in pairs:
             found |= zip(layer.weights(), other.weights(), strict=True)
     return {name: found[name] for name in own}
@@ -77,7 +77,7 @@ def _by_kind(layers: Iterable[Layer]) -> dict[Kind, list[Layer]]:
     return dict(found)
 
 
-def _told_apart(
+def _tell_apart(
     ours: Sequence[Layer],
     theirs: Sequence[Layer],
     our_places: Mapping[str, Place],
@@ -89,9 +89,9 @@ def _told_apart(
     if len(by_place) < len(theirs) or set(places) != set(by_place) or None in places:
         shapes = ", ".join(f"{last} {shape}" for last, shape in theirs[0].kind)
         raise ValueError(
-            f"it is not clear which layer is which: {_listed([layer.name for layer in theirs])} have"
+            f"it is not clear which layer is which: {_join_items([layer.name for layer in theirs])} have"
             f" equal shapes ({shapes}), and names and order do not tell them apart; expected the names"
-            f" {_listed([layer.name for layer in ours])}"
+            f" {_join_items([layer.name for layer in ours])}"
         )
     return [(layer, by_place[our_places[layer.name]]) for layer in ours]
 
@@ -100,7 +100,7 @@ def _places(layers: Sequence[Layer]) -> dict[str, Place]:
     """The place of each layer; none where the order of the numbers is not that of the file."""
     siblings: defaultdict[str, list[tuple[int, Layer]]] = defaultdict(list)
     for layer in layers:
-        stem, number = _numbered(layer.name)
+        stem, number = _split_number(layer.name)
         siblings[stem].append((number, layer))
     return {
         layer.name: (tuple(member.kind for _, member in members), index)
@@ -110,7 +110,7 @@ def _places(layers: Sequence[Layer]) -> dict[str, Place]:
     }
 
 
-def _numbered(name: str) -> tuple[str, int]:
+def _split_number(name: str) -> tuple[str, int]:
     """`block.conv_2` → (`block.conv`, 2); a name without a number stands alone."""
     parent, _, last = name.rpartition(".")
     match = _NUMBERED.fullmatch(_ORDINALS.get(last, last))
@@ -158,6 +158,6 @@ def _differences(ours: Layer | None, theirs: Layer | None) -> list[str]:
     return lines
 
 
-def _listed(items: Sequence[str]) -> str:
+def _join_items(items: Sequence[str]) -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return f"{'; '.join(items[:SHOWN])}{more}"

@@ -8,10 +8,17 @@ from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
     from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
-    from ptx.report.comparison import Agreement, Rows, carried_rows, compare, split_rows, value_rows
+    from ptx.report.comparison import (
+        ModelComparison,
+        Rows,
+        carried_rows,
+        compare,
+        split_rows,
+        value_rows,
+    )
     from ptx.report.comparison_file import check_target
     from ptx.report.confusion import confusion_text
-    from ptx.report.inspection import card_facts, file_facts, listed, signature_facts
+    from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
     from ptx.report.page import Report
     from ptx.report.preview import Preview
     from ptx.report.reporting import find_speeds, read_history, report
@@ -20,7 +27,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "Agreement": "comparison",
+            "ModelComparison": "comparison",
             "Benchmark": "benchmarking",
             "Preview": "preview",
             "Report": "page",
@@ -37,7 +44,7 @@ else:
             "confusion_text": "confusion",
             "file_size": "text",
             "find_speeds": "reporting",
-            "listed": "inspection",
+            "join_settings": "inspection",
             "percent": "text",
             "report": "reporting",
             "read_history": "reporting",
@@ -49,8 +56,8 @@ else:
     )
 
 __all__ = [
-    "Agreement",
     "Benchmark",
+    "ModelComparison",
     "Preview",
     "Report",
     "Rows",
@@ -66,7 +73,7 @@ __all__ = [
     "file_facts",
     "file_size",
     "find_speeds",
-    "listed",
+    "join_settings",
     "percent",
     "read_history",
     "report",

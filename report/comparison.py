@@ -11,7 +11,7 @@ import numpy as np
 
 from ptx.infer import Array, InputError, Named, Predictor
 from ptx.infer.artifact.files import write_atomic
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.report.comparison_file import comparison_data, find_writer
 from ptx.report.text import table
 
@@ -78,7 +78,7 @@ def split_rows(dataset: Dataset, predictor: Predictor) -> Rows:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ModelComparison:
     """What a comparison of one model's backends found."""
 
     model: str
@@ -109,7 +109,7 @@ class Agreement:
             for r in found.results
         ]  # fmt: skip
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
-        parts = [f"{counted(found.rows, 'input')}, against {found.reference}"]
+        parts = [f"{pluralise(found.rows, 'input')}, against {found.reference}"]
         parts.append(table(header, rows, columns=columns))
         if any(cell is not None for row in found.between for cell in row):
             parts += ["", "inputs with different labels, backend by backend"]
@@ -145,7 +145,7 @@ def compare(
     rows: Rows,
     *,
     progress: Callable[[int], None] | None = None,
-) -> Agreement:
+) -> ModelComparison:
     """Run the predictors over the rows, against the model in eager float64.
 
         print(compare(read_model("checkpoint.pt"), [load("convnet.onnx")], rows).table())
@@ -156,4 +156,4 @@ def compare(
     from ptx.export import compare as compare_backends
 
     found = compare_backends(model.proof, predictors, rows.batches, progress=progress)
-    return Agreement(model.card.model, found, rows)
+    return ModelComparison(model.card.model, found, rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.artifact.files import check_writable
-from ptx.infer.errors import UsageError, counted, nearest
+from ptx.infer.errors import UsageError, nearest, pluralise
 
 if TYPE_CHECKING:
     from ptx.export import Comparison
@@ -84,7 +84,7 @@ def _png(model: str, found: Comparison) -> bytes:
     figure = Figure(figsize=(10 if labelled else 5.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if labelled else 1, squeeze=False)[0]
-    title = f"{model}: {counted(found.rows, 'input')}, against {found.reference}"
+    title = f"{model}: {pluralise(found.rows, 'input')}, against {found.reference}"
     figure.suptitle(title, fontsize="medium")
     _draw_errors(panels[0], found, names)
     if labelled:

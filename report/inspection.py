@@ -8,7 +8,7 @@ from typing import Any
 from ptx.infer import Artifact, Card, Signature
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.described.onnx_graph import read_graph
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 def card_facts(card: Card) -> Iterator[tuple[str, str]]:
@@ -16,43 +16,43 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "model", card.model
     yield "task", card.task
     yield from signature_facts(card.signature)
-    yield "preprocessing", listed(card.preprocessing)
+    yield "preprocessing", join_settings(card.preprocessing)
     yield "labels", ", ".join(card.labels) or "none"
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
     for key in ("recipe", "metrics", "assumed"):
         if isinstance(training.get(key), dict):
-            yield key, listed(training[key])
+            yield key, join_settings(training[key])
     yield from _agreement(card)
-    yield "proof covers", ", ".join(_covered(card)) or "nothing"
+    yield "proof covers", ", ".join(_list_covered(card)) or "nothing"
     yield "golden samples", str(len(card.golden))
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
 
 
-def _covered(card: Card) -> Iterator[str]:
+def _list_covered(card: Card) -> Iterator[str]:
     """The parts of a prediction that the card's proof covers, each with what shows it."""
     if card.agreement:
-        yield f"outputs ({counted(card.agreement['cases'], 'case')})"
+        yield f"outputs ({pluralise(card.agreement['cases'], 'case')})"
     if card.raw:
         count = sum(len(sample.values) for sample in card.raw)
-        yield f"preprocessing ({counted(count, 'raw input')})"
+        yield f"preprocessing ({pluralise(count, 'raw input')})"
     answers = sum(len(sample.answers) for sample in card.golden)
     answers += sum(len(sample.answers) for sample in card.raw)
     if answers:
-        yield f"{'labels' if card.labels else 'values'} ({counted(answers, 'answer')})"
+        yield f"{'labels' if card.labels else 'values'} ({pluralise(answers, 'answer')})"
     if card.agreement.get("statement"):
         yield "card (its digest)"
     if test := card.training.get("test"):
         figure = "accuracy" if "accuracy" in test else "error"
-        yield f"{figure} ({counted(test['rows'], 'row')} of {test['data']})"
+        yield f"{figure} ({pluralise(test['rows'], 'row')} of {test['data']})"
 
 
 def _agreement(card: Card) -> Iterator[tuple[str, str]]:
     reference = card.agreement.get("reference", "eager float64")
     for backend, outputs in card.agreement["backends"].items() if card.agreement else ():
         for name, found in outputs.items():
-            cases = counted(card.agreement["cases"], "case")
+            cases = pluralise(card.agreement["cases"], "case")
             error, allowed = f"{found['error']:.1e}", f"{found['tolerance']:.1e}"
             text = f"{backend}, {name}: largest error {error} in {cases}, allowed {allowed}"
             yield "agreement", f"{text}, against {reference}"
@@ -65,7 +65,7 @@ def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
             yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
 
 
-def listed(values: Mapping[str, Any]) -> str:
+def join_settings(values: Mapping[str, Any]) -> str:
     """`optimizer sgd, lr 0.01, batch size 100`."""
     return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in values.items())
 

@@ -24,7 +24,7 @@ from ptx.infer.backends import find_backend
 from ptx.infer.backends.ort.session import import_onnxruntime
 from ptx.infer.backends.processors import usable_processors
 from ptx.infer.backends.pytorch.device import import_torch
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import replay
@@ -145,17 +145,17 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
     answer: what came before was the start.
     """
     is_onnx = find_backend(settings["backend"]).reads == "onnx"
-    runtime, import_s = _timed(import_onnxruntime if is_onnx else import_torch)
+    runtime, import_s = _time(import_onnxruntime if is_onnx else import_torch)
     open_it = partial(
         load, Path(settings["path"]), backend=settings["backend"], device=settings["device"],
         threads=settings["threads"], precision=settings["precision"],
         trust=frozenset(settings["trust"]),
     )  # fmt: skip
-    predictor, load_s = _timed(open_it)
+    predictor, load_s = _time(open_it)
     with predictor:
         golden = _golden(predictor.card, settings["exports"])
         card = golden or predictor.card
-        _, first_s = _timed(partial(predictor.run, sample_batch(card, 1)))
+        _, first_s = _time(partial(predictor.run, sample_batch(card, 1)))
         answered()
         batches: Sequence[int] = settings["batches"]
         runs = {batch: partial(predictor.run, sample_batch(card, batch)) for batch in batches}
@@ -181,10 +181,10 @@ def machine() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         pass  # not Linux, or a processor that does not say
-    return f"{name}, {counted(usable_processors(), 'processor')}, {platform.system()}"
+    return f"{name}, {pluralise(usable_processors(), 'processor')}, {platform.system()}"
 
 
-def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
+def _time(function: Callable[[], Any]) -> tuple[Any, float]:
     started = time.perf_counter()
     result = function()
     return result, time.perf_counter() - started

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptx.infer import Card
 from ptx.infer.artifact.files import write_atomic
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 from ptx.report.cards import answer_card
 from ptx.report.charts import Series, line_chart
 from ptx.report.inspection import card_facts
@@ -93,7 +93,7 @@ def _tests(found: Report) -> dict[str, Any]:
     """What the test rows show: the figures, the confusions, the answers."""
     evaluation, comparison, card = found.evaluation, found.comparison, found.card
     agree = sum(result.holds for result in comparison.results)
-    rows = counted(evaluation.rows, "test row")
+    rows = pluralise(evaluation.rows, "test row")
     reached = (
         (f"{evaluation.error:.4g}", f"root mean squared error, {rows}")
         if evaluation.accuracy is None
@@ -140,7 +140,7 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     figures = [f"{title} {last[key]:.4g}" for key, title in titles.items() if key in last]
     if "test_accuracy" in last:
         figures.append(f"test accuracy {percent(last['test_accuracy'])}")
-    text = f"After {counted(len(history), 'epoch')} ({seconds:,.0f} s): {', '.join(figures)}"
+    text = f"After {pluralise(len(history), 'epoch')} ({seconds:,.0f} s): {', '.join(figures)}"
     return {"training": text, "training_charts": _safe(charts)}
 
 
@@ -154,7 +154,7 @@ def _agreement(found: Report) -> dict[str, Any]:
     ]  # fmt: skip
     labelled = any(cell is not None for row in comparison.between for cell in row)
     return {
-        "compared": counted(comparison.rows, "input"),
+        "compared": pluralise(comparison.rows, "input"),
         "reference": comparison.reference,
         "agreement": rows,
         "names": [result.backend for result in comparison.results],

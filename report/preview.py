@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ptx.infer.artifact.files import make_folder, write_atomic
-from ptx.infer.errors import InputError, counted
+from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, Named
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Preview:
         buffer = io.BytesIO()
         _grid(self._cells).save(buffer, format="PNG", optimize=True)
         write_atomic(self.path, buffer.getvalue())
-        return f"{self.path}: {len(self._cells)} of {counted(self.count, 'input')} drawn"
+        return f"{self.path}: {len(self._cells)} of {pluralise(self.count, 'input')} drawn"
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
@@ -114,7 +114,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
 def _pictures(
     cell: Image.Image, draw: ImageDraw.ImageDraw, top: int, content: Any, predictor: Predictor
 ) -> None:
-    given, seen = _given(content), _seen(content, predictor)
+    given, seen = _draw_given(content), _draw_seen(content, predictor)
     for column, (title, picture) in enumerate((("given", given), ("seen by the model", seen))):
         x = column * (SIDE + GAP)
         if picture is not None:
@@ -128,7 +128,7 @@ def _pictures(
         _text(draw, (x, top + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
-def _given(content: Any) -> Image.Image | None:
+def _draw_given(content: Any) -> Image.Image | None:
     """The picture as a person sees it, on white; None for a ready sample."""
     from ptx.infer.artifact.files import read_bytes
     from ptx.infer.picture.decode import decode, from_array
@@ -150,7 +150,7 @@ def _given(content: Any) -> Image.Image | None:
     return Image.alpha_composite(ground, opaque).convert("RGB")
 
 
-def _seen(content: Any, predictor: Predictor) -> Image.Image | None:
+def _draw_seen(content: Any, predictor: Predictor) -> Image.Image | None:
     """The pixels that the network gets; a ready sample scaled to its range."""
     try:
         sample = predictor.preprocessing.read(content)

@@ -50,7 +50,7 @@ def report(
     from ptx.trainers import answer_rows, evaluate, most_wrong
 
     rows = dataset.test
-    predictor = _preferred(predictors)
+    predictor = _find_preferred(predictors)
     few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
     evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
     found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)
@@ -68,7 +68,7 @@ def report(
     )
 
 
-def _preferred(predictors: Sequence[Predictor]) -> Predictor:
+def _find_preferred(predictors: Sequence[Predictor]) -> Predictor:
     for name in PREFERRED:
         for predictor in predictors:
             if predictor.backend.name == name:
@@ -88,9 +88,9 @@ def find_speeds(path: Path) -> tuple[Speeds, str]:
 
 def read_history(checkpoint: Path) -> list[dict[str, float]]:
     """What training noted after each epoch; empty where a checkpoint holds weights alone."""
-    from ptx.infer.backends.pytorch.device import loading
+    from ptx.infer.backends.pytorch.device import mapping_load_errors
     from ptx.models import checkpoint as checkpoints
 
     artifact = read_artifact(checkpoint)
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         return checkpoints.loads(artifact.data).history

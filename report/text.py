@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from ptx.infer.errors import escaped
+from ptx.infer.errors import escape_controls
 
 WIDTH = 80  # columns that a table or a matrix fits into
 
@@ -31,18 +31,18 @@ def table(
         all(_is_number(row[column]) for row in rows) and bool(rows) for column in range(len(header))
     ]
     before = sum(widths[:-1]) + gap * (len(widths) - 1)
-    joined = ((" " * gap).join(map(_padded, line, widths, right)).rstrip() for line in lines)
-    return "\n".join(_hanging(line, before, columns) for line in joined)
+    joined = ((" " * gap).join(map(_pad, line, widths, right)).rstrip() for line in lines)
+    return "\n".join(_indent(line, before, columns) for line in joined)
 
 
 def facts(pairs: Iterable[tuple[str, object]], *, columns: int | None = None) -> str:
     """`key: value` lines, the values in one column; a value that holds a newline has one line too."""
-    listed = [(f"{escaped(key)}:", escaped(str(value))) for key, value in pairs]
+    listed = [(f"{escape_controls(key)}:", escape_controls(str(value))) for key, value in pairs]
     width = max((len(key) for key, _ in listed), default=0) + 1
-    return "\n".join(_hanging(f"{key:{width}}{value}", width, columns) for key, value in listed)
+    return "\n".join(_indent(f"{key:{width}}{value}", width, columns) for key, value in listed)
 
 
-def _hanging(line: str, indent: int, columns: int | None) -> str:
+def _indent(line: str, indent: int, columns: int | None) -> str:
     """A line broken to so many columns, what follows indented; whole where there is no limit."""
     if columns is None or len(line) <= columns or indent > columns // 2:
         return line
@@ -73,7 +73,7 @@ def _width(cell: str) -> int:
     return len(_COLOUR.sub("", cell))
 
 
-def _padded(cell: str, width: int, flush: bool) -> str:
+def _pad(cell: str, width: int, flush: bool) -> str:
     space = " " * (width - _width(cell))
     return space + cell if flush else cell + space
 

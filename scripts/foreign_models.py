@@ -43,7 +43,7 @@ class Case:
     transforms: Any  # torchvision's, on a Pillow image
     labels: tuple[str, ...]
 
-    def source(self, photo: Path) -> TrainedModel:
+    def trained(self, photo: Path) -> TrainedModel:
         """It, described; the photograph is a real sample."""
         transforms = self.transforms
         crop, resize = transforms.crop_size[0], transforms.resize_size[0]
@@ -54,7 +54,7 @@ class Case:
                 "inputs": {"image": ["float32", ["batch", 3, crop, crop]]},
                 "outputs": {"logits": ["float32", ["batch", len(self.labels)]]},
             },
-            preprocess={
+            preprocessing={
                 "kind": "photo",
                 "resize": resize,
                 "size": [crop, crop],
@@ -129,14 +129,14 @@ def rows(
     case: Case, formats: Sequence[str], photo: Path, folder: Path
 ) -> Iterator[tuple[str, ...]]:
     """A line of the table for each format."""
-    source = case.source(photo)
+    trained = case.trained(photo)
     expected = case.answer(photo)
     for name in formats:
         started = time.perf_counter()
         path = folder / f"{case.name}.{name}"
         try:
-            done = export(source, name, path)
-            error, allowed = on_photo(source, done)
+            done = export(trained, name, path)
+            error, allowed = on_photo(trained, done)
             verdict = check(done, photo, expected)
         except PtxError as failure:
             yield case.name, name, *["-"] * 5, seconds(started), f"FAILS: {failure}"
@@ -146,12 +146,12 @@ def rows(
         path.unlink()
 
 
-def on_photo(source: TrainedModel, done: Exported) -> tuple[float, float]:
+def on_photo(trained: TrainedModel, done: Exported) -> tuple[float, float]:
     """The file's error against float64 on the photograph, and what is allowed there."""
     with load(done.path, trust=True, device="cpu") as predictor:
-        logits = predictor.run(source.samples)["logits"]
-    exact = source.proof.exact(source.samples)["logits"]
-    return float(np.abs(logits - exact).max()), source.proof.tolerances["real", "logits"]
+        logits = predictor.run(trained.samples)["logits"]
+    exact = trained.proof.exact(trained.samples)["logits"]
+    return float(np.abs(logits - exact).max()), trained.proof.tolerances["real", "logits"]
 
 
 def check(done: Exported, photo: Path, expected: tuple[str, float]) -> str:

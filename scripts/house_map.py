@@ -32,11 +32,11 @@ def arrows() -> list[tuple[str, str]]:
     for folder in PLACES:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                found |= {(folder, name) for name in _imported(node) if name != folder}
+                found |= {(folder, name) for name in _find_imported(node) if name != folder}
     return sorted(found)
 
 
-def _imported(node: ast.AST) -> set[str]:
+def _find_imported(node: ast.AST) -> set[str]:
     if isinstance(node, ast.ImportFrom) and node.module == "ptx":
         return {alias.name for alias in node.names}
     names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -1,108 +1,60 @@
 """Train, export and compare every model of the catalog through the command line; print one table.
 
-The results are also written to results.json in the workspace, from which scripts/models_page.py makes
-docs/models.md.
+The results are also written to results.json in the workspace, in the form of docs/results.json, which
+`python scripts/results.py WORKSPACE` brings up to date from a run over the whole data.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from ptx.models.catalog import CATALOG
+from models_page import groups, reached
+from results import collect, ptx
 
-FORMATS = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
+from ptx.models import CATALOG
+from ptx.trainers import default_recipe, train
+from ptx.trainers.data.tables import diabetes_folds
+
 FAST_EPOCHS = 2  # of a model that trains on pictures or names
 FAST_ROWS = ("image", "text")  # kinds of input whose epochs take seconds
 
 
-def run(*arguments: str, workspace: Path) -> tuple[int, str]:
-    """A verb of ptx in a process of its own: exit code and stdout; stderr goes to the terminal."""
-    command = [sys.executable, "-c", "from ptx.cli import main; main()", *arguments]
-    done = subprocess.run(
-        [*command, "--workspace", str(workspace)], stdout=subprocess.PIPE, text=True, check=False
-    )
-    return done.returncode, done.stdout
-
-
-def train(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train once; the last line of the metrics, with the seconds that its epochs took."""
+def train_model(name: str, seed: int, options: argparse.Namespace) -> None:
+    """Train once; nothing where the workspace has it and may be reused."""
     workspace = options.workspace / f"seed-{seed}"
     arguments = ["train", name, "--seed", str(seed)]
     if options.data and CATALOG[name].data.endswith("mnist"):
         arguments += ["--data", options.data]
     if options.fast and CATALOG[name].preprocessing["kind"] in FAST_ROWS:
         arguments += ["--epochs", str(FAST_EPOCHS)]
-    metrics = workspace / name / "metrics.csv"
-    if not (options.reuse and metrics.exists()):
-        code, _ = run(*arguments, workspace=workspace)
-        if code:
-            raise SystemExit(f"ptx {' '.join(arguments)} ended with {code}")
-    header, *rows = metrics.read_text().splitlines()
-    last = dict(zip(header.split(","), rows[-1].split(","), strict=True))
-    accuracy = last["test_accuracy"]
-    return {
-        "seed": seed,
-        "epochs": int(last["epoch"]),
-        "accuracy": float(accuracy) if accuracy else None,
-        "loss": float(last["test_loss"]),
-        "seconds": round(sum(float(line.split(",")[5]) for line in rows), 1),
-    }
+    if options.reuse and (workspace / name / "metrics.csv").exists():
+        return
+    code, _ = ptx(*arguments, workspace=str(workspace))
+    if code:
+        raise SystemExit(f"ptx {' '.join(arguments)} ended with {code}")
 
 
-def folds(seed: int) -> list[float]:
-    """The diabetes model's accuracy on each of five folds that it was not trained on."""
-    from ptx.trainers import documented_recipe
-    from ptx.trainers import train as train_model
-    from ptx.trainers.data.tables import diabetes_folds
-
-    accuracies = []
+def train_folds(seed: int, options: argparse.Namespace) -> None:
+    """Train the diabetes model on each of five folds, each of which leaves other rows to the test."""
     for dataset in diabetes_folds():
-        with tempfile.TemporaryDirectory() as folder:
-            recipe = documented_recipe("diabetes")
-            result = train_model("diabetes", dataset, recipe, folder=Path(folder), seed=seed)
-            accuracies.append(result.history[-1]["test_accuracy"])
-    return accuracies
+        folder = options.workspace / dataset.name / f"seed-{seed}" / "diabetes"
+        if not (options.reuse and (folder / "metrics.csv").exists()):
+            train("diabetes", dataset, default_recipe("diabetes"), folder=folder, seed=seed)
 
 
-def prove(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Export the first seed's run to all formats, and compare all backends over its test set."""
-    workspace = options.workspace / f"seed-{options.seeds[0]}"
-    exported, _ = run("export", name, "--format", "all", workspace=workspace)
-    code, text = run("compare", name, "--json", workspace=workspace)
-    folder = workspace / name
-    return {
-        "exported": exported == 0,
-        "agrees": code == 0,
-        "comparison": json.loads(text) if text else None,
-        "sizes": {
-            kind: (folder / f"{name}{suffix}").stat().st_size
-            for kind, suffix in FORMATS.items()
-            if (folder / f"{name}{suffix}").exists()
-        },
-    }
-
-
-def row(name: str, result: dict[str, Any]) -> str:
+def row(name: str, results: dict[str, Any]) -> str:
     """One line of the table."""
-    runs = result["runs"]
-    if runs[0]["accuracy"] is None:
-        reached = f"loss {runs[0]['loss']:.4f}"
-    else:
-        accuracies = [100 * one["accuracy"] for one in runs]
-        reached = f"{min(accuracies):.2f}-{max(accuracies):.2f} %"
-    comparison = result["proof"]["comparison"] or {"backends": [], "rows": 0}
+    group, proof = groups(name, results["runs"])[0], results["proofs"][name]
+    comparison = proof["comparison"] or {"backends": [], "rows": 0}
     differ = sum(one["differ"] for one in comparison["backends"])
     backends = sum(one["holds"] for one in comparison["backends"])
-    verdict = "agrees" if result["proof"]["exported"] and result["proof"]["agrees"] else "DIFFERS"
-    seconds = sum(one["seconds"] for one in runs) / len(runs)
+    verdict = "agrees" if proof["exported"] and proof["agrees"] else "DIFFERS"
+    seconds = sum(one["seconds"] for one in group) / len(group)
     return (
-        f"{name:20} {runs[0]['epochs']:6} {seconds:8.1f} {reached:>16}"
+        f"{name:20} {group[0]['epochs']:6} {seconds:8.1f} {reached(group):>35}"
         f" {comparison['rows']:7,} {backends:8} {differ:7} {verdict}"
     )
 
@@ -121,23 +73,19 @@ def main() -> int:
     if options.fast and not options.data:
         options.data = "bundled"
     options.workspace.mkdir(parents=True, exist_ok=True)
-    path = options.workspace / "results.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
-    header = ("epochs", "seconds", "reaches", "rows", "backends", "differ")
-    widths = (6, 8, 16, 7, 8, 7)
-    titles = " ".join(title.rjust(width) for title, width in zip(header, widths, strict=True))
-    lines = [f"{'model':20} {titles}"]
     for name in options.models:
-        runs = [train(name, seed, options) for seed in options.seeds]
-        results[name] = {"runs": runs, "proof": prove(name, options)}
-        if name == "diabetes":
-            results[name]["folds"] = [a for seed in options.seeds for a in folds(seed)]
-        path.write_text(json.dumps(results, indent=1))
-        lines.append(row(name, results[name]))
-        print(lines[-1], flush=True)
-    print("\n" + "\n".join(lines))
-    failed = [n for n in options.models if not results[n]["proof"]["agrees"]]
-    return 1 if failed else 0
+        for seed in options.seeds:
+            train_model(name, seed, options)
+            if name == "diabetes":
+                train_folds(seed, options)
+    results = collect([options.workspace], options.workspace / "results.json", prove=True)
+    header = (
+        f"{'epochs':>6} {'seconds':>8} {'reaches':>35} {'rows':>7} {'backends':>8} {'differ':>7}"
+    )
+    print(f"{'model':20} {header}")
+    for name in options.models:
+        print(row(name, results))
+    return 0 if all(results["proofs"][name]["agrees"] for name in options.models) else 1
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def writing_program(data: bytes, marker: Path) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated upstream
         network = torch.nn.Sequential(torch.nn.Linear(1, 1), Writer(str(marker)))
-        torch.jit.save(torch.jit.script(network), buffer)
+        torch.jit.save(torch.jit.script(network.eval()), buffer)
     card = parse_artifact(data, path=marker).require_card()
     return zip_archive.attach(buffer.getvalue(), card.to_json())
 
@@ -270,7 +270,7 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     from ptx.infer.artifact import zip_archive
     from ptx.models import CATALOG, build
     from ptx.models import checkpoint as checkpoints
-    from ptx.trainers import documented_recipe, open_dataset, sample_inputs
+    from ptx.trainers import default_recipe, open_dataset, sample_inputs
     from ptx.trainers.data import Split
     from ptx.trainers.samples import raw_examples
     from ptx.trainers.training import make_card
@@ -280,7 +280,7 @@ def _checkpoint(model: str, folder: Path) -> bytes:
 
     whole = open_dataset("bundled", default=CATALOG[model].data, cache=folder)
     data = replace(whole, train=first(whole.train), test=first(whole.test))
-    card = make_card(model, data, documented_recipe(model), seed=0)
+    card = make_card(model, data, default_recipe(model), seed=0)
     torch.manual_seed(0)
     network = build(card.model, card.config)
     weights = network.state_dict()

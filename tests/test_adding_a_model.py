@@ -15,7 +15,7 @@ import pytest
 from ptx.export import export, read_model
 from ptx.infer import load
 from ptx.models import catalog
-from ptx.trainers import documented_recipe, open_dataset, train
+from ptx.trainers import default_recipe, open_dataset, train
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-model.md"
 
@@ -38,7 +38,7 @@ def test_the_model_of_the_page_trains_exports_and_predicts(
     data = open_dataset("bundled", default="mnist", cache=tmp_path)
     few = replace(data, train=data.train.take(np.arange(200)), test=data.test.take(np.arange(50)))
     folder = tmp_path / "tiny-cnn"
-    recipe = documented_recipe("tiny-cnn", epochs=1)
+    recipe = default_recipe("tiny-cnn", epochs=1)
     checkpoint = train("tiny-cnn", few, recipe, folder=folder, device="cpu").checkpoint
     exported = export(read_model(checkpoint), "onnx", folder / "tiny-cnn.onnx")
     assert exported.rows > 0

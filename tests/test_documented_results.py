@@ -9,14 +9,14 @@ import pytest
 
 from ptx.infer import Predictor, load
 from ptx.models import CATALOG
-from ptx.trainers import documented_recipe, open_dataset, train
+from ptx.trainers import default_recipe, open_dataset, train
 
 SEEDS = (0, 1, 2)
 
 
 def trained(model: str, folder: Path, seed: int = 0) -> Predictor:
     data = open_dataset("bundled", default=CATALOG[model].data, cache=folder)
-    result = train(model, data, documented_recipe(model), folder=folder, seed=seed, device="cpu")
+    result = train(model, data, default_recipe(model), folder=folder, seed=seed, device="cpu")
     return load(result.checkpoint, backend="eager", device="cpu")
 
 

@@ -27,7 +27,7 @@ def test_a_prediction_that_is_not_torchvision_s_fails(
     case = script["make_case"]("mobilenet_v3_small")
     photo = script["make_photo"](tmp_path / "photo.jpg")
     label, score = case.answer(photo)
-    done = script["export"](case.source(photo), "torchscript", tmp_path / "net.torchscript")
+    done = script["export"](case.trained(photo), "torchscript", tmp_path / "net.torchscript")
     assert script["check"](done, photo, (label, score)) == "agrees"
     assert script["check"](done, photo, (label, score * 1.001)).startswith("FAILS")
     assert script["check"](done, photo, ("another", score)).startswith("FAILS")

@@ -28,7 +28,7 @@ ROOMS = {
     "ptx.infer.artifact.trust",
     "ptx.infer.backends",
     "ptx.infer.backends.pytorch.device",
-    "ptx.infer.described.adoption",
+    "ptx.infer.described.described_artifact",
     "ptx.infer.described.description",
     "ptx.infer.errors",
     "ptx.infer.preprocessing",

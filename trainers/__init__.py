@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         most_wrong,
     )
     from ptx.trainers.loop import Progress
-    from ptx.trainers.recipe import Recipe, documented_recipe, find_recipe
+    from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
     from ptx.trainers.samples import sample_inputs
     from ptx.trainers.session import PREVIOUS
     from ptx.trainers.training import TrainingResult, former_training, train
@@ -38,6 +38,7 @@ else:
             "Split": "data",
             "TrainingResult": "training",
             "answer_rows": "evaluation",
+            "default_recipe": "recipe",
             "documented_recipe": "recipe",
             "evaluate": "evaluation",
             "find_recipe": "recipe",
@@ -61,6 +62,7 @@ __all__ = [
     "Split",
     "TrainingResult",
     "answer_rows",
+    "default_recipe",
     "documented_recipe",
     "evaluate",
     "find_recipe",

@@ -15,7 +15,7 @@ from torch import Tensor
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import ImagePreprocessing
+from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
@@ -62,7 +62,7 @@ def check_split(
         UsageError: inputs or targets of another kind or size than the model takes.
         InputError: no rows, or a class index without a label.
     """
-    held, wanted = _held(split), _wanted(preprocessing)
+    held, wanted = _split_form(split), _sample_form(preprocessing)
     if held != wanted:
         raise UsageError(f"{model} takes {wanted}; {name} holds {held}")
     if not len(split):
@@ -78,13 +78,13 @@ def check_split(
         )
 
 
-def _held(split: Split) -> str:
+def _split_form(split: Split) -> str:
     ((kind, raw),) = split.inputs.items()
     return _FORMS[kind].format(*raw.shape[1:])
 
 
-def _wanted(preprocessing: Preprocessing) -> str:
-    if isinstance(preprocessing, ImagePreprocessing | PhotoPreprocessing):
+def _sample_form(preprocessing: Preprocessing) -> str:
+    if isinstance(preprocessing, GrayPreprocessing | PhotoPreprocessing):
         return _FORMS["image"].format(preprocessing.height, preprocessing.width)
     if isinstance(preprocessing, ColumnsPreprocessing):
         return _FORMS["columns"].format(len(preprocessing.names))
@@ -99,7 +99,7 @@ def _tensor(array: Array, device: str) -> Tensor:
 def _images(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
     if isinstance(preprocessing, PhotoPreprocessing):
         return _photos(raw, preprocessing, device)
-    assert isinstance(preprocessing, ImagePreprocessing)
+    assert isinstance(preprocessing, GrayPreprocessing)
     pixels, table = _tensor(raw, device), _tensor(preprocessing.table, device)
     shape, axis = preprocessing.sample_shape, preprocessing.spec.batch_axis
 

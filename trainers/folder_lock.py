@@ -13,13 +13,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ptx.infer.errors import OutputError, quoted
+from ptx.infer.errors import OutputError, quote
 
 NAME = ".ptx.lock"
 
 
 @contextmanager
-def locked(folder: Path, doing: str) -> Iterator[None]:
+def lock_folder(folder: Path, doing: str) -> Iterator[None]:
     """Let nobody else `doing` into a folder; where it cannot be locked, go on without.
 
     Not every file system has such locks, and whoever writes into a folder says what is wrong with it.
@@ -34,7 +34,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         held = True
     except Timeout as error:
         raise OutputError(
-            f"the folder {quoted(folder)} is busy: another process is {doing} into it; wait for"
+            f"the folder {quote(folder)} is busy: another process is {doing} into it; wait for"
             " it, or give another --workspace",
             code="E-BUSY",
         ) from error

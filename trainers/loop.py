@@ -124,6 +124,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def epoch_order(run: Run, epoch: int) -> Tensor:
     """int64 (rows,): the order of the training rows, from the seed and the epoch alone."""
+    if not run.recipe.shuffle:
+        return torch.arange(len(run.train))
     generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
     return torch.randperm(len(run.train), generator=generator)
 
@@ -132,6 +134,9 @@ def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterat
     """Train one epoch from step `first_step` on; yields the number of steps done after each."""
     run.network.train()
     order = epoch_order(run, epoch).to(run.train.device)
+    if run.recipe.drop_last:
+        whole = len(order) // run.recipe.batch_size * run.recipe.batch_size
+        order = order[: whole or len(order)]
     batches = torch.split(order, run.recipe.batch_size)
     for step in range(first_step, len(batches)):
         done = (epoch - 1) * len(batches) + step

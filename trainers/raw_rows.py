@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ptx.infer.errors import InputError, UsageError, counted, quoted
+from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
 from ptx.trainers.data import Split
@@ -59,9 +59,9 @@ def model_targets(
         return split.targets
     unknown = [name for name in names if name not in labels]
     if unknown:
-        listed, known = (", ".join(map(quoted, some[:_SHOWN])) for some in (unknown, labels))
+        listed, known = (", ".join(map(quote, some[:_SHOWN])) for some in (unknown, labels))
         raise UsageError(
-            f"of the data's labels {counted(len(unknown), 'is', 'are')} none of {model}'s: {listed};"
+            f"of the data's labels {pluralise(len(unknown), 'is', 'are')} none of {model}'s: {listed};"
             f" expected {known} and so on: give data with the model's labels"
         )
     places = np.asarray([labels.index(name) for name in names], np.int64)

@@ -13,7 +13,7 @@ ROUNDING = 1e-3  # share of the answers, or of an error, by which rounding may m
 LEAST_ERROR = 1e-6  # of a regression, in its unit: below it there is rounding alone
 
 
-def reached(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
+def reached_figures(card: Card, row: dict[str, float], rows: int) -> dict[str, Any]:
     """The card's record of the last epoch: data, rows, and the accuracy or a regression's error.
 
     `row`: of the history, with `test_loss`, the mean squared error of a regression.
@@ -36,7 +36,9 @@ def against_record(card: Card, found: Evaluation, data: Dataset) -> tuple[bool, 
     name = "accuracy" if found.accuracy is not None else "rmse"
     if name not in record:
         return True, f"the card's record has no {name}"
-    told = f"in training {_told(name, record[name])} of {record['rows']:,} rows of {record['data']}"
+    told = (
+        f"in training {_figure(name, record[name])} of {record['rows']:,} rows of {record['data']}"
+    )
     if (record["sha256"], record["rows"]) != (data.sha256, found.rows):
         return True, f"{told}: other data, so nothing is held against it"
     if found.accuracy is not None:
@@ -47,7 +49,7 @@ def against_record(card: Card, found: Evaluation, data: Dataset) -> tuple[bool, 
     return holds, told if holds else f"{told}: it falls below that by more than rounding"
 
 
-def _told(name: str, figure: float) -> str:
+def _figure(name: str, figure: float) -> str:
     return (
         f"{100 * figure:.2f} %" if name == "accuracy" else f"root mean squared error {figure:.4g}"
     )

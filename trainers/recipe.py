@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptx.infer.errors import UsageError, nearest, quoted
+from ptx.infer.errors import UsageError, nearest, quote
 from ptx.models import Entry, known_models, lookup
 from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle")
-DOCUMENTED = "documented"  # the recipe that a model's source gives
+DEFAULT = "default"  # the recipe that a model is trained with when none is named
+DOCUMENTED = "documented"  # as its source types it; the default one where that is the same
 WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
 # Shares of the learning rate that a one-cycle begins and ends with.
 FIRST, LAST = 1 / 25, 1 / 250_000
@@ -33,6 +35,9 @@ class Recipe:
     standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
     schedule: str = "constant"  # of the learning rate, see `learning_rate`
     dropout: bool = True  # False trains without the network's dropout
+    shuffle: bool = True  # False takes the training rows in the order of the data
+    drop_last: bool = False  # True leaves out the last of several batches where it is not whole
+    white: float | None = None  # pictures: pixels from 0 to this, not normalised; else the model's
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -56,10 +61,20 @@ class Recipe:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"weight decay is {self.weight_decay}; expected at least 0")
+        if self.white is not None and not 0 < self.white < math.inf:
+            raise UsageError(f"white is {self.white}; expected a positive number")
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form that the card carries."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def completed(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A card's recipe with what recipes did not have on its day, as it was done then."""
+        fields = dataclasses.fields(cls)
+        return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING} | dict(
+            data
+        )
 
     def learning_rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step`, from 0, of the run's `steps`.
@@ -79,8 +94,13 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
+def default_recipe(model: str, **overrides: Any) -> Recipe:
+    """The recipe that a model is trained with, with the overrides that are not None."""
+    return find_recipe(model, DEFAULT, **overrides)
+
+
 def documented_recipe(model: str, **overrides: Any) -> Recipe:
-    """The catalog's documented recipe for a model, with the overrides that are not None."""
+    """The recipe as the model's source types it, with the overrides that are not None."""
     return find_recipe(model, DOCUMENTED, **overrides)
 
 
@@ -90,17 +110,21 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
     Raises:
         UsageError: no such model or recipe, or a value that cannot be.
     """
-    entry = find_entry(model)
-    recipes = {DOCUMENTED: entry.recipe, **entry.recipes}
+    recipes = recipes_of(find_entry(model))
     if name not in recipes:
         raise UsageError(f"{model} has no recipe {name!r}; {nearest(name, recipes)}")
     changes = {name: value for name, value in overrides.items() if value is not None}
     return Recipe(**{**recipes[name], **changes})
 
 
+def recipes_of(entry: Entry) -> dict[str, Mapping[str, Any]]:
+    """A model's recipes by name; the default one also goes by the name of the documented one."""
+    return {DEFAULT: entry.recipe, DOCUMENTED: entry.recipe, **entry.recipes}
+
+
 def find_entry(model: str) -> Entry:
     """The entry of a model of the catalog or of a package; UsageError names the nearest."""
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {quoted(model)}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
     return entry

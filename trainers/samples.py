@@ -62,11 +62,11 @@ def _one_of_each_class(dataset: Dataset) -> Array:
 def _picture(pixels: Array) -> bytes:
     """A row as a PNG file: as it is, or smaller where it is a photograph."""
     image: Any = Image.fromarray(pixels.squeeze())
-    return png_bytes(_scaled(image) if _scale(image) < 1 else image)
+    return png_bytes(_scale_up(image) if _scale(image) < 1 else image)
 
 
 def _on_paper(pixels: Array) -> bytes:
-    image: Any = ImageOps.invert(_scaled(Image.fromarray(pixels.squeeze())))
+    image: Any = ImageOps.invert(_scale_up(Image.fromarray(pixels.squeeze())))
     paper = Image.new(image.mode, (image.width * 2, image.height * 3 // 2), "white")
     paper.paste(image, (image.width // 8, image.height // 3))
     return png_bytes(paper)
@@ -77,6 +77,6 @@ def _scale(image: Any) -> float:
     return float((PICTURE_PIXELS / (image.width * image.height)) ** 0.5)
 
 
-def _scaled(image: Any) -> Any:
+def _scale_up(image: Any) -> Any:
     factor = _scale(image)
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))

@@ -20,7 +20,7 @@ from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
-from ptx.trainers.reached import reached
+from ptx.trainers.reached import reached_figures
 
 PREVIOUS = "checkpoint.previous.pt"  # the checkpoint of the run before, beside that of this one
 
@@ -102,16 +102,16 @@ class Session:
                 "metrics": {
                     name: last[name] for name in last if name.startswith(("train", "test"))
                 },
-                **self._reached(),
+                **self._reached_figures(),
             },
         )
         write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
 
-    def _reached(self) -> dict[str, Any]:
+    def _reached_figures(self) -> dict[str, Any]:
         """The card's record of the test rows; in the midst of an epoch the weights have none."""
         if self.step or not self.history:
             return {}
-        return {"test": reached(self.card, self.history[-1], len(self.run.test))}
+        return {"test": reached_figures(self.card, self.history[-1], len(self.run.test))}
 
     def _require_finite(self, figures: Iterable[float]) -> None:
         weights = self.run.network.state_dict().values()

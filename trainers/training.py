@@ -17,9 +17,9 @@ from torch import nn
 from ptx.infer.artifact.artifact import KINDS, SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card, check_lines
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
-from ptx.infer.backends.pytorch.device import find_device, loading
+from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
 from ptx.infer.backends.pytorch.layout import use_channels_last
-from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, counted, quoted
+from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import Entry, build
@@ -27,7 +27,7 @@ from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.batches import Feed, check_split
 from ptx.trainers.data import Dataset
-from ptx.trainers.folder_lock import locked
+from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
@@ -96,12 +96,12 @@ def train(
     )
     if not resume:
         make_folder(folder)
-    with locked(folder, "training"):
+    with lock_folder(folder, "training"):
         before = _read_before(path, card) if resume else None
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
         with (
-            _running_out_of_memory(device),
+            _mapping_memory_errors(device),
             _without_denormals(),
             deferred_interruption() as interruption,
         ):
@@ -171,6 +171,8 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         columns = dataset.train.inputs["columns"].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
         preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
+    if recipe.white is not None:
+        preprocessing.update(mean=0.0, std=1 / recipe.white)
     if dataset.fit is not None:
         preprocessing["fit"] = dataset.fit
     return Card(
@@ -200,7 +202,7 @@ def _check_names(dataset: Dataset) -> None:
     for name in (dataset.name, dataset.source, *dataset.labels):
         if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
             raise InputError(
-                f"{quoted(name)}, of the data set, is not valid text: rename the file or folder",
+                f"{quote(name)}, of the data set, is not valid text: rename the file or folder",
                 code="E-DATA",
             )
     try:
@@ -222,7 +224,7 @@ def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
     if classes != expected:
         least = "at least " if entry.task == "classification" else ""
         raise UsageError(
-            f"{dataset.name} has {counted(classes, 'class', 'classes')}; {model}, a model for"
+            f"{dataset.name} has {pluralise(classes, 'class', 'classes')}; {model}, a model for"
             f" {entry.task}, takes {least}{expected}"
         )
 
@@ -233,6 +235,8 @@ def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
     if recipe.standardise and entry.preprocessing["kind"] != "columns":
         raise UsageError(f"{model} takes no columns that could be standardised")
+    if recipe.white is not None and entry.preprocessing["kind"] != "image":
+        raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
 
 
 def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
@@ -259,7 +263,7 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
     """The checkpoint to go on from, once it is known to be of the same run."""
     if not path.exists():
         raise ArtifactError(
-            f"{quoted(path)}: there is no checkpoint to resume; train without --resume first",
+            f"{quote(path)}: there is no checkpoint to resume; train without --resume first",
             code="E-IN-MISSING",
         )
     artifact = read_artifact(path)
@@ -276,7 +280,7 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
                 f" {expected}: give the same, or train anew without --resume",
                 code="E-RESUME",
             )
-    with loading(artifact):
+    with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
     if not checkpoint.progress:
         raise ArtifactError(
@@ -292,7 +296,7 @@ def _identity(card: Card) -> dict[str, Any]:
     All but the epochs, of which there may be more where the learning rate does not depend on them.
     """
     training = card.training
-    recipe = training.get("recipe", {})
+    recipe = Recipe.completed(training.get("recipe", {}))
     data = training.get("data", {})
     return {
         "model": card.model,
@@ -306,7 +310,7 @@ def _identity(card: Card) -> dict[str, Any]:
 
 
 @contextmanager
-def _running_out_of_memory(device: str) -> Iterator[None]:
+def _mapping_memory_errors(device: str) -> Iterator[None]:
     """The allocators' errors in our words."""
     try:
         yield

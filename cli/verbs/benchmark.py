@@ -11,10 +11,10 @@ from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.opening import find_targets
 from ptx.cli.progress import Progress
-from ptx.cli.terminal import columns, judged, note, verdict
+from ptx.cli.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import UsageError, quoted
+from ptx.infer.errors import UsageError, quote
 
 
 @click.command(
@@ -60,7 +60,7 @@ def benchmark(
     for line in found.lines() if as_json else ():
         click.echo(json.dumps(line))
     if not as_json:
-        click.echo(found.table(judged, columns()))
+        click.echo(found.table(colour_verdict, columns()))
     folder = targets[0].path.parent
     if folder == space.folder(model):
         written = found.save(folder, model)
@@ -78,5 +78,5 @@ def _sizes(text: str) -> list[int]:
     except ValueError:
         sizes = [0]
     if min(sizes) < 1:
-        raise UsageError(f"--batch is {quoted(text)}; expected sizes of at least 1, as in 1,32,256")
+        raise UsageError(f"--batch is {quote(text)}; expected sizes of at least 1, as in 1,32,256")
     return sizes

@@ -15,10 +15,10 @@ from ptx.cli.inputs import find_inputs
 from ptx.cli.network import open_factory
 from ptx.cli.opening import closing_all, open_backends
 from ptx.cli.progress import Progress
-from ptx.cli.terminal import columns, judged, note, verdict
+from ptx.cli.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace, require_model
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -86,7 +86,7 @@ def compare(
             reached = reached_problem(predictors[0], dataset)
     if output is not None and compared.found.rows:
         compared.save(output)
-        note(f"{output}: {counted(len(compared.found.results), 'backend')}")
+        note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
     return _print(model, compared, reached, own=own, as_json=as_json)
 
 
@@ -102,7 +102,12 @@ def _refuse(model: str, problems: list[str], *, as_json: bool) -> int:
 
 
 def _print(
-    model: str, compared: report.Agreement, reached: tuple[str, bool], *, own: bool, as_json: bool
+    model: str,
+    compared: report.ModelComparison,
+    reached: tuple[str, bool],
+    *,
+    own: bool,
+    as_json: bool,
 ) -> int:
     found, holds = compared.found, compared.holds and reached[1]
     if not found.rows:
@@ -111,7 +116,7 @@ def _print(
     if as_json:
         click.echo(json.dumps({**compared.data(), "reached": reached[0], "holds": holds}))
         return 0 if holds else 1
-    click.echo(compared.table(judged, columns()))
+    click.echo(compared.table(colour_verdict, columns()))
     for line in compared.differences():
         click.echo(line)
     if reached[0]:

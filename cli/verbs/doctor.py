@@ -10,7 +10,7 @@ import click
 from ptx import infer, models
 from ptx.cli import options
 from ptx.cli.probe import examine
-from ptx.cli.terminal import judged, table, verdict
+from ptx.cli.terminal import colour_verdict, table, verdict
 
 PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision",
             "onnx", "onnxscript")  # fmt: skip
@@ -31,7 +31,7 @@ def doctor(as_json: bool) -> None:
         return
     click.echo(table(("package", "version"), list(_versions())))
     click.echo()
-    rows = [(name, judged("works" if one.works else "no", one.works), one.detail)
+    rows = [(name, colour_verdict("works" if one.works else "no", one.works), one.detail)
             for name, one in found.items()]  # fmt: skip
     click.echo(table(("backend", "", ""), rows))
     for name, reason in models.broken_entries().items():

@@ -15,7 +15,7 @@ from ptx.cli.progress import Progress
 from ptx.cli.terminal import verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import AgreementError, counted
+from ptx.infer.errors import AgreementError, pluralise
 
 
 @click.command(
@@ -69,7 +69,7 @@ def evaluate(
         if found.accuracy is None
         else f"accuracy {report.percent(found.accuracy)}"
     )
-    rows = counted(found.rows, "row")
+    rows = pluralise(found.rows, "row")
     verdict(
         f"{card.model} on {took}: {reached} of {rows}; {told}",
         f"ptx report {card.model}" if holds else f"ptx compare {card.model}",

@@ -13,13 +13,13 @@ from ptx import report, trainers
 from ptx.cli import options
 from ptx.cli.network import is_reference
 from ptx.cli.progress import Progress
-from ptx.cli.real_rows import answered_right, find_rows
+from ptx.cli.real_rows import count_right, find_rows
 from ptx.cli.statement import read_statement, refuse_statement, statement_options
 from ptx.cli.terminal import note, verdict
 from ptx.cli.trained import make_own, read_trained
 from ptx.cli.workspace import SUFFIXES, Workspace
 from ptx.infer.artifact.files import make_folder
-from ptx.infer.errors import UsageError, counted, escaped
+from ptx.infer.errors import UsageError, escape_controls, pluralise
 
 ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.statement
 HINTS = {  # how to state what is assumed
@@ -73,7 +73,7 @@ def export(
         trained, beside = read_trained(space, model, checkpoint, statement)
     _say_assumed(trained)
     rows = find_rows(trained, data, workspace)
-    trained = rows.source
+    trained = rows.trained
     if "torchscript" in names:
         note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
     for name in names:
@@ -92,9 +92,9 @@ def export(
 def _say_assumed(trained: exporting.TrainedModel) -> None:
     """Say how a bare state dict was read, and what is assumed of its network."""
     for text in trained.notes:
-        note(escaped(text))
+        note(escape_controls(text))
     for topic, text in trained.card.training.get(ASSUMED, {}).items():
-        note(f"assumed {topic}: {escaped(text)}{HINTS.get(topic, '')}")
+        note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
 
 
 def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
@@ -129,8 +129,8 @@ def _export_one(
 
 
 def _print_done(done: exporting.Exported, split: trainers.Split | None) -> None:
-    right = "" if split is None else f"; {answered_right(done, split)}"
-    cases, size = counted(done.cases, "case"), report.file_size(done.size)
+    right = "" if split is None else f"; {count_right(done, split)}"
+    cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
     verdict(
         f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"
         f" allowed {done.tolerance:.1e}{right}"

@@ -36,15 +36,15 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
             click.echo(json.dumps(record, ensure_ascii=False))
     elif model is not None:
         click.echo(facts(listing.facts(model, list(space.files(model)))))
-        verdict("", _following(space, names))
+        verdict("", _suggest_next(space, names))
     else:
         rows = [listing.row(name, space) for name in (*names, *own)]
         click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
         trained = [name for name in names if "checkpoint" in space.files(name)]
-        verdict(f"{len(names)} models, {len(trained)} trained", _following(space, names))
+        verdict(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 
 
-def _following(space: Workspace, names: list[str]) -> str:
+def _suggest_next(space: Workspace, names: list[str]) -> str:
     """Train; then export what is trained alone; then look at what is exported."""
     names = sorted(names, key=lambda name: name != "convnet")  # the one that takes a picture
     files = {name: set(space.files(name)) for name in names}

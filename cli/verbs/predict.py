@@ -88,7 +88,7 @@ def predict(
             answers = with_progress(answers, inputs, found.card)
         write_lines(target, lines.of(answers))
     if target is not None:
-        click.echo(f"{target}: {lines.counted()}")
+        click.echo(f"{target}: {lines.summary()}")
     if preview is not None:
         finish_preview(preview, show=show)
     return 4 if lines.bad else 0

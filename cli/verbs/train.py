@@ -14,7 +14,7 @@ from ptx.cli.dataset import open_data
 from ptx.cli.progress import training_progress
 from ptx.cli.terminal import note, verdict
 from ptx.cli.workspace import Workspace, require_model
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -23,8 +23,8 @@ from ptx.infer.errors import counted
     short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
-@click.option("--recipe", "recipe_name", default="documented", show_default=True,
-              help="Of those that `ptx models MODEL` lists; convnet also has fast.")  # fmt: skip
+@click.option("--recipe", "recipe_name", default="default", show_default=True,
+              help="One that `ptx models MODEL` lists; `documented` is the source's own.")  # fmt: skip
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")
@@ -46,7 +46,7 @@ def train(
     recipe = trainers.find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
     space = Workspace(workspace)
-    if not resume and (former := _former(space.checkpoint(model))):
+    if not resume and (former := _describe_former(space.checkpoint(model))):
         note(former)
     result = trainers.train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
@@ -62,10 +62,10 @@ def train(
 def _print_outcome(model: str, data: str, result: trainers.TrainingResult) -> None:
     export, epochs = f"ptx export {model} --format onnx", len(result.history)
     if result.interrupted is not None:
-        resume = f"ptx train {model}{_options_given()} --resume"
+        resume = f"ptx train {model}{_repeat_options()} --resume"
         verdict(f"stopped after epoch {epochs}: {result.checkpoint}", resume)
     elif not result.trained:
-        done = f"{model} has its {counted(epochs, 'epoch')} already, nothing was trained"
+        done = f"{model} has its {pluralise(epochs, 'epoch')} already, nothing was trained"
         verdict(f"{done}: {result.checkpoint}", export)
     else:
         last = result.history[-1]
@@ -77,12 +77,12 @@ def _print_outcome(model: str, data: str, result: trainers.TrainingResult) -> No
         verdict(f"{model} trained on {data}: {reached}: {result.checkpoint}", export)
 
 
-def _former(checkpoint: Path) -> str:
+def _describe_former(checkpoint: Path) -> str:
     """What becomes of the checkpoint that is there; nothing where there is none."""
     training = trainers.former_training(checkpoint)
     if training is None:
         return ""
-    what = f" of {counted(training['epochs'], 'epoch')}" if "epochs" in training else ""
+    what = f" of {pluralise(training['epochs'], 'epoch')}" if "epochs" in training else ""
     accuracy = training.get("metrics", {}).get("test_accuracy")
     what += f", test accuracy {report.percent(accuracy)}," if accuracy is not None else ""
     kept = checkpoint.parent / trainers.PREVIOUS
@@ -90,7 +90,7 @@ def _former(checkpoint: Path) -> str:
     return f"the former checkpoint{what} is kept as {kept}{place}"
 
 
-def _options_given() -> str:
+def _repeat_options() -> str:
     """The options of this run, as they must be given again; `verdict` adds the workspace."""
     context = click.get_current_context()
     return "".join(

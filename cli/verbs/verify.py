@@ -9,11 +9,11 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.opening import kind_read_by
-from ptx.cli.terminal import judged, table, verdict
+from ptx.cli.opening import file_kind_of
+from ptx.cli.terminal import colour_verdict, table, verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import counted
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -38,7 +38,7 @@ def verify(
     FILE is an artifact, a checkpoint or a name of the catalog. An ONNX file needs no torch.
     """
     space = Workspace(workspace)
-    path = space.find(model, kind_read_by(backend))
+    path = space.find(model, file_kind_of(backend))
     checks = infer.verify(
         path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
     )
@@ -49,12 +49,16 @@ def verify(
             click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
         return 1 if failed else 0
     rows = [
-        (c.name, "lacks" if c.lacks else judged("holds" if c.holds else "FAILS", c.holds), c.detail)
+        (
+            c.name,
+            "lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds),
+            c.detail,
+        )
         for c in checks
     ]
     click.echo(table(("check", "", "detail"), rows))
     if failed:
         verdict(f"{path} does not hold: {failed}", "export it again", holds=False)
     else:
-        verdict(f"{path} holds: {counted(len(checks), 'check')}")
+        verdict(f"{path} holds: {pluralise(len(checks), 'check')}")
     return 1 if failed else 0

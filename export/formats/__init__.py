@@ -17,7 +17,7 @@ from ptx.infer.errors import (
     UsageError,
     installing,
     nearest,
-    quoted,
+    quote,
 )
 from ptx.infer.signature import Signature
 
@@ -61,7 +61,7 @@ _TRACED = (5, 11, 13, 17, 19)
 def find_format(name: str) -> Format:
     """The format of that name; UsageError names the nearest where there is none."""
     if name not in FORMATS:
-        raise UsageError(f"there is no format {quoted(name)}; {nearest(name, FORMATS)}")
+        raise UsageError(f"there is no format {quote(name)}; {nearest(name, FORMATS)}")
     return FORMATS[name]
 
 
@@ -78,7 +78,7 @@ def find_attach(name: str) -> Attach:
 
 
 @contextmanager
-def converting(model: str, format_name: str) -> Iterator[None]:
+def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
     """The exporters' errors in our words."""
     try:
         yield

@@ -10,7 +10,7 @@ from pathlib import Path
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import ArtifactError, quoted
+from ptx.infer.errors import ArtifactError, quote
 
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
@@ -47,7 +47,7 @@ class Artifact:
     @property
     def name(self) -> str:
         """The path in quotes, for messages."""
-        return quoted(self.path)
+        return quote(self.path)
 
     @cached_property
     def sha256(self) -> str:
@@ -88,14 +88,14 @@ def read_artifact(path: str | Path) -> Artifact:
 
 def parse_artifact(data: bytes, *, path: Path) -> Artifact:
     """The artifact in `data`; `path` is used for messages alone."""
-    name = quoted(path)
+    name = quote(path)
     if data.startswith(b"PK"):
         from ptx.infer.artifact import zip_archive
 
         archive = zip_archive.read_archive(data, name=name)
         if archive.kind == "zip":
             raise ArtifactError(
-                f"{name} is a zip archive; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+                f"{name} is a zip archive; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
             )
         text, kind = archive.members.get(zip_archive.CARD_MEMBER), archive.kind
         sealed = zip_archive.seal_holds(data)
@@ -105,7 +105,7 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
         kind, sealed = "onnx", onnx_bytes.seal_holds(data, header)
     else:
         raise ArtifactError(
-            f"{name} {_looks_like(data)}; expected {_expected()}", code="E-ARTIFACT-FORMAT"
+            f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
         )
     card = None if text is None else _card(text, name, sealed)
     return Artifact(path, kind, data, card, sealed)
@@ -123,7 +123,7 @@ def _card(text: bytes, name: str, sealed: bool) -> Card:
         ) from error
 
 
-def _expected() -> str:
+def _list_expected() -> str:
     return f"{', '.join(list(KINDS.values())[:-1])} or {list(KINDS.values())[-1]}"
 
 

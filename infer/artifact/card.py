@@ -22,7 +22,7 @@ from ptx.infer.artifact.golden import (
     raw_from_data,
     raw_to_data,
 )
-from ptx.infer.errors import ArtifactError, quoted
+from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
 
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
@@ -139,8 +139,8 @@ def parse_json(text: bytes, *, name: str, what: str = "its card") -> dict[str, A
         data = json.loads(
             decoded,
             parse_constant=_no_constant,
-            parse_float=_finite,
-            object_pairs_hook=_unique,
+            parse_float=_parse_finite,
+            object_pairs_hook=_make_unique,
         )
         if not isinstance(data, dict):
             raise ValueError(f"it is a {type(data).__name__}; expected an object")
@@ -165,14 +165,14 @@ def _no_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text} is too large for a number")
     return number
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _make_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a key stands twice in one object")
@@ -190,7 +190,7 @@ def check_lines(texts: Iterable[str]) -> None:
     """ValueError for what would do something to the terminal that shows it, or fill lines of its own."""
     for text in texts:
         if _CONTROL.search(text):
-            raise ValueError(f"{quoted(text)} holds a control character; expected a line of text")
+            raise ValueError(f"{quote(text)} holds a control character; expected a line of text")
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:

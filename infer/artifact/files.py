@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ptx.infer.errors import ArtifactError, InputError, OutputError, quoted
+from ptx.infer.errors import ArtifactError, InputError, OutputError, quote
 
 ReadError = InputError | ArtifactError
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -49,26 +49,26 @@ def read_bytes(
         descriptor = os.open(path, _READ)
     except OSError as reason:
         code, text = _REASONS.get(reason.errno or 0, ("E-IN-READ", reason.strerror or str(reason)))
-        raise error(f"{quoted(path)}: {text}", code=code) from reason
+        raise error(f"{quote(path)}: {text}", code=code) from reason
     except ValueError as reason:  # a null byte in the name
-        raise error(f"{quoted(path)}: not a file name", code="E-IN-MISSING") from reason
+        raise error(f"{quote(path)}: not a file name", code="E-IN-MISSING") from reason
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise error(f"{quoted(path)} is {what}; expected a file", code="E-IN-NOTFILE")
+            raise error(f"{quote(path)} is {what}; expected a file", code="E-IN-NOTFILE")
         if status.st_size > limit:
             raise error(
-                f"{quoted(path)} has {status.st_size:,} bytes; at most {limit:,} are read",
+                f"{quote(path)} has {status.st_size:,} bytes; at most {limit:,} are read",
                 code="E-IN-SIZE",
             )
         content = _read_whole(descriptor, status.st_size)
     except OSError as reason:
-        raise error(f"{quoted(path)}: {reason.strerror or reason}", code="E-IN-READ") from reason
+        raise error(f"{quote(path)}: {reason.strerror or reason}", code="E-IN-READ") from reason
     finally:
         os.close(descriptor)
     if len(content) != status.st_size:
-        raise error(f"{quoted(path)} changed while it was read: read it again", code="E-IN-READ")
+        raise error(f"{quote(path)} changed while it was read: read it again", code="E-IN-READ")
     return content
 
 
@@ -110,7 +110,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"the folder {quoted(folder)} cannot be made: {error.strerror or error}",
+            f"the folder {quote(folder)} cannot be made: {error.strerror or error}",
             code="E-OUT-PARENT",
         ) from error
 
@@ -139,7 +139,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     """
     target = _target(path)
     temporary = _temporary(target)
-    with _translated(target):
+    with _mapping_os_errors(target):
         sweep(target.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     waiting = bytearray()
@@ -148,7 +148,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
         if len(waiting) + len(data) < _PIECE:
             waiting.extend(data)
             return
-        with _translated(target):
+        with _mapping_os_errors(target):
             _write_whole(descriptor, waiting)
             _write_whole(descriptor, data)
         waiting.clear()
@@ -156,17 +156,17 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     try:
         try:
             yield write
-            with _translated(target):
+            with _mapping_os_errors(target):
                 _write_whole(descriptor, waiting)
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        with _translated(target):
+        with _mapping_os_errors(target):
             temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    with _translated(target):
+    with _mapping_os_errors(target):
         _sync_folder(target.parent)
 
 
@@ -178,7 +178,7 @@ def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def _translated(target: Path) -> Iterator[None]:
+def _mapping_os_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as reason:
@@ -199,19 +199,19 @@ def _target(path: StrPath) -> Path:
         target = Path(os.path.realpath(os.fsdecode(path)))
         if target.is_dir():
             raise OutputError(
-                f"{quoted(target)} is a folder; expected a file name", code="E-OUT-FOLDER"
+                f"{quote(target)} is a folder; expected a file name", code="E-OUT-FOLDER"
             )
         if target.exists() and not target.is_file():
             raise OutputError(
-                f"{quoted(target)} is not a regular file; expected a file name", code="E-OUT-FILE"
+                f"{quote(target)} is not a regular file; expected a file name", code="E-OUT-FILE"
             )
         if not target.parent.is_dir():
             raise OutputError(
-                f"{quoted(target)}: the folder {quoted(target.parent)} does not exist",
+                f"{quote(target)}: the folder {quote(target.parent)} does not exist",
                 code="E-OUT-PARENT",
             )
     except ValueError as reason:  # a null byte in the name
-        raise OutputError(f"{quoted(os.fsdecode(path))}: not a file name") from reason
+        raise OutputError(f"{quote(os.fsdecode(path))}: not a file name") from reason
     except OutputError:
         raise
     except OSError as reason:
@@ -253,6 +253,6 @@ def _output_error(target: Path, reason: OSError) -> OutputError:
         errno.EROFS: "E-OUT-PERM",
     }
     return OutputError(
-        f"{quoted(target)} cannot be written: {reason.strerror or reason}",
+        f"{quote(target)} cannot be written: {reason.strerror or reason}",
         code=codes.get(reason.errno or 0, "E-OUT"),
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import KINDS, Artifact
 from ptx.infer.artifact.trust import Trust, require_trust
-from ptx.infer.errors import BackendError, UsageError, nearest, quoted
+from ptx.infer.errors import BackendError, UsageError, nearest, quote
 from ptx.infer.signature import Array
 
 Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
@@ -56,7 +56,7 @@ class Options:
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
     cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
 
-    def asked(self) -> list[str]:
+    def list_changed(self) -> list[str]:
         """The names of those that are not as they are by default, but for `device` and `trust`."""
         return [
             field.name
@@ -143,7 +143,7 @@ def find_backend(name: str) -> BackendEntry:
     """
     today = current_name(name)
     if today not in BACKENDS:
-        raise UsageError(f"there is no backend {quoted(name)}; {nearest(name, BACKENDS)}")
+        raise UsageError(f"there is no backend {quote(name)}; {nearest(name, BACKENDS)}")
     if today != name:
         warnings.warn(f"backend {name!r} is called {today!r} now", FutureWarning, stacklevel=3)
     return BACKENDS[today]
@@ -184,7 +184,7 @@ def _check_values(options: Options) -> None:
         ("cpu_nodes", options.cpu_nodes, CPU_NODES),
     ):
         if value not in known:
-            raise UsageError(f"there is no {what} {quoted(value)}; {nearest(value, known)}")
+            raise UsageError(f"there is no {what} {quote(value)}; {nearest(value, known)}")
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads is {options.threads}; expected at least 1")
     if options.timeout is not None and not (options.timeout > 0 and math.isfinite(options.timeout)):
@@ -192,15 +192,15 @@ def _check_values(options: Options) -> None:
 
 
 def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
-    kind, colon, index = options.device.partition(":")
-    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quoted(options.device)}; {nearest(kind, DEVICES)}")
-    if kind not in ("auto", *entry.devices):
+    chosen, colon, index = options.device.partition(":")
+    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quote(options.device)}; {nearest(chosen, DEVICES)}")
+    if chosen not in ("auto", *entry.devices):
         where = " or ".join(_SPOKEN[device] for device in entry.devices)
         raise UsageError(
-            f"backend {name!r} runs on {where}; the device asked for is {quoted(options.device)}"
+            f"backend {name!r} runs on {where}; the device asked for is {quote(options.device)}"
         )
-    for option in options.asked():
+    for option in options.list_changed():
         if option not in entry.heeds:
             raise UsageError(f"backend {name!r} takes no {option}: {_INSTEAD[option]}")
 
@@ -217,5 +217,5 @@ def _open_first(artifact: Artifact, options: Options) -> Backend:
 
 
 def _heeds(entry: BackendEntry, options: Options) -> bool:
-    kind = options.device.partition(":")[0]
-    return kind in ("auto", *entry.devices) and set(options.asked()) <= set(entry.heeds)
+    chosen = options.device.partition(":")[0]
+    return chosen in ("auto", *entry.devices) and set(options.list_changed()) <= set(entry.heeds)

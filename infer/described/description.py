@@ -13,7 +13,7 @@ library; a file of them is TOML or JSON:
     [outputs]
     logits = ["float32", ["batch", 5]]
 
-    [preprocess]
+    [preprocessing]
     kind = "photo"                                           # see `ptx.infer.preprocessing`
     resize = 256
     size = [224, 224]
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +31,13 @@ from typing import Any
 
 from ptx.infer.artifact.card import Card, parse_json
 from ptx.infer.artifact.files import NAME, read_bytes
-from ptx.infer.errors import ArtifactError, InputError, nearest, quoted
-from ptx.infer.preprocessing import KINDS, open_preprocessing, shown
+from ptx.infer.errors import ArtifactError, InputError, nearest, quote
+from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS, unreadable
 
-KEYS = ("name", "task", "inputs", "outputs", "preprocess", "labels")
+KEYS = ("name", "task", "inputs", "outputs", "preprocessing", "labels")
+FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
 
@@ -43,34 +45,37 @@ SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 class Description:
     """What is known about a model; what is left out is found out, or not done."""
 
-    source: str = "the description"  # it, in messages: a file, in quotes
+    origin: str = "the description"  # it, in messages: a file, in quotes
     name: str | None = None
     task: str = "raw"  # a key of `ptx.infer.tasks.TASKS`; raw: `run` alone
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
-    preprocess: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
+    preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
     given: tuple[str, ...] = ()  # the KEYS that were there
 
     @classmethod
     def from_data(
-        cls, data: Mapping[str, Any], *, source: str = "the description", folder: Path | None = None
+        cls, data: Mapping[str, Any], *, origin: str = "the description", folder: Path | None = None
     ) -> Description:
         """The description in a mapping of KEYS. `folder`: where a file of labels is looked for.
+
+        A former key (FORMER_KEYS) is read with a FutureWarning that says the one of today.
 
         Raises:
             InputError: E-DESCRIPTION, with the key, what it is and what was expected.
         """
+        data = _with_current_keys(data, origin)
         for key in data:
             if key not in KEYS:
-                raise _wrong(source, str(key), f"is unknown; {nearest(str(key), KEYS)}")
+                raise _key_error(origin, str(key), f"is unknown; {nearest(str(key), KEYS)}")
         given = tuple(key for key in KEYS if data.get(key) is not None)
-        found: dict[str, Any] = {"source": source, "given": given}
+        found: dict[str, Any] = {"origin": origin, "given": given}
         for key, read in _READERS.items():
             if data.get(key) is not None:
-                found[key] = read(data[key], source)
+                found[key] = read(data[key], origin)
         if data.get("labels") is not None:
-            found["labels"] = _labels(data["labels"], source, folder)
+            found["labels"] = _labels(data["labels"], origin, folder)
         return cls(**found)
 
     def signature(self) -> Signature:
@@ -81,13 +86,13 @@ class Description:
         """
         for key in ("inputs", "outputs"):
             if not getattr(self, key):
-                raise _wrong(
-                    self.source, key, 'is missing; expected names with ["float32", ["batch", 3]]'
+                raise _key_error(
+                    self.origin, key, 'is missing; expected names with ["float32", ["batch", 3]]'
                 )
         try:
             return Signature(self.inputs, self.outputs)
         except ValueError as error:
-            raise _wrong(self.source, "inputs and outputs", f"do not fit: {error}") from error
+            raise _key_error(self.origin, "inputs and outputs", f"do not fit: {error}") from error
 
     def card(self, signature: Signature, *, name: str) -> Card:
         """The card of a model with this signature; `name` is used where the description has none.
@@ -96,16 +101,16 @@ class Description:
             InputError: E-DESCRIPTION: preprocessing, task or labels do not fit the signature.
         """
         try:
-            open_preprocessing(self.preprocess, signature)
+            open_preprocessing(self.preprocessing, signature)
         except ArtifactError as error:
-            raise _wrong(self.source, "preprocess", str(error.__cause__ or error)) from error
+            raise _key_error(self.origin, "preprocessing", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
         why = unreadable(self.task, output)
         if why is not None:
-            raise _wrong(self.source, "task", f"does not fit: {why}")
+            raise _key_error(self.origin, "task", f"does not fit: {why}")
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
-            raise _wrong(
-                self.source, "labels",
+            raise _key_error(
+                self.origin, "labels",
                 f"are {len(self.labels)}; with the output {output.name!r} {output.describe()} they do"
                 f" not fit the task {self.task!r}",
             )  # fmt: skip
@@ -113,7 +118,7 @@ class Description:
             model=self.name or name,
             task=self.task,
             signature=signature,
-            preprocessing=dict(self.preprocess),
+            preprocessing=dict(self.preprocessing),
             labels=self.labels,
         )
 
@@ -125,10 +130,10 @@ def read_description(path: str | Path) -> Description:
         InputError: the file cannot be read, or something in it is not as it must be.
     """
     content = read_bytes(path, limit=SIZE_LIMIT)
-    source = quoted(path)
+    origin = quote(path)
     if content.lstrip().startswith(b"{"):
         try:
-            data = parse_json(content, name=source, what="the description")
+            data = parse_json(content, name=origin, what="the description")
         except ArtifactError as error:
             raise InputError(str(error), code="E-DESCRIPTION") from error
     else:
@@ -136,84 +141,106 @@ def read_description(path: str | Path) -> Description:
             data = tomllib.loads(content.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{source} is neither TOML nor a JSON object: {error}", code="E-DESCRIPTION"
+                f"{origin} is neither TOML nor a JSON object: {error}", code="E-DESCRIPTION"
             ) from error
-    return Description.from_data(data, source=source, folder=Path(path).parent)
+    return Description.from_data(data, origin=origin, folder=Path(path).parent)
 
 
-def _wrong(source: str, key: str, what: str) -> InputError:
-    return InputError(f"{source}: {key} {what}", code="E-DESCRIPTION")
+def _with_current_keys(data: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """The mapping with today's keys in the place of former ones."""
+    current = dict(data)
+    for former, today in FORMER_KEYS.items():
+        if current.get(former) is None:
+            current.pop(former, None)
+        elif current.get(today) is not None:
+            raise _key_error(
+                origin, former, f"is said beside {today}, its name today; expected one"
+            )
+        else:
+            warnings.warn(
+                f"{origin}: {former!r} is called {today!r} now", FutureWarning, stacklevel=4
+            )
+            current[today] = current.pop(former)
+    return current
 
 
-def _name(value: Any, source: str) -> str:
+def _key_error(origin: str, key: str, what: str) -> InputError:
+    return InputError(f"{origin}: {key} {what}", code="E-DESCRIPTION")
+
+
+def _name(value: Any, origin: str) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _wrong(
-            source,
+        raise _key_error(
+            origin,
             "name",
-            f"is {shown(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
+            f"is {show_value(value)}; expected up to 64 letters, digits, '.', '_' and '-'",
         )
     return value
 
 
-def _task(value: Any, source: str) -> str:
+def _task(value: Any, origin: str) -> str:
     if not isinstance(value, str) or value not in TASKS:
-        raise _wrong(source, "task", f"is {shown(value)}; {nearest(str(value), TASKS)}")
+        raise _key_error(origin, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
     return value
 
 
-def _inputs(value: Any, source: str) -> tuple[TensorSpec, ...]:
-    return _tensors("inputs", value, source)
+def _inputs(value: Any, origin: str) -> tuple[TensorSpec, ...]:
+    return _tensors("inputs", value, origin)
 
 
-def _outputs(value: Any, source: str) -> tuple[TensorSpec, ...]:
-    return _tensors("outputs", value, source)
+def _outputs(value: Any, origin: str) -> tuple[TensorSpec, ...]:
+    return _tensors("outputs", value, origin)
 
 
-def _tensors(key: str, value: Any, source: str) -> tuple[TensorSpec, ...]:
+def _tensors(key: str, value: Any, origin: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, Mapping) or not value:
-        raise _wrong(
-            source, key, f'is {shown(value)}; expected names with ["float32", ["batch", 3]]'
+        raise _key_error(
+            origin, key, f'is {show_value(value)}; expected names with ["float32", ["batch", 3]]'
         )
     specs = []
     for name, data in value.items():
         try:
             specs.append(TensorSpec.from_data(str(name), data))
         except (TypeError, ValueError) as error:
-            raise _wrong(source, f"{key}.{name}", f"is {shown(data)}: {error}") from error
+            raise _key_error(origin, f"{key}.{name}", f"is {show_value(data)}: {error}") from error
     return tuple(specs)
 
 
-def _preprocess(value: Any, source: str) -> dict[str, Any]:
+def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise _wrong(source, "preprocess", f"is {shown(value)}; expected a kind and its settings")
+        raise _key_error(
+            origin, "preprocessing", f"is {show_value(value)}; expected a kind and its settings"
+        )
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(source, "preprocess.kind", f"is {shown(kind)}; {nearest(str(kind), KINDS)}")
+        raise _key_error(
+            origin, "preprocessing.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
+        )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise _wrong(source, "preprocess", f"cannot be put into a card: {error}") from error
+        raise _key_error(origin, "preprocessing", f"cannot be put into a card: {error}") from error
     return settings
 
 
-def _labels(value: Any, source: str, folder: Path | None) -> tuple[str, ...]:
+def _labels(value: Any, origin: str, folder: Path | None) -> tuple[str, ...]:
     if isinstance(value, str):
         path = (folder or Path()) / value
         content = read_bytes(path, limit=SIZE_LIMIT)
         try:
             value = content.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise _wrong(
-                source, "labels", f"are in {quoted(path)}, which is no UTF-8 text"
+            raise _key_error(
+                origin, "labels", f"are in {quote(path)}, which is no UTF-8 text"
             ) from error
-        source = quoted(path)
+        origin = quote(path)
     if not isinstance(value, list | tuple):
-        raise _wrong(
-            source, "labels", f"is {shown(value)}; expected a list, or a file with one a line"
+        raise _key_error(
+            origin, "labels", f"is {show_value(value)}; expected a list, or a file with one a line"
         )
     for index, label in enumerate(value, 1):
         if not isinstance(label, str) or not label.strip():
-            raise _wrong(source, f"label {index}", f"is {shown(label)}; expected text")
+            raise _key_error(origin, f"label {index}", f"is {show_value(label)}; expected text")
     return tuple(value)
 
 
@@ -222,5 +249,5 @@ _READERS = {
     "task": _task,
     "inputs": _inputs,
     "outputs": _outputs,
-    "preprocess": _preprocess,
+    "preprocessing": _preprocessing,
 }

@@ -16,10 +16,15 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from ptx.infer.errors import InputError, LimitError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
 from ptx.infer.picture.png import check_pixels, decode_plain, read_chunks
-from ptx.infer.picture.problems import as_ours, check_size, damaged, truncated
+from ptx.infer.picture.problems import (
+    check_size,
+    damaged_error,
+    mapping_decoder_errors,
+    truncated_error,
+)
 
 # Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
 _CONVERT: Final[dict[str, str]] = {
@@ -60,13 +65,9 @@ def decode(
             E-IMG-FRAMES or E-IMG-DEPTH.
         LimitError: memory ran out.
     """
-    kind = find_format(data, name)
-    try:
-        return _decode(data, kind, name, frame, least)
-    except (InputError, LimitError):
-        raise
-    except Exception as error:
-        raise as_ours(error, name, kind, len(data)) from error
+    format_name = find_format(data, name)
+    with mapping_decoder_errors(name, format_name, len(data)):
+        return _decode(data, format_name, name, frame, least)
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
@@ -77,7 +78,7 @@ def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Im
     Raises:
         InputError: E-TYPE, E-SHAPE or E-IMG-TOO-LARGE.
     """
-    label = quoted(name)
+    label = quote(name)
     if not isinstance(pixels, np.ndarray):
         raise InputError(
             f"{label} is of type {type(pixels).__name__}; expected a numpy array: use numpy.asarray",
@@ -112,25 +113,27 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _decode(data: bytes, kind: str, name: str, frame: int | None, least: int | None) -> Image.Image:
-    if kind == "PNG":
+def _decode(
+    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
+) -> Image.Image:
+    if format_name == "PNG":
         chunks = read_chunks(data, name)
         check_pixels(data, chunks, name)
         plain = decode_plain(data, chunks)
         if plain is not None:
             _pick_frame(1, frame, name)
             return plain
-    elif kind == "WEBP":
+    elif format_name == "WEBP":
         _check_webp(data, name)
-    elif kind == "GIF":
+    elif format_name == "GIF":
         _check_gif(data, name)
-    return _decode_with_pillow(data, kind, name, frame, least)
+    return _decode_with_pillow(data, format_name, name, frame, least)
 
 
 def _check_webp(data: bytes, name: str) -> None:
     """Length and canvas: the decoder would allocate the canvas twice over on opening."""
     if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise truncated(name, "WEBP", len(data))
+        raise truncated_error(name, "WEBP", len(data))
     if data[12:16] == b"VP8X":
         size = (
             int.from_bytes(data[24:27], "little") + 1,
@@ -156,12 +159,12 @@ def _check_gif(data: bytes, name: str) -> None:
             elif mark == 0x21:
                 position += 2
             else:
-                raise damaged(name, "GIF", f"block {mark:#04x} at byte {position}")
+                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
             while data[position]:
                 position += data[position] + 1
             position += 1
     except IndexError as error:
-        raise truncated(name, "GIF", len(data)) from error
+        raise truncated_error(name, "GIF", len(data)) from error
 
 
 def _gif_palette(flags: int) -> int:
@@ -169,11 +172,11 @@ def _gif_palette(flags: int) -> int:
 
 
 def _decode_with_pillow(
-    data: bytes, kind: str, name: str, frame: int | None, least: int | None
+    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
 ) -> Image.Image:
     from PIL import ImageOps
 
-    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[kind]))
+    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
     with plugin(BytesIO(data)) as image:
         check_size(image.size, name)
         chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)
@@ -184,7 +187,7 @@ def _decode_with_pillow(
             image.draft(image.mode, (least, least))  # heeded by JPEG alone
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bit(image, data, kind, name)
+        return _eight_bit(image, data, format_name, name)
 
 
 def _pick_frame(frames: int, frame: int | None, name: str) -> int:
@@ -194,22 +197,22 @@ def _pick_frame(frames: int, frame: int | None, name: str) -> int:
         return frame
     asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
     raise InputError(
-        f"{quoted(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
+        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
         f"choose frame 0 to {frames - 1}",
         code="E-IMG-FRAMES",
     )
 
 
-def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) -> Image.Image:
+def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: str) -> Image.Image:
     """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha."""
     key = image.info.get("transparency")
-    depth = data[24] if kind == "PNG" else 8
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PPM"):
-        return _from_sixteen_bit(image, kind, key)
+    depth = data[24] if format_name == "PNG" else 8
+    if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
+        return _from_sixteen_bit(image, format_name, key)
     if image.mode not in _CONVERT:
         raise InputError(
-            f"{quoted(name)}: the {kind} holds pixels of mode {image.mode!r}, whose range is not known; "
-            "expected 8 or 16 bit per channel: save it as an 8-bit PNG",
+            f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
+            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )
     if key is None:
@@ -226,10 +229,10 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, kind: str, name: str) ->
     return image.convert("RGBA")
 
 
-def _from_sixteen_bit(image: ImageFile.ImageFile, kind: str, key: int | None) -> Image.Image:
+def _from_sixteen_bit(image: ImageFile.ImageFile, format_name: str, key: int | None) -> Image.Image:
     """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    bits = tags[_TIFF_BITS][0] if kind == "TIFF" else 16
+    bits = tags[_TIFF_BITS][0] if format_name == "TIFF" else 16
     samples = np.asarray(image)
     gray = _eight_bit_table(2**bits - 1)[samples]
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only

@@ -96,12 +96,12 @@ def _mnist_form(image: Image.Image) -> Pixels | None:
     gray = image if image.mode == "L" else _exact_gray(_flatten(image))
     if gray is None:
         return None
-    if (pixels := _laid_out(gray)) is not None:
+    if (pixels := _lay_out(gray)) is not None:
         return pixels
-    return _laid_out(gray.point(_INVERTED))
+    return _lay_out(gray.point(_INVERTED))
 
 
-def _laid_out(gray: Image.Image) -> Pixels | None:
+def _lay_out(gray: Image.Image) -> Pixels | None:
     """The pixels of `gray` if they have MNIST's layout; noise below 64 is overlooked."""
     box = gray.getbbox()
     if box is not None and _longer_side(box) > MNIST_INK + 2:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.png import PNG_MAGIC
-from ptx.infer.picture.problems import truncated
+from ptx.infer.picture.problems import truncated_error
 
 FORMATS: Final[dict[str, str]] = {
     "PNG": "PIL.PngImagePlugin:PngImageFile",
@@ -61,28 +61,28 @@ def find_format(data: bytes, name: str) -> str:
         return "PNG"
     if not data:
         raise InputError(
-            f"{quoted(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
+            f"{quote(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
         )
-    for magic, kind in _MAGIC.items():
+    for magic, format_name in _MAGIC.items():
         if data.startswith(magic):
-            return kind
+            return format_name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\r\n#" and len(data) > 2:
         return "PPM"
     if PNG_MAGIC.startswith(data):
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
     raise InputError(
-        f"{quoted(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
+        f"{quote(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
         f"expected one of {', '.join(FORMATS)}: save it as PNG or JPEG",
         code="E-IMG-FORMAT",
     )
 
 
 def _looks_like(data: bytes) -> str:
-    for offset, sign, kind in _LOOKS_LIKE:
+    for offset, sign, format_name in _LOOKS_LIKE:
         if data.startswith(sign, offset):
-            return kind
+            return format_name
     head = data[:1024].lower()
     if b"<svg" in head:
         return "SVG"

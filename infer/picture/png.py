@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from ptx.infer.picture.problems import check_size, damaged, truncated
+from ptx.infer.picture.problems import check_size, damaged_error, truncated_error
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -24,7 +24,7 @@ _HEAD: Final = struct.Struct(">I4s").unpack_from
 _CRC: Final = struct.Struct(">I").unpack_from
 _IHDR: Final = struct.Struct(">IIBBBBB").unpack_from
 
-Chunk = tuple[bytes, int, int]  # kind, start and end of its data
+Chunk = tuple[bytes, int, int]  # chunk_type, start and end of its data
 
 
 def read_chunks(data: bytes, name: str) -> list[Chunk]:
@@ -34,32 +34,32 @@ def read_chunks(data: bytes, name: str) -> list[Chunk]:
         InputError: E-IMG-TRUNCATED, E-IMG-DAMAGED or E-IMG-TOO-LARGE.
     """
     chunks: list[Chunk] = []
-    kind, position, total = b"", len(PNG_MAGIC), len(data)
-    while kind != b"IEND":
+    chunk_type, position, total = b"", len(PNG_MAGIC), len(data)
+    while chunk_type != b"IEND":
         if position + 8 > total:
-            raise truncated(name, "PNG", total)
-        length, kind = _HEAD(data, position)
+            raise truncated_error(name, "PNG", total)
+        length, chunk_type = _HEAD(data, position)
         start = position + 8
         end = start + length
         if not chunks:
-            _check_header(data, kind, length, name)
+            _check_header(data, chunk_type, length, name)
         if end + 4 > total:
-            raise truncated(name, "PNG", total)
+            raise truncated_error(name, "PNG", total)
         if zlib.crc32(data[position + 4 : end]) != _CRC(data, end)[0]:
-            raise damaged(name, "PNG", f"checksum of chunk {kind!r} at byte {position}")
-        chunks.append((kind, start, end))
+            raise damaged_error(name, "PNG", f"checksum of chunk {chunk_type!r} at byte {position}")
+        chunks.append((chunk_type, start, end))
         position = end + 4
     return chunks
 
 
-def _check_header(data: bytes, kind: bytes, length: int, name: str) -> None:
-    if kind != b"IHDR" or length != 13:
-        raise damaged(name, "PNG", f"it starts with chunk {kind!r} of {length} bytes")
+def _check_header(data: bytes, chunk_type: bytes, length: int, name: str) -> None:
+    if chunk_type != b"IHDR" or length != 13:
+        raise damaged_error(name, "PNG", f"it starts with chunk {chunk_type!r} of {length} bytes")
     if len(data) < 29:
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
     width, height, *_ = _IHDR(data, 16)
     if width == 0 or height == 0:
-        raise damaged(name, "PNG", f"its size is {width}x{height}")
+        raise damaged_error(name, "PNG", f"its size is {width}x{height}")
     check_size((width, height), name)
 
 
@@ -70,8 +70,8 @@ def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
         InputError: E-IMG-TRUNCATED or E-IMG-DAMAGED.
     """
     width, height, depth, colour, *_, interlace = _IHDR(data, 16)
-    if colour == 3 and all(kind != b"PLTE" for kind, _, _ in chunks):
-        raise damaged(name, "PNG", "its palette is missing")
+    if colour == 3 and all(chunk_type != b"PLTE" for chunk_type, _, _ in chunks):
+        raise damaged_error(name, "PNG", "its palette is missing")
     bits = depth * _CHANNELS.get(colour, 1)
     left = 0 if interlace else height * (1 + (width * bits + 7) // 8)
     for x, y, across, down in _ADAM7 if interlace else ():
@@ -79,13 +79,13 @@ def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
         if columns > 0:
             left += max(rows, 0) * (1 + (columns * bits + 7) // 8)
     inflate = zlib.decompressobj()
-    for kind, start, end in chunks:
-        packed = data[start:end] if kind == b"IDAT" else b""
+    for chunk_type, start, end in chunks:
+        packed = data[start:end] if chunk_type == b"IDAT" else b""
         while packed and left > 0:
             left -= len(inflate.decompress(packed, min(left, _PIECE)))
             packed = inflate.unconsumed_tail
     if left > 0:
-        raise truncated(name, "PNG", len(data))
+        raise truncated_error(name, "PNG", len(data))
 
 
 def decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
@@ -100,10 +100,10 @@ def decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
         return None
     parts: list[bytes] = []
     previous = b"IHDR"
-    for kind, start, end in chunks[1:-1]:
-        if kind == b"IDAT" and (previous == b"IDAT" or not parts):
+    for chunk_type, start, end in chunks[1:-1]:
+        if chunk_type == b"IDAT" and (previous == b"IDAT" or not parts):
             parts.append(data[start:end])
-        elif kind not in _INERT:
+        elif chunk_type not in _INERT:
             return None
-        previous = kind
+        previous = chunk_type
     return Image.frombytes(mode, (width, height), b"".join(parts), "zip", mode, 0)

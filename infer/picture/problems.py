@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from PIL import Image
 
-from ptx.infer.errors import InputError, LimitError, quoted
+from ptx.infer.errors import InputError, LimitError, quote
 
 MAX_PIXELS: Final = 40_000_000
 """Largest picture, in pixels. Pillow holds at most 4 bytes per pixel (16-bit RGBA too: it keeps the
@@ -15,50 +17,62 @@ high bytes), and at most two copies live at once while one is turned or converte
 would allow 1.4 GB."""
 
 
-def as_ours(error: Exception, name: str, kind: str, length: int) -> InputError | LimitError:
-    """Whatever a decoder raised (seven families were seen) as an error of ptx."""
+@contextmanager
+def mapping_decoder_errors(name: str, format_name: str, length: int) -> Iterator[None]:
+    """Whatever a decoder raises (seven families were seen) as an error of ptx."""
+    try:
+        yield
+    except (InputError, LimitError):
+        raise
+    except Exception as error:
+        raise _map_error(error, name, format_name, length) from error
+
+
+def _map_error(
+    error: Exception, name: str, format_name: str, length: int
+) -> InputError | LimitError:
     if isinstance(error, MemoryError):
         return LimitError(
-            f"{quoted(name)}: not enough memory to decode the {kind}", code="E-MEMORY"
+            f"{quote(name)}: not enough memory to decode the {format_name}", code="E-MEMORY"
         )
     if isinstance(error, Image.DecompressionBombError):
-        return too_large(name, str(error))
+        return too_large_error(name, str(error))
     text = str(error) or type(error).__name__
     if "too large" in text:
-        return too_large(name, text)
+        return too_large_error(name, text)
     if any(sign in text.lower() for sign in ("truncated", "not enough", "eof", "unexpected end")):
-        return truncated(name, kind, length)
-    return damaged(name, kind, text)
+        return truncated_error(name, format_name, length)
+    return damaged_error(name, format_name, text)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse a picture of (width, height) that is larger than MAX_PIXELS: E-IMG-TOO-LARGE."""
     width, height = size
     if width * height > MAX_PIXELS:
-        raise too_large(name, f"the picture has {width}x{height} pixels")
+        raise too_large_error(name, f"the picture has {width}x{height} pixels")
 
 
-def too_large(name: str, found: str) -> InputError:
+def too_large_error(name: str, found: str) -> InputError:
     """E-IMG-TOO-LARGE; `found`: what says so."""
     return InputError(
-        f"{quoted(name)}: {found}; expected at most {MAX_PIXELS:,} pixels: make the picture smaller",
+        f"{quote(name)}: {found}; expected at most {MAX_PIXELS:,} pixels: make the picture smaller",
         code="E-IMG-TOO-LARGE",
     )
 
 
-def truncated(name: str, kind: str, length: int) -> InputError:
-    """E-IMG-TRUNCATED; `kind`: the format, `length`: of what was read, in bytes."""
+def truncated_error(name: str, format_name: str, length: int) -> InputError:
+    """E-IMG-TRUNCATED; `format_name`: as in FORMATS, `length`: of what was read, in bytes."""
     return InputError(
-        f"{quoted(name)}: the {kind} ends early ({length} bytes read); expected a complete file: "
+        f"{quote(name)}: the {format_name} ends early ({length} bytes read); expected a complete file: "
         "copy or download it again",
         code="E-IMG-TRUNCATED",
     )
 
 
-def damaged(name: str, kind: str, found: str) -> InputError:
+def damaged_error(name: str, format_name: str, found: str) -> InputError:
     """E-IMG-DAMAGED; `found`: where or how."""
     return InputError(
-        f"{quoted(name)}: the {kind} is damaged ({found}); expected an intact file: "
+        f"{quote(name)}: the {format_name} is damaged ({found}); expected an intact file: "
         "copy, download or save it again",
         code="E-IMG-DAMAGED",
     )

@@ -16,7 +16,7 @@ from ptx.infer.errors import ArtifactError, nearest
 from ptx.infer.signature import Array, Signature
 
 KINDS = {
-    "image": "ptx.infer.preprocessing.gray:ImagePreprocessing",
+    "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
     "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",
@@ -89,7 +89,7 @@ def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:
             raise ValueError(f"setting {name!r} is missing")
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """A value in a message: on one line, and a short one."""
     try:
         text = " ".join(repr(value).split())

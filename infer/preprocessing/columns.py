@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.artifact.golden import Raw
-from ptx.infer.errors import InputError, counted
-from ptx.infer.preprocessing import shown
+from ptx.infer.errors import InputError, pluralise
+from ptx.infer.preprocessing import show_value
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
@@ -50,10 +50,10 @@ class ColumnsPreprocessing:
         try:
             row = [float(item) for item in _items(value)]
         except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{shown(value)} is not {self.expects}", code="E-TYPE") from error
+            raise InputError(f"{show_value(value)} is not {self.expects}", code="E-TYPE") from error
         if len(row) != len(self.names):
             raise InputError(
-                f"the row has {counted(len(row), 'number')}; expected {self.expects}",
+                f"the row has {pluralise(len(row), 'number')}; expected {self.expects}",
                 code="E-SHAPE",
             )
         for name, number in zip(self.names, row, strict=True):

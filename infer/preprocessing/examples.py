@@ -18,9 +18,9 @@ def picture_examples() -> tuple[bytes, ...]:
     Neither square nor centred, one dark on light and gray, one light on dark in colour, one partly
     transparent: so the fit, the size, the cut, the order of the colours and the ground all show.
     """
-    paper = _drawn("L", (60, 44), 236, (30, 8), 20)
-    night = _drawn("RGB", (40, 56), (24, 40, 88), (8, 20), (250, 214, 120))
-    glass = _drawn("RGBA", (48, 36), (0, 0, 0, 0), (20, 6), (150, 30, 60, 255))
+    paper = _draw("L", (60, 44), 236, (30, 8), 20)
+    night = _draw("RGB", (40, 56), (24, 40, 88), (8, 20), (250, 214, 120))
+    glass = _draw("RGBA", (48, 36), (0, 0, 0, 0), (20, 6), (150, 30, 60, 255))
     return tuple(png_bytes(image) for image in (paper, night, glass))
 
 
@@ -31,7 +31,7 @@ def png_bytes(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(
+def _draw(
     mode: str,
     size: tuple[int, int],
     ground: int | tuple[int, ...],

@@ -1,4 +1,4 @@
-"""Pictures to normalised input arrays."""
+"""Pictures in one channel, gray, to normalised input arrays; in a card the kind `image`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ptx.infer.preprocessing.picture import (
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
-class ImagePreprocessing:
+class GrayPreprocessing:
     """A single-channel picture, fitted to the model's size, scaled to [0, 1] and normalised.
 
     A value is a path, the bytes of a picture file, a binary file object, a Pillow image, a uint8 array

@@ -99,7 +99,7 @@ class PhotoPreprocessing:
 
         flat = _opaque(image).convert("RGB" if self.channels == 3 else "L")
         resample = Image.Resampling[self.interpolation.upper()]
-        resized = flat.resize(self._resized(flat.width, flat.height), resample)
+        resized = flat.resize(self._fitted_size(flat.width, flat.height), resample)
         left, top = (
             round((resized.width - self.width) / 2),
             round((resized.height - self.height) / 2),
@@ -126,7 +126,7 @@ class PhotoPreprocessing:
             batch = np.stack(planes, axis=1 + self.channel_axis)
         return self.spec.place_batch(batch)
 
-    def _resized(self, width: int, height: int) -> tuple[int, int]:
+    def _fitted_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after resizing, rounded as torchvision does."""
         from ptx.infer.picture.problems import MAX_PIXELS
 

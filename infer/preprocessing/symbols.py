@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
-from ptx.infer.preprocessing import shown
+from ptx.infer.preprocessing import show_value
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 
@@ -43,11 +43,13 @@ class SymbolsPreprocessing:
                 )
             return value.astype(np.int64)
         if not isinstance(value, str) or not value:
-            raise InputError(f"{shown(value)} is not {self.expects}", code="E-TYPE")
+            raise InputError(f"{show_value(value)} is not {self.expects}", code="E-TYPE")
         try:
             return np.asarray([self.alphabet.index(char) for char in value], np.int64)
         except ValueError as error:
-            raise InputError(f"{shown(value)} is not {self.expects}", code="E-RANGE") from error
+            raise InputError(
+                f"{show_value(value)} is not {self.expects}", code="E-RANGE"
+            ) from error
 
     def shape_key(self, sample: Array) -> Hashable:
         return len(sample)

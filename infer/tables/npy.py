@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000  # bytes, as in numpy.load; the header of a plain array has 118
@@ -37,7 +37,7 @@ def read_npy(data: bytes, *, name: str) -> NDArray[Any]:
     got, expected = len(data) - offset, math.prod(shape) * dtype.itemsize
     if got != expected:
         what = "ends early: it holds" if got < expected else "has trailing bytes: it holds"
-        raise _refused(
+        raise _npy_error(
             name,
             f"{what} {got:,} bytes of values",
             f"{expected:,}, as its header says ({dtype.name} {shape})",
@@ -46,7 +46,7 @@ def read_npy(data: bytes, *, name: str) -> NDArray[Any]:
     try:
         shaped = values.reshape(shape, order="F" if header["fortran_order"] else "C")
     except (ValueError, OverflowError) as error:  # (0, 2**62) has no bytes and yet is too large
-        raise _refused(name, f"has shape {shape}", "sizes that an array can have") from error
+        raise _npy_error(name, f"has shape {shape}", "sizes that an array can have") from error
     return np.array(shaped, dtype=dtype.newbyteorder("="), order="C")
 
 
@@ -54,34 +54,34 @@ def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     """The header's three entries, and where the values begin."""
     if not data.startswith(_MAGIC):
         what = f"begins with {data[:6].hex(' ')}" if data else "is empty"
-        raise _refused(name, what, "a .npy file", "write it with numpy.save")
+        raise _npy_error(name, what, "a .npy file", "write it with numpy.save")
     version = data[6:8]
     if version not in (b"\1\0", b"\2\0", b"\3\0"):
-        raise _refused(name, f"has the format version {version.hex(' ')}", "1.0, 2.0 or 3.0")
+        raise _npy_error(name, f"has the format version {version.hex(' ')}", "1.0, 2.0 or 3.0")
     offset = 10 if version == b"\1\0" else 12
     length = int.from_bytes(data[8:offset], "little")
     text = data[offset : offset + length]
     if len(data) < offset or len(text) < length or length > _MAX_HEADER:
-        raise _refused(name, "has a header that is cut off or too long", "a whole .npy file")
+        raise _npy_error(name, "has a header that is cut off or too long", "a whole .npy file")
     try:
         header = ast.literal_eval(text.decode("latin-1" if offset == 10 else "utf-8"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise _refused(name, "has a header that cannot be read", "a .npy file") from error
+        raise _npy_error(name, "has a header that cannot be read", "a .npy file") from error
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
-        raise _refused(name, "has a header of other entries", "descr, fortran_order and shape")
+        raise _npy_error(name, "has a header of other entries", "descr, fortran_order and shape")
     return header, offset + length
 
 
 def _dtype(descr: object, name: str) -> np.dtype[Any]:
     if not isinstance(descr, str):
-        raise _refused(name, "holds a structured array", "a plain array of numbers")
+        raise _npy_error(name, "holds a structured array", "a plain array of numbers")
     if descr.endswith("O"):
-        raise _refused(
+        raise _npy_error(
             name, "holds pickled Python objects, which are never loaded", "a plain array of numbers"
         )
     if not _DTYPE.fullmatch(descr):
-        raise _refused(
-            name, f"has dtype {quoted(descr[:40])}", "booleans, integers or floats up to 64 bits"
+        raise _npy_error(
+            name, f"has dtype {quote(descr[:40])}", "booleans, integers or floats up to 64 bits"
         )
     return np.dtype(descr)
 
@@ -92,11 +92,11 @@ def _shape(shape: object, name: str) -> tuple[int, ...]:
         or len(shape) > _MAX_RANK
         or not all(type(size) is int and 0 <= size <= _MAX_SIZE for size in shape)
     ):
-        raise _refused(name, "has a shape that is none", f"up to {_MAX_RANK} sizes of 0 or more")
+        raise _npy_error(name, "has a shape that is none", f"up to {_MAX_RANK} sizes of 0 or more")
     return shape
 
 
-def _refused(
+def _npy_error(
     name: str, got: str, expected: str, todo: str = "write the file again with numpy.save"
 ) -> InputError:
-    return InputError(f"{quoted(name)} {got}; expected {expected}: {todo}", code="E-NPY")
+    return InputError(f"{quote(name)} {got}; expected {expected}: {todo}", code="E-NPY")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 # float() alone would also take '1_000', 'nan' and the digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -45,7 +45,7 @@ def read_table(data: bytes, *, name: str) -> Table:
     Raises:
         InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number.
     """
-    header, parsed = _parsed(data, name)
+    header, parsed = _parse(data, name)
     values = [row for _, row in parsed]
     for row in values:
         if isinstance(row, InputError):
@@ -65,7 +65,7 @@ def read_rows(
         InputError: the file is empty, not UTF-8, or no table at all; its header has some of the names
             and not all.
     """
-    header, rows = _parsed(data, name)
+    header, rows = _parse(data, name)
     places = _places(header, columns, name) if header and columns else None
     if places is None:
         return rows
@@ -82,13 +82,13 @@ def _places(header: tuple[str, ...], columns: Sequence[str], name: str) -> list[
         return None
     missing = [column for column in columns if _comparable(column) not in titles]
     if missing:
-        raise _refused(
-            name, f"has a header without {', '.join(map(_shown, missing))}",
+        raise _table_error(
+            name, f"has a header without {', '.join(map(_shorten, missing))}",
             f"the columns {', '.join(columns)}", "name them all, or leave the header out",
         )  # fmt: skip
     double = [title for title in header if titles.count(_comparable(title)) > 1]
     if double:
-        raise _refused(name, f"has the column {_shown(double[0])} twice", "each column once")
+        raise _table_error(name, f"has the column {_shorten(double[0])} twice", "each column once")
     return [titles.index(column) for column in wanted]
 
 
@@ -97,24 +97,26 @@ def _comparable(title: str) -> str:
     return " ".join(title.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _parsed(
+def _parse(
     data: bytes, name: str
 ) -> tuple[tuple[str, ...] | None, list[tuple[int, NDArray[np.float64] | InputError]]]:
-    found = list(_records(_decoded(data, name), name))
+    found = list(_records(_decode(data, name), name))
     if not found:
-        raise _refused(name, "is empty", "rows of comma-separated numbers")
+        raise _table_error(name, "is empty", "rows of comma-separated numbers")
     first, titles = found[0]
     header = tuple(titles) if _is_header(titles) else None
     body = found[1:] if header else found
     if not body:
         what = "has a header line but no rows"
-        raise _refused(name, what, "rows of comma-separated numbers", _hint(titles))
+        raise _table_error(name, what, "rows of comma-separated numbers", _hint(titles))
     rows: list[tuple[int, NDArray[np.float64] | InputError]] = []
     for line, cells in body:
         try:
             if len(cells) != len(titles):
                 what = f"line {line} has {_count(len(cells))}, line {first} has {len(titles)}"
-                raise _refused(name, what, "the same number of cells on each line", _hint(cells))
+                raise _table_error(
+                    name, what, "the same number of cells on each line", _hint(cells)
+                )
             numbers = [
                 _number(cell, name, _place(line, column, header), cells)
                 for column, cell in enumerate(cells)
@@ -125,14 +127,14 @@ def _parsed(
     return header, rows
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decode(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _refused(name, "is UTF-16 text", "UTF-8", "save it as 'CSV UTF-8'")
+        raise _table_error(name, "is UTF-16 text", "UTF-8", "save it as 'CSV UTF-8'")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _refused(
+        raise _table_error(
             name, f"line {line} is not UTF-8", "UTF-8", "save it as 'CSV UTF-8'"
         ) from error
 
@@ -147,7 +149,7 @@ def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
                 yield begin, [cell.strip() for cell in cells]
             begin = reader.line_num + 1
     except csv.Error as error:
-        raise _refused(name, f"line {begin}: {error}", "comma-separated numbers") from error
+        raise _table_error(name, f"line {begin}: {error}", "comma-separated numbers") from error
 
 
 def _is_header(cells: list[str]) -> bool:
@@ -159,11 +161,11 @@ def _number(cell: str, name: str, place: str, cells: list[str]) -> float:
         value = float(cell)
         if math.isfinite(value):
             return value
-        raise _refused(name, f"{place} is {_shown(cell)}, too large", "a finite number")
+        raise _table_error(name, f"{place} is {_shorten(cell)}, too large", "a finite number")
     if _NOT_FINITE.fullmatch(cell):
-        raise _refused(name, f"{place} is {_shown(cell)}", "a finite number")
-    got = f"{place} is {_shown(cell)}" if cell else f"{place} is empty"
-    raise _refused(name, got, "a number", _hint(cells))
+        raise _table_error(name, f"{place} is {_shorten(cell)}", "a finite number")
+    got = f"{place} is {_shorten(cell)}" if cell else f"{place} is empty"
+    raise _table_error(name, got, "a number", _hint(cells))
 
 
 def _hint(cells: list[str]) -> str:
@@ -177,17 +179,17 @@ def _hint(cells: list[str]) -> str:
 
 
 def _place(line: int, column: int, header: tuple[str, ...] | None) -> str:
-    title = f" ({_shown(header[column])})" if header and header[column] else ""
+    title = f" ({_shorten(header[column])})" if header and header[column] else ""
     return f"line {line}, column {column + 1}{title}"
 
 
-def _shown(cell: str) -> str:
-    return quoted(cell if len(cell) <= 40 else f"{cell[:39]}…")
+def _shorten(cell: str) -> str:
+    return quote(cell if len(cell) <= 40 else f"{cell[:39]}…")
 
 
 def _count(cells: int) -> str:
     return "1 cell" if cells == 1 else f"{cells} cells"
 
 
-def _refused(name: str, got: str, expected: str, todo: str = "correct the file") -> InputError:
-    return InputError(f"{quoted(name)} {got}; expected {expected}: {todo}", code="E-CSV")
+def _table_error(name: str, got: str, expected: str, todo: str = "correct the file") -> InputError:
+    return InputError(f"{quote(name)} {got}; expected {expected}: {todo}", code="E-CSV")

@@ -112,7 +112,7 @@ def _verb(setting: Setting, options: list[str], environment: dict[str, str]) -> 
     model = paths["checkpoint" if "eager" in options else "onnx"]
     picture = next((setting.folder / "pictures").iterdir())
     done = run_ptx("predict", picture, "--model", model, *options, **environment)
-    return _judged(done.returncode, (3,), done.stderr or done.stdout)
+    return _judge(done.returncode, (3,), done.stderr or done.stdout)
 
 
 def _start(setting: Setting, program: str) -> subprocess.Popen[str]:
@@ -126,17 +126,17 @@ def _start(setting: Setting, program: str) -> subprocess.Popen[str]:
 def _program(setting: Setting, name: str, program: str) -> Cells:
     process = _start(setting, program)
     said, _ = process.communicate(timeout=90)
-    return _judged(process.returncode, _EXPECTED.get(name, (0,)), said)
+    return _judge(process.returncode, _EXPECTED.get(name, (0,)), said)
 
 
 def _two(setting: Setting) -> Cells:
     processes = [_start(setting, _TWO) for _ in range(2)]
     said = [process.communicate(timeout=90)[0] for process in processes]
     code = max(process.returncode for process in processes)
-    return _judged(code if said[0] == said[1] else 1, (0,), said[0])
+    return _judge(code if said[0] == said[1] else 1, (0,), said[0])
 
 
-def _judged(code: int, expected: tuple[int, ...], said: str) -> Cells:
+def _judge(code: int, expected: tuple[int, ...], said: str) -> Cells:
     import torch
 
     verdict = "holds" if code in expected else "**not as documented**"

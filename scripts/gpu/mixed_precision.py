@@ -12,7 +12,7 @@ from page import Cells, Page
 
 from ptx.infer import load
 from ptx.models import CATALOG, build
-from ptx.trainers import documented_recipe
+from ptx.trainers import default_recipe
 from ptx.trainers.evaluation import model_inputs
 from ptx.trainers.losses import LOSSES
 
@@ -39,7 +39,7 @@ def _row(setting: Setting, model: str) -> Cells:
 
 
 def _batches(setting: Setting, model: str) -> list[Batch]:
-    dataset, size = setting.dataset(model), documented_recipe(model).batch_size
+    dataset, size = setting.dataset(model), default_recipe(model).batch_size
     with load(setting.checkpoints[model], backend="eager", device="cpu") as predictor:
         found = []
         for rows, inputs in model_inputs(dataset.train, predictor.preprocessing):
@@ -60,7 +60,7 @@ def _steps(
 ) -> tuple[float, float]:
     torch.manual_seed(0)
     network = build(model, dict(CATALOG[model].config)).to(setting.device).train()
-    compute = LOSSES[documented_recipe(model).loss].compute
+    compute = LOSSES[default_recipe(model).loss].compute
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     context = torch.autocast(setting.device, torch.bfloat16) if halved else nullcontext()
     started, losses = 0.0, []

@@ -10,7 +10,7 @@ from page import Cells, Page
 
 from ptx.infer import BackendError
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.trainers import TrainingResult, documented_recipe, find_recipe, train
+from ptx.trainers import TrainingResult, default_recipe, find_recipe, train
 
 SEEDS = (0, 1)  # of the CPU, for its spread
 FAST_SEEDS = range(5)
@@ -34,15 +34,15 @@ def _row(setting: Setting, model: str) -> Cells:
     setting.trained(model, result.checkpoint)
     beside = [_train(setting, model, "cpu", seed) for seed in SEEDS]
     seconds = sum(row["seconds"] for row in result.history) / len(result.history)
-    spread = " to ".join(sorted(_reached(one) for one in beside))
+    spread = " to ".join(sorted(_reached_text(one) for one in beside))
     card = read_artifact(result.checkpoint).require_card()
     told = card.training["device"]
-    return told, len(result.history), f"{seconds:.2f}", _reached(result), spread
+    return told, len(result.history), f"{seconds:.2f}", _reached_text(result), spread
 
 
 def _train(setting: Setting, model: str, device: str, seed: int) -> TrainingResult:
-    documented = documented_recipe(model)
-    recipe = documented_recipe(model, epochs=min(setting.epochs, documented.epochs))
+    whole = default_recipe(model)
+    recipe = default_recipe(model, epochs=min(setting.epochs, whole.epochs))
     folder = setting.folder / f"{device}-{seed}" / model
     result = train(model, setting.dataset(model), recipe, folder=folder, device=device, seed=seed)
     if result.interrupted:
@@ -50,7 +50,7 @@ def _train(setting: Setting, model: str, device: str, seed: int) -> TrainingResu
     return result
 
 
-def _reached(result: TrainingResult) -> str:
+def _reached_text(result: TrainingResult) -> str:
     last = result.history[-1]
     accuracy = last.get("test_accuracy")
     return f"loss {last['test_loss']:.4f}" if accuracy is None else f"{100 * accuracy:.2f} %"
@@ -64,4 +64,4 @@ def _fast(setting: Setting, seed: int) -> Cells:
     result = train("convnet", setting.dataset("convnet"), recipe, folder=folder,
                    device=setting.device, seed=seed)  # fmt: skip
     seconds = sum(row["seconds"] for row in result.history)
-    return setting.device, f"{seconds:.2f}", _reached(result)
+    return setting.device, f"{seconds:.2f}", _reached_text(result)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from ptx.cli.terminal import facts, judged, styled, table
+from ptx.cli.terminal import colour_verdict, facts, style, table
 
 
 class Terminal(io.StringIO):
@@ -56,15 +56,18 @@ def test_colour_is_for_a_terminal_that_wants_it(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     terminal = open_terminal(monkeypatch)
-    assert styled("no", "red", terminal) == "\x1b[31mno\x1b[0m"
-    assert styled("no", "red", io.StringIO()) == "no"
+    assert style("no", "red", terminal) == "\x1b[31mno\x1b[0m"
+    assert style("no", "red", io.StringIO()) == "no"
     monkeypatch.setenv(name, value)
-    assert styled("no", "red", terminal) == "no"
+    assert style("no", "red", terminal) == "no"
 
 
 def test_colour_moves_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     open_terminal(monkeypatch)
-    rows = [("a", judged("agrees", True), "1"), ("b", judged("DIFFERS", False), "2")]
+    rows = [
+        ("a", colour_verdict("agrees", True), "1"),
+        ("b", colour_verdict("DIFFERS", False), "2"),
+    ]
     coloured = table(("", "verdict", "n"), rows)
     assert "\x1b[" in coloured
     plain = [(first, click.unstyle(word), last) for first, word, last in rows]

@@ -45,9 +45,9 @@ class Setting:
     """A model, its proof and three batches of four rows, numbered from 100."""
 
     def __init__(self, checkpoint: Path, inputs: Callable[[int], dict[str, Array]]) -> None:
-        source = read_model(checkpoint)
-        self.card: Card = source.card
-        self.proof = Proof(source.network, source.card.signature, source.samples)
+        trained = read_model(checkpoint)
+        self.card: Card = trained.card
+        self.proof = Proof(trained.network, trained.card.signature, trained.samples)
         self._inputs = inputs
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
@@ -227,7 +227,7 @@ class TwoHeads(nn.Module):
 
 @pytest.mark.parametrize(("output", "column"), [("head", 2), ("sure", 0)])
 def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> None:
-    source = describe(
+    trained = describe(
         TwoHeads(),
         signature={
             "inputs": {"x": ["float32", ["batch", 4]]},
@@ -236,16 +236,16 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
     )
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = source.proof.eager(inputs)
+        outputs = trained.proof.eager(inputs)
         outputs[output][1, column] += np.float32(1e-3)
         return outputs
 
     def planted(name: str, run: Run) -> Predictor:
-        return Predictor(source.card, lambda: PlantedBackend(name, run))
+        return Predictor(trained.card, lambda: PlantedBackend(name, run))
 
-    rows = [(np.arange(4), source.card.signature.example({"batch": 4}))]
-    predictors = [planted("right", source.proof.eager), planted("wrong", run)]
-    right, wrong = compare(source.proof, predictors, rows).results
+    rows = [(np.arange(4), trained.card.signature.example({"batch": 4}))]
+    predictors = [planted("right", trained.proof.eager), planted("wrong", run)]
+    right, wrong = compare(trained.proof, predictors, rows).results
     assert right.holds
     assert (wrong.holds, wrong.first, wrong.output) == (False, 1, output)
     assert wrong.error == pytest.approx(1e-3, rel=1e-2)

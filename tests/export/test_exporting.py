@@ -68,9 +68,9 @@ def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
     format_name: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
     card = read_artifact(artifact("lstm", format_name)).require_card()
-    source = read_artifact(checkpoint("lstm"))
-    assert card.checkpoint_sha256 == source.sha256
-    assert card.training == source.require_card().training
+    former = read_artifact(checkpoint("lstm"))
+    assert card.checkpoint_sha256 == former.sha256
+    assert card.training == former.require_card().training
     found = card.agreement
     assert (found["reference"], found["factor"]) == ("eager float64", FACTOR)
     assert (found["batches"], found["lengths"]) == (list(BATCHES), list(LENGTHS))
@@ -90,19 +90,19 @@ def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
 def test_the_golden_samples_are_real_inputs_with_their_float64_answers(
     model: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
-    source = read_model(checkpoint(model))
-    signature = source.card.signature
-    proof = Proof(source.network, signature, source.samples)
+    trained = read_model(checkpoint(model))
+    signature = trained.card.signature
+    proof = Proof(trained.network, signature, trained.samples)
     golden = read_artifact(artifact(model, QUICK)).require_card().golden
     spec = signature.inputs[0]
-    have = source.samples[spec.name].shape[spec.batch_axis]
+    have = trained.samples[spec.name].shape[spec.batch_axis]
     assert [sample.inputs[spec.name].shape[spec.batch_axis] for sample in golden] == list(
         GOLDEN_ROWS
     )
     for rows, sample in zip(GOLDEN_ROWS, golden, strict=True):
         if rows <= have:
             for own in signature.inputs:
-                real = source.samples[own.name].take(range(rows), axis=own.batch_axis)
+                real = trained.samples[own.name].take(range(rows), axis=own.batch_axis)
                 assert np.array_equal(sample.inputs[own.name], real)
         for name, outputs in proof.exact(sample.inputs).items():
             assert sample.outputs[name].dtype == np.float64
@@ -114,20 +114,20 @@ def test_with_fewer_real_samples_than_a_golden_sample_has_rows_it_is_random(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """The word that `char-rnn` learns from is its only sample."""
-    source = read_model(checkpoint("char-rnn"))
-    assert source.samples["sequence"].shape == (5, 1, 4)
-    path = export(source, QUICK, tmp_path / "model.torchscript").path
+    trained = read_model(checkpoint("char-rnn"))
+    assert trained.samples["sequence"].shape == (5, 1, 4)
+    path = export(trained, QUICK, tmp_path / "model.torchscript").path
     several, one = read_artifact(path).require_card().golden
     assert several.inputs["sequence"].shape == (max(LENGTHS), 3, 4)
-    assert np.array_equal(one.inputs["sequence"], source.samples["sequence"])
+    assert np.array_equal(one.inputs["sequence"], trained.samples["sequence"])
     assert all(check.holds for check in verify(path, device="cpu", trust=True))
 
 
 def test_without_real_samples_the_golden_samples_are_random(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = replace(read_model(checkpoint("softmax-regression")), samples={})
-    exported = export(source, QUICK, tmp_path / "model.torchscript")
+    trained = replace(read_model(checkpoint("softmax-regression")), samples={})
+    exported = export(trained, QUICK, tmp_path / "model.torchscript")
     assert exported.rows == 0
     golden = read_artifact(exported.path).require_card().golden
     assert [sample.inputs["image"].shape for sample in golden] == [(3, 784), (1, 784)]
@@ -138,27 +138,27 @@ def test_without_real_samples_the_golden_samples_are_random(
 def test_a_network_in_training_mode_is_exported_in_eval_mode(
     format_name: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_model(checkpoint("convnet"))
-    training = TrainedModel(source.network.train(), source.card, source.samples)
+    trained = read_model(checkpoint("convnet"))
+    training = TrainedModel(trained.network.train(), trained.card, trained.samples)
     path = export(training, format_name, tmp_path / "model").path
     assert training.network.training  # the caller's network is left as it was
-    pictures = {"image": source.samples["image"][:4]}
+    pictures = {"image": trained.samples["image"][:4]}
     with load(path, backend=FORMATS[format_name].backend, device="cpu", trust=True) as predictor:
         first, second = predictor.run(pictures), predictor.run(pictures)
     assert np.array_equal(first["logits"], second["logits"])
     with torch.no_grad():
-        expected = source.network.eval()(torch.from_numpy(pictures["image"])).numpy()
+        expected = trained.network.eval()(torch.from_numpy(pictures["image"])).numpy()
     np.testing.assert_allclose(first["logits"], expected, rtol=0, atol=1e-5)
 
 
 def test_the_opset_that_is_asked_for_stands_in_the_card(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_model(checkpoint("linear-model"))
-    path = export(source, "onnx", tmp_path / "model.onnx", opset=18).path
+    trained = read_model(checkpoint("linear-model"))
+    path = export(trained, "onnx", tmp_path / "model.onnx", opset=18).path
     assert read_artifact(path).require_card().versions["opset"] == "18"
     with pytest.raises(UsageError, match="opset 17 cannot be written"):
-        export(source, "onnx", path, opset=17)
+        export(trained, "onnx", path, opset=17)
     assert read_artifact(path).require_card().versions["opset"] == "18"
 
 
@@ -178,11 +178,11 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_place_that_cannot_be_written_is_found_out_before_the_work(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    source = read_model(checkpoint("linear-model"))
+    trained = read_model(checkpoint("linear-model"))
     with pytest.raises(OutputError, match="is a folder; expected a file name"):
-        export(source, QUICK, tmp_path)
+        export(trained, QUICK, tmp_path)
     with pytest.raises(OutputError, match="does not exist"):
-        export(source, QUICK, tmp_path / "none" / "model.torchscript")
+        export(trained, QUICK, tmp_path / "none" / "model.torchscript")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,8 +278,8 @@ def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_pat
             y: torch.Tensor = self.inner(x)
             return y + nothing
 
-    source = read_model(checkpoint("linear-model"))
-    frozen = replace(source, network=Frozen().eval().requires_grad_(False), samples={})
+    trained = read_model(checkpoint("linear-model"))
+    frozen = replace(trained, network=Frozen().eval().requires_grad_(False), samples={})
     with pytest.raises(
         AgreementError, match=r"at random input, batch 1: output 'y' has shape \(5,"
     ):
@@ -290,17 +290,19 @@ def test_a_trace_that_froze_the_batch_is_refused(checkpoint: Checkpoint, tmp_pat
 def test_a_model_of_another_number_of_classes_exports(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    source = read_model(checkpoint("softmax-regression"))
-    config = {**source.card.config, "classes": 3}
+    trained = read_model(checkpoint("softmax-regression"))
+    config = {**trained.card.config, "classes": 3}
     signature = Signature.from_data(
         {
             "inputs": {"image": ["float32", ["batch", 784]]},
             "outputs": {"logits": ["float32", ["batch", 3]]},
         }
     )
-    card = replace(source.card, config=config, signature=signature, labels=("a", "b", "c"))
+    card = replace(trained.card, config=config, signature=signature, labels=("a", "b", "c"))
     network = build("softmax-regression", config).eval().requires_grad_(False)
-    path = export(TrainedModel(network, card, source.samples), "onnx", tmp_path / "model.onnx").path
+    path = export(
+        TrainedModel(network, card, trained.samples), "onnx", tmp_path / "model.onnx"
+    ).path
     with load(path, backend="ort-cpu") as predictor:
-        outputs = predictor.run({"image": source.samples["image"]})
+        outputs = predictor.run({"image": trained.samples["image"]})
     assert outputs["logits"].shape == (64, 3)

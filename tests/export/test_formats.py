@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import ptx.models.catalog
 from ptx.export import FORMATS, read_model
-from ptx.export.formats import converting, find_convert, find_format
+from ptx.export.formats import find_convert, find_format, mapping_export_errors
 from ptx.export.formats.onnx_ import OPSET
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
 from ptx.infer.backends.ort.session import NEWEST_OPSET
@@ -117,7 +117,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
         pytest.raises(
             ArtifactError, match=f"^frozen cannot be converted to {format_name}: |^the ex"
         ),
-        converting("frozen", format_name),
+        mapping_export_errors("frozen", format_name),
     ):
         find_convert(format_name)(Frozen(), signature, opset=None)
 
@@ -198,8 +198,8 @@ def test_a_second_export_in_another_process_gives_the_same_bytes(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from ptx.export import export, read_model\n"
-        "source = read_model(Path(sys.argv[1]))\n"
-        "for name in sys.argv[3:]: export(source, name, Path(sys.argv[2]) / name)"
+        "trained = read_model(Path(sys.argv[1]))\n"
+        "for name in sys.argv[3:]: export(trained, name, Path(sys.argv[2]) / name)"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(checkpoint(model)), str(tmp_path), "pt2", "onnx"],
@@ -297,20 +297,20 @@ def test_an_unknown_format_names_the_nearest() -> None:
 def test_a_missing_package_is_told_with_the_way_to_get_it() -> None:
     with (
         pytest.raises(BackendError, match=r"the export to onnx needs onnxscript: pip install '."),
-        converting("convnet", "onnx"),
+        mapping_export_errors("convnet", "onnx"),
     ):
         raise ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript")
 
 
 def test_errors_of_ours_pass_through_a_conversion() -> None:
-    with pytest.raises(InputError, match=r"^as it is$"), converting("convnet", "onnx"):
+    with pytest.raises(InputError, match=r"^as it is$"), mapping_export_errors("convnet", "onnx"):
         raise InputError("as it is")
 
 
 def test_an_exporters_error_without_a_text_is_named_by_its_class() -> None:
     with (
         pytest.raises(ArtifactError, match=r"^convnet cannot be converted to pt2: KeyError$"),
-        converting("convnet", "pt2"),
+        mapping_export_errors("convnet", "pt2"),
     ):
         raise KeyError
 

@@ -27,7 +27,12 @@ ROWS: dict[str, Any] = {
         "inputs": {"x": ["float32", ["batch", 2]]},
         "outputs": {"y": ["float32", ["batch", 3]]},
     },
-    "preprocess": {"kind": "columns", "names": ["a", "b"], "mean": [1.0, 2.0], "std": [3.0, 4.0]},
+    "preprocessing": {
+        "kind": "columns",
+        "names": ["a", "b"],
+        "mean": [1.0, 2.0],
+        "std": [3.0, 4.0],
+    },
     "labels": ["x", "y", "z"],
     "task": "classification",
 }
@@ -100,7 +105,7 @@ def test_an_example_that_cannot_be_used_is_refused(
 
 
 def test_without_a_preprocessing_the_golden_samples_have_the_answers(tmp_path: Path) -> None:
-    about = {name: value for name, value in ROWS.items() if name != "preprocess"}
+    about = {name: value for name, value in ROWS.items() if name != "preprocessing"}
     done = export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **about)
     card = read_artifact(done.path).require_card()
     assert card.raw == ()

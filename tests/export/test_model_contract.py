@@ -57,10 +57,10 @@ def eager(checkpoint: Checkpoint) -> Callable[[str], list[dict[str, Array]]]:
 
 @pytest.mark.parametrize("model", CATALOG)
 def test_the_weights_survive_a_checkpoint(model: str, checkpoint: Checkpoint) -> None:
-    source = read_model(checkpoint(model))
-    weights = dict(source.network.state_dict())
+    trained = read_model(checkpoint(model))
+    weights = dict(trained.network.state_dict())
     again = loads(dumps(Content(weights=weights)))
-    assert weights_digest(again.weights) == weights_digest(weights) == source.card.weights_sha256
+    assert weights_digest(again.weights) == weights_digest(weights) == trained.card.weights_sha256
     for name, tensor in again.weights.items():
         assert torch.equal(tensor, weights[name])
 
@@ -106,9 +106,9 @@ def test_an_exported_file_verifies_and_says_what_it_is(
     assert [check for check in checks if not check.holds] == []
     assert sum(check.name.startswith("sample ") for check in checks) >= 2
     card = read_artifact(path).require_card()
-    source = read_artifact(checkpoint(model))
+    trained = read_artifact(checkpoint(model))
     assert card.model == model
-    assert card.checkpoint_sha256 == source.sha256
-    assert card.weights_sha256 == source.require_card().weights_sha256
-    assert card.signature == source.require_card().signature
-    assert card.labels == source.require_card().labels
+    assert card.checkpoint_sha256 == trained.sha256
+    assert card.weights_sha256 == trained.require_card().weights_sha256
+    assert card.signature == trained.require_card().signature
+    assert card.labels == trained.require_card().labels

@@ -68,7 +68,7 @@ def flowers() -> FlowerNet:
 
 
 def described(**changes: Any) -> TrainedModel:
-    about: Any = {"signature": SIGNATURE, "preprocess": PHOTO, "labels": LABELS,
+    about: Any = {"signature": SIGNATURE, "preprocessing": PHOTO, "labels": LABELS,
                   "task": "classification", **changes}  # fmt: skip
     return describe(flowers(), **about)
 
@@ -76,7 +76,7 @@ def described(**changes: Any) -> TrainedModel:
 def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
     network = flowers()
     done = export(network, "torchscript", str(tmp_path / "net.torchscript"), signature=SIGNATURE,
-                  preprocess=PHOTO, labels=LABELS, task="classification")  # fmt: skip
+                  preprocessing=PHOTO, labels=LABELS, task="classification")  # fmt: skip
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert done.rows == 0
@@ -94,9 +94,9 @@ def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
 
 def test_real_samples_join_the_proof(tmp_path: Path) -> None:
     samples = {"image": np.random.default_rng(1).standard_normal((5, 3, 16, 16))}
-    source = described(samples=samples)
-    assert source.samples["image"].dtype == np.float32
-    assert export(source, "torchscript", tmp_path / "net.torchscript").rows == 5
+    trained = described(samples=samples)
+    assert trained.samples["image"].dtype == np.float32
+    assert export(trained, "torchscript", tmp_path / "net.torchscript").rows == 5
 
 
 def test_several_inputs_and_outputs_without_a_task_run(tmp_path: Path) -> None:
@@ -117,15 +117,15 @@ def test_outputs_that_nothing_reads_say_so(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> None:
-    source = described(samples={"image": np.ones((2, 3, 16, 16), np.float32)})
+    trained = described(samples={"image": np.ones((2, 3, 16, 16), np.float32)})
     path = tmp_path / "checkpoint.pt"
-    source.save(path)
+    trained.save(path)
     again = read_model(path, network=flowers)
-    assert again.card.weights_sha256 == source.card.weights_sha256
-    assert np.array_equal(again.samples["image"], source.samples["image"])
+    assert again.card.weights_sha256 == trained.card.weights_sha256
+    assert np.array_equal(again.samples["image"], trained.samples["image"])
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
-        got = predictor.run(source.samples)["logits"]
-    assert np.array_equal(got, source.proof.eager(source.samples)["logits"])
+        got = predictor.run(trained.samples)["logits"]
+    assert np.array_equal(got, trained.proof.eager(trained.samples)["logits"])
     for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
         with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
             call()
@@ -134,11 +134,11 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
 
 def test_the_proof_is_against_the_network_as_it_was_described(tmp_path: Path) -> None:
     network = flowers()
-    source = describe(network, signature=SIGNATURE)
+    trained = describe(network, signature=SIGNATURE)
     with torch.no_grad():
         network.classifier.bias.add_(1)
-    done = export(source, "torchscript", tmp_path / "net")
-    assert read_artifact(done.path).require_card().weights_sha256 == source.card.weights_sha256
+    done = export(trained, "torchscript", tmp_path / "net")
+    assert read_artifact(done.path).require_card().weights_sha256 == trained.card.weights_sha256
 
 
 class Drops(FlowerNet):
@@ -237,7 +237,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
     proof = describe(Level(), signature=large).proof
     proof.check(added_in_turn, "a runtime")
-    case = next(case for case in proof.cases if case.kind == "ones")
+    case = next(case for case in proof.cases if case.fill == "ones")
     error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
     own = np.abs(proof.eager(case.inputs)["logits"] - case.exact["logits"]).max()
     assert error > 2 * FACTOR * own
@@ -252,7 +252,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
 def test_alike_positions_change_nothing_for_small_inputs() -> None:
     proof = describe(Level(), signature=SIGNATURE).proof
     for kind in ALIKE:
-        cases = [case for case in proof.cases if case.kind == kind]
+        cases = [case for case in proof.cases if case.fill == kind]
         largest = max(
             max(
                 float(np.abs(proof.eager(c.inputs)["logits"] - c.exact["logits"]).max()),

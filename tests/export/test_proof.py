@@ -52,7 +52,7 @@ def seeded(model: str) -> nn.Module:
     return build(model).eval().requires_grad_(False)
 
 
-def source_of(model: str, samples: dict[str, Array] | None = None) -> TrainedModel:
+def trained_of(model: str, samples: dict[str, Array] | None = None) -> TrainedModel:
     return TrainedModel(seeded(model), card_of(model), samples or {})
 
 
@@ -81,13 +81,13 @@ def edited(model: str, edit: Edit) -> bytes:
     return content
 
 
-def assert_refused(source: TrainedModel, path: Path, match: str) -> None:
+def assert_refused(trained: TrainedModel, path: Path, match: str) -> None:
     """Without and with a file in the artifact's place: it is left as it was, and none beside it."""
     for before in (None, OLD):
         if before is not None:
             path.write_bytes(before)
         with pytest.raises(AgreementError, match=match):
-            export(source, "onnx", path)
+            export(trained, "onnx", path)
         assert (path.read_bytes() if path.exists() else None) == before
         assert [entry for entry in path.parent.iterdir() if entry != path] == []
 
@@ -265,7 +265,7 @@ def test_a_wrong_export_is_refused_and_leaves_no_file(
 ) -> None:
     model, edit, message = WRONG[wrong]
     plant(monkeypatch, edited(model, edit))
-    assert_refused(source_of(model), tmp_path / "model.onnx", message)
+    assert_refused(trained_of(model), tmp_path / "model.onnx", message)
 
 
 @pytest.mark.parametrize("model", sorted({model for model, _, _ in WRONG.values()}))
@@ -273,14 +273,14 @@ def test_the_graph_without_an_edit_is_accepted(
     model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plant(monkeypatch, edited(model, lambda proto: None))
-    assert export(source_of(model), "onnx", tmp_path / "model.onnx").path.exists()
+    assert export(trained_of(model), "onnx", tmp_path / "model.onnx").path.exists()
 
 
 def test_what_an_exporter_does_to_the_network_does_not_reach_the_reference(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    source = source_of("linear-model")
-    before = {name: tensor.clone() for name, tensor in source.network.state_dict().items()}
+    trained = trained_of("linear-model")
+    before = {name: tensor.clone() for name, tensor in trained.network.state_dict().items()}
 
     def convert(network: nn.Module, signature: Signature, *, opset: int | None) -> bytes:
         for parameter in network.parameters():
@@ -291,8 +291,8 @@ def test_what_an_exporter_does_to_the_network_does_not_reach_the_reference(
         return convert
 
     monkeypatch.setattr("ptx.export.exporting.find_convert", find)
-    assert_refused(source, tmp_path / "model.onnx", "output 'y' is off by")
-    for name, tensor in source.network.state_dict().items():
+    assert_refused(trained, tmp_path / "model.onnx", "output 'y' is off by")
+    for name, tensor in trained.network.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
@@ -324,19 +324,19 @@ def near_tie() -> tuple[TrainedModel, Edit]:
 def test_labels_that_differ_on_real_samples_alone_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    source, edit = near_tie()
-    right = find_convert("onnx")(source.network, source.card.signature, opset=None)
+    trained, edit = near_tie()
+    right = find_convert("onnx")(trained.network, trained.card.signature, opset=None)
     proto = onnx.load_from_string(right)
     edit(proto)
     wrong = proto.SerializeToString()
     plant(monkeypatch, wrong)
     path = tmp_path / "model.onnx"
-    assert_refused(source, path, "ort-cpu gives another label on 64 of 64 real samples")
+    assert_refused(trained, path, "ort-cpu gives another label on 64 of 64 real samples")
     # Within the tolerance it is: without real samples nothing is wrong with it.
     path.unlink()
-    assert export(TrainedModel(source.network, source.card, {}), "onnx", path).rows == 0
+    assert export(TrainedModel(trained.network, trained.card, {}), "onnx", path).rows == 0
     plant(monkeypatch, right)
-    assert export(source, "onnx", path).rows == 64
+    assert export(trained, "onnx", path).rows == 64
 
 
 def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
@@ -360,13 +360,13 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     proto = onnx.load_from_string(right)
     edit(proto)
     plant(monkeypatch, proto.SerializeToString())
-    source = TrainedModel(network, card_of("linear-model"), {"x": samples})
+    trained = TrainedModel(network, card_of("linear-model"), {"x": samples})
     # The extremes of what was seen are in the grid as well, at batch 2, and tell first.
     with pytest.raises(AgreementError, match="at extremes input, batch 2: output 'y' is off"):
-        export(source, "onnx", tmp_path / "model.onnx")
+        export(trained, "onnx", tmp_path / "model.onnx")
     monkeypatch.setattr("ptx.export.grid._range", lambda samples: (0.0, 0.0))
     assert_refused(
-        replace(source), tmp_path / "model.onnx", "at real input, batch 70: output 'y' is off"
+        replace(trained), tmp_path / "model.onnx", "at real input, batch 70: output 'y' is off"
     )
 
 
@@ -405,11 +405,11 @@ def test_every_input_of_the_grid_fits_the_signature(model: str) -> None:
 
     signature = card_of(model).signature
     samples = signature.example({"batch": 5, "time": 6})
-    kinds = set()
-    for kind, sizes, inputs in grid(signature, samples):
+    fills = set()
+    for fill, sizes, inputs in grid(signature, samples):
         assert check_inputs(signature, inputs)[1] == sizes
-        kinds.add(kind)
-    assert kinds == {"real", "random", "zeros", "ones", "extremes"}
+        fills.add(fill)
+    assert fills == {"real", "random", "zeros", "ones", "extremes"}
 
 
 def test_real_samples_are_cut_to_each_size_that_they_fill_and_stand_whole_at_the_end() -> None:
@@ -488,7 +488,7 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
     for kind in ("random", "extremes"):
         own = floor = 0.0
         for case in proof.cases:
-            if case.kind == kind:
+            if case.fill == kind:
                 eager = proof.eager(case.inputs)["logits"].astype(np.float64)
                 own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
                 floor = max(
@@ -502,7 +502,7 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
 
 def test_the_tolerance_is_where_the_line_is_drawn() -> None:
     proof = line()
-    kinds = {case.kind for case in proof.cases}
+    kinds = {case.fill for case in proof.cases}
     proof.allowed = {(kind, "y"): np.array([0.5]) for kind in kinds}
 
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
@@ -561,9 +561,9 @@ def test_a_network_that_is_not_finite_itself_is_no_reference(
     with pytest.raises(ArtifactError, match=message):
         proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
     plant(monkeypatch, converted("linear-model"))
-    source = TrainedModel(Halves(weight, bias), card_of("linear-model"), {})
+    trained = TrainedModel(Halves(weight, bias), card_of("linear-model"), {})
     with pytest.raises((ArtifactError, AgreementError)):
-        export(source, "onnx", tmp_path / "model.onnx")
+        export(trained, "onnx", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -576,7 +576,7 @@ def test_an_error_of_the_backend_names_the_case() -> None:
 
 
 def test_real_samples_of_a_checkpoint_reach_the_grid(checkpoint: Checkpoint) -> None:
-    source = read_model(checkpoint("softmax-regression"))
-    assert source.samples["image"].shape == (64, 784)
-    real = sizes_in(source.card.signature, source.samples, "real")
+    trained = read_model(checkpoint("softmax-regression"))
+    assert trained.samples["image"].shape == (64, 784)
+    real = sizes_in(trained.card.signature, trained.samples, "real")
     assert real == {(batch,) for batch in BATCHES}

@@ -89,10 +89,10 @@ def test_a_classifier_is_as_wide_as_there_are_labels() -> None:
 
 
 def test_a_description_states_preprocess_and_labels() -> None:
-    preprocess = {"kind": "image", "size": [28, 28], "fit": "square"}
-    said = described(preprocess=preprocess, labels=list("abcdefghij"), name="convnet")
+    preprocessing = {"kind": "image", "size": [28, 28], "fit": "square"}
+    said = described(preprocessing=preprocessing, labels=list("abcdefghij"), name="convnet")
     card = Statement(said).card("convnet")
-    assert card.preprocessing == preprocess
+    assert card.preprocessing == preprocessing
     assert card.labels == tuple("abcdefghij")
     assert card.training == {"assumed": {}}
 
@@ -112,7 +112,7 @@ IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
             "convnet",
             Statement(mean=(0.1,) * 3, std=(1,) * 3),
             InputError,
-            "preprocess .*not|must be",
+            "preprocessing .*not|must be",
         ),
         ("diabetes", Statement(scale=255), UsageError, "scale is said of pixels; .* columns"),
         ("diabetes", Statement(mean=(1,), std=(1,)), InputError, "a number for each column"),
@@ -125,13 +125,13 @@ IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
             "convnet",
             Statement(described(inputs={"x": ["float32", ["batch", 3]]})),
             UsageError,
-            "inputs is not that of the catalog's convnet; of a bare state dict preprocess and labels",
+            "inputs is not that of the catalog's convnet; of a bare state dict preprocessing and labels",
         ),
         (
             "convnet",
-            Statement(described(preprocess=IMAGE), scale=255),
+            Statement(described(preprocessing=IMAGE), scale=255),
             UsageError,
-            "beside a description's preprocess",
+            "beside a description's preprocessing",
         ),
         (
             "convnet",
@@ -141,7 +141,7 @@ IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
         ),
         (
             "convnet",
-            Statement(described(preprocess={**IMAGE, "size": [9, 9]})),
+            Statement(described(preprocessing={**IMAGE, "size": [9, 9]})),
             InputError,
             "a picture of 9×9 does not fill",
         ),

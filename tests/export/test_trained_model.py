@@ -46,14 +46,14 @@ def sealed(checkpoint: Path, folder: Path, **changes: Any) -> Path:
 
 def test_a_checkpoint_gives_its_network_card_and_samples(checkpoint: Checkpoint) -> None:
     path = checkpoint("convnet")
-    source = read_model(path)
+    trained = read_model(path)
     artifact = read_artifact(path)
-    assert not source.network.training
-    assert not any(parameter.requires_grad for parameter in source.network.parameters())
-    assert checkpoints.weights_digest(source.network.state_dict()) == source.card.weights_sha256
-    assert source.card == replace(artifact.require_card(), checkpoint_sha256=artifact.sha256)
-    assert source.samples["image"].shape == (64, 1, 28, 28)
-    assert source.samples["image"].dtype == np.float32
+    assert not trained.network.training
+    assert not any(parameter.requires_grad for parameter in trained.network.parameters())
+    assert checkpoints.weights_digest(trained.network.state_dict()) == trained.card.weights_sha256
+    assert trained.card == replace(artifact.require_card(), checkpoint_sha256=artifact.sha256)
+    assert trained.samples["image"].shape == (64, 1, 28, 28)
+    assert trained.samples["image"].dtype == np.float32
 
 
 def test_the_models_name_may_be_said_again(checkpoint: Checkpoint) -> None:
@@ -71,11 +71,11 @@ def test_a_bare_state_dict_with_the_models_name_exports(
 ) -> None:
     network = seeded("linear-model")
     path = saved(wrap(network).state_dict(), tmp_path)
-    source = read_model(path, model="linear-model")
-    assert source.samples == {}
-    assert source.card.labels == CATALOG["linear-model"].labels
-    assert source.card.checkpoint_sha256 == read_artifact(path).sha256
-    exported = export(source, "torchscript", tmp_path / "model.torchscript")
+    trained = read_model(path, model="linear-model")
+    assert trained.samples == {}
+    assert trained.card.labels == CATALOG["linear-model"].labels
+    assert trained.card.checkpoint_sha256 == read_artifact(path).sha256
+    exported = export(trained, "torchscript", tmp_path / "model.torchscript")
     card = read_artifact(exported.path).require_card()
     assert card.weights_sha256 == checkpoints.weights_digest(network.state_dict())
     assert exported.rows == 0
@@ -105,9 +105,9 @@ def test_a_state_dict_of_another_model_is_refused_by_the_names_of_its_weights(
 def test_samples_can_be_given_with_a_bare_state_dict(tmp_path: Path) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
     samples = {"x": np.arange(4.0)[:, None]}  # float64: what the guard makes float32
-    source = read_model(path, model="linear-model", samples=samples)
-    assert source.samples["x"].dtype == np.float32
-    assert np.array_equal(source.samples["x"], samples["x"])
+    trained = read_model(path, model="linear-model", samples=samples)
+    assert trained.samples["x"].dtype == np.float32
+    assert np.array_equal(trained.samples["x"], samples["x"])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_checkpoints_own_samples_are_taken_before_given_ones(checkpoint: Check
     assert read_model(checkpoint("linear-model"), samples=given).samples["x"].max() < 99
 
 
-# What is no source.
+# What is no trained.
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "torchscript", "pt2"])

@@ -207,15 +207,15 @@ class InPlace(nn.Module):
 def test_a_network_that_works_in_place_is_exported_and_leaves_its_inputs(
     format_name: str, tmp_path: Path
 ) -> None:
-    source = describe(InPlace(), signature=SIGNATURE, samples={"x": np.ones((4, 8), np.float32)})
-    path = export(source, format_name, tmp_path / "net").path
-    assert (source.samples["x"] == 1).all()
+    trained = describe(InPlace(), signature=SIGNATURE, samples={"x": np.ones((4, 8), np.float32)})
+    path = export(trained, format_name, tmp_path / "net").path
+    assert (trained.samples["x"] == 1).all()
     x = np.ones((2, 8), np.float32)
     with load(path, trust=True, device="cpu") as predictor:
         first = predictor.run({"x": x})["y"]
         assert (x == 1).all()
         assert np.array_equal(predictor.run({"x": x})["y"], first)
-    np.testing.assert_allclose(first, source.proof.exact({"x": x})["y"], rtol=1e-5)
+    np.testing.assert_allclose(first, trained.proof.exact({"x": x})["y"], rtol=1e-5)
 
 
 # Float32 made in forward.

@@ -86,7 +86,7 @@ def test_every_type_goes_in_and_comes_out(kind: str, format_name: str, tmp_path:
 def test_the_proof_tries_every_type_at_both_ends(kind: str) -> None:
     network, gives = (Floats(kind), 3) if kind in FLOATS else (Integers(), 6)
     proof = describe(network, signature=signature_of(kind, 6, gives)).proof
-    found = {case.kind: case.inputs["x"] for case in proof.cases if case.sizes["batch"] == 2}
+    found = {case.fill: case.inputs["x"] for case in proof.cases if case.sizes["batch"] == 2}
     ends = {
         "uint8": (0, 255), "int8": (-128, 127), "int32": (0, 1000), "int64": (0, 1000),
         "bool": (False, True),
@@ -104,7 +104,7 @@ def test_ranges_are_heeded_in_the_proof() -> None:
     }
     cases = describe(Integers(), signature=signature).proof.cases
     assert {int(n) for case in cases for n in np.unique(case.inputs["x"])} == {-5, -4, -3, -2}
-    assert {int(n) for case in cases if case.kind == "zeros" for n in case.inputs["x"].flat} == {-2}
+    assert {int(n) for case in cases if case.fill == "zeros" for n in case.inputs["x"].flat} == {-2}
     signature["inputs"]["x"][2] = [0, 200]
     with pytest.raises(InputError, match="range up to 200; int8 holds -128 to 127"):
         describe(Integers(), signature=signature)

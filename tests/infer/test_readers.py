@@ -18,8 +18,8 @@ from ptx.infer.errors import InputError
 from ptx.infer.prediction import Failure, Named
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.readers import (
+    ReadAhead,
     Readers,
-    Reading,
     Window,
     can_fork,
     read_window,
@@ -140,10 +140,10 @@ def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> No
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_readers import Endless\n"
-        "from ptx.infer.readers import Reading, reader_processes\n"
+        "from ptx.infer.readers import ReadAhead, reader_processes\n"
         "try:\n"
         "    with reader_processes(Endless()) as readers:\n"
-        "        Reading(readers, [1, 2, 3], 1)\n"
+        "        ReadAhead(readers, [1, 2, 3], 1)\n"
         "        raise KeyError\n"
         "except KeyError:\n"
         "    print('ended')",
@@ -175,7 +175,7 @@ def test_a_few_hundred_values_are_divided_among_the_readers() -> None:
         sizes.append(len(values))
         return lambda: [(str(value), np.zeros(1)) for value in values]
 
-    reading = Reading(Readers(9, submit), iter(range(200)), 256, first=32)
+    reading = ReadAhead(Readers(9, submit), iter(range(200)), 256, first=32)
     assert [name for window in reading for name, _ in window] == [str(i) for i in range(200)]
     assert sizes == [32, 32, 64, 64, 8]
 
@@ -187,8 +187,8 @@ def test_windows_grow_to_the_size_of_a_batch_and_not_beyond_it() -> None:
         sizes.append(len(values))
         return list
 
-    list(Reading(Readers(1, submit), iter(range(50)), 10, first=4))
-    list(Reading(Readers(1, submit), iter(range(5)), 3, first=4))
+    list(ReadAhead(Readers(1, submit), iter(range(50)), 10, first=4))
+    list(ReadAhead(Readers(1, submit), iter(range(5)), 3, first=4))
     assert sizes == [4, 4, 8, 8, 10, 10, 6, 3, 2]
 
 
@@ -199,7 +199,7 @@ def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
         begun.append(values)
         return lambda: [(None, np.array(values))]
 
-    reading = Reading(Readers(2, submit), iter(range(9)), 2)
+    reading = ReadAhead(Readers(2, submit), iter(range(9)), 2)
     assert begun == [[0, 1], [2, 3]]
     for number, window in enumerate(reading, 1):
         assert len(begun) == min(5, number + 2)
@@ -270,13 +270,13 @@ def test_a_stream_through_processes_is_the_stream_through_a_thread(
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from ptx.infer.readers import Reading, reader_processes\n"
+        "from ptx.infer.readers import ReadAhead, reader_processes\n"
         "from ptx.infer import Failure, load, read_artifact\n"
         "from ptx.infer.preprocessing import open_preprocessing\n"
         "from test_readers import VALUES\n"
         "card = read_artifact(sys.argv[2]).require_card()\n"
         "with reader_processes(open_preprocessing(card.preprocessing, card.signature)) as readers:\n"
-        "    reading = Reading(readers, VALUES[:5] * 40, 7)\n"
+        "    reading = ReadAhead(readers, VALUES[:5] * 40, 7)\n"
         "    with load(sys.argv[2], backend='ort-cpu') as predictor:\n"
         "        stream = predictor.predict_many(reading, on_error='yield')\n"
         "        print([(a.input, a.error.code if isinstance(a, Failure) else a.label)"

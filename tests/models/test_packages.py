@@ -202,7 +202,7 @@ def test_a_name_of_the_catalog_costs_no_look_at_the_packages(
 
 
 def test_an_unknown_name_is_told_with_the_packages_models(garden: Path) -> None:
-    from ptx.trainers import documented_recipe
+    from ptx.trainers import default_recipe
 
     with pytest.raises(UsageError, match="did you mean 'steep-line'"):
-        documented_recipe("steep-lime")
+        default_recipe("steep-lime")

@@ -33,7 +33,7 @@ torch.set_num_threads(1)
 torch.optim.SGD([torch.zeros(1)])  # the first one imports much
 import ptx.trainers.training
 from ptx.infer.errors import PtxError
-from ptx.trainers import documented_recipe, open_dataset, train
+from ptx.trainers import default_recipe, open_dataset, train
 
 ptx.trainers.training.write_plot = lambda *arguments: None
 whole = open_dataset("bundled", default="mnist", cache=Path("nowhere"))
@@ -45,7 +45,7 @@ def run(model, folder, recipe, resume, file_limit):
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, before[1]))
     try:
-        train(model, data, documented_recipe(model, **recipe), folder=Path(folder), device="cpu",
+        train(model, data, default_recipe(model, **recipe), folder=Path(folder), device="cpu",
               resume=resume)
     except PtxError as error:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -17,7 +17,7 @@ from torchvision import transforms  # type: ignore[import-untyped, unused-ignore
 
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-from ptx.infer.preprocessing.gray import ImagePreprocessing
+from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
 from ptx.trainers.batches import Feed, check_split
@@ -113,7 +113,7 @@ def test_digits_of_the_data_set_pass_through_prediction_unchanged() -> None:
 def test_pictures_are_what_torchvision_makes_of_them(model: str) -> None:
     pixels = all_pixels()
     feed, preprocessing = picture_feed(model, pixels)
-    assert isinstance(preprocessing, ImagePreprocessing)
+    assert isinstance(preprocessing, GrayPreprocessing)
     steps = [transforms.ToTensor()]
     if "mean" in CATALOG[model].preprocessing:
         steps.append(transforms.Normalize((0.1307,), (0.3081,)))

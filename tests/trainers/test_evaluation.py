@@ -12,7 +12,7 @@ import pytest
 
 from ptx.infer import Predictor, load
 from ptx.infer.errors import InputError, UsageError
-from ptx.trainers import Dataset, Split, documented_recipe, evaluate, train
+from ptx.trainers import Dataset, Split, default_recipe, evaluate, train
 from ptx.trainers.evaluation import answer_rows, most_wrong
 
 Few = Callable[..., Dataset]
@@ -25,7 +25,7 @@ RECIPE: dict[str, Any] = {"epochs": 2, "batch_size": 50}
 def trained(
     model: str, data: Dataset, folder: Path, **overrides: Any
 ) -> tuple[Predictor, dict[str, float]]:
-    recipe = documented_recipe(model, **{**RECIPE, **overrides})
+    recipe = default_recipe(model, **{**RECIPE, **overrides})
     result = train(model, data, recipe, folder=folder, device="cpu")
     return load(result.checkpoint, backend="eager", device="cpu"), result.history[-1]
 

@@ -17,6 +17,7 @@ def test_public_names() -> None:
         "Split",
         "TrainingResult",
         "answer_rows",
+        "default_recipe",
         "documented_recipe",
         "evaluate",
         "find_recipe",

@@ -13,27 +13,27 @@ from typing import Any
 import pytest
 
 from ptx.infer.errors import OutputError
-from ptx.trainers.folder_lock import locked
+from ptx.trainers.folder_lock import lock_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ptx.trainers.folder_lock import locked
-with locked(Path(sys.argv[1]), "training"):
+from ptx.trainers.folder_lock import lock_folder
+with lock_folder(Path(sys.argv[1]), "training"):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_a_folder_that_is_held_is_busy_and_free_again_afterwards(tmp_path: Path) -> None:
-    with locked(tmp_path, "training"):
+    with lock_folder(tmp_path, "training"):
         with (
             pytest.raises(OutputError, match=r"is busy: another process is training") as caught,
-            locked(tmp_path, "training"),
+            lock_folder(tmp_path, "training"),
         ):
             pass
         assert (caught.value.code, caught.value.exit_code) == ("E-BUSY", 5)
-    with locked(tmp_path, "training"):
+    with lock_folder(tmp_path, "training"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -43,11 +43,11 @@ def test_the_lock_of_a_process_ends_with_it_even_when_it_is_killed(tmp_path: Pat
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(OutputError, match="is busy"), locked(tmp_path, "training"):
+        with pytest.raises(OutputError, match="is busy"), lock_folder(tmp_path, "training"):
             pass
         holder.send_signal(signal.SIGKILL)
         holder.wait(30)
-        with locked(tmp_path, "training"):
+        with lock_folder(tmp_path, "training"):
             pass
 
 
@@ -58,12 +58,12 @@ def test_where_there_are_no_locks_the_work_goes_on(
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
     done = []
-    with locked(tmp_path / "missing", "training"):
+    with lock_folder(tmp_path / "missing", "training"):
         done.append("a folder that cannot be opened")
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with locked(tmp_path, "training"):
+    with lock_folder(tmp_path, "training"):
         done.append("a file system without locks")
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    with locked(tmp_path, "training"):
+    with lock_folder(tmp_path, "training"):
         done.append("a system without locks")
     assert len(done) == 3

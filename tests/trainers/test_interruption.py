@@ -12,7 +12,7 @@ import pytest
 
 from ptx.infer import load, read_artifact
 from ptx.models.checkpoint import loads
-from ptx.trainers import Dataset, TrainingResult, documented_recipe, train
+from ptx.trainers import Dataset, TrainingResult, default_recipe, train
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Totals
 
@@ -59,7 +59,7 @@ class Sender:
 
 
 def run(data: Dataset, folder: Path, progress: Sender | None = None) -> TrainingResult:
-    recipe = documented_recipe("convnet", batch_size=50, epochs=3)
+    recipe = default_recipe("convnet", batch_size=50, epochs=3)
     return train("convnet", data, recipe, folder=folder, device="cpu", progress=progress)
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ptx.models import build
 from ptx.models.checkpoint import loads
-from ptx.trainers import Dataset, Recipe, documented_recipe, open_dataset, train
-from ptx.trainers.loop import Run, Totals, epoch_order
+from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
+from ptx.trainers.loop import Run, Totals, epoch_order, train_steps
 from ptx.trainers.loop import test as measure
 from ptx.trainers.training import _make_run, make_card
 
@@ -139,7 +139,7 @@ def test_an_epoch_of_softmax_regression_is_that_of_numpy(
 
 def test_the_history_holds_the_means_that_numpy_finds(few: Few, tmp_path: Path) -> None:
     data = few("softmax-regression", 120, 60)
-    recipe = documented_recipe("softmax-regression", batch_size=50, epochs=1)
+    recipe = default_recipe("softmax-regression", batch_size=50, epochs=1)
     order = epoch_order(make_run("softmax-regression", data, recipe), 1).numpy()
     images = data.train.inputs["image"].reshape(120, 784) / 255.0
     weights, apply = first_weights("softmax-regression"), sgd(0.01, 0.9)
@@ -183,7 +183,7 @@ def test_a_summed_loss_is_reported_as_the_mean_over_the_rows(
 
 def test_each_epoch_draws_each_row_once_in_an_order_of_its_own(few: Few) -> None:
     data = few("softmax-regression")
-    recipe = documented_recipe("softmax-regression")
+    recipe = default_recipe("softmax-regression")
     run, other = (make_run("softmax-regression", data, recipe, seed) for seed in (5, 6))
     orders = [epoch_order(run, 1), epoch_order(run, 2), epoch_order(other, 1)]
     for order in orders:
@@ -193,14 +193,32 @@ def test_each_epoch_draws_each_row_once_in_an_order_of_its_own(few: Few) -> None
     assert torch.equal(epoch_order(run, 2), orders[1])
 
 
+def test_without_shuffling_each_epoch_has_the_order_of_the_data(few: Few) -> None:
+    recipe = default_recipe("softmax-regression", shuffle=False)
+    run = make_run("softmax-regression", few("softmax-regression"), recipe)
+    for epoch in (1, 2):
+        assert epoch_order(run, epoch).tolist() == list(range(230))
+
+
+@pytest.mark.parametrize(("drop_last", "steps"), [(False, 5), (True, 4)])
+def test_a_last_batch_that_is_not_whole_is_left_out_where_the_recipe_says_so(
+    few: Few, drop_last: bool, steps: int
+) -> None:
+    recipe = default_recipe("softmax-regression", batch_size=50, drop_last=drop_last)
+    run = make_run("softmax-regression", few("softmax-regression"), recipe)
+    totals = Totals.zero("cpu")
+    assert list(train_steps(run, 1, 0, totals))[-1] == steps
+    assert totals.rows == (200 if drop_last else 230)
+
+
 def test_the_largest_seed_and_many_epochs_still_give_an_order(few: Few) -> None:
     data = few("softmax-regression")
-    run = make_run("softmax-regression", data, documented_recipe("softmax-regression"), 2**32 - 1)
+    run = make_run("softmax-regression", data, default_recipe("softmax-regression"), 2**32 - 1)
     assert len(epoch_order(run, 1_000_000)) == 230
 
 
 def test_testing_leaves_dropout_out_and_the_random_state_alone(few: Few) -> None:
-    run = make_run("dropout-mlp", few("dropout-mlp"), documented_recipe("dropout-mlp"))
+    run = make_run("dropout-mlp", few("dropout-mlp"), default_recipe("dropout-mlp"))
     before = torch.get_rng_state()
     assert measure(run) == measure(run)
     assert torch.equal(torch.get_rng_state(), before)
@@ -208,7 +226,7 @@ def test_testing_leaves_dropout_out_and_the_random_state_alone(few: Few) -> None
 
 
 def test_testing_does_not_depend_on_its_batches(few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run("lstm", few("lstm"), documented_recipe("lstm"))
+    run = make_run("lstm", few("lstm"), default_recipe("lstm"))
     whole = measure(run)
     monkeypatch.setattr("ptx.trainers.loop.TEST_BATCH", 7)
     parts = measure(run)

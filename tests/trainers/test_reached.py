@@ -11,7 +11,7 @@ import pytest
 
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.card import Card
-from ptx.trainers import Dataset, documented_recipe, open_dataset, train
+from ptx.trainers import Dataset, default_recipe, open_dataset, train
 from ptx.trainers.evaluation import Evaluation
 from ptx.trainers.reached import against_record
 
@@ -30,7 +30,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def card(line: Dataset, tmp_path: Path) -> Card:
-    recipe = documented_recipe("linear-regression", epochs=3)
+    recipe = default_recipe("linear-regression", epochs=3)
     path = train("linear-regression", line, recipe, folder=tmp_path, device="cpu").checkpoint
     return read_artifact(path).require_card()
 

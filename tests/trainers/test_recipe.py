@@ -11,18 +11,18 @@ import torch
 
 from ptx.infer.errors import UsageError
 from ptx.models import CATALOG
-from ptx.trainers import Recipe, documented_recipe, find_recipe
+from ptx.trainers import Recipe, default_recipe, documented_recipe, find_recipe
 from ptx.trainers.recipe import find_entry
 
 DEFAULTS = {
     "momentum": 0.0, "weight_decay": 0.0, "standardise": False, "schedule": "constant",
-    "dropout": True,
+    "dropout": True, "shuffle": True, "drop_last": False, "white": None,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("model", CATALOG)
-def test_a_documented_recipe_holds_what_the_catalog_says(model: str) -> None:
-    data = documented_recipe(model).to_data()
+def test_a_default_recipe_holds_what_the_catalog_says(model: str) -> None:
+    data = default_recipe(model).to_data()
     assert data == json.loads(json.dumps(data))
     assert {name: data[name] for name in CATALOG[model].recipe} == CATALOG[model].recipe
     for name in data.keys() - CATALOG[model].recipe.keys():
@@ -30,7 +30,7 @@ def test_a_documented_recipe_holds_what_the_catalog_says(model: str) -> None:
 
 
 def test_an_override_replaces_and_none_does_not() -> None:
-    recipe = documented_recipe("convnet", epochs=3, lr=None)
+    recipe = default_recipe("convnet", epochs=3, lr=None)
     assert recipe == Recipe(
         loss="cross-entropy", optimizer="sgd", lr=0.01, batch_size=100, epochs=3, momentum=0.9
     )
@@ -53,12 +53,14 @@ def test_an_override_replaces_and_none_does_not() -> None:
         ({"momentum": -0.1}, "momentum is -0.1; expected at least 0 and below 1"),
         ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
         ({"weight_decay": -1e-4}, "weight decay is -0.0001; expected at least 0"),
+        ({"white": 0}, "white is 0; expected a positive number"),
+        ({"white": float("inf")}, "white is inf; expected a positive number"),
         ({"momentum": float("nan")}, "momentum is nan; expected at least 0 and below 1"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        documented_recipe("convnet", **overrides)
+        default_recipe("convnet", **overrides)
     assert caught.value.exit_code == 2
 
 
@@ -66,17 +68,24 @@ def test_an_unknown_model_is_answered_with_the_nearest() -> None:
     with pytest.raises(
         UsageError, match=re.escape("there is no model 'convet'; did you mean 'convnet'")
     ):
-        documented_recipe("convet")
+        default_recipe("convet")
     assert find_entry("convnet") is CATALOG["convnet"]
 
 
 def test_a_model_has_recipes_by_name_and_an_unknown_one_is_answered_with_them() -> None:
+    assert find_recipe("convnet", "default") == default_recipe("convnet")
     assert find_recipe("convnet", "documented") == documented_recipe("convnet")
+    assert documented_recipe("convnet") != default_recipe("convnet")
+    assert documented_recipe("basic-cnn") == default_recipe("basic-cnn")
     fast = find_recipe("convnet", "fast", epochs=1)
     assert (fast.epochs, fast.schedule, fast.dropout) == (1, "one-cycle", False)
-    with pytest.raises(UsageError, match=re.escape("did you mean 'fast'? Known: documented, fast")):
+    with pytest.raises(
+        UsageError, match=re.escape("did you mean 'fast'? Known: default, documented, fast")
+    ):
         find_recipe("convnet", "fst")
-    with pytest.raises(UsageError, match="lstm has no recipe 'fast'; Known: documented"):
+    with pytest.raises(
+        UsageError, match=r"lstm has no recipe 'fast'; .*Known: default, documented$"
+    ):
         find_recipe("lstm", "fast")
 
 
@@ -90,7 +99,7 @@ def test_every_recipe_of_the_catalog_can_be(model: str) -> None:
 def test_a_one_cycle_is_that_of_torch(steps: int) -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=0.1)
-    recipe = documented_recipe("convnet", lr=0.3, schedule="one-cycle")
+    recipe = default_recipe("convnet", lr=0.3, schedule="one-cycle")
     rates = [recipe.learning_rate(step, steps) for step in range(steps)]
     if steps < 5:  # torch divides by zero
         assert all(0 < rate <= 0.3 for rate in rates)
@@ -108,5 +117,5 @@ def test_a_one_cycle_is_that_of_torch(steps: int) -> None:
 
 
 def test_a_constant_rate_is_constant() -> None:
-    recipe = documented_recipe("convnet")
+    recipe = default_recipe("convnet")
     assert {recipe.learning_rate(step, 10) for step in range(10)} == {0.01}

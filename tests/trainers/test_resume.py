@@ -17,9 +17,10 @@ import pytest
 import torch
 
 from ptx.infer import load, read_artifact
+from ptx.infer.artifact import zip_archive
 from ptx.infer.errors import ArtifactError
-from ptx.models.checkpoint import Checkpoint, loads
-from ptx.trainers import Dataset, Recipe, TrainingResult, documented_recipe, train
+from ptx.models.checkpoint import Checkpoint, dumps, loads
+from ptx.trainers import Dataset, Recipe, TrainingResult, default_recipe, train
 from ptx.trainers.loop import Totals
 from ptx.trainers.session import Session
 
@@ -51,7 +52,7 @@ class Stop:
 
 
 def recipe_of(model: str, **overrides: Any) -> Recipe:
-    return documented_recipe(model, **{"batch_size": 50, "epochs": EPOCHS, **overrides})
+    return default_recipe(model, **{"batch_size": 50, "epochs": EPOCHS, **overrides})
 
 
 def run(
@@ -256,6 +257,16 @@ def test_another_run_is_refused_with_what_differs(
         train(model, changed(data), recipe, folder=tmp_path, seed=seed, device="cpu", resume=True)
     assert (caught.value.exit_code, caught.value.code) == (4, "E-RESUME")
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_from_before_a_field_of_recipes_is_resumed(few: Few, tmp_path: Path) -> None:
+    data, path = few("softmax-regression"), tmp_path / "checkpoint.pt"
+    run("softmax-regression", data, tmp_path, epochs=1)
+    card = read_artifact(path).require_card()
+    for field in ("shuffle", "white"):
+        del card.training["recipe"][field]
+    path.write_bytes(zip_archive.attach(dumps(read(tmp_path)), card.to_json()))
+    assert len(run("softmax-regression", data, tmp_path, resume=True, epochs=2).history) == 2
 
 
 def test_nothing_to_resume_is_an_error_that_writes_nothing(few: Few, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ptx.infer import load, read_artifact
 from ptx.infer.errors import BackendError, InputError, LimitError, OutputError, PtxError, UsageError
+from ptx.infer.preprocessing import open_preprocessing
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
 from ptx.trainers import (
@@ -25,7 +26,7 @@ from ptx.trainers import (
     Recipe,
     Split,
     TrainingResult,
-    documented_recipe,
+    default_recipe,
     sample_inputs,
     train,
 )
@@ -41,7 +42,7 @@ quick = pytest.mark.usefixtures("without_plot")
 
 
 def run(model: str, data: Dataset, folder: Path, **options: Any) -> TrainingResult:
-    recipe = options.pop("recipe", None) or documented_recipe(model, batch_size=50, epochs=2)
+    recipe = options.pop("recipe", None) or default_recipe(model, batch_size=50, epochs=2)
     return train(model, data, recipe, folder=folder, **{"device": "cpu", **options})
 
 
@@ -73,7 +74,7 @@ def test_the_checkpoint_of_the_run_before_is_kept_once(few: Few, tmp_path: Path)
         run("linear-model", data, tmp_path, seed=seed)
         contents.append(path.read_bytes())
     assert kept.read_bytes() == contents[1]
-    recipe = documented_recipe("linear-model", batch_size=50, epochs=3)
+    recipe = default_recipe("linear-model", batch_size=50, epochs=3)
     run("linear-model", data, tmp_path, seed=2, recipe=recipe, resume=True)
     assert kept.read_bytes() == contents[1]
 
@@ -83,7 +84,7 @@ def test_a_run_that_saves_nothing_moves_no_checkpoint(few: Few, tmp_path: Path) 
     data = few("linear-model", 3, 3)
     run("linear-model", data, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    wild = documented_recipe("linear-model", epochs=100, lr=1e30)
+    wild = default_recipe("linear-model", epochs=100, lr=1e30)
     with pytest.raises(PtxError, match="diverged"):
         run("linear-model", data, tmp_path, recipe=wild)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
@@ -120,7 +121,7 @@ def test_each_model_trains_on_its_data_and_predicts(model: str, few: Few, tmp_pa
         "rows": rows,
         "test_rows": rows,
     }
-    assert card.training["recipe"] == documented_recipe(model, batch_size=50, epochs=2).to_data()
+    assert card.training["recipe"] == default_recipe(model, batch_size=50, epochs=2).to_data()
     assert (card.training["seed"], card.training["epochs"]) == (0, 2)
     assert card.training["device"] == "cpu"
     (value, *_) = next(iter(data.test.inputs.values()))
@@ -138,7 +139,7 @@ def test_samples_are_the_first_test_rows_as_prediction_prepares_them(
         data = few(model, 3 if count == 3 else 100, 3 if count == 3 else 100)
         samples = loads(run(model, data, tmp_path).checkpoint.read_bytes()).samples
         assert [tensor.shape[axis] for tensor in samples.values()] == [count] * len(samples)
-        card = make_card(model, data, documented_recipe(model), 0)
+        card = make_card(model, data, default_recipe(model), 0)
         for name, tensor in sample_inputs(card, data).items():
             assert torch.equal(samples[name], tensor)
             assert samples[name].is_contiguous()
@@ -175,6 +176,21 @@ def test_labels_and_logits_follow_the_data(model: str, few: Few, tmp_path: Path)
 
 
 @quick
+def test_white_says_what_the_brightest_pixel_is(few: Few) -> None:
+    data = few("lstm")
+    for white in (1, 255):
+        card = make_card("lstm", data, default_recipe("lstm", white=white), 0)
+        pixels = np.array([[[0, 255] * 14] * 28], np.uint8)
+        opened = open_preprocessing(card.preprocessing, card.signature)
+        assert np.unique(opened.collate(list(pixels))["sequence"]) == pytest.approx([0, white])
+
+
+def test_columns_have_no_white(few: Few, tmp_path: Path) -> None:
+    recipe = default_recipe("diabetes", white=255)
+    with pytest.raises(UsageError, match="diabetes takes no pictures whose white could be 255"):
+        run("diabetes", few("diabetes"), tmp_path / "run", recipe=recipe)
+
+
 def test_standardised_columns_take_mean_and_spread_of_the_training_rows(
     few: Few, tmp_path: Path
 ) -> None:
@@ -195,7 +211,7 @@ def test_standardised_columns_take_mean_and_spread_of_the_training_rows(
 @quick
 def test_the_form_of_the_pictures_follows_the_data(few: Few) -> None:
     data = replace(few("convnet"), fit="square")
-    assert make_card("convnet", data, documented_recipe("convnet"), 0).preprocessing["fit"] == (
+    assert make_card("convnet", data, default_recipe("convnet"), 0).preprocessing["fit"] == (
         "square"
     )
 
@@ -249,7 +265,7 @@ def test_data_that_is_not_for_the_model_is_wrong_usage_and_writes_nothing(
     def named(name: str, *rows: int) -> Dataset:
         return few("convnet" if name == "mnist-like" else name, *rows)
 
-    recipe = documented_recipe(model if model in CATALOG else "convnet", epochs=1)
+    recipe = default_recipe(model if model in CATALOG else "convnet", epochs=1)
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
         run(model, data(named), tmp_path / "run", recipe=recipe)
     assert caught.value.exit_code == 2
@@ -337,7 +353,7 @@ def test_a_run_that_diverges_says_so_and_keeps_what_was_saved(
     data = few(model, rows, rows)
     run(model, data, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    wild = documented_recipe(model, batch_size=50, epochs=100, lr=lr)
+    wild = default_recipe(model, batch_size=50, epochs=100, lr=lr)
     message = (
         rf"the training diverged in epoch \d+: .* use a learning rate below {re.escape(f'{lr:g}')}"
     )

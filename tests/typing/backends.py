@@ -12,7 +12,7 @@ from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import ImagePreprocessing
+from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
@@ -31,7 +31,7 @@ def backends(artifact: Artifact, options: Options) -> list[Backend]:
 def preprocessings(signature: Signature) -> list[Preprocessing]:
     arrays: Preprocessing = ArraysPreprocessing(signature)
     columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
-    image: Preprocessing = ImagePreprocessing(signature, size=(28, 28), fit="digit")
+    image: Preprocessing = GrayPreprocessing(signature, size=(28, 28), fit="digit")
     photo: Preprocessing = PhotoPreprocessing(signature, size=(224, 224), resize=256)
     symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
     text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.errors import InputError, UsageError, nearest, quoted
+from ptx.infer.errors import InputError, UsageError, nearest, quote
 from ptx.trainers.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
-    from ptx.trainers.data.folder import Read
+    from ptx.trainers.data.folder import ReadPixels
 
 __all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
 
@@ -36,6 +36,12 @@ class Source:
 SOURCES: dict[str, Source] = {
     "mnist": Source(
         "image", "ptx.trainers.data.mnist:open_mnist", bundled="bundled-mnist", download=True
+    ),
+    "mnist-held-out": Source(
+        "image",
+        "ptx.trainers.data.mnist:open_mnist_held_out",
+        bundled="bundled-mnist",
+        download=True,
     ),
     "fashion-mnist": Source(
         "image", "ptx.trainers.data.mnist:open_fashion", bundled="bundled-mnist", download=True
@@ -71,7 +77,7 @@ def open_dataset(
     fit: str = "digit",
     size: tuple[int, int] = (28, 28),
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The data set that `source` names, for a model whose own data set is `default`.
 
@@ -93,24 +99,24 @@ def open_dataset(
     if read is not None:
         from ptx.trainers.data.folder import open_file_list, open_folder
 
-        path = _existing(source, own)
+        path = _require_path(source, own)
         form: dict[str, Any] = {"fit": fit, "size": size, "labels": labels, "read": read}
         return (open_folder if path.is_dir() else open_file_list)(path, **form)
     name = own.bundled if source == "bundled" else source
     if name in SOURCES:
         dataset = _open_named(name, own, default, cache)
     else:
-        path = _existing(source, own)
+        path = _require_path(source, own)
         dataset = _open_path(path, own, default, fit=fit, size=size, labels=labels)
     return dataset
 
 
 def _open_named(name: str, own: Source, default: str, cache: Path) -> Dataset:
     if SOURCES[name].kind != own.kind:
-        raise _unfit(name, NOUNS[SOURCES[name].kind], own)
-    dataset = _opened(name, cache)
+        raise _form_error(name, NOUNS[SOURCES[name].kind], own)
+    dataset = _open_own(name, cache)
     if own.kind == "columns" and name != default:
-        expected = _opened(default, cache)
+        expected = _open_own(default, cache)
         got, wanted = _form(dataset), _form(expected)
         if got != wanted:
             raise UsageError(
@@ -126,38 +132,38 @@ def _open_path(path: Path, own: Source, default: str, *, labels: Any, **form: An
 
         return (open_folder if path.is_dir() else open_file_list)(path, labels=labels, **form)
     if path.is_dir() or own.kind == "sequence":
-        raise _unfit(str(path), "files" if path.is_dir() else "a table", own)
+        raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
     if own.kind == "text":
         from ptx.trainers.data.names import open_text_csv
 
         return open_text_csv(path, labels=labels)
     from ptx.trainers.data.tables import open_table
 
-    expected = _opened(default, path.parent)
+    expected = _open_own(default, path.parent)
     features = expected.train.inputs["columns"].shape[1]
     return open_table(path, labels=labels or expected.labels, features=features)
 
 
-def _opened(name: str, cache: Path) -> Dataset:
+def _open_own(name: str, cache: Path) -> Dataset:
     opener = pkgutil.resolve_name(SOURCES[name].opener)
     dataset: Dataset = opener(cache=cache) if SOURCES[name].download else opener()
     return dataset
 
 
-def _existing(source: str, own: Source) -> Path:
+def _require_path(source: str, own: Source) -> Path:
     path = Path(source)
     if path.is_dir() or (path.exists() and path.suffix.lower() == ".csv"):
         return path
     if path.exists():
         raise InputError(
-            f"--data {quoted(source)} is neither a folder nor a .csv file; expected "
+            f"--data {quote(source)} is neither a folder nor a .csv file; expected "
             f"{WANTED[own.kind]}",
             code="E-DATA",
         )
     if os.sep in source or path.suffix:
-        raise InputError(f"--data {quoted(source)}: no such folder or file", code="E-IN-MISSING")
+        raise InputError(f"--data {quote(source)}: no such folder or file", code="E-IN-MISSING")
     names = ["bundled", *(name for name, known in SOURCES.items() if known.kind == own.kind)]
-    raise UsageError(f"--data {quoted(source)} is unknown: {nearest(source, names)}, or a path")
+    raise UsageError(f"--data {quote(source)} is unknown: {nearest(source, names)}, or a path")
 
 
 def _form(dataset: Dataset) -> str:
@@ -166,9 +172,9 @@ def _form(dataset: Dataset) -> str:
     return f"{features} column{'s' if features > 1 else ''} and {target} as targets"
 
 
-def _unfit(source: str, got: str, own: Source) -> UsageError:
+def _form_error(source: str, got: str, own: Source) -> UsageError:
     names = ", ".join(name for name, known in SOURCES.items() if known.kind == own.kind)
     return UsageError(
-        f"--data {quoted(source)} holds {got}; the model takes {NOUNS[own.kind]}: "
+        f"--data {quote(source)} holds {got}; the model takes {NOUNS[own.kind]}: "
         f"use bundled, {names}, or {WANTED[own.kind]}"
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
 from ptx.trainers.data.problems import class_problems, raise_problems
@@ -30,14 +30,14 @@ FILE_TITLES = {"file", "filename", "path", "image"}
 LABEL_TITLES = {"label", "class", "target"}
 
 Size = tuple[int, int]  # (height, width), as in the card
-Read = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
+ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
 Pictures = list[tuple[Path, str]]  # files and their labels
 
 
 class Form(NamedTuple):
     """What pictures are brought to."""
 
-    read: Read
+    read: ReadPixels
     fit: str | None  # the key of FITS that does so
 
 
@@ -47,7 +47,7 @@ def open_folder(
     fit: str,
     size: Size,
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The pictures of a folder whose sub-folders are the classes, named by their labels.
 
@@ -61,8 +61,8 @@ def open_folder(
     """
     form = _form(fit, size, read)
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return _presplit(folder, form, labels)
-    pictures, problems = _listed(folder)
+        return _open_presplit(folder, form, labels)
+    pictures, problems = _list_pictures(folder)
     return _split_dataset(folder, pictures, problems, form, labels)
 
 
@@ -72,7 +72,7 @@ def open_file_list(
     fit: str,
     size: Size,
     labels: tuple[str, ...] | None = None,
-    read: Read | None = None,
+    read: ReadPixels | None = None,
 ) -> Dataset:
     """The pictures of a CSV file of `file,label` rows, split 80/20 within each class.
 
@@ -102,19 +102,19 @@ def _split_dataset(
     known = labels or tuple(sorted(set(classes)))
     rows = _split(images, classes, known)
     train, test = stratified_split(rows.targets)
-    name, source = _named(path)
+    name, source = _parse_name(path)
     return Dataset(name, "image", rows.take(train), rows.take(test), known, source, form.fit)
 
 
-def _presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Dataset:
-    train, problems = _listed(folder / "train")
-    test, test_problems = _listed(folder / "test")
+def _open_presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Dataset:
+    train, problems = _list_pictures(folder / "train")
+    test, test_problems = _list_pictures(folder / "test")
     problems += test_problems
     known = labels or tuple(sorted({label for _, label in train}))
     for part, pictures in (("train", train), ("test", test)):
         counts = Counter(label for _, label in pictures)
         problems += [
-            f"the label {quoted(label)} in {part} is unknown"
+            f"the label {quote(label)} in {part} is unknown"
             for label in sorted(counts)
             if label not in known
         ]
@@ -123,11 +123,11 @@ def _presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Datas
     splits = [(_read(part, form.read, problems), part) for part in (train, test)]
     _raise(folder, problems)
     first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
-    name, source = _named(folder)
+    name, source = _parse_name(folder)
     return Dataset(name, "image", first, second, known, source, form.fit)
 
 
-def _listed(folder: Path) -> tuple[Pictures, list[str]]:
+def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
     """The files of the class folders, sorted, and what is wrong with the folders."""
     pictures: Pictures = []
     problems = []
@@ -136,10 +136,10 @@ def _listed(folder: Path) -> tuple[Pictures, list[str]]:
             continue
         files = _entries(class_folder)
         if not files:
-            problems.append(f"the class folder {quoted(class_folder.name)} is empty")
+            problems.append(f"the class folder {quote(class_folder.name)} is empty")
         for path in files:
             if path.is_dir():
-                problems.append(f"{quoted(path)} is a folder in a class folder")
+                problems.append(f"{quote(path)} is a folder in a class folder")
             else:
                 pictures.append((path, class_folder.name))
     return pictures, problems
@@ -151,7 +151,7 @@ def _entries(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
-            f"{quoted(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
+            f"{quote(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
             code="E-IN-PERM",
         ) from error
     return [
@@ -161,7 +161,7 @@ def _entries(folder: Path) -> list[Path]:
     ]
 
 
-def _form(fit: str, size: Size, read: Read | None) -> Form:
+def _form(fit: str, size: Size, read: ReadPixels | None) -> Form:
     from ptx.infer.picture.fit import FITS
 
     if read is not None:
@@ -170,7 +170,7 @@ def _form(fit: str, size: Size, read: Read | None) -> Form:
     return Form(lambda image: FITS[fit](image, (width, height)), fit)
 
 
-def _read(pictures: Pictures, read: Read, problems: list[str]) -> list[NDArray[Any]]:
+def _read(pictures: Pictures, read: ReadPixels, problems: list[str]) -> list[NDArray[Any]]:
     """The pictures in the model's form; those that cannot be used are added to `problems`."""
     from ptx.infer.picture.decode import decode
 
@@ -190,7 +190,7 @@ def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ..
     return Split({"image": np.stack(images)}, targets, fitted=True)
 
 
-def _named(path: Path) -> tuple[str, str]:
+def _parse_name(path: Path) -> tuple[str, str]:
     """The data set's name and source, for the card: without the path on this machine."""
     name = path.resolve().name
     return (name, f"the folder {name}") if path.is_dir() else (path.stem, f"the file {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from ptx.trainers.data.bundled import read_bundled
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
 from ptx.trainers.data.problems import class_problems, raise_problems
-from ptx.trainers.data.split import stratified_split
+from ptx.trainers.data.split import grouped_split
 
 HEADERS = (["name", "language"], ["name", "label"], ["text", "label"])
 
@@ -19,7 +20,8 @@ HEADERS = (["name", "language"], ["name", "label"], ["text", "label"])
 def open_names() -> Dataset:
     """20,050 surnames of 18 languages, split 80/20 within each language; labels sorted by name.
 
-    The table holds some names twice, also in two languages; they are kept as they are.
+    The table holds some names many times, also in two languages; all rows of one name are on one side
+    of the split, so that no name of the test is known from the training.
     """
     return _dataset(
         "names", read_bundled("names.csv"), "names.csv", None, "surnames (S. Robertson)"
@@ -27,7 +29,7 @@ def open_names() -> Dataset:
 
 
 def open_text_csv(path: Path, *, labels: tuple[str, ...] | None = None) -> Dataset:
-    """A CSV file of `text,label` rows, split 80/20 within each class.
+    """A CSV file of `text,label` rows, split 80/20 within each class; equal texts stay together.
 
     Raises:
         InputError: the file cannot be used; up to five problems are named.
@@ -50,6 +52,11 @@ def _dataset(
     index = {label: position for position, label in enumerate(known)}
     targets = np.array([index[label] for label in classes], np.int64)
     texts = np.array([text for _, text, _ in pairs], dtype=object)
-    train, test = stratified_split(targets)
+    train, test = grouped_split(targets, np.array([_same(text) for text in texts]))
     rows = Split({"text": texts}, targets)
     return Dataset(name, "text", rows.take(train), rows.take(test), known, source)
+
+
+def _same(text: str) -> str:
+    """What texts have in common that differ in case or in the form of their accents alone."""
+    return unicodedata.normalize("NFKD", text).casefold()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.problems import raise_problems
 
 CSV_LIMIT = 256 << 20  # bytes
@@ -26,20 +26,20 @@ def read_pairs(data: bytes, *, name: str) -> list[tuple[int, str, str]]:
             if len(texts) == 2 and all(texts):
                 pairs.append((line, texts[0], texts[1]))
             elif texts:
-                problems.append(f"line {line} is {quoted(','.join(texts)[:40])}")
+                problems.append(f"line {line} is {quote(','.join(texts)[:40])}")
             line = reader.line_num + 1
     except UnicodeDecodeError as error:
         at = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{quoted(name)} line {at} is not UTF-8; expected UTF-8: save it as 'CSV UTF-8'",
+            f"{quote(name)} line {at} is not UTF-8; expected UTF-8: save it as 'CSV UTF-8'",
             code="E-CSV",
         ) from error
     except csv.Error as error:
         raise InputError(
-            f"{quoted(name)} line {line}: {error}; expected rows of two cells: correct the file",
+            f"{quote(name)} line {line}: {error}; expected rows of two cells: correct the file",
             code="E-CSV",
         ) from error
     if not pairs and not problems:
-        raise InputError(f"{quoted(name)} is empty; expected rows of two cells", code="E-CSV")
+        raise InputError(f"{quote(name)} is empty; expected rows of two cells", code="E-CSV")
     raise_problems(name, problems, "rows of two cells, separated by ','")
     return pairs

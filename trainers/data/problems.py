@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 
 SHOWN = 5  # problems named in one message
 
@@ -15,7 +15,7 @@ def raise_problems(name: str, problems: list[str], expected: str) -> None:
         more = f", and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise InputError(
-            f"{quoted(name)} has {count}: {'; '.join(problems[:SHOWN])}{more}; "
+            f"{quote(name)} has {count}: {'; '.join(problems[:SHOWN])}{more}; "
             f"expected {expected}: correct the data",
             code="E-DATA",
         )
@@ -25,9 +25,9 @@ def class_problems(classes: list[str], labels: tuple[str, ...] | None) -> list[s
     """What is wrong with the classes of rows that are still to be split."""
     counts = Counter(classes)
     unknown = [] if labels is None else sorted(set(counts) - set(labels))
-    problems = [f"the label {quoted(label)} is unknown" for label in unknown]
+    problems = [f"the label {quote(label)} is unknown" for label in unknown]
     problems += [
-        f"the class {quoted(label)} has one row, too few for a training and a test part"
+        f"the class {quote(label)} has one row, too few for a training and a test part"
         for label, count in sorted(counts.items())
         if count == 1 and label not in unknown
     ]

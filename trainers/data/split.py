@@ -34,6 +34,23 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(classes)), test_rows), test_rows
 
 
+def grouped_split(
+    classes: NDArray[Any],
+    groups: NDArray[Any],
+    *,
+    share: float = TEST_SHARE,
+    seed: int = SPLIT_SEED,
+) -> tuple[Rows, Rows]:
+    """The training and the test rows, ascending; rows of one group are on the same side.
+
+    Each class gives `share` of its groups to the test; a group counts for the class of its first row.
+    """
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    _, test_groups = stratified_split(classes[first], share=share, seed=seed)
+    in_test = np.isin(group_of, test_groups)
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
 def random_split(
     rows: int, *, share: float = TEST_SHARE, seed: int = SPLIT_SEED
 ) -> tuple[Rows, Rows]:

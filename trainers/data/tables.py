@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.errors import InputError, quoted
+from ptx.infer.errors import InputError, quote
 from ptx.infer.tables.numbers import Table, read_table
 from ptx.trainers.data.bundled import read_bundled
 from ptx.trainers.data.dataset import Dataset, Split
@@ -51,7 +51,7 @@ def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = No
         train, test = stratified_split(rows.targets)
     elif len(rows) < 2:
         raise InputError(
-            f"{quoted(path)} has one row; expected two or more, for a training and a test part",
+            f"{quote(path)} has one row; expected two or more, for a training and a test part",
             code="E-DATA",
         )
     else:
@@ -76,7 +76,7 @@ def _rows(table: Table, name: str, labels: tuple[str, ...]) -> Split:
     if not np.isfinite(columns).all():
         row, column = np.argwhere(~np.isfinite(columns))[0].tolist()
         raise InputError(
-            f"{quoted(name)} {table.place(row, column)} is {table.rows[row, column]:g}; expected a "
+            f"{quote(name)} {table.place(row, column)} is {table.rows[row, column]:g}; expected a "
             "number that fits into float32: scale the column",
             code="E-CSV",
         )
@@ -94,7 +94,7 @@ def _class_indices(table: Table, name: str, labels: tuple[str, ...]) -> NDArray[
         place = table.place(row, table.rows.shape[1] - 1)
         meaning = ", ".join(f"{index} {label}" for index, label in enumerate(labels))
         raise InputError(
-            f"{quoted(name)} {place} is {last[row]:g}; expected a class index ({meaning}): the "
+            f"{quote(name)} {place} is {last[row]:g}; expected a class index ({meaning}): the "
             "last column is the target",
             code="E-CSV",
         )
@@ -106,7 +106,7 @@ def _check_width(table: Table, path: Path, features: int | None) -> None:
     wanted = features + 1 if features is not None else max(width, 2)
     if width != wanted:
         raise InputError(
-            f"{quoted(path)} has {width} column{'s' if width > 1 else ''}; expected {wanted}, "
+            f"{quote(path)} has {width} column{'s' if width > 1 else ''}; expected {wanted}, "
             "the inputs and then the target: correct the file",
             code="E-CSV",
         )
@@ -119,7 +119,7 @@ def _check_classes(targets: NDArray[Any], name: str, labels: tuple[str, ...]) ->
             f"{count} of {labels[label]!r}" for label, count in zip(present, counts, strict=True)
         )
         raise InputError(
-            f"{quoted(name)} has {found}; expected two classes or more, each of two rows or more: "
+            f"{quote(name)} has {found}; expected two classes or more, each of two rows or more: "
             "add rows",
             code="E-DATA",
         )

@@ -12,11 +12,13 @@ LINE_SEED = 42
 def open_line() -> Dataset:
     """A noisy line: x = linspace(-1, 1, 101), y = 2x + 0.33·N(0, 1); float32 (101, 1).
 
-    The noise is that of the tutorial's `np.random.seed(42)` and `np.random.randn(101)`.
+    The noise is that of the tutorial's `torch.manual_seed(42)` and `torch.randn(101)`.
     """
+    import torch
+
     x = np.linspace(-1, 1, 101)
-    y = 2 * x + 0.33 * np.random.RandomState(LINE_SEED).randn(101)
-    return _points("line", x, y, "a noisy line, y = 2x + 0.33·N(0, 1)")
+    noise = torch.randn(101, generator=torch.Generator().manual_seed(LINE_SEED))
+    return _points("line", x, 2 * x + 0.33 * noise.numpy(), "a noisy line, y = 2x + 0.33·N(0, 1)")
 
 
 def open_three_points() -> Dataset:

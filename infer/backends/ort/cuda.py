@@ -9,10 +9,10 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.cuda_library import require_cuda
-from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, reading_numbers
+from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
 from ptx.infer.backends.ort.session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import ArtifactError, BackendError, counted, quoted
+from ptx.infer.errors import ArtifactError, BackendError, pluralise, quote
 from ptx.infer.signature import Array
 
 _CUDA = "CUDAExecutionProvider"
@@ -87,11 +87,11 @@ class OrtCudaBackend:
         nodes = cpu_nodes(session)
         if nodes is None:
             found = "it does not say which"
-        elif reading := reading_numbers(nodes, data, read_header(data, name=name)):
-            found = f"{counted(len(reading), 'node')}: {_named(reading)}"
+        elif reading := find_number_readers(nodes, data, read_header(data, name=name)):
+            found = f"{pluralise(len(reading), 'node')}: {_name_nodes(reading)}"
         elif allowed == "none":
             found = (
-                f"{counted(len(nodes), 'node')}, which compute sizes alone: {_named(nodes)};"
+                f"{pluralise(len(nodes), 'node')}, which compute sizes alone: {_name_nodes(nodes)};"
                 " cpu_nodes='shapes' allows these"
             )
         else:
@@ -103,7 +103,7 @@ class OrtCudaBackend:
         )
 
 
-def _named(nodes: Sequence[Node]) -> str:
+def _name_nodes(nodes: Sequence[Node]) -> str:
     """The first few nodes, for a message."""
-    shown = ", ".join(f"{node.operator} {quoted(node.name)}" for node in nodes[:_SHOWN])
+    shown = ", ".join(f"{node.operator} {quote(node.name)}" for node in nodes[:_SHOWN])
     return shown + ("" if len(nodes) <= _SHOWN else ", …")

@@ -26,14 +26,14 @@ def require_cuda(onnxruntime: Any) -> None:
     Raises:
         BackendError: naming the library or driver that is missing and the ways out.
     """
-    reason = _missing(onnxruntime)
+    reason = _find_missing(onnxruntime)
     if reason is not None:
         raise BackendError(
             f"ort-cuda is not available: {reason}, {_WAYS_OUT}", code="E-CUDA", reason=reason
         )
 
 
-def _missing(onnxruntime: Any) -> str | None:
+def _find_missing(onnxruntime: Any) -> str | None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return (
             f"ONNX Runtime {onnxruntime.__version__} is installed without CUDA: pip uninstall"

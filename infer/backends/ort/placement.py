@@ -50,7 +50,7 @@ def cpu_nodes(session: Any) -> list[Node] | None:
     ]
 
 
-def reading_numbers(nodes: list[Node], data: bytes, header: OnnxHeader) -> list[Node]:
+def find_number_readers(nodes: list[Node], data: bytes, header: OnnxHeader) -> list[Node]:
     """Those of the nodes of which is not certain that they compute from sizes and constants alone."""
     written, certain = _names(data, header)
     return [

@@ -75,7 +75,7 @@ def open_session(
         settings.add_session_config_entry(key, value)
     cancel = partial(settings.set_load_cancellation_flag, True)
     limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
-    with limit, told_as_ours(artifact, "load"):
+    with limit, mapping_onnxruntime_errors(artifact, "load"):
         # Without its own fallback, which would print and try other providers than those asked for.
         session = onnxruntime.InferenceSession(
             artifact.data, settings, providers=list(providers), enable_fallback=0
@@ -101,22 +101,22 @@ def run_session(
         try:
             return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:
-            raise _as_ours(error, artifact, "run") from error
+            raise _map_error(error, artifact, "run") from error
     import onnxruntime  # which is there: it opened the session
 
     settings = onnxruntime.RunOptions()
     stop = partial(setattr, settings, "terminate", True)
-    with watchdog.limit(artifact.name, stop), told_as_ours(artifact, "run"):
+    with watchdog.limit(artifact.name, stop), mapping_onnxruntime_errors(artifact, "run"):
         return dict(zip(names, session.run(names, inputs, settings), strict=True))
 
 
 @contextmanager
-def told_as_ours(artifact: Artifact, verb: str) -> Iterator[None]:
+def mapping_onnxruntime_errors(artifact: Artifact, verb: str) -> Iterator[None]:
     """What ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
     try:
         yield
     except Exception as error:
-        raise _as_ours(error, artifact, verb) from error
+        raise _map_error(error, artifact, verb) from error
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:
@@ -154,7 +154,7 @@ def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
     )
 
 
-def _as_ours(error: Exception, artifact: Artifact, verb: str) -> PtxError:
+def _map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
     """What ONNX Runtime raised as an error of ptx; its exceptions have no base class of their own."""
     if isinstance(error, PtxError):
         return error

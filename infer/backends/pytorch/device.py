@@ -18,7 +18,7 @@ from ptx.infer.errors import (
     UsageError,
     installing,
     nearest,
-    quoted,
+    quote,
 )
 from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
 from ptx.infer.threads import settle_threads
@@ -40,19 +40,19 @@ def find_device(name: str) -> str:
     """The device to use for `auto`, or `name` once it has been proved to be there.
 
     Raises:
-        UsageError: no such kind of device.
+        UsageError: no such type of device.
         BackendError: no such device here.
     """
     torch = import_torch()
-    kind, colon, index = name.partition(":")
-    if kind not in DEVICES or (colon and (kind == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quoted(name)}; {nearest(kind, DEVICES)}")
+    chosen, colon, index = name.partition(":")
+    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quote(name)}; {nearest(chosen, DEVICES)}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"
-    if kind == "cpu":
+    if chosen == "cpu":
         return "cpu"
-    if accelerator is None or accelerator.type != kind:
+    if accelerator is None or accelerator.type != chosen:
         found = "no accelerator" if accelerator is None else f"only {accelerator.type!r}"
         raise BackendError(
             f"device {name!r} is not available: PyTorch {torch.__version__} finds {found};"
@@ -71,7 +71,7 @@ def choose_device(options: Options) -> str:
     """The device of the options, proved to be there and to compute in their precision.
 
     Raises:
-        UsageError: no such kind of device, or it has no such precision.
+        UsageError: no such type of device, or it has no such precision.
         BackendError: no such device here.
     """
     device = find_device(options.device)
@@ -82,7 +82,7 @@ def choose_device(options: Options) -> str:
     return device
 
 
-def placed_on(module: Any, device: str) -> str:
+def place_on(module: Any, device: str) -> str:
     """The device that the weights of a loaded module are on; `device` where it has none."""
     tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
     return device if tensor is None else str(tensor.device)
@@ -158,7 +158,7 @@ def _wrong_type(spec: TensorSpec, kind: Any) -> ArtifactError:
 
 
 @contextmanager
-def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
+def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
     """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
     torch = import_torch()
     try:
@@ -166,7 +166,7 @@ def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]
             if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            with CUDA_PRECISION.held_at(options.precision):
+            with CUDA_PRECISION.hold_at(options.precision):
                 yield
     except PtxError:
         raise
@@ -185,7 +185,7 @@ def running(artifact: Artifact, options: Options, device: str) -> Iterator[None]
 
 
 @contextmanager
-def loading(artifact: Artifact) -> Iterator[None]:
+def mapping_load_errors(artifact: Artifact) -> Iterator[None]:
     """torch's errors while a file is loaded, in our words."""
     try:
         yield

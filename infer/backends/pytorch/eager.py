@@ -11,9 +11,9 @@ from ptx.infer.backends import Factory, Options
 from ptx.infer.backends.pytorch.device import (
     choose_device,
     import_torch,
-    loading,
-    placed_on,
-    running,
+    mapping_load_errors,
+    mapping_run_errors,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -56,7 +56,7 @@ class EagerBackend:
         card = artifact.require_card()
         self._signature = card.signature
         device = choose_device(options)
-        with loading(artifact):
+        with mapping_load_errors(artifact):
             from ptx.models.checkpoint import load_weights, loads
 
             checkpoint = loads(artifact.data)
@@ -64,10 +64,10 @@ class EagerBackend:
             load_weights(network, checkpoint.weights)
             self._network: Any = network.eval().requires_grad_(False).to(device)
         use_channels_last(self._network, self._signature, device)
-        self.device = placed_on(self._network, device)
+        self.device = place_on(self._network, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with running(self._artifact, self._options, self.device):
+        with mapping_run_errors(self._artifact, self._options, self.device):
             tensors = to_tensors(self._signature, inputs, self.device)
             return to_arrays(self._signature, self._network(*tensors))
 

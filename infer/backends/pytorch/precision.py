@@ -61,7 +61,7 @@ class SharedSetting:
         self._restore: Restore | None = None
 
     @contextmanager
-    def held_at(self, value: str) -> Iterator[None]:
+    def hold_at(self, value: str) -> Iterator[None]:
         """The body runs with the setting at this value.
 
         Raises:

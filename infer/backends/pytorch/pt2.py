@@ -13,9 +13,9 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import (
     choose_device,
     import_torch,
-    loading,
-    placed_on,
-    running,
+    mapping_load_errors,
+    mapping_run_errors,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -33,7 +33,7 @@ class Pt2Backend:
         self._artifact, self._options = artifact, options
         self._signature = artifact.require_card().signature
         device = choose_device(options)
-        with loading(artifact):
+        with mapping_load_errors(artifact):
             from torch.export.passes import move_to_device_pass
 
             logger = logging.getLogger("torch._export.serde.serialize")
@@ -48,10 +48,10 @@ class Pt2Backend:
             if device != "cpu":
                 program = move_to_device_pass(program, device)
             self._module: Any = program.module()
-        self.device = placed_on(self._module, device)
+        self.device = place_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with running(self._artifact, self._options, self.device):
+        with mapping_run_errors(self._artifact, self._options, self.device):
             tensors = to_tensors(self._signature, inputs, self.device)
             return to_arrays(self._signature, self._module(*tensors))
 

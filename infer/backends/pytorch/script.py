@@ -12,9 +12,9 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import (
     choose_device,
     import_torch,
-    loading,
-    placed_on,
-    running,
+    mapping_load_errors,
+    mapping_run_errors,
+    place_on,
     to_arrays,
     to_tensors,
 )
@@ -48,16 +48,16 @@ class TorchScriptBackend:
         self._artifact, self._options = artifact, options
         self._signature = artifact.require_card().signature
         device = choose_device(options)
-        with loading(artifact), warnings.catch_warnings():
+        with mapping_load_errors(artifact), warnings.catch_warnings():
             # TorchScript is deprecated upstream; ptx says so at export, once.
             warnings.simplefilter("ignore")
             self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
             _require_eval_mode(artifact, self._module)
         use_channels_last(self._module, self._signature, device)
-        self.device = placed_on(self._module, device)
+        self.device = place_on(self._module, device)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with running(self._artifact, self._options, self.device):
+        with mapping_run_errors(self._artifact, self._options, self.device):
             tensors = to_tensors(self._signature, inputs, self.device)
             return to_arrays(self._signature, self._module(*tensors))
 

@@ -118,7 +118,7 @@ def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
 def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> None:
     about = tmp_path / "about.toml"
     about.write_text(
-        'preprocess = {kind = "image", size = [28, 28], fit = "digit", mean = 0.5, std = 1.0}\n'
+        'preprocessing = {kind = "image", size = [28, 28], fit = "digit", mean = 0.5, std = 1.0}\n'
         f"labels = {list('0123456789')}\n"
     )
     done = run(ptx, states / "centred.pth", tmp_path, "--describe", about)

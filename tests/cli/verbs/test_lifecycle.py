@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ptx.models import build
-from ptx.trainers.folder_lock import locked
+from ptx.trainers.folder_lock import lock_folder
 
 
 def test_training_leaves_checkpoint_metrics_and_plot(workspace: Path) -> None:
@@ -23,7 +23,7 @@ def test_training_leaves_checkpoint_metrics_and_plot(workspace: Path) -> None:
 
 def test_training_ends_with_a_verdict_and_the_next_command(ptx: Any, tmp_path: Path) -> None:
     done = ptx("train", "linear-regression", "--workspace", tmp_path)
-    assert "linear-regression trained on line: test loss 0.09" in done.out
+    assert "linear-regression trained on line: test loss 0.1" in done.out
     assert "next: ptx export linear-regression --format onnx" in done.out
 
 
@@ -70,7 +70,7 @@ def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
     ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
     folder = tmp_path / "linear-model"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with locked(folder, "training"):
+    with lock_folder(folder, "training"):
         for more in (["--epochs", 2], ["--epochs", 50, "--resume"]):
             done = ptx("train", "linear-model", *more, "--workspace", tmp_path)
             assert done.code == 5
@@ -204,7 +204,7 @@ def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
 def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:
     text = ptx("models", "lstm", "--workspace", tmp_path).out
     assert "input:      sequence: float32 (time, batch, 28)" in text
-    assert "recipe:     documented: loss cross-entropy, optimizer sgd, lr 0.01" in text
+    assert "recipe:     default: loss cross-entropy, optimizer sgd, lr 0.01" in text
     assert "files:      none" in text
 
 

@@ -45,7 +45,7 @@ image = ["float32", ["batch", 3, 8, 8]]
 [outputs]
 logits = ["float32", ["batch", 2]]
 
-[preprocess]
+[preprocessing]
 kind = "photo"
 resize = 10
 size = [8, 8]
@@ -90,7 +90,7 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
     assert card.weights_sha256 == weights_digest(state)
     for verb, expected in (
         (("predict", "photo.jpg", "--model", "flowers"), "photo.jpg: "),
-        (("verify", "flowers"), "holds: 4 checks"),
+        (("verify", "flowers"), "holds: 10 checks"),
         (("inspect", "flowers"), "task: classification"),
         (("models",), "flowers of your own"),
         (("compare", "flowers", "--network", "flower_nets:build_net"), "4 of 4 backends agree"),

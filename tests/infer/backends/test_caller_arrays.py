@@ -40,16 +40,16 @@ class Borrowing(nn.Module):
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
     """`opened(backend)`: the planted network on the CPU, at `predictor.backend` without any check."""
-    source = describe(Borrowing(), signature=SIGNATURE)
+    trained = describe(Borrowing(), signature=SIGNATURE)
 
     @cache
     def open_one(backend: str) -> Predictor:
         kind = BACKENDS[backend].reads
         path: Path = tmp_path_factory.mktemp(backend) / "net"
         if kind == "checkpoint":
-            source.save(path)
+            trained.save(path)
         else:
-            export(source, kind, path)
+            export(trained, kind, path)
         return load(path, backend=backend, device="cpu", trust=True, network=Borrowing)
 
     return open_one

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ptx.infer.backends import Options
-from ptx.infer.backends.pytorch.device import running
+from ptx.infer.backends.pytorch.device import mapping_run_errors
 from ptx.infer.backends.pytorch.precision import SharedSetting, set_precision
 from ptx.infer.errors import UsageError
 
@@ -131,7 +131,7 @@ def test_each_thread_sees_its_own_value_to_the_end() -> None:
 
     def compute(number: int) -> bool:
         value = "tf32" if number % 3 else "float32"
-        with shared.held_at(value):
+        with shared.hold_at(value):
             seen = {switch.value}
             time.sleep(0.0005)
             seen.add(switch.value)
@@ -147,7 +147,7 @@ def test_threads_of_one_value_are_inside_together_and_set_it_once() -> None:
     shared, together = SharedSetting(switch.apply), threading.Barrier(4, timeout=30)
 
     def compute(_: int) -> None:
-        with shared.held_at("tf32"):
+        with shared.hold_at("tf32"):
             together.wait()
 
     with ThreadPoolExecutor(4) as threads:
@@ -161,14 +161,14 @@ def test_a_stream_of_one_value_does_not_keep_another_out() -> None:
 
     def stream() -> None:
         while not over.is_set():
-            with shared.held_at("float32"):
+            with shared.hold_at("float32"):
                 time.sleep(0.0005)
 
     streams = [threading.Thread(target=stream) for _ in range(3)]
     for thread in streams:
         thread.start()
     for _ in range(20):
-        with shared.held_at("tf32"):
+        with shared.hold_at("tf32"):
             assert switch.value == "tf32"
     over.set()
     for thread in streams:
@@ -180,15 +180,15 @@ def test_a_thread_may_enter_again_while_another_value_waits() -> None:
     shared = SharedSetting(switch.apply)
 
     def enter() -> None:
-        with shared.held_at("tf32"):
+        with shared.hold_at("tf32"):
             pass
 
-    with shared.held_at("float32"):
+    with shared.hold_at("float32"):
         other = threading.Thread(target=enter)
         other.start()
         while not shared._waiting:
             time.sleep(0.001)
-        with shared.held_at("float32"):
+        with shared.hold_at("float32"):
             assert switch.value == "float32"
         assert switch.value == "float32"
     other.join(30)
@@ -199,9 +199,9 @@ def test_another_value_inside_the_same_thread_is_refused_and_not_waited_for() ->
     switch = Switch()
     shared = SharedSetting(switch.apply)
     with (
-        shared.held_at("float32"),
+        shared.hold_at("float32"),
         pytest.raises(UsageError, match="'tf32' was asked for inside one in 'float32'"),
-        shared.held_at("tf32"),
+        shared.hold_at("tf32"),
     ):
         pass
     assert switch.value == "own"
@@ -210,7 +210,7 @@ def test_another_value_inside_the_same_thread_is_refused_and_not_waited_for() ->
 def test_an_error_inside_restores_too() -> None:
     switch = Switch()
     shared = SharedSetting(switch.apply)
-    with pytest.raises(ZeroDivisionError), shared.held_at("tf32"):
+    with pytest.raises(ZeroDivisionError), shared.hold_at("tf32"):
         raise ZeroDivisionError
     assert switch.history == ["tf32", "own"]
 
@@ -224,9 +224,9 @@ def test_a_value_that_cannot_be_set_leaves_the_way_free() -> None:
         return switch.apply(value)
 
     shared = SharedSetting(apply)
-    with pytest.raises(RuntimeError, match="there is none"), shared.held_at("tf32"):
+    with pytest.raises(RuntimeError, match="there is none"), shared.hold_at("tf32"):
         pass
-    with shared.held_at("float32"):
+    with shared.hold_at("float32"):
         assert switch.value == "float32"
 
 
@@ -236,10 +236,10 @@ def test_a_value_that_cannot_be_set_leaves_the_way_free() -> None:
 def test_a_run_on_cuda_holds_its_precision_and_one_on_the_cpu_touches_nothing() -> None:
     nobody: Any = None
     before = precisions()
-    with running(nobody, Options(precision="tf32"), "cuda:0"):
+    with mapping_run_errors(nobody, Options(precision="tf32"), "cuda:0"):
         assert precisions() == ["tf32"] * 3
     assert precisions() == before
-    with running(nobody, Options(), "cuda"):
+    with mapping_run_errors(nobody, Options(), "cuda"):
         assert precisions() == ["ieee"] * 3
-    with running(nobody, Options(), "cpu"):
+    with mapping_run_errors(nobody, Options(), "cpu"):
         assert precisions() == before

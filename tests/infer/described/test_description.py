@@ -27,7 +27,7 @@ image = ["float32", ["batch", 3, 8, 8]]
 [outputs]
 logits = ["float32", ["batch", 2]]
 
-[preprocess]
+[preprocessing]
 kind = "photo"
 resize = 10
 size = [8, 8]
@@ -38,7 +38,7 @@ DATA: dict[str, Any] = {
     "labels": ["daisy", "rose"],
     "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
     "outputs": {"logits": ["float32", ["batch", 2]]},
-    "preprocess": {"kind": "photo", "resize": 10, "size": [8, 8]},
+    "preprocessing": {"kind": "photo", "resize": 10, "size": [8, 8]},
 }
 
 
@@ -56,7 +56,7 @@ def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
     assert (cards[0].model, cards[0].task, cards[0].labels) == (
         "flowers", "classification", ("daisy", "rose"),
     )  # fmt: skip
-    assert cards[0].preprocessing == DATA["preprocess"]
+    assert cards[0].preprocessing == DATA["preprocessing"]
     assert Card.from_json(cards[0].to_json().encode(), name="a") == cards[0]
 
 
@@ -84,20 +84,26 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"outputs": {"logits": ["float32", ["batch", 0]]}}, "outputs.logits is .*an axis 0"),
         ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),
         ({"outputs": {"y": ["float32", ["batch", "n"]]}}, "no input has an axis named 'n'"),
-        ({"preprocess": "photo"}, "preprocess is 'photo'; expected a kind and its settings"),
-        ({"preprocess": {"kind": "foto"}}, "preprocess.kind is 'foto'; did you mean 'photo'"),
-        ({"preprocess": {"kind": ["photo"]}}, "preprocess.kind is"),
+        ({"preprocessing": "photo"}, "preprocessing is 'photo'; expected a kind and its settings"),
+        ({"preprocessing": {"kind": "foto"}}, "preprocessing.kind is 'foto'; did you mean 'photo'"),
+        ({"preprocessing": {"kind": ["photo"]}}, "preprocessing.kind is"),
         (
-            {"preprocess": {"kind": "photo", "resize": 10}},
-            "preprocess setting 'size' is missing",
+            {"preprocessing": {"kind": "photo", "resize": 10}},
+            "preprocessing setting 'size' is missing",
         ),
         (
-            {"preprocess": {**DATA["preprocess"], "means": []}},
-            "preprocess setting 'means' is unknown; did you mean 'mean'",
+            {"preprocessing": {**DATA["preprocessing"], "means": []}},
+            "preprocessing setting 'means' is unknown; did you mean 'mean'",
         ),
-        ({"preprocess": {**DATA["preprocess"], "resize": 7}}, "preprocess resize is 7; expected"),
-        ({"preprocess": {**DATA["preprocess"], "mean": [float("nan")]}}, "cannot be put into a"),
-        ({"preprocess": {**DATA["preprocess"], "mean": {1, 2}}}, "cannot be put into a card"),
+        (
+            {"preprocessing": {**DATA["preprocessing"], "resize": 7}},
+            "preprocessing resize is 7; expected",
+        ),
+        (
+            {"preprocessing": {**DATA["preprocessing"], "mean": [float("nan")]}},
+            "cannot be put into a",
+        ),
+        ({"preprocessing": {**DATA["preprocessing"], "mean": {1, 2}}}, "cannot be put into a card"),
         ({"labels": {"0": "daisy"}}, "labels is .*; expected a list, or a file"),
         ({"labels": ["daisy", 7]}, "label 2 is 7; expected text"),
         ({"labels": ["daisy", " "]}, "label 2 is ' '; expected text"),
@@ -175,3 +181,19 @@ def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
     )
     with pytest.raises(InputError, match=r"2 inputs and no preprocessing .*run\(\)"):
         open_preprocessing({"kind": "arrays"}, signature).read(np.zeros(1))
+
+
+def test_the_former_name_of_preprocessing_is_read_and_says_so(tmp_path: Path) -> None:
+    data = {key: value for key, value in DATA.items() if key != "preprocessing"}
+    with pytest.warns(FutureWarning, match="'preprocess' is called 'preprocessing' now"):
+        former = Description.from_data({**data, "preprocess": DATA["preprocessing"]})
+    assert former == Description.from_data(DATA)
+    (tmp_path / "net.toml").write_text(TOML.replace("[preprocessing]", "[preprocess]"))
+    (tmp_path / "labels.txt").write_text("daisy\nrose\n")
+    with pytest.warns(FutureWarning, match="net.toml.*'preprocess' is called"):
+        assert card_of(read_description(tmp_path / "net.toml")) == card_of(former)
+
+
+def test_both_names_of_preprocessing_at_once_are_refused() -> None:
+    with pytest.raises(InputError, match="preprocess is said beside preprocessing"):
+        Description.from_data({**DATA, "preprocess": DATA["preprocessing"]})

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing, shown
-from ptx.infer.preprocessing.gray import ImagePreprocessing
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing, show_value
+from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.signature import Signature
 
 LOGITS = {"logits": ["float32", ["batch", 10]]}
@@ -37,9 +37,9 @@ TEXT = Signature.from_data(
 )
 
 
-def picture(**changes: Any) -> ImagePreprocessing:
+def picture(**changes: Any) -> GrayPreprocessing:
     settings = {"size": [28, 28], "fit": "digit", **changes}
-    return ImagePreprocessing(signature("batch", 1, 28, 28), **settings)
+    return GrayPreprocessing(signature("batch", 1, 28, 28), **settings)
 
 
 def columns(*names: str, **settings: Any) -> Preprocessing:
@@ -125,7 +125,7 @@ def test_a_pipe_gives_a_picture_piece_by_piece() -> None:
 
 @pytest.mark.parametrize("fit", ["digit", "square"])
 def test_the_size_is_height_then_width(fit: str) -> None:
-    preprocessing = ImagePreprocessing(signature("batch", 20, 36), size=[20, 36], fit=fit)
+    preprocessing = GrayPreprocessing(signature("batch", 20, 36), size=[20, 36], fit=fit)
     drawn = np.full((60, 90), 255, np.uint8)
     drawn[10:50, 40:50] = 0
     sample = preprocessing.read(drawn)
@@ -144,7 +144,7 @@ def test_the_size_is_height_then_width(fit: str) -> None:
 def test_pictures_stand_in_the_signature_s_axes(
     axes: tuple[int | str, ...], shape: tuple[int, ...]
 ) -> None:
-    preprocessing = ImagePreprocessing(signature(*axes), size=[28, 28], fit="digit")
+    preprocessing = GrayPreprocessing(signature(*axes), size=[28, 28], fit="digit")
     pixels = mnist()[:3]
     batch = preprocessing.collate(list(pixels))["x"]
     assert batch.shape == shape
@@ -161,7 +161,7 @@ def test_a_ready_sample_comes_through_as_it_is() -> None:
 
 
 def test_ready_sequences_of_other_lengths_are_in_other_batches() -> None:
-    rows = ImagePreprocessing(signature("time", "batch", 28), size=[28, 28], fit="digit")
+    rows = GrayPreprocessing(signature("time", "batch", 28), size=[28, 28], fit="digit")
     samples = [rows.read(np.ones((steps, 28))) for steps in (3, 4)]
     samples.append(rows.read(mnist()[0]))
     assert len({rows.shape_key(sample) for sample in samples}) == 3
@@ -251,9 +251,9 @@ def test_the_columns_are_named_where_they_are_missing() -> None:
 
 
 def test_a_shown_value_is_one_short_line() -> None:
-    assert shown("a\nb") == r"'a\nb'"
-    assert "\n" not in shown(np.zeros((50, 50)))
-    assert len(shown(list(range(1000)))) < 100
+    assert show_value("a\nb") == r"'a\nb'"
+    assert "\n" not in show_value(np.zeros((50, 50)))
+    assert len(show_value(list(range(1000)))) < 100
 
 
 # Texts and symbols

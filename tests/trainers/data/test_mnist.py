@@ -23,7 +23,7 @@ from ptx.trainers.data.mnist import (
     FASHION,
     MNIST,
     IdxFile,
-    IdxSource,
+    IdxSpec,
     find_folder,
     read_folder,
     read_idx,
@@ -42,9 +42,9 @@ def idx(values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
 
 IMAGES = idx(np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8).reshape(2, 28, 28))
 LABELS = idx(np.array([3, 9], np.uint8))
-IMAGE_FILE = IdxFile("train-images-idx3-ubyte", (2, 28, 28), None, None)
-LABEL_FILE = IdxFile("train-labels-idx1-ubyte", (2,), None, None)
-TINY = IdxSource(
+IMAGE_FILE = IdxFile("train-images-idx3-ubyte", (2, 28, 28), None)
+LABEL_FILE = IdxFile("train-labels-idx1-ubyte", (2,), None)
+TINY = IdxSpec(
     name="tiny",
     folder="MNIST/raw",
     torchvision_class="MNIST",
@@ -123,16 +123,28 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
             read_idx(IMAGE_FILE, tmp_path)
 
 
-def test_a_digest_that_differs_is_named_with_the_expected_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_digest_that_differs_is_named_with_the_expected_one(tmp_path: Path, packed: bool) -> None:
     right = hashlib.md5(IMAGES).hexdigest()
     changed = bytearray(IMAGES)
     changed[-1] ^= 1
-    (tmp_path / IMAGE_FILE.name).write_bytes(changed)
+    path = tmp_path / (f"{IMAGE_FILE.name}.gz" if packed else IMAGE_FILE.name)
+    path.write_bytes(gzip.compress(changed) if packed else changed)
     with pytest.raises(InputError, match=f"has MD5 .*; expected {right}"):
         read_idx(replace(IMAGE_FILE, md5=right), tmp_path)
-    (tmp_path / f"{IMAGE_FILE.name}.gz").write_bytes(gzip.compress(IMAGES))
-    with pytest.raises(InputError, match=r"has MD5 .*; expected 00ff"):
-        read_idx(replace(IMAGE_FILE, gz_md5="00ff"), tmp_path)
+
+
+@pytest.mark.parametrize("level", [1, 9])
+def test_a_right_file_is_read_however_it_was_compressed(tmp_path: Path, level: int) -> None:
+    known = replace(IMAGE_FILE, md5=hashlib.md5(IMAGES).hexdigest())
+    packed = gzip.compress(IMAGES, compresslevel=level, mtime=level)
+    (tmp_path / f"{IMAGE_FILE.name}.gz").write_bytes(packed)
+    assert read_idx(known, tmp_path).tobytes() == IMAGES[16:]
+
+
+@pytest.mark.parametrize("source", [MNIST, FASHION], ids=lambda source: source.name)
+def test_both_sets_are_known_by_the_digest_of_their_plain_content(source: IdxSpec) -> None:
+    assert len({file.md5 for file in source.files if file.md5}) == 4
 
 
 def test_a_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
@@ -147,18 +159,36 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_folder(TINY, tmp_path)
 
 
+TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
 @needs_shared
-def test_whole_mnist_is_read_from_a_folder_of_packed_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "counts"), [("mnist", TRAIN_COUNTS), ("fashion-mnist", [6000] * 10)]
+)
+def test_a_whole_set_is_read_from_a_folder_of_packed_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counts: list[int]
 ) -> None:
     monkeypatch.setenv("PTX_DATA", str(SHARED))
-    data = open_dataset("mnist", default="mnist", cache=tmp_path)
+    data = open_dataset(name, default="mnist", cache=tmp_path)
     assert (len(data.train), len(data.test)) == (60_000, 10_000)
-    assert np.bincount(data.train.targets).tolist() == TRAIN_COUNTS
+    assert np.bincount(data.train.targets).tolist() == counts
     assert not list(tmp_path.iterdir())
 
 
-TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+@needs_shared
+def test_the_held_out_rows_are_the_last_training_rows_and_no_test_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PTX_DATA", str(SHARED))
+    whole = open_dataset("mnist", default="mnist", cache=tmp_path)
+    data = open_dataset("mnist-held-out", default="mnist", cache=tmp_path)
+    assert (len(data.train), len(data.test)) == (50_000, 10_000)
+    for part, rows in ((data.train, slice(0, 50_000)), (data.test, slice(50_000, None))):
+        assert np.array_equal(part.inputs["image"], whole.train.inputs["image"][rows])
+        assert np.array_equal(part.targets, whole.train.targets[rows])
+    assert data.name == "mnist-held-out"
+    assert "the last 10,000 training rows" in data.source
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -221,23 +251,23 @@ def test_mnist_is_downloaded_once_and_then_found_in_the_cache(
     assert again.sha256 == data.sha256
 
 
-@pytest.mark.parametrize("source", [MNIST, FASHION], ids=lambda source: source.name)
+@pytest.mark.parametrize("spec", [MNIST, FASHION], ids=lambda spec: spec.name)
 @pytest.mark.parametrize(
     "content", [gzip.compress(IMAGES), b"", None], ids=["wrong", "empty", "none"]
 )
 def test_a_failed_download_names_the_ways_out_and_leaves_nothing(
     served: Path,
     tmp_path: Path,
-    source: IdxSource,
+    spec: IdxSpec,
     content: bytes | None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for file in source.files:
+    for file in spec.files:
         if content is not None:
             (served / f"{file.name}.gz").write_bytes(content)
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
-        open_dataset(source.name, default="mnist", cache=tmp_path / "cache")
-    assert f"set PTX_DATA to a folder that holds {source.folder}" in str(caught.value)
+        open_dataset(spec.name, default="mnist", cache=tmp_path / "cache")
+    assert f"set PTX_DATA to a folder that holds {spec.folder}" in str(caught.value)
     assert "--data bundled" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").iterdir())
@@ -247,8 +277,8 @@ def test_a_failed_download_names_the_ways_out_and_leaves_nothing(
 def test_what_torchvision_prints_does_not_reach_stdout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fetch(source: IdxSource, root: str) -> None:
-        print("Extracting", source.name, "to", root)  # noqa: T201
+    def fetch(spec: IdxSpec, root: str) -> None:
+        print("Extracting", spec.name, "to", root)  # noqa: T201
         raise RuntimeError("File not found\nor corrupted.")
 
     monkeypatch.delenv("PTX_DATA", raising=False)

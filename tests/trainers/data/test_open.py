@@ -47,7 +47,7 @@ def test_bundled_means_the_models_own_data(tmp_path: Path) -> None:
     ("source", "default", "message"),
     [
         ("mnst", "mnist", "--data 'mnst' is unknown: did you mean 'mnist'"),
-        ("mnst", "mnist", "Known: bundled, bundled-mnist, fashion-mnist, mnist, or a path"),
+        ("mnst", "mnist", "Known: bundled, bundled-mnist, fashion-mnist, mnist, mnist-held-out"),
         ("names", "mnist", "'names' holds texts; the model takes pictures: use bundled, mnist,"),
         ("mnist", "names", "'mnist' holds pictures; the model takes texts"),
         ("hours", "diabetes", "hours has 1 column and classes as targets; the model takes 8 col"),
@@ -87,7 +87,7 @@ def test_a_name_wins_over_a_folder_of_the_same_name(
         open_dataset("./bundled-mnist", default="mnist", cache=tmp_path)
 
 
-def test_only_the_download_imports_torchvision() -> None:
+def test_torch_is_imported_where_it_is_needed_alone() -> None:
     folder = Path(ptx.trainers.data.__file__).parent
     heavy = {}
     for path in folder.glob("*.py"):
@@ -98,7 +98,7 @@ def test_only_the_download_imports_torchvision() -> None:
             if {name.partition(".")[0] for name in names} & {"torch", "torchvision"}:
                 assert isinstance(node, ast.Import | ast.ImportFrom)
                 heavy[path.name, node.col_offset > 0] = names
-    assert heavy == {("mnist.py", True): ["torchvision"]}
+    assert heavy == {("mnist.py", True): ["torchvision"], ("tutorials.py", True): ["torch"]}
 
 
 @pytest.mark.parametrize(("name", "fit"), [("mnist", "digit"), ("names", None), ("hours", None)])

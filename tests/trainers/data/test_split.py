@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptx.trainers.data.split import random_split, stratified_folds, stratified_split
+from ptx.trainers.data.split import (
+    grouped_split,
+    random_split,
+    stratified_folds,
+    stratified_split,
+)
 
 CLASSES = st.dictionaries(st.integers(0, 20), st.integers(2, 30), min_size=1, max_size=5).map(
     lambda counts: np.repeat(list(counts), list(counts.values()))
@@ -51,3 +56,17 @@ def test_the_split_is_the_same_on_every_machine() -> None:
 def test_few_rows_leave_one_on_each_side(rows: int) -> None:
     train, test = random_split(rows)
     assert (len(train), len(test)) == (rows - 1, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=2, max_size=60))
+def test_a_group_is_on_one_side_of_a_split(rows: list[tuple[int, int]]) -> None:
+    classes, groups = np.array(rows).T
+    train, test = grouped_split(classes, groups)
+    assert sorted([*train, *test]) == list(range(len(rows)))
+    assert not set(groups[train]) & set(groups[test])
+
+
+def test_a_grouped_split_gives_each_class_its_share_of_groups() -> None:
+    classes, groups = np.repeat([0, 1], 100), np.arange(200) // 2
+    _, test = grouped_split(classes, groups)
+    assert np.bincount(classes[test]).tolist() == [20, 20]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ptx.trainers.data import Dataset, open_dataset
 
@@ -27,9 +28,12 @@ def test_line_is_two_x_with_the_tutorials_noise() -> None:
     assert x.dtype == y.dtype == np.float32
     assert x.shape == y.shape == (101, 1)
     assert x[[0, 50, 100], 0].tolist() == [-1, 0, 1]
-    # The first number of numpy.random.seed(42); randn() is 0.4967141530.
-    assert y[0, 0] == pytest.approx(-2 + 0.33 * 0.4967141530)
-    assert (y - 2 * x).std() == pytest.approx(0.33, abs=0.05)
+    with torch.random.fork_rng():
+        torch.manual_seed(42)  # as the tutorial has it, line by line
+        points = torch.linspace(-1, 1, 101)
+        targets = 2 * points + torch.randn(points.size()) * 0.33
+    np.testing.assert_allclose(x[:, 0], points.numpy(), atol=1e-7)
+    np.testing.assert_allclose(y[:, 0], targets.numpy(), atol=1e-6)
     assert data.labels == ()
 
 
@@ -52,3 +56,10 @@ def test_hello_becomes_ohlol() -> None:
         assert indices.shape == (1, 5)
         assert indices.dtype == np.int64
         assert "".join(data.labels[index] for index in indices[0]) == word
+
+
+def test_opening_the_line_leaves_the_random_state_of_others_alone() -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    opened("line")
+    assert torch.equal(torch.get_rng_state(), before)

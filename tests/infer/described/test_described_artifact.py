@@ -19,7 +19,7 @@ from ptx.infer.described.onnx_graph import Graph, read_graph
 
 LABELS = ["daisy", "rose", "tulip"]
 PHOTO = {"kind": "photo", "resize": 5, "size": [4, 4], "mean": [0.5] * 3, "std": [0.5] * 3}
-ABOUT: dict[str, Any] = {"task": "classification", "labels": LABELS, "preprocess": PHOTO}
+ABOUT: dict[str, Any] = {"task": "classification", "labels": LABELS, "preprocessing": PHOTO}
 
 
 def value(name: str, axes: Any, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
@@ -287,7 +287,7 @@ def test_what_cannot_be_described_says_so(
         ),
         ({"outputs": {"scores": ["float32", ["batch", 4]]}}, "outputs.scores is"),
         ({"labels": LABELS[:2]}, "labels are 2; with the output 'scores'"),
-        ({"preprocess": {**PHOTO, "size": [5, 5]}}, "preprocess a photograph of 5×5"),
+        ({"preprocessing": {**PHOTO, "size": [5, 5]}}, "preprocessing a photograph of 5×5"),
     ],
 )
 def test_a_description_that_does_not_fit_the_file_is_refused(
@@ -305,9 +305,26 @@ def test_a_free_size_can_be_fixed_by_the_description(tmp_path: Path, photos: lis
     about = {**ABOUT, "inputs": {"x": ["float32", ["batch", 3, 4, 4]]}}
     with load(path, describe=about) as predictor:
         assert predictor.predict(photos[2]).label == "tulip"
-    with load(path, describe={**ABOUT, "preprocess": {**PHOTO}}) as predictor:
+    with load(path, describe={**ABOUT, "preprocessing": {**PHOTO}}) as predictor:
         assert predictor.signature.inputs[0].describe() == "(batch, 3, h, w)"
         assert predictor.predict(photos[2]).label == "tulip"
+
+
+def test_the_former_keyword_preprocess_is_taken_over_what_is_described(
+    tmp_path: Path, photos: list[Path]
+) -> None:
+    path, other = classifier(tmp_path / "a.onnx"), {**PHOTO, "size": [5, 5]}
+    former = {
+        ("preprocess" if key == "preprocessing" else key): value for key, value in ABOUT.items()
+    }
+    described = {**former, "preprocess": other}
+    for keyword in ("preprocess", "preprocessing"):
+        given: Any = {keyword: PHOTO}
+        with (
+            pytest.warns(FutureWarning, match="'preprocess' is called 'preprocessing' now"),
+            load(path, describe=described, **given) as predictor,
+        ):
+            assert predictor.predict(photos[2]).label == "tulip"
 
 
 def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ptx.infer.signature import BATCH, Array, Axis, Signature, TensorSpec
 
 
 @dataclass(frozen=True)
-class Adopted:
+class DescribedArtifact:
     """An ONNX file of somebody else's making, with a card made for it."""
 
     artifact: Artifact
@@ -38,7 +38,7 @@ class Adopted:
         )
 
 
-def adopt(artifact: Artifact, description: Description) -> Adopted:
+def describe_artifact(artifact: Artifact, description: Description) -> DescribedArtifact:
     """An ONNX file without a card, described.
 
     Raises:
@@ -54,9 +54,9 @@ def adopt(artifact: Artifact, description: Description) -> Adopted:
         )
     header = read_header(artifact.data, name=artifact.name)
     graph = read_graph(artifact.data, header, name=artifact.name)
-    reading = _Reading(artifact.name, graph, description)
+    reader = _GraphReader(artifact.name, graph, description)
     try:
-        signature = Signature(reading.inputs(), reading.outputs())
+        signature = Signature(reader.inputs(), reader.outputs())
     except PtxError:
         raise
     except ValueError as error:
@@ -65,7 +65,7 @@ def adopt(artifact: Artifact, description: Description) -> Adopted:
             code="E-ONNX-SIGNATURE",
         ) from error
     card = description.card(signature, name=artifact.path.stem)
-    return Adopted(replace(artifact, card=card, described=True), card, reading.rows)
+    return DescribedArtifact(replace(artifact, card=card, described=True), card, reader.rows)
 
 
 @final
@@ -85,7 +85,7 @@ class AdoptedBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._rows is None:
-            return self._named(self._backend.run(inputs))
+            return self._name_outputs(self._backend.run(inputs))
         first = self._signature.inputs[0]
         total = inputs[first.name].shape[first.batch_axis]
         parts = [self._part(inputs, start, total) for start in range(0, total, self._rows)]
@@ -102,7 +102,7 @@ class AdoptedBackend:
         """As many samples as the graph takes; the last one is repeated where they are fewer."""
         assert self._rows is not None
         rows = np.minimum(np.arange(start, start + self._rows), total - 1)
-        outputs = self._named(
+        outputs = self._name_outputs(
             self._backend.run(
                 {
                     spec.name: np.ascontiguousarray(
@@ -122,11 +122,11 @@ class AdoptedBackend:
                 )
         return outputs
 
-    def _named(self, outputs: dict[str, Array]) -> dict[str, Array]:
+    def _name_outputs(self, outputs: dict[str, Array]) -> dict[str, Array]:
         return {spec.name: outputs[spec.name] for spec in self._signature.outputs}
 
 
-class _Reading:
+class _GraphReader:
     """The signature of one graph, as far as the description leaves it open."""
 
     def __init__(self, file: str, graph: Graph, description: Description) -> None:
@@ -140,11 +140,11 @@ class _Reading:
         given = {spec.name: spec for spec in self.description.inputs}
         names = [tensor.name for tensor in self.graph.inputs]
         if given and set(given) != set(names):
-            raise self._unfit("inputs", f"are {list(given)}; {self.file} takes {names}")
+            raise self._misfit_error("inputs", f"are {list(given)}; {self.file} takes {names}")
         tensors = {tensor.name: tensor for tensor in self.graph.inputs}
-        specs = [self._held("inputs", spec, tensors[name]) for name, spec in given.items()] or [
-            self._input(tensor) for tensor in self.graph.inputs
-        ]
+        specs = [
+            self._merge_spec("inputs", spec, tensors[name]) for name, spec in given.items()
+        ] or [self._input(tensor) for tensor in self.graph.inputs]
         for spec in specs:
             axes = tensors[spec.name].axes
             if axes is not None and BATCH in spec.axes:
@@ -157,9 +157,10 @@ class _Reading:
         tensors = {tensor.name: tensor for tensor in self.graph.outputs}
         for spec in self.description.outputs:
             if spec.name not in tensors:
-                raise self._unfit("outputs", f"{spec.name!r}: {nearest(spec.name, tensors)}")
+                raise self._misfit_error("outputs", f"{spec.name!r}: {nearest(spec.name, tensors)}")
         named = [
-            self._held("outputs", spec, tensors[spec.name]) for spec in self.description.outputs
+            self._merge_spec("outputs", spec, tensors[spec.name])
+            for spec in self.description.outputs
         ]
         return tuple(named or [self._output(tensor) for tensor in self.graph.outputs])
 
@@ -182,24 +183,26 @@ class _Reading:
         for index, axis in enumerate(axes):
             if index == batch:
                 if isinstance(axis, int) and axis != self.rows:
-                    raise self._unclear("output", tensor, f"its batch is {axis}")
+                    raise self._unclear_error("output", tensor, f"its batch is {axis}")
                 found.append(BATCH)
             elif isinstance(axis, int) or (axis is not None and axis in self._known):
                 found.append(axis)
             elif self.description.labels and index == len(axes) - 1:
                 found.append(len(self.description.labels))
             else:
-                raise self._unclear("output", tensor, f"axis {index} has no size that is known")
+                raise self._unclear_error(
+                    "output", tensor, f"axis {index} has no size that is known"
+                )
         return TensorSpec(tensor.name, tensor.type, tuple(found))
 
     def _readable(self, what: str, tensor: GraphTensor) -> tuple[int | str | None, ...]:
         if tensor.type not in TYPES:
-            raise self._unclear(what, tensor, f"ptx runs {', '.join(TYPES)}")
+            raise self._unclear_error(what, tensor, f"ptx runs {', '.join(TYPES)}")
         if not tensor.axes:
-            raise self._unclear(what, tensor, "it has no axes that are known")
+            raise self._unclear_error(what, tensor, "it has no axes that are known")
         return tensor.axes
 
-    def _unclear(self, what: str, tensor: GraphTensor, why: str) -> ArtifactError:
+    def _unclear_error(self, what: str, tensor: GraphTensor, why: str) -> ArtifactError:
         way = (
             "name it, or the others alone, under outputs of a description"
             if what == "output" and tensor.type in TYPES
@@ -214,10 +217,10 @@ class _Reading:
             code="E-ONNX-SIGNATURE",
         )
 
-    def _unfit(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.description.source}: {key} {what}", code="E-DESCRIPTION")
+    def _misfit_error(self, key: str, what: str) -> InputError:
+        return InputError(f"{self.description.origin}: {key} {what}", code="E-DESCRIPTION")
 
-    def _held(self, key: str, spec: TensorSpec, tensor: GraphTensor) -> TensorSpec:
+    def _merge_spec(self, key: str, spec: TensorSpec, tensor: GraphTensor) -> TensorSpec:
         """The described tensor, once it is known to be that of the graph."""
         axes = tensor.axes if tensor.axes is not None else spec.axes
         fits = len(axes) == len(spec.axes) and all(
@@ -225,7 +228,7 @@ class _Reading:
             for axis, own in zip(axes, spec.axes, strict=False)
         )
         if tensor.type != spec.dtype or not fits:
-            raise self._unfit(
+            raise self._misfit_error(
                 f"{key}.{spec.name}",
                 f"is {spec.dtype} {spec.describe()}; {self.file} has {tensor.describe()}",
             )
