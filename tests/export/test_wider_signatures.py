@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export import FORMATS, describe, export
+from ptx.export import FORMATS, compare, describe, export
 from ptx.infer import AgreementError, ArtifactError, InputError, UsageError, load, verify
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import wrong_integers
+from ptx.infer.predictor import Predictor
 from ptx.infer.signature import DTYPES
 
 from .wider_networks import KINDS, Detector, Floats, Integers, Pixels, Segmentation
@@ -166,6 +167,19 @@ def test_one_wrong_integer_fails_the_proof(places: int) -> None:
         proof.check(run, "planted")
 
 
+@final
+class Planted:
+    """Answers what it is told to."""
+
+    name, device = "planted", "cpu"
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    def close(self) -> None:
+        pass
+
+
 BEST = {
     "inputs": {"x": ["float32", ["batch", 4]]},
     "outputs": {"best": ["int64", ["batch"]], "sum": ["float32", ["batch"]]},
@@ -291,3 +305,21 @@ def test_a_classifier_of_any_float_type_ranks_its_labels(kind: str, tmp_path: Pa
         scores = Floats(kind)(torch.ones(1, 6, dtype=KINDS[kind])).double().softmax(1)[0]
     assert answer.label == "abc"[int(scores.argmax())]
     assert answer.score == pytest.approx(float(scores.max()), rel=1e-6)
+
+
+def test_compare_counts_an_integer_that_is_wrong() -> None:
+    trained = describe(Segmentation(), signature=Segmentation.SIGNATURE)
+    inputs = trained.card.signature.example({"batch": 4})
+
+    def rotten(given: Any) -> dict[str, Any]:
+        classes = trained.proof.eager(given)["classes"].copy()
+        classes[2, 0, 0] = 4 - classes[2, 0, 0]
+        return {"classes": classes}
+
+    predictors = [Predictor(trained.card, lambda run=run: Planted(run))  # type: ignore[misc]
+                  for run in (trained.proof.eager, rotten)]  # fmt: skip
+    right, wrong = compare(trained.proof, predictors, [(np.arange(4), inputs)]).results
+    assert right.holds
+    assert not wrong.holds
+    assert wrong.first == 2
+    assert wrong.tolerance == 0.0 < wrong.error
