@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.proof import Expected, Proof
+from ptx.export.case import Expected
+from ptx.export.proof import Proof
 from ptx.export.reference import FLOAT64
 from ptx.export.tolerance import (
     Seen,

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptx.infer.artifact.golden import Level
+from ptx.infer.artifact.golden import Level, wrong_integers
+from ptx.infer.errors import AgreementError
 from ptx.infer.signature import Array
 
 # (seed, sign) of each nudge. Opposite ones come in pairs: whichever way two level scores lean, one of
@@ -36,6 +37,21 @@ def find_level(answers: Sequence[Array]) -> Level | None:
     if not places.size:
         return None
     return Level(places, np.stack([answer.reshape(-1)[places] for answer in answers]))
+
+
+def check_integers(title: str, got: Array, exact: Array, level: Level | None) -> None:
+    """Hold an output to what it must be; `title`: of whom, where and which it is.
+
+    Raises:
+        AgreementError: an integer is another one, where rounding does not decide.
+    """
+    wrong = wrong_integers(got, exact, level)
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise AgreementError(
+            f"{title} differs in {int(wrong.sum()):,} of {got.size:,} places: {got[place]} at {place},"
+            f" expected {exact[place]}; {got.dtype} numbers are equal, but where rounding decides"
+        )
 
 
 def nudged_networks(network: nn.Module, by: float) -> list[nn.Module]:

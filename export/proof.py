@@ -7,16 +7,16 @@ of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.toler
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from torch import nn
 
-from ptx.export.grid import ALONE, grid, one_row, sample_size
-from ptx.export.integers import MOST_LEVEL
+from ptx.export.case import Case, Expected
+from ptx.export.grid import grid, sample_size
+from ptx.export.integers import MOST_LEVEL, check_integers
 from ptx.export.precision import Precision, output_precision
 from ptx.export.reference import Reference, same_bits
+from ptx.export.rows import check_rows
 from ptx.export.tolerance import (
     ALIKE,
     LANES,
@@ -31,38 +31,12 @@ from ptx.export.tolerance import (
     see,
     share_of,
 )
-from ptx.infer.artifact.golden import Level, wrong_integers
+from ptx.infer.artifact.golden import Level
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
-from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
+from ptx.infer.signature import Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What the network answers to some inputs."""
-
-    exact: dict[str, Array]  # float64; integers and bools in their own type
-    eager: dict[str, Array]  # in its own precision
-    level: dict[str, Level]  # by output, the integers that rounding decides
-
-
-@dataclass(frozen=True)
-class Case:
-    """One input of the grid with what the network answers in float64."""
-
-    fill: str  # real, random, zeros, ones, extremes
-    sizes: dict[str, int]
-    inputs: dict[str, Array]
-    exact: dict[str, Array]  # float64; integers and bools in their own type
-    level: dict[str, Level]  # by output, the integers that rounding decides
-
-    @property
-    def title(self) -> str:
-        """`real input, time 14, batch 7`."""
-        sizes = ", ".join(f"{axis} {size}" for axis, size in self.sizes.items())
-        return f"{self.fill} input, {sizes}"
 
 
 class Proof:
@@ -191,7 +165,7 @@ class Proof:
                 seen.setdefault((case.fill, spec.name), []).append(found)
         allowed = self._allowed({key: merge(parts) for key, parts in seen.items()})
         self._check_level()
-        self._check_rows(allowed)
+        check_rows(self.signature, self.cases, self.exact, allowed)
         return allowed
 
     def _allowed(self, seen: Mapping[tuple[str, str], Seen]) -> dict[tuple[str, str], Array]:
@@ -259,7 +233,7 @@ class Proof:
         if not is_finite(got):
             raise AgreementError(f"{title} is not finite")
         if not spec.is_float:
-            _hold_integers(title, got, exact, case.level.get(spec.name))
+            check_integers(title, got, exact, case.level.get(spec.name))
             return 0.0, 0.0
         errors = largest_by_column(spec, distance(got, exact))
         place = nearest_column(errors, allowed)
@@ -294,48 +268,3 @@ class Proof:
                     f" precision that is too rough ({self.precision(spec).name})",
                     code="E-PRECISION",
                 )
-
-    def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
-        """A row alone gets the answer that it gets within a batch."""
-        for case in self.cases:
-            if case.fill not in ("random", "real") or case.sizes[BATCH] != ALONE:
-                continue
-            for row in range(ALONE):
-                alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
-                within = one_row(self.signature.outputs, case.exact, row)
-                for spec in self.signature.outputs:
-                    if not spec.is_float:
-                        self._check_integers_of_row(case, spec, row, alone)
-                        continue
-                    off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
-                    if (off > allowed[case.fill, spec.name]).any():
-                        raise _depends_on_others(case, spec.name, row, float(off.max()))
-
-    def _check_integers_of_row(
-        self, case: Case, spec: TensorSpec, row: int, alone: Mapping[str, Array]
-    ) -> None:
-        whole = case.exact[spec.name].copy()
-        np.moveaxis(whole, spec.batch_axis, 0)[row] = np.take(alone[spec.name], 0, spec.batch_axis)
-        wrong = wrong_integers(whole, case.exact[spec.name], case.level.get(spec.name))
-        if wrong.any():
-            off = distance(whole, case.exact[spec.name])[wrong].max()
-            raise _depends_on_others(case, spec.name, row, float(off))
-
-
-def _hold_integers(title: str, got: Array, exact: Array, level: Level | None) -> None:
-    wrong = wrong_integers(got, exact, level)
-    if wrong.any():
-        place = tuple(int(index) for index in np.argwhere(wrong)[0])
-        raise AgreementError(
-            f"{title} differs in {int(wrong.sum()):,} of {got.size:,} places: {got[place]} at {place},"
-            f" expected {exact[place]}; {got.dtype} numbers are equal, but where rounding decides"
-        )
-
-
-def _depends_on_others(case: Case, name: str, row: int, off: float) -> ArtifactError:
-    return ArtifactError(
-        f"the network answers a row by what else is in its batch, at {case.title}: output {name!r} of"
-        f" row {row} alone is off by {off:.3g}: look for a batch normalisation that eval() leaves in"
-        " training mode, or a mean over the batch: an answer must not depend on what is asked beside it",
-        code="E-ROWS",
-    )
