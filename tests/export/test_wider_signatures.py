@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export import FORMATS, compare, describe, export
+from ptx.export import FORMATS, compare, describe, export, read_model
 from ptx.infer import AgreementError, ArtifactError, InputError, UsageError, load, verify
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import wrong_integers
@@ -323,3 +323,20 @@ def test_compare_counts_an_integer_that_is_wrong() -> None:
     assert not wrong.holds
     assert wrong.first == 2
     assert wrong.tolerance == 0.0 < wrong.error
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+def test_a_checkpoint_keeps_the_type_of_its_weights(kind: str, tmp_path: Path) -> None:
+    def made() -> nn.Module:
+        return Floats(kind)
+
+    path = tmp_path / "checkpoint.pt"
+    trained = describe(made(), signature=signature_of(kind, 6, 3), samples={"x": np.ones((4, 6))})
+    trained.save(path)
+    again = read_model(path, network=made)
+    assert again.card.weights_sha256 == trained.card.weights_sha256
+    assert again.proof.reference.precision.name == kind
+    with load(path, network=made, backend="eager") as predictor:
+        (result,) = compare(again.proof, [predictor], [(np.arange(4), again.samples)]).results
+        assert result.holds
+        assert result.output == "y"

@@ -53,7 +53,8 @@ class Segmentation(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         scores = self.classes(self.features(pixels / 255).relu())
-        return scores.argmax(dim=1).to(torch.uint8)
+        classes: Tensor = scores.argmax(dim=1).to(torch.uint8)
+        return classes
 
 
 class Pixels(nn.Module):
