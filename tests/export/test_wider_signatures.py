@@ -217,6 +217,30 @@ def test_where_rounding_decides_either_index_is_right_and_no_third(tmp_path: Pat
         assert all(check.holds for check in verify(tmp_path / "net", trust=True))
 
 
+class Twins(nn.Module):
+    """The better of two scores that a few roundings of float32 part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.arange(1.0, 5.0)
+        self.rows = nn.Parameter(torch.stack([row, row * (1 + 1e-6)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ self.rows.T).argmax(dim=1)
+
+
+def test_scores_that_a_backend_may_turn_round_are_found_where_eager_does_not() -> None:
+    signature = {
+        "inputs": {"x": ["float32", ["batch", 4]]},
+        "outputs": {"best": ["int64", ["batch"]]},
+    }
+    proof = describe(Twins(), signature=signature).proof
+    expected = proof.expect({"x": np.ones((3, 4), np.float32)})
+    assert proof.name == "eager float64"
+    assert expected.exact["best"].tolist() == expected.eager["best"].tolist() == [1, 1, 1]
+    assert expected.level["best"].places.tolist() == [0, 1, 2]
+
+
 def test_where_rounding_decides_most_integers_there_is_no_proof() -> None:
     proof = describe(Leaning(cut=-5), signature=BEST).proof
     with pytest.raises(ArtifactError, match=r"of output 'best' rounding decides [\d,]+ of [\d,]+"):
