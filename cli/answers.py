@@ -54,7 +54,7 @@ def write_lines(path: Path | None, lines: Iterable[str]) -> None:
 def _text(prediction: infer.Prediction, top: int) -> str:
     name = _printable(prediction.input)
     if prediction.value is not None:
-        return f"{name}: {prediction.value:.6g}"
+        return f"{name}: {prediction.text}"
     ranking = ", ".join(f"{label} ({100 * score:.1f} %)" for label, score in prediction.top[:top])
     return f"{name}: {ranking}"
 

@@ -8,6 +8,7 @@ from ptx import export, infer, report, trainers
 from ptx.cli.progress import Progress
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
 
@@ -25,7 +26,7 @@ def card_problems(
 def _cards(space: Workspace, model: str, expected: infer.Card) -> Iterator[tuple[str, infer.Card]]:
     """The cards of the model's artifacts, by file name; those of other weights are left out."""
     for kind, path in space.files(model).items():
-        if kind == "checkpoint":
+        if kind == CHECKPOINT:
             continue
         card = infer.read_artifact(path).require_card()
         if card.weights_sha256 == expected.weights_sha256:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ptx import infer, models, trainers
 from ptx.cli import decoders
 from ptx.cli.terminal import note
 from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError
+
+if TYPE_CHECKING:
+    from ptx.infer.preprocessing import Preprocessing
 
 
 def open_data(
@@ -22,7 +25,7 @@ def open_data(
     """
     decoders.silence()
     entry = models.lookup(model)
-    if entry is None or entry.preprocessing["kind"] == "photo":
+    if entry is None or not has_data(entry):
         return _own_pictures(model, source, entry, card)
     cache = workspace / DATA
     fit = str(entry.preprocessing.get("fit", "digit"))
@@ -48,35 +51,42 @@ def _own_pictures(
     model: str, source: str | None, entry: models.Entry | None, card: infer.Card | None
 ) -> trainers.Dataset:
     """The pictures of one's own for a model that ptx has no data for."""
-    from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-    from ptx.infer.preprocessing.gray import GrayPreprocessing
-    from ptx.infer.preprocessing.photo import PhotoPreprocessing
+    from ptx.infer.preprocessing import open_preprocessing
 
     opened: Preprocessing | None = None
     labels: tuple[str, ...] = ()  # without a card: training takes those of the data
     if card is not None:
         opened, labels = open_preprocessing(card.preprocessing, card.signature), card.labels
     elif entry is not None:
-        opened = open_preprocessing(entry.preprocessing, infer.Signature.from_data(entry.signature))
-    form: dict[str, Any]
-    if isinstance(opened, PhotoPreprocessing):
-        form = {"read": opened.fit}
-    elif isinstance(opened, GrayPreprocessing):
-        form = {"fit": opened.fit}
-    else:
+        opened = documented(entry)
+    if opened is None or opened.pictures is None or opened.rows is None:
         raise UsageError(f"ptx has no data for {model} and reads none but pictures")
     if source is None:
         raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
+    pictures, (height, width) = opened.pictures, opened.rows[1]
     dataset = trainers.open_dataset(
         source,
         default="mnist",
         cache=Path(),
-        size=(opened.height, opened.width),
+        size=(height, width),
         labels=labels or None,
-        **form,
+        **({"fit": pictures.fit} if pictures.fit else {"read": pictures.read}),
     )
     _tell(dataset)
     return dataset
+
+
+def has_data(entry: models.Entry) -> bool:
+    """Whether ptx carries data for it: of pictures, those in a form that has a name."""
+    pictures = documented(entry).pictures
+    return pictures is None or pictures.fit is not None
+
+
+def documented(entry: models.Entry) -> Preprocessing:
+    """The preprocessing that the catalog gives a model."""
+    from ptx.infer.preprocessing import open_preprocessing
+
+    return open_preprocessing(entry.preprocessing, infer.Signature.from_data(entry.signature))
 
 
 def _tell(dataset: trainers.Dataset) -> None:

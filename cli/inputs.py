@@ -6,51 +6,47 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptx import infer
 from ptx.cli import decoders
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 
+if TYPE_CHECKING:
+    from ptx.infer.preprocessing import Preprocessing
+
 STDIN = "-"
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
 TITLES = ("name", "text", "word", "input")  # of the first column in a header
-# Dimensions of one input in an array; one more is a batch of them.
-SINGLE = {"image": 2, "photo": 3, "columns": 1, "text": 1, "symbols": 1, "arrays": 0}
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
-def find_inputs(arguments: Sequence[str], kind: str, columns: Sequence[str] = ()) -> Iterator[Any]:
-    """The values that the arguments stand for, in order; what cannot be found is an error in its place.
-
-    `kind`: the model's preprocessing, a key of `ptx.infer.preprocessing.KINDS`. `columns`: the names of
-    its columns, where it takes a table.
-    """
-    expand = _pictures if kind in ("image", "photo") else _values
+def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
+    """The values of the arguments, in order; what cannot be found is an error in its place."""
+    expand = _files if preprocessing.suffixes else _values
     for argument in arguments:
         try:
-            yield from expand(argument, kind, columns)
+            yield from expand(argument, preprocessing)
         except InputError as error:
             yield infer.Named(argument, error)
 
 
-def count_inputs(arguments: Sequence[str], kind: str) -> int | None:
+def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int | None:
     """How many values there are; None where standard input is among them, which is read once."""
     if STDIN in arguments:
         return None
-    return sum(1 for _ in find_inputs(arguments, kind))
+    return sum(1 for _ in find_inputs(arguments, preprocessing))
 
 
-def _pictures(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
+def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     decoders.silence()
     if argument == STDIN:
         yield infer.Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
-        yield from _folder(argument)
+        yield from _folder(argument, preprocessing)
     elif argument.lower().endswith(".npy"):
-        yield from _array_rows(argument, kind)
+        yield from _array_rows(argument, preprocessing)
     elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
         yield from _matches(argument)
     else:
@@ -66,27 +62,27 @@ def _matches(pattern: str) -> Iterator[str]:
     yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
 
 
-def _folder(path: str) -> Iterator[str]:
-    """The pictures below a folder, in the order of their names."""
+def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
+    """The files below a folder that hold a value each, in the order of their names."""
     empty = True
     for root, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):
-            if name.lower().endswith(PICTURES):
+            if name.lower().endswith(preprocessing.suffixes):
                 empty = False
                 yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
     if empty:
-        raise InputError(f"{quote(path)} holds no pictures", code="E-IN-EMPTY")
+        raise InputError(f"{quote(path)} holds no {preprocessing.noun}", code="E-IN-EMPTY")
 
 
-def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
+def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     suffix = Path(argument).suffix.lower()
     if argument == STDIN:
         text = sys.stdin.buffer.read(STDIN_LIMIT).decode("utf-8", "replace")
         yield from (line for line in text.splitlines() if line.strip())
-    elif suffix in READERS and (os.path.lexists(argument) or kind == "columns"):
-        yield from READERS[suffix](argument, kind, columns)
-    elif os.path.lexists(argument) and (kind == "columns" or suffix):
+    elif suffix in READERS and (os.path.lexists(argument) or preprocessing.columns):
+        yield from READERS[suffix](argument, preprocessing)
+    elif os.path.lexists(argument) and (preprocessing.columns or suffix):
         raise InputError(
             f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
             " value, or the file's lines on standard input: -",
@@ -96,14 +92,14 @@ def _values(argument: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
         yield argument
 
 
-def _table_rows(argument: str, kind: str, columns: Sequence[str]) -> Iterator[infer.Named]:
+def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
-    if kind != "columns":
+    if not preprocessing.columns:
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
         return
     from ptx.infer.tables.numbers import read_rows
 
-    for line, row in read_rows(data, name=argument, columns=columns):
+    for line, row in read_rows(data, name=argument, columns=preprocessing.columns):
         yield infer.Named(f"{argument}, line {line}", row)
 
 
@@ -119,13 +115,13 @@ def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
             yield infer.Named(f"{argument}, line {reader.line_num}", cells[0])
 
 
-def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterator[infer.Named]:
+def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
     """The rows of an array with a leading batch axis; a single picture or row is one."""
     from ptx.infer.tables.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
-    single = SINGLE[kind]
-    if array.ndim <= single and not (kind == "columns" and array.ndim == 0):
+    single = array.ndim <= preprocessing.dimensions
+    if single and not (preprocessing.columns and array.ndim == 0):
         yield infer.Named(argument, array)
         return
     if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
@@ -137,7 +133,7 @@ def _array_rows(argument: str, kind: str, columns: Sequence[str] = ()) -> Iterat
         yield infer.Named(f"{argument}[{index}]", row)
 
 
-READERS: dict[str, Callable[[str, str, Sequence[str]], Iterator[infer.Named]]] = {
+READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
     ".csv": _table_rows,
     ".npy": _array_rows,
 }

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 from ptx import infer, models, report
 from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.formats import CHECKPOINT
 
 
 def row(name: str, space: Workspace) -> tuple[str, ...]:
     """Its line of the table."""
     files, entry = space.files(name), models.lookup(name)
-    exported = ", ".join(kind for kind in files if kind != "checkpoint") or "-"
+    exported = ", ".join(kind for kind in files if kind != CHECKPOINT) or "-"
     if entry is None:
         return name, "of your own", "-", "-", exported
-    trained = "yes" if "checkpoint" in files else "-"
+    trained = "yes" if CHECKPOINT in files else "-"
     return name, entry.task, f"{entry.parameters:,}", trained, exported
 
 

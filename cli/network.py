@@ -1,4 +1,8 @@
-"""`my_package.my_module:build_net`: a network that the user names on the command line."""
+"""`my_package.my_module:build_net`: a network that the user names on the command line.
+
+`pkgutil.resolve_name` does not tell a missing module from one that fails while it is imported, nor both
+from a missing attribute; a person who types the name must be told which it is.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ptx import infer
 from ptx.cli.terminal import note
 from ptx.cli.workspace import Workspace
+from ptx.infer.backends import find_backend
 from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
 
 if TYPE_CHECKING:
@@ -167,8 +168,6 @@ def fitting_options(backend: str, options: infer.Options, *, named: bool) -> inf
     The device is for those that run on more than one, the network for those that need it; the threads
     too where `all` were asked for, and the backend was not `named`.
     """
-    from ptx.infer.backends import find_backend
-
     entry = find_backend(backend)
     heeds_threads = named or "threads" in entry.heeds
     return replace(
@@ -188,8 +187,6 @@ def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.
 
 def file_kind_of(backend: str) -> str | None:
     """The kind of file that a backend reads; None for auto."""
-    from ptx.infer.backends import find_backend
-
     return None if backend == "auto" else find_backend(backend).reads
 
 

@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from ptx.cli.terminal import note
+from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.models import CATALOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Literal, so that help and completion import no backend.
-BACKENDS = ("auto", "eager", "torchscript", "pt2", "ort-cpu", "ort-cuda")
 DATA = ("bundled", "mnist", "fashion-mnist")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def complete_model(
@@ -59,19 +58,14 @@ def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..
     return complete
 
 
-complete_backends = complete_from(("all", *BACKENDS[1:]), several=True)
+complete_backends = complete_from(("all", *BACKENDS), several=True)
 
 
 def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name of today for a backend that was renamed, and a word about it."""
-    if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
-        return name
-    from ptx.cli.terminal import note
-    from ptx.infer.backends import current_name
-
-    if (today := current_name(name)) == name:
-        return name
-    note(f"backend {name!r} is called {today!r} now")
+    today = current_name(name)
+    if today != name and not ctx.resilient_parsing:
+        note(f"backend {name!r} is called {today!r} now")
     return today
 
 
@@ -80,6 +74,12 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     if names == "all":
         return names
     return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The names as a sentence of help: `auto, cpu or mps.`"""
+    *names, last = names
+    return f"{', '.join(names)} or {last}."
 
 
 def _complete_names(names: Iterable[str], start: str) -> list[CompletionItem]:
@@ -101,8 +101,8 @@ backends = click.option(
 )  # fmt: skip
 backend = click.option(
     "--backend", default="auto", show_default=True, callback=current_backend,
-    help="auto, eager, torchscript, pt2, ort-cpu or ort-cuda.",
-    shell_complete=complete_from(BACKENDS),
+    help=one_of(("auto", *BACKENDS)),
+    shell_complete=complete_from(("auto", *BACKENDS)),
 )  # fmt: skip
 device = click.option(
     "--device",

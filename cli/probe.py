@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptx import infer, models
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 from ptx.infer.errors import BackendError, PtxError
 
 ANSWER = 9.0  # for x = 4
@@ -41,9 +42,9 @@ def examine(name: str) -> Examined:
 
 
 def open_probe(kind: str) -> infer.Artifact:
-    """The model as a file of that kind: ONNX from the package, others made now."""
-    if kind == "onnx":
-        path = Path(__file__).parent / "probe.onnx"
+    """The model as a file of that kind: from the package where it is there, else made now."""
+    path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
+    if path.is_file():
         return infer.parse_artifact(path.read_bytes(), path=path)
     return infer.parse_artifact(make_probe(kind), path=Path(f"the {kind} probe"))
 
@@ -73,7 +74,7 @@ def make_probe(kind: str) -> bytes:
         config=dict(entry.config),
         weights_sha256=weights_digest(weights),
     )
-    if kind == "checkpoint":
+    if kind == CHECKPOINT:
         from ptx.infer.artifact import zip_archive
 
         return zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())

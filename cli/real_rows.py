@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx import export, infer, models, trainers
-from ptx.cli.dataset import open_data
+from ptx.cli.dataset import has_data, open_data
 from ptx.infer.errors import UsageError, pluralise
 
 QUESTION = "is the preprocessing that of the training?"
@@ -35,10 +35,10 @@ def find_rows(trained: export.TrainedModel, data: str | None, workspace: Path) -
     card = trained.card
     if data is None:
         entry = models.lookup(card.model)
-        kind = card.preprocessing["kind"]
-        if ASSUMED not in card.training or entry is None or kind == "photo":
+        if ASSUMED not in card.training or entry is None or not has_data(entry):
             return RealRows(trained, None)
-        if kind != entry.preprocessing["kind"]:  # nothing that ptx carries is of this kind
+        # Nothing that ptx carries is of another kind.
+        if card.preprocessing["kind"] != entry.preprocessing["kind"]:
             return RealRows(trained, None)
     dataset = open_data(card.model, data or "bundled", workspace, card)
     split = _find_test_rows(card, dataset)
@@ -72,7 +72,7 @@ def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Spl
 def count_right(done: export.Exported, split: trainers.Split) -> str:
     """How the file does on the rows, for the export's line; with a question where that is little."""
     backend = export.FORMATS[done.format].backend
-    device = "auto" if backend.startswith("ort-") else "cpu"
+    device = "cpu" if len(infer.BACKENDS[backend].devices) > 1 else "auto"
     with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
         found = trainers.evaluate(predictor, split)
     if found.accuracy is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ptx import export, infer
 from ptx.cli.network import open_factory
 from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import UsageError
 
 
@@ -16,7 +17,7 @@ def read_trained(
     space: Workspace, model: str, checkpoint: Path | None, stated: export.Statement | None
 ) -> tuple[export.TrainedModel, Path | None]:
     """The network of a checkpoint; and its path where MODEL is one, since the files stand beside it."""
-    path = checkpoint or space.find(model, "checkpoint")
+    path = checkpoint or space.find(model, CHECKPOINT)
     named = space.is_name(model)
     trained = export.read_model(path, model=model if named else None, stated=stated)
     return trained, None if named else path
@@ -28,7 +29,6 @@ def make_own(
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
     from ptx.cli.statement import read_describe
     from ptx.export.trained_model import kebab, make_model
-    from ptx.infer.artifact.artifact import KINDS
 
     if describe is None:
         raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")
@@ -37,8 +37,8 @@ def make_own(
         description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
     space.require_free(str(description.name))
     weights = None if checkpoint is None else infer.read_artifact(checkpoint)
-    if weights is not None and weights.kind != "checkpoint":
+    if weights is not None and not weights.is_checkpoint:
         raise UsageError(
-            f"--checkpoint {weights.name} is {KINDS[weights.kind]}; expected a state dict"
+            f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
         )
     return make_model(open_factory(reference)(), description, weights=weights)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 from ptx import models
 from ptx.cli.terminal import workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 
 if TYPE_CHECKING:
     from ptx.infer.artifact.trust import Trust
 
-CHECKPOINT = "checkpoint.pt"
 DATA = "data"  # folder of what was downloaded
 EXPORTED = "exported"  # folder of the ledger: a file for each program, named by its sha256
-# kind of file → suffix, in the order in which `auto` prefers them
-SUFFIXES = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
 
 RESERVED = (DATA, EXPORTED)
 
@@ -36,17 +34,16 @@ class Workspace:
 
     def checkpoint(self, model: str) -> Path:
         """A model's checkpoint, which need not be there yet."""
-        return self.folder(model) / CHECKPOINT
+        return self.artifact(model, CHECKPOINT)
 
     def artifact(self, model: str, kind: str) -> Path:
         """A model's file of that kind, which need not be there yet."""
-        if kind == "checkpoint":
-            return self.checkpoint(model)
-        return self.folder(model) / f"{model}{SUFFIXES[kind]}"
+        stem = CHECKPOINT if kind == CHECKPOINT else model
+        return self.folder(model) / f"{stem}{FORMATS[kind].suffix}"
 
     def files(self, model: str) -> dict[str, Path]:
         """The files of a model that are there, by kind; the preferred one first."""
-        paths = {kind: self.artifact(model, kind) for kind in (*SUFFIXES, "checkpoint")}
+        paths = {kind: self.artifact(model, kind) for kind in by_preference()}
         # pathlib raises on a name that is too long.
         return {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
 
@@ -67,14 +64,14 @@ class Workspace:
         if kind in files:
             return files[kind]
         given = workspace_option()
-        what = "artifact" if kind is None else f"{kind} file" if kind != "checkpoint" else kind
-        export = f"`ptx export {model} --format {kind or 'onnx'}{given}`"
+        what = "artifact" if kind is None else f"{kind} file" if kind != CHECKPOINT else kind
+        export = f"`ptx export {model} --format {kind or next(iter(FORMATS))}{given}`"
         make = [f"`ptx train {model}{given}`", export]
         if models.lookup(model) is None:
             make = [export.replace(model, "my_module:build_net --describe FILE", 1)]
-        elif kind == "checkpoint":
+        elif kind == CHECKPOINT:
             make = make[:1]
-        elif "checkpoint" in files:
+        elif CHECKPOINT in files:
             make = make[1:]
         raise ArtifactError(
             f"there is no {what} of {model} in {quote(self.folder(model))}: make one with"
@@ -118,9 +115,7 @@ class Workspace:
         Raises:
             OutputError: it cannot be written into the workspace.
         """
-        from ptx.infer.artifact.trust import PROGRAMS
-
-        if kind not in PROGRAMS:
+        if not FORMATS[kind].is_program:
             return
         ledger = self.root / EXPORTED
         make_folder(ledger)

@@ -182,7 +182,7 @@ def _with_agreement(draft: Card, outcome: _Outcome, reference: str) -> Card:
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:
     versions = {"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__}
-    if format_name == "onnx":
+    if find_format(format_name).takes_opset:
         header = read_header(content, name="the exported file")
         versions["opset"] = str(header.opsets[""])
         for package in ("onnx", "onnxscript"):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import Description
 from ptx.infer.errors import UsageError, nearest, quote
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.tasks import TASKS
 from ptx.models import Entry, known_models, lookup
 
-PIXELS = ("image", "photo")  # kinds of preprocessing that scale pixels
 DESCRIBED = ("preprocessing", "labels")  # what is open; the rest is the catalog's
 ASSUMED = "assumed"  # key of a card's `training`: what was taken for granted, by topic
 
@@ -41,14 +41,16 @@ class Statement:
         if entry is None:
             raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
         labels = self._labels(entry, model)
-        config, signature_data = entry.sized(len(labels))
+        config, signature_data = entry.sized(
+            len(labels if TASKS[entry.task].any_labels else entry.labels)
+        )
         signature = Signature.from_data(signature_data)
         self._check_rest(entry, model, signature)
         said = replace(
             self.description,
             name=model,
             task=entry.task,
-            preprocessing=self._preprocessing(entry, model),
+            preprocessing=self._preprocessing(entry, model, signature),
             labels=labels,
         )
         card = said.card(signature, name=model)
@@ -77,7 +79,7 @@ class Statement:
                     f" bare state dict {' and '.join(DESCRIBED)} may be stated"
                 )
 
-    def _preprocessing(self, entry: Entry, model: str) -> dict[str, Any]:
+    def _preprocessing(self, entry: Entry, model: str, signature: Signature) -> dict[str, Any]:
         described = "preprocessing" in self.description.given
         preprocessing = dict(self.description.preprocessing if described else entry.preprocessing)
         if not self._normalises:
@@ -86,24 +88,28 @@ class Statement:
             raise UsageError("mean, std or scale is stated beside a description's preprocessing")
         if len(self.mean) != len(self.std):
             raise UsageError("mean and std belong together; expected both, or neither")
-        return {**preprocessing, **self._normalisation(str(preprocessing["kind"]), model)}
+        opened = open_preprocessing(preprocessing, signature)
+        return {**preprocessing, **self._normalisation(opened, model)}
 
     @property
     def _normalises(self) -> bool:
         return bool(self.mean or self.std) or self.scale is not None
 
-    def _normalisation(self, kind: str, model: str) -> dict[str, Any]:
+    def _normalisation(self, opened: Preprocessing, model: str) -> dict[str, Any]:
         """The settings mean and std, which a card holds for pixels on a scale of 1."""
-        if kind not in (*PIXELS, "columns") or (kind == "columns" and self.scale is not None):
-            what = "scale" if kind == "columns" else "mean, std and scale"
-            raise UsageError(f"{what} is said of pixels; {model} takes {kind}")
+        pictures = opened.pictures
+        if pictures is None and (not opened.columns or self.scale is not None):
+            what, taken = "mean, std and scale", opened.noun
+            if opened.columns:
+                what, taken = "scale", "columns"
+            raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
         scale = 1.0 if self.scale is None else self.scale
         if not (0 < scale < math.inf):
             raise UsageError(f"scale is {scale}; expected the number of a white pixel, as 255")
-        channels = 3 if kind == "photo" else 1
+        channels = (pictures and pictures.channels) or 1
         mean = [number / scale for number in self.mean or [0.0] * channels]
         std = [number / scale for number in self.std or [1.0] * channels]
-        if kind == "image" and len(mean) == 1:
+        if pictures is not None and pictures.channels is None and len(mean) == 1:
             return {"mean": mean[0], "std": std[0]}
         return {"mean": mean, "std": std}
 
@@ -111,22 +117,23 @@ class Statement:
         """What nobody stated, by topic, in words."""
         assumed = {}
         if not self._normalises and "preprocessing" not in self.description.given:
-            assumed["preprocessing"] = _describe_settings(card.preprocessing)
+            assumed["preprocessing"] = _describe_settings(card)
         if card.labels and not (self.labels or self.description.labels):
             assumed["labels"] = f"{', '.join(card.labels)}, in this order"
         return assumed
 
 
-def _describe_settings(preprocessing: Mapping[str, Any]) -> str:
+def _describe_settings(card: Card) -> str:
     """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
-    kind, mean, std = (preprocessing.get(key) for key in ("kind", "mean", "std"))
+    settings = dict(card.preprocessing)
+    opened = open_preprocessing(settings, card.signature)
+    kind, mean, std = (settings.pop(key, None) for key in ("kind", "mean", "std"))
     normalised = "" if mean is None else f", less {mean}, divided by {std}"
-    if kind in PIXELS:
+    if opened.pictures is not None:
         return f"pixels scaled to [0, 1]{normalised}"
-    if kind == "columns":
+    if opened.columns:
         return f"columns as they are{normalised}"
-    settings = (f"{key} {value}" for key, value in preprocessing.items() if key != "kind")
-    return f"{kind}: {', '.join(settings)}"
+    return f"{kind}: {', '.join(f'{key} {value}' for key, value in settings.items())}"
 
 
 def as_typed(card: Card, network: Any) -> Card:

@@ -17,7 +17,7 @@ from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.export.statement import Statement, as_typed
 from ptx.infer.artifact import zip_archive
-from ptx.infer.artifact.artifact import KINDS, Artifact, read_artifact
+from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.golden import Raw, as_raw
@@ -190,9 +190,9 @@ def read_model(
             stated about a checkpoint of ptx.
     """
     artifact = read_artifact(path)
-    if artifact.kind != "checkpoint":
+    if not artifact.is_checkpoint:
         raise ArtifactError(
-            f"{artifact.name} is {KINDS[artifact.kind]}; expected a checkpoint to export",
+            f"{artifact.name} is {artifact.format.noun}; expected a checkpoint to export",
             code="E-ARTIFACT-FORMAT",
         )
     if artifact.card is None:

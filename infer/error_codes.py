@@ -35,9 +35,6 @@ ERROR_CODES = {
     "E-CUDA": Explained(
         (3,), "CUDA cannot be used.", "Install the driver or library that the message names."
     ),
-    "E-CUDA-GRAPH": Explained(
-        (3,), "The model cannot be captured as a CUDA graph.", "Load it without `cuda_graphs`."
-    ),
     "E-CUDA-NODES": Explained(
         (3,), "A part of the graph would run on the CPU.", "Export it anew, or take ort-cpu.",
     ),

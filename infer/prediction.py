@@ -26,6 +26,11 @@ class Prediction:
     backend: str
     input: str | None = None  # the path or text; None for what has no name
 
+    @property
+    def text(self) -> str:
+        """The label, or the value to six digits."""
+        return self.label or "" if self.value is None else f"{self.value:.6g}"
+
     def to_data(self) -> dict[str, Any]:
         """The JSON object of the command line's `--json`."""
         if self.value is not None:

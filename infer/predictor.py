@@ -13,11 +13,11 @@ import numpy as np
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, is_finite
-from ptx.infer.errors import ArtifactError, BackendError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, BackendError, UsageError
 from ptx.infer.prediction import Failure, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Array, Signature
-from ptx.infer.tasks import TASKS, unreadable
+from ptx.infer.tasks import find_task, unreadable
 
 if TYPE_CHECKING:
     from ptx.infer.readers import ReadAhead
@@ -29,13 +29,9 @@ class Predictor:
     """A model that answers. Made by `ptx.infer.load`; one may serve many threads."""
 
     def __init__(self, card: Card, open_backend: Callable[[], Backend]) -> None:
-        if card.task not in TASKS:
-            raise ArtifactError(
-                f"the card's task is {card.task!r}; {nearest(card.task, TASKS)}", code="E-CARD"
-            )
         self.card = card
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
-        self._task = TASKS[card.task]
+        self._task = find_task(card.task)
         self._output = card.signature.outputs[0]
         why = unreadable(card.task, self._output)
         if why is not None:

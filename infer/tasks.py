@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.errors import ArtifactError, UsageError, nearest
 from ptx.infer.signature import Array, Axis, TensorSpec
 
 SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
@@ -130,11 +130,13 @@ class Task(NamedTuple):
     fits: Callable[[tuple[Axis, ...], int], bool]  # an output's axes of one sample, and the labels
     decide: Callable[[Array, Sequence[str], int], list[Decision]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
+    any_labels: bool = False  # a network for it is made for as many labels as its data has
+    answers: bool = True  # False: nothing is read from the outputs, there is `run` alone
 
 
 def unreadable(task: str, output: TensorSpec) -> str | None:
     """Why a task of TASKS reads no output of this type; None where it does."""
-    if task == "raw" or output.is_float:
+    if output.is_float or not TASKS[task].answers:
         return None
     return (
         f"the output {output.name!r} is {output.dtype}, and the task {task!r} reads floats (logits,"
@@ -143,10 +145,17 @@ def unreadable(task: str, output: TensorSpec) -> str | None:
 
 
 TASKS = {
-    "classification": Task(_per_class, classification, _argmax),
+    "classification": Task(_per_class, classification, _argmax, any_labels=True),
     "probabilities": Task(_per_class, probabilities, _argmax),
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
     "tagging": Task(_per_step, tagging, _argmax),
-    "raw": Task(lambda axes, labels: labels == 0, raw, None),
+    "raw": Task(lambda axes, labels: labels == 0, raw, None, answers=False),
 }
+
+
+def find_task(name: str) -> Task:
+    """The task that a card names; ArtifactError with the nearest where there is none."""
+    if name not in TASKS:
+        raise ArtifactError(f"the card's task is {name!r}; {nearest(name, TASKS)}", code="E-CARD")
+    return TASKS[name]

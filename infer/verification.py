@@ -11,7 +11,9 @@ from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
+from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.replay import Check, replay
+from ptx.infer.tasks import find_task
 
 
 def verify(
@@ -33,10 +35,10 @@ def verify(
     """
     artifact = read_artifact(path)
     card = artifact.card
-    if card is None and artifact.kind == "onnx":
+    if card is None and artifact.format.describable:
         raise ArtifactError(
-            f"{artifact.name} is an ONNX file without a ptx card: it has no seal and no golden samples,"
-            " so there is nothing to verify; `ptx inspect` shows what it takes and gives",
+            f"{artifact.name} is {artifact.format.noun} without a ptx card: it has no seal and no golden"
+            " samples, so there is nothing to verify; `ptx inspect` shows what it takes and gives",
             code="E-CARD-MISSING",
         )
     if card is None:
@@ -47,7 +49,7 @@ def verify(
         else "the content does not match its sha256 seal: a byte has changed since it was written"
     )
     checks = [Check("hash", artifact.sealed, seal)]
-    if artifact.kind != "checkpoint":  # which is proved when it is exported
+    if not artifact.is_checkpoint:  # which is proved when it is exported
         carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
         checks.append(Check("samples", bool(card.golden), carried))
         checks.append(check_statement(card))
@@ -77,13 +79,18 @@ def check_statement(card: Card) -> Check:
 
 def missing_parts(card: Card) -> Iterator[Check]:
     """What the proof of a card does not cover, for want of the samples that would."""
-    if not card.raw and card.preprocessing.get("kind") != "arrays":
+    try:
+        task = find_task(card.task)
+        preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    except ArtifactError:
+        return  # the check "load" says so
+    if not card.raw and preprocessing.examples():
         yield _lacking_check(
             "raw samples", "the way from a raw input to the arrays (preprocessing)"
         )
     answered = [bool(sample.answers) for sample in card.golden]
     answered += [bool(sample.answers) for sample in card.raw]
-    if card.task != "raw" and not any(answered):
+    if task.answers and not any(answered):
         yield _lacking_check("answers", "the way from the outputs to the answer (labels)")
 
 
@@ -109,6 +116,6 @@ def _open_and_replay(
         yield Check("load", False, str(error))
         return
     with predictor:
-        if artifact.kind == "checkpoint":
+        if artifact.is_checkpoint:
             yield Check("load", True, f"{predictor.backend.name} opens it")
         yield from replay(predictor, card)

@@ -27,9 +27,9 @@ class Entry:
     labels: tuple[str, ...] = ()  # of the documented data; training takes the data's own
 
     def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Configuration and signature of a classifier for so many labels; of other tasks as they are."""
+        """Configuration and signature of the network for so many labels."""
         config, signature = dict(self.config), dict(self.signature)
-        if self.task == "classification" and labels != len(self.labels):
+        if labels != len(self.labels):
             config["classes"] = labels
             (name, (dtype, axes)), *_ = self.signature["outputs"].items()
             signature["outputs"] = {name: [dtype, [*axes[:-1], labels]]}

@@ -14,6 +14,7 @@ from typing import Any
 
 from ptx.infer import BackendError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.report.benchmark_file import Measured, csv_text
 from ptx.report.comparison import Judge
 from ptx.report.measurement import machine
@@ -120,7 +121,7 @@ def benchmark(
         PtxError: what the process of one of them ended with.
     """
     # A checkpoint carries no golden samples: those of an export of the same weights do for it.
-    exports = [str(target.path) for target in targets if target.kind != "checkpoint"]
+    exports = [str(target.path) for target in targets if target.kind != CHECKPOINT]
     measured: list[Measured] = []
     for target in targets:
         try:

@@ -89,7 +89,7 @@ def file_facts(artifact: Artifact) -> dict[str, str | int | bool]:
         "sha256": artifact.sha256,
         "seal": "holds" if artifact.sealed else "broken" if artifact.card else "none",
     }
-    if artifact.kind == "onnx":
+    if artifact.format.describable:
         facts |= _onnx_facts(artifact)
     return facts
 

@@ -6,6 +6,7 @@ that of this backend alone, and no other library's threads are in the way.
 
 from __future__ import annotations
 
+import pkgutil
 import platform
 import statistics
 import sys
@@ -21,9 +22,7 @@ import numpy as np
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import find_backend
-from ptx.infer.backends.ort.session import import_onnxruntime
 from ptx.infer.backends.processors import usable_processors
-from ptx.infer.backends.pytorch.device import import_torch
 from ptx.infer.errors import pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
@@ -144,8 +143,8 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
     one of which a checkpoint's golden samples may be. `answered` is called as soon as there is an
     answer: what came before was the start.
     """
-    is_onnx = find_backend(settings["backend"]).reads == "onnx"
-    runtime, import_s = _time(import_onnxruntime if is_onnx else import_torch)
+    entry = find_backend(settings["backend"])
+    runtime, import_s = _time(pkgutil.resolve_name(entry.runtime))
     open_it = partial(
         load, Path(settings["path"]), backend=settings["backend"], device=settings["device"],
         threads=settings["threads"], precision=settings["precision"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ptx.infer import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
+from ptx.infer.preprocessing import open_preprocessing
 from ptx.report.cards import answer_card
 from ptx.report.charts import Series, line_chart
 from ptx.report.inspection import card_facts
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from ptx.export import Comparison
     from ptx.trainers import Answered, Evaluation
-
-NOUNS = {"image": "pictures", "photo": "pictures", "text": "texts", "columns": "rows"}
 
 Speeds = Sequence[Mapping[str, str]]
 
@@ -99,7 +98,7 @@ def _tests(found: Report) -> dict[str, Any]:
         if evaluation.accuracy is None
         else (percent(evaluation.accuracy), f"accuracy, {rows}")
     )
-    noun = NOUNS.get(card.preprocessing["kind"], "sequences")
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
     whole, many = evaluation.confusion, len(card.labels) > LIMIT
     return {
         "figures": [
@@ -112,9 +111,9 @@ def _tests(found: Report) -> dict[str, Any]:
         "few": confusions_view(whole, card.labels) if whole is not None and many else None,
         "wrong_title": "The largest errors"
         if evaluation.error is not None
-        else f"The most confidently wrong {noun}",
-        "wrong": [answer_card(one, card) for one in found.wrong],
-        "samples": [answer_card(one, card) for one in found.samples],
+        else f"The most confidently wrong {preprocessing.noun}",
+        "wrong": [answer_card(one, preprocessing) for one in found.wrong],
+        "samples": [answer_card(one, preprocessing) for one in found.samples],
     }
 
 

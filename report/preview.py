@@ -88,10 +88,9 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
 
 
 def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Image.Image:
-    pictured = predictor.card.preprocessing["kind"] in ("image", "photo")
+    pictured = predictor.preprocessing.pictures is not None
     left = 2 * (SIDE + GAP) if pictured else 0
-    numeric = predictor.card.task == "regression"
-    cell = Image.new("RGB", (left + TEXT, HEAD + (44 if numeric else SIDE + FOOT)), WHITE)
+    cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
     draw = ImageDraw.Draw(cell)
     name = answer.input or "-"
     size, colour = (13, QUIET) if pictured else (16, INK)
@@ -103,7 +102,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
         content = value.value if isinstance(value, Named) else value
         _pictures(cell, draw, HEAD, content, predictor)
     if answer.value is not None:
-        _text(draw, (left, HEAD + 2, TEXT), f"{answer.value:.6g}", 24)
+        _text(draw, (left, HEAD + 2, TEXT), answer.text, 24)
         return cell
     score = "" if answer.score is None else f" ({100 * answer.score:.1f} %)"
     _text(draw, (left, HEAD - 2, TEXT), f"{answer.label}{score}", 22, keep_end=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptx.infer import Predictor, read_artifact
+from ptx.infer.backends import preferred
 from ptx.report.benchmark_file import read_speeds
 from ptx.report.comparison import compare, split_rows
 from ptx.report.page import Report, Speeds
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ptx.trainers import Dataset
 
 SHOWN = 12  # wrong answers, and sample predictions
-PREFERRED = ("ort-cuda", "ort-cpu")  # what answers the test rows, where it is there
 
 Progress = Callable[[int], None]
 
@@ -50,7 +50,8 @@ def report(
     from ptx.trainers import answer_rows, evaluate, most_wrong
 
     rows = dataset.test
-    predictor = _find_preferred(predictors)
+    order = preferred()
+    predictor = min(predictors, key=lambda one: order.index(one.backend.name))
     few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
     evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
     found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)
@@ -66,14 +67,6 @@ def report(
         samples=answer_rows(predictor, rows, few, dataset.labels),
         comparison=found.found,
     )
-
-
-def _find_preferred(predictors: Sequence[Predictor]) -> Predictor:
-    for name in PREFERRED:
-        for predictor in predictors:
-            if predictor.backend.name == name:
-                return predictor
-    return predictors[0]
 
 
 def find_speeds(path: Path) -> tuple[Speeds, str]:

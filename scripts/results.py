@@ -24,15 +24,16 @@ from typing import Any
 
 from models_page import HELD_OUT, groups, write_page
 
+from ptx.export import FORMATS as EXPORTERS
 from ptx.infer import load, read_artifact
 from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.formats import FORMATS
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
 from ptx.trainers import SOURCES, Recipe, evaluate, open_dataset
 from ptx.trainers.recipe import recipes_of
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results.json"
-FORMATS = {"onnx": ".onnx", "torchscript": ".torchscript", "pt2": ".pt2"}
 OPTIONS = ("epochs", "lr", "batch_size")  # of `ptx train`, in the place of the recipe's
 
 Run = dict[str, Any]
@@ -198,7 +199,7 @@ def prove_run(run: Run, checkpoint: Path) -> dict[str, Any]:
         shutil.copy(checkpoint, folder)
         exported, _ = ptx("export", name, "--format", "all", workspace=space)
         agrees, text = ptx("compare", name, "--json", workspace=space)
-        files = {kind: folder / f"{name}{suffix}" for kind, suffix in FORMATS.items()}
+        files = {kind: folder / f"{name}{FORMATS[kind].suffix}" for kind in EXPORTERS}
         return {
             "weights": run["weights"],
             "exported": exported == 0,

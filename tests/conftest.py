@@ -286,7 +286,7 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     weights = network.state_dict()
     content = checkpoints.dumps(
         checkpoints.Checkpoint(
-            weights=weights, samples=sample_inputs(card, data), examples=raw_examples(data)
+            weights=weights, samples=sample_inputs(card, data), examples=raw_examples(card, data)
         )
     )
     card = replace(card, weights_sha256=checkpoints.weights_digest(weights))

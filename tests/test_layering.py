@@ -23,8 +23,8 @@ EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network,
 # underscore are public too.
 ROOMS = {
     "ptx.infer.artifact",  # zip_archive
-    "ptx.infer.artifact.artifact",
     "ptx.infer.artifact.files",
+    "ptx.infer.artifact.formats",
     "ptx.infer.artifact.trust",
     "ptx.infer.backends",
     "ptx.infer.backends.pytorch.device",
@@ -32,8 +32,6 @@ ROOMS = {
     "ptx.infer.described.description",
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
-    "ptx.infer.preprocessing.gray",
-    "ptx.infer.preprocessing.photo",
     "ptx.infer.readers",
     "ptx.infer.verification",
     "ptx.infer.tables.npy",

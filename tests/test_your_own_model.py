@@ -43,6 +43,14 @@ def somebody_s_onnx(path: Path) -> None:
                           external_data=False, verbose=False)  # fmt: skip
 
 
+def somebody_s_weights(path: Path) -> None:
+    import torch
+
+    from ptx.models import build
+
+    torch.save(build("convnet").state_dict(), path)
+
+
 def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any) -> None:
     done = []
     for kind, content in BLOCK.findall(PAGE.read_text()):
@@ -54,13 +62,24 @@ def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any
         elif kind == "sh":
             if "classifier.onnx" in content:
                 somebody_s_onnx(folder / "classifier.onnx")
+            if "model.pth" in content:
+                somebody_s_weights(folder / "model.pth")
             for line in content.splitlines():
                 command = shlex.split(line)
                 assert command[0] == "ptx"
                 told = ptx(*command[1:])
                 assert told.code == 0, f"{line}: {told.err}"
                 done.append(command[1])
-    assert done == ["export", "predict", "verify", "inspect", "compare", "inspect", "predict"]
+    assert done == [
+        "export",
+        "predict",
+        "verify",
+        "inspect",
+        "compare",
+        "export",
+        "inspect",
+        "predict",
+    ]
 
 
 def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None:

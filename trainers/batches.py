@@ -6,41 +6,33 @@ there, by the same table or the same code that prediction uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ptx.infer.errors import InputError, UsageError
-from ptx.infer.preprocessing import Preprocessing
-from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import GrayPreprocessing
-from ptx.infer.preprocessing.photo import PhotoPreprocessing
-from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
-from ptx.infer.preprocessing.text import TextPreprocessing
-from ptx.infer.signature import Array
+from ptx.infer.preprocessing import Pictures, Preprocessing
+from ptx.infer.signature import Array, TensorSpec
 from ptx.trainers.data import Split
+from ptx.trainers.data.dataset import KINDS
 
 Batch = tuple[Tensor, ...]
 Inputs = Callable[[Tensor], Batch]
-
-_FORMS = {  # what rows hold, by their kind and the size of one
-    "image": "pictures of {}×{}",
-    "columns": "numbers, {} a row",
-    "text": "texts",
-    "sequence": "sequences of symbols",
-}
 
 
 class Feed:
     """The rows of a split, ready to be drawn in batches by index."""
 
     def __init__(self, split: Split, preprocessing: Preprocessing, device: str) -> None:
-        kind, raw = next(iter(split.inputs.items()))
+        ((_, raw),) = split.inputs.items()
         self.device = device
         self.targets = _tensor(split.targets, device)
-        self._inputs = FEEDS[kind](raw, preprocessing, device)
+        if preprocessing.pictures is not None:
+            self._inputs = _pixels(raw, preprocessing, preprocessing.pictures, device)
+        else:
+            self._inputs = _arrays(preprocessing.read_rows(raw), preprocessing, device)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -80,15 +72,14 @@ def check_split(
 
 def _split_form(split: Split) -> str:
     ((kind, raw),) = split.inputs.items()
-    return _FORMS[kind].format(*raw.shape[1:])
+    return KINDS[kind].form.format(*raw.shape[1:])
 
 
 def _sample_form(preprocessing: Preprocessing) -> str:
-    if isinstance(preprocessing, GrayPreprocessing | PhotoPreprocessing):
-        return _FORMS["image"].format(preprocessing.height, preprocessing.width)
-    if isinstance(preprocessing, ColumnsPreprocessing):
-        return _FORMS["columns"].format(len(preprocessing.names))
-    return _FORMS["text" if isinstance(preprocessing, TextPreprocessing) else "sequence"]
+    if preprocessing.rows is None:
+        return preprocessing.noun
+    kind, shape = preprocessing.rows
+    return KINDS[kind].form.format(*shape)
 
 
 def _tensor(array: Array, device: str) -> Tensor:
@@ -96,64 +87,49 @@ def _tensor(array: Array, device: str) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
-def _images(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
-    if isinstance(preprocessing, PhotoPreprocessing):
-        return _photos(raw, preprocessing, device)
-    assert isinstance(preprocessing, GrayPreprocessing)
-    pixels, table = _tensor(raw, device), _tensor(preprocessing.table, device)
-    shape, axis = preprocessing.sample_shape, preprocessing.spec.batch_axis
+def _pixels(raw: Array, preprocessing: Preprocessing, pictures: Pictures, device: str) -> Inputs:
+    """`raw`: uint8 (rows, height, width[, channels]); each channel has a table of its own."""
+    pixels, table = _tensor(raw, device), _tensor(pictures.table.ravel(), device)
+    first = torch.arange(0, table.numel(), 256, device=device, dtype=torch.int32)
+    channels = pictures.channels is not None
+    (spec,) = preprocessing.specs
 
     def inputs(rows: Tensor) -> Batch:
         # On the CPU `index_select` is six times faster than the same with brackets.
-        drawn = table.index_select(0, pixels.index_select(0, rows).flatten().int())
-        return (drawn.view(len(rows), *shape).movedim(0, axis),)
+        places = pixels.index_select(0, rows).int()
+        if channels:
+            places = places + first
+        drawn = table.index_select(0, places.flatten())
+        if not channels:
+            shaped = drawn.view(len(rows), *pictures.sample_shape)
+            return (shaped.movedim(0, spec.batch_axis),)
+        shaped = drawn.view(places.shape).movedim(3, 1 + pictures.channel_axis)
+        return (shaped.movedim(0, spec.batch_axis).contiguous(),)
 
     return inputs
 
 
-def _photos(raw: Array, preprocessing: PhotoPreprocessing, device: str) -> Inputs:
-    """`raw`: uint8 (rows, height, width, channels); each channel has a table of its own."""
-    pixels, table = _tensor(raw, device), _tensor(preprocessing.table.ravel(), device)
-    first = 256 * torch.arange(preprocessing.channels, device=device, dtype=torch.int32)
-    channels, axis = preprocessing.channel_axis, preprocessing.spec.batch_axis
+def _arrays(samples: Sequence[Array], preprocessing: Preprocessing, device: str) -> Inputs:
+    """All samples as one batch, padded to the longest; each drawn batch is cut to its own longest."""
+    collated = preprocessing.collate(samples)
+    specs = preprocessing.specs
+    arrays = [_tensor(collated[spec.name], device) for spec in specs]
+    padded = len({sample.shape for sample in samples}) > 1
+    sizes = [len(sample) for sample in samples] if padded else []
+    lengths = _tensor(np.asarray(sizes, np.int64), device)
 
     def inputs(rows: Tensor) -> Batch:
-        places = pixels.index_select(0, rows).int() + first
-        drawn = table.index_select(0, places.flatten()).view(places.shape)
-        return (drawn.movedim(3, 1 + channels).movedim(0, axis).contiguous(),)
+        longest = int(lengths[rows].max()) if padded else None
+        return tuple(
+            _cut(array, spec, longest).index_select(spec.batch_axis, rows)
+            for array, spec in zip(arrays, specs, strict=True)
+        )
 
     return inputs
 
 
-def _columns(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
-    assert isinstance(preprocessing, ColumnsPreprocessing)
-    columns = _tensor(preprocessing.standardise(raw), device)
-    return lambda rows: (columns[rows],)
-
-
-def _texts(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
-    assert isinstance(preprocessing, TextPreprocessing)
-    arrays = preprocessing.collate([preprocessing.read(text) for text in raw.tolist()])
-    characters, lengths = (_tensor(array, device) for array in arrays.values())
-
-    def inputs(rows: Tensor) -> Batch:
-        drawn = lengths[rows]
-        return characters[rows, : int(drawn.max())], drawn
-
-    return inputs
-
-
-def _sequences(raw: Array, preprocessing: Preprocessing, device: str) -> Inputs:
-    assert isinstance(preprocessing, SymbolsPreprocessing)
-    (array,) = preprocessing.collate(list(raw)).values()
-    axis = preprocessing.spec.batch_axis
-    sequences = _tensor(array, device)
-    return lambda rows: (sequences.index_select(axis, rows),)
-
-
-FEEDS: dict[str, Callable[[Array, Preprocessing, str], Inputs]] = {
-    "image": _images,
-    "columns": _columns,
-    "text": _texts,
-    "sequence": _sequences,
-}
+def _cut(array: Tensor, spec: TensorSpec, longest: int | None) -> Tensor:
+    for axis, size in enumerate(spec.axes):
+        if longest is not None and isinstance(size, str) and axis != spec.batch_axis:
+            array = array.narrow(axis, 0, longest)
+    return array

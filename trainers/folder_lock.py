@@ -27,6 +27,9 @@ def lock_folder(folder: Path, doing: str) -> Iterator[None]:
     Raises:
         OutputError: E-BUSY: somebody else has it.
     """
+    if not folder.is_dir():  # which filelock would make
+        yield
+        return
     lock = FileLock(folder / NAME, timeout=0)
     held = False
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,18 +17,15 @@ _SHOWN = 5  # names that an error lists
 
 def raw_samples(
     split: Split, preprocessing: Preprocessing, rows: Array, names: tuple[str, ...]
-) -> list[Array]:
+) -> Sequence[Array]:
     """What the preprocessing reads from some rows; `names`: the symbols of sequences, by index.
 
     Pictures that were fitted when the data set was read are samples already.
     """
-    ((kind, raw),) = split.inputs.items()
-    values = raw[rows]
-    if kind == "image":
-        return list(values) if split.fitted else [read_picture(preprocessing, v) for v in values]
-    if kind == "sequence" and names:
-        return [preprocessing.read("".join(names[index] for index in row)) for row in values]
-    return [preprocessing.read(value) for value in (values.tolist() if kind == "text" else values)]
+    ((_, raw),) = split.inputs.items()
+    if preprocessing.pictures is not None and not split.fitted:
+        return [read_picture(preprocessing, pixels) for pixels in raw[rows]]
+    return preprocessing.read_rows(raw[rows], names)
 
 
 def read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
@@ -40,11 +38,11 @@ def read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
 
 def as_read(split: Split, preprocessing: Preprocessing) -> Split:
     """The split with the pixels that prediction would make of its pictures."""
-    pictures = split.inputs.get("image")
-    if pictures is None or split.fitted or not len(pictures):
+    if preprocessing.pictures is None or split.fitted or not len(split):
         return split
+    ((kind, pictures),) = split.inputs.items()
     read = np.stack([read_picture(preprocessing, pixels) for pixels in pictures])
-    return replace(split, inputs={"image": read}, fitted=True)
+    return replace(split, inputs={kind: read}, fitted=True)
 
 
 def model_targets(

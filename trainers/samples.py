@@ -34,21 +34,17 @@ def sample_inputs(card: Card, dataset: Dataset) -> dict[str, Tensor]:
     }
 
 
-def raw_examples(dataset: Dataset) -> list[Raw]:
+def raw_examples(card: Card, dataset: Dataset) -> list[Raw]:
     """A test row of each of the first classes as a person has it: a file's bytes, a text, numbers.
 
     Of the first picture there is a second one, as on paper: large, dark on light and off the middle.
     """
-    kind, rows = dataset.kind, dataset.test.inputs[dataset.kind]
-    chosen = rows[_one_of_each_class(dataset)]
-    if kind == "image":
-        chosen = chosen[:PHOTOS] if chosen[0].size > PICTURE_PIXELS else chosen
-        return [*map(_picture, chosen), _on_paper(chosen[0])]
-    if kind == "text":
-        return [str(text) for text in chosen]
-    if kind == "sequence":
-        return ["".join(dataset.labels[index] for index in row) for row in chosen]
-    return [tuple(map(float, row)) for row in chosen]
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    chosen = dataset.test.inputs[dataset.kind][_one_of_each_class(dataset)]
+    if preprocessing.pictures is None:
+        return [preprocessing.raw(row, dataset.labels) for row in chosen]
+    chosen = chosen[:PHOTOS] if chosen[0].size > PICTURE_PIXELS else chosen
+    return [*map(_picture, chosen), _on_paper(chosen[0])]
 
 
 def _one_of_each_class(dataset: Dataset) -> Array:

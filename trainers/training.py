@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptx.infer.artifact.artifact import KINDS, SIZE_LIMIT, read_artifact
+from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card, check_lines
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
 from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
 from ptx.infer.backends.pytorch.layout import use_channels_last
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, pluralise, quote
-from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.tasks import TASKS
 from ptx.models import Entry, build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
@@ -107,7 +108,7 @@ def train(
         ):
             run = _make_run(card, dataset, recipe, seed, device)
             session = Session(
-                run, card, path, device, sample_inputs(card, dataset), raw_examples(dataset)
+                run, card, path, device, sample_inputs(card, dataset), raw_examples(card, dataset)
             )
             if before is not None:
                 session.restore(before)
@@ -166,9 +167,10 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     _check_names(dataset)
     _check_data(entry, model, dataset)
     _check_recipe(entry, model, recipe)
-    config, signature = entry.sized(len(dataset.labels))
+    any_labels = TASKS[entry.task].any_labels
+    config, signature = entry.sized(len(dataset.labels if any_labels else entry.labels))
     if recipe.standardise:
-        columns = dataset.train.inputs["columns"].astype(np.float64)
+        columns = dataset.train.inputs[dataset.kind].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
         preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
     if recipe.white is not None:
@@ -212,17 +214,16 @@ def _check_names(dataset: Dataset) -> None:
 
 
 def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
-    preprocessing = open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+    preprocessing = _documented(entry)
     for part, split in (("training", dataset.train), ("test", dataset.test)):
         name = f"the {part} part of {dataset.name}"
         labels = dataset.labels if entry.labels else ()
         check_split(split, preprocessing, labels, name=name, model=model)
     classes = len(dataset.labels)
-    expected = {"regression": 0, "classification": max(classes, 2)}.get(
-        entry.task, len(entry.labels)
-    )
+    any_labels = TASKS[entry.task].any_labels
+    expected = max(classes, 2) if any_labels else len(entry.labels)
     if classes != expected:
-        least = "at least " if entry.task == "classification" else ""
+        least = "at least " if any_labels else ""
         raise UsageError(
             f"{dataset.name} has {pluralise(classes, 'class', 'classes')}; {model}, a model for"
             f" {entry.task}, takes {least}{expected}"
@@ -233,10 +234,15 @@ def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
     documented = entry.recipe["loss"]
     if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
-    if recipe.standardise and entry.preprocessing["kind"] != "columns":
+    if recipe.standardise and not _documented(entry).columns:
         raise UsageError(f"{model} takes no columns that could be standardised")
-    if recipe.white is not None and entry.preprocessing["kind"] != "image":
+    pictures = _documented(entry).pictures
+    if recipe.white is not None and (pictures is None or pictures.channels is not None):
         raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
+
+
+def _documented(entry: Entry) -> Preprocessing:
+    return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
 
 
 def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
@@ -267,9 +273,9 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
             code="E-IN-MISSING",
         )
     artifact = read_artifact(path)
-    if artifact.kind != "checkpoint":
+    if not artifact.is_checkpoint:
         raise ArtifactError(
-            f"{artifact.name} is {KINDS[artifact.kind]}; expected a checkpoint", code="E-RESUME"
+            f"{artifact.name} is {artifact.format.noun}; expected a checkpoint", code="E-RESUME"
         )
     found, wanted = _identity(artifact.require_card()), _identity(card)
     for what, expected in wanted.items():

@@ -18,6 +18,7 @@ from ptx.cli.progress import Progress
 from ptx.cli.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace, require_model
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
 
@@ -56,7 +57,7 @@ def compare(
     space = Workspace(workspace)
     own = space.is_name(model) and models.lookup(model) is None
     factory = None if network is None else open_factory(network)
-    path = space.find(model if own else require_model(model), "checkpoint")
+    path = space.find(model if own else require_model(model), CHECKPOINT)
     trained = read_model(path, network=factory)
     asked = infer.Options(
         device=device, precision=precision, trust=space.trust(trust), network=factory
@@ -67,8 +68,7 @@ def compare(
         return _refuse(model, problems, as_json=as_json)
     dataset = None
     if inputs:
-        settings = predictors[0].card.preprocessing
-        values = find_inputs(inputs, str(settings["kind"]), settings.get("names", ()))
+        values = find_inputs(inputs, predictors[0].preprocessing)
         rows = report.value_rows(values, predictors[0])
     elif own and data is None:
         rows = report.carried_rows(trained)

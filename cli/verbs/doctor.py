@@ -11,6 +11,8 @@ from ptx import infer, models
 from ptx.cli import options
 from ptx.cli.probe import examine
 from ptx.cli.terminal import colour_verdict, table, verdict
+from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.backends import preferred
 
 PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision",
             "onnx", "onnxscript")  # fmt: skip
@@ -40,7 +42,7 @@ def doctor(as_json: bool) -> None:
     train, predict = "ptx train convnet --data bundled", "ptx predict INPUT --model FILE.onnx"
     verdict(
         f"{len(working)} of {len(found)} backends work here",
-        train if "eager" in working else predict,
+        train if set(preferred([CHECKPOINT])) & set(working) else predict,
     )
 
 

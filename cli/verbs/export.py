@@ -17,10 +17,13 @@ from ptx.cli.real_rows import count_right, find_rows
 from ptx.cli.statement import read_statement, refuse_statement, statement_options
 from ptx.cli.terminal import note, verdict
 from ptx.cli.trained import make_own, read_trained
-from ptx.cli.workspace import SUFFIXES, Workspace
+from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import make_folder
+from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.artifact.formats import FORMATS as FILE_FORMATS
 from ptx.infer.errors import UsageError, escape_controls, pluralise
 
+FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.statement
 HINTS = {  # how to state what is assumed
     "preprocessing": "; else state --mean and --std, --scale 255, or --describe",
@@ -34,9 +37,9 @@ HINTS = {  # how to state what is assumed
     short_help="Export a checkpoint and prove that both agree.",
 )
 @click.argument("model", shell_complete=options.complete_model)
-@click.option("--format", "formats", default="onnx", show_default=True,
-              shell_complete=options.complete_from(("onnx", "torchscript", "pt2", "all")),
-              help="onnx, torchscript, pt2 or all.")  # fmt: skip
+@click.option("--format", "formats", default=FORMATS[0], show_default=True,
+              shell_complete=options.complete_from((*FORMATS, "all")),
+              help=options.one_of((*FORMATS, "all")))  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
 @options.describe
@@ -74,11 +77,13 @@ def export(
     _say_assumed(trained)
     rows = find_rows(trained, data, workspace)
     trained = rows.trained
-    if "torchscript" in names:
-        note("TorchScript is deprecated by PyTorch; --format pt2 is its successor")
+    for name in names:
+        if warning := exporting.FORMATS[name].warning:
+            note(warning)
     for name in names:
         target = output or _target(space, trained.card.model, name, beside)
-        done = _export_one(trained, name, target, opset if name == "onnx" else None, space)
+        heeded = opset if exporting.FORMATS[name].takes_opset else None
+        done = _export_one(trained, name, target, heeded, space)
         _print_done(done, rows.split)
     if own and output is None:
         trained.save(space.checkpoint(trained.card.model))
@@ -106,13 +111,13 @@ def _formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
     names = list(exporting.FORMATS) if formats == "all" else [formats]
     if output is not None and len(names) > 1:
         raise UsageError("--output names one file; give one --format")
-    others = {form.suffix: name for name, form in exporting.FORMATS.items() if name != names[0]}
+    others = {FILE_FORMATS[name].suffix: name for name in exporting.FORMATS if name != names[0]}
     if output is not None and output.suffix in others:
         raise UsageError(
             f"--output ends in {output.suffix}, and the format is {formats}: give --format"
             f" {others[output.suffix]} or another name"
         )
-    if opset is not None and "onnx" not in names:
+    if opset is not None and not any(exporting.FORMATS[name].takes_opset for name in names):
         raise UsageError(f"--opset is a matter of ONNX; the format is {formats}")
     return names
 
@@ -140,7 +145,7 @@ def _print_done(done: exporting.Exported, split: trainers.Split | None) -> None:
 def _target(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:
     """Beside the checkpoint where MODEL is a path, else in the workspace."""
     if beside is not None:
-        return beside.with_suffix(SUFFIXES[kind])
+        return beside.with_suffix(FILE_FORMATS[kind].suffix)
     target = space.artifact(model, kind)
     make_folder(target.parent)
     return target

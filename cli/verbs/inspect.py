@@ -30,7 +30,7 @@ def inspect(model: str, workspace: Path, as_json: bool) -> None:
         click.echo(json.dumps({**found, "card": said}, ensure_ascii=False))
         return
     click.echo(facts([*found.items(), *(() if card is None else report.card_facts(card))]))
-    if card is None and artifact.kind == "onnx":
+    if card is None and artifact.format.describable:
         verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
     else:
         verdict("", f"ptx verify {artifact.path}")

@@ -11,6 +11,7 @@ import ptx.models as catalog
 from ptx.cli import listing, options
 from ptx.cli.terminal import facts, note, table, verdict
 from ptx.cli.workspace import Workspace, require_model
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
 
 @click.command(
@@ -40,7 +41,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
     else:
         rows = [listing.row(name, space) for name in (*names, *own)]
         click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
-        trained = [name for name in names if "checkpoint" in space.files(name)]
+        trained = [name for name in names if CHECKPOINT in space.files(name)]
         verdict(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 
 
@@ -49,9 +50,9 @@ def _suggest_next(space: Workspace, names: list[str]) -> str:
     names = sorted(names, key=lambda name: name != "convnet")  # the one that takes a picture
     files = {name: set(space.files(name)) for name in names}
     for name in names:
-        if files[name] == {"checkpoint"}:
-            return f"ptx export {name} --format onnx"
+        if files[name] == {CHECKPOINT}:
+            return f"ptx export {name} --format {next(iter(FORMATS))}"
     for name in names:
         if files[name]:
-            return f"ptx report {name}" if "checkpoint" in files[name] else f"ptx verify {name}"
+            return f"ptx report {name}" if CHECKPOINT in files[name] else f"ptx verify {name}"
     return f"ptx train {'convnet' if 'convnet' in names else names[0]}"

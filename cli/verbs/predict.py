@@ -68,12 +68,12 @@ def predict(
     space, lines = Workspace(workspace), AnswerLines(as_json, top)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)
-        values, many = find_values(inputs, found.card)
+        values, window = find_values(inputs, found.card)
         threads = None
         if preview is not None:
             values = preview.values(values)
-        if many:
-            values, threads = read_ahead(values, found.card, batch_size, stack)
+        if window:
+            values, threads = read_ahead(values, found.card, window, batch_size, stack)
         asked = infer.Options(
             device=device, threads=threads, precision=precision, trust=space.trust(trust)
         )

@@ -17,6 +17,7 @@ from ptx.cli.terminal import verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.workspace import Workspace, require_model
 from ptx.infer.artifact.files import check_writable
+from ptx.infer.artifact.formats import CHECKPOINT
 
 
 @click.command(
@@ -44,7 +45,7 @@ def report(
     from ptx.export import read_model
 
     space = Workspace(workspace)
-    checkpoint = space.find(require_model(model), "checkpoint")
+    checkpoint = space.find(require_model(model), CHECKPOINT)
     target = output or space.folder(model) / "report.html"
     check_writable(target)
     trained = read_model(checkpoint)

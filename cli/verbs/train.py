@@ -14,6 +14,7 @@ from ptx.cli.dataset import open_data
 from ptx.cli.progress import training_progress
 from ptx.cli.terminal import note, verdict
 from ptx.cli.workspace import Workspace, require_model
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
 
@@ -53,7 +54,7 @@ def train(
         progress=training_progress(),
     )  # fmt: skip
     if result.trained and result.interrupted is None:
-        for path in (path for kind, path in space.files(model).items() if kind != "checkpoint"):
+        for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
             note(f"{path} still has the weights of the training before: export it again")
     _print_outcome(model, dataset.name, result)
     return 0 if result.interrupted is None else 128 + result.interrupted

@@ -41,17 +41,22 @@ class Attach(Protocol):
 class Format:
     """One line of FORMATS."""
 
-    suffix: str
     module: str  # has `convert` and `attach`
     backend: str  # that proves the file
+    takes_opset: bool = False
+    warning: str = ""  # what is said before an export
 
 
 FORMATS = {
-    "onnx": Format(".onnx", "ptx.export.formats.onnx_", "ort-cpu"),
-    "torchscript": Format(".torchscript", "ptx.export.formats.torchscript", "torchscript"),
-    "pt2": Format(".pt2", "ptx.export.formats.pt2", "pt2"),
+    "onnx": Format("ptx.export.formats.onnx_", "ort-cpu", takes_opset=True),
+    "torchscript": Format(
+        "ptx.export.formats.torchscript",
+        "torchscript",
+        warning="TorchScript is deprecated by PyTorch; --format pt2 is its successor",
+    ),
+    "pt2": Format("ptx.export.formats.pt2", "pt2"),
 }
-"""The formats by the name that `export` and `--format` take."""
+"""The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
 
 # Sizes at which a network is traced: at least 2, since torch.export freezes a dimension of size 1,
 # different from each other, and none of them a size of the agreement grid.

@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
-from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import read_bytes
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
 from ptx.infer.errors import ArtifactError, quote
 
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
-KINDS = {
-    "onnx": "an ONNX file",
-    "torchscript": "a TorchScript archive",
-    "pt2": "a torch.export archive (.pt2)",
-    "checkpoint": "a checkpoint",
-}
-
 _LOOKS_LIKE = {
+    b"PK": "a zip archive",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"GIF8": "a GIF picture",
@@ -38,11 +33,21 @@ class Artifact:
     """A model file in memory: `.onnx`, `.torchscript`, `.pt2` or a checkpoint."""
 
     path: Path
-    kind: str  # a key of KINDS
+    kind: str  # a key of `ptx.infer.artifact.formats.FORMATS`
     data: bytes
     card: Card | None  # None: not written by ptx
     sealed: bool  # whether the content is what was sealed
     described: bool = False  # the card was made from what a person says: there is no seal to hold
+
+    @property
+    def format(self) -> FileFormat:
+        """What is known of such files."""
+        return FORMATS[self.kind]
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is what training writes, not an exported file."""
+        return self.kind == CHECKPOINT
 
     @property
     def name(self) -> str:
@@ -61,9 +66,9 @@ class Artifact:
             ArtifactError: there is no card, or the content has changed since it was written.
         """
         if self.card is None:
-            way = ", or --describe FILE (library: describe=…)" if self.kind == "onnx" else ""
+            way = ", or --describe FILE (library: describe=…)" if self.format.describable else ""
             raise ArtifactError(
-                f"{self.name} is {KINDS[self.kind]} without a ptx card; expected one that"
+                f"{self.name} is {self.format.noun} without a ptx card; expected one that"
                 f" `ptx export` or `ptx train` wrote{way}",
                 code="E-CARD-MISSING",
             )
@@ -89,26 +94,24 @@ def read_artifact(path: str | Path) -> Artifact:
 def parse_artifact(data: bytes, *, path: Path) -> Artifact:
     """The artifact in `data`; `path` is used for messages alone."""
     name = quote(path)
-    if data.startswith(b"PK"):
-        from ptx.infer.artifact import zip_archive
+    kind, content = _read(data, name)
+    card = None if content.card is None else _card(content.card, name, content.sealed)
+    return Artifact(path, kind, data, card, content.sealed)
 
-        archive = zip_archive.read_archive(data, name=name)
-        if archive.kind == "zip":
-            raise ArtifactError(
-                f"{name} is a zip archive; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
-            )
-        text, kind = archive.members.get(zip_archive.CARD_MEMBER), archive.kind
-        sealed = zip_archive.seal_holds(data)
-    elif onnx_bytes.looks_like_onnx(data):
-        header = onnx_bytes.read_header(data, name=name)
-        text = header.metadata.get(onnx_bytes.CARD_KEY)
-        kind, sealed = "onnx", onnx_bytes.seal_holds(data, header)
-    else:
-        raise ArtifactError(
-            f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
-        )
-    card = None if text is None else _card(text, name, sealed)
-    return Artifact(path, kind, data, card, sealed)
+
+def _read(data: bytes, name: str) -> tuple[str, Content]:
+    """Which kind of file it is, and what its container holds."""
+    for container in dict.fromkeys(form.container for form in FORMATS.values()):
+        module = import_module(container)
+        if not module.looks_like(data):
+            continue
+        content: Content = module.read_content(data, name=name)
+        for kind, form in FORMATS.items():
+            if form.container == container and form.is_told_by(content.members):
+                return kind, content
+    raise ArtifactError(
+        f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
+    )
 
 
 def _card(text: bytes, name: str, sealed: bool) -> Card:
@@ -124,7 +127,8 @@ def _card(text: bytes, name: str, sealed: bool) -> Card:
 
 
 def _list_expected() -> str:
-    return f"{', '.join(list(KINDS.values())[:-1])} or {list(KINDS.values())[-1]}"
+    *nouns, last = (form.noun for form in FORMATS.values())
+    return f"{', '.join(nouns)} or {last}"
 
 
 def _looks_like(data: bytes) -> str:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
 CARD_KEY = "ptx.card"
@@ -39,9 +40,15 @@ class OnnxHeader:
     sealed: int | None  # how many bytes the seal covers; None without a seal
 
 
-def looks_like_onnx(data: bytes) -> bool:
+def looks_like(data: bytes) -> bool:
     """Whether `data` starts as ONNX exporters start a file: with the IR version."""
     return len(data) > 2 and data[0] == _IR_VERSION << 3 | _VARINT and 0 < data[1] < 0x80
+
+
+def read_content(data: bytes, *, name: str) -> Content:
+    """The card and the seal; ArtifactError where it is cut, or no ONNX file."""
+    header = read_header(data, name=name)
+    return Content(header.metadata.get(CARD_KEY), seal_holds(data, header))
 
 
 def read_header(data: bytes, *, name: str) -> OnnxHeader:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ptx.infer.artifact.artifact import KINDS, Artifact
+from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.errors import ArtifactError
 
 Trust = bool | Collection[str]  # whether to run any program, or the sha256 digests of those to run
-
-PROGRAMS = ("torchscript", "pt2")  # kinds of files; ONNX files and checkpoints are data
 
 
 def require_trust(artifact: Artifact, trust: Trust) -> None:
@@ -23,11 +21,11 @@ def require_trust(artifact: Artifact, trust: Trust) -> None:
     Raises:
         ArtifactError: E-TRUST: the file is a program that nobody vouches for.
     """
-    if artifact.kind not in PROGRAMS or trust is True:
+    if not artifact.format.is_program or trust is True:
         return
     if not trust or artifact.sha256 not in trust:
         raise ArtifactError(
-            f"{artifact.name} is {KINDS[artifact.kind]}, which is a program, and was not exported"
+            f"{artifact.name} is {artifact.format.noun}, which is a program, and was not exported"
             " here: pass --trust (library: trust=True) only if you know who made it, or use an ONNX"
             " file, which is data",
             code="E-TRUST",

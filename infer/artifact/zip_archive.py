@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
 CARD_MEMBER = "extra/ptx.card.json"
@@ -40,16 +41,16 @@ class Archive:
     root: str
     members: dict[str, bytes]
 
-    @property
-    def kind(self) -> str:
-        """`torchscript`, `pt2`, `checkpoint` or `zip`: told by what is inside."""
-        if "constants.pkl" in self.members and any(
-            name.startswith("code/") for name in self.members
-        ):
-            return "torchscript"
-        if "archive_format" in self.members and "archive_version" in self.members:
-            return "pt2"
-        return "checkpoint" if "data.pkl" in self.members else "zip"
+
+def looks_like(data: bytes) -> bool:
+    """Whether `data` begins as zip files do."""
+    return data.startswith(b"PK")
+
+
+def read_content(data: bytes, *, name: str) -> Content:
+    """The card, the seal and the names of the members; ArtifactError as of `read_archive`."""
+    members = read_archive(data, name=name).members
+    return Content(members.get(CARD_MEMBER), seal_holds(data), members.keys())
 
 
 def read_archive(data: bytes, *, name: str) -> Archive:

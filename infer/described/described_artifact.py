@@ -12,7 +12,7 @@ from typing import final
 
 import numpy as np
 
-from ptx.infer.artifact.artifact import KINDS, Artifact
+from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
@@ -46,9 +46,9 @@ def describe_artifact(artifact: Artifact, description: Description) -> Described
         ArtifactError: it takes or gives what ptx cannot describe.
         InputError: E-DESCRIPTION: the description does not fit the file.
     """
-    if artifact.kind != "onnx" or artifact.card is not None:
-        other = artifact.kind != "onnx"
-        what = f"is {KINDS[artifact.kind]}" if other else "has a card of its own"
+    other = not artifact.format.describable
+    if other or artifact.card is not None:
+        what = f"is {artifact.format.noun}" if other else "has a card of its own"
         raise UsageError(
             f"{artifact.name} {what}; only an ONNX file without a card can be described"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 import struct
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final, cast
 
@@ -41,19 +42,23 @@ _CONVERT: Final[dict[str, str]] = {
     "CMYK": "RGB",
     "YCbCr": "RGB",
 }
+Least = int | Callable[[tuple[int, int]], tuple[int, int]]
+"""The least length of both sides, or what gives the least (width, height) for those of the file."""
+
+_PIECE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
 
 def decode(
-    data: bytes, *, name: str = "image", frame: int | None = None, least: int | None = None
+    data: bytes, *, name: str = "image", frame: int | None = None, least: Least | None = None
 ) -> Image.Image:
     """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
     kept.
 
     `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file,
     from 0.
-    `least`: a JPEG of which both sides are at least twice that may be decoded at a half, a quarter or
-    an eighth of its size, at which both sides are still at least `least`; many times as fast.
+    `least`: a JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its
+    size, at which it is no smaller than `least`; many times as fast.
 
     PNG carries checksums and is held to them, so that a damaged one is refused and never answered
     with other pixels; it must be complete to its end chunk. The other formats carry none: they are
@@ -114,7 +119,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
 
 
 def _decode(
-    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
+    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
 ) -> Image.Image:
     if format_name == "PNG":
         chunks = read_chunks(data, name)
@@ -172,7 +177,7 @@ def _gif_palette(flags: int) -> int:
 
 
 def _decode_with_pillow(
-    data: bytes, format_name: str, name: str, frame: int | None, least: int | None
+    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
 ) -> Image.Image:
     from PIL import ImageOps
 
@@ -184,7 +189,9 @@ def _decode_with_pillow(
             image.seek(chosen)
             check_size(image.size, name)
         if least is not None:
-            image.draft(image.mode, (least, least))  # heeded by JPEG alone
+            size = least(image.size) if callable(least) else (least, least)
+            image.draft(image.mode, size)  # heeded by JPEG alone
+        image.decodermaxblock = _PIECE
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _eight_bit(image, data, format_name, name)

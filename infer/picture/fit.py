@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from ptx.infer.errors import InputError
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+from ptx.infer.picture.ink import Floats, Pixels, border, crop_digit, find_ink, grow
 
 WORKING_SIDE: Final = 640
 """Longest side, in pixels, that ink is looked for in. Larger pictures are first averaged down to
@@ -24,18 +21,9 @@ MNIST_INK: Final = 20
 longer side of the ink is 20 (19 in 16 of them), the centre of mass lies within 0.52 of (14, 14),
 the brightest pixel is 254 or 255."""
 
-MIN_CONTRAST: Final = 20.0
-"""Least distance of ink from its background, of 255. Below it lie paper grain and sensor noise."""
-
 STROKE: Final = (1.7, 4.2)
 """Least and largest stroke width in pixels of the 28x28 picture. Of MNIST's own digits, measured by
 the same rule at ten times their size, 97 % lie between; pens and fonts leave that range."""
-
-SPECK: Final = 0.05
-"""A part with less ink than this share of the largest part is dust, not a stroke of the digit."""
-
-EDGE: Final = 0.25
-"""Least ink of a pixel that the digit's box takes in: the soft edge of a stroke belongs to it."""
 
 _POSITIONS: Final = np.stack(
     [np.ones(784), np.repeat(np.arange(28), 28), np.tile(np.arange(28), 28)], axis=1
@@ -56,7 +44,7 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
     """
     if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
         return unchanged
-    ink = _crop(_ink(_reduce(_flatten(image))))
+    ink = crop_digit(find_ink(_reduce(_flatten(image))))
     return _centre(_shrink(ink, round(min(size) * MNIST_INK / 28)), size)
 
 
@@ -76,7 +64,7 @@ def square(image: Image.Image, size: tuple[int, int]) -> Pixels:
     gray = _reduce(gray)
     scale = max(gray.width / size[0], gray.height / size[1])
     inner = (max(1, round(gray.width / scale)), max(1, round(gray.height / scale)))
-    canvas = Image.new("L", size, int(np.median(_border(np.asarray(gray)))))
+    canvas = Image.new("L", size, int(np.median(border(np.asarray(gray)))))
     offset = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
     canvas.paste(gray.resize(inner, _filter(scale)), offset)
     return np.asarray(canvas)
@@ -86,6 +74,20 @@ FITS: Final[dict[str, Callable[[Image.Image, tuple[int, int]], Pixels]]] = {
     "digit": digit,
     "square": square,
 }
+
+
+def least_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The least (width, height) at which a JPEG of `size` may be decoded, to be fitted as it is.
+
+    Both sides keep WORKING_SIDE. Where that and the averaging behind it come to a multiple of eight, all
+    of it is the decoder's: at an eighth a pixel is the average of one of the JPEG's blocks of 8x8.
+    """
+    width, height = size
+    scale = next((s for s in (8, 4, 2) if min(size) >= s * WORKING_SIDE), 1)
+    if scale * -(-max(size) // (scale * WORKING_SIDE)) % 8 == 0:
+        scale = 8
+    return max(1, width // scale), max(1, height // scale)
+
 
 _INVERTED: Final = [255 - value for value in range(256)]
 _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
@@ -171,135 +173,9 @@ def _reduce(image: Image.Image) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
-
-
 def _border_is_light(gray: Image.Image) -> bool:
     """Whether most of the border is light; a thing that fills the frame touches up to half of it."""
-    return float(np.mean(_border(np.asarray(gray)) > 127)) > 0.5
-
-
-def _ink(flat: Image.Image) -> Floats:
-    """How much of each pixel is ink, 0 to 1: its colour's distance from the background behind it."""
-    colours = np.asarray(flat, np.float32)
-    colours = colours.reshape(*colours.shape[:2], -1)
-    difference = colours - _background(flat)
-    distance: Floats = np.sqrt(np.square(difference).mean(axis=2))
-    threshold = _otsu(distance)
-    inked = distance > threshold
-    full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
-    grain = float(np.median(distance[~inked])) if not inked.all() else 0.0
-    need = max(MIN_CONTRAST, 4 * grain)
-    if full < need:
-        raise InputError(
-            f"the picture is blank: what stands out most is {full:.0f} of 255 away from the colour"
-            f" behind it, and {need:.0f} are needed here; expected a digit in a colour that stands"
-            " out, with a margin of paper around it",
-            code="E-IMG-BLANK",
-        )
-    floor = min(3 * grain, 0.5 * full)
-    ink: Floats = np.clip((distance - floor) / (full - floor), 0, 1)
-    return ink
-
-
-def _background(flat: Image.Image) -> Floats:
-    """The colour of the paper at each pixel: a quadratic surface through what is not ink.
-
-    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
-    takes in more with each round; where less than a fifth of the picture follows it, the border's
-    colour alone is the answer.
-    """
-    grid = flat.resize((min(flat.width, 48), min(flat.height, 48)), Image.Resampling.BOX)
-    samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
-    colours = samples.reshape(grid.height * grid.width, -1)
-    x, y = _positions(grid.width), _positions(grid.height)[:, np.newaxis]
-    terms = np.broadcast_arrays(np.float32(1), x, y, x * x, x * y, y * y)
-    surface = np.stack(terms, axis=-1).reshape(-1, 6)
-    border = np.median(_border(samples), axis=0)
-    fitted = np.broadcast_to(border, colours.shape)
-    coefficients = np.zeros((6, colours.shape[1]), np.float32)
-    for _ in range(6):
-        error = np.sqrt(np.square(colours - fitted).mean(axis=1))
-        kept = error < np.clip(4 * np.quantile(error, 0.2), 8, 40)
-        if kept.mean() < 0.2:
-            return np.broadcast_to(border, (flat.height, flat.width, len(border)))
-        coefficients = np.linalg.lstsq(surface[kept], colours[kept], rcond=1e-3)[0]
-        fitted = surface @ coefficients
-    x, y = _positions(flat.width), _positions(flat.height)[:, np.newaxis]
-    planes: list[Floats] = [
-        (c[0] + c[2] * y + c[5] * y * y) + (c[1] * x + c[3] * x * x) + c[4] * y * x
-        for c in coefficients.T
-    ]
-    return np.stack(planes, axis=-1)
-
-
-def _positions(count: int) -> Floats:
-    """Middles of `count` pixels on an axis from -1 to 1."""
-    return ((np.arange(count) + 0.5) * 2 / count - 1).astype(np.float32)
-
-
-def _otsu(distance: Floats) -> float:
-    """The threshold that parts the values into the two most distinct groups."""
-    top = float(distance.max())
-    counts, edges = np.histogram(distance, bins=256, range=(0, max(top, 1e-6)))
-    middles = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    total, mass = below[-1], np.cumsum(counts * middles)
-    above = total - below
-    valid = (below > 0) & (above > 0)
-    between = np.zeros(256)
-    means = mass[valid] / below[valid] - (mass[-1] - mass[valid]) / above[valid]
-    between[valid] = below[valid] * above[valid] * np.square(means)
-    return float(edges[1:][int(np.argmax(between))])
-
-
-def _crop(ink: Floats) -> Floats:
-    """The part that holds the digit; specks far smaller than its strokes do not count."""
-    step = -(-max(ink.shape) // 160)
-    height, width = (-(-side // step) for side in ink.shape)
-    padded = np.zeros((height * step, width * step), bool)
-    padded[: ink.shape[0], : ink.shape[1]] = ink > 0.5
-    blocks = padded.reshape(height, step, width, step).sum(axis=(1, 3))
-    labels = _components(blocks > 0)
-    area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
-    area[0] = 0
-    kept = np.isin(labels, np.flatnonzero(area >= SPECK * area.max())) & (labels > 0)
-    from PIL import ImageFilter
-
-    reach = Image.fromarray(kept.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
-    near = np.kron(np.asarray(reach), np.ones((step, step), np.uint8))
-    digit_ink = ink * near[: ink.shape[0], : ink.shape[1]]
-    inked = digit_ink > EDGE
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    return digit_ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _components(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Labels of the 8-connected parts of `mask`, 0 where it is False: runs joined by union-find."""
-    parent = [0]
-
-    def root(label: int) -> int:
-        while parent[label] != label:
-            parent[label] = parent[parent[label]]
-            label = parent[label]
-        return label
-
-    labels = np.zeros(mask.shape, np.intp)
-    above: list[tuple[int, int, int]] = []
-    for row, line in enumerate(mask):
-        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
-        runs: list[tuple[int, int, int]] = []
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            label = len(parent)
-            parent.append(label)
-            for left, right, other in above:
-                if left <= stop and start <= right:
-                    parent[root(other)] = root(label)
-            labels[row, start:stop] = label
-            runs.append((start, stop, label))
-        above = runs
-    return np.array([root(label) for label in range(len(parent))], np.intp)[labels]
+    return float(np.mean(border(np.asarray(gray)) > 127)) > 0.5
 
 
 def _shrink(ink: Floats, side: int) -> Floats:
@@ -335,24 +211,8 @@ def _stroke_change(ink: Floats, scale: float) -> int:
 def _move_edges(pixels: Pixels, reach: int) -> Pixels:
     """Strokes grown by `reach` pixels on each side, or thinned where it is negative."""
     if reach >= 0:
-        return _grow(np.pad(pixels, 2 * reach), reach)
-    return 255 - _grow(np.pad(255 - pixels, -reach, constant_values=255), -reach)
-
-
-def _grow(pixels: Pixels, reach: int) -> Pixels:
-    """The largest value within `reach` of each pixel; the outermost `reach` pixels are dropped.
-
-    The window is doubled from step to step: Pillow's rank filter takes a second for a hair-thin
-    digit of 600 pixels, this takes milliseconds.
-    """
-    for _ in range(2):
-        window = 1
-        while window < 2 * reach + 1:
-            step = min(window, 2 * reach + 1 - window)
-            pixels = np.maximum(pixels[:-step], pixels[step:])
-            window += step
-        pixels = pixels.T
-    return pixels
+        return grow(np.pad(pixels, 2 * reach), reach)
+    return 255 - grow(np.pad(255 - pixels, -reach, constant_values=255), -reach)
 
 
 def _centre(ink: Floats, size: tuple[int, int]) -> Pixels:

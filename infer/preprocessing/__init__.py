@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import ArtifactError, nearest
-from ptx.infer.signature import Array, Signature
+from ptx.infer.signature import Array, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 KINDS = {
     "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
@@ -25,6 +29,22 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """A preprocessing's way with pictures, for those that make rows of them or draw them."""
+
+    read: Callable[[Image], Array]  # a decoded picture as uint8 pixels (height, width[, channels])
+    fit: str | None  # the key of FITS that does so; None where it is another way
+    table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
+    sample_shape: tuple[int, ...]  # in the signature's axes; −1 for a dynamic one
+    channel_axis: int = 0  # of a sample whose pixels have channels
+
+    @property
+    def channels(self) -> int | None:
+        """Of a pixel; None where it is one number, and so are the settings `mean` and `std`."""
+        return None if self.table.ndim == 1 else len(self.table)
+
+
 class Preprocessing(Protocol):
     """One way from values to input arrays."""
 
@@ -33,8 +53,55 @@ class Preprocessing(Protocol):
         """What a value is, for messages: `a picture`, `8 numbers`."""
         ...
 
+    @property
+    def noun(self) -> str:
+        """What several values are called: `pictures`, `texts`."""
+        ...
+
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that it fills, in the signature's order."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Of one value in an array; an array of one more holds several."""
+        ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that hold one value each; none where no file does."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a value's numbers; none where it is no row of a table."""
+        ...
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """How it makes pixels of pictures and numbers of pixels; None where values are no pictures."""
+        ...
+
+    @property
+    def rows(self) -> tuple[str, tuple[int, ...]] | None:
+        """What rows of a data set it reads: a key of `ptx.trainers.data.dataset.KINDS`, and the shape
+        of one. None where it reads none."""
+        ...
+
     def read(self, value: Any) -> Array:
         """One value as the compact array that `collate` stacks; InputError where it cannot be."""
+        ...
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        """Rows of a data set as samples; pixels are samples as they are.
+
+        `names`: the data's labels, where a row holds indices into them.
+        """
+        ...
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        """A row of a data set as a person has it: a picture file, a text, numbers."""
         ...
 
     def shape_key(self, sample: Array) -> Hashable:
@@ -42,7 +109,10 @@ class Preprocessing(Protocol):
         ...
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
-        """The input arrays of a batch of samples, in the signature's axes and dtypes."""
+        """The input arrays of a batch of samples, in the signature's axes and dtypes.
+
+        Samples of several lengths are padded at the end of the dynamic axes.
+        """
         ...
 
     def examples(self) -> tuple[Raw, ...]:

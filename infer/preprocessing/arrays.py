@@ -18,9 +18,14 @@ class ArraysPreprocessing:
     For a model whose own preprocessing ptx does not know, or that has several inputs, which `run` takes.
     """
 
+    noun = "arrays"
+    suffixes = columns = ()
+    pictures = rows = None
+
     def __init__(self, signature: Signature) -> None:
         self.specs = signature.inputs
         self.spec: TensorSpec = signature.inputs[0]
+        self.dimensions = len(self.spec.sample_axes)
 
     @property
     def expects(self) -> str:
@@ -46,6 +51,12 @@ class ArraysPreprocessing:
                 f"the array has shape {value.shape}; expected {self.expects}", code="E-SHAPE"
             )
         return value
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return list(rows)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return tuple(np.ravel(row).tolist())
 
     def shape_key(self, sample: Array) -> Hashable:
         return sample.dtype, sample.shape

@@ -21,6 +21,11 @@ class ColumnsPreprocessing:
     columns a text of numbers with commas between them.
     """
 
+    noun = "rows"
+    dimensions = 1
+    suffixes = ()
+    pictures = None
+
     def __init__(
         self,
         signature: Signature,
@@ -30,9 +35,11 @@ class ColumnsPreprocessing:
         std: Sequence[float] = (),
     ) -> None:
         self.spec: TensorSpec = signature.inputs[0]
-        self.names = tuple(names)
-        if self.spec.axes[1:] != (len(self.names),) or self.spec.batch_axis != 0:
-            raise ValueError(f"{len(self.names)} columns do not fill {self.spec.describe()}")
+        self.specs = signature.inputs
+        self.columns = tuple(names)
+        self.rows = "columns", (len(names),)
+        if self.spec.axes[1:] != (len(self.columns),) or self.spec.batch_axis != 0:
+            raise ValueError(f"{len(self.columns)} columns do not fill {self.spec.describe()}")
         if len(mean) not in (0, len(names)) or len(std) != len(mean):
             raise ValueError("mean and std have a number for each column, or none")
         self.mean = np.asarray(mean or [0.0] * len(names), np.float64)
@@ -42,8 +49,8 @@ class ColumnsPreprocessing:
 
     @property
     def expects(self) -> str:
-        count = len(self.names)
-        return "a number" if count == 1 else f"{count} numbers ({', '.join(self.names)})"
+        count = len(self.columns)
+        return "a number" if count == 1 else f"{count} numbers ({', '.join(self.columns)})"
 
     def read(self, value: Any) -> Array:
         """float32 (columns,), standardised."""
@@ -51,27 +58,30 @@ class ColumnsPreprocessing:
             row = [float(item) for item in _items(value)]
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{show_value(value)} is not {self.expects}", code="E-TYPE") from error
-        if len(row) != len(self.names):
+        if len(row) != len(self.columns):
             raise InputError(
                 f"the row has {pluralise(len(row), 'number')}; expected {self.expects}",
                 code="E-SHAPE",
             )
-        for name, number in zip(self.names, row, strict=True):
+        for name, number in zip(self.columns, row, strict=True):
             if not math.isfinite(number):
                 raise InputError(
                     f"{name} is {number}; expected a finite number", code="E-NONFINITE"
                 )
-        sample: Array = self.standardise(np.asarray([row], np.float64))[0]
+        sample: Array = self.read_rows(np.asarray([row], np.float64))[0]
         return sample
 
-    def standardise(self, rows: Array) -> Array:
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         """float32 (rows, columns) of raw numbers in any float dtype: `(rows − mean)/std`."""
         with np.errstate(over="ignore"):
             exact = (rows.astype(np.float64) - self.mean) / self.std
             result: Array = exact.astype(np.float32)
         if not np.isfinite(result).all():
             raise InputError("a number is too large for float32", code="E-RANGE")
-        return result
+        return list(result)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return tuple(map(float, row))
 
     def shape_key(self, sample: Array) -> Hashable:
         return None
@@ -81,7 +91,7 @@ class ColumnsPreprocessing:
 
     def examples(self) -> tuple[Raw, ...]:
         """Rows around the mean, each column a step of its own away from it."""
-        steps = np.linspace(-1, 1, 2 * len(self.names) + 1)[-len(self.names) :]
+        steps = np.linspace(-1, 1, 2 * len(self.columns) + 1)[-len(self.columns) :]
         return tuple(
             tuple((self.mean + factor * steps * self.std).tolist()) for factor in (0.0, 1.0, -1.5)
         )

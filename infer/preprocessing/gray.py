@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.checks import is_finite
-from ptx.infer.picture.fit import FITS, WORKING_SIDE
+from ptx.infer.picture.fit import FITS, least_size
+from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
+    SUFFIXES,
     open_picture,
     picture_input,
     pixel_table,
+    pixels_as_png,
     ready_sample,
     sample_key,
     stack_samples,
     two_lengths,
 )
 from ptx.infer.signature import Array, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class GrayPreprocessing:
@@ -33,7 +39,9 @@ class GrayPreprocessing:
     step in float32: the same table serves training on any device, so that both agree bit for bit.
     """
 
-    expects = "a picture"
+    expects, noun, suffixes = "a picture", "pictures", SUFFIXES
+    columns = ()
+    dimensions = 2
 
     def __init__(
         self,
@@ -47,7 +55,9 @@ class GrayPreprocessing:
         if fit not in FITS:
             raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
         self.spec: TensorSpec = picture_input(signature)
+        self.specs = (self.spec,)
         self.height, self.width = two_lengths("size", size)
+        self.rows = "image", (self.height, self.width)
         self.fit = fit
         self.mean, self.std = float(mean), float(std)
         with np.errstate(over="ignore"):
@@ -67,6 +77,10 @@ class GrayPreprocessing:
         """float32 (256,): the number for each pixel value."""
         return pixel_table(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
 
+    @property
+    def pictures(self) -> Pictures:
+        return Pictures(self._fitted, self.fit, self.table, self.sample_shape)
+
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample; −1 stands for the dynamic axis of a sequence of rows."""
@@ -78,8 +92,14 @@ class GrayPreprocessing:
         if ready is not None:
             return ready
         # A larger picture is made smaller while it is decoded.
-        image = open_picture(value, least=WORKING_SIDE)
-        return FITS[self.fit](image, (self.width, self.height))
+        image = open_picture(value, least=least_size)
+        return self._fitted(image)
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return list(rows)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return pixels_as_png(row)
 
     def shape_key(self, sample: Array) -> Hashable:
         return sample_key(sample)
@@ -91,6 +111,9 @@ class GrayPreprocessing:
         from ptx.infer.preprocessing.examples import picture_examples
 
         return picture_examples()
+
+    def _fitted(self, image: Image) -> Array:
+        return FITS[self.fit](image, (self.width, self.height))
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width) or of ready samples.

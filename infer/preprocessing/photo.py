@@ -11,10 +11,13 @@ import numpy as np
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
+from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
+    SUFFIXES,
     open_picture,
     picture_input,
     pixel_table,
+    pixels_as_png,
     ready_sample,
     sample_key,
     stack_samples,
@@ -44,7 +47,9 @@ class PhotoPreprocessing:
     ready sample of the model's input.
     """
 
-    expects = "a picture"
+    expects, noun, suffixes = "a picture", "pictures", SUFFIXES
+    columns = ()
+    dimensions = 3
 
     def __init__(
         self,
@@ -66,8 +71,10 @@ class PhotoPreprocessing:
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
         self.spec: TensorSpec = picture_input(signature)
+        self.specs = (self.spec,)
         self.interpolation, self.colours = interpolation, colours
         self.height, self.width = two_lengths("size", size)
+        self.rows = "image", (self.height, self.width)
         self.resize = resize if type(resize) is int else two_lengths("resize", resize)
         least = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if least[0] < self.height or least[1] < self.width:
@@ -85,6 +92,12 @@ class PhotoPreprocessing:
     def table(self) -> Array:
         """float32 (channels, 256): the number for each pixel value."""
         return pixel_table(self.mean, self.std)
+
+    @property
+    def pictures(self) -> Pictures:
+        sizes = [self.height, self.width]
+        sizes.insert(self.channel_axis, self.channels)
+        return Pictures(self.fit, None, self.table, tuple(sizes), self.channel_axis)
 
     def read(self, value: Any) -> Array:
         """uint8 (height, width, channels) pixels, or a ready float sample as it is."""
@@ -107,6 +120,12 @@ class PhotoPreprocessing:
         middle = resized.crop((left, top, left + self.width, top + self.height))
         pixels = np.asarray(middle).reshape(self.height, self.width, self.channels)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return list(rows)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return pixels_as_png(row)
 
     def shape_key(self, sample: Array) -> Hashable:
         return sample_key(sample)

@@ -11,9 +11,10 @@ from PIL import Image
 
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.picture.decode import Least, decode, from_array
 from ptx.infer.signature import Array, Signature, TensorSpec
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
@@ -42,7 +43,14 @@ def pixel_table(mean: Array, std: Array) -> Array:
     return table
 
 
-def open_picture(value: Any, *, least: int | None = None) -> Image.Image:
+def pixels_as_png(pixels: Array) -> bytes:
+    """uint8 (height, width[, 1 or 3 channels]) as a small PNG file."""
+    from ptx.infer.preprocessing.examples import png_bytes
+
+    return png_bytes(Image.fromarray(np.ascontiguousarray(pixels.squeeze())))
+
+
+def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
     """The picture that `value` is, as a person sees it: mode L, LA, RGB or RGBA.
 
     `value`: a path, the bytes of a picture file, a binary file object, a Pillow image, or uint8 or

@@ -17,7 +17,14 @@ from ptx.infer.signature import Array, Signature, TensorSpec
 class SymbolsPreprocessing:
     """Each character is a symbol of the alphabet: its index, or a one-hot row for a float input."""
 
+    noun = "sequences"
+    dimensions = 1
+    suffixes = columns = ()
+    pictures = None
+    rows = "sequence", ()
+
     def __init__(self, signature: Signature, *, alphabet: Sequence[str]) -> None:
+        self.specs = signature.inputs
         self.spec: TensorSpec = signature.inputs[0]
         self.alphabet = tuple(alphabet)
         if len(set(self.alphabet)) != len(self.alphabet):
@@ -50,6 +57,13 @@ class SymbolsPreprocessing:
             raise InputError(
                 f"{show_value(value)} is not {self.expects}", code="E-RANGE"
             ) from error
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        """Of indices into `names`, or else into the alphabet."""
+        return [self.read(self.raw(row, names)) for row in rows] if names else list(rows)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return "".join((names or self.alphabet)[index] for index in row)
 
     def shape_key(self, sample: Array) -> Hashable:
         return len(sample)

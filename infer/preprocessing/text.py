@@ -22,11 +22,18 @@ class TextPreprocessing:
     ASCII then becomes `unknown`. `padding` fills up; the lengths say where each text ends.
     """
 
+    noun = "texts"
+    dimensions = 1
+    suffixes = columns = ()
+    pictures = None
+    rows = "text", ()
+
     def __init__(
         self, signature: Signature, *, normalise: str, unknown: int, padding: int = 0
     ) -> None:
         if normalise != "NFKD":
             raise ValueError(f"normalise is {normalise!r}; known: NFKD")
+        self.specs = signature.inputs
         self.characters, self.lengths = (spec.name for spec in signature.inputs)
         self.unknown, self.padding = int(unknown), int(padding)
 
@@ -61,6 +68,12 @@ class TextPreprocessing:
         if not used.size:
             raise InputError("the row of codes is empty; expected characters", code="E-EMPTY")
         return value[: used[-1] + 1].astype(np.int64)
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return [self.read(text) for text in rows.tolist()]
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return str(row)
 
     def shape_key(self, sample: Array) -> Hashable:
         return None

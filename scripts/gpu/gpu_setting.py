@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ptx.export import FORMATS, export, read_model
+from ptx.infer.artifact.formats import FORMATS as FILES
 from ptx.models import CATALOG
 from ptx.trainers import Dataset, open_dataset
 
@@ -70,8 +71,8 @@ def export_all(model: str, checkpoint: Path) -> Paths:
     """Every format, proved on the CPU."""
     trained = read_model(checkpoint)
     return {
-        name: export(trained, name, checkpoint.parent / f"{model}{form.suffix}").path
-        for name, form in FORMATS.items()
+        name: export(trained, name, checkpoint.parent / f"{model}{FILES[name].suffix}").path
+        for name in FORMATS
     }
 
 

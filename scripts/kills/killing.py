@@ -92,14 +92,13 @@ def kill_predictions(place: Place, kills: int, dice: random.Random) -> Row:
 def check_export(row: Row, place: Place, target: Path, before: bytes, known: set[str]) -> None:
     """The file is the old one or the new one, and may be run without --trust."""
     from ptx.infer.artifact.artifact import read_artifact
-    from ptx.infer.artifact.trust import PROGRAMS
 
     row.expect(weights_of(target) in known, f"{target.name} is not whole")
     if target.read_bytes() != before:
         row.counts["new"] += 1
     artifact = read_artifact(target)
     trusted = (place.workspace / "exported" / artifact.sha256).exists()
-    row.expect(trusted or artifact.kind not in PROGRAMS, f"{target.name} is not in the ledger")
+    row.expect(trusted or not artifact.format.is_program, f"{target.name} is not in the ledger")
 
 
 def ended(row: Row, verb: Verb) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ptx.export
+from ptx.infer.artifact.formats import FORMATS
 
 
 def test_public_names() -> None:
@@ -23,7 +24,8 @@ def test_public_names() -> None:
 
 
 def test_the_formats_are_the_documented_ones() -> None:
-    assert {name: (form.suffix, form.backend) for name, form in ptx.export.FORMATS.items()} == {
+    found = ptx.export.FORMATS.items()
+    assert {name: (FORMATS[name].suffix, form.backend) for name, form in found} == {
         "onnx": (".onnx", "ort-cpu"),
         "torchscript": (".torchscript", "torchscript"),
         "pt2": (".pt2", "pt2"),

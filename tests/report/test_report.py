@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptx.infer.preprocessing.picture import pixels_as_png
 from ptx.report.benchmark_file import COLUMNS, read_speeds
 from ptx.report.cards import picture_url
 from ptx.report.matrix import confusions_view, matrix_view
@@ -119,7 +120,9 @@ def test_texts_symbols_and_columns_have_their_page(
     options: list[object] = []
     if model == "name-classifier":
         few = tmp_path / "names.csv"
-        few.write_text("Satoshi,Japanese\nKhoury,Arabic\n" * 10)
+        names = [(f"Satoshi{end}", "Japanese") for end in "abcdefghij"]
+        names += [(f"Khoury{end}", "Arabic") for end in "abcdefghij"]
+        few.write_text("".join(f"{name},{language}\n" for name, language in names))
         options = ["--data", few]
     page = write(ptx, model, tmp_path, *options)
     shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
@@ -207,5 +210,5 @@ def test_a_picture_on_the_page_is_the_pixels(shape: tuple[int, ...]) -> None:
     from PIL import Image
 
     pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    content = base64.b64decode(picture_url(pixels).partition(",")[2])
+    content = base64.b64decode(picture_url(pixels_as_png(pixels)).partition(",")[2])
     assert (np.asarray(Image.open(io.BytesIO(content))) == pixels.squeeze()).all()

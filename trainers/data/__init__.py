@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import pkgutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptx.infer.errors import InputError, UsageError, nearest, quote
-from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.dataset import KINDS, Dataset, Split
 
 if TYPE_CHECKING:
     from ptx.trainers.data.folder import ReadPixels
@@ -27,7 +28,7 @@ __all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
 class Source:
     """A named data set: what it holds and what opens it."""
 
-    kind: str  # of its inputs: image, columns, text, sequence
+    kind: str  # of its rows: a key of `ptx.trainers.data.dataset.KINDS`
     opener: str  # "module:function", imported when the data set is asked for
     bundled: str  # the named source that stands for it in the package
     download: bool = False  # the opener takes `cache`, the folder for what it fetches
@@ -60,14 +61,6 @@ SOURCES: dict[str, Source] = {
 }
 """The data sets by the name that `open_dataset` and `--data` take."""
 
-NOUNS = {"image": "pictures", "columns": "numbers", "text": "texts", "sequence": "sequences"}
-WANTED = {
-    "image": "a folder of class folders or a CSV file of file,label rows",
-    "columns": "a CSV file of numbers whose last column is the target",
-    "text": "a CSV file of text,label rows",
-    "sequence": "a named data set",
-}
-
 
 def open_dataset(
     source: str,
@@ -96,52 +89,32 @@ def open_dataset(
         InputError: the data cannot be used or cannot be fetched.
     """
     own = SOURCES[default]
-    if read is not None:
-        from ptx.trainers.data.folder import open_file_list, open_folder
-
-        path = _require_path(source, own)
-        form: dict[str, Any] = {"fit": fit, "size": size, "labels": labels, "read": read}
-        return (open_folder if path.is_dir() else open_file_list)(path, **form)
     name = own.bundled if source == "bundled" else source
-    if name in SOURCES:
-        dataset = _open_named(name, own, default, cache)
-    else:
-        path = _require_path(source, own)
-        dataset = _open_path(path, own, default, fit=fit, size=size, labels=labels)
+    if name in SOURCES and read is None:
+        return _open_named(name, own, default, cache)
+    path = _require_path(source, own)
+    kind = KINDS[own.kind]
+    if kind.opener is None or (path.is_dir() and not kind.folders):
+        raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
+    form = {"fit": fit, "size": size, "read": read}
+    opener = pkgutil.resolve_name(kind.opener)
+    dataset: Dataset = opener(path, labels, partial(_open_own, default, path.parent), form)
     return dataset
 
 
 def _open_named(name: str, own: Source, default: str, cache: Path) -> Dataset:
     if SOURCES[name].kind != own.kind:
-        raise _form_error(name, NOUNS[SOURCES[name].kind], own)
+        raise _form_error(name, KINDS[SOURCES[name].kind].noun, own)
     dataset = _open_own(name, cache)
-    if own.kind == "columns" and name != default:
+    if KINDS[own.kind].varies and name != default:
         expected = _open_own(default, cache)
         got, wanted = _form(dataset), _form(expected)
         if got != wanted:
             raise UsageError(
                 f"--data {name} has {got}; the model takes {wanted}: "
-                f"use --data {default}, or {WANTED['columns']}"
+                f"use --data {default}, or {KINDS[own.kind].files}"
             )
     return dataset
-
-
-def _open_path(path: Path, own: Source, default: str, *, labels: Any, **form: Any) -> Dataset:
-    if own.kind == "image":
-        from ptx.trainers.data.folder import open_file_list, open_folder
-
-        return (open_folder if path.is_dir() else open_file_list)(path, labels=labels, **form)
-    if path.is_dir() or own.kind == "sequence":
-        raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
-    if own.kind == "text":
-        from ptx.trainers.data.names import open_text_csv
-
-        return open_text_csv(path, labels=labels)
-    from ptx.trainers.data.tables import open_table
-
-    expected = _open_own(default, path.parent)
-    features = expected.train.inputs["columns"].shape[1]
-    return open_table(path, labels=labels or expected.labels, features=features)
 
 
 def _open_own(name: str, cache: Path) -> Dataset:
@@ -157,7 +130,7 @@ def _require_path(source: str, own: Source) -> Path:
     if path.exists():
         raise InputError(
             f"--data {quote(source)} is neither a folder nor a .csv file; expected "
-            f"{WANTED[own.kind]}",
+            f"{KINDS[own.kind].files}",
             code="E-DATA",
         )
     if os.sep in source or path.suffix:
@@ -167,7 +140,7 @@ def _require_path(source: str, own: Source) -> Path:
 
 
 def _form(dataset: Dataset) -> str:
-    features = dataset.train.inputs["columns"].shape[1]
+    features = dataset.train.inputs[dataset.kind].shape[1]
     target = "classes" if dataset.labels else "numbers"
     return f"{features} column{'s' if features > 1 else ''} and {target} as targets"
 
@@ -175,6 +148,6 @@ def _form(dataset: Dataset) -> str:
 def _form_error(source: str, got: str, own: Source) -> UsageError:
     names = ", ".join(name for name, known in SOURCES.items() if known.kind == own.kind)
     return UsageError(
-        f"--data {quote(source)} holds {got}; the model takes {NOUNS[own.kind]}: "
-        f"use bundled, {names}, or {WANTED[own.kind]}"
+        f"--data {quote(source)} holds {got}; the model takes {KINDS[own.kind].noun}: "
+        f"use bundled, {names}, or {KINDS[own.kind].files}"
     )

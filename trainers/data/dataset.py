@@ -9,7 +9,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = ("image", "columns", "text", "sequence")
+
+@dataclass(frozen=True)
+class RowKind:
+    """One line of KINDS."""
+
+    noun: str  # for messages
+    form: str  # what rows hold, with the sizes of one
+    files: str  # what holds such rows of one's own
+    opener: str | None = None  # "module:function", called with (path, labels, own, form)
+    folders: bool = False  # a folder holds them too
+    varies: bool = False  # the named data sets of this kind differ in their sizes
+
+
+KINDS = {
+    "image": RowKind(
+        "pictures",
+        "pictures of {}×{}",
+        "a folder of class folders or a CSV file of file,label rows",
+        "ptx.trainers.data.folder:open_pictures",
+        folders=True,
+    ),
+    "columns": RowKind(
+        "numbers",
+        "numbers, {} a row",
+        "a CSV file of numbers whose last column is the target",
+        "ptx.trainers.data.tables:open_own_table",
+        varies=True,
+    ),
+    "text": RowKind(
+        "texts",
+        "texts",
+        "a CSV file of text,label rows",
+        "ptx.trainers.data.names:open_texts",
+    ),
+    "sequence": RowKind("sequences", "sequences of symbols", "a named data set"),
+}
+"""What the rows of a data set hold, by the name that stands in `Split.inputs`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +88,7 @@ class Dataset:
     """A named data set with its fixed training and test split."""
 
     name: str
-    kind: str  # one of KINDS
+    kind: str  # a key of KINDS
     train: Split
     test: Split
     labels: tuple[str, ...]  # the class names by index; () for regression

@@ -7,7 +7,7 @@ collected first, so that a large folder is corrected in one go.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,13 @@ class Form(NamedTuple):
 
     read: ReadPixels
     fit: str | None  # the key of FITS that does so
+
+
+def open_pictures(
+    path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
+) -> Dataset:
+    """The pictures of a folder or of a CSV file; `form`: the other arguments of both."""
+    return (open_folder if path.is_dir() else open_file_list)(path, labels=labels, **form)
 
 
 def open_folder(

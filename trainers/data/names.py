@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,13 @@ def open_names() -> Dataset:
     return _dataset(
         "names", read_bundled("names.csv"), "names.csv", None, "surnames (S. Robertson)"
     )
+
+
+def open_texts(
+    path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
+) -> Dataset:
+    """The texts in the place of a model's `own` data."""
+    return open_text_csv(path, labels=labels)
 
 
 def open_text_csv(path: Path, *, labels: tuple[str, ...] | None = None) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def diabetes_folds(count: int = 5) -> tuple[Dataset, ...]:
         _diabetes(f"diabetes-fold-{fold}", rows, train, test)
         for fold, (train, test) in enumerate(stratified_folds(rows.targets, count), start=1)
     )
+
+
+def open_own_table(
+    path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
+) -> Dataset:
+    """The table in the place of a model's `own` data: with its labels and as many columns."""
+    expected = own()
+    features = expected.train.inputs["columns"].shape[1]
+    return open_table(path, labels=labels or expected.labels, features=features)
 
 
 def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = None) -> Dataset:

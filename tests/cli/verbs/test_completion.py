@@ -12,9 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from ptx.cli import options
+from ptx.cli.verbs.compare import compare
+from ptx.cli.verbs.export import export
+from ptx.cli.verbs.predict import predict
 from ptx.export import FORMATS
 from ptx.infer.backends import BACKENDS
 from ptx.models import CATALOG
@@ -65,11 +69,15 @@ def test_a_word_is_completed(child: Any, words: tuple[str, ...], expected: list[
 
 
 def test_what_is_offered_is_what_there_is() -> None:
-    assert ("auto", *BACKENDS) == options.BACKENDS
+    assert offered(predict, "backend") == {"auto", *BACKENDS}
+    assert offered(compare, "backends") == {"all", *BACKENDS}
+    assert offered(export, "formats") == {*FORMATS, "all"}
     assert set(options.DATA) <= {"bundled", *SOURCES}
-    formats = options.complete_from(("onnx", "torchscript", "pt2", "all"))
-    offered = {item.value for item in formats(None, None, "")}
-    assert offered == {*FORMATS, "all"}
+
+
+def offered(command: click.Command, name: str) -> set[str]:
+    option = next(one for one in command.params if one.name == name)
+    return {item.value for item in option.shell_complete(click.Context(command), "")}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

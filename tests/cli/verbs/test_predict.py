@@ -288,6 +288,32 @@ def test_of_a_table_of_names_the_first_column_counts(
     assert "neither .csv nor .npy" in done.err
 
 
+COUNTED = """
+from ptx.infer import readers
+entered, original = [], readers.reader_processes
+readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
+from ptx.cli.main import _run
+code = _run()
+print(code, len(entered))
+"""
+
+
+@pytest.mark.parametrize(("count", "processes"), [(1, 0), (4, 0), (5, 1)])
+def test_a_few_large_pictures_are_answered_in_order_by_reading_processes(
+    workspace: Path, seven: Path, tmp_path: Path, child: Any, count: int, processes: int
+) -> None:
+    large = [tmp_path / f"{number}.png" for number in range(count)]
+    for picture in large:  # 2 MB behind the end of a small one
+        picture.write_bytes(seven.read_bytes() + bytes(2_000_000))
+    done = child(
+        COUNTED,
+        "predict", *large, "--workspace", workspace, "--json", "--backend", "ort-cpu",
+    )  # fmt: skip
+    *lines, last = done.stdout.splitlines()
+    assert last == f"0 {processes if sys.platform == 'linux' else 0}"
+    assert [json.loads(line)["input"] for line in lines] == [str(picture) for picture in large]
+
+
 def test_many_pictures_are_answered_in_order_by_reading_processes(
     workspace: Path, seven: Path, tmp_path: Path, child: Any
 ) -> None:
@@ -297,12 +323,7 @@ def test_many_pictures_are_answered_in_order_by_reading_processes(
         name = folder / f"{number:03}.png"
         name.write_bytes(b"no picture" if number % 50 == 7 else seven.read_bytes())
     done = child(
-        "from ptx.infer import readers\n"
-        "entered, original = [], readers.reader_processes\n"
-        "readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)\n"
-        "from ptx.cli.main import _run\n"
-        "code = _run()\n"
-        "print(code, len(entered))",
+        COUNTED,
         "predict", folder, "--workspace", workspace, "--json", "--backend", "ort-cpu",
     )  # fmt: skip
     *lines, last = done.stdout.splitlines()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import _INSTEAD, BACKENDS, DEVICES, BackendEntry, Options
+from ptx.infer.backends import BACKENDS, DEVICES, Options
+from ptx.infer.backends.opening import _INSTEAD
 from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
@@ -566,7 +567,7 @@ def test_a_new_backend_is_one_file_and_one_line(
     """Through every verb that takes a backend and runs it in this process."""
     # Tests are no modules that could be imported by name: this one is, for once.
     monkeypatch.setitem(sys.modules, "toy_backend", sys.modules[__name__])
-    entry = BackendEntry("onnx", "toy_backend:ToyBackend", devices=("cpu",), survives_fork=True)
+    entry = replace(BACKENDS["ort-cpu"], target="toy_backend:ToyBackend")
     monkeypatch.setitem(BACKENDS, "toy", entry)
     place = ("--workspace", workspace)
     for arguments in (

@@ -19,8 +19,8 @@ class Spy:
 sys.meta_path.insert(0, Spy())
 """
 IMPORTS = (
-    "import ptx.trainers",
-    "import ptx.export",
+    "from ptx.trainers import train",
+    "from ptx.export import export",
     "from ptx.infer.backends.pytorch.device import import_torch; import_torch()",
 )
 

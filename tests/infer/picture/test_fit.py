@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode, from_array
-from ptx.infer.picture.fit import FITS, digit, square
+from ptx.infer.picture.fit import FITS, digit, least_size, square
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
@@ -283,3 +283,31 @@ def test_needles_are_fitted_without_a_square_of_their_length(
     needle = np.zeros(shape, np.uint8)
     needle[shape[0] // 3 : shape[0] // 2 + 1, shape[1] // 3 : shape[1] // 2 + 1] = 255
     assert FITS[fit](from_array(needle), SIZE).shape == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("size", "least"),
+    [
+        ((4000, 3000), (500, 375)),  # a quarter, averaged by two
+        ((3000, 4000), (375, 500)),
+        ((4800, 700), (600, 87)),  # averaged by eight
+        ((6000, 4000), (1500, 1000)),  # a quarter, averaged by three
+        ((3264, 2448), (1632, 1224)),
+        ((2000, 1000), (2000, 1000)),
+        ((4, 5000), (1, 625)),
+    ],
+)
+def test_an_eighth_is_decoded_where_all_of_the_averaging_is_of_eight(
+    size: tuple[int, int], least: tuple[int, int]
+) -> None:
+    assert least_size(size) == least
+
+
+def test_a_photograph_decoded_at_an_eighth_is_the_average_of_the_whole() -> None:
+    sheet = drawn((60, 60, 90), (230, 225, 220), side=600, size=(4800, 700), at=(2000, 40))
+    stream = BytesIO()
+    sheet.save(stream, "JPEG", quality=90)
+    small, whole = decode(stream.getvalue(), least=least_size), decode(stream.getvalue()).reduce(8)
+    assert small.size == whole.size == (600, 88)
+    assert np.abs(np.asarray(small, int) - np.asarray(whole)).max() <= 12  # of coarser colours
+    np.testing.assert_allclose(digit(small, SIZE), digit(whole, SIZE), atol=12)

@@ -1,0 +1,68 @@
+"""The kinds of files that hold a model: what each is called, how it is told, whether it is a program.
+
+A kind's key is also that of its exporter in `ptx.export.formats`, and what a backend `reads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Content(NamedTuple):
+    """What the container of a file holds, as its module reads it."""
+
+    card: bytes | None  # the card's JSON; None without one
+    sealed: bool  # whether the file is, byte for byte, what was sealed
+    members: Collection[str] = ()  # the names in an archive
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One line of FORMATS."""
+
+    noun: str  # for messages
+    suffix: str
+    container: str  # module with `looks_like(data)` and `read_content(data, name=…)`, a Content
+    members: tuple[str, ...] = ()  # what tells it from others in such a container; `code/` a folder
+    is_program: bool = False  # it can run code as soon as it is loaded
+    describable: bool = False  # one without a card says enough to be run with a description
+
+    def is_told_by(self, names: Collection[str]) -> bool:
+        """Whether a container with members of these names is such a file."""
+        return all(
+            member in names
+            or (member.endswith("/") and any(name.startswith(member) for name in names))
+            for member in self.members
+        )
+
+
+FORMATS = {
+    "onnx": FileFormat("an ONNX file", ".onnx", "ptx.infer.artifact.onnx_bytes", describable=True),
+    "torchscript": FileFormat(
+        "a TorchScript archive",
+        ".torchscript",
+        "ptx.infer.artifact.zip_archive",
+        ("constants.pkl", "code/"),
+        is_program=True,
+    ),
+    "pt2": FileFormat(
+        "a torch.export archive (.pt2)",
+        ".pt2",
+        "ptx.infer.artifact.zip_archive",
+        ("archive_format", "archive_version"),
+        is_program=True,
+    ),
+    "checkpoint": FileFormat(
+        "a checkpoint", ".pt", "ptx.infer.artifact.zip_archive", ("data.pkl",)
+    ),
+}
+"""The kinds of files by name, the one that `auto` prefers first; of two that a file fits, the first."""
+
+CHECKPOINT = "checkpoint"  # what training writes; all others are exported
+
+
+def by_preference() -> list[str]:
+    """The kinds of files in the order in which `auto` takes them: a checkpoint last."""
+    return sorted(FORMATS, key=CHECKPOINT.__eq__)

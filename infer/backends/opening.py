@@ -1,0 +1,156 @@
+"""From a file to what runs it: the protocol, the options, and the one way in."""
+
+from __future__ import annotations
+
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
+
+from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.formats import FORMATS
+from ptx.infer.artifact.trust import Trust, require_trust
+from ptx.infer.backends import (
+    BACKENDS,
+    DEVICES,
+    BackendEntry,
+    current_name,
+    find_backend,
+    preferred,
+)
+from ptx.infer.errors import BackendError, UsageError, nearest, quote
+from ptx.infer.signature import Array
+
+Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that is ready to run on one device."""
+
+    @property
+    def name(self) -> str:
+        """The key in BACKENDS."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it really runs, as read back from the opened runtime: `cpu`, `cuda:0`, `mps`."""
+        ...
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for checked inputs (native-endian, contiguous, at least one sample)."""
+        ...
+
+    def close(self) -> None:
+        """Give the runtime's memory back; the backend cannot be used afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a backend is opened. What it does not heed is refused, not dropped."""
+
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
+    threads: int | None = None  # None: one for each processor that this process may use
+    precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
+    trust: Trust = False  # see `ptx.infer.artifact.trust`
+    timeout: float | None = None  # seconds for each run; None: as long as it takes
+    network: Factory | None = None  # of eager: makes the network of a model outside the catalog
+    cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
+
+    def list_changed(self) -> list[str]:
+        """The names of those that are not as they are by default, but for `device` and `trust`."""
+        return [
+            field.name
+            for field in fields(self)
+            if field.name not in ("device", "trust") and getattr(self, field.name) != field.default
+        ]
+
+
+PRECISIONS = ("float32", "tf32")
+CPU_NODES = ("shapes", "none")  # nodes that compute sizes, where ONNX Runtime puts them; no node
+
+_SPOKEN = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
+# What to do instead, where a backend does not heed an option.
+_INSTEAD = {
+    "threads": "those of PyTorch are the whole process's, torch.set_num_threads sets them",
+    "precision": "it is for CUDA, where factors may be rounded; here all is float32",
+    "timeout": "it cannot be stopped once it runs: use an ONNX file, or `ptx predict --timeout`,"
+    " which ends the process",
+    "network": "an exported file holds its network: leave it out, or use the checkpoint and eager",
+    "cpu_nodes": "it is of ort-cuda: leave it out",
+}
+
+
+def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
+    """Open `artifact` with the backend that was asked for, and with no other.
+
+    `auto` takes the first that is available here and heeds the options; the opened backend says which.
+
+    Raises:
+        UsageError: no such backend, it does not run this kind of file, or does not heed an option.
+        BackendError: its library, driver or device is not available here.
+        ArtifactError: the file cannot be loaded, or is a program that is not trusted.
+    """
+    if name == "auto":
+        return _open_first(artifact, options)
+    entry, name = find_backend(name), current_name(name)
+    if entry.reads != artifact.kind:
+        fitting = preferred([artifact.kind])[::-1]
+        raise UsageError(
+            f"backend {name!r} runs {FORMATS[entry.reads].noun}, and {artifact.name} is"
+            f" {artifact.format.noun}: use {' or '.join(fitting)}, or export the model to the other"
+            " format"
+        )
+    _check_values(options)
+    _check_heeded(name, entry, options)
+    require_trust(artifact, options.trust)
+    backend = pkgutil.resolve_name(entry.target)(artifact, options)
+    if not isinstance(backend, Backend):
+        raise TypeError(f"{entry.target} does not implement Backend")
+    return backend
+
+
+def _check_values(options: Options) -> None:
+    for what, value, known in (
+        ("precision", options.precision, PRECISIONS),
+        ("cpu_nodes", options.cpu_nodes, CPU_NODES),
+    ):
+        if value not in known:
+            raise UsageError(f"there is no {what} {quote(value)}; {nearest(value, known)}")
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads is {options.threads}; expected at least 1")
+    if options.timeout is not None and not (options.timeout > 0 and math.isfinite(options.timeout)):
+        raise UsageError(f"timeout is {options.timeout}; expected seconds, more than 0")
+
+
+def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
+    chosen, colon, index = options.device.partition(":")
+    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
+        raise UsageError(f"there is no device {quote(options.device)}; {nearest(chosen, DEVICES)}")
+    if chosen not in ("auto", *entry.devices):
+        where = " or ".join(_SPOKEN[device] for device in entry.devices)
+        raise UsageError(
+            f"backend {name!r} runs on {where}; the device asked for is {quote(options.device)}"
+        )
+    for option in options.list_changed():
+        if option not in entry.heeds:
+            raise UsageError(f"backend {name!r} takes no {option}: {_INSTEAD[option]}")
+
+
+def _open_first(artifact: Artifact, options: Options) -> Backend:
+    fitting = preferred([artifact.kind])
+    candidates = [name for name in fitting if _heeds(BACKENDS[name], options)] or fitting[-1:]
+    for name in candidates[:-1]:
+        try:
+            return open_backend(name, artifact, options)
+        except BackendError:
+            continue
+    return open_backend(candidates[-1], artifact, options)
+
+
+def _heeds(entry: BackendEntry, options: Options) -> bool:
+    chosen = options.device.partition(":")[0]
+    return chosen in ("auto", *entry.devices) and set(options.list_changed()) <= set(entry.heeds)

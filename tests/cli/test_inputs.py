@@ -1,0 +1,58 @@
+"""What an INPUT of the command line stands for, by what the preprocessing says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptx.cli.inputs import find_inputs
+from ptx.infer.errors import InputError
+from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.signature import Signature
+
+PHOTO = {"kind": "photo", "size": [8, 8], "resize": 8}
+GRAY = {"kind": "image", "size": [8, 8], "fit": "digit"}
+
+
+def signature(*axes: int) -> Signature:
+    outputs = {"logits": ["float32", ["batch", 2]]}
+    return Signature.from_data({"inputs": {"x": ["float32", ["batch", *axes]]}, "outputs": outputs})
+
+
+@pytest.mark.parametrize(
+    ("settings", "axes", "one"),
+    [
+        (GRAY, (1, 8, 8), (8, 8)),
+        (PHOTO, (3, 8, 8), (8, 8, 3)),
+        ({"kind": "columns", "names": ["a", "b"]}, (2,), (2,)),
+        ({"kind": "arrays"}, (3, 4), (3, 4)),
+    ],
+)
+def test_an_array_of_one_more_dimension_than_a_value_holds_several(
+    settings: dict[str, Any], axes: tuple[int, ...], one: tuple[int, ...], tmp_path: Path
+) -> None:
+    preprocessing = open_preprocessing(settings, signature(*axes))
+    assert preprocessing.dimensions == len(one)
+    path = tmp_path / "values.npy"
+    for rows, expected in ((None, 1), (1, 1), (5, 5)):
+        np.save(path, np.zeros(one if rows is None else (rows, *one), np.uint8))
+        values = list(find_inputs([str(path)], preprocessing))
+        assert [value.value.shape for value in values] == [one] * expected
+
+
+def test_a_folder_gives_the_files_that_hold_a_value_each(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    preprocessing = open_preprocessing(GRAY, signature(1, 8, 8))
+    found = list(find_inputs([str(tmp_path)], preprocessing))
+    assert [Path(path).name for path in found] == ["a.JPG", "b.png"]
+
+
+def test_a_folder_without_any_names_what_it_lacks(tmp_path: Path) -> None:
+    preprocessing = open_preprocessing(GRAY, signature(1, 8, 8))
+    (found,) = find_inputs([str(tmp_path)], preprocessing)
+    assert isinstance(found.value, InputError)
+    assert "holds no pictures" in str(found.value)
