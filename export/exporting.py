@@ -12,6 +12,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
+from ptx.export.comparison import wrong_labels
 from ptx.export.formats import find_attach, find_convert, find_format, mapping_export_errors
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
@@ -151,16 +152,16 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome
 
 def _same_labels(predictor: Predictor, proof: Proof) -> int:
     """The number of real samples, all with the network's labels; 0 where the task has none."""
-    expected = predictor.classes(proof.exact(proof.samples))
-    got = predictor.classes(predictor.run(proof.samples))
-    if expected is None or got is None:
+    outputs = predictor.run(proof.samples)
+    wrong = wrong_labels(predictor, outputs, proof.expect(proof.samples))
+    if wrong is None:
         return 0
-    differ = int((got != expected).reshape(len(got), -1).any(axis=1).sum())
+    differ = int(wrong.sum())
     if differ:
         raise AgreementError(
-            f"{predictor.backend.name} gives another label on {differ} of {len(got)} real samples"
+            f"{predictor.backend.name} gives another label on {differ} of {len(wrong)} real samples"
         )
-    return len(got)
+    return len(wrong)
 
 
 def _with_agreement(draft: Card, outcome: _Outcome, reference: str) -> Card:

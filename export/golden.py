@@ -111,6 +111,7 @@ def _raw_sample(
         answers=_answers(card, exact),
         names=tuple(getattr(preprocessing, "names", ())),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
+        level=proof.level(inputs, exact),
         **_tolerances(proof.signature, proof.allowed_on(inputs)),
     )
 
@@ -168,6 +169,7 @@ def _golden_sample(
         outputs=exact,
         answers=_answers(card, exact),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
+        level=proof.level(inputs, exact),
         **_tolerances(proof.signature, allowed),
     )
 

@@ -114,13 +114,22 @@ def _cut(
 def _constant(
     signature: Signature, sizes: Mapping[str, int], low: float, high: float
 ) -> dict[str, Array]:
-    """`low` and `high` in turn; integers the ends of their range."""
+    """`low` and `high` in turn; of integers and bools what stands for these."""
     inputs: dict[str, Any] = {}
     for spec in signature.inputs:
         shape = spec.shape(sizes)
-        ends = bound(spec, sizes) if spec.dtype == "int64" else (low, high)
-        if low == high and spec.dtype == "int64":
-            ends = (ends[0], ends[0]) if low == 0 else (ends[1], ends[1])
-        flat = np.resize(np.asarray(ends, spec.numpy_dtype), int(np.prod(shape)))
+        ends = (low, high) if spec.is_float else _whole_ends(spec, sizes, low, high)
+        flat = np.resize(np.asarray(ends, spec.numpy_dtype), math.prod(shape))
         inputs[spec.name] = flat.reshape(shape)
     return inputs
+
+
+def _whole_ends(
+    spec: TensorSpec, sizes: Mapping[str, int], low: float, high: float
+) -> tuple[int, int]:
+    """For zeros 0, or what is nearest to it in the range; for ones its upper end; else both ends."""
+    first, last = (0, 1) if spec.dtype == "bool" else bound(spec, sizes)
+    if low != high:
+        return first, last
+    alike = last if low else min(max(first, 0), last)
+    return alike, alike

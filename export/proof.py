@@ -7,18 +7,19 @@ of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.toler
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from torch import nn
 
-from ptx.export.grid import ALONE, grid, one_row, sample_size
+from ptx.export.case import Case, Expected
+from ptx.export.grid import grid, sample_size
+from ptx.export.integers import MOST_LEVEL, check_integers
+from ptx.export.precision import Precision, output_precision
 from ptx.export.reference import Reference, same_bits
+from ptx.export.rows import check_rows
 from ptx.export.tolerance import (
     ALIKE,
     LANES,
-    UNIT,
     Seen,
     allowed_errors,
     check_ceiling,
@@ -30,27 +31,12 @@ from ptx.export.tolerance import (
     see,
     share_of,
 )
+from ptx.infer.artifact.golden import Level
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
-from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
+from ptx.infer.signature import Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One input of the grid with what the network answers in float64."""
-
-    fill: str  # real, random, zeros, ones, extremes
-    sizes: dict[str, int]
-    inputs: dict[str, Array]
-    exact: dict[str, Array]  # float64
-
-    @property
-    def title(self) -> str:
-        """`real input, time 14, batch 7`."""
-        sizes = ", ".join(f"{axis} {size}" for axis, size in self.sizes.items())
-        return f"{self.fill} input, {sizes}"
 
 
 class Proof:
@@ -82,12 +68,29 @@ class Proof:
         return self.reference.exact(inputs)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the unmodified network in float32.
+        """The outputs of the unmodified network in its own precision.
 
         Raises:
             ArtifactError: one is not finite; as a tolerance it would let everything pass.
         """
         return self.reference.eager(inputs)
+
+    def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
+        """By integer output, the places where rounding decides; `exact`: what `exact` gives."""
+        return self.reference.level(inputs, exact)
+
+    def expect(self, inputs: Mapping[str, Array]) -> Expected:
+        """All that is known of the answers.
+
+        Raises:
+            ArtifactError: one is not finite.
+        """
+        exact = self.exact(inputs)
+        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
+
+    def precision(self, spec: TensorSpec) -> Precision:
+        """That of an output: how coarse its numbers are computed or returned."""
+        return output_precision(self.reference.precision, spec)
 
     def check_signature(self) -> None:
         """One small batch through the network: it returns what the signature says.
@@ -99,10 +102,10 @@ class Proof:
         outputs = self.eager(self.signature.example(sizes))
         for spec in self.signature.outputs:
             got = outputs[spec.name]
-            if got.shape != spec.shape(sizes) or got.dtype != np.float32 or spec.dtype != "float32":
+            if got.shape != spec.shape(sizes) or got.dtype != spec.numpy_dtype:
                 raise ArtifactError(
                     f"output {spec.name!r} is {got.dtype} {got.shape} for {sizes}; the signature says"
-                    f" {spec.dtype} {spec.describe()}, and every output is float32",
+                    f" {spec.dtype} {spec.describe()}",
                     code="E-OUTPUT",
                 )
 
@@ -137,7 +140,8 @@ class Proof:
         cases = []
         planned = list(grid(self.signature, self.samples))
         for fill, sizes, inputs in planned:
-            case = Case(fill, sizes, inputs, self.exact(inputs))
+            exact = self.exact(inputs)
+            case = Case(fill, sizes, inputs, exact, self.level(inputs, exact))
             self._check_repeats(self.exact, case, case.exact)
             cases.append(case)
             self._advance(len(planned))
@@ -162,7 +166,7 @@ class Proof:
 
     @cached_property
     def _overall(self) -> dict[str, Seen]:
-        """Output → what float32 shows over the whole grid."""
+        """Output → what the eager network shows over the whole grid."""
         return {
             spec.name: merge(found for (_, name), found in self._seen.items() if name == spec.name)
             for spec in self.signature.outputs
@@ -174,18 +178,19 @@ class Proof:
 
         Raises:
             ArtifactError: the network cannot be held to anything: it answers the same input in two ways,
-                a row by what else is in its batch, or too roughly in float32.
+                a row by what else is in its batch, or too roughly in its own precision.
         """
-        for spec in self.signature.outputs:
-            check_ceiling(spec, self._overall[spec.name])
-        sum_of_alike = sample_size(self.signature) / LANES / 2 * UNIT
-        allowed = {
-            (fill, name): allowed_errors(
-                found, self._overall[name], alike=sum_of_alike if fill in ALIKE else 0.0
-            )
-            for (fill, name), found in self._seen.items()
-        }
-        self._check_rows(allowed)
+        specs = {spec.name: spec for spec in self.signature.outputs}
+        for name, spec in specs.items():
+            check_ceiling(spec, self._overall[name], self.precision(spec))
+        sums_of_alike = sample_size(self.signature) / LANES / 2  # units of rounding, eps/2
+        allowed = {}
+        for (fill, name), found in self._seen.items():
+            precision = self.precision(specs[name])
+            alike = sums_of_alike * precision.eps / 2 if fill in ALIKE else 0.0
+            allowed[fill, name] = allowed_errors(found, self._overall[name], precision, alike=alike)
+        self._check_level()
+        check_rows(self.signature, self.cases, self.exact, allowed)
         return allowed
 
     def allowed_on(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -193,7 +198,9 @@ class Proof:
         exact, eager = self.exact(inputs), self.eager(inputs)
         return {
             spec.name: allowed_errors(
-                see(spec, exact[spec.name], eager[spec.name]), self._overall[spec.name]
+                see(spec, exact[spec.name], eager[spec.name]),
+                self._overall[spec.name],
+                self.precision(spec),
             )
             for spec in self.signature.outputs
         }
@@ -245,10 +252,13 @@ class Proof:
             raise AgreementError(f"{title} is missing")
         if got.shape != exact.shape:
             raise AgreementError(f"{title} has shape {got.shape}; expected {exact.shape}")
-        if got.dtype != np.float32:
-            raise AgreementError(f"{title} is {got.dtype}; expected float32")
+        if got.dtype != spec.numpy_dtype:
+            raise AgreementError(f"{title} is {got.dtype}; expected {spec.dtype}")
         if not is_finite(got):
             raise AgreementError(f"{title} is not finite")
+        if not spec.is_float:
+            check_integers(title, got, exact, case.level.get(spec.name))
+            return 0.0, 0.0
         errors = largest_by_column(spec, distance(got, exact))
         place = nearest_column(errors, allowed)
         error, tolerance = float(errors.flat[place]), float(allowed.flat[place])
@@ -268,24 +278,17 @@ class Proof:
                 code="E-RANDOM",
             )
 
-    def _check_rows(self, allowed: Mapping[tuple[str, str], Array]) -> None:
-        """A row alone gets the answer that it gets within a batch."""
-        for case in self.cases:
-            if case.fill not in ("random", "real") or case.sizes[BATCH] != ALONE:
-                continue
-            for row in range(ALONE):
-                alone = self.exact(one_row(self.signature.inputs, case.inputs, row))
-                within = one_row(self.signature.outputs, case.exact, row)
-                for spec in self.signature.outputs:
-                    off = largest_by_column(spec, distance(alone[spec.name], within[spec.name]))
-                    if (off > allowed[case.fill, spec.name]).any():
-                        raise _depends_on_others(case, spec.name, row, float(off.max()))
-
-
-def _depends_on_others(case: Case, name: str, row: int, off: float) -> ArtifactError:
-    return ArtifactError(
-        f"the network answers a row by what else is in its batch, at {case.title}: output {name!r} of"
-        f" row {row} alone is off by {off:.3g}: look for a batch normalisation that eval() leaves in"
-        " training mode, or a mean over the batch: an answer must not depend on what is asked beside it",
-        code="E-ROWS",
-    )
+    def _check_level(self) -> None:
+        """Enough integers are left that a file can be held to."""
+        cases = [case for case in self.cases if case.fill in ("random", "real")]
+        for spec in self.signature.outputs:
+            found = [case.level[spec.name] for case in cases if spec.name in case.level]
+            level = sum(part.places.size for part in found)
+            places = sum(case.exact[spec.name].size for case in cases)
+            if level > MOST_LEVEL * places:
+                raise ArtifactError(
+                    f"of output {spec.name!r} rounding decides {level:,} of {places:,} numbers, so no"
+                    " file can be proved: look for scores that are level, an untrained network, or for a"
+                    f" precision that is too rough ({self.precision(spec).name})",
+                    code="E-PRECISION",
+                )

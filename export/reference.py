@@ -13,6 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ptx.export.integers import find_level, nudged_inputs, nudged_networks
+from ptx.export.precision import float_types, network_precision
+from ptx.export.tolerance import FACTOR
+from ptx.infer.artifact.golden import Level
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import ArtifactError, PtxError
@@ -21,13 +25,12 @@ from ptx.infer.signature import Array, Signature
 # What a reference is called in messages and in the card.
 FLOAT64 = "eager float64"
 SWITCHED = "eager float64 (default dtype float64)"
-FLOAT32 = "eager float32"
 
 _SWITCHING = threading.Lock()  # the default dtype is the whole process's
 
 
 class Reference:
-    """Two copies of the network in eval mode, in float64 and in float32.
+    """Two copies of the network in eval mode, in float64 and in its own precision.
 
     What an exporter does to the network does not reach them, and a network that works in place reaches
     neither its inputs nor the answers that it gave before.
@@ -35,29 +38,34 @@ class Reference:
 
     def __init__(self, network: nn.Module, signature: Signature) -> None:
         self._signature = signature
+        self.precision = network_precision(network, signature)  # its own
         self._network = copy.deepcopy(network).eval()
         self._double = copy.deepcopy(network).double().eval()
 
     @cached_property
     def name(self) -> str:
-        """The first of FLOAT64, SWITCHED and FLOAT32 in which the network runs.
+        """The first of FLOAT64, SWITCHED and its own precision in which the network runs.
 
         A forward method that makes float32 tensors of its own (`h0 = torch.zeros(...)`) may fail among
         weights of float64. With the default dtype switched it makes float64 ones; where it names float32
-        the reference is what it computes in float32.
+        the reference is what it computes in its own precision.
         """
         inputs = self._signature.example(self.small_sizes())
         for name in (FLOAT64, SWITCHED):
             try:
                 outputs = self._in_double(inputs, name)
+                if self._is_double(outputs, inputs, name):
+                    return name
             except ArtifactError as error:
                 if error.code != "E-NETWORK":
                     raise
-                continue
-            if self._is_double(outputs, inputs):
-                return name
         self.eager(inputs)  # raises where the network fails in any precision
-        return FLOAT32
+        return self.own_name
+
+    @property
+    def own_name(self) -> str:
+        """`eager float32`: the network as it is."""
+        return f"eager {self.precision.name}"
 
     def small_sizes(self) -> dict[str, int]:
         """Sizes of a small batch, each another one."""
@@ -66,32 +74,71 @@ class Reference:
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs that every file is held against, in float64 if the name does not say otherwise.
 
+        Integers and bools have their own type.
+
         Raises:
             ArtifactError: the network fails, or an output is not finite.
         """
-        if self.name == FLOAT32:
-            outputs = self.eager(inputs)
-            return {name: array.astype(np.float64) for name, array in outputs.items()}
+        if self.name == self.own_name:
+            return _widened(self.eager(inputs))
         return self._in_double(inputs, self.name)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the unmodified network in float32.
+        """The outputs of the unmodified network in its own precision.
 
         Raises:
             ArtifactError: the network fails, or an output is not finite.
         """
         tensors = to_tensors(self._signature, inputs, "cpu")
-        return self._answer(self._network, tensors, FLOAT32)
+        return self._answer(self._network, tensors, self.own_name)
+
+    def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
+        """By integer output, where rounding decides what stands in it; see `ptx.export.integers`.
+
+        Raises:
+            ArtifactError: the network fails, or an output is not finite.
+        """
+        names = [spec.name for spec in self._signature.outputs if not spec.is_float]
+        if not names:
+            return {}
+        answers = [exact, self.eager(inputs), *self._nudged_answers(inputs)]
+        found = {name: find_level([answer[name] for answer in answers]) for name in names}
+        return {name: level for name, level in found.items() if level is not None}
+
+    def _nudged_answers(self, inputs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        tensors = self._tensors(inputs, self.name)
+        networks, by = self._nudged
+        with _float64_by_default() if self.name == SWITCHED else nullcontext():
+            for network, nudged in zip(networks, nudged_inputs(tensors, by), strict=True):
+                yield self._answer(network, nudged, self.name)
+
+    @cached_property
+    def _nudged(self) -> tuple[list[nn.Module], float]:
+        """The nudged networks, and by what share they are."""
+        network = self._network if self.name == self.own_name else self._double
+        by = FACTOR * self.precision.rounding
+        return nudged_networks(network, by), by
+
+    def _tensors(self, inputs: Mapping[str, Array], name: str) -> list[torch.Tensor]:
+        tensors = to_tensors(self._signature, inputs, "cpu")
+        if name == self.own_name:
+            return tensors
+        return [t.double() if t.is_floating_point() else t for t in tensors]
 
     def _in_double(self, inputs: Mapping[str, Array], name: str) -> dict[str, Array]:
-        tensors = to_tensors(self._signature, inputs, "cpu")
-        tensors = [t.double() if t.is_floating_point() else t for t in tensors]
+        tensors = self._tensors(inputs, name)
         with _float64_by_default() if name == SWITCHED else nullcontext():
             return self._answer(self._double, tensors, FLOAT64)
 
-    def _is_double(self, outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> bool:
+    def _is_double(
+        self, outputs: Mapping[str, Array], inputs: Mapping[str, Array], name: str
+    ) -> bool:
         """Not where forward turns its inputs into float32 and then computes what eager float32 does."""
-        if all(array.dtype == np.float64 for array in outputs.values()):
+        floats = [outputs[spec.name] for spec in self._signature.outputs if spec.is_float]
+        if not floats:  # integers do not show what they were computed in
+            with _float64_by_default() if name == SWITCHED else nullcontext():
+                return float_types(self._double, self._tensors(inputs, name)) <= {torch.float64}
+        if all(array.dtype == np.float64 for array in floats):
             return True
         return not same_bits(outputs, self.eager(inputs))
 
@@ -118,6 +165,13 @@ class Reference:
                     code="E-NONFINITE",
                 )
         return outputs
+
+
+def _widened(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    return {
+        name: array.astype(np.float64) if array.dtype.kind == "f" else array
+        for name, array in outputs.items()
+    }
 
 
 def same_bits(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:

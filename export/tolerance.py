@@ -1,8 +1,9 @@
-"""How far a file's numbers may be from the reference: for each output, and each column of it.
+"""How far a file's floats may be from the reference: for each output, and each column of it.
 
-What eager float32 itself shows against the reference, over the same inputs, gives the tolerance of an
-output: a backend may be FACTOR times as far away, no more. An output may mix scales, pixels of ±4000
-beside a probability: its fixed axes make columns, and each is held to its own magnitude too.
+What the eager network itself shows in its own precision, float32 as a rule, against the reference, over
+the same inputs, gives the tolerance of an output: a backend may be FACTOR times as far away, no more.
+An output may mix scales, pixels of ±4000 beside a probability: its fixed axes make columns, and each is
+held to its own magnitude too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptx.export.precision import Precision
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array, TensorSpec
 
-FACTOR = 8.0  # times eager float32's own largest error: twice the worst seen, 4.2 of a trained RNN
-ROUNDING = 4 * float(
-    np.finfo(np.float32).eps
-)  # relative to the largest output: never less than this
-CEILING = 1e-3  # relative to the largest number of a column: never more than this
+FACTOR = (
+    8.0  # times the eager network's own largest error: twice the worst seen, 4.2 of a trained RNN
+)
 # A column is allowed what the whole output is, unless its numbers are so many times smaller than the
 # largest: the ten logits of a digit differ in size, and one error runs through them all.
 LEEWAY = 16.0
@@ -34,7 +34,6 @@ COLUMNS = (
 # rounding. Eager's own error does not show it, since torch adds in pairs; ONNX Runtime adds in turn.
 ALIKE = ("zeros", "ones", "extremes")
 LANES = 8
-UNIT = float(np.finfo(np.float32).eps) / 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Seen:
     """The largest numbers of one output over some inputs, in each column."""
 
     magnitude: Array  # of the reference
-    error: Array  # of eager float32, against the reference
+    error: Array  # of the eager network in its own precision, against the reference
 
     @property
     def scale(self) -> Array:
@@ -94,7 +93,10 @@ def along_output(spec: TensorSpec, columns: Array) -> Array:
 
 
 def see(spec: TensorSpec, exact: Array, eager: Array) -> Seen:
-    """What one batch shows."""
+    """What one batch shows; of integers nothing, since they have no tolerance."""
+    if not spec.is_float:
+        nothing = np.zeros_like(largest_by_column(spec, exact), np.float64)
+        return Seen(nothing, nothing)
     return Seen(
         largest_by_column(spec, np.abs(exact)), largest_by_column(spec, distance(eager, exact))
     )
@@ -109,7 +111,7 @@ def merge(seen: Iterable[Seen]) -> Seen:
     )
 
 
-def allowed_errors(seen: Seen, overall: Seen, *, alike: float = 0.0) -> Array:
+def allowed_errors(seen: Seen, overall: Seen, precision: Precision, *, alike: float = 0.0) -> Array:
     """The largest absolute error that is accepted in each column.
 
     Args:
@@ -119,11 +121,13 @@ def allowed_errors(seen: Seen, overall: Seen, *, alike: float = 0.0) -> Array:
             output.
     """
     magnitude = float(seen.magnitude.max())
-    whole = max(FACTOR * max(float(seen.error.max()), ROUNDING * magnitude), alike * magnitude)
+    whole = max(
+        FACTOR * max(float(seen.error.max()), precision.rounding * magnitude), alike * magnitude
+    )
     scale = overall.scale
     share = scale / (scale.max() or 1.0)
     column = np.maximum(whole * LEEWAY * share, FACTOR * overall.error)
-    allowed: Array = np.minimum(np.minimum(whole, column), CEILING * scale)
+    allowed: Array = np.minimum(np.minimum(whole, column), precision.ceiling * scale)
     return allowed
 
 
@@ -141,21 +145,23 @@ def share_of(error: float, tolerance: float) -> float:
     return math.inf if error else 0.0
 
 
-def check_ceiling(spec: TensorSpec, overall: Seen) -> None:
-    """Refuse an output that float32 does not compute to CEILING of its magnitude.
+def check_ceiling(spec: TensorSpec, overall: Seen, precision: Precision) -> None:
+    """Refuse an output that its precision does not compute to the ceiling of its magnitude.
 
     Raises:
-        ArtifactError: no file could be held to it, since eager float32 is not.
+        ArtifactError: no file could be held to it, since the eager network is not.
     """
-    beyond = overall.error - CEILING * overall.scale
+    beyond = overall.error - precision.ceiling * overall.scale
     if beyond.max() <= 0:
         return
     place = int(beyond.argmax())
     error, scale = overall.error.flat[place], overall.scale.flat[place]
+    name = precision.name
     raise ArtifactError(
-        f"{name_column(spec, overall.error, place)} of eager float32 is off by {error:.3g}, and its"
-        f" largest number is {scale:.3g}: float32 does not compute it to {CEILING:g} of that, so no file"
-        " can be proved: look for a difference of large numbers, or for inputs that are not scaled",
+        f"{name_column(spec, overall.error, place)} of eager {name} is off by {error:.3g}, and its"
+        f" largest number is {scale:.3g}: {name} does not compute it to {precision.ceiling:g} of that,"
+        " so no file can be proved: look for a difference of large numbers, or for inputs that are not"
+        " scaled",
         code="E-PRECISION",
     )
 

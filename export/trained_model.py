@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import nn
 
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.export.statement import Statement, as_typed
 from ptx.infer.artifact import zip_archive
@@ -85,7 +86,7 @@ def describe(network: nn.Module, **about: Unpack[About]) -> TrainedModel:
     Raises:
         InputError: what is said is not as it must be, or does not fit together.
         ArtifactError: the network does not compute what the signature says.
-        UsageError: it is no network, there is no signature, or its weights are not float32.
+        UsageError: it is no network, there is no signature, or its weights are complex or of 8 bits.
     """
     if not isinstance(network, nn.Module):
         raise UsageError(f"the network is a {type(network).__name__}; expected a torch.nn.Module")
@@ -133,9 +134,7 @@ def make_model(
             checkpoint = checkpoints.loads(weights.data)
             checkpoints.load_weights(own, checkpoint.weights)
         notes = checkpoint.notes
-    for name, tensor in own.state_dict().items():
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise UsageError(f"weight {name!r} is {tensor.dtype}; expected float32: use float()")
+    _check_weights(own)
     signature = description.signature()
     card = description.card(signature, name=kebab(type(network).__name__))
     digest = "" if weights is None else weights.sha256
@@ -152,6 +151,16 @@ def make_model(
     )
     trained.proof.check_signature()
     return trained
+
+
+def _check_weights(network: nn.Module) -> None:
+    for name, tensor in network.state_dict().items():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        if kind not in PRECISIONS and (tensor.is_floating_point() or tensor.is_complex()):
+            raise UsageError(
+                f"weight {name!r} is {kind}; expected {', '.join(PRECISIONS)} or integers: convert it,"
+                " complex numbers to their real and imaginary parts"
+            )
 
 
 def kebab(name: str) -> str:

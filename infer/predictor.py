@@ -17,7 +17,7 @@ from ptx.infer.errors import ArtifactError, BackendError, UsageError
 from ptx.infer.prediction import Failure, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Array, Signature
-from ptx.infer.tasks import find_task
+from ptx.infer.tasks import find_task, unreadable
 
 if TYPE_CHECKING:
     from ptx.infer.readers import ReadAhead
@@ -33,6 +33,9 @@ class Predictor:
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
         self._task = find_task(card.task)
         self._output = card.signature.outputs[0]
+        why = unreadable(card.task, self._output)
+        if why is not None:
+            raise ArtifactError(f"the card does not fit: {why}", code="E-CARD")
         if not self._task.fits(self._output.sample_axes, len(card.labels)):
             raise ArtifactError(
                 f"the card's output {self._output.describe()} and {len(card.labels)} labels do not"

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample, input_digest, labels_digest
+from ptx.infer.artifact.golden import (
+    Answer,
+    GoldenSample,
+    RawSample,
+    input_digest,
+    labels_digest,
+    wrong_integers,
+)
 from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
@@ -104,19 +111,30 @@ def _check_outputs(
     name: str,
 ) -> Iterator[Check]:
     for spec in predictor.signature.outputs:
-        allowed = sample.columns.get(spec.name, np.asarray(sample.tolerance.get(spec.name, 0.0)))
-        yield _compare(
-            f"{name}, {spec.name}", outputs[spec.name], sample.outputs.get(spec.name), allowed
-        )
+        expected = sample.outputs.get(spec.name)
+        got, title = outputs[spec.name], f"{name}, {spec.name}"
+        if expected is None or expected.shape != got.shape or not got.size:
+            what = "nothing" if expected is None else f"shape {expected.shape}"
+            yield Check(title, False, f"shape {got.shape}; the card expects {what}")
+        elif spec.is_float:
+            yield _compare(
+                title, got, expected,
+                sample.columns.get(spec.name, np.asarray(sample.tolerance.get(spec.name, 0.0))),
+            )  # fmt: skip
+        else:
+            wrong = int(wrong_integers(got, expected, sample.level.get(spec.name)).sum())
+            told = (
+                f"{wrong:,} of {got.size:,} are not equal"
+                if wrong
+                else f"all {got.size:,} are equal"
+            )
+            yield Check(title, not wrong, told)
     if sample.answers:
         yield _check_answers(predictor, outputs, sample, f"{name}, answers")
 
 
-def _compare(name: str, got: Array, expected: Array | None, allowed: Array) -> Check:
+def _compare(name: str, got: Array, expected: Array, allowed: Array) -> Check:
     """`allowed`: the largest error of the whole output, or of each column of it."""
-    if expected is None or expected.shape != got.shape or not got.size:
-        what = "nothing" if expected is None else f"shape {expected.shape}"
-        return Check(name, False, f"shape {got.shape}; the card expects {what}")
     errors = np.abs(got.astype(np.float64) - expected)
     allowed = np.broadcast_to(allowed.astype(np.float64), errors.shape)
     beyond = np.flatnonzero(~(errors <= allowed))  # NaN is

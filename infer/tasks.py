@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ptx.infer.errors import ArtifactError, UsageError, nearest
-from ptx.infer.signature import Array, Axis
+from ptx.infer.signature import Array, Axis, TensorSpec
 
 SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
 
@@ -132,6 +132,16 @@ class Task(NamedTuple):
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
     any_labels: bool = False  # a network for it is made for as many labels as its data has
     answers: bool = True  # False: nothing is read from the outputs, there is `run` alone
+
+
+def unreadable(task: str, output: TensorSpec) -> str | None:
+    """Why a task of TASKS reads no output of this type; None where it does."""
+    if output.is_float or not TASKS[task].answers:
+        return None
+    return (
+        f"the output {output.name!r} is {output.dtype}, and the task {task!r} reads floats (logits,"
+        " probabilities, a value): have forward return those first, or take the task 'raw'"
+    )
 
 
 TASKS = {

@@ -142,8 +142,13 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """The sha256 over the sorted names, dtypes, shapes and little-endian contents."""
     digest = hashlib.sha256()
     for name in sorted(weights):
-        array = weights[name].detach().cpu().contiguous().numpy()
-        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        tensor = weights[name].detach().cpu().contiguous()
+        if tensor.dtype == torch.bfloat16:  # which NumPy has not
+            array, kind = tensor.view(torch.int16).numpy(), "bfloat16"
+        else:
+            array = tensor.numpy()
+            kind = array.dtype.str
+        digest.update(f"{name}\0{kind}\0{array.shape}\0".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
 

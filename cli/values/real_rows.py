@@ -55,7 +55,9 @@ def _with_samples(trained: export.TrainedModel, dataset: trainers.Dataset) -> ex
         return trained
     samples = trainers.sample_inputs(trained.card, dataset)
     arrays = {name: tensor.numpy() for name, tensor in samples.items()}
-    return replace(trained, samples=arrays, examples=tuple(trainers.raw_examples(dataset)))
+    return replace(
+        trained, samples=arrays, examples=tuple(trainers.raw_examples(trained.card, dataset))
+    )
 
 
 def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:

@@ -32,10 +32,12 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
 
     Raises:
         UsageError: the exporter does not write that opset, or ONNX Runtime does not run it.
-        ArtifactError: the graph's inputs or outputs are not as the signature says.
+        ArtifactError: the graph's inputs or outputs are not as the signature says; or something is
+            bfloat16, which ONNX Runtime does not compute on the CPU.
     """
     import onnx
 
+    _refuse_bfloat16(network, signature)
     opset = OPSET if opset is None else opset
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OLDEST_OPSET <= opset <= newest:
@@ -64,6 +66,23 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
+    """What ONNX Runtime has no arrays and next to no kernels for."""
+    named = [f"tensor {spec.name!r}" for spec in signature if spec.dtype == "bfloat16"]
+    named += [
+        f"weight {name!r}"
+        for name, tensor in network.state_dict().items()
+        if tensor.dtype == torch.bfloat16
+    ]
+    if named:
+        raise ArtifactError(
+            f"{named[0]} is bfloat16, which ONNX Runtime neither takes as an array nor computes on the"
+            " CPU: export to torchscript or pt2, or convert the network with float() or half() and state"
+            " float32 or float16",
+            code="E-EXPORT",
+        )
 
 
 def _strip(model: Any) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ptx.export.formats import traced_sizes
 from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.infer.artifact import zip_archive
+from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.signature import Signature
 
 _PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that names source files
@@ -46,7 +47,7 @@ def attach(content: bytes, card: str) -> bytes:
 
 def example_tensors(signature: Signature, sizes: Mapping[str, int]) -> tuple[Tensor, ...]:
     """Example inputs for tracing, in the order of the forward method."""
-    return tuple(torch.from_numpy(array) for array in signature.example(sizes).values())
+    return tuple(to_tensors(signature, signature.example(sizes), "cpu"))
 
 
 def dynamic_shapes(signature: Signature) -> tuple[dict[int, Any], ...]:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.artifact.fields import take
-from ptx.infer.signature import Array
+from ptx.infer.signature import DTYPES, Array
 
 Raw = bytes | str | tuple[float, ...]
 """What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
 
-_DTYPES = {"float32", "float64", "int64", "uint8"}
+_DTYPES = set(DTYPES.values())  # of arrays, in NumPy
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,19 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The places of an integer output where rounding decides, and what may stand there."""
+
+    places: Array  # int64 (places,): in the flat output
+    values: Array  # (answers, places), of the output's type
+
+
+@dataclass(frozen=True)
 class GoldenSample:
     """Inputs with the outputs that the model gives them in float64."""
 
     inputs: dict[str, Array]
-    outputs: dict[str, Array]  # float64
+    outputs: dict[str, Array]  # float64; integers and bools in their own type
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each row; none in older cards or of the task "raw"
     # Of an output that mixes scales the same in each column, float32, of size 1 along the other axes
@@ -47,6 +55,7 @@ class GoldenSample:
     labels_sha256: str = (
         ""  # of all the labels that the answers are taken from; none in older cards
     )
+    level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,26 @@ class RawSample:
     values: tuple[Raw, ...]
     sha256: str  # of the input arrays, see `input_digest`
     read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
-    outputs: dict[str, Array]  # float64
+    outputs: dict[str, Array]  # float64; integers and bools in their own type
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
     columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample
     labels_sha256: str = ""  # as of a GoldenSample
     names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
+    level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
+
+
+def wrong_integers(got: Array, expected: Array, level: Level | None) -> Array:
+    """Where an integer output is not what was expected: bool, in its shape.
+
+    At the places of `level` one of its values may stand as well.
+    """
+    wrong: Array = got != expected
+    if level is not None:
+        found = got.reshape(-1)[level.places]
+        flat = wrong.reshape(-1)  # a view: `wrong` is contiguous
+        flat[level.places] &= ~(level.values == found).any(axis=0)
+    return wrong
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
@@ -143,12 +166,17 @@ def as_raw(value: Any) -> Raw:
 
 def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
     answers = [[answer.label, answer.score, answer.value] for answer in sample.answers]
+    level = {
+        name: _arrays_to_data({"places": found.places, "values": found.values})
+        for name, found in sample.level.items()
+    }
     return {
         "outputs": _arrays_to_data(sample.outputs),
         "tolerance": sample.tolerance,
         **({"columns": _arrays_to_data(sample.columns)} if sample.columns else {}),
         **({"answers": answers} if answers else {}),
         **({"labels_sha256": sample.labels_sha256} if sample.labels_sha256 else {}),
+        **({"level": level} if level else {}),
     }
 
 
@@ -158,6 +186,7 @@ def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) not in (float, int) or not 0 <= value < math.inf:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
     answers = take(data, "answers", list) if "answers" in data else []
+    level = take(data, "level", dict) if "level" in data else {}
     outputs = _arrays_from_data(data, "outputs")
     columns = _arrays_from_data(data, "columns") if "columns" in data else {}
     for name, array in columns.items():
@@ -168,6 +197,7 @@ def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
         "columns": columns,
         "answers": tuple(_answer(item) for item in answers),
         "labels_sha256": take({"labels_sha256": "", **data}, "labels_sha256", str),
+        "level": {name: _level(level, name, outputs) for name in level},
     }
 
 
@@ -183,6 +213,17 @@ def _check_columns(name: str, columns: Array, output: Array | None) -> None:
         )
     if not (columns >= 0).all():
         raise ValueError(f"a tolerance of a column of {name!r} is no number of at least 0")
+
+
+def _level(data: Mapping[str, Any], name: str, outputs: Mapping[str, Array]) -> Level:
+    arrays = _arrays_from_data(data, name)
+    places, values = arrays.get("places"), arrays.get("values")
+    if name not in outputs or places is None or values is None:
+        raise ValueError(f"what is level in {name!r} has no output, places or values")
+    fits = places.dtype == np.int64 and places.ndim == 1 and values.shape[1:] == places.shape
+    if not fits or ((places < 0) | (places >= outputs[name].size)).any():
+        raise ValueError(f"what is level in {name!r} does not fit the output")
+    return Level(places, values)
 
 
 def _answer(data: Any) -> Answer:

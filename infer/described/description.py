@@ -34,7 +34,7 @@ from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.errors import ArtifactError, InputError, nearest, quote
 from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Signature, TensorSpec
-from ptx.infer.tasks import TASKS
+from ptx.infer.tasks import TASKS, unreadable
 
 KEYS = ("name", "task", "inputs", "outputs", "preprocessing", "labels")
 FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
@@ -105,6 +105,9 @@ class Description:
         except ArtifactError as error:
             raise _key_error(self.origin, "preprocessing", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
+        why = unreadable(self.task, output)
+        if why is not None:
+            raise _key_error(self.origin, "task", f"does not fit: {why}")
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
             raise _key_error(
                 self.origin, "labels",

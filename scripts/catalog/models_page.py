@@ -115,10 +115,10 @@ def line_of(group: list[Run]) -> str:
     command = command.replace(f"--seeds {seeds[0]}", f"--seeds {' '.join(map(str, seeds))}")
     seconds = sum(one["seconds"] for one in group) / len(group)
     rows = "held-out training rows" if run["data"]["name"] == HELD_OUT else "test rows"
+    data, epochs = run["data"]["name"].partition("-fold-")[0], pluralise(run["epochs"], "epoch")
     return (
         f"- `{command}`: **{reached(group)}** on {run['data']['test_rows']:,} {rows}, trained on"
-        f" {run['data']['rows']:,} of {run['data']['name'].partition('-fold-')[0]}; {pluralise(run['epochs'], 'epoch')},"
-        f" {seconds:,.0f} s"
+        f" {run['data']['rows']:,} of {data}; {epochs}, {seconds:,.0f} s"
     )
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ptx.export import TrainedModel, describe, export, read_model
 from ptx.export.grid import BATCHES, grid_batches
-from ptx.export.tolerance import ALIKE, FACTOR, ROUNDING
+from ptx.export.precision import PRECISIONS
+from ptx.export.tolerance import ALIKE, FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,
@@ -182,12 +183,12 @@ def test_a_network_that_does_not_do_what_is_said_is_refused(forward: Any, messag
         describe(Returns(forward), signature=SIGNATURE)
 
 
-def test_what_is_no_network_or_not_float32_is_wrong_usage(tmp_path: Path) -> None:
+def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the network is a function; expected a torch"):
         describe(flowers, signature=SIGNATURE)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="there is no signature"):
         describe(flowers())
-    with pytest.raises(UsageError, match=r"'convolution.weight' is torch.float16; .*use float"):
+    with pytest.raises(ArtifactError, match=r"fails in eager float16 .*\(float\) and .*Half"):
         describe(flowers().half(), signature=SIGNATURE)
     with pytest.raises(UsageError, match="labels cannot be said of a trained model"):
         export(described(), "torchscript", tmp_path / "net", labels=LABELS)
@@ -255,7 +256,7 @@ def test_alike_positions_change_nothing_for_small_inputs() -> None:
         largest = max(
             max(
                 float(np.abs(proof.eager(c.inputs)["logits"] - c.exact["logits"]).max()),
-                ROUNDING * float(np.abs(c.exact["logits"]).max()),
+                PRECISIONS["float32"].rounding * float(np.abs(c.exact["logits"]).max()),
             )
             for c in cases
         )

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from ptx.export import TrainedModel, export, read_model
 from ptx.export.formats import Convert, find_convert, traced_sizes
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
-from ptx.export.tolerance import FACTOR, ROUNDING
+from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
@@ -490,7 +491,10 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
             if case.fill == kind:
                 eager = proof.eager(case.inputs)["logits"].astype(np.float64)
                 own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
-                floor = max(floor, ROUNDING * float(np.abs(case.exact["logits"]).max()))
+                floor = max(
+                    floor,
+                    PRECISIONS["float32"].rounding * float(np.abs(case.exact["logits"]).max()),
+                )
         assert own > 0
         assert proof.tolerances[kind, "logits"] == FACTOR * max(own, floor)
     assert FACTOR == 8.0

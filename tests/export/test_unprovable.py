@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import FORMATS, TrainedModel, describe, export
-from ptx.export.tolerance import CEILING
+from ptx.export.precision import PRECISIONS
 from ptx.infer import AgreementError, ArtifactError, load, read_artifact
 
 SIGNATURE = {
@@ -169,8 +169,8 @@ def test_no_tolerance_is_above_the_ceiling() -> None:
     proof = describe(Planted(lambda x: (x + 1e4) - 1e4), signature=SIGNATURE).proof
     largest = np.max([np.abs(case.exact["y"]).max(axis=0) for case in proof.cases], axis=0)
     for columns in proof.allowed.values():
-        assert (columns <= CEILING * largest).all()
-    assert np.isclose(proof.allowed["random", "y"], CEILING * largest).any()
+        assert (columns <= PRECISIONS["float32"].ceiling * largest).all()
+    assert np.isclose(proof.allowed["random", "y"], PRECISIONS["float32"].ceiling * largest).any()
 
 
 def test_a_small_column_of_logits_is_allowed_what_the_others_are(tmp_path: Path) -> None:

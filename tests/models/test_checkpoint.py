@@ -318,3 +318,13 @@ def test_the_digest_is_the_one_that_is_written_in_cards() -> None:
     content = b"a\0<f4\0(2,)\0" + b"\x00\x00\x80\x3f\x00\x00\x00\x40"
     expected = hashlib.sha256(content).hexdigest()
     assert weights_digest({"a": torch.tensor([1.0, 2.0])}) == expected
+
+
+def test_the_digest_tells_bfloat16_from_other_types_of_its_bytes() -> None:
+    half = {"a": torch.tensor([1.0, 2.0], dtype=torch.bfloat16)}
+    digests = {
+        weights_digest(weights)
+        for weights in (half, {"a": half["a"].view(torch.float16)}, {"a": half["a"] * 2})
+    }
+    assert len(digests) == 3
+    assert weights_digest(half) in digests

@@ -1,4 +1,4 @@
-"""What the torch backends share: importing torch, choosing a device, float32 that is float32."""
+"""What the torch backends share: importing torch, choosing a device, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ptx.infer.errors import (
     nearest,
     quote,
 )
-from ptx.infer.signature import Array, Signature
+from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
 
 
 def import_torch() -> Any:
@@ -91,14 +91,18 @@ def place_on(module: Any, device: str) -> str:
 def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
     """Copies of the inputs on the device, in the order in which forward takes them.
 
-    Copies, since a forward method may work in place, and the arrays are the caller's.
+    Copies, since a forward method may work in place, and the arrays are the caller's. What is float32
+    in NumPy and bfloat16 in the signature is rounded here.
     """
     torch = import_torch()
-    return [
+    tensors = []
+    for spec in signature.inputs:
+        array = inputs[spec.name]
         # A read-only array is copied twice: torch has no read-only tensors and warns about one.
-        torch.from_numpy(array if array.flags.writeable else array.copy()).to(device, copy=True)
-        for array in (inputs[spec.name] for spec in signature.inputs)
-    ]
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        kind = torch.bfloat16 if spec.dtype == "bfloat16" else None
+        tensors.append(tensor.to(device, kind, copy=True))
+    return tensors
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
@@ -122,9 +126,35 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
             code="E-OUTPUT",
         )
     return {
-        spec.name: tensor.to("cpu", copy=True).numpy()
+        spec.name: _to_array(spec, tensor, torch)
         for spec, tensor in zip(signature.outputs, tensors, strict=True)
     }
+
+
+def _to_array(spec: TensorSpec, tensor: Any, torch: Any) -> Array:
+    """A copy of an output; bfloat16, which NumPy has not, as float32.
+
+    Of the other types any is taken: a reference is computed in float64, and the array is looked at.
+    """
+    kind = tensor.dtype
+    if kind is torch.bfloat16 or (spec.dtype == "bfloat16" and kind is not torch.float64):
+        if str(kind) != f"torch.{spec.dtype}":
+            raise _wrong_type(spec, kind)
+        kind = torch.float32
+    try:
+        array: Array = tensor.to("cpu", kind, copy=True).numpy()
+    except TypeError as error:  # float8, and what is packed
+        raise _wrong_type(spec, kind) from error
+    return array
+
+
+def _wrong_type(spec: TensorSpec, kind: Any) -> ArtifactError:
+    found = str(kind).removeprefix("torch.")
+    return ArtifactError(
+        f"output {spec.name!r} is {found}; the signature says {spec.dtype}: state that, or convert it"
+        f" in forward; there are {', '.join(DTYPES)}",
+        code="E-OUTPUT",
+    )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ptx.infer.backends.pytorch.device import import_torch
+from ptx.infer.backends.pytorch.device import import_torch, to_tensors
 from ptx.infer.signature import BATCH, Signature
 
 _SIZES = 28  # of the dynamic axes but the batch, in the trial
@@ -20,7 +20,7 @@ def use_channels_last(network: Any, signature: Signature, device: str) -> None:
     if device != "cpu" or all(parameter.dim() != 4 for parameter in network.parameters()):
         return
     sizes = dict.fromkeys(signature.dynamic_axes, _SIZES) | {BATCH: 2}
-    example = [torch.from_numpy(array) for array in signature.example(sizes).values()]
+    example = to_tensors(signature, signature.example(sizes), "cpu")
     training = network.training
     network.eval().to(memory_format=torch.channels_last)
     try:

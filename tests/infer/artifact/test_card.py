@@ -206,7 +206,7 @@ def agreement(output: str, found: object) -> dict[str, Any]:
         (agreement("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
         (agreement("y", {"error": 0.0}), "'tolerance' is missing; expected float"),
         (array(dtype="object"), "an array has dtype 'object'"),
-        (array(dtype="float16"), "an array has dtype 'float16'"),
+        (array(dtype="uint16"), "an array has dtype 'uint16'"),
         (array(shape=[2]), r"an array of shape \[2\] has 4 bytes"),
         (array(shape=[-1]), r"an array has shape \[-1\]"),
         (array(shape=[True]), r"an array has shape \[True\]"),
