@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from ptx.export import FORMATS, TrainedModel, describe, export, exporting, read_model
+from ptx.export import TrainedModel, describe, export, exporting, read_model
 from ptx.export.formats import find_convert
 from ptx.infer import read_artifact
+from ptx.infer.artifact.formats import FORMATS
 
 from .data import pictures
 from .fault import Good
