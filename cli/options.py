@@ -11,7 +11,6 @@ from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import note
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
-from ptx.models import CATALOG
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +28,8 @@ def complete_name(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of the catalog."""
+    from ptx.models import CATALOG
+
     return _complete_names(CATALOG, incomplete)
 
 

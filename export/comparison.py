@@ -10,7 +10,7 @@ import numpy as np
 from ptx.export.case import Expected
 from ptx.export.proof import Proof
 from ptx.export.reference import FLOAT64
-from ptx.export.tolerance import (
+from ptx.export.tolerance.columns import (
     Seen,
     allowed_errors,
     distance,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.export.grid import ALONE, first_rows
 from ptx.export.proof import Proof
-from ptx.export.tolerance import along_output
+from ptx.export.tolerance.columns import along_output
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
     Answer,
@@ -109,7 +109,7 @@ def _raw_sample(
         read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
         outputs=exact,
         answers=_answers(card, exact),
-        names=tuple(getattr(preprocessing, "names", ())),
+        names=tuple(preprocessing.columns),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
         level=proof.level(inputs, exact),
         **_tolerances(proof.signature, proof.allowed_on(inputs)),

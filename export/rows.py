@@ -8,7 +8,7 @@ import numpy as np
 
 from ptx.export.case import Case
 from ptx.export.grid import ALONE, one_row
-from ptx.export.tolerance import distance, largest_by_column
+from ptx.export.tolerance.columns import distance, largest_by_column
 from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec

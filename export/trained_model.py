@@ -13,9 +13,9 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import nn
 
-from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.export.statement import Statement, as_typed
+from ptx.export.tolerance.precision import PRECISIONS
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card

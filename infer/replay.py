@@ -57,7 +57,7 @@ def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Ite
 def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[Check]:
     """Preprocessing, model and labels, each on what the one before it gives."""
     try:
-        names = getattr(predictor.preprocessing, "names", ())
+        names = tuple(predictor.preprocessing.columns)
         if sample.names not in ((), names):
             detail = f"the numbers are {', '.join(names)}; at the proof {', '.join(sample.names)}"
             yield Check(f"{name}, columns", False, detail)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from ptx.models.catalog import CATALOG
-from ptx.models.entry import Entry
-from ptx.models.packages import broken_entries, known_models, lookup
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ptx.models.catalog import CATALOG
+    from ptx.models.entry import Entry
+    from ptx.models.packages import broken_entries, known_models, lookup
+else:
+    _HOMES = {
+        "CATALOG": "catalog", "Entry": "entry", "broken_entries": "packages",
+        "known_models": "packages", "lookup": "packages",
+    }  # fmt: skip
+
+    def __getattr__(name: str) -> Any:
+        """What a prediction from a path does without: the catalog, when it is first asked for."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
 
 __all__ = ["CATALOG", "Entry", "broken_entries", "build", "known_models", "lookup"]
 
@@ -25,6 +38,8 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
     Raises:
         KeyError: no such model in the catalog.
     """
+    from ptx.models.packages import known_models, lookup
+
     entry = lookup(name)
     if entry is None:
         raise KeyError(

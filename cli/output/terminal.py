@@ -10,8 +10,6 @@ from typing import TextIO
 import click
 from click.core import ParameterSource
 
-from ptx import report
-
 
 def columns() -> int | None:
     """Of the terminal that stdout is; None of a pipe, which gets each row whole."""
@@ -22,11 +20,15 @@ def columns() -> int | None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table that fits the terminal."""
+    from ptx import report
+
     return report.table(header, rows, columns=columns())
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
     """`key: value` lines that fit the terminal."""
+    from ptx import report
+
     return report.facts(pairs, columns=columns())
 
 

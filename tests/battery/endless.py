@@ -68,7 +68,9 @@ def endless_program(kit: Kit, *, when_loaded: bool) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated upstream
         last = EndlessWhenLoaded() if when_loaded else Endless()
-        torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(1, 1), last)), target)
+        torch.jit.save(
+            torch.jit.script(torch.nn.Sequential(torch.nn.Linear(1, 1), last).eval()), target
+        )
     card = read_artifact(kit.model("torchscript", "linear-model")).require_card()
     return zip_archive.attach(target.getvalue(), card.to_json())
 

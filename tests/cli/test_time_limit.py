@@ -55,15 +55,19 @@ def test_the_output_of_before_stays_and_no_temporary_file_does(endless: Path) ->
 
 
 @pytest.mark.parametrize("verb", ["predict", "report"])
-def test_what_the_ended_process_had_begun_to_write_is_swept(tmp_path: Path, verb: str) -> None:
+def test_what_the_ended_process_had_begun_to_write_is_swept(
+    tmp_path: Path, endless: Path, verb: str
+) -> None:
     """Into the folder of --output, or into the model's where there is none."""
     folder = tmp_path / ("linear-model" if verb == "report" else "answers")
     folder.mkdir()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (folder / f".report.html.{gone.pid}-00000000.ptx-tmp").touch()
-    given = ["linear-model"] if verb == "report" else ["3", "--output", folder / "answers.txt"]
-    done = run(verb, *given, "--workspace", tmp_path, "--timeout", 0.01)
+    given: list[object] = ["linear-model", "--timeout", 0.01]
+    if verb == "predict":
+        given = ["3", "--model", endless, "--output", folder / "answers.txt", "--timeout", 1]
+    done = run(verb, *given, "--workspace", tmp_path)
     assert done.returncode == 6
     assert list(folder.iterdir()) == []
 

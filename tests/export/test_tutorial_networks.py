@@ -14,7 +14,7 @@ from ptx.export import export, read_model
 from ptx.infer import load
 from ptx.models import CATALOG
 
-from .tutorial_networks import TYPED
+from .networks.tutorial import TYPED
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:

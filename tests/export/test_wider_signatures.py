@@ -17,7 +17,7 @@ from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import DTYPES
 
-from .wider_networks import KINDS, Detector, Floats, Integers, Pixels, Segmentation
+from .networks.wider import KINDS, Detector, Floats, Integers, Pixels, Segmentation
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 EXAMPLES = {"detector": Detector, "segmentation": Segmentation, "pixels": Pixels}

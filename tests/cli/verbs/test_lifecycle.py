@@ -183,7 +183,7 @@ def test_verify_says_what_no_longer_holds(ptx: Any, workspace: Path, tmp_path: P
 def test_inspect_shows_the_card(ptx: Any, workspace: Path) -> None:
     path = workspace / "convnet" / "convnet.onnx"
     text = ptx("inspect", path).out
-    for expected in ("ai.onnx 21", "(batch, 1, 28, 28)", "bundled-mnist", "golden samples: 2"):
+    for expected in ("ai.onnx 21", "(batch, 1, 28, 28)", "bundled-mnist", "golden samples: 3"):
         assert expected in text
     card = json.loads(ptx("inspect", path, "--json").out)
     assert card["seal"] == "holds"

@@ -241,7 +241,7 @@ def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Exp
     done = subprocess.run(
         [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines() == ["lstm 2"] * len(FORMATS) + ["[]"]
+    assert done.stdout.splitlines() == ["lstm 3"] * len(FORMATS) + ["[]"]
 
 
 # Quiet, and in eval mode.
