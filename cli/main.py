@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import style
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
@@ -75,6 +76,15 @@ class Verbs(click.Group):
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             raise UsageError(f"there is no verb {quote(args[0])}; {nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs of VERBS, none of which is imported for its help."""
+        verbs = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+        return verbs + super(click.Group, self).shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         # Caught here, since click makes exit status 1 out of a broken pipe.

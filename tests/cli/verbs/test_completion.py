@@ -133,3 +133,13 @@ def read_until(terminal: int, text: str) -> str:
 
 def test_every_model_is_offered(child: Any) -> None:
     assert complete(child, "train", "") == [f"plain,{name}" for name in CATALOG]
+
+
+def test_completing_a_verb_imports_none(child: Any) -> None:
+    done = child(
+        "import sys, click\n"
+        "from ptx.cli.main import ptx\n"
+        "found = ptx.shell_complete(click.Context(ptx), 'tr')\n"
+        "print([item.value for item in found], [m for m in sys.modules if 'cli.verbs' in m])"
+    )
+    assert done.stdout.strip() == "['train'] []"
