@@ -20,6 +20,8 @@ def make_tree(folder: Path) -> Path:
         if "/" not in place:
             link = folder.joinpath(*name.split("."))
             link.parent.mkdir(parents=True, exist_ok=True)
+            if link.is_symlink() and link.readlink() != ROOT / place:
+                link.unlink()  # of another checkout, which would be measured in place of this one
             if not link.is_symlink():
                 link.symlink_to(ROOT / place, target_is_directory=True)
     about = {"Metadata-Version": "2.1"} | {

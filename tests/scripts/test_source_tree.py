@@ -29,3 +29,11 @@ def test_packages_and_version_are_found_through_the_links(tmp_path: Path) -> Non
     place, found = done.stdout.splitlines()
     assert Path(place) == Path(tree, "ptx", "infer", "__init__.py")
     assert found.split() == [tree, "0.1.0"]
+
+
+def test_links_to_another_checkout_are_made_anew(tmp_path: Path) -> None:
+    link = tmp_path / "source" / "ptx" / "infer"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "another" / "infer")
+    subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "source")], check=True)
+    assert link.resolve() == SCRIPT.parents[2] / "infer"
