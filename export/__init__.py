@@ -13,18 +13,15 @@ if TYPE_CHECKING:
     from ptx.export.comparison import BackendResult, Comparison, compare
     from ptx.export.exporting import Exported, export
     from ptx.export.formats import FORMATS
-    from ptx.export.statement import Statement
-    from ptx.export.trained_model import About, TrainedModel, describe, read_model
+    from ptx.export.trained_model import TrainedModel, describe, read_model
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "FORMATS": "formats",
-            "About": "trained_model",
             "BackendResult": "comparison",
             "Comparison": "comparison",
             "Exported": "exporting",
-            "Statement": "statement",
             "TrainedModel": "trained_model",
             "compare": "comparison",
             "describe": "trained_model",
@@ -35,11 +32,9 @@ else:
 
 __all__ = [
     "FORMATS",
-    "About",
     "BackendResult",
     "Comparison",
     "Exported",
-    "Statement",
     "TrainedModel",
     "compare",
     "describe",

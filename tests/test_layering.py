@@ -33,7 +33,6 @@ ROOMS = {
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
     "ptx.infer.readers",
-    "ptx.infer.verification",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",
     "ptx.models.checkpoint",
@@ -42,7 +41,7 @@ ROOMS = {
     "ptx.trainers.reached",
     "ptx.export.card_comparison",
     "ptx.export.formats",
-    "ptx.export.statement",
+    "ptx.export.documented",
     "ptx.export.trained_model",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}

@@ -17,7 +17,7 @@ from ptx.infer.errors import pluralise
 
 if TYPE_CHECKING:
     from ptx.trainers.loop import Totals
-from ptx.cli.output.progress import INTERVAL, open_bar
+from ptx.cli.output.terminal import INTERVAL, open_bar
 
 
 def training_progress() -> EpochLines | EpochBars:

@@ -14,14 +14,13 @@ from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, write_lines
 from ptx.cli.time_limit import time_limit
-from ptx.cli.values.reading import find_values, read_ahead, with_progress
+from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx predict digit.png --backend ort-cpu\n"
     '  ptx predict Satoshi "O\'Brien" --model name-classifier --top 3',
-    short_help="Predict pictures, texts or numbers.",
 )
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file

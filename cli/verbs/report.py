@@ -12,8 +12,7 @@ from ptx import report as reports
 from ptx.cli import options
 from ptx.cli.model.opening import closing_all, sort_backends
 from ptx.cli.model.workspace import Workspace, require_model
-from ptx.cli.output.progress import Progress
-from ptx.cli.output.terminal import verdict
+from ptx.cli.output.terminal import Progress, verdict
 from ptx.cli.time_limit import time_limit
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.files import check_writable
@@ -23,7 +22,6 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.command(
     epilog="\b\nExamples:\n  ptx report linear-model\n"
     "  ptx report convnet --data bundled --output convnet.html",
-    short_help="One HTML page on a model: curves, errors, backends.",
 )
 @click.argument("model", shell_complete=options.complete_name)
 @options.device

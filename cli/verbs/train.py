@@ -18,7 +18,6 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.command(
     epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
     "  ptx train linear-model --epochs 200 --resume",
-    short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="default", show_default=True,

@@ -19,7 +19,6 @@ from ptx.infer.errors import pluralise
 @click.command(
     epilog="\b\nExamples:\n  ptx verify runs/convnet/convnet.onnx\n"
     "  ptx verify convnet --backend ort-cpu",
-    short_help="Check a file's seal and replay its golden samples.",
 )
 @click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.backend

@@ -9,11 +9,9 @@ from ptx.infer.artifact.formats import FORMATS
 def test_public_names() -> None:
     assert ptx.export.__all__ == [
         "FORMATS",
-        "About",
         "BackendResult",
         "Comparison",
         "Exported",
-        "Statement",
         "TrainedModel",
         "compare",
         "describe",

@@ -1,9 +1,10 @@
-"""What --describe, --labels, --mean, --std and --scale state about a bare state dict."""
+"""What --describe, --labels, --mean, --std and --scale say about a model."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,9 @@ from ptx.cli.output.terminal import note
 from ptx.infer.errors import UsageError, quote
 
 if TYPE_CHECKING:
-    from ptx.export import Statement
     from ptx.infer.described.description import Description
 
-OPTIONS = ("labels", "mean", "std", "scale")  # beside --describe
-
-_DECORATORS = (
+_OPTIONS = (
     click.option("--labels", metavar="LIST|FILE",
                  help="Of a bare state dict: labels in the order of the outputs, with commas between"
                  " them, or a file with one a line."),
@@ -31,9 +29,9 @@ _DECORATORS = (
 )  # fmt: skip
 
 
-def statement_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def stated_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that stand beside --describe."""
-    for option in reversed(_DECORATORS):
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
@@ -54,38 +52,33 @@ def read_describe(path: Path) -> Description:
     return description
 
 
-def read_statement(describe: Path | None, **options: Any) -> Statement | None:
-    """What the options (OPTIONS) state; None where they state nothing.
+def read_stated(describe: Path | None, **stated: Any) -> Description | None:
+    """What the options say of a bare state dict; None where they say nothing.
 
     Raises:
         UsageError: an option is not as it must be.
         InputError: the description or the file of labels cannot be read.
     """
-    if describe is None and not _name_given_options(options):
+    if describe is None and not given_options(stated):
         return None
-    from ptx.export import Statement
     from ptx.infer.described.description import Description
 
-    return Statement(
-        description=Description() if describe is None else read_describe(describe),
-        labels=_labels(options["labels"]),
-        mean=_numbers("--mean", options["mean"]),
-        std=_numbers("--std", options["std"]),
-        scale=options["scale"],
+    said = Description() if describe is None else read_describe(describe)
+    labels = _labels(stated["labels"])
+    if labels and said.labels:
+        raise UsageError("the labels are stated twice, in the description and beside it")
+    return replace(
+        said,
+        labels=labels or said.labels,
+        mean=_numbers("--mean", stated["mean"]),
+        std=_numbers("--std", stated["std"]),
+        scale=stated["scale"],
     )
 
 
-def refuse_statement(**options: Any) -> None:
-    """UsageError where something is stated beside the description of a network of one's own."""
-    if given := _name_given_options(options):
-        raise UsageError(
-            f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
-            " preprocessing"
-        )
-
-
-def _name_given_options(options: dict[str, Any]) -> list[str]:
-    return [f"--{name}" for name in OPTIONS if options[name] is not None]
+def given_options(stated: dict[str, Any]) -> list[str]:
+    """Those that were given, as they are typed."""
+    return [f"--{name}" for name, value in stated.items() if value is not None]
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:
