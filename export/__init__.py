@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ptx.export.exporting import Exported, export
     from ptx.export.formats import FORMATS
     from ptx.export.trained_model import TrainedModel, describe, read_model
+    from ptx.infer.described.description import Description
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -21,6 +22,7 @@ else:
             "FORMATS": "formats",
             "BackendResult": "comparison",
             "Comparison": "comparison",
+            "Description": "trained_model",
             "Exported": "exporting",
             "TrainedModel": "trained_model",
             "compare": "comparison",
@@ -34,6 +36,7 @@ __all__ = [
     "FORMATS",
     "BackendResult",
     "Comparison",
+    "Description",
     "Exported",
     "TrainedModel",
     "compare",

@@ -154,7 +154,7 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome
 def _same_labels(predictor: Predictor, proof: Proof) -> int:
     """The number of real samples, all with the network's labels; 0 where the task has none."""
     outputs = predictor.run(proof.samples)
-    wrong = wrong_labels(predictor, outputs, proof.expect(proof.samples))
+    wrong = wrong_labels(predictor, outputs, proof.reference.expect(proof.samples))
     if wrong is None:
         return 0
     differ = int(wrong.sum())

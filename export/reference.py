@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +28,15 @@ FLOAT64 = "eager float64"
 SWITCHED = "eager float64 (default dtype float64)"
 
 _SWITCHING = threading.Lock()  # the default dtype is the whole process's
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the network answers to some inputs."""
+
+    exact: dict[str, Array]  # float64; integers and bools in their own type
+    eager: dict[str, Array]  # in its own precision
+    level: dict[str, Level]  # by output, the integers that rounding decides
 
 
 class Reference:
@@ -104,6 +114,11 @@ class Reference:
         answers = [exact, self.eager(inputs), *self._nudged_answers(inputs)]
         found = {name: find_level([answer[name] for answer in answers]) for name in names}
         return {name: level for name, level in found.items() if level is not None}
+
+    def expect(self, inputs: Mapping[str, Array]) -> Expected:
+        """All that is known of the answers; raises as the others."""
+        exact = self.exact(inputs)
+        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
 
     def _nudged_answers(self, inputs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         tensors = self._tensors(inputs, self.name)

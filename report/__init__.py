@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.report.agreement.comparison import (
+    from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
+    from ptx.report.comparison import (
         ModelComparison,
         Rows,
         carried_rows,
@@ -15,43 +16,41 @@ if TYPE_CHECKING:
         split_rows,
         value_rows,
     )
-    from ptx.report.agreement.comparison_file import check_target
+    from ptx.report.comparison_file import check_target
+    from ptx.report.confusion import confusion_text
     from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
-    from ptx.report.page.confusion import confusion_text
-    from ptx.report.page.page import Report
-    from ptx.report.page.reporting import find_speeds, read_history, report
+    from ptx.report.page import Report
     from ptx.report.preview import Preview
-    from ptx.report.speed.benchmarking import Benchmark, Settings, Target, benchmark
+    from ptx.report.reporting import add_files, report
     from ptx.report.text import facts, file_size, percent, table
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "ModelComparison": "agreement.comparison",
-            "Benchmark": "speed.benchmarking",
+            "ModelComparison": "comparison",
+            "Benchmark": "benchmarking",
             "Preview": "preview",
-            "Report": "page.page",
-            "Rows": "agreement.comparison",
-            "Settings": "speed.benchmarking",
-            "Target": "speed.benchmarking",
-            "benchmark": "speed.benchmarking",
+            "Report": "page",
+            "Rows": "comparison",
+            "Settings": "benchmarking",
+            "Target": "benchmarking",
+            "add_files": "reporting",
+            "benchmark": "benchmarking",
             "card_facts": "inspection",
             "facts": "text",
             "file_facts": "inspection",
-            "carried_rows": "agreement.comparison",
-            "check_target": "agreement.comparison_file",
-            "compare": "agreement.comparison",
-            "confusion_text": "page.confusion",
+            "carried_rows": "comparison",
+            "check_target": "comparison_file",
+            "compare": "comparison",
+            "confusion_text": "confusion",
             "file_size": "text",
-            "find_speeds": "page.reporting",
             "join_settings": "inspection",
             "percent": "text",
-            "report": "page.reporting",
-            "read_history": "page.reporting",
+            "report": "reporting",
             "signature_facts": "inspection",
-            "split_rows": "agreement.comparison",
+            "split_rows": "comparison",
             "table": "text",
-            "value_rows": "agreement.comparison",
+            "value_rows": "comparison",
         },
     )
 
@@ -63,6 +62,7 @@ __all__ = [
     "Rows",
     "Settings",
     "Target",
+    "add_files",
     "benchmark",
     "card_facts",
     "carried_rows",
@@ -72,10 +72,8 @@ __all__ = [
     "facts",
     "file_facts",
     "file_size",
-    "find_speeds",
     "join_settings",
     "percent",
-    "read_history",
     "report",
     "signature_facts",
     "split_rows",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx import infer
+from ptx.cli.output.terminal import Progress
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 
@@ -88,8 +89,6 @@ def with_progress(
     answers: Iterable[infer.Prediction | infer.Failure], inputs: tuple[str, ...], card: infer.Card
 ) -> Iterator[infer.Prediction | infer.Failure]:
     """The answers, with a bar on the terminal that says how far they are."""
-    from ptx.cli.output.terminal import Progress
-
     preprocessing = _preprocessing(card)
     with Progress("predicting", "inputs", lambda: count_inputs(inputs, preprocessing)) as progress:
         for answer in answers:

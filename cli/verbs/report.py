@@ -60,9 +60,6 @@ def report(
             trained, predictors, dataset,
             evaluating=evaluating.advance, comparing=comparing.advance,
         )  # fmt: skip
-    speeds, unmeasured = reports.find_speeds(space.folder(model) / "benchmark.csv")
-    size = replace(
-        found, left_out=left_out, history=reports.read_history(checkpoint), speeds=speeds,
-        unmeasured=unmeasured, files=space.files(model),
-    ).save(target)  # fmt: skip
+    found = reports.add_files(found, space.files(model))
+    size = replace(found, left_out=left_out).save(target)
     verdict(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

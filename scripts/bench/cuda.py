@@ -13,7 +13,7 @@ from predicting import BATCH, MICROSECOND, batches
 from setting import PTX, Setting
 
 from ptx.infer import BackendError, load
-from ptx.report.speed.measurement import sample_batch
+from ptx.report.measurement import sample_batch
 
 _MARK = 3.0  # seconds
 

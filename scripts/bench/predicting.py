@@ -15,7 +15,7 @@ from setting import PTX, Setting, naive, pictures
 
 from ptx.infer import Predictor, load
 from ptx.infer.backends.processors import usable_processors
-from ptx.report.speed.measurement import sample_batch
+from ptx.report.measurement import sample_batch
 
 BATCH = 256
 MICROSECOND = 1e-6

@@ -30,7 +30,7 @@ from gpu_setting import Setting, make_pool
 from page import Page
 
 from ptx.models import CATALOG
-from ptx.report.speed.measurement import machine
+from ptx.report.measurement import machine
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 SECTIONS: dict[str, Callable[[Page, Setting], None]] = {

@@ -16,7 +16,7 @@ from page import Cells, Page
 
 from ptx.export import read_model
 from ptx.infer import BackendError, load
-from ptx.report.speed.measurement import sample_batch
+from ptx.report.measurement import sample_batch
 
 MODELS = ("convnet", "lstm", "mlp")
 BATCHES = (1, 256, 4096)

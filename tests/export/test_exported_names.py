@@ -11,6 +11,7 @@ def test_public_names() -> None:
         "FORMATS",
         "BackendResult",
         "Comparison",
+        "Description",
         "Exported",
         "TrainedModel",
         "compare",

@@ -1,4 +1,4 @@
-"""benchmark.csv: what `ptx benchmark` found, a row for each backend and batch size."""
+"""benchmark.csv and benchmark.png: what `ptx benchmark` found, for each backend and batch size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CSV, PLOT = "benchmark.csv", "benchmark.png"  # beside the artifacts; a report looks for the first
 TEXTS = ("backend", "device", "error", "agrees", "runtime", "threads", "machine")
 COLUMNS = (
     "backend", "device", "batch", "p50_us", "p95_us", "p99_us", "rows_per_second", "noise",
     "import_ms", "load_ms", "first_ms", "start_ms", "memory_mib", *TEXTS[2:],
 )  # fmt: skip
+MARKERS, STYLES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 POSITIVE = ("batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
 
 
@@ -23,7 +25,7 @@ class Measured:
 
     backend: str
     start_s: float  # from the start of the process to the first answer
-    found: dict[str, Any]  # the fields of `ptx.report.speed.measurement.Measurement`
+    found: dict[str, Any]  # the fields of `ptx.report.measurement.Measurement`
 
     @property
     def mebibytes(self) -> float:
@@ -67,3 +69,45 @@ def read_speeds(text: str) -> list[dict[str, str]]:
             if not 0 <= value < math.inf or (value == 0 and column in POSITIVE):
                 raise ValueError(f"line {line}: {column} is {row[column]}; expected more than 0")
     return rows
+
+
+def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: str) -> bytes:
+    """A PNG picture. `series`: the timings of each backend, fields of `ptx.report.measurement.Timing`.
+
+    Args:
+        note: What they were measured with.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    latency, throughput = figure.subplots(1, 2)
+    for index, (backend, timings) in enumerate(series.items()):
+        # Markers and line styles differ, so that the curves can be told apart without colour.
+        look: dict[str, Any] = {
+            "marker": MARKERS[index % len(MARKERS)],
+            "linestyle": STYLES[index % len(STYLES)],
+            "label": backend,
+        }
+        batches = [timing["batch"] for timing in timings]
+        middle = [timing["p50_us"] / 1000 for timing in timings]
+        high = [timing["p99_us"] / 1000 for timing in timings]
+        (line,) = latency.plot(batches, middle, **look)
+        latency.fill_between(batches, middle, high, alpha=0.12, color=line.get_color())
+        throughput.plot(batches, [timing["rows_per_second"] for timing in timings], **look)
+    latency.set_ylabel("latency [ms], p50, shaded to p99")
+    throughput.set_ylabel("rows per second")
+    for panel in (latency, throughput):
+        panel.set_xscale("log", base=2)
+        panel.set_yscale("log")
+        ticks = sorted({timing["batch"] for timings in series.values() for timing in timings})
+        panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        panel.set_xlabel("batch size")
+        panel.grid(alpha=0.3)
+    throughput.legend()
+    figure.suptitle(model, fontsize="medium", parse_math=False)
+    figure.supxlabel(note, fontsize="x-small", parse_math=False)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()

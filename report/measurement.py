@@ -6,13 +6,15 @@ that of this backend alone, and no other library's threads are in the way.
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import platform
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import find_backend
 from ptx.infer.backends.processors import usable_processors
-from ptx.infer.errors import pluralise
+from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import replay
@@ -205,3 +207,32 @@ def _peak_memory() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def main() -> None:
+    """The process of one backend: settings in, lines out.
+
+    A line as soon as there is an answer; then a Measurement, or what an error says of itself.
+    """
+    settings = json.loads(sys.argv[1])
+    if settings["limit"]:
+        signal.setitimer(signal.ITIMER_REAL, settings["limit"])
+    try:
+        found = measure_process(settings, lambda: print("{}", flush=True))
+    except PtxError as error:
+        print(
+            json.dumps(
+                {
+                    "class": type(error).__name__,
+                    "message": str(error),
+                    "code": error.code,
+                    "reason": error.reason if isinstance(error, BackendError) else "",
+                }
+            )
+        )
+    else:
+        print(json.dumps({"measured": asdict(found)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -80,14 +80,13 @@ def _png(model: str, found: Comparison) -> bytes:
     from matplotlib.figure import Figure
 
     names = [f"{result.backend}\n{result.device}" for result in found.results]
-    labelled = any(cell is not None for row in found.between for cell in row)
-    figure = Figure(figsize=(10 if labelled else 5.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(10 if found.labelled else 5.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2 if labelled else 1, squeeze=False)[0]
+    panels = figure.subplots(1, 2 if found.labelled else 1, squeeze=False)[0]
     title = f"{model}: {pluralise(found.rows, 'input')}, against {found.reference}"
     figure.suptitle(title, fontsize="medium")
     _draw_errors(panels[0], found, names)
-    if labelled:
+    if found.labelled:
         _draw_matrix(panels[1], found, names)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)

@@ -15,12 +15,10 @@ from typing import Any
 from ptx.infer import BackendError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT
-from ptx.report.agreement.comparison import Judge
-from ptx.report.speed.measurement import machine
-from ptx.report.speed.table_file import Measured, csv_text
+from ptx.report.benchmark_file import CSV, PLOT, Measured, csv_text, draw
+from ptx.report.comparison import Judge
+from ptx.report.measurement import machine
 from ptx.report.text import table
-
-CSV, PLOT = "benchmark.csv", "benchmark.png"  # beside the artifacts; a report looks for the first
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,15 @@ class Benchmark:
         """The libraries under the backends, with their versions."""
         return sorted({one.found["runtime"] for one in self.measured})
 
+    @property
+    def about(self) -> dict[str, str]:
+        """What the figures hold for."""
+        return {"machine": self.machine, "threads": self.threads}
+
     def lines(self) -> Iterator[dict[str, Any]]:
         """A JSON object for each backend."""
-        about = {"machine": self.machine, "threads": self.threads}
         for one in self.measured:
-            yield {"backend": one.backend, "start_s": one.start_s, **one.found, **about}
+            yield {"backend": one.backend, "start_s": one.start_s, **one.found, **self.about}
 
     def table(self, judge: Judge = lambda word, holds: word, columns: int | None = None) -> str:
         """The latencies, and below them what each process took.
@@ -91,10 +93,7 @@ class Benchmark:
 
     def save(self, folder: Path, model: str) -> tuple[Path, Path]:
         """Write benchmark.csv and benchmark.png; OutputError where that fails."""
-        from ptx.report.speed.plot import draw
-
-        about = {"machine": self.machine, "threads": self.threads}
-        write_atomic(folder / CSV, csv_text(self.measured, about).encode())
+        write_atomic(folder / CSV, csv_text(self.measured, self.about).encode())
         series = {one.backend: one.found["timings"] for one in self.measured}
         note = f"{', '.join(self.runtimes)}; {self.machine}; threads: {self.threads}"
         write_atomic(folder / PLOT, draw(series, model, note))
@@ -148,7 +147,7 @@ def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],
     }
     # -P: else Python would import what stands in the current folder.
-    command = [sys.executable, "-P", "-m", "ptx.report.speed.process", json.dumps(given)]
+    command = [sys.executable, "-P", "-m", "ptx.report.measurement", json.dumps(given)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

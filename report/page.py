@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,16 +13,17 @@ from ptx.infer import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.report.charts import Series, line_chart
+from ptx.report.confusion import LIMIT, confusions_view, matrix_view
 from ptx.report.inspection import card_facts
-from ptx.report.page.cards import answer_card
-from ptx.report.page.charts import Series, line_chart
-from ptx.report.page.matrix import LIMIT, confusions_view, matrix_view
 from ptx.report.text import percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from ptx.export import Comparison
+    from ptx.infer.artifact.golden import Raw
+    from ptx.infer.preprocessing import Preprocessing
     from ptx.trainers import Answered, Evaluation
 
 Speeds = Sequence[Mapping[str, str]]
@@ -73,9 +75,12 @@ def open_template(name: str) -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.globals["flush"] = _flush
     return environment.get_template(f"{name}.html.jinja")
 
@@ -117,6 +122,52 @@ def _tests(found: Report) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class AnswerCard:
+    """One answer as the page shows it."""
+
+    row: str
+    given: str  # the label, or the value of a regression
+    truth: str
+    right: bool | None  # None of a regression, where nothing is exact
+    score: str  # ` (98.1 %)`, or nothing
+    others: str  # the labels after the first
+    picture: str  # a `data:` address, or nothing
+    text: str  # of an input that is no picture
+
+
+def answer_card(answer: Answered, preprocessing: Preprocessing) -> AnswerCard:
+    """What the page says of a test row."""
+    given = answer.prediction
+    row = preprocessing.raw(answer.value)
+    return AnswerCard(
+        row=f"{answer.row:,}",
+        given=given.text,
+        truth=answer.truth,
+        right=None if given.value is not None else given.label == answer.truth,
+        score="" if given.score is None else _share(given.score),
+        others=", ".join(f"{name}\u00a0{_share(part)}" for name, part in given.top[1:3]),
+        picture=picture_url(row) if isinstance(row, bytes) else "",
+        text="" if isinstance(row, bytes) else _text(row, preprocessing.columns),
+    )
+
+
+def _share(score: float) -> str:
+    return f"({100 * score:.1f}\u00a0%)"
+
+
+def _text(row: Raw, columns: Sequence[str]) -> str:
+    """An input that is no picture: a text or named numbers."""
+    if isinstance(row, str) or not columns:
+        return str(row)
+    return ", ".join(f"{name} {number:.4g}" for name, number in zip(columns, row, strict=True))
+
+
+def picture_url(png: bytes) -> str:
+    """A PNG file inside a `data:` address."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
 def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Curves and the last epoch's figures; nothing where there is no history."""
     if not history:
@@ -146,18 +197,16 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def _agreement(found: Report) -> dict[str, Any]:
     comparison = found.comparison
     rows = [
-        (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
-         "-" if r.failure else f"{r.tolerance:.1e}",
-         f"{r.differ:,}", "agrees" if r.holds else f"DIFFERS {r.failure}".strip())
+        (r.backend, r.device, *r.errors, f"{r.differ:,}",
+         "agrees" if r.holds else f"DIFFERS {r.failure}".strip())
         for r in comparison.results
     ]  # fmt: skip
-    labelled = any(cell is not None for row in comparison.between for cell in row)
     return {
         "compared": pluralise(comparison.rows, "input"),
         "reference": comparison.reference,
         "agreement": rows,
         "names": [result.backend for result in comparison.results],
-        "between": comparison.between if labelled else [],
+        "between": comparison.between if comparison.labelled else [],
         "left_out": found.left_out,
     }
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptx.infer import Predictor, read_artifact
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
-from ptx.report.agreement.comparison import compare, split_rows
-from ptx.report.page.page import Report, Speeds
-from ptx.report.speed.table_file import read_speeds
+from ptx.report.benchmark_file import CSV, read_speeds
+from ptx.report.comparison import compare, split_rows
+from ptx.report.page import Report, Speeds
 
 if TYPE_CHECKING:
     from ptx.export import TrainedModel
@@ -33,10 +35,10 @@ def report(
 ) -> Report:
     """Evaluate the model on the test rows and compare its backends over them.
 
-    The rest of a report - history, speeds, files - is added with `dataclasses.replace`:
+    History, speeds and files are added with `add_files`:
 
         found = report(read_model("checkpoint.pt"), [load("convnet.onnx")], data)
-        replace(found, history=history).save(Path("report.html"))
+        add_files(found, {"checkpoint": Path("checkpoint.pt")}).save(Path("report.html"))
 
     Args:
         evaluating: Told the rows of each batch that is answered.
@@ -69,7 +71,23 @@ def report(
     )
 
 
-def find_speeds(path: Path) -> tuple[Speeds, str]:
+def add_files(found: Report, files: Mapping[str, Path]) -> Report:
+    """The report with a model's files, by kind: the checkpoint's history, the benchmark beside it.
+
+    Raises:
+        ArtifactError: the checkpoint cannot be read.
+    """
+    from ptx.infer.backends.pytorch.device import mapping_load_errors
+    from ptx.models import checkpoint as checkpoints
+
+    artifact = read_artifact(files[CHECKPOINT])
+    with mapping_load_errors(artifact):
+        history = checkpoints.loads(artifact.data).history
+    speeds, unmeasured = _find_speeds(files[CHECKPOINT].parent / CSV)
+    return replace(found, files=files, history=history, speeds=speeds, unmeasured=unmeasured)
+
+
+def _find_speeds(path: Path) -> tuple[Speeds, str]:
     """The rows of a benchmark.csv, or what the page says where there are none."""
     if not path.is_file():
         return [], "Not measured yet."
@@ -77,13 +95,3 @@ def find_speeds(path: Path) -> tuple[Speeds, str]:
         return read_speeds(path.read_text("utf-8")), f"{path.name} holds no rows."
     except (OSError, ValueError) as error:
         return [], f"{path.name} cannot be used: {error}."
-
-
-def read_history(checkpoint: Path) -> list[dict[str, float]]:
-    """What training noted after each epoch; empty where a checkpoint holds weights alone."""
-    from ptx.infer.backends.pytorch.device import mapping_load_errors
-    from ptx.models import checkpoint as checkpoints
-
-    artifact = read_artifact(checkpoint)
-    with mapping_load_errors(artifact):
-        return checkpoints.loads(artifact.data).history

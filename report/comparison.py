@@ -12,7 +12,7 @@ import numpy as np
 from ptx.infer import Array, InputError, Named, Predictor
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
-from ptx.report.agreement.comparison_file import comparison_data, find_writer
+from ptx.report.comparison_file import comparison_data, find_writer
 from ptx.report.text import table
 
 if TYPE_CHECKING:
@@ -103,15 +103,14 @@ class ModelComparison:
         """
         found = self.found
         rows = [
-            (r.backend, r.device, "-" if r.failure else f"{r.error:.1e}",
-             "-" if r.failure else f"{r.tolerance:.1e}",
-             str(r.differ), judge("agrees" if r.holds else "DIFFERS", r.holds))
+            (r.backend, r.device, *r.errors, str(r.differ),
+             judge("agrees" if r.holds else "DIFFERS", r.holds))
             for r in found.results
         ]  # fmt: skip
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
         parts = [f"{pluralise(found.rows, 'input')}, against {found.reference}"]
         parts.append(table(header, rows, columns=columns))
-        if any(cell is not None for row in found.between for cell in row):
+        if found.labelled:
             parts += ["", "inputs with different labels, backend by backend"]
             names = [result.backend for result in found.results]
             matrix = [
