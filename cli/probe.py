@@ -27,7 +27,7 @@ def examine(name: str) -> Examined:
     from ptx.infer.backends import open_backend
 
     try:
-        artifact = open_probe(infer.BACKENDS[name].reads)
+        artifact = read_probe(infer.BACKENDS[name].reads)
         backend = open_backend(name, artifact, infer.Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()
@@ -41,7 +41,7 @@ def examine(name: str) -> Examined:
     return Examined(True, f"on {backend.device}")
 
 
-def open_probe(kind: str) -> infer.Artifact:
+def read_probe(kind: str) -> infer.Artifact:
     """The model as a file of that kind: from the package where it is there, else made now."""
     path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
     if path.is_file():

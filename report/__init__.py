@@ -24,34 +24,19 @@ if TYPE_CHECKING:
     from ptx.report.reporting import add_files, report
     from ptx.report.text import facts, file_size, percent, table
 else:
+    _HOMES = {
+        "benchmarking": "Benchmark Settings Target benchmark",
+        "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
+        "comparison_file": "check_target",
+        "confusion": "confusion_text",
+        "inspection": "card_facts file_facts join_settings signature_facts",
+        "page": "Report",
+        "preview": "Preview",
+        "reporting": "add_files report",
+        "text": "facts file_size percent table",
+    }
     __getattr__, __dir__ = lazy(
-        __name__,
-        {
-            "ModelComparison": "comparison",
-            "Benchmark": "benchmarking",
-            "Preview": "preview",
-            "Report": "page",
-            "Rows": "comparison",
-            "Settings": "benchmarking",
-            "Target": "benchmarking",
-            "add_files": "reporting",
-            "benchmark": "benchmarking",
-            "card_facts": "inspection",
-            "facts": "text",
-            "file_facts": "inspection",
-            "carried_rows": "comparison",
-            "check_target": "comparison_file",
-            "compare": "comparison",
-            "confusion_text": "confusion",
-            "file_size": "text",
-            "join_settings": "inspection",
-            "percent": "text",
-            "report": "reporting",
-            "signature_facts": "inspection",
-            "split_rows": "comparison",
-            "table": "text",
-            "value_rows": "comparison",
-        },
+        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
     )
 
 __all__ = [

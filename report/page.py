@@ -49,7 +49,7 @@ class Report:
 
     def html(self) -> str:
         """The page."""
-        return open_template("page").render(
+        return read_template("page").render(
             card=self.card,
             summary=self.summary,
             version=version("ptx"),
@@ -70,7 +70,7 @@ class Report:
         return len(content)
 
 
-def open_template(name: str) -> Template:
+def read_template(name: str) -> Template:
     """A template of the report; every value is escaped, and one that is not given an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

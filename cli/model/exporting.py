@@ -11,7 +11,7 @@ from typing import Any
 import ptx.export as exporting
 from ptx import infer, report
 from ptx.cli.model.description import given_options, read_describe, read_stated
-from ptx.cli.model.network import is_reference, open_factory
+from ptx.cli.model.network import find_factory, is_reference
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, note, verdict
 from ptx.cli.values.dataset import RealRows
@@ -81,7 +81,7 @@ def _make_own(
         raise UsageError(
             f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
         )
-    return make_model(open_factory(reference)(), description, weights=weights)
+    return make_model(find_factory(reference)(), description, weights=weights)
 
 
 def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:

@@ -76,7 +76,7 @@ def _printable(name: str | None) -> str:
     return "-" if name is None else escape_controls(name)
 
 
-def open_preview(
+def make_preview(
     output: Path | None, workspace: Path, *, show: bool
 ) -> tuple[report.Preview | None, Path | None]:
     """The picture that --show or --output asks for, and the file that is left for the answers."""

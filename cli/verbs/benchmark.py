@@ -12,7 +12,6 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_targets, say_left_out
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, colour_verdict, columns, verdict
-from ptx.cli.time_limit import time_limit
 from ptx.infer.errors import UsageError, quote
 
 
@@ -33,7 +32,7 @@ from ptx.infer.errors import UsageError, quote
 @options.trust
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def benchmark(
     model: str, backends: str, batches: str, seconds: float, threads: int | None, precision: str,

@@ -8,12 +8,11 @@ import click
 
 from ptx import export, infer, models, report
 from ptx.cli import options
-from ptx.cli.model.network import open_factory
+from ptx.cli.model.network import find_factory
 from ptx.cli.model.opening import closing_all, open_backends
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output import comparison
 from ptx.cli.output.terminal import Progress, note
-from ptx.cli.time_limit import time_limit
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
@@ -34,7 +33,7 @@ from ptx.infer.errors import pluralise
               help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def compare(
     model: str, inputs: tuple[str, ...], backends: str, device: str, precision: str, trust: bool,
@@ -49,7 +48,7 @@ def compare(
         report.check_target(output)
     space = Workspace(workspace)
     own = space.is_name(model) and models.lookup(model) is None
-    factory = None if network is None else open_factory(network)
+    factory = None if network is None else find_factory(network)
     path = space.find(model if own else require_model(model), CHECKPOINT)
     trained = export.read_model(path, network=factory)
     asked = infer.Options(

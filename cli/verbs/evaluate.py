@@ -11,7 +11,6 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.comparison import answer_test_rows, print_evaluation
-from ptx.cli.time_limit import time_limit
 from ptx.cli.values.dataset import open_data
 
 
@@ -27,7 +26,7 @@ from ptx.cli.values.dataset import open_data
 @options.data
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def evaluate(
     model: str, backend: str, device: str, precision: str, trust: bool, data: str | None,

@@ -26,7 +26,7 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 )
 @click.argument("model", shell_complete=options.complete_model)
 @click.option("--format", "formats", default=FORMATS[0], show_default=True,
-              shell_complete=options.complete_from((*FORMATS, "all")),
+              shell_complete=options.complete(lambda: (*FORMATS, "all")),
               help=options.one_of((*FORMATS, "all")))  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip

@@ -12,8 +12,7 @@ from ptx import infer
 from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.answers import AnswerLines, finish_preview, open_preview, write_lines
-from ptx.cli.time_limit import time_limit
+from ptx.cli.output.answers import AnswerLines, finish_preview, make_preview, write_lines
 from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
@@ -42,7 +41,7 @@ from ptx.infer.artifact.files import check_writable
               " they were given and as the model saw them, others text.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @options.workspace
-@time_limit
+@options.time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
@@ -59,7 +58,7 @@ def predict(
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    preview, target = open_preview(output, workspace, show=show)
+    preview, target = make_preview(output, workspace, show=show)
     space, lines = Workspace(workspace), AnswerLines(as_json, top)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)

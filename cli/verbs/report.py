@@ -13,7 +13,6 @@ from ptx.cli import options
 from ptx.cli.model.opening import closing_all, sort_backends
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import Progress, verdict
-from ptx.cli.time_limit import time_limit
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -30,7 +29,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.option("--output", type=click.Path(path_type=Path),
               help="Instead of report.html in the model's folder.")  # fmt: skip
 @options.workspace
-@time_limit
+@options.time_limit
 @options.common
 def report(
     model: str, device: str, trust: bool, data: str | None, output: Path | None, workspace: Path

@@ -10,7 +10,7 @@ from ptx import trainers
 from ptx.cli import options
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
-from ptx.cli.output.training import describe_former, print_outcome, training_progress
+from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.formats import CHECKPOINT
 
@@ -47,7 +47,7 @@ def train(
         note(former)
     result = trainers.train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
-        progress=training_progress(),
+        progress=EpochProgress(),
     )  # fmt: skip
     if result.trained and result.interrupted is None:
         for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):

@@ -12,7 +12,6 @@ from ptx.cli import options
 from ptx.cli.model.opening import file_kind_of
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import colour_verdict, table, verdict
-from ptx.cli.time_limit import time_limit
 from ptx.infer.errors import pluralise
 
 
@@ -27,7 +26,7 @@ from ptx.infer.errors import pluralise
 @click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def verify(
     model: str, backend: str, device: str, trust: bool, no_run: bool, workspace: Path, as_json: bool
