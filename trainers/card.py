@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.described.description import Description
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
@@ -40,12 +42,11 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         preprocessing.update(mean=0.0, std=1 / recipe.white)
     if dataset.fit is not None:
         preprocessing["fit"] = dataset.fit
-    return Card(
-        model=model,
-        task=entry.task,
-        signature=Signature.from_data(signature),
-        preprocessing=preprocessing,
-        labels=dataset.labels,
+    said = Description(
+        name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
+    )
+    return replace(
+        said.card(Signature.from_data(signature), name=model),
         config=config,
         training={
             "data": {
