@@ -9,7 +9,7 @@ import numpy as np
 
 from ptx.export.proof import Proof
 from ptx.export.reference import FLOAT64, Expected
-from ptx.export.tolerance.columns import (
+from ptx.export.tolerance import (
     Seen,
     allowed_errors,
     distance,

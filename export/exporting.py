@@ -17,7 +17,7 @@ from ptx.export.formats import find_attach, find_convert, find_format, mapping_e
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
+from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.card import Card

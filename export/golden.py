@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.export.grid import ALONE, first_rows
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import along_output
+from ptx.export.tolerance import along_output
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
     Answer,

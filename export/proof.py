@@ -1,7 +1,7 @@
 """The proof that an exported file computes what the network computes.
 
 The reference is the unmodified eager network in float64 (`ptx.export.reference`), the inputs are those
-of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance.columns`.
+of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from torch import nn
 
 from ptx.export.case import Case, check_rows
 from ptx.export.grid import grid, sample_size
+from ptx.export.integers import MOST_LEVEL, check_integers
+from ptx.export.precision import Precision, output_precision
 from ptx.export.reference import Reference, same_bits
-from ptx.export.tolerance.columns import (
+from ptx.export.tolerance import (
     ALIKE,
     LANES,
     Seen,
@@ -28,8 +30,6 @@ from ptx.export.tolerance.columns import (
     see,
     share_of,
 )
-from ptx.export.tolerance.integers import MOST_LEVEL, check_integers
-from ptx.export.tolerance.precision import Precision, output_precision
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.signature import Array, Signature, TensorSpec

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptx.export.tolerance.columns import FACTOR
-from ptx.export.tolerance.integers import find_level, nudged_inputs, nudged_networks
-from ptx.export.tolerance.precision import float_types, network_precision
+from ptx.export.integers import find_level, nudged_inputs, nudged_networks
+from ptx.export.precision import float_types, network_precision
+from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.golden import Level
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.checks import is_finite
@@ -103,7 +103,7 @@ class Reference:
         return self._answer(self._network, tensors, self.own_name)
 
     def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
-        """By integer output, where rounding decides; see `ptx.export.tolerance.integers`.
+        """By integer output, where rounding decides; see `ptx.export.integers`.
 
         Raises:
             ArtifactError: the network fails, or an output is not finite.

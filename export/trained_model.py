@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from ptx.export.documented import as_typed, documented_card
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
-from ptx.export.tolerance.precision import PRECISIONS
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card

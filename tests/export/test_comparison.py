@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptx.export import compare, describe, read_model
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
+from ptx.export.tolerance import FACTOR
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError

@@ -17,7 +17,7 @@ from ptx.export import FORMATS, TrainedModel, export, read_model
 from ptx.export.golden import GOLDEN_ROWS
 from ptx.export.grid import ALONE, BATCHES, LENGTHS
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
+from ptx.export.tolerance import FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,

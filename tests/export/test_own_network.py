@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ptx.export import TrainedModel, describe, export, read_model
 from ptx.export.grid import BATCHES, grid_batches
-from ptx.export.tolerance.columns import ALIKE, FACTOR
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.precision import PRECISIONS
+from ptx.export.tolerance import ALIKE, FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,

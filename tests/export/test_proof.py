@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ptx.export import TrainedModel, export, read_model
 from ptx.export.formats import Convert, find_convert, traced_sizes
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import FORMATS, TrainedModel, describe, export
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.precision import PRECISIONS
 from ptx.infer import AgreementError, ArtifactError, load, read_artifact
 
 SIGNATURE = {

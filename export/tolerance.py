@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptx.export.tolerance.precision import Precision
+from ptx.export.precision import Precision
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array, TensorSpec
 
