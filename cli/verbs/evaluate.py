@@ -45,4 +45,4 @@ def evaluate(
         dataset = open_data(predictor.card.model, data, workspace, predictor.card)
         require_proved(predictor, dataset)
         found, holds, told = answer_test_rows(predictor, dataset)
-    return print_evaluation(predictor, dataset.name, found, holds, told, as_json=as_json)
+        return print_evaluation(predictor, dataset.name, found, holds, told, as_json=as_json)

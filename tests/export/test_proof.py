@@ -466,11 +466,11 @@ def line(weight: float = 0.5, bias: float = 1 / 3) -> Proof:
 
 def test_the_reference_is_the_network_in_float64() -> None:
     x = np.array([[1.0], [3.0]], np.float32)
-    exact = line().exact({"x": x})["y"]
+    exact = line().reference.exact({"x": x})["y"]
     assert exact.dtype == np.float64
     # The weights are those of float32, the arithmetic is not.
     assert np.array_equal(exact, x.astype(np.float64) * 0.5 + np.float64(np.float32(1 / 3)))
-    assert line().eager({"x": x})["y"].dtype == np.float32
+    assert line().reference.eager({"x": x})["y"].dtype == np.float32
 
 
 def test_the_reference_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
