@@ -22,6 +22,7 @@ from ptx.infer.errors import LimitError, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
+DATA = ("bundled", "mnist", "fashion-mnist")
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,7 +49,7 @@ def _catalog() -> Iterable[str]:
 complete_file = complete(files=True)
 complete_name = complete(_catalog)
 complete_model = complete(_catalog, files=True)
-complete_data = complete(lambda: ("bundled", "mnist", "fashion-mnist"), files=True)
+complete_data = complete(lambda: DATA, files=True)
 complete_backend = complete(lambda: ("auto", *BACKENDS))
 complete_backends = complete(lambda: ("all", *BACKENDS), several=True)
 
