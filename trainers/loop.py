@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
-from ptx.trainers.losses import LOSSES, Loss
-from ptx.trainers.recipe import Recipe
-from ptx.trainers.rows.batches import Feed
+from ptx.trainers.batches import Feed
+from ptx.trainers.recipe import LOSSES, Loss, Recipe
 
 TEST_BATCH = 1000  # rows; only a matter of speed and memory
 

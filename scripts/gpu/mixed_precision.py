@@ -14,7 +14,7 @@ from ptx.infer import load
 from ptx.models import CATALOG, build
 from ptx.trainers import default_recipe
 from ptx.trainers.evaluation import model_inputs
-from ptx.trainers.losses import LOSSES
+from ptx.trainers.recipe import LOSSES
 
 MODELS = ("convnet", "neural-network", "lstm", "residual-net", "name-classifier")
 STEPS = 200

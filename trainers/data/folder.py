@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.dataset import Dataset, Split
-from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
-from ptx.trainers.data.problems import class_problems, raise_problems
+from ptx.trainers.data.pairs import CSV_LIMIT, class_problems, raise_problems, read_pairs
 from ptx.trainers.data.split import stratified_split
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 PICTURE_LIMIT = 64 << 20  # bytes in one file
 LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
-FILE_TITLES = {"file", "filename", "path", "image"}
-LABEL_TITLES = {"label", "class", "target"}
 
 Size = tuple[int, int]  # (height, width), as in the card
 ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
@@ -44,8 +41,9 @@ class Form(NamedTuple):
 def open_pictures(
     path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
 ) -> Dataset:
-    """The pictures of a folder or of a CSV file; `form`: the other arguments of both."""
-    return (open_folder if path.is_dir() else open_file_list)(path, labels=labels, **form)
+    """The pictures of a folder or of a CSV file; `form` has the other arguments of both."""
+    opener = open_folder if path.is_dir() else open_file_list
+    return opener(path, labels=labels, fit=form["fit"], size=form["size"], read=form["read"])
 
 
 def open_folder(
@@ -89,9 +87,7 @@ def open_file_list(
         InputError: a row, a picture or a label cannot be used; up to five problems are named.
     """
     rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
-    if rows[0][1].lower() in FILE_TITLES and rows[0][2].lower() in LABEL_TITLES:
-        rows = rows[1:]
-    pictures = [(path.parent / file, label) for _, file, label in rows]
+    pictures = [(path.parent / file, label) for file, label in rows]
     return _split_dataset(path, pictures, [], _form(fit, size, read), labels)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.infer.tables.numbers import Table, read_table
-from ptx.trainers.data.bundled import read_bundled
-from ptx.trainers.data.dataset import Dataset, Split
+from ptx.trainers.data.dataset import Dataset, Split, read_bundled
 from ptx.trainers.data.split import random_split, stratified_folds, stratified_split
 
 DIABETES_LABELS = ("no diabetes", "diabetes")
@@ -41,19 +40,28 @@ def open_own_table(
     """The table in the place of a model's `own` data: with its labels and as many columns."""
     expected = own()
     features = expected.train.inputs["columns"].shape[1]
-    return open_table(path, labels=labels or expected.labels, features=features)
+    known = labels or expected.labels
+    return open_table(path, labels=known, features=features, columns=form["columns"])
 
 
-def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = None) -> Dataset:
+def open_table(
+    path: Path,
+    *,
+    labels: tuple[str, ...],
+    features: int | None = None,
+    columns: Sequence[str] = (),
+) -> Dataset:
     """A CSV file of numbers, split 80/20: the last column is the target, the others are inputs.
 
     With `labels` the target is a class index and the split keeps the classes in proportion;
-    without, it is the number to predict. `features` is how many input columns there must be.
+    without, it is the number to predict. `features` is how many input columns there must be. Where
+    the file's header has the names `columns`, they are the inputs in this order, and the column that
+    is left is the target.
 
     Raises:
         InputError: the file cannot be used; the message names the line and the column.
     """
-    table = read_table(read_bytes(path, limit=CSV_LIMIT), name=str(path))
+    table = read_table(read_bytes(path, limit=CSV_LIMIT), name=str(path), columns=columns)
     _check_width(table, path, features)
     rows = _rows(table, str(path), labels)
     if labels:
