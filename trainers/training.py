@@ -15,8 +15,7 @@ from torch import nn
 from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
-from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
-from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors, use_channels_last
 from ptx.infer.errors import ArtifactError, LimitError, UsageError, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.models import build

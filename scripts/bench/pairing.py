@@ -88,8 +88,8 @@ class Pair:
 
     name: str
     reference: str
-    ours: Callable[[], float]  # gives seconds
-    theirs: Callable[[], float]
+    ours: Callable[[], float | Spent]  # gives seconds
+    theirs: Callable[[], float | Spent]
     rounds: int
     goal: Goal | None = None
 
@@ -97,33 +97,17 @@ class Pair:
         return f"{self.name}, beside {self.reference}"
 
     def take(self) -> Iterator[Row]:
-        """The one row."""
-        yield _row(
-            self.name, self.reference, _in_turn(self.ours, self.theirs, self.rounds), self.goal
-        )
-
-
-@dataclass(frozen=True)
-class ProcessPair:
-    """Two rows that are still to be taken from whole processes: by the clock, and the processor's."""
-
-    name: str
-    reference: str
-    ours: Callable[[], Spent]
-    theirs: Callable[[], Spent]
-    rounds: int
-    goal: Goal | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}, beside {self.reference}"
-
-    def take(self) -> Iterator[Row]:
-        """The row of the clock, then that of the processor seconds, from the same rounds."""
+        """The row of the clock; of processes that say it, that of the processor seconds behind it."""
         pairs = _in_turn(self.ours, self.theirs, self.rounds)
-        clock = [(first.wall, second.wall) for first, second in pairs]
-        processor = [(first.processor, second.processor) for first, second in pairs]
+        clock = [(_wall(first), _wall(second)) for first, second in pairs]
         yield _row(self.name, self.reference, clock, self.goal)
-        yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
+        processor = [
+            (first.processor, second.processor)
+            for first, second in pairs
+            if isinstance(first, Spent) and isinstance(second, Spent)
+        ]
+        if processor:
+            yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
 
 
 class Pending(Protocol):
@@ -228,6 +212,10 @@ def _row(name: str, reference: str, pairs: Sequence[tuple[float, float]], goal: 
     ratio = statistics.median(first / second for first, second in pairs)
     ours, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     return Row(name, reference, ours, theirs, ratio, goal)
+
+
+def _wall(spent: float | Spent) -> float:
+    return spent.wall if isinstance(spent, Spent) else spent
 
 
 def _laps(function: Callable[[], object], count: int) -> Iterator[float]:
