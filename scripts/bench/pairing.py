@@ -139,6 +139,14 @@ def _failed(name: str, error: Exception) -> Missing:
     return Missing(name, ": ".join([type(error).__name__, str(error), *last]), "**failed**")
 
 
+def run_outside(command: Sequence[object], **environment: str) -> str:
+    """What a process prints, in the environment that this program was started in."""
+    words = list(map(str, command))
+    return subprocess.run(
+        words, check=True, capture_output=True, text=True, env={**OUTSIDE, **environment}
+    ).stdout
+
+
 def process(command: Sequence[object], **environment: str) -> Callable[[], float]:
     """A whole process, from its start to its end."""
     spent = process_spent(command, **environment)
@@ -147,14 +155,10 @@ def process(command: Sequence[object], **environment: str) -> Callable[[], float
 
 def process_spent(command: Sequence[object], **environment: str) -> Callable[[], Spent]:
     """A whole process, its children included."""
-    words = [str(word) for word in command]
 
     def once() -> Spent:
         before, started = os.times(), time.perf_counter()
-        subprocess.run(
-            words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**OUTSIDE, **environment},
-        )  # fmt: skip
+        run_outside(command, **environment)
         wall, after = time.perf_counter() - started, os.times()
         processor = after.children_user - before.children_user
         return Spent(wall, processor + after.children_system - before.children_system)

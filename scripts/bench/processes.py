@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pairing import OUTSIDE, Goal, Pair, Pending, process, process_spent
-from setting import PTX, Setting, naive, photographs, pictures
+from pairing import Goal, Pair, Pending, process, process_spent, run_outside
+from setting import PTX, Setting, naive, photographs, pictures, train_epochs
 
 FOLDER, PHOTOGRAPHS = Goal(0.8), Goal(0.9)
 _ONE_BY_ONE = "one by one, one picture a run (weak)"
@@ -84,17 +83,8 @@ def exporting(setting: Setting) -> Iterator[Pending]:
 
 
 def _our_epoch(workspace: Path) -> float:
-    command = [PTX, "train", "convnet", "--epochs", "2", "--device", "cpu", "--data", "mnist",
-               "--workspace", workspace]  # fmt: skip
-    _output(command)
-    last = (workspace / "convnet" / "metrics.csv").read_text().splitlines()[-1]
-    return float(last.split(",")[5])
+    return float(train_epochs(workspace, "--epochs", 2, "--device", "cpu")[-1]["seconds"])
 
 
 def _their_epoch(archive: Path, form: str) -> float:
-    return float(_output(naive("training", archive, form, 2)))
-
-
-def _output(command: list[object]) -> str:
-    words = list(map(str, command))
-    return subprocess.run(words, check=True, capture_output=True, text=True, env=OUTSIDE).stdout
+    return float(run_outside(naive("training", archive, form, 2)))

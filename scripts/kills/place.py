@@ -11,11 +11,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PATIENCE = 600  # seconds that a verb may take, on a machine with much else to do
 SUFFIXES = {"torchscript": ".torchscript", "onnx": ".onnx", "pt2": ".pt2"}
+IMPORTED = ("matplotlib.figure", "onnx", "onnxruntime", "onnxscript", "ptx.cli.verbs.evaluate",
+            "ptx.cli.verbs.export", "ptx.cli.verbs.predict", "ptx.cli.verbs.train", "ptx.export",
+            "ptx.trainers")  # fmt: skip
 PICTURES = 24  # of each of two classes
 
 
@@ -157,22 +161,8 @@ def prepare(place: Place, seed: int) -> None:
     from PIL import Image
 
     torch.set_num_threads(1)
-    import matplotlib.figure
-    import onnx
-    import onnxruntime
-    import onnxscript
-
-    import ptx.cli.verbs.evaluate
-    import ptx.cli.verbs.export
-    import ptx.cli.verbs.predict
-    import ptx.cli.verbs.train
-    import ptx.export
-    import ptx.trainers
-
-    verbs = ptx.cli.verbs
-    imported = (matplotlib.figure, onnx, onnxruntime, onnxscript, verbs.evaluate, verbs.export,
-                verbs.predict, verbs.train, ptx.export, ptx.trainers)  # fmt: skip
-    assert all(imported)
+    for name in IMPORTED:
+        import_module(name)
     noise = np.random.default_rng(seed)
     for label, columns in (("left", slice(4, 10)), ("right", slice(18, 24))):
         (place.root / "data" / label).mkdir(parents=True)
