@@ -22,15 +22,12 @@ class Progress(Protocol):
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         """`epoch` counts from 1; `done` rows of it were trained before an interruption."""
-        ...
 
     def step_done(self, rows: int, totals: Totals) -> None:
         """`totals` may stand on the device: reading it waits for the device."""
-        ...
 
     def epoch_ends(self, row: dict[str, float]) -> None:
         """`row`: the epoch's line of `metrics.csv`."""
-        ...
 
 
 @dataclass

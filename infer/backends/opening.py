@@ -31,20 +31,16 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """The key in BACKENDS."""
-        ...
 
     @property
     def device(self) -> str:
         """Where it really runs, as read back from the opened runtime: `cpu`, `cuda:0`, `mps`."""
-        ...
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for checked inputs (native-endian, contiguous, at least one sample)."""
-        ...
 
     def close(self) -> None:
         """Give the runtime's memory back; the backend cannot be used afterwards."""
-        ...
 
 
 @dataclass(frozen=True)
