@@ -17,7 +17,6 @@ _MARK = 3.0  # seconds
 
 
 def cuda(setting: Setting) -> Iterator[Pending]:
-    """All of them."""
     for name in ("convnet", "lstm", "mlp"):
         path = setting.model(name, ".onnx")
         try:
@@ -66,7 +65,6 @@ class _FastTraining:
         return "`ptx train convnet --recipe fast` on CUDA, its epochs"
 
     def take(self) -> Iterator[Result]:
-        """One training."""
         import torch
 
         if not torch.cuda.is_available():

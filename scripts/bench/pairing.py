@@ -64,7 +64,6 @@ class Missing:
     verdict: str = "not taken"  # or "**failed**", which is no fault of the machine's
 
     def take(self) -> Iterator[Missing]:
-        """Itself."""
         yield self
 
     def __str__(self) -> str:

@@ -53,11 +53,9 @@ class Setting:
         return self.folder / "runs"
 
     def model(self, name: str, suffix: str) -> Path:
-        """An artifact."""
         return self.workspace / name / f"{name}{suffix}"
 
     def checkpoint(self, name: str) -> Path:
-        """A checkpoint."""
         return self.workspace / name / "checkpoint.pt"
 
     def data(self) -> Dataset:
@@ -79,7 +77,6 @@ def train_epochs(workspace: Path, *options: object) -> list[dict[str, str]]:
 
 
 def prepare(setting: Setting) -> None:
-    """Make what is missing."""
     for package in ("infer", "models", "trainers", "export", "cli"):
         # As pip does for what it installs; an editable checkout may never have been compiled.
         spec = find_spec(f"ptx.{package}")

@@ -173,7 +173,6 @@ COMPILED: dict[str, Make] = {"`session.run`": raw, "`torch.compile`": compiled}
 
 
 def measure_folder(page: Page, setting: Setting) -> None:
-    """The table."""
     page.section(f"`ptx predict FOLDER` of {setting.files:,} pictures", "what", "seconds")
     if "convnet" not in setting.models:
         return

@@ -26,7 +26,6 @@ Batch = tuple[list[torch.Tensor], torch.Tensor]
 
 
 def measure(page: Page, setting: Setting) -> None:
-    """The tables."""
     page.section("Training", "model", "device read back", "epochs", "s per epoch",
                  "accuracy or loss", "CPU, two seeds")  # fmt: skip
     for model in setting.models:
@@ -77,7 +76,6 @@ def _fast(setting: Setting, seed: int) -> Cells:
 
 
 def measure_mixed(page: Page, setting: Setting) -> None:
-    """The table."""
     page.section(f"Mixed precision, {STEPS} steps of the documented batch", "model", "float32, s",
                  "autocast bf16, s", "gain", "loss, float32", "loss, bf16")  # fmt: skip
     for model in (name for name in MIXED if name in setting.models):

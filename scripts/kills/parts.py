@@ -22,8 +22,6 @@ SPACE = 5  # exit code of a verb that cannot write its result
 
 @dataclass
 class Row:
-    """A line of the table."""
-
     what: str
     counts: Counter[str] = field(default_factory=Counter)
     losses: list[str] = field(default_factory=list)
