@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.backends.threads import settle_threads
 from ptx.infer.lazy import lazy
 
 settle_threads()  # before anything here imports torch

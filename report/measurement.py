@@ -24,7 +24,7 @@ import numpy as np
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import find_backend
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor

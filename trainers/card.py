@@ -15,9 +15,9 @@ from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import Entry
+from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.recipe import Recipe, find_entry
-from ptx.trainers.rows.batches import check_split
 
 
 def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:

@@ -140,7 +140,7 @@ def find_targets(
 ) -> Iterator[report.Target]:
     """What each backend is measured with; of `all` those whose file is there."""
     from ptx import report
-    from ptx.infer.artifact.trust import require_trust
+    from ptx.infer.artifact.artifact import require_trust
 
     found = False
     for name in backend_names(backends):

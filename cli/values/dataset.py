@@ -34,6 +34,7 @@ def open_data(
     cache = workspace / DATA
     fit = str(entry.preprocessing.get("fit", "digit"))
     labels = None
+    columns = (entry if card is None else card).preprocessing.get("names", ())
     if card is not None:
         fit = str(card.preprocessing.get("fit", fit))
         labels = card.labels or None
@@ -46,7 +47,9 @@ def open_data(
             )
     if source is None:
         source = _find_documented(entry.data, cache)
-    dataset = trainers.open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
+    dataset = trainers.open_dataset(
+        source, default=entry.data, cache=cache, fit=fit, labels=labels, columns=columns
+    )
     _tell(dataset)
     return dataset
 

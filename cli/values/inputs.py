@@ -71,7 +71,7 @@ def read_ahead(
     Returns:
         The values as they are read, and how many threads are left to the backend: None for all.
     """
-    from ptx.infer.readers import ReadAhead, can_fork, reader_processes
+    from ptx.infer.streaming import ReadAhead, can_fork, reader_processes
 
     preprocessing = _preprocessing(card)
     if not preprocessing.suffixes or not can_fork():

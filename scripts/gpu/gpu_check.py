@@ -21,8 +21,6 @@ from pathlib import Path
 
 import agreement
 import faults
-import mixed_precision
-import pictures_folder
 import speed
 import torch
 import training
@@ -37,9 +35,9 @@ SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
     "training": training.measure,
     "agreement": agreement.measure,
     "speed": speed.measure,
-    "folder": pictures_folder.measure,
+    "folder": speed.measure_folder,
     "faults": faults.measure,
-    "mixed-precision": mixed_precision.measure,
+    "mixed-precision": training.measure_mixed,
     "compiled": speed.measure_compiled,
 }
 

@@ -12,7 +12,7 @@ from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
 from ptx.trainers import Split, open_dataset
-from ptx.trainers.rows.raw_rows import as_read, model_targets, raw_samples
+from ptx.trainers.batches import as_read, model_targets, raw_samples
 
 SIGNATURE = Signature.from_data(CATALOG["convnet"].signature)
 

@@ -14,8 +14,8 @@ from ptx.infer.artifact.golden import Raw
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.preprocessing.examples import png_bytes
 from ptx.infer.signature import Array
+from ptx.trainers.batches import Feed
 from ptx.trainers.data import Dataset
-from ptx.trainers.rows.batches import Feed
 
 SAMPLES = 64  # test rows: the largest batch of the agreement grid
 EXAMPLES = 10  # raw inputs, each of another class where there are as many

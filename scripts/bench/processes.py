@@ -1,4 +1,4 @@
-"""Rows of folders of pictures that become JSON Lines, in whole processes."""
+"""Rows of whole processes: folders of pictures to JSON Lines, an epoch of training, an export."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pairing import Goal, Pair, Pending, process
-from setting import PTX, Setting, naive, photographs, pictures
+import numpy as np
+from pairing import Goal, Pair, Pending, process, process_spent, run_outside
+from setting import PTX, Setting, naive, photographs, pictures, train_epochs
 
 FOLDER, PHOTOGRAPHS = Goal(0.8), Goal(0.9)
 _ONE_BY_ONE = "one by one, one picture a run (weak)"
@@ -55,3 +56,35 @@ def _ptx(setting: Setting, files: Path) -> Callable[[], float]:
 
 def _answers(setting: Setting) -> Path:
     return setting.folder / "answers.jsonl"
+
+
+def training(setting: Setting) -> Iterator[Pending]:
+    """An epoch of convnet, its second, on the CPU."""
+    data = setting.data().train
+    archive = setting.folder / "training.npz"
+    np.savez(archive, images=data.inputs["image"], labels=data.targets)
+    ours = partial(_our_epoch, setting.folder / "training")
+    for form, goal in (("slices", 0.75), ("loader", 0.40)):
+        theirs = partial(_their_epoch, archive, form)
+        yield Pair(f"an epoch of convnet, {len(data):,} rows", f"plain PyTorch, {form}", ours,
+                   theirs, setting.effort.long_rounds, Goal(goal))  # fmt: skip
+
+
+def exporting(setting: Setting) -> Iterator[Pending]:
+    """An export with its proof, whole process."""
+    output, checkpoint = setting.folder / "exported.onnx", setting.checkpoint("convnet")
+    command = [PTX, "export", "convnet", "--checkpoint", checkpoint, "--output", output,
+               "--workspace", setting.workspace]  # fmt: skip
+    yield Pair(
+        "`ptx export convnet --format onnx`, proof included", "`torch.onnx.export`",
+        process_spent(command), process_spent(naive("export", checkpoint, output)),
+        setting.effort.long_rounds, Goal(1.2),
+    )  # fmt: skip
+
+
+def _our_epoch(workspace: Path) -> float:
+    return float(train_epochs(workspace, "--epochs", 2, "--device", "cpu")[-1]["seconds"])
+
+
+def _their_epoch(archive: Path, form: str) -> float:
+    return float(run_outside(naive("training", archive, form, 2)))

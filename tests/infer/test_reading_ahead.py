@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer import load, readers
+from ptx.infer import load, streaming
 from ptx.infer.errors import InputError
 from ptx.infer.prediction import Failure, Named
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-from ptx.infer.readers import (
+from ptx.infer.signature import Signature
+from ptx.infer.streaming import (
     ReadAhead,
     Readers,
     Window,
@@ -25,7 +26,6 @@ from ptx.infer.readers import (
     read_window,
     reader_thread,
 )
-from ptx.infer.signature import Signature
 
 Child = Callable[..., Any]
 Export = Callable[[str, str], Path]
@@ -74,8 +74,8 @@ def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> 
         "import os, sys\n"
         "os.environ['OPENBLAS_NUM_THREADS'] = '1'\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_readers import VALUES, comparable, pictures\n"
-        "from ptx.infer.readers import can_fork, read_window, reader_processes\n"
+        "from test_reading_ahead import VALUES, comparable, pictures\n"
+        "from ptx.infer.streaming import can_fork, read_window, reader_processes\n"
         "assert can_fork()\n"
         "values = VALUES[int(sys.argv[2]):int(sys.argv[3])]\n"
         "with reader_processes(pictures()) as readers:\n"
@@ -96,9 +96,9 @@ class Ready:
 
 
 def test_samples_of_two_types_are_not_made_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_preprocessing", Ready(), raising=False)
+    monkeypatch.setattr(streaming, "_preprocessing", Ready(), raising=False)
     given = [np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32)]
-    packed = readers._read_packed(given)
+    packed = streaming._read_packed(given)
     assert [sample.dtype.name for sample in packed.samples] == ["uint8", "float32"]
 
 
@@ -107,9 +107,9 @@ def test_a_reader_that_is_killed_is_told(child: Child) -> None:
     done = child(
         "import os, signal, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_readers import Killing\n"
+        "from test_reading_ahead import Killing\n"
         "from ptx.infer.errors import LimitError\n"
-        "from ptx.infer.readers import reader_processes\n"
+        "from ptx.infer.streaming import reader_processes\n"
         "try:\n"
         "    with reader_processes(Killing()) as readers:\n"
         "        readers.submit([1])()\n"
@@ -139,8 +139,8 @@ def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> No
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_readers import Endless\n"
-        "from ptx.infer.readers import ReadAhead, reader_processes\n"
+        "from test_reading_ahead import Endless\n"
+        "from ptx.infer.streaming import ReadAhead, reader_processes\n"
         "try:\n"
         "    with reader_processes(Endless()) as readers:\n"
         "        ReadAhead(readers, [1, 2, 3], 1)\n"
@@ -157,11 +157,11 @@ def test_there_are_no_more_readers_than_processors_or_than_can_be_used(child: Ch
     done = child(
         "import multiprocessing, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_readers import pictures\n"
-        "from ptx.infer import readers\n"
-        "readers.usable_processors = lambda: 3\n"
+        "from test_reading_ahead import pictures\n"
+        "from ptx.infer import streaming\n"
+        "streaming.usable_processors = lambda: 3\n"
         "for most in (None, 2, 9):\n"
-        "    with readers.reader_processes(pictures(), most=most) as made:\n"
+        "    with streaming.reader_processes(pictures(), most=most) as made:\n"
         "        print(len(multiprocessing.active_children()), made.ahead)",
         Path(__file__).parent,
     )
@@ -213,7 +213,7 @@ def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
 def test_a_reader_whose_parent_was_killed_before_it_began_ends(child: Child) -> None:
     done = child(
         "import os\n"
-        "from ptx.infer.readers import _prepare\n"
+        "from ptx.infer.streaming import _prepare\n"
         "_prepare(None, os.getppid())\n"
         "print('alive', flush=True)\n"
         "_prepare(None, os.getpid())\n"
@@ -230,8 +230,8 @@ def test_readers_end_with_a_parent_that_is_killed(child: Child) -> None:
         "sys.path.insert(0, sys.argv[1])\n"
         "code = '''import os, sys, time\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_readers import pictures\n"
-        "from ptx.infer.readers import reader_processes\n"
+        "from test_reading_ahead import pictures\n"
+        "from ptx.infer.streaming import reader_processes\n"
         "with reader_processes(pictures()) as readers:\n"
         "    readers.submit([])()\n"
         "    import multiprocessing\n"
@@ -270,10 +270,10 @@ def test_a_stream_through_processes_is_the_stream_through_a_thread(
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from ptx.infer.readers import ReadAhead, reader_processes\n"
+        "from ptx.infer.streaming import ReadAhead, reader_processes\n"
         "from ptx.infer import Failure, load, read_artifact\n"
         "from ptx.infer.preprocessing import open_preprocessing\n"
-        "from test_readers import VALUES\n"
+        "from test_reading_ahead import VALUES\n"
         "card = read_artifact(sys.argv[2]).require_card()\n"
         "with reader_processes(open_preprocessing(card.preprocessing, card.signature)) as readers:\n"
         "    reading = ReadAhead(readers, VALUES[:5] * 40, 7)\n"

@@ -1,4 +1,4 @@
-"""A data set on the training device, and the batches that come out of it.
+"""A data set on the training device with the batches that come out of it, and as prediction meets it.
 
 The compact form stays on the device as one tensor (pictures as uint8); each batch is preprocessed
 there, by the same table or the same code that prediction uses.
@@ -7,16 +7,19 @@ there, by the same table or the same code that prediction uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ptx.infer.errors import InputError, UsageError
+from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Pictures, Preprocessing
 from ptx.infer.signature import Array, TensorSpec
 from ptx.trainers.data import Split
 from ptx.trainers.data.dataset import KINDS
+
+SHOWN = 5  # names that an error lists
 
 Batch = tuple[Tensor, ...]
 Inputs = Callable[[Tensor], Batch]
@@ -134,3 +137,55 @@ def _cut(array: Tensor, spec: TensorSpec, longest: int | None) -> Tensor:
         if longest is not None and isinstance(size, str) and axis != spec.batch_axis:
             array = array.narrow(axis, 0, longest)
     return array
+
+
+def raw_samples(
+    split: Split, preprocessing: Preprocessing, rows: Array, names: tuple[str, ...]
+) -> Sequence[Array]:
+    """What the preprocessing reads from some rows; `names`: the symbols of sequences, by index.
+
+    Pictures that were fitted when the data set was read are samples already.
+    """
+    ((_, raw),) = split.inputs.items()
+    if preprocessing.pictures is not None and not split.fitted:
+        return [_read_picture(preprocessing, pixels) for pixels in raw[rows]]
+    return preprocessing.read_rows(raw[rows], names)
+
+
+def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
+    """A row's picture as prediction fits it; as it is where prediction would take it for blank."""
+    try:
+        return preprocessing.read(pixels)
+    except InputError:
+        return pixels
+
+
+def as_read(split: Split, preprocessing: Preprocessing) -> Split:
+    """The split with the pixels that prediction would make of its pictures."""
+    if preprocessing.pictures is None or split.fitted or not len(split):
+        return split
+    ((kind, pictures),) = split.inputs.items()
+    read = np.stack([_read_picture(preprocessing, pixels) for pixels in pictures])
+    return replace(split, inputs={kind: read}, fitted=True)
+
+
+def model_targets(
+    split: Split, names: tuple[str, ...], labels: tuple[str, ...], model: str
+) -> Array:
+    """The targets as indices into the model's labels, found by name.
+
+    Raises:
+        UsageError: a name of the data is none of the model's labels.
+    """
+    if not names or names == labels:
+        return split.targets
+    unknown = [name for name in names if name not in labels]
+    if unknown:
+        listed, known = (", ".join(map(quote, some[:SHOWN])) for some in (unknown, labels))
+        raise UsageError(
+            f"of the data's labels {pluralise(len(unknown), 'is', 'are')} none of {model}'s: {listed};"
+            f" expected {known} and so on: give data with the model's labels"
+        )
+    places = np.asarray([labels.index(name) for name in names], np.int64)
+    targets: Array = places[split.targets]
+    return targets
