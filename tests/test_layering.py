@@ -33,7 +33,6 @@ ROOMS = {
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
     "ptx.infer.streaming",
-    "ptx.infer.verification",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",
     "ptx.models.checkpoint",
