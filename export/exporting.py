@@ -13,9 +13,16 @@ import torch
 from torch import nn
 
 from ptx.export.comparison import wrong_labels
-from ptx.export.formats import find_attach, find_convert, find_format, mapping_export_errors
+from ptx.export.formats import (
+    check_size,
+    find_attach,
+    find_convert,
+    find_format,
+    mapping_export_errors,
+)
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
+from ptx.export.named_outputs import return_in_order
 from ptx.export.proof import Proof
 from ptx.export.tolerance.columns import FACTOR
 from ptx.export.trained_model import About, TrainedModel, describe
@@ -78,6 +85,7 @@ def export(
         trained = describe(trained, **about)
     elif about:
         raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
+    check_size(trained.network, format_name)
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()
@@ -109,6 +117,8 @@ def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> byte
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(trained.network).eval().requires_grad_(False)
+    if trained.proof.reference.names_outputs:
+        return_in_order(network, trained.card.signature)
     with mapping_export_errors(trained.card.model, format_name):
         return find_convert(format_name)(network, trained.card.signature, opset=opset)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,29 +107,85 @@ def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
-    """Copies of the outputs of forward, a tensor or a tuple of them, by name.
+    """Copies of the outputs of forward by name, see `find_outputs`.
 
     Copies, since forward may return an input, a weight, or one tensor twice.
     """
     torch = import_torch()
-    tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
-    if not isinstance(tensors, tuple | list) or not all(
-        isinstance(tensor, torch.Tensor) for tensor in tensors
-    ):
-        raise ArtifactError(
-            f"the network returns a {type(outputs).__name__}; expected a tensor or a tuple of tensors:"
-            " wrap it in a module that returns the outputs in the signature's order",
-            code="E-OUTPUT",
-        )
-    if len(tensors) != len(signature.outputs):
-        raise ArtifactError(
-            f"the model gives {len(tensors)} outputs; its card says {len(signature.outputs)}",
-            code="E-OUTPUT",
-        )
+    tensors = find_outputs(signature, outputs)
     return {
         spec.name: _to_array(spec, tensor, torch)
         for spec, tensor in zip(signature.outputs, tensors, strict=True)
     }
+
+
+def find_outputs(signature: Signature, outputs: Any) -> tuple[Any, ...]:
+    """The tensors that forward returns, in the signature's order.
+
+    A mapping, a dataclass or a named tuple, such as the outputs of Hugging Face's networks, is asked for
+    the signature's names and may hold more; a tensor, a tuple or a list has no names but its places.
+
+    Raises:
+        ArtifactError: E-OUTPUT: there is another number of them, none of that name, or no tensor.
+    """
+    torch = import_torch()
+    names = [spec.name for spec in signature.outputs]
+    fields = None if isinstance(outputs, torch.Tensor) else _fields(outputs, names)
+    if fields is not None:
+        for name in names:
+            if name not in fields:
+                raise ArtifactError(
+                    f"the network returns a {type(outputs).__name__} without {name!r};"
+                    f" {nearest(name, [str(key) for key in fields])}",
+                    code="E-OUTPUT",
+                )
+        tensors: Any = [fields[name] for name in names]
+    else:
+        tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    if not isinstance(tensors, tuple | list) or not all(
+        isinstance(tensor, torch.Tensor) for tensor in tensors
+    ):
+        raise _no_tensors(signature, outputs, tensors)
+    if len(tensors) != len(names):
+        raise ArtifactError(
+            f"the model gives {len(tensors)} outputs; its card says {len(names)}", code="E-OUTPUT"
+        )
+    return tuple(tensors)
+
+
+def has_names(outputs: Any) -> bool:
+    """Whether what forward returns has names, and no order that an exporter would keep."""
+    named_tuple = hasattr(outputs, "_asdict")
+    return named_tuple or isinstance(outputs, Mapping) or dataclasses.is_dataclass(outputs)
+
+
+def _fields(outputs: Any, names: list[str]) -> Mapping[str, Any] | None:
+    """What outputs hold by name; None where they have but places."""
+    if isinstance(outputs, Mapping):
+        return outputs
+    if dataclasses.is_dataclass(outputs):
+        return {field.name: getattr(outputs, field.name) for field in dataclasses.fields(outputs)}
+    fields: Mapping[str, Any] | None = getattr(outputs, "_asdict", dict)()
+    return fields if fields and set(names) <= set(fields) else None
+
+
+def _no_tensors(signature: Signature, outputs: Any, tensors: Any) -> ArtifactError:
+    """Why these are no outputs, and what to do."""
+    if isinstance(tensors, tuple | list) and any(isinstance(part, Mapping) for part in tensors):
+        return ArtifactError(
+            "the network returns a list of mappings, one for each picture, as detectors do: how many"
+            " boxes there are depends on the picture, so they make no array of a batch: wrap it in a"
+            " module that returns the scores and boxes of all candidates, or as many of each picture as"
+            " you fix (see docs/your-own-model.md)",
+            code="E-OUTPUT",
+        )
+    kinds = [type(part).__name__ for part in tensors] if isinstance(tensors, tuple | list) else []
+    held = f" of {', '.join(kinds[:5])}" if kinds else ""
+    return ArtifactError(
+        f"the network returns a {type(outputs).__name__}{held}; expected tensors for"
+        f" {[spec.name for spec in signature.outputs]}: wrap it in a module that returns these",
+        code="E-OUTPUT",
+    )
 
 
 def _to_array(spec: TensorSpec, tensor: Any, torch: Any) -> Array:
