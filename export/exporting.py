@@ -81,11 +81,13 @@ def export(
     """
     form, path = find_format(format_name), Path(path)
     check_writable(path)
+    network = trained.network if isinstance(trained, TrainedModel) else trained
+    if isinstance(network, nn.Module):
+        check_size(network, format_name)
     if not isinstance(trained, TrainedModel):
         trained = describe(trained, **about)
     elif about:
         raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
-    check_size(trained.network, format_name)
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +25,15 @@ def read_trained(
 
 
 def make_own(
-    space: Workspace, reference: str, checkpoint: Path | None, describe: Path | None
+    space: Workspace,
+    reference: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    formats: Sequence[str],
 ) -> export.TrainedModel:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
     from ptx.cli.statement import read_describe
+    from ptx.export.formats import check_size
     from ptx.export.trained_model import kebab, make_model
 
     if describe is None:
@@ -41,4 +47,7 @@ def make_own(
         raise UsageError(
             f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
         )
-    return make_model(open_factory(reference)(), description, weights=weights)
+    network = open_factory(reference)()
+    for name in formats:
+        check_size(network, name)
+    return make_model(network, description, weights=weights)

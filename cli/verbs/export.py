@@ -62,7 +62,7 @@ def export(
     beside: Path | None = None
     if own:
         refuse_statement(**stated)
-        trained = make_own(space, model, checkpoint, describe)
+        trained = make_own(space, model, checkpoint, describe, names)
     else:
         statement = read_statement(describe, **stated)
         trained, beside = read_trained(space, model, checkpoint, statement)
