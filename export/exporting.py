@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from ptx.export.comparison import wrong_labels
-from ptx.export.formats import find_attach, find_convert, find_format, mapping_export_errors
+from ptx.export.formats import (
+    check_size,
+    find_attach,
+    find_convert,
+    find_format,
+    mapping_export_errors,
+)
+from ptx.export.formats.named_outputs import return_in_order
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.proof import Proof
@@ -75,6 +82,9 @@ def export(
     """
     form, path = find_format(format_name), Path(path)
     check_writable(path)
+    network = trained.network if isinstance(trained, TrainedModel) else trained
+    if isinstance(network, nn.Module):
+        check_size(network, format_name)
     if not isinstance(trained, TrainedModel):
         trained = describe(trained, **said)
     elif said:
@@ -110,6 +120,8 @@ def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> byte
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
     network = copy.deepcopy(trained.network).eval().requires_grad_(False)
+    if trained.proof.reference.names_outputs:
+        return_in_order(network, trained.card.signature)
     with mapping_export_errors(trained.card.model, format_name):
         return find_convert(format_name)(network, trained.card.signature, opset=opset)
 

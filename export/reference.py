@@ -19,6 +19,7 @@ from ptx.export.precision import float_types, network_precision
 from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.golden import Level
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
+from ptx.infer.backends.pytorch.outputs import has_names
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import ArtifactError, PtxError
 from ptx.infer.signature import Array, Signature
@@ -51,6 +52,7 @@ class Reference:
         self.precision = network_precision(network, signature)  # its own
         self._network = copy.deepcopy(network).eval()
         self._double = copy.deepcopy(network).double().eval()
+        self.names_outputs = False  # it returns names, which were seen once it has been run
 
     @cached_property
     def name(self) -> str:
@@ -163,7 +165,9 @@ class Reference:
         shapes = [tuple(tensor.shape) for tensor in tensors]
         try:
             with torch.inference_mode():
-                outputs = to_arrays(self._signature, network(*tensors))
+                answer = network(*tensors)
+                self.names_outputs = has_names(answer)
+                outputs = to_arrays(self._signature, answer)
         except PtxError:
             raise
         except Exception as error:  # whatever somebody's forward method raises

@@ -47,16 +47,24 @@ def choose_formats(formats: str, output: Path | None, opset: int | None) -> list
 
 
 def read_trained(
-    space: Workspace, model: str, checkpoint: Path | None, describe: Path | None, **stated: Any
+    space: Workspace,
+    model: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    names: list[str],
+    **stated: Any,
 ) -> tuple[exporting.TrainedModel, Path | None]:
-    """The network of MODEL; and its path where MODEL is one, since the files stand beside it."""
+    """The network of MODEL; and its path where MODEL is one, since the files stand beside it.
+
+    `names`: of the formats, which a network of one's own must fit into.
+    """
     if is_reference(model):
         if given := given_options(stated):
             raise UsageError(
                 f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
                 " preprocessing"
             )
-        return _make_own(space, model, checkpoint, describe), None
+        return _make_own(space, model, checkpoint, describe, names), None
     said = read_stated(describe, **stated)
     path = checkpoint or space.find(model, CHECKPOINT)
     named = space.is_name(model)
@@ -65,9 +73,14 @@ def read_trained(
 
 
 def _make_own(
-    space: Workspace, reference: str, checkpoint: Path | None, describe: Path | None
+    space: Workspace,
+    reference: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    names: list[str],
 ) -> exporting.TrainedModel:
     """The network that module:function makes, with the weights of the checkpoint where one is given."""
+    from ptx.export.formats import check_size
     from ptx.export.trained_model import kebab, make_model
 
     if describe is None:
@@ -81,7 +94,10 @@ def _make_own(
         raise UsageError(
             f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
         )
-    return make_model(find_factory(reference)(), description, weights=weights)
+    network = find_factory(reference)()
+    for name in names:
+        check_size(network, name)
+    return make_model(network, description, weights=weights)
 
 
 def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:

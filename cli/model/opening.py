@@ -50,18 +50,23 @@ def find_model(
     return Found(artifact, artifact.require_card(), backend, tuple(others))
 
 
-def open_model(found: Found, options: infer.Options) -> infer.Predictor:
+def open_model(
+    found: Found, options: infer.Options, *, allow_nonfinite: bool = False
+) -> infer.Predictor:
     """The predictor; says on stderr what `auto` took."""
     if found.backend != "auto" or found.description is not None:
         fitting = _heeding_threads(options, found.artifact)
         return infer.open_predictor(
-            found.artifact, backend=found.backend, options=fitting, description=found.description
-        )
+            found.artifact, backend=found.backend, options=fitting, description=found.description,
+            allow_nonfinite=allow_nonfinite,
+        )  # fmt: skip
     last = found.others[-1] if found.others else found.artifact.path
     for artifact in _candidates(found):
         try:
             fitting = _heeding_threads(options, artifact)
-            predictor = infer.open_predictor(artifact, backend="auto", options=fitting)
+            predictor = infer.open_predictor(
+                artifact, backend="auto", options=fitting, allow_nonfinite=allow_nonfinite
+            )
         except BackendError:
             if artifact.path == last:
                 raise

@@ -55,7 +55,7 @@ def export(
     """
     names = exporting.choose_formats(formats, output, opset)
     space = Workspace(workspace)
-    trained, beside = exporting.read_trained(space, model, checkpoint, describe, **stated)
+    trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
     exporting.say_before(trained, names)
     rows = find_rows(trained, data, workspace)
     for name in names:

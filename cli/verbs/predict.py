@@ -35,6 +35,8 @@ from ptx.infer.artifact.files import check_writable
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
 @options.describe
+@click.option("--allow-nonfinite", is_flag=True,
+              help="Take infinities and NaN in inputs and outputs, as a mask of -inf is.")  # fmt: skip
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
@@ -45,8 +47,8 @@ from ptx.infer.artifact.files import check_writable
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    top: int, batch_size: int, describe: Path | None, as_json: bool, output: Path | None, show: bool,
-    workspace: Path,
+    top: int, batch_size: int, describe: Path | None, allow_nonfinite: bool, as_json: bool,
+    output: Path | None, show: bool, workspace: Path,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -71,7 +73,7 @@ def predict(
         asked = infer.Options(
             device=device, threads=threads, precision=precision, trust=space.trust(trust)
         )
-        predictor = stack.enter_context(open_model(found, asked))
+        predictor = stack.enter_context(open_model(found, asked, allow_nonfinite=allow_nonfinite))
         ranked = max(top, 3 if as_json else 1, preview.bars if preview else 1)
         answers = predictor.predict_many(
             values, batch_size=batch_size, top=ranked, on_error="yield"

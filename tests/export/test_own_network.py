@@ -173,7 +173,7 @@ class Returns(nn.Module):
         ),
         (lambda image: image.mean((2, 3)).argmax(1, keepdim=True).expand(-1, 3), "is int64"),
         (lambda image: (image, image), "gives 2 outputs"),
-        (lambda image: {"logits": image}, "returns a dict"),
+        (lambda image: {"logit": image}, "returns a dict without 'logits'"),
         (lambda image: image @ torch.zeros(3, 3), r"fails in eager float32 on inputs of \[\(2, 3,"),
         (lambda image: image.mean((2, 3)) / 0, "not finite"),
     ],

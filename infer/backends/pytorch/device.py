@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import DEVICES, Options
+from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.infer.backends.threads import settle_threads
 from ptx.infer.errors import (
@@ -134,25 +135,12 @@ def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
-    """Copies of the outputs of forward, a tensor or a tuple of them, by name.
+    """Copies of the outputs of forward by name, see `find_outputs`.
 
     Copies, since forward may return an input, a weight, or one tensor twice.
     """
     torch = import_torch()
-    tensors = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
-    if not isinstance(tensors, tuple | list) or not all(
-        isinstance(tensor, torch.Tensor) for tensor in tensors
-    ):
-        raise ArtifactError(
-            f"the network returns a {type(outputs).__name__}; expected a tensor or a tuple of tensors:"
-            " wrap it in a module that returns the outputs in the signature's order",
-            code="E-OUTPUT",
-        )
-    if len(tensors) != len(signature.outputs):
-        raise ArtifactError(
-            f"the model gives {len(tensors)} outputs; its card says {len(signature.outputs)}",
-            code="E-OUTPUT",
-        )
+    tensors = find_outputs(signature, outputs)
     return {
         spec.name: _to_array(spec, tensor, torch)
         for spec, tensor in zip(signature.outputs, tensors, strict=True)
