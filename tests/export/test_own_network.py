@@ -125,7 +125,9 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     assert np.array_equal(again.samples["image"], trained.samples["image"])
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
         got = predictor.run(trained.samples)["logits"]
-    assert np.array_equal(got, trained.proof.reference.eager(trained.samples)["logits"])
+    # Laid out channels last, a processor may add up in another order: a last place or two.
+    expected = trained.proof.reference.eager(trained.samples)["logits"]
+    np.testing.assert_array_max_ulp(got, expected, maxulp=4)
     for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
         with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
             call()
