@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +16,12 @@ from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, write_lines
 from ptx.cli.time_limit import time_limit
+from ptx.cli.values.figures import figures
 from ptx.cli.values.reading import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
+
+if TYPE_CHECKING:
+    from ptx.report import Preview
 
 
 @click.command(
@@ -36,6 +42,8 @@ from ptx.infer.artifact.files import check_writable
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--all", "every", is_flag=True,
+              help="Answer each digit of a picture, left to right, with its box.")  # fmt: skip
 @options.describe
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
@@ -47,8 +55,8 @@ from ptx.infer.artifact.files import check_writable
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    top: int, batch_size: int, describe: Path | None, as_json: bool, output: Path | None, show: bool,
-    workspace: Path,
+    top: int, batch_size: int, every: bool, describe: Path | None, as_json: bool, output: Path | None,
+    show: bool, workspace: Path,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -70,20 +78,23 @@ def predict(
         found = find_model(space, model, backend, describe=describe)
         values, window = find_values(inputs, found.card)
         threads = None
-        if preview is not None:
+        if preview is not None and not every:
             values = preview.values(values)
-        if window:
+        if window and not every:
             values, threads = read_ahead(values, found.card, window, batch_size, stack)
         asked = infer.Options(
             device=device, threads=threads, precision=precision, trust=space.trust(trust)
         )
         predictor = stack.enter_context(open_model(found, asked))
         ranked = max(top, 3 if as_json else 1, 1 if preview is None else preview.bars)
-        answers = predictor.predict_many(
-            values, batch_size=batch_size, top=ranked, on_error="yield"
-        )
-        if preview is not None:
-            answers = preview.answers(answers, predictor)
+        if every:
+            answers = _answer_figures(predictor, values, ranked, preview)
+        else:
+            answers = predictor.predict_many(
+                values, batch_size=batch_size, top=ranked, on_error="yield"
+            )
+            if preview is not None:
+                answers = preview.answers(answers, predictor)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
             answers = with_progress(answers, inputs, found.card)
         write_lines(target, lines.of(answers))
@@ -92,3 +103,12 @@ def predict(
     if preview is not None:
         finish_preview(preview, show=show)
     return 4 if lines.bad else 0
+
+
+def _answer_figures(
+    predictor: infer.Predictor, values: Iterable[Any], top: int, preview: Preview | None
+) -> Iterator[infer.Prediction | infer.Failure]:
+    for value, answer in figures(predictor, values, top):
+        if preview is not None:
+            preview.draw(value, answer, predictor)
+        yield answer

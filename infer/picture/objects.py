@@ -15,12 +15,13 @@ LEAST: Final = 0.04
 WIDEST: Final = 1.7
 """Width of a figure by its height, at most: of MNIST's 70,000 the widest has 1.54 ."""
 
-BLOB: Final = 0.34
+BLOB: Final = 0.3
 """Width of the strokes by the longer side, at most; a disc has 0.5, the boldest typefaces 0.27."""
 
 ALIKE: Final = 0.5
 """An object with this share of the largest one's side is one more figure, and no speck beside it."""
 
+_MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
 _TIGHT_EDGE: Final = 0.3  # of the picture's edge, at most, is met by such a figure
@@ -36,6 +37,7 @@ def find_objects(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
     Args:
         shape: Of the mask, (height, width).
     """
+    parts = sorted(parts, key=lambda part: -part.area)[:_MOST_PARTS]
     inside = [part for part in parts if not at_edge(part, shape)]
     inside = [p for p in inside if not any(_frames(p, other, shape) for other in inside)]
     least = SPECK * max((part.area for part in inside), default=0)
@@ -65,7 +67,7 @@ def _is_tight(own: Mask) -> bool:
     """Whether the picture's edge is met by strokes: here and there, and not by a frame or by squares."""
     edge = np.concatenate([own[0], own[:, -1], own[-1, ::-1], own[::-1, 0]])
     runs = np.count_nonzero(edge[1:] & ~edge[:-1])
-    return float(edge.mean()) < _TIGHT_EDGE and runs <= _TIGHT_RUNS
+    return bool(edge.mean() < _TIGHT_EDGE and runs <= _TIGHT_RUNS)
 
 
 def is_blot(own: Mask, side: int) -> bool:
