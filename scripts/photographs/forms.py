@@ -8,100 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from doodles import DOODLES, draw_doodle
 from PIL import Image, ImageDraw
-from scene import (
-    Colour,
-    Floats,
-    Random,
-    camera,
-    drawn,
-    glyph,
-    gradient,
-    lay,
-    on_table,
-    paper,
-    shaped,
-    view,
-    vignette,
-)
+from scene import Colour, Floats, lay, on_table, paper, shaped, view, vignette
+from shots import DIGITS, Shot, larger, taken, write, written
 
-DIGITS = "0123456789"
 LETTERS = "ABCDEFGHJKMNPQRTUVWXYabdefhijkmnprtuvwxy"  # without those that are a digit's twins
-DOODLES = ("star", "house", "face", "heart", "arrow", "scribble", "blot", "cross", "waves", "bars")
-
-
-@dataclass(frozen=True)
-class Maker:
-    """Numbers that the forms are drawn with."""
-
-    fonts: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
-    height: tuple[float, float]  # of the ink, in shares of the picture's
-    papers: tuple[Colour, ...]
-    inks: tuple[Colour, ...]
-    tables: tuple[Colour, ...]
-    slant: float
-    least_light: float
-    noise: tuple[float, float]
-    blur: tuple[float, float]
-    quality: tuple[int, int]
-    variant: int
-
-
-@dataclass
-class Shot:
-    """One photograph in the making."""
-
-    maker: Maker
-    random: Random
-    digits: Any  # MNIST's pictures of the label that is asked for; None: typefaces
-
-    def pick(self, values: Any) -> Any:
-        return values[int(self.random.integers(len(values)))]
-
-    def between(self, low: float, high: float) -> float:
-        return float(self.random.uniform(low, high))
-
-    def ink(self, text: str, height: float) -> Image.Image:
-        if self.digits is not None and text in DIGITS:
-            return drawn(self.pick(self.digits[int(text)]), round(height))
-        return glyph(self.pick(self.maker.fonts), text, round(height))
-
-
-def written(shot: Shot, text: str, size: tuple[int, int], *, dark: bool = True) -> Image.Image:
-    """A page larger than the picture with the ink near its middle."""
-    page = paper(size, shot.pick(shot.maker.papers), 2.0, shot.random)
-    return _write(shot, text, page, (size[1] / 1.5), dark)
-
-
-def _write(shot: Shot, text: str, page: Image.Image, across: float, dark: bool) -> Image.Image:
-    colour = shot.pick(shot.maker.inks) if dark else (235, 238, 230)
-    height = across * shot.between(*shot.maker.height)
-    lay(page, shot.ink(text, height), colour, (shot.between(0.46, 0.54), shot.between(0.46, 0.54)))
-    return page
-
-
-def taken(
-    shot: Shot, page: Image.Image, size: tuple[int, int], shade: Floats | None = None
-) -> bytes:
-    """A photograph of a page, or of a scene of the picture's size."""
-    maker, random = shot.maker, shot.random
-    scene = page if page.size == size else view(page, size, maker.slant, random)
-    light = gradient(size, shot.between(maker.least_light, 1), random)
-    if shade is not None:
-        light = light * shade
-    return camera(
-        scene, light, blur=shot.between(*maker.blur), noise=shot.between(*maker.noise),
-        quality=int(random.integers(*maker.quality)), random=random,
-    )  # fmt: skip
-
-
-def larger(size: tuple[int, int]) -> tuple[int, int]:
-    return round(size[0] * 1.5), round(size[1] * 1.5)
 
 
 def plain(shot: Shot, text: str) -> bytes:
@@ -121,7 +35,7 @@ def chalk(shot: Shot, text: str) -> bytes:
     page = paper(
         larger(size), shot.pick(((25, 45, 35), (40, 40, 44), (30, 34, 60))), 4, shot.random
     )
-    return taken(shot, _write(shot, text, page, size[1], dark=False), size)
+    return taken(shot, write(shot, text, page, size[1], dark=False), size)
 
 
 def pencil(shot: Shot, text: str) -> bytes:
@@ -153,7 +67,7 @@ def squared(shot: Shot, text: str, *, dark: bool = False) -> bytes:
     step = size[1] * (shot.between(0.07, 0.16) if shot.maker.variant else shot.between(0.09, 0.25))
     width = max(1, round(size[1] * shot.between(0.002, 0.006)))
     ruled(page, step, shot.pick(colours), width, both=shot.random.random() < 0.8)
-    return taken(shot, _write(shot, text, page, size[1], dark=True), size)
+    return taken(shot, write(shot, text, page, size[1], dark=True), size)
 
 
 def dark_squared(shot: Shot, text: str) -> bytes:
@@ -246,7 +160,7 @@ def hand_shadow(shot: Shot, text: str) -> bytes:
         shade = shaped(size, points, min(size) * shot.between(0.005, 0.04))
     shade = np.ascontiguousarray(_turned(shade, int(side)))
     depth = shot.between(0.3, 0.6)
-    return taken(shot, written(shot, text, larger(size)), size, 1 - depth * shade)
+    return taken(shot, written(shot, text, larger(size)), size, 1 - np.float32(depth) * shade)
 
 
 def _turned(shade: Floats, side: int) -> Floats:
@@ -266,7 +180,7 @@ def shadow_edge(shot: Shot, text: str) -> bytes:
     soft = min(size) * (
         shot.between(0.002, 0.02) if shot.maker.variant else shot.between(0.0, 0.05)
     )
-    shade = 1 - shot.between(0.3, 0.6) * shaped(size, points, soft)
+    shade = 1 - np.float32(shot.between(0.3, 0.6)) * shaped(size, points, soft)
     return taken(shot, written(shot, text, larger(size)), size, shade)
 
 
@@ -279,8 +193,11 @@ def finger(shot: Shot, text: str) -> bytes:
     across = np.array([-toward[1], toward[0]]) * shot.between(0.06, 0.1)
     length = shot.between(0.15, 0.28)
     tip = np.array([x, y]) + toward * length
-    ends = [tip + 1.2 * np.linalg.norm(across) * (np.sin(a) * toward * 0.9 + np.cos(a) * across / np.linalg.norm(across) * 0.83)
-            for a in np.linspace(0, np.pi, 9)]  # fmt: skip
+    half = float(np.linalg.norm(across))
+    ends = [
+        tip + half * (1.08 * np.sin(angle) * toward + np.cos(angle) * across / half)
+        for angle in np.linspace(0, np.pi, 9)
+    ]
     points = [
         *ends,
         np.array([x, y]) - across - toward * 0.1,
@@ -333,12 +250,10 @@ def letter(shot: Shot, text: str) -> bytes:
 
 def doodle(shot: Shot, text: str) -> bytes:
     """Nothing that is a digit, or nothing at all."""
-    from doodles import draw_doodle
-
     size = shot.pick(shot.maker.sizes)
     page = paper(larger(size), shot.pick(shot.maker.papers), 2, shot.random)
     side = round(size[1] * shot.between(*shot.maker.height))
-    ink = draw_doodle(shot.pick(DOODLES), side, shot.random, shot.maker.variant)
+    ink = draw_doodle(shot.pick(DOODLES), side, shot.random, 9 + 8 * shot.maker.variant)
     lay(page, ink, shot.pick(shot.maker.inks), (0.5, 0.5))
     return taken(shot, page, size)
 
@@ -351,7 +266,7 @@ def one_bit(shot: Shot, text: str) -> bytes:
     if way == 0:
         picture = gray.convert("1")
     elif way == 1:
-        low, high = gray.getextrema()
+        low, high = np.asarray(gray).min().item(), np.asarray(gray).max().item()
         picture = gray.point([255 * (v > (low + high) / 2) for v in range(256)]).convert("1")
     else:
         ink = shot.ink(text, 20)
@@ -359,7 +274,7 @@ def one_bit(shot: Shot, text: str) -> bytes:
         small.paste(ink, ((28 - ink.width) // 2, 4))
         picture = small.point([255 * (v > 127) for v in range(256)]).convert("1")
         if shot.random.random() < 0.5:
-            picture = picture.point(lambda v: 255 - v)
+            picture = picture.convert("L").point([255 - v for v in range(256)]).convert("1")
     buffer = io.BytesIO()
     picture.save(buffer, "BMP")
     return buffer.getvalue()

@@ -62,7 +62,9 @@ def view(page: Image.Image, size: tuple[int, int], slant: float, random: Random)
     turned = corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     turned += random.uniform(-slant, slant, (4, 2)) * 0.35 * min(size)
     turned += 0.5 * np.array(page.size)
-    return page.transform(size, Image.Transform.QUAD, turned.ravel().tolist(), Image.BICUBIC)
+    return page.transform(
+        size, Image.Transform.QUAD, turned.ravel().tolist(), Image.Resampling.BICUBIC
+    )
 
 
 def on_table(
@@ -77,7 +79,7 @@ def on_table(
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         right += [u, v]
     data = np.linalg.solve(np.array(rows), np.array(right)).tolist()
-    how = (table.size, Image.Transform.PERSPECTIVE, data, Image.BICUBIC)
+    how = (table.size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BICUBIC)
     seen = table.copy()
     seen.paste(sheet.transform(*how), mask=Image.new("L", sheet.size, 255).transform(*how))
     return seen
@@ -89,7 +91,8 @@ def shaped(size: tuple[int, int], points: Any, soft: float) -> Floats:
     ImageDraw.Draw(mask).polygon([(x * size[0], y * size[1]) for x, y in points], fill=255)
     if soft:
         mask = mask.filter(ImageFilter.GaussianBlur(soft))
-    return np.asarray(mask, np.float32) / 255
+    inside: Floats = np.asarray(mask, np.float32) * np.float32(1 / 255)
+    return inside
 
 
 def gradient(size: tuple[int, int], least: float, random: Random) -> Floats:
@@ -97,12 +100,15 @@ def gradient(size: tuple[int, int], least: float, random: Random) -> Floats:
     angle = random.uniform(0, 2 * np.pi)
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, size[0]), np.linspace(-0.5, 0.5, size[1]))
     along = x * np.cos(angle) + y * np.sin(angle)
-    return (1 - (1 - least) * (along + 0.7) / 1.4).astype(np.float32)
+    light: Floats = (1 - (1 - least) * (along + 0.7) / 1.4).astype(np.float32)
+    return light
 
 
 def vignette(size: tuple[int, int], depth: float) -> Floats:
+    """Light that falls off towards the corners."""
     x, y = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]))
-    return (1 - depth * (x * x + y * y) / 2).astype(np.float32)
+    light: Floats = (1 - depth * (x * x + y * y) / 2).astype(np.float32)
+    return light
 
 
 def camera(
