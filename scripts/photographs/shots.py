@@ -1,8 +1,4 @@
-"""A photograph in the making: what a maker chooses, and the steps that all forms share.
-
-A maker has typefaces, sizes, colours, light and cameras of its own, and draws each form in its own way.
-What is tuned is tuned on one of them; the other one is reported.
-"""
+"""A photograph in the making: what a maker chooses, and the steps that all forms share."""
 
 from __future__ import annotations
 
