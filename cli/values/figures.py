@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ptx import infer
-from ptx.infer.prediction import input_name
 
 
 def figures(
@@ -18,5 +17,5 @@ def figures(
             for answer in predictor.predict_figures(value, top=top):
                 yield value, answer
         except infer.InputError as error:
-            name = value.name if isinstance(value, infer.Named) else input_name(value)
+            name = value.name if isinstance(value, infer.Named) else str(value)
             yield value, infer.Failure(error, name)
