@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -13,9 +14,9 @@ import numpy as np
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
-from ptx.infer.errors import ArtifactError, BackendError, UsageError
-from ptx.infer.prediction import Failure, Prediction, input_name
-from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
+from ptx.infer.prediction import Failure, Named, Prediction, input_name
+from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import find_task, unreadable
 
@@ -110,6 +111,27 @@ class Predictor:
         """
         sample = self.preprocessing.read(value)
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
+
+    def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
+        """The answer for each figure of a picture, left to right, with its `box`.
+
+        Args:
+            value: A picture as `predict` takes it, of one digit or several.
+            top: How many labels to rank.
+
+        Raises:
+            InputError: the picture cannot be used, or shows nothing that is like a digit.
+            UsageError: the model does not look for digits in pictures (the card's fit "digit").
+        """
+        content = value.value if isinstance(value, Named) else value
+        name = value.name if isinstance(value, Named) else input_name(value)
+        if isinstance(content, InputError):
+            raise content
+        found = read_figures(self.preprocessing, content)
+        answers = self.predict_samples(
+            [seen.pixels for seen in found], [name] * len(found), top=top
+        )
+        return [replace(answer, box=seen.box) for answer, seen in zip(answers, found, strict=True)]
 
     @overload
     def predict_many(

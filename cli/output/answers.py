@@ -59,6 +59,9 @@ def write_lines(path: Path | None, lines: Iterable[str]) -> None:
 
 def _text(prediction: infer.Prediction, top: int) -> str:
     name = _printable(prediction.input)
+    if prediction.box is not None:
+        left, upper, right, bottom = (f"{share:.0%}" for share in prediction.box)
+        name = f"{name} ({left} {upper} {right} {bottom})"
     if prediction.value is not None:
         return f"{name}: {prediction.text}"
     ranking = ", ".join(f"{label} ({100 * score:.1f} %)" for label, score in prediction.top[:top])

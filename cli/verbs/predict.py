@@ -13,6 +13,7 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, finish_preview, make_preview, write_lines
+from ptx.cli.values.figures import answer_figures
 from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
@@ -34,6 +35,8 @@ from ptx.infer.artifact.files import check_writable
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--all", "every", is_flag=True,
+              help="Answer each digit of a picture, left to right, with its box.")  # fmt: skip
 @options.describe
 @click.option("--allow-nonfinite", is_flag=True,
               help="Take infinities and NaN in inputs and outputs, as a mask of -inf is.")  # fmt: skip
@@ -47,8 +50,8 @@ from ptx.infer.artifact.files import check_writable
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    top: int, batch_size: int, describe: Path | None, allow_nonfinite: bool, as_json: bool,
-    output: Path | None, show: bool, workspace: Path,
+    top: int, batch_size: int, every: bool, describe: Path | None, allow_nonfinite: bool,
+    as_json: bool, output: Path | None, show: bool, workspace: Path,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -66,20 +69,23 @@ def predict(
         found = find_model(space, model, backend, describe=describe)
         values, window = find_values(inputs, found.card)
         threads = None
-        if preview:
+        if preview and not every:
             values = preview.values(values)
-        if window:
+        if window and not every:
             values, threads = read_ahead(values, found.card, window, batch_size, stack)
         asked = infer.Options(
             device=device, threads=threads, precision=precision, trust=space.trust(trust)
         )
         predictor = stack.enter_context(open_model(found, asked, allow_nonfinite=allow_nonfinite))
         ranked = max(top, 3 if as_json else 1, preview.bars if preview else 1)
-        answers = predictor.predict_many(
-            values, batch_size=batch_size, top=ranked, on_error="yield"
-        )
-        if preview:
-            answers = preview.answers(answers, predictor)
+        if every:
+            answers = answer_figures(predictor, values, ranked, preview)
+        else:
+            answers = predictor.predict_many(
+                values, batch_size=batch_size, top=ranked, on_error="yield"
+            )
+            if preview:
+                answers = preview.answers(answers, predictor)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
             answers = with_progress(answers, inputs, found.card)
         write_lines(target, lines.of(answers))

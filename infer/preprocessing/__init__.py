@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptx.infer.artifact.golden import Raw
-from ptx.infer.errors import ArtifactError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, nearest
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ptx.infer.picture.fit import Seen
 
 KINDS = {
     "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
@@ -128,6 +130,25 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
+
+
+def read_figures(preprocessing: Preprocessing, value: Any) -> list[Seen]:
+    """Every figure of a picture in the model's form, left to right.
+
+    Raises:
+        InputError: the picture cannot be used, or shows nothing that is like a digit.
+        UsageError: the preprocessing does not look for digits.
+    """
+    from ptx.infer.picture.fit import digits, least_size
+    from ptx.infer.preprocessing.picture import open_picture
+
+    pictures, rows = preprocessing.pictures, preprocessing.rows
+    if pictures is None or pictures.fit != "digit" or rows is None:
+        raise UsageError(
+            "the model does not look for digits in pictures: there is one answer for each"
+        )
+    height, width = rows[1]
+    return digits(open_picture(value, least=least_size), (width, height))
 
 
 def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:
