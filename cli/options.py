@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import note
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
+from ptx.infer.errors import UsageError, quote
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,7 +78,11 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     """The same for names with commas between them; `all` as it is."""
     if names == "all":
         return names
-    return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
+    found = [current_backend(ctx, param, name.strip()) for name in names.split(",")]
+    for name in found:
+        if found.count(name) > 1 and not ctx.resilient_parsing:
+            raise UsageError(f"--backends names {quote(name)} twice; once is enough")
+    return ",".join(found)
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptx.cli.output.terminal import note
-from ptx.infer.errors import UsageError, quote
+from ptx.cli.values.number import Number, Numbers
+from ptx.infer.errors import UsageError
+from ptx.infer.ranges import MEAN, STD, WHITE
 
 if TYPE_CHECKING:
     from ptx.export import Statement
@@ -22,10 +24,10 @@ _DECORATORS = (
     click.option("--labels", metavar="LIST|FILE",
                  help="Of a bare state dict: labels in the order of the outputs, with commas between"
                  " them, or a file with one a line."),
-    click.option("--mean", metavar="NUMBERS",
+    click.option("--mean", type=Numbers(MEAN),
                  help="Of a bare state dict: what was taken off each pixel (or column) in training."),
-    click.option("--std", metavar="NUMBERS", help="And what the rest was divided by."),
-    click.option("--scale", type=float, metavar="WHITE",
+    click.option("--std", type=Numbers(STD), help="And what the rest was divided by."),
+    click.option("--scale", type=Number(WHITE), metavar="WHITE",
                  help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
                  " pixels as they are. --mean and --std are on this scale."),
 )  # fmt: skip
@@ -69,8 +71,8 @@ def read_statement(describe: Path | None, **options: Any) -> Statement | None:
     return Statement(
         description=Description() if describe is None else read_describe(describe),
         labels=_labels(options["labels"]),
-        mean=_numbers("--mean", options["mean"]),
-        std=_numbers("--std", options["std"]),
+        mean=options["mean"] or (),
+        std=options["std"] or (),
         scale=options["scale"],
     )
 
@@ -86,17 +88,6 @@ def refuse_statement(**options: Any) -> None:
 
 def _name_given_options(options: dict[str, Any]) -> list[str]:
     return [f"--{name}" for name in OPTIONS if options[name] is not None]
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    if text is None:
-        return ()
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"{option} is {quote(text)}; expected a number, or several with commas between them"
-        ) from error
 
 
 def _labels(text: str | None) -> tuple[str, ...]:

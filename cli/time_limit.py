@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 
 import click
 
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import sweep
 from ptx.infer.errors import LimitError, UsageError
+from ptx.infer.ranges import TIMEOUT
 
 R = TypeVar("R")
 
@@ -30,7 +32,7 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
     """Add --timeout to a verb."""
 
     @click.option(
-        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        "--timeout", type=Number(TIMEOUT), metavar="SECONDS",
         help="End with exit code 6 after this time, with any backend; without it there is no limit.",
     )  # fmt: skip
     @wraps(command)

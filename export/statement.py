@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import Description
 from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.ranges import MEAN, STD, WHITE
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import Entry, known_models, lookup
@@ -40,6 +40,7 @@ class Statement:
         entry = lookup(model)
         if entry is None:
             raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
+        self._check_numbers()
         labels = self._labels(entry, model)
         config, signature_data = entry.sized(
             len(labels if TASKS[entry.task].any_labels else entry.labels)
@@ -55,6 +56,13 @@ class Statement:
         )
         card = said.card(signature, name=model)
         return replace(card, config=config, training={ASSUMED: self._list_assumed(card)})
+
+    def _check_numbers(self) -> None:
+        for name, within in (("mean", MEAN), ("std", STD)):
+            for number in getattr(self, name):
+                within.check(name, number)
+        if self.scale is not None:
+            WHITE.check("scale", self.scale)
 
     def _labels(self, entry: Entry, model: str) -> tuple[str, ...]:
         if self.labels and self.description.labels:
@@ -104,8 +112,6 @@ class Statement:
                 what, taken = "scale", "columns"
             raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
         scale = 1.0 if self.scale is None else self.scale
-        if not (0 < scale < math.inf):
-            raise UsageError(f"scale is {scale}; expected the number of a white pixel, as 255")
         channels = (pictures and pictures.channels) or 1
         mean = [number / scale for number in self.mean or [0.0] * channels]
         std = [number / scale for number in self.std or [1.0] * channels]

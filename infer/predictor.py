@@ -13,9 +13,10 @@ import numpy as np
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, is_finite
-from ptx.infer.errors import ArtifactError, BackendError, UsageError
+from ptx.infer.errors import ArtifactError, BackendError
 from ptx.infer.prediction import Failure, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import find_task, unreadable
 
@@ -98,7 +99,7 @@ class Predictor:
 
         Raises:
             InputError: the value cannot be used.
-            UsageError: `top` is less than 1.
+            UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
         sample = self.preprocessing.read(value)
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
@@ -144,8 +145,7 @@ class Predictor:
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
     ) -> list[Prediction]:
         """The answers for samples that `preprocessing.read` gave and that fit into one batch."""
-        if top < 1:
-            raise UsageError(f"top is {top}; expected at least 1")
+        SHOWN_LABELS.check("top", top)
         if not samples:
             return []
         return self.answers(self.run(self.preprocessing.collate(samples)), names, top=top)

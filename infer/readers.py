@@ -21,6 +21,7 @@ from ptx.infer.backends.processors import usable_processors
 from ptx.infer.errors import InputError, LimitError
 from ptx.infer.prediction import Named, input_name
 from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.ranges import BATCH_SIZE
 from ptx.infer.signature import Array
 
 ReadValue = tuple[str | None, Array | InputError]
@@ -47,6 +48,7 @@ class ReadAhead:
     def __init__(
         self, readers: Readers, values: Iterable[Any], size: int, *, first: int | None = None
     ) -> None:
+        BATCH_SIZE.check("the size of a window", size)
         iterator = iter(values)
         sizes = _window_sizes(first or size, size)
         windows = iter(lambda: list(islice(iterator, next(sizes))), [])
@@ -137,13 +139,19 @@ _preprocessing: Preprocessing  # of a forked reader
 
 
 def _prepare(preprocessing: Preprocessing, parent: int) -> None:
+    global _preprocessing
+    _preprocessing = preprocessing
+    end_with_parent(parent)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let a process that works for `parent` end with it; Ctrl-C is the parent's to answer."""
     import ctypes
     import signal
 
-    global _preprocessing
-    _preprocessing = preprocessing
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED)
     if os.getppid() != parent:
         os._exit(1)
 

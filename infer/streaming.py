@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError, nearest
 from ptx.infer.prediction import Failure, Prediction
+from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.readers import ReadAhead, ReadValue, Window, read_window, reader_thread
 from ptx.infer.signature import Array
 
@@ -26,8 +27,8 @@ def stream(
     on_error: str,
 ) -> Iterator[Prediction | Failure]:
     """See `Predictor.predict_many`."""
-    if batch_size < 1:
-        raise UsageError(f"the batch size is {batch_size}; expected at least 1")
+    BATCH_SIZE.check("the batch size", batch_size)
+    SHOWN_LABELS.check("top", top)
     if on_error not in ON_ERROR:
         raise UsageError(f"on_error is {on_error!r}; {nearest(on_error, ON_ERROR)}")
     if isinstance(values, str | bytes):

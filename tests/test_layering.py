@@ -32,6 +32,7 @@ ROOMS = {
     "ptx.infer.described.description",
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
+    "ptx.infer.ranges",
     "ptx.infer.readers",
     "ptx.infer.verification",
     "ptx.infer.tables.npy",

@@ -14,7 +14,8 @@ from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.progress import Progress
 from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
 from ptx.cli.time_limit import time_limit
-from ptx.infer.errors import UsageError, quote
+from ptx.cli.values.number import Number, Numbers
+from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
 
 
 @click.command(
@@ -24,11 +25,11 @@ from ptx.infer.errors import UsageError, quote
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
-@click.option("--batch", "batches", default="1,32,256", show_default=True,
+@click.option("--batch", "batches", type=Numbers(MEASURED_BATCH), default="1,32,256", show_default=True,
               help="Batch sizes with commas between them.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
+@click.option("--seconds", type=Number(SECONDS), default=1.0, show_default=True,
               help="Of measuring, for each batch size of each backend.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1),
+@click.option("--threads", type=Number(THREADS),
               help="Of ONNX Runtime on the CPU, instead of its own choice.")  # fmt: skip
 @options.precision
 @options.device
@@ -38,8 +39,8 @@ from ptx.infer.errors import UsageError, quote
 @time_limit
 @options.common
 def benchmark(
-    model: str, backends: str, batches: str, seconds: float, threads: int | None, precision: str,
-    device: str, trust: bool, workspace: Path, as_json: bool,
+    model: str, backends: str, batches: tuple[int, ...], seconds: float, threads: int | None,
+    precision: str, device: str, trust: bool, workspace: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure MODEL, a name of the catalog or a file, on every backend, each in a process of its own.
 
@@ -49,7 +50,7 @@ def benchmark(
     medians lie apart. Start is from the start of the process to the first answer.
     """
     space = Workspace(workspace)
-    settings = report.Settings(_sizes(batches), seconds)
+    settings = report.Settings(batches, seconds)
     asked = infer.Options(device=device, threads=threads, precision=precision)
     targets = list(find_targets(space, model, backends, asked, trust=trust))
     with Progress("measuring", "backends", len(targets)) as progress:
@@ -70,13 +71,3 @@ def benchmark(
 
 def _say_left_out(name: str, reason: str) -> None:
     note(f"{name} is left out: {reason}")
-
-
-def _sizes(text: str) -> list[int]:
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise UsageError(f"--batch is {quote(text)}; expected sizes of at least 1, as in 1,32,256")
-    return sizes

@@ -14,8 +14,10 @@ from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, write_lines
 from ptx.cli.time_limit import time_limit
+from ptx.cli.values.number import Number
 from ptx.cli.values.reading import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
+from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 
 
 @click.command(
@@ -28,14 +30,15 @@ from ptx.infer.artifact.files import check_writable
 )
 @click.option("--model", default="convnet", show_default=True,
               shell_complete=options.complete_model,
-              help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
+              help="A name of the catalog or of a model's folder in the workspace, or the path of an"
+              " artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
 @options.precision
 @options.trust
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
+@click.option("--top", type=Number(SHOWN_LABELS), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--batch-size", type=Number(BATCH_SIZE), default=256, show_default=True)
 @options.describe
 @options.as_json
 @click.option("--output", type=click.Path(path_type=Path),
