@@ -44,7 +44,9 @@ class _Waiting(io.FileIO):
     """A pipe that somebody made non-blocking is waited for."""
 
     def write(self, data: Any) -> int:
-        if not len(data):  # click asks in this way whether a stream takes bytes; /dev/full refuses it
+        if not len(
+            data
+        ):  # click asks in this way whether a stream takes bytes; /dev/full refuses it
             return 0
         while (written := super().write(data)) is None:
             select.select([], [self], [])

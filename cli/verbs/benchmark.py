@@ -9,11 +9,9 @@ import click
 
 from ptx import infer, report
 from ptx.cli import options
-from ptx.cli.model.opening import find_targets
+from ptx.cli.model.opening import find_targets, say_left_out
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.progress import Progress
-from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
-from ptx.cli.time_limit import time_limit
+from ptx.cli.output.terminal import Progress, colour_verdict, columns, verdict
 from ptx.cli.values.number import Number, Numbers
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
 
@@ -21,7 +19,6 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
 @click.command(
     epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
     "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2",
-    short_help="Latency, throughput, start and memory.",
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
@@ -36,7 +33,7 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
 @options.trust
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def benchmark(
     model: str, backends: str, batches: tuple[int, ...], seconds: float, threads: int | None,
@@ -56,7 +53,7 @@ def benchmark(
     with Progress("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
             targets, settings, progress=progress.advance, threads=threads,
-            left_out=_say_left_out if backends == "all" else None,
+            left_out=say_left_out if backends == "all" else None,
         )  # fmt: skip
     for line in found.lines() if as_json else ():
         click.echo(json.dumps(line))
@@ -67,7 +64,3 @@ def benchmark(
         written = found.save(folder, model)
         if not as_json:
             verdict(", ".join(map(str, written)), f"ptx report {model}")
-
-
-def _say_left_out(name: str, reason: str) -> None:
-    note(f"{name} is left out: {reason}")

@@ -27,7 +27,6 @@ MODEL is a name of the catalog, a folder of the workspace that holds a checkpoin
 
 
 def page() -> str:
-    """The page's text."""
     return HEAD + "".join(
         f"| `{code}` | {', '.join(map(str, row.exit_codes))} | {row.meaning} | {row.todo} |\n"
         for code, row in ERROR_CODES.items()

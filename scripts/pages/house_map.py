@@ -45,7 +45,6 @@ def _find_imported(node: ast.AST) -> set[str]:
 
 
 def picture() -> str:
-    """The picture as SVG."""
     top = max(floor for _, floor in PLACES.values())
     width, height = 2 * STEP_X + WIDTH + 40, top * STEP_Y + HEIGHT + 40
     corners = {

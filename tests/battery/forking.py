@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 PRELOADED = (
     "onnxruntime", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "jinja2",
     "matplotlib.backends.backend_agg", "matplotlib.figure", "ptx.trainers.training",
-    "ptx.export.exporting", "ptx.export.formats.onnx_", "ptx.report.page.reporting",
+    "ptx.export.exporting", "ptx.export.formats.onnx_", "ptx.report.reporting",
 )  # fmt: skip
 
 
