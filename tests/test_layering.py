@@ -34,7 +34,6 @@ ROOMS = {
     "ptx.infer.preprocessing",
     "ptx.infer.ranges",
     "ptx.infer.streaming",
-    "ptx.infer.verification",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",
     "ptx.models.checkpoint",
