@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pkgutil
 import signal
@@ -11,11 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
+from ptx.cli.output.streams import NO_SPACE, mute, open_streams
 from ptx.cli.output.terminal import style
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
@@ -55,7 +55,6 @@ TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "jinja2"
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
 _INTERRUPTED = 130  # 128 + SIGINT
-_NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Verbs(click.Group):
@@ -117,6 +116,7 @@ def main() -> NoReturn:
     # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
     # takes a tenth of the time of a short verb.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    open_streams()
     try:
         code = _run()
         sys.stdout.flush()
@@ -197,8 +197,7 @@ def _report_error(error: Exception) -> int:
     if isinstance(error, PtxError):
         _say(f"[{error.code}] {error}")
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        _mute(sys.stdout)
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
@@ -216,21 +215,13 @@ def _report_error(error: Exception) -> int:
 
 def _say(text: str) -> None:
     prefix = style("ptx: error", "red", sys.stderr)
-    try:
-        click.echo(f"{prefix} {' '.join(text.split())}", err=True)
-    except OSError:  # stderr too is on a full disk: the exit code remains
-        _mute(sys.stderr)
+    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
 
 
 def _leave_pipe() -> int:
     """Whoever read our output has gone: say nothing."""
-    _mute(sys.stdout)
+    mute(sys.stdout)
     return _BROKEN_PIPE
-
-
-def _mute(stream: TextIO) -> None:
-    """Let what a stream has not written yet go nowhere, now and at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _version(ctx: click.Context) -> None:

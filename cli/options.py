@@ -15,9 +15,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import note
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
-from ptx.infer.errors import LimitError, UsageError
+from ptx.infer.errors import LimitError, UsageError, quote
+from ptx.infer.ranges import TIMEOUT
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -71,7 +73,11 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     """The same for names with commas between them; `all` as it is."""
     if names == "all":
         return names
-    return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
+    found = [current_backend(ctx, param, name.strip()) for name in names.split(",")]
+    for name in found:
+        if found.count(name) > 1 and not ctx.resilient_parsing:
+            raise UsageError(f"--backends names {quote(name)} twice; once is enough")
+    return ",".join(found)
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -146,7 +152,7 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
     """
 
     @click.option(
-        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        "--timeout", type=Number(TIMEOUT), metavar="SECONDS",
         help="End with exit code 6 after this time, with any backend; without it there is no limit.",
     )  # fmt: skip
     @wraps(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import Description
 from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.ranges import MEAN, STD, WHITE
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import known_models, lookup
@@ -65,6 +65,12 @@ def _normalisation(
     """The settings mean and std, which a card holds for pixels on a scale of 1; nothing if unstated."""
     if not stated.mean and not stated.std and stated.scale is None:
         return {}
+    for number in stated.mean:
+        MEAN.check("mean", number)
+    for number in stated.std:
+        STD.check("std", number)
+    if stated.scale is not None:
+        WHITE.check("scale", stated.scale)
     if len(stated.mean) != len(stated.std):
         raise UsageError("mean and std belong together; expected both, or neither")
     opened = open_preprocessing(preprocessing, signature)
@@ -75,8 +81,6 @@ def _normalisation(
             what, taken = "scale", "columns"
         raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
     scale = 1.0 if stated.scale is None else stated.scale
-    if not (0 < scale < math.inf):
-        raise UsageError(f"scale is {scale}; expected the number of a white pixel, as 255")
     channels = (pictures and pictures.channels) or 1
     mean = [number / scale for number in stated.mean or [0.0] * channels]
     std = [number / scale for number in stated.std or [1.0] * channels]

@@ -33,6 +33,7 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.predictor import Predictor
+from ptx.infer.ranges import OPSETS
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def export(
         BackendError: what proves the file is not installed.
     """
     form, path = find_format(format_name), Path(path)
+    if opset is not None:
+        OPSETS.check("opset", opset)
     check_writable(path)
     network = trained.network if isinstance(trained, TrainedModel) else trained
     if isinstance(network, nn.Module):

@@ -14,9 +14,10 @@ import numpy as np
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
-from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
+from ptx.infer.errors import ArtifactError, BackendError, InputError
 from ptx.infer.prediction import Failure, Named, Prediction, input_name
 from ptx.infer.preprocessing import open_preprocessing, read_figures
+from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import find_task, unreadable
 
@@ -107,7 +108,7 @@ class Predictor:
 
         Raises:
             InputError: the value cannot be used.
-            UsageError: `top` is less than 1.
+            UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
         sample = self.preprocessing.read(value)
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
@@ -174,8 +175,7 @@ class Predictor:
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
     ) -> list[Prediction]:
         """The answers for samples that `preprocessing.read` gave and that fit into one batch."""
-        if top < 1:
-            raise UsageError(f"top is {top}; expected at least 1")
+        SHOWN_LABELS.check("top", top)
         if not samples:
             return []
         return self.answers(self.run(self.preprocessing.collate(samples)), names, top=top)

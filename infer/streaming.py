@@ -22,6 +22,7 @@ from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, nearest
 from ptx.infer.prediction import Failure, Named, Prediction, input_name
 from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ReadAhead:
     def __init__(
         self, readers: Readers, values: Iterable[Any], size: int, *, first: int | None = None
     ) -> None:
+        BATCH_SIZE.check("the size of a window", size)
         iterator = iter(values)
         sizes = _window_sizes(first or size, size)
         windows = iter(lambda: list(islice(iterator, next(sizes))), [])
@@ -143,13 +145,19 @@ _preprocessing: Preprocessing  # of a forked reader
 
 
 def _prepare(preprocessing: Preprocessing, parent: int) -> None:
+    global _preprocessing
+    _preprocessing = preprocessing
+    end_with_parent(parent)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let a process that works for `parent` end with it; Ctrl-C is the parent's to answer."""
     import ctypes
     import signal
 
-    global _preprocessing
-    _preprocessing = preprocessing
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -200,8 +208,8 @@ def stream(
     on_error: str,
 ) -> Iterator[Prediction | Failure]:
     """See `Predictor.predict_many`."""
-    if batch_size < 1:
-        raise UsageError(f"the batch size is {batch_size}; expected at least 1")
+    BATCH_SIZE.check("the batch size", batch_size)
+    SHOWN_LABELS.check("top", top)
     if on_error not in ON_ERROR:
         raise UsageError(f"on_error is {on_error!r}; {nearest(on_error, ON_ERROR)}")
     if isinstance(values, str | bytes):

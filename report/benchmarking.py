@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptx.infer import BackendError, Options, PtxError, UsageError, errors
+from ptx.infer import BackendError, LimitError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 from ptx.report.benchmark_file import CSV, PLOT, Measured, csv_text, draw
 from ptx.report.comparison import Judge
 from ptx.report.measurement import machine
@@ -38,6 +40,11 @@ class Settings:
 
     batches: Sequence[int] = (1, 32, 256)
     seconds: float = 1.0  # for each batch size of each backend
+
+    def __post_init__(self) -> None:
+        for batch in self.batches:
+            MEASURED_BATCH.check("batch", batch)
+        SECONDS.check("seconds", self.seconds)
 
 
 @dataclass(frozen=True)
@@ -143,17 +150,25 @@ def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured
         "threads": target.options.threads,
         "precision": target.options.precision,
         "exports": exports,
+        "parent": os.getpid(),
         # The kernel ends this process when a time limit is over, and the one that measures too.
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],
     }
     # -P: else Python would import what stands in the current folder.
     command = [sys.executable, "-P", "-m", "ptx.report.measurement", json.dumps(given)]
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # What a library writes about its end there is told below in one line.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         start = time.perf_counter() - started
         last = (process.stdout.readlines() or [first])[-1]
+    if process.returncode < 0:
+        raise LimitError(
+            f"the process that measured {target.backend} was ended by"
+            f" {signal.Signals(-process.returncode).name}: is there too little memory?",
+            code="E-MEMORY",
+        )
     if process.returncode or not last.strip():
         raise PtxError(
             f"the process that measured {target.backend} ended with {process.returncode}"

@@ -30,6 +30,7 @@ from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array
+from ptx.infer.streaming import end_with_parent
 
 ROUNDS = 5  # in which the batch sizes take turns
 LEAST_RUNS = 3  # of a round
@@ -215,23 +216,31 @@ def main() -> None:
     A line as soon as there is an answer; then a Measurement, or what an error says of itself.
     """
     settings = json.loads(sys.argv[1])
+    end_with_parent(settings["parent"])
     if settings["limit"]:
         signal.setitimer(signal.ITIMER_REAL, settings["limit"])
     try:
-        found = measure_process(settings, lambda: print("{}", flush=True))
+        found = measure_process(settings, lambda: _answer({}))
     except PtxError as error:
-        print(
-            json.dumps(
-                {
-                    "class": type(error).__name__,
-                    "message": str(error),
-                    "code": error.code,
-                    "reason": error.reason if isinstance(error, BackendError) else "",
-                }
-            )
-        )
+        reason = error.reason if isinstance(error, BackendError) else ""
+        _answer(_tell(type(error).__name__, str(error), error.code, reason))
+    except MemoryError:
+        _answer(_tell("LimitError", f"{settings['backend']}: out of memory", "E-MEMORY"))
+    except Exception as error:
+        what = f"{settings['backend']}: {type(error).__name__}: {error}"
+        _answer(_tell("PtxError", what, "E-BUG"))
     else:
-        print(json.dumps({"measured": asdict(found)}))
+        _answer({"measured": asdict(found)})
+
+
+def _tell(name: str, message: str, code: str, reason: str = "") -> dict[str, Any]:
+    return {"class": name, "message": message, "code": code, "reason": reason}
+
+
+def _answer(found: dict[str, Any]) -> None:
+    """As bytes: the encoding of standard output is for what people read."""
+    sys.stdout.buffer.write(f"{json.dumps(found)}\n".encode())
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ ROOMS = {
     "ptx.infer.described.description",
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
+    "ptx.infer.ranges",
     "ptx.infer.streaming",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",

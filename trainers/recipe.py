@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ptx.infer.errors import UsageError, nearest, quote
+from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE
 from ptx.models import Entry, known_models, lookup
 
 OPTIMIZERS = ("sgd", "adam")
@@ -80,13 +81,9 @@ class Recipe:
             )
         if self.loss not in LOSSES:
             raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
-        for name in ("batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise UsageError(
-                    f"{name.replace('_', ' ')} is {getattr(self, name)}; expected at least 1"
-                )
-        if not 0 < self.lr < math.inf:
-            raise UsageError(f"lr is {self.lr}; expected a positive number")
+        BATCH_SIZE.check("batch size", self.batch_size)
+        EPOCHS.check("epochs", self.epochs)
+        LEARNING_RATE.check("lr", self.lr)
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
         if not 0 <= self.weight_decay < math.inf:

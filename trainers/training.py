@@ -16,8 +16,9 @@ from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
 from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors, use_channels_last
-from ptx.infer.errors import ArtifactError, LimitError, UsageError, quote
+from ptx.infer.errors import ArtifactError, LimitError, quote
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.ranges import SEED
 from ptx.models import build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
@@ -31,8 +32,6 @@ from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
 from ptx.trainers.recipe import Recipe
 from ptx.trainers.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
-
-SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,8 @@ def train(
         LimitError: the device ran out of memory.
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
     """
+    SEED.check("the seed", seed)
     device = find_device(device)
-    if not 0 <= seed < SEED_LIMIT:
-        raise UsageError(f"the seed is {seed}; expected 0 to {SEED_LIMIT - 1}")
     card = make_card(model, dataset, recipe, seed)
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptx.cli.output.terminal import note
-from ptx.infer.errors import UsageError, quote
+from ptx.cli.values.number import Number, Numbers
+from ptx.infer.errors import UsageError
+from ptx.infer.ranges import MEAN, STD, WHITE
 
 if TYPE_CHECKING:
     from ptx.infer.described.description import Description
@@ -20,10 +22,10 @@ _OPTIONS = (
     click.option("--labels", metavar="LIST|FILE",
                  help="Of a bare state dict: labels in the order of the outputs, with commas between"
                  " them, or a file with one a line."),
-    click.option("--mean", metavar="NUMBERS",
+    click.option("--mean", type=Numbers(MEAN),
                  help="Of a bare state dict: what was taken off each pixel (or column) in training."),
-    click.option("--std", metavar="NUMBERS", help="And what the rest was divided by."),
-    click.option("--scale", type=float, metavar="WHITE",
+    click.option("--std", type=Numbers(STD), help="And what the rest was divided by."),
+    click.option("--scale", type=Number(WHITE), metavar="WHITE",
                  help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
                  " pixels as they are. --mean and --std are on this scale."),
 )  # fmt: skip
@@ -70,8 +72,8 @@ def read_stated(describe: Path | None, **stated: Any) -> Description | None:
     return replace(
         said,
         labels=labels or said.labels,
-        mean=_numbers("--mean", stated["mean"]),
-        std=_numbers("--std", stated["std"]),
+        mean=stated["mean"] or (),
+        std=stated["std"] or (),
         scale=stated["scale"],
     )
 
@@ -79,17 +81,6 @@ def read_stated(describe: Path | None, **stated: Any) -> Description | None:
 def given_options(stated: dict[str, Any]) -> list[str]:
     """Those that were given, as they are typed."""
     return [f"--{name}" for name, value in stated.items() if value is not None]
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    if text is None:
-        return ()
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"{option} is {quote(text)}; expected a number, or several with commas between them"
-        ) from error
 
 
 def _labels(text: str | None) -> tuple[str, ...]:

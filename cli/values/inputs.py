@@ -122,7 +122,7 @@ def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int 
 def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     silence_decoders()
     if argument == STDIN:
-        yield infer.Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
+        yield infer.Named(STDIN, _read_stdin())
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
         yield from _folder(argument, preprocessing)
     elif argument.lower().endswith(".npy"):
@@ -158,7 +158,7 @@ def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
 def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     suffix = Path(argument).suffix.lower()
     if argument == STDIN:
-        text = sys.stdin.buffer.read(STDIN_LIMIT).decode("utf-8", "replace")
+        text = _read_stdin().decode("utf-8", "replace")
         yield from (line for line in text.splitlines() if line.strip())
     elif suffix in READERS and (os.path.lexists(argument) or preprocessing.columns):
         yield from READERS[suffix](argument, preprocessing)
@@ -170,6 +170,15 @@ def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
         )
     else:
         yield argument
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise InputError("standard input is closed", code="E-IN-READ")
+    try:
+        return sys.stdin.buffer.read(STDIN_LIMIT)
+    except OSError as error:
+        raise InputError(f"standard input: {error.strerror}", code="E-IN-READ") from error
 
 
 def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:

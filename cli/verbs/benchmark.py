@@ -12,7 +12,8 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_targets, say_left_out
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, colour_verdict, columns, verdict
-from ptx.infer.errors import UsageError, quote
+from ptx.cli.values.number import Number, Numbers
+from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
 
 
 @click.command(
@@ -21,11 +22,11 @@ from ptx.infer.errors import UsageError, quote
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
-@click.option("--batch", "batches", default="1,32,256", show_default=True,
+@click.option("--batch", "batches", type=Numbers(MEASURED_BATCH), default="1,32,256", show_default=True,
               help="Batch sizes with commas between them.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
+@click.option("--seconds", type=Number(SECONDS), default=1.0, show_default=True,
               help="Of measuring, for each batch size of each backend.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1),
+@click.option("--threads", type=Number(THREADS),
               help="Of ONNX Runtime on the CPU, instead of its own choice.")  # fmt: skip
 @options.precision
 @options.device
@@ -35,8 +36,8 @@ from ptx.infer.errors import UsageError, quote
 @options.time_limit
 @options.common
 def benchmark(
-    model: str, backends: str, batches: str, seconds: float, threads: int | None, precision: str,
-    device: str, trust: bool, workspace: Path, as_json: bool,
+    model: str, backends: str, batches: tuple[int, ...], seconds: float, threads: int | None,
+    precision: str, device: str, trust: bool, workspace: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure MODEL, a name of the catalog or a file, on every backend, each in a process of its own.
 
@@ -46,7 +47,7 @@ def benchmark(
     medians lie apart. Start is from the start of the process to the first answer.
     """
     space = Workspace(workspace)
-    settings = report.Settings(_sizes(batches), seconds)
+    settings = report.Settings(batches, seconds)
     asked = infer.Options(device=device, threads=threads, precision=precision)
     targets = list(find_targets(space, model, backends, asked, trust=trust))
     with Progress("measuring", "backends", len(targets)) as progress:
@@ -63,13 +64,3 @@ def benchmark(
         written = found.save(folder, model)
         if not as_json:
             verdict(", ".join(map(str, written)), f"ptx report {model}")
-
-
-def _sizes(text: str) -> list[int]:
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise UsageError(f"--batch is {quote(text)}; expected sizes of at least 1, as in 1,32,256")
-    return sizes

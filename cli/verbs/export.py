@@ -14,8 +14,10 @@ from ptx.cli.model.network import is_reference
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import verdict
 from ptx.cli.values.dataset import find_rows
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.formats import FORMATS as FILE_FORMATS
+from ptx.infer.ranges import OPSETS
 
 FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 
@@ -36,7 +38,9 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
               help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
               " bare state dict, on the rows that ptx carries.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write.")
-@click.option("--opset", type=int, help="Of ONNX, instead of the newest that CPU and CUDA run.")
+@click.option(
+    "--opset", type=Number(OPSETS), help="Of ONNX, instead of the newest that CPU and CUDA run."
+)
 @options.workspace
 @options.common
 def export(

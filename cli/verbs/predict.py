@@ -15,7 +15,9 @@ from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, finish_preview, make_preview, write_lines
 from ptx.cli.values.figures import answer_figures
 from ptx.cli.values.inputs import find_values, read_ahead, with_progress
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import check_writable
+from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 
 
 @click.command(
@@ -27,14 +29,15 @@ from ptx.infer.artifact.files import check_writable
 )
 @click.option("--model", default="convnet", show_default=True,
               shell_complete=options.complete_model,
-              help="A name of the catalog, or the path of an artifact or checkpoint.")  # fmt: skip
+              help="A name of the catalog or of a model's folder in the workspace, or the path of an"
+              " artifact or checkpoint.")  # fmt: skip
 @options.backend
 @options.device
 @options.precision
 @options.trust
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True,
+@click.option("--top", type=Number(SHOWN_LABELS), default=1, show_default=True,
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--batch-size", type=Number(BATCH_SIZE), default=256, show_default=True)
 @click.option("--all", "every", is_flag=True,
               help="Answer each digit of a picture, left to right, with its box.")  # fmt: skip
 @options.describe

@@ -12,7 +12,9 @@ from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
 from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
 
 
 @click.command(
@@ -22,10 +24,10 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="default", show_default=True,
               help="One that `ptx models MODEL` lists; `documented` is the source's own.")  # fmt: skip
-@click.option("--epochs", type=int, help="Instead of the recipe's.")
-@click.option("--batch-size", type=int, help="Instead of the recipe's.")
-@click.option("--lr", type=float, help="Learning rate, instead of the recipe's.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--epochs", type=Number(EPOCHS), help="Instead of the recipe's.")
+@click.option("--batch-size", type=Number(BATCH_SIZE), help="Instead of the recipe's.")
+@click.option("--lr", type=Number(LEARNING_RATE), help="Learning rate, instead of the recipe's.")
+@click.option("--seed", type=Number(SEED), default=0, show_default=True)
 @options.device
 @options.data
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the workspace.")

@@ -19,13 +19,13 @@ from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.backends.ort.session import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.ranges import OPSETS
 from ptx.infer.signature import Signature, TensorSpec
 
 # The newest opset for which ONNX Runtime 1.28 and 1.31 have CPU and CUDA kernels of every operator
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
-OLDEST_OPSET = 18  # of the exporter's own operators; below it only converts downwards
-OLDER_OPSETS = range(OLDEST_OPSET, 21)  # of the exporter over tracing
+OLDER_OPSETS = range(18, 21)  # of the exporter over tracing
 
 attach = onnx_bytes.attach
 
@@ -43,8 +43,8 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     _refuse_bfloat16(network, signature)
     opset = OPSET if opset is None else opset
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
-    if not OLDEST_OPSET <= opset <= newest:
-        raise UsageError(f"opset {opset} cannot be written; expected {OLDEST_OPSET} to {newest}")
+    if not OPSETS.least <= opset <= newest:
+        raise UsageError(f"opset {opset} cannot be written; expected {OPSETS.least} to {newest}")
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"), recurrent_shapes():
         warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
         try:

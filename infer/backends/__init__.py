@@ -7,6 +7,7 @@ the command line read it.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ __all__ = [
     "find_backend",
     "open_backend",
     "preferred",
+    "require_device",
 ]
 
 
@@ -98,11 +100,20 @@ Of those that read one kind of file `auto` tries the last first.
 
 FORMER_NAMES = {"exported": "pt2"}  # which still open the backend
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
 
 
 def current_name(name: str) -> str:
     """The name that a backend has today, for one that it had before."""
     return FORMER_NAMES.get(name, name)
+
+
+def require_device(name: str) -> str:
+    """The kind of a device: `cuda` of `cuda:1`; UsageError names the nearest where there is none."""
+    kind = name.partition(":")[0]
+    if _DEVICE.fullmatch(name) is None:
+        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
+    return kind
 
 
 def find_backend(name: str) -> BackendEntry:

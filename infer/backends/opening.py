@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -12,13 +11,14 @@ from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
 from ptx.infer.backends import (
     BACKENDS,
-    DEVICES,
     BackendEntry,
     current_name,
     find_backend,
     preferred,
+    require_device,
 )
 from ptx.infer.errors import BackendError, UsageError, nearest, quote
+from ptx.infer.ranges import THREADS, TIMEOUT
 from ptx.infer.signature import Array
 
 Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
@@ -115,16 +115,14 @@ def _check_values(options: Options) -> None:
     ):
         if value not in known:
             raise UsageError(f"there is no {what} {quote(value)}; {nearest(value, known)}")
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"threads is {options.threads}; expected at least 1")
-    if options.timeout is not None and not (options.timeout > 0 and math.isfinite(options.timeout)):
-        raise UsageError(f"timeout is {options.timeout}; expected seconds, more than 0")
+    if options.threads is not None:
+        THREADS.check("threads", options.threads)
+    if options.timeout is not None:
+        TIMEOUT.check("timeout", options.timeout)
 
 
 def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
-    chosen, colon, index = options.device.partition(":")
-    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quote(options.device)}; {nearest(chosen, DEVICES)}")
+    chosen = require_device(options.device)
     if chosen not in ("auto", *entry.devices):
         where = " or ".join(_SPOKEN[device] for device in entry.devices)
         raise UsageError(

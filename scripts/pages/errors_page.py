@@ -13,6 +13,14 @@ Each error is one line: `ptx: error [CODE] what was got, what was expected, what
 stable; in the library it is `error.code`, and the exit code `error.exit_code`, of a `PtxError`. Written by
 `python scripts/pages/errors_page.py` from `infer/error_codes.py`.
 
+Errors and remarks go to standard error. What cannot be written there, as it is closed or on a full disk, is lost
+in silence, and the exit code is that of the work. What cannot be written to standard output is `E-OUT` or
+`E-OUT-SPACE`; a reader that has gone is exit code 141. A character that the encoding of a stream lacks is written
+as in JSON, `\\u4e2d`. A number out of its range, which `ptx VERB --help` shows, is `E-USAGE` before any work.
+
+MODEL is a name of the catalog, a folder of the workspace that holds a checkpoint or an artifact under the names that
+`ptx train` and `ptx export` give them, or a path.
+
 | code | exit code | meaning | what to do |
 |---|---|---|---|
 """

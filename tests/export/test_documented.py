@@ -106,9 +106,15 @@ IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
     [
         ("convet", Description(), UsageError, "no model 'convet'; did you mean 'convnet'"),
         ("convnet", Description(mean=(0.5,)), UsageError, "mean and std belong together"),
-        ("convnet", Description(scale=0), UsageError, "scale is 0; expected the number of a white"),
+        ("convnet", Description(scale=0), UsageError, "scale is 0; expected a number from 1e-09"),
         ("convnet", Description(scale=float("nan")), UsageError, "scale is nan; expected"),
-        ("convnet", Description(mean=(0.1,), std=(0,)), InputError, "expected a positive number"),
+        (
+            "convnet",
+            Description(mean=(0.1,), std=(0,)),
+            UsageError,
+            "std is 0; expected a number from",
+        ),
+        ("convnet", Description(mean=(1e18,), std=(1,)), UsageError, "mean is 1e.18; expected a"),
         (
             "convnet",
             Description(mean=(0.1,) * 3, std=(1,) * 3),

@@ -91,7 +91,7 @@ def test_a_classification_ranks_as_many_labels_as_asked(artifact: Export) -> Non
     )
     assert prediction.to_data()["top"][0] == {"label": prediction.label, "score": prediction.score}
     for top in (0, -1):
-        with pytest.raises(UsageError, match=f"top is {top}; expected at least 1"):
+        with pytest.raises(UsageError, match=f"top is {top}; expected a whole number from 1 to"):
             digits.predict(sample, top=top)
 
 

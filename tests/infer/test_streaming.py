@@ -190,11 +190,14 @@ def test_an_error_of_the_source_comes_through(double: Predictor) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: p.predict_many([1], batch_size=0), "the batch size is 0; expected at least 1"),
+        (
+            lambda p: p.predict_many([1], batch_size=0),
+            "the batch size is 0; expected a whole number",
+        ),
         (lambda p: p.predict_many([1], on_error="skip"), "on_error is 'skip'"),
         (lambda p: p.predict_many("digit.png"), "the inputs are one str; expected several"),
         (lambda p: p.predict_many(b"1"), "the inputs are one bytes; expected several"),
-        (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected at least 1"),
+        (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected a whole number from 1 to"),
     ],
 )
 def test_a_wrong_call_is_an_error_before_anything_is_read(

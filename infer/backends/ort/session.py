@@ -14,9 +14,10 @@ from ptx.infer.backends import Options
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, installing
+from ptx.infer.ranges import OPSETS
 from ptx.infer.signature import Array, TensorSpec
 
-NEWEST_OPSET, NEWEST_IR = 26, 13  # that ONNX Runtime 1.31 supports officially
+NEWEST_OPSET, NEWEST_IR = int(OPSETS.most), 13  # that ONNX Runtime 1.31 supports officially
 # The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
 TYPES = {
     "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",

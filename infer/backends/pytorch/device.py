@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import DEVICES, Options
+from ptx.infer.backends import Options, require_device
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.infer.backends.threads import settle_threads
@@ -19,8 +19,6 @@ from ptx.infer.errors import (
     PtxError,
     UsageError,
     installing,
-    nearest,
-    quote,
 )
 from ptx.infer.signature import BATCH, DTYPES, Array, Signature, TensorSpec
 
@@ -47,9 +45,7 @@ def find_device(name: str) -> str:
         BackendError: no such device here.
     """
     torch = import_torch()
-    chosen, colon, index = name.partition(":")
-    if chosen not in DEVICES or (colon and (chosen == "auto" or not index.isdigit())):
-        raise UsageError(f"there is no device {quote(name)}; {nearest(chosen, DEVICES)}")
+    chosen, index = require_device(name), name.partition(":")[2]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
         return accelerator.type if accelerator is not None else "cpu"

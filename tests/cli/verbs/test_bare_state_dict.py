@@ -172,7 +172,7 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--mean", "half"), 2, "--mean is 'half'; expected a number, or several"),
+        (("--mean", "half"), 2, "'--mean': 'half' is not a number from"),
         (("--labels", "nowhere.txt"), 4, "no such file"),
         (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
         (("--mean", "0.5"), 2, "mean and std belong together"),

@@ -437,7 +437,11 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         ("onnx", {"backend": "ort-cuda", "device": "cpu"}, "runs on CUDA; the device asked for"),
         ("onnx", {"backend": "ort-cuda", "device": "cuda:x"}, "there is no device 'cuda:x'"),
         ("onnx", {"precision": "float16"}, "there is no precision 'float16'"),
-        ("onnx", {"backend": "ort-cpu", "threads": 0}, "threads is 0; expected at least 1"),
+        (
+            "onnx",
+            {"backend": "ort-cpu", "threads": 0},
+            "threads is 0; expected a whole number",
+        ),
         ("checkpoint", {"device": "gpu"}, "there is no device 'gpu'"),
         ("checkpoint", {"device": "cuda:x"}, "there is no device 'cuda:x'"),
         ("checkpoint", {"device": "cuda:"}, "there is no device 'cuda:'"),

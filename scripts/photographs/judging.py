@@ -1,6 +1,6 @@
 """Simulated photographs through `predict`: how many are right or refused, how many wrong and sure.
 
-    ./scripts/run photographs/main --model runs/convnet/convnet.onnx --mnist DIR
+    ./scripts/run photographs/judging --model runs/convnet/convnet.onnx --mnist DIR
 
 Each form is taken of digits of typefaces and of MNIST's test digits, beneath a camera, light and paper
 of `--maker` (tuning or report). Typefaces are those of Debian's font packages.
