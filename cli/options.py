@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import note
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
+
+if TYPE_CHECKING:
+    from ptx.scale import Shard
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +83,13 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     return ",".join(current_backend(ctx, param, name.strip()) for name in names.split(","))
 
 
+def parse_shard(text: str) -> Shard:
+    """What --shard means."""
+    from ptx import scale
+
+    return scale.Shard.parse(text)
+
+
 def one_of(names: Iterable[str]) -> str:
     """The names as a sentence of help: `auto, cpu or mps.`"""
     *names, last = names
@@ -136,6 +146,14 @@ precision = click.option(
 network = click.option(
     "--network", metavar="MODULE:FUNCTION", default=None,
     help="What makes the network, where MODEL is not of the catalog.",
+)  # fmt: skip
+shard = click.option(
+    "--shard", metavar="K/N", callback=lambda ctx, param, text: text and parse_shard(text),
+    help="Take the K-th of N shares of the inputs, told by their names: such as 3/16.",
+)  # fmt: skip
+resume = click.option(
+    "--resume", is_flag=True,
+    help="Write --output FILE.jsonl as answers come, and skip what it answers already.",
 )  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 

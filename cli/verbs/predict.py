@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ptx import infer
+from ptx import infer, scale
 from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.answers import AnswerLines, write_lines
+from ptx.cli.output.answers import AnswerLines, open_former, write_lines
 from ptx.cli.time_limit import time_limit
 from ptx.cli.values.reading import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
+
+if TYPE_CHECKING:
+    from ptx.scale import Shard
 
 
 @click.command(
@@ -38,6 +42,8 @@ from ptx.infer.artifact.files import check_writable
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
 @options.describe
 @options.as_json
+@options.shard
+@options.resume
 @click.option("--output", type=click.Path(path_type=Path),
               help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
               " they were given and as the model saw them, others text.")  # fmt: skip
@@ -47,8 +53,8 @@ from ptx.infer.artifact.files import check_writable
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    top: int, batch_size: int, describe: Path | None, as_json: bool, output: Path | None, show: bool,
-    workspace: Path,
+    top: int, batch_size: int, describe: Path | None, as_json: bool, shard: Shard | None,
+    resume: bool, output: Path | None, show: bool, workspace: Path,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -56,6 +62,9 @@ def predict(
     standard input are one INPUT each. A negative number goes behind --.
 
     Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
+
+    Many machines: each takes a --shard, and the outputs put together are that of one run. An output that
+    was written with --resume is gone on with by the same command.
     """
     if output is not None:
         check_writable(output)
@@ -65,10 +74,13 @@ def predict(
         from ptx.cli.output.showing import finish_preview, open_preview
 
         preview, target = open_preview(output, workspace)
-    space, lines = Workspace(workspace), AnswerLines(as_json, top)
+    space = Workspace(workspace)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)
+        former = open_former(output, found.card, stack) if resume else None
+        lines = AnswerLines(as_json, top, former)
         values, window = find_values(inputs, found.card)
+        values = scale.choose(values, shard, former)
         threads = None
         if preview is not None:
             values = preview.values(values)
@@ -85,8 +97,9 @@ def predict(
         if preview is not None:
             answers = preview.answers(answers, predictor)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
-            answers = with_progress(answers, inputs, found.card)
-        write_lines(target, lines.of(answers))
+            whole = shard is None and former is None
+            answers = with_progress(answers, inputs if whole else (), found.card)
+        write_lines(target, lines.of(answers), former)
     if target is not None:
         click.echo(f"{target}: {lines.summary()}")
     if preview is not None:
