@@ -155,7 +155,24 @@ resume = click.option(
     "--resume", is_flag=True,
     help="Write --output FILE.jsonl as answers come, and skip what it answers already.",
 )  # fmt: skip
+_cluster = (
+    click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder."),
+    click.option("--address", help="Of the Ray cluster, such as auto; else one of this machine."),
+    click.option("--column", help="Of tables: the one that is predicted."),
+    click.option("--num-cpus", type=click.FloatRange(min=0, min_open=True),
+                 help="Processors of a worker; 1 by default."),
+    click.option("--num-gpus", type=click.FloatRange(min=0), help="GPUs of a worker, or a part of one."),
+    click.option("--concurrency", type=click.IntRange(min=1),
+                 help="Workers; by default as many as the cluster holds."),
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+
+
+def cluster(command: F) -> F:
+    """Add what says where a cluster is, and what each worker takes of it."""
+    for option in reversed(_cluster):
+        command = option(command)
+    return command
 
 
 def common(command: F) -> F:

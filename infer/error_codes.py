@@ -68,6 +68,7 @@ ERROR_CODES = {
     "E-IMG-MODE": Explained((4,), "The picture's colour mode is not known.", "Save it as gray or RGB."),
     "E-IMG-TOO-LARGE": Explained((4,), "A picture has too many pixels.", "Make it smaller."),
     "E-IMG-TRUNCATED": Explained((4,), "A picture ends early.", "Save or fetch it again."),
+    "E-IN-CRASH": Explained((4,), "An input ends the process that reads it.", "Leave it out, and report it."),
     "E-IN-EMPTY": Explained((4,), "A folder holds no pictures.", "Give one that does."),
     "E-IN-FORMAT": Explained((4,), "A file of this kind is no input.", "Give .csv, .npy, a value or `-`."),
     "E-IN-LOOP": Explained((4,), "Links lead in a circle.", "Mend the links."),

@@ -45,6 +45,8 @@ ROOMS = {
     "ptx.export.formats",
     "ptx.export.statement",
     "ptx.export.trained_model",
+    "ptx.scale.job",
+    "ptx.scale.ray",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptx import infer, scale
 from ptx.cli import options
+from ptx.cli.model.on_ray import check_cluster, predict_on_ray
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import AnswerLines, open_former, write_lines
@@ -48,13 +50,14 @@ if TYPE_CHECKING:
               help="Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
               " they were given and as the model saw them, others text.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
+@options.cluster
 @options.workspace
 @time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
     top: int, batch_size: int, describe: Path | None, as_json: bool, shard: Shard | None,
-    resume: bool, output: Path | None, show: bool, workspace: Path,
+    resume: bool, output: Path | None, show: bool, workspace: Path, **cluster: Any,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -64,8 +67,14 @@ def predict(
     Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
 
     Many machines: each takes a --shard, and the outputs put together are that of one run. An output that
-    was written with --resume is gone on with by the same command.
+    was written with --resume is gone on with by the same command. With --on ray an INPUT may also be
+    Parquet, CSV or a WebDataset tar file, here or at a URI (s3://, gs://, az://), and --output is a folder.
     """
+    space = Workspace(workspace)
+    asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
+    if check_cluster(cluster, shard=shard, resume=resume, show=show, json=as_json):
+        found = find_model(space, model, backend, describe=describe)
+        return predict_on_ray(inputs, found, asked, output, (max(top, 3), batch_size), cluster)
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
@@ -74,7 +83,6 @@ def predict(
         from ptx.cli.output.showing import finish_preview, open_preview
 
         preview, target = open_preview(output, workspace)
-    space = Workspace(workspace)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)
         former = open_former(output, found.card, stack) if resume else None
@@ -86,10 +94,7 @@ def predict(
             values = preview.values(values)
         if window:
             values, threads = read_ahead(values, found.card, window, batch_size, stack)
-        asked = infer.Options(
-            device=device, threads=threads, precision=precision, trust=space.trust(trust)
-        )
-        predictor = stack.enter_context(open_model(found, asked))
+        predictor = stack.enter_context(open_model(found, replace(asked, threads=threads)))
         ranked = max(top, 3 if as_json else 1, 1 if preview is None else preview.bars)
         answers = predictor.predict_many(
             values, batch_size=batch_size, top=ranked, on_error="yield"
