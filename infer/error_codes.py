@@ -118,5 +118,6 @@ ERROR_CODES = {
     "E-OUT-SPACE": Explained((5,), "The disk is full.", "Make room."),
     "E-LIMIT": Explained((6,), "A limit was reached.", "Read the message."),
     "E-MEMORY": Explained((6,), "There is too little memory.", "Take smaller batches or inputs."),
+    "E-PEER": Explained((6,), "Another process of the training has ended.", "Resume the training."),
     "E-TIMEOUT": Explained((6,), "Not finished in time.", "Give more time."),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray.data
 
@@ -124,7 +124,7 @@ def _compute(
     rows = [{"number": number, "part": pickle.dumps(part)} for number, part in left]
     size = min(workers.most(), len(left))
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
-        PredictPart,
+        cast(Any, PredictPart),
         fn_constructor_args=given,
         # One part at a time: what waits at a worker that is ended would be done late.
         compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),

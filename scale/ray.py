@@ -48,7 +48,7 @@ class Workers:
         """How many workers the cluster holds now."""
         if self.concurrency is not None:
             return self.concurrency
-        have = ray.cluster_resources()
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         fitting = [have.get("CPU", 1) / self.num_cpus] if self.num_cpus else []
         fitting += [have.get("GPU", 0) / self.num_gpus] if self.num_gpus else []
         return max(1, int(min(fitting, default=1)))
@@ -57,7 +57,7 @@ class Workers:
         """With as many threads as a worker has processors."""
         return replace(options or Options(), threads=max(1, int(self.num_cpus)))
 
-    def resources(self) -> dict[str, float]:
+    def resources(self) -> dict[str, Any]:
         """As Ray's options."""
         gpus = {"num_gpus": self.num_gpus} if self.num_gpus else {}
         return {"num_cpus": self.num_cpus, **gpus}
@@ -67,7 +67,7 @@ class Workers:
 class Shared:
     """A model file in Ray's object store: read once, where it was shared."""
 
-    data: ray.ObjectRef  # of the file's bytes
+    data: ray.ObjectRef[bytes]  # of the file's bytes
     name: str
     sha256: str
     card: Card
@@ -172,7 +172,8 @@ def predict(
 
 def try_backend(shared: Shared, backend: str, options: Options, workers: Workers) -> None:
     """Open the backend once, on a worker, before any data are read."""
-    task = ray.remote(max_retries=0, **workers.resources())(_open_once)
+    remote: Any = ray.remote
+    task = remote(max_retries=0, **workers.resources())(_open_once)
     with own_errors():
         ray.get(task.remote(shared, backend, options))
 

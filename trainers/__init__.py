@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         model_inputs,
         most_wrong,
     )
+    from ptx.trainers.launching import launch
     from ptx.trainers.loop import Progress
+    from ptx.trainers.processes import rank
     from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
     from ptx.trainers.rows.samples import raw_examples, sample_inputs
     from ptx.trainers.session import PREVIOUS
@@ -42,6 +44,8 @@ else:
             "documented_recipe": "recipe",
             "evaluate": "evaluation",
             "find_recipe": "recipe",
+            "launch": "launching",
+            "rank": "processes",
             "former_training": "training",
             "model_inputs": "evaluation",
             "most_wrong": "evaluation",
@@ -68,9 +72,11 @@ __all__ = [
     "evaluate",
     "find_recipe",
     "former_training",
+    "launch",
     "model_inputs",
     "most_wrong",
     "open_dataset",
+    "rank",
     "raw_examples",
     "sample_inputs",
     "train",

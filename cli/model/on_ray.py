@@ -78,7 +78,7 @@ def _ray(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     own = not ray.is_initialized()
     if own:
-        local = {} if address else {"include_dashboard": False}
+        local: dict[str, Any] = {} if address else {"include_dashboard": False}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:

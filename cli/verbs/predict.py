@@ -68,7 +68,7 @@ def predict(
 
     Many machines: each takes a --shard, and the outputs put together are that of one run. An output that
     was written with --resume is gone on with by the same command. With --on ray an INPUT may also be
-    Parquet, CSV or a WebDataset tar file, here or at a URI (s3://, gs://, az://), and --output is a folder.
+    Parquet, CSV or a WebDataset tar file, here or at a URI such as s3://…, and --output is a folder.
     """
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))

@@ -140,7 +140,7 @@ def test_the_class_takes_what_share_gives_and_arrow(convnet: Path) -> None:
         Predict(str(convnet))  # type: ignore[arg-type]
     answerer = Predict(share(convnet), backend="ort-cpu")
     with pytest.raises(UsageError, match="batch_format='pyarrow'"):
-        answerer({"bytes": []})  # type: ignore[arg-type]
+        answerer({"bytes": []})
     empty = pa.table({"bytes": pa.array([], pa.binary())})
     assert answerer(empty).num_rows == 0
 
