@@ -47,7 +47,7 @@ ERROR_CODES = {
     "E-NAME": Explained((4,), "An input of the network is missing or unknown.", "Name those listed."),
     "E-NONFINITE": Explained(
         (4,), "NaN or infinity, in an input or in what the model answers.",
-        "Remove them from the input; of weights, train again.",
+        "Remove them from the input; of weights, train again; `--allow-nonfinite` where they are meant.",
     ),
     "E-RANGE": Explained((4,), "A value lies outside what the model takes.", "Give one in the range."),
     "E-SHAPE": Explained((4,), "An array has another shape than expected.", "Give the shape named."),

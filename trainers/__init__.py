@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.backends.threads import settle_threads
 from ptx.infer.lazy import lazy
 
 settle_threads()  # before anything here imports torch
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
         model_inputs,
         most_wrong,
     )
-    from ptx.trainers.launching import launch
     from ptx.trainers.loop import Progress
     from ptx.trainers.processes import rank
     from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
-    from ptx.trainers.rows.samples import raw_examples, sample_inputs
+    from ptx.trainers.samples import raw_examples, sample_inputs
     from ptx.trainers.session import PREVIOUS
     from ptx.trainers.training import TrainingResult, former_training, train
 else:
@@ -44,14 +43,13 @@ else:
             "documented_recipe": "recipe",
             "evaluate": "evaluation",
             "find_recipe": "recipe",
-            "launch": "launching",
             "rank": "processes",
             "former_training": "training",
             "model_inputs": "evaluation",
             "most_wrong": "evaluation",
             "open_dataset": "data",
-            "raw_examples": "rows.samples",
-            "sample_inputs": "rows.samples",
+            "raw_examples": "samples",
+            "sample_inputs": "samples",
             "train": "training",
         },
     )
@@ -72,7 +70,6 @@ __all__ = [
     "evaluate",
     "find_recipe",
     "former_training",
-    "launch",
     "model_inputs",
     "most_wrong",
     "open_dataset",

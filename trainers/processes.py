@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import LimitError
 
 _NOTICED = 3.0  # seconds in which whoever started the processes ends those that are left

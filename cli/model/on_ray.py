@@ -14,7 +14,7 @@ import click
 from ptx import infer
 from ptx.cli.model.opening import Found
 from ptx.cli.output.answers import AnswerLines
-from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import Progress
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
 

@@ -15,9 +15,14 @@ from ptx.cli import options
 from ptx.cli.model.on_ray import check_cluster, predict_on_ray
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.answers import AnswerLines, open_former, write_lines
-from ptx.cli.time_limit import time_limit
-from ptx.cli.values.reading import find_values, read_ahead, with_progress
+from ptx.cli.output.answers import (
+    AnswerLines,
+    finish_preview,
+    make_preview,
+    open_former,
+    write_lines,
+)
+from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
 if TYPE_CHECKING:
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
 @click.command(
     epilog="\b\nExamples:\n  ptx predict digit.png --backend ort-cpu\n"
     '  ptx predict Satoshi "O\'Brien" --model name-classifier --top 3',
-    short_help="Predict pictures, texts or numbers.",
 )
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
               help="How many labels to show; JSON shows at least three.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
 @options.describe
+@click.option("--allow-nonfinite", is_flag=True,
+              help="Take infinities and NaN in inputs and outputs, as a mask of -inf is.")  # fmt: skip
 @options.as_json
 @options.shard
 @options.resume
@@ -52,12 +58,12 @@ if TYPE_CHECKING:
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @options.cluster
 @options.workspace
-@time_limit
+@options.time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    top: int, batch_size: int, describe: Path | None, as_json: bool, shard: Shard | None,
-    resume: bool, output: Path | None, show: bool, workspace: Path, **cluster: Any,
+    top: int, batch_size: int, describe: Path | None, allow_nonfinite: bool, as_json: bool,
+    shard: Shard | None, resume: bool, output: Path | None, show: bool, workspace: Path, **cluster: Any,
 ) -> int:  # fmt: skip
     """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
 
@@ -72,17 +78,14 @@ def predict(
     """
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    if check_cluster(cluster, shard=shard, resume=resume, show=show, json=as_json):
+    own = {"shard": shard, "resume": resume, "show": show, "json": as_json}
+    if check_cluster(cluster, **own, allow_nonfinite=allow_nonfinite):
         found = find_model(space, model, backend, describe=describe)
         return predict_on_ray(inputs, found, asked, output, (max(top, 3), batch_size), cluster)
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    preview, target = None, output
-    if show or (output is not None and output.suffix.lower() == ".png"):
-        from ptx.cli.output.showing import finish_preview, open_preview
-
-        preview, target = open_preview(output, workspace)
+    preview, target = make_preview(output, workspace, show=show)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)
         former = open_former(output, found.card, stack) if resume else None
@@ -90,16 +93,17 @@ def predict(
         values, window = find_values(inputs, found.card)
         values = scale.choose(values, shard, former)
         threads = None
-        if preview is not None:
+        if preview:
             values = preview.values(values)
         if window:
             values, threads = read_ahead(values, found.card, window, batch_size, stack)
-        predictor = stack.enter_context(open_model(found, replace(asked, threads=threads)))
-        ranked = max(top, 3 if as_json else 1, 1 if preview is None else preview.bars)
+        asked = replace(asked, threads=threads)
+        predictor = stack.enter_context(open_model(found, asked, allow_nonfinite=allow_nonfinite))
+        ranked = max(top, 3 if as_json else 1, preview.bars if preview else 1)
         answers = predictor.predict_many(
             values, batch_size=batch_size, top=ranked, on_error="yield"
         )
-        if preview is not None:
+        if preview:
             answers = preview.answers(answers, predictor)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
             whole = shard is None and former is None
@@ -107,6 +111,6 @@ def predict(
         write_lines(target, lines.of(answers), former)
     if target is not None:
         click.echo(f"{target}: {lines.summary()}")
-    if preview is not None:
+    if preview:
         finish_preview(preview, show=show)
     return 4 if lines.bad else 0

@@ -10,9 +10,10 @@ import click
 
 from ptx import trainers
 from ptx.cli import options
+from ptx.cli.launching import launch
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
-from ptx.cli.output.training import describe_former, print_outcome, training_progress
+from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.formats import CHECKPOINT
 
@@ -20,7 +21,6 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.command(
     epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
     "  ptx train linear-model --epochs 200 --resume",
-    short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="default", show_default=True,
@@ -45,9 +45,9 @@ def train(
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
     require_model(model)
-    first = trainers.rank() == 0
     if processes > 1 and "WORLD_SIZE" not in os.environ:
-        return trainers.launch(sys.argv[1:], processes)
+        return launch(sys.argv[1:], processes)
+    first = trainers.rank() == 0
     recipe = trainers.find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
     space = Workspace(workspace)
@@ -55,7 +55,7 @@ def train(
         note(former)
     result = trainers.train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
-        progress=training_progress() if first else None,
+        progress=EpochProgress() if first else None,
     )  # fmt: skip
     if not first:
         return 0 if result.interrupted is None else 128 + result.interrupted

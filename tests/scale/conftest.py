@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # of `broken`, which workers import too
 
-# Of Ray, before it is imported: it sends nothing, and its workers do not starve beside other tests.
+# Of Ray, before it is imported: it sends nothing, writes no token into the home of the user, and its
+# workers do not starve beside other tests.
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_worker_niceness": "0",
     "RAY_raylet_start_wait_time_s": "240",
 }

@@ -104,10 +104,10 @@ def test_the_array_of_slurm_answers_each_input_once(
     (tmp_path / "in" / "bad.png").write_bytes(b"")
     environment = {**os.environ, "PICTURES": "in", "MODEL": str(convnet), "SLURM_ARRAY_TASK_COUNT": "2",
                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # fmt: skip
-    for index in ("1", "2"):
+    for task in ("1", "2"):
         subprocess.run(
             ["bash", EXAMPLES / "array.slurm"], cwd=tmp_path, check=True, timeout=60,
-            env={**environment, "SLURM_ARRAY_TASK_ID": index}, capture_output=True,
+            env={**environment, "SLURM_ARRAY_TASK_ID": task}, capture_output=True,
         )  # fmt: skip
     lines = [
         line for path in tmp_path.glob("answers-*.jsonl") for line in path.read_text().splitlines()

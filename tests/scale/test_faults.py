@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 COUNT, ROWS = 1500, 100  # rows of the table, and of a part
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 Fault = Callable[[Any, int], None]
 
 
@@ -47,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield cluster
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def make_table(path: Path, odd: dict[int, bytes]) -> Path:

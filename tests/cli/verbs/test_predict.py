@@ -289,9 +289,9 @@ def test_of_a_table_of_names_the_first_column_counts(
 
 
 COUNTED = """
-from ptx.infer import readers
-entered, original = [], readers.reader_processes
-readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
+from ptx.infer import streaming
+entered, original = [], streaming.reader_processes
+streaming.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
 from ptx.cli.main import _run
 code = _run()
 print(code, len(entered))
