@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,20 +70,20 @@ def predict_on_ray(
 @contextmanager
 def _ray(address: str | None) -> Iterator[None]:
     """Ray, connected to a cluster, or to one of this machine that ends with the block."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _prepare(local=address == "local")
     try:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: {installing('ray')}") from error
-    address = address or os.environ.get("RAY_ADDRESS")
     own = not ray.is_initialized()
     if own:
-        local: dict[str, Any] = {} if address else {"include_dashboard": False}
+        local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            text = f"no Ray cluster answers at {quote(address or 'this machine')}: {error}"
+            text = f"no Ray cluster answers at {quote(address)}: {error}"
             raise BackendError(" ".join(text.split())) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -92,3 +93,15 @@ def _ray(address: str | None) -> Iterator[None]:
     finally:
         if own:
             ray.shutdown()
+
+
+def _prepare(*, local: bool) -> None:
+    """What Ray reads from the environment when it is imported, where the user has not said it."""
+    said = os.environ.setdefault
+    said("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
+    said("RAY_worker_niceness", "0")  # 15 by default: they would starve beside any other work
+    if local and "RAY_AUTH_MODE" not in os.environ:
+        # A token of this job alone: Ray would write one into the user's home, and without any whoever
+        # reaches the cluster's ports could run programs.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        said("RAY_AUTH_TOKEN", secrets.token_hex(32))

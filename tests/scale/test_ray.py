@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,23 @@ def test_files_go_into_parts_and_a_job_goes_on(
     other = ptx(*command, "--top", 5)
     assert other.code == 4
     assert "of another job" in other.err
+
+
+@pytest.mark.skipif("PTX_SCALE" not in os.environ, reason="scripts/test --scale runs it")
+def test_a_cluster_of_this_machine_leaves_nothing_behind(
+    table: Path, convnet: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "ptx.cli", "predict", table, "--model", convnet, "--backend", "ort-cpu",
+         "--on", "ray", "--output", tmp_path / "out"],
+        env={**environment, "HOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert len(answers(tmp_path / "out")) == COUNT
+    assert not (home / ".ray").exists()
 
 
 def answers(folder: Path) -> dict[str, dict[str, Any]]:
