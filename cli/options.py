@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,6 +20,9 @@ from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.infer.errors import LimitError, UsageError, quote
 from ptx.infer.ranges import TIMEOUT
+
+if TYPE_CHECKING:
+    from ptx.scale import Shard
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -80,6 +83,13 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     return ",".join(found)
 
 
+def parse_shard(text: str) -> Shard:
+    """What --shard means."""
+    from ptx import scale
+
+    return scale.Shard.parse(text)
+
+
 def one_of(names: Iterable[str]) -> str:
     """The names as a sentence of help: `auto, cpu or mps.`"""
     *names, last = names
@@ -133,7 +143,32 @@ network = click.option(
     "--network", metavar="MODULE:FUNCTION", default=None,
     help="What makes the network, where MODEL is not of the catalog.",
 )  # fmt: skip
+shard = click.option(
+    "--shard", metavar="K/N", callback=lambda ctx, param, text: text and parse_shard(text),
+    help="Take the K-th of N shares of the inputs, told by their names: such as 3/16.",
+)  # fmt: skip
+resume = click.option(
+    "--resume", is_flag=True,
+    help="Write --output FILE.jsonl as answers come, and skip what it answers already.",
+)  # fmt: skip
+_cluster = (
+    click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder."),
+    click.option("--address", help="Of the Ray cluster, such as auto; else one of this machine."),
+    click.option("--column", help="Of tables: the one that is predicted."),
+    click.option("--num-cpus", type=click.FloatRange(min=0, min_open=True),
+                 help="Processors of a worker; 1 by default."),
+    click.option("--num-gpus", type=click.FloatRange(min=0), help="GPUs of a worker, or a part of one."),
+    click.option("--concurrency", type=click.IntRange(min=1),
+                 help="Workers; by default as many as the cluster holds."),
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+
+
+def cluster(command: F) -> F:
+    """Add what says where a cluster is, and what each worker takes of it."""
+    for option in reversed(_cluster):
+        command = option(command)
+    return command
 
 
 def common(command: F) -> F:

@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "trainers": {"models", "infer"},
     "export": {"models", "infer"},
     "report": {"models", "infer", "trainers", "export"},
-    "cli": {"models", "infer", "trainers", "export", "report"},
+    "scale": {"infer"},
+    "cli": {"models", "infer", "trainers", "export", "report", "scale"},
 }
 EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network, inside one function
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
@@ -44,6 +45,8 @@ ROOMS = {
     "ptx.export.formats",
     "ptx.export.documented",
     "ptx.export.trained_model",
+    "ptx.scale.job",
+    "ptx.scale.ray",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 
@@ -129,7 +132,9 @@ def test_the_eager_backend_imports_the_models_inside_a_function() -> None:
 def test_heavy_libraries_are_imported_where_they_are_used(package: str) -> None:
     for path in sources(package):
         for name in outermost(ast.parse(path.read_text())):
-            assert name.partition(".")[0] not in HEAVY, f"{path.relative_to(ROOT)} imports {name}"
+            assert name.partition(".")[0] not in HEAVY | {"pyarrow", "ray"}, (
+                f"{path.relative_to(ROOT)} imports {name}"
+            )
 
 
 def test_no_module_is_named_like_a_library_that_is_imported() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         most_wrong,
     )
     from ptx.trainers.loop import Progress
+    from ptx.trainers.processes import rank
     from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
     from ptx.trainers.samples import raw_examples, sample_inputs
     from ptx.trainers.session import PREVIOUS
@@ -42,6 +43,7 @@ else:
             "documented_recipe": "recipe",
             "evaluate": "evaluation",
             "find_recipe": "recipe",
+            "rank": "processes",
             "former_training": "training",
             "model_inputs": "evaluation",
             "most_wrong": "evaluation",
@@ -71,6 +73,7 @@ __all__ = [
     "model_inputs",
     "most_wrong",
     "open_dataset",
+    "rank",
     "raw_examples",
     "sample_inputs",
     "train",

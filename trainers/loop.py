@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
 from ptx.trainers.batches import Feed
+from ptx.trainers.processes import Group
 from ptx.trainers.recipe import LOSSES, Loss, Recipe
 
 TEST_BATCH = 1000  # rows; only a matter of speed and memory
@@ -91,6 +92,8 @@ class Run:
     test: Feed
     output: TensorSpec
     seed: int
+    group: Group = field(default_factory=Group)  # the processes that train it
+    parallel: nn.Module | None = None  # the network, its gradients averaged over them
 
     @property
     def loss(self) -> Loss:
@@ -103,7 +106,8 @@ class Run:
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The first output with the batch axis in front."""
-        outputs: Tensor = self.network(*inputs)
+        parallel = self.parallel if self.network.training else None
+        outputs: Tensor = (self.network if parallel is None else parallel)(*inputs)
         return outputs.movedim(self.output.batch_axis, 0)
 
 
@@ -137,14 +141,35 @@ def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterat
     for step in range(first_step, len(batches)):
         done = (epoch - 1) * len(batches) + step
         _set_learning_rate(run, run.recipe.learning_rate(done, run.recipe.epochs * len(batches)))
-        inputs, targets = run.train.batch(batches[step])
+        rows = batches[step]
+        inputs, targets = run.train.batch(run.group.part(rows))
         run.optimizer.zero_grad()
         outputs = run.forward(inputs)
         loss = run.loss.compute(outputs, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        weighed = run.group.weigh(loss, rows, summed=run.loss.summed)
+        weighed.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
-        totals.add(run.total_loss(loss, len(targets)), outputs, targets)
+        if run.group.size == 1:
+            totals.add(run.total_loss(loss, len(targets)), outputs, targets)
+        else:
+            _add_shares(run, totals, rows, (loss, outputs, targets))
         yield step + 1
+
+
+def _add_shares(
+    run: Run, totals: Totals, rows: Tensor, done: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Count one batch, of which each process has computed a part."""
+    loss, outputs, targets = done
+    mine = Totals.zero(run.train.device)
+    if run.group.counts(rows):
+        mine.add(run.total_loss(loss, len(targets)), outputs, targets)
+    figures = torch.stack([mine.loss, mine.correct, torch.tensor(mine.answers).to(mine.loss)])
+    total_loss, correct, answers = run.group.sum(figures)
+    totals.loss += total_loss
+    totals.correct += correct.long()
+    totals.answers += int(answers)
+    totals.rows += len(rows)
 
 
 def _set_learning_rate(run: Run, rate: float) -> None:

@@ -20,6 +20,7 @@ from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
+from ptx.trainers.processes import Group
 from ptx.trainers.reached import reached_figures
 
 PREVIOUS = "checkpoint.previous.pt"  # the checkpoint of the run before, beside that of this one
@@ -64,7 +65,7 @@ class Session:
         for step in train_steps(self.run, self.epoch, self.step, self.totals):
             self.step = step
             progress.step_done(self.totals.rows, self.totals)
-            if interruption and self.totals.rows < rows:
+            if self.run.group.agree(bool(interruption)) and self.totals.rows < rows:
                 self._require_finite([float(self.totals.loss)])
                 self.save()
                 return True
@@ -74,10 +75,21 @@ class Session:
         self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals.zero(self.device)
         self.save()
         progress.epoch_ends(row)
-        return bool(interruption)
+        return self.run.group.agree(bool(interruption))
+
+    def share(self, group: Group) -> None:
+        """Train with these processes; the others draw dropout of their own."""
+        if group.size == 1:
+            return
+        if group.rank:
+            torch.manual_seed(hash((self.run.seed, group.rank, self.epoch, self.step)) % 2**63)
+        parallel = group.wrap(self.run.network)
+        self.run = replace(self.run, group=group, parallel=parallel)
 
     def save(self) -> None:
-        """Write the checkpoint with its card, whole or not at all."""
+        """Write the checkpoint with its card, whole or not at all; of several processes the first."""
+        if self.run.group.rank:
+            return
         if self.former is not None:
             write_atomic(self.path.with_name(PREVIOUS), self.former)
             self.former = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -29,6 +29,7 @@ from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
+from ptx.trainers.processes import joined, own_device, rank
 from ptx.trainers.recipe import Recipe
 from ptx.trainers.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
@@ -65,7 +66,8 @@ def train(
 ) -> TrainingResult:
     """Train a model of the catalog and write `checkpoint.pt`, `metrics.csv` and `training.png`.
 
-    Ctrl-C and SIGTERM end the run after the step at hand, with everything saved.
+    Ctrl-C and SIGTERM end the run after the step at hand, with everything saved. Under torchrun, or as
+    `ptx train --processes`, each process takes its share of every batch and the first one writes.
 
     Args:
         folder: Where they are written; it is made where it is missing.
@@ -85,14 +87,14 @@ def train(
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
     """
     SEED.check("the seed", seed)
-    device = find_device(device)
+    device = own_device(find_device(device))
     card = make_card(model, dataset, recipe, seed)
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
     if not resume:
         make_folder(folder)
-    with lock_folder(folder, "training"):
+    with lock_folder(folder, "training") if rank() == 0 else nullcontext():
         before = _read_before(path, card) if resume else None
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
@@ -100,6 +102,7 @@ def train(
             _mapping_memory_errors(device),
             _without_denormals(),
             deferred_interruption() as interruption,
+            joined(device) as group,
         ):
             run = _make_run(card, dataset, recipe, seed, device)
             session = Session(
@@ -107,13 +110,15 @@ def train(
             )
             if before is not None:
                 session.restore(before)
-            elif former_training(path) is not None:
+            elif former_training(path) is not None and group.rank == 0:
                 session.former = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
+            session.share(group)
             done = len(session.history)
             session.train(progress or _Silent(), interruption)
-        write_metrics(metrics, session.history)
-        if session.history:
-            write_plot(plot, session.history, f"{model} on {dataset.name}")
+        if group.rank == 0:
+            write_metrics(metrics, session.history)
+            if session.history:
+                write_plot(plot, session.history, f"{model} on {dataset.name}")
     trained = len(session.history) - done + bool(session.step)
     return TrainingResult(path, session.history, interruption.signal, trained)
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ptx import infer
+from ptx import infer, scale
 from ptx.cli.output.terminal import note
 from ptx.infer.artifact.files import atomic_writer
-from ptx.infer.errors import escape_controls, pluralise, quote
+from ptx.infer.errors import UsageError, escape_controls, pluralise, quote
 
 if TYPE_CHECKING:
     from ptx import report
+    from ptx.scale import Continued
 
 
 class AnswerLines:
     """Answers as lines; what cannot be used goes to stderr unless JSON shows it."""
 
-    def __init__(self, as_json: bool, top: int) -> None:
+    def __init__(self, as_json: bool, top: int, former: Continued | None = None) -> None:
         self.as_json, self.top = as_json, top
-        self.good = self.bad = 0
+        self.good, self.bad = (0, 0) if former is None else (former.good, former.bad)
 
     def summary(self) -> str:
         """`12 predictions, 0 inputs that cannot be used`."""
@@ -46,8 +48,18 @@ class AnswerLines:
                 yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
-def write_lines(path: Path | None, lines: Iterable[str]) -> None:
-    """The lines into a file, whole or not at all, or to stdout."""
+def open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Continued:
+    """The output that --resume goes on with, until the stack is closed."""
+    if output is None or output.suffix not in (".json", ".jsonl"):
+        raise UsageError("--resume goes on with JSON Lines: give --output FILE.jsonl")
+    return stack.enter_context(scale.continued(output, card.model))
+
+
+def write_lines(path: Path | None, lines: Iterable[str], former: Continued | None = None) -> None:
+    """The lines into a file, whole or not at all, or to stdout; behind those of a `former` run."""
+    if former is not None:
+        former.append(lines)
+        return
     if path is None:
         for line in lines:
             sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes a terminal's lines alone

@@ -88,9 +88,13 @@ def read_ahead(
 def with_progress(
     answers: Iterable[infer.Prediction | infer.Failure], inputs: tuple[str, ...], card: infer.Card
 ) -> Iterator[infer.Prediction | infer.Failure]:
-    """The answers, with a bar on the terminal that says how far they are."""
+    """The answers, with a bar on the terminal that says how far they are.
+
+    `inputs`: those that are counted; none where only some of them are answered.
+    """
     preprocessing = _preprocessing(card)
-    with Progress("predicting", "inputs", lambda: count_inputs(inputs, preprocessing)) as progress:
+    total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
+    with Progress("predicting", "inputs", total) as progress:
         for answer in answers:
             yield answer
             progress.advance()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
 
 from ptx import trainers
 from ptx.cli import options
+from ptx.cli.launching import launch
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
 from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
@@ -31,26 +34,33 @@ from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
 @options.device
 @options.data
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the workspace.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+              help="On this machine, each with its share of every batch.")  # fmt: skip
 @options.workspace
 @options.common
 def train(
     model: str, recipe_name: str, epochs: int | None, batch_size: int | None, lr: float | None,
-    seed: int, device: str, data: str | None, resume: bool, workspace: Path,
+    seed: int, device: str, data: str | None, resume: bool, processes: int, workspace: Path,
 ) -> int:  # fmt: skip
     """Train MODEL, a name that `ptx models` lists, and write its checkpoint after each epoch.
 
     Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
     """
     require_model(model)
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        return launch(sys.argv[1:], processes)
+    first = trainers.rank() == 0
     recipe = trainers.find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
     space = Workspace(workspace)
-    if not resume and (former := describe_former(space.checkpoint(model))):
+    if first and not resume and (former := describe_former(space.checkpoint(model))):
         note(former)
     result = trainers.train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
-        progress=EpochProgress(),
+        progress=EpochProgress() if first else None,
     )  # fmt: skip
+    if not first:
+        return 0 if result.interrupted is None else 128 + result.interrupted
     if result.trained and result.interrupted is None:
         for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
             note(f"{path} still has the weights of the training before: export it again")

@@ -138,7 +138,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     """
     target = _target(path)
     temporary = _temporary(target)
-    with _mapping_os_errors(target):
+    with mapping_os_errors(target):
         sweep(target.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     waiting = bytearray()
@@ -147,7 +147,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
         if len(waiting) + len(data) < _PIECE:
             waiting.extend(data)
             return
-        with _mapping_os_errors(target):
+        with mapping_os_errors(target):
             _write_whole(descriptor, waiting)
             _write_whole(descriptor, data)
         waiting.clear()
@@ -155,17 +155,17 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     try:
         try:
             yield write
-            with _mapping_os_errors(target):
+            with mapping_os_errors(target):
                 _write_whole(descriptor, waiting)
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        with _mapping_os_errors(target):
+        with mapping_os_errors(target):
             temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    with _mapping_os_errors(target):
+    with mapping_os_errors(target):
         _sync_folder(target.parent)
 
 
@@ -177,7 +177,8 @@ def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def _mapping_os_errors(target: Path) -> Iterator[None]:
+def mapping_os_errors(target: Path) -> Iterator[None]:
+    """What the system says of a file that is written, as an OutputError."""
     try:
         yield
     except OSError as reason:

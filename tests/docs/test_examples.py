@@ -291,8 +291,8 @@ def test_the_cpp_program_answers_as_ptx_does(
     assert "expected a binary PGM of 28x28 pixels" in bad.stderr
 
 
-def test_the_page_names_every_example() -> None:
-    page = (ROOT / "docs" / "embedding.md").read_text()
+def test_the_pages_name_every_example() -> None:
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("embedding.md", "scale.md"))
     for path in EXAMPLES.iterdir():
         if path.is_file():
             assert f"(examples/{path.name})" in page, path.name

@@ -82,7 +82,7 @@ def test_the_report_names_what_a_toy_calls_its_values(toys: Any) -> None:
 
 
 KINDS = "image|photo|columns|text|symbols|arrays"
-PACKAGES = ("infer", "models", "trainers", "export", "report", "cli")
+PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
 ASKED = {
     "the name of a preprocessing": re.compile(rf"kind\"?\]? *(==|!=|in|not in) *\(?\"({KINDS})\""),
     "the class of a preprocessing": re.compile(r"(Gray|Photo|Columns|Text|Symbols|Arrays)Preproc"),

@@ -1,0 +1,107 @@
+"""`ptx predict --on ray`: the same answers from a cluster, into a folder of Parquet parts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptx import infer
+from ptx.cli.model.opening import Found
+from ptx.cli.output.answers import AnswerLines
+from ptx.cli.output.terminal import Progress
+from ptx.infer.errors import BackendError, UsageError, installing, quote
+
+
+def check_cluster(cluster: Mapping[str, Any], **others: object) -> bool:
+    """Whether a cluster is asked for; `others`: options that are of one machine alone.
+
+    Raises:
+        UsageError: options of both.
+    """
+    asked = cluster["on"] is not None
+    odd = others if asked else {key: value for key, value in cluster.items() if key != "on"}
+    for name, value in odd.items():
+        if value:
+            where = "is not for --on ray" if asked else "is for --on ray"
+            raise UsageError(f"--{name.replace('_', '-')} {where}: leave it out")
+    return asked
+
+
+def predict_on_ray(
+    inputs: tuple[str, ...], found: Found, asked: infer.Options, output: Path | None,
+    sizes: tuple[int, int], cluster: Mapping[str, Any],
+) -> int:  # fmt: skip
+    """Answer the inputs on the cluster; `sizes`: how many labels, and rows of a batch."""
+    if output is None:
+        raise UsageError("--on ray writes Parquet parts: give --output DIR")
+    with _ray(cluster["address"]):
+        from ptx.scale.job import Job, predict_files
+        from ptx.scale.ray import Workers, share
+
+        workers = Workers(
+            num_cpus=cluster["num_cpus"] or 1,
+            num_gpus=cluster["num_gpus"] or 0,
+            concurrency=cluster["concurrency"],
+        )
+        job = Job(found.backend, asked, cluster["column"], *sizes, workers)
+        shared = share(found.artifact, found.description)
+        lines = AnswerLines(as_json=True, top=sizes[0])
+        with Progress("predicting", "inputs") as progress:
+
+            def tell(done: Any, rows: int) -> None:
+                lines.good, lines.bad = lines.good + done.good, lines.bad + done.bad
+                progress.reach(lines.good + lines.bad, max(rows, lines.good + lines.bad))
+
+            place = (
+                os.fspath(output).replace(":/", "://", 1) if ":/" in str(output) else str(output)
+            )
+            lines.good, lines.bad = predict_files(inputs, shared, place, job, progress=tell)
+    click.echo(f"{place}: {lines.summary()}")
+    return 4 if lines.bad else 0
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """Ray, connected to a cluster, or to one of this machine that ends with the block."""
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _prepare(local=address == "local")
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise BackendError(f"{error.name} is not installed: {installing('ray')}") from error
+    own = not ray.is_initialized()
+    if own:
+        local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            text = f"no Ray cluster answers at {quote(address)}: {error}"
+            raise BackendError(" ".join(text.split())) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    try:
+        yield
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _prepare(*, local: bool) -> None:
+    """What Ray reads from the environment when it is imported, where the user has not said it."""
+    said = os.environ.setdefault
+    said("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
+    said("RAY_worker_niceness", "0")  # 15 by default: they would starve beside any other work
+    if local and "RAY_AUTH_MODE" not in os.environ:
+        # A token of this job alone: Ray would write one into the user's home, and without any whoever
+        # reaches the cluster's ports could run programs.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        said("RAY_AUTH_TOKEN", secrets.token_hex(32))

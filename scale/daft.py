@@ -1,0 +1,37 @@
+"""For Daft: `frame.with_column("answer", answerer("digits.onnx")(daft.col("bytes")))`, a struct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import daft
+import pyarrow as pa
+
+from ptx.infer.artifact.artifact import read_artifact
+from ptx.infer.backends import Options
+from ptx.scale.records import answer_schema, batch
+from ptx.scale.sharing import Opening
+
+ANSWERS = daft.DataType.from_arrow_type(pa.struct(list(answer_schema())))
+
+
+def answerer(
+    model: str | Path, *, backend: str = "auto", options: Options | None = None, **how: Any
+) -> Any:
+    """A stateful UDF from the column that is predicted to `ANSWERS`; `how`: as of `ptx.scale.batch`."""
+    data = read_artifact(model).data
+    opening = Opening(data, str(model), backend, options or Options(threads=1))
+
+    @daft.udf(return_dtype=ANSWERS)
+    class Answer:
+        def __init__(self) -> None:
+            self.predictor = opening.open()
+
+        def __call__(self, values: daft.Series) -> pa.Array:
+            given = pa.RecordBatch.from_arrays([values.to_arrow()], ["bytes"])
+            return (
+                batch(given, self.predictor, **how).select(answer_schema().names).to_struct_array()
+            )
+
+    return Answer

@@ -1,0 +1,203 @@
+"""Prediction on Ray Data: in a pipeline that somebody has, and of files into a folder of Parquet parts.
+
+>>> import ray
+>>> from ptx.scale.ray import predict
+>>> answered = predict(ray.data.read_parquet("s3://bucket/digits"), "digits.onnx")
+
+Scheduling, retries and the object store are Ray's. A worker that was ended once (a picture that crashes
+the decoder, too little memory) goes on with the model in a process of its own, see `ptx.scale.guard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import ray
+import ray.data
+import ray.exceptions
+
+from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.infer.artifact.card import Card
+from ptx.infer.backends import Options
+from ptx.infer.errors import PtxError, UsageError
+from ptx.infer.predictor import Predictor
+from ptx.scale.guard import Guarded
+from ptx.scale.records import BATCH, batch
+from ptx.scale.sharing import Opening
+
+if TYPE_CHECKING:
+    from ptx.infer.described.description import Description
+
+__all__ = ["Predict", "Shared", "Workers", "predict", "share"]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What each worker takes of the cluster, and how many there are."""
+
+    num_cpus: float = 1
+    num_gpus: float = 0
+    concurrency: int | None = None  # None: from one up to as many as the cluster holds
+
+    def most(self) -> int:
+        """How many workers the cluster holds now."""
+        if self.concurrency is not None:
+            return self.concurrency
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        fitting = [have.get("CPU", 1) / self.num_cpus] if self.num_cpus else []
+        fitting += [have.get("GPU", 0) / self.num_gpus] if self.num_gpus else []
+        return max(1, int(min(fitting, default=1)))
+
+    def options(self, options: Options | None = None) -> Options:
+        """With as many threads as a worker has processors."""
+        return replace(options or Options(), threads=max(1, int(self.num_cpus)))
+
+    def resources(self) -> dict[str, Any]:
+        """As Ray's options."""
+        gpus = {"num_gpus": self.num_gpus} if self.num_gpus else {}
+        return {"num_cpus": self.num_cpus, **gpus}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A model file in Ray's object store: read once, where it was shared."""
+
+    data: ray.ObjectRef[bytes]  # of the file's bytes
+    name: str
+    sha256: str
+    card: Card
+    description: Description | None = None  # of a file without a card
+
+    def opening(self, backend: str, options: Options) -> Opening:
+        """All that a process needs to open it."""
+        return Opening(ray.get(self.data), self.name, backend, options, self.description)
+
+
+def share(model: str | Path | Artifact, description: Description | None = None) -> Shared:
+    """Put a model file into the object store, once for all workers.
+
+    Raises:
+        ArtifactError: it cannot be read, or has changed since it was sealed.
+    """
+    artifact = model if isinstance(model, Artifact) else read_artifact(model)
+    if description is not None:
+        from ptx.infer.described.described_artifact import describe_artifact
+
+        card = describe_artifact(artifact, description).card
+    else:
+        card = artifact.require_card()
+    return Shared(ray.put(artifact.data), str(artifact.path), artifact.sha256, card, description)
+
+
+class Predict:
+    """For `dataset.map_batches(Predict, batch_format="pyarrow", fn_constructor_kwargs={"model": …})`.
+
+    Args:
+        model: From `share`: a path would have to be there on every machine.
+        backend: As of `ptx.infer.load`; opened when the worker starts, or the job fails.
+        column: As of `ptx.scale.batch`, and the following.
+        options: How the backend is opened. By default with one thread: there is a worker for each
+            processor.
+    """
+
+    def __init__(
+        self, model: Shared, *, backend: str = "auto", options: Options | None = None, **how: Any
+    ) -> None:
+        if not isinstance(model, Shared):
+            raise UsageError(
+                f"the model is {type(model).__name__}; expected what ptx.scale.ray.share(path) gives:"
+                " the file itself need not be on this machine"
+            )
+        self._how = how
+        self._predictor = open_here(model.opening(backend, options or Options(threads=1)))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The table with the columns of `ptx.scale.answer_schema`."""
+        if not isinstance(table, pa.Table):
+            raise UsageError(
+                f"a batch is {type(table).__name__}: give map_batches batch_format='pyarrow'"
+            )
+        records = table.combine_chunks().to_batches() or [_no_rows(table.schema)]
+        return pa.Table.from_batches(
+            [batch(one, cast(Predictor, self._predictor), **self._how) for one in records]
+        )
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+
+
+def open_here(opening: Opening) -> Predictor | Guarded:
+    """The predictor; in a process of its own where this worker is one that has been ended before."""
+    context = ray.get_runtime_context()
+    if context.get_actor_id() is not None and context.was_current_actor_reconstructed:
+        return Guarded(opening)
+    return opening.open()
+
+
+def predict(
+    dataset: ray.data.Dataset, model: str | Path | Shared, *, backend: str = "auto",
+    workers: Workers | None = None, options: Options | None = None, **how: Any,
+) -> ray.data.Dataset:  # fmt: skip
+    """The dataset with the answers beside its rows, as one step of a pipeline.
+
+    Args:
+        model: A path on this machine, or what `share` gave.
+        backend: As of `ptx.infer.load`; opened once before any data are read.
+        how: `column`, `top`, `batch_size` and `prefix`, as of `ptx.scale.batch`.
+
+    Raises:
+        BackendError: the backend is not available where the workers are.
+        ArtifactError: the file cannot be used.
+    """
+    workers = workers or Workers()
+    shared = model if isinstance(model, Shared) else share(model)
+    options = workers.options(options)
+    try_backend(shared, backend, options, workers)
+    return dataset.map_batches(
+        Predict,
+        fn_constructor_kwargs={"model": shared, "backend": backend, "options": options, **how},
+        batch_format="pyarrow",
+        batch_size=4 * how.get("batch_size", BATCH),
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.most()),
+        **workers.resources(),
+    )
+
+
+def try_backend(shared: Shared, backend: str, options: Options, workers: Workers) -> None:
+    """Open the backend once, on a worker, before any data are read."""
+    remote: Any = ray.remote
+    task = remote(max_retries=0, **workers.resources())(_open_once)
+    with own_errors():
+        ray.get(task.remote(shared, backend, options))
+
+
+def _open_once(shared: Shared, backend: str, options: Options) -> None:
+    shared.opening(backend, options).open().close()
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """An error of ptx in a worker is that error here, without Ray's words around it."""
+    try:
+        yield
+    except Exception as error:
+        found = _find_own(error)
+        if found is None:
+            raise
+        raise found from None
+
+
+def _find_own(error: BaseException | None) -> PtxError | None:
+    while error is not None:
+        if isinstance(error, PtxError) and not isinstance(error, ray.exceptions.RayError):
+            return error
+        inner = getattr(error, "cause", None)
+        error = inner if isinstance(inner, BaseException) else error.__cause__ or error.__context__
+    return None

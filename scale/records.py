@@ -1,0 +1,145 @@
+"""A table that is answered: an Arrow record batch in, the same with the answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ptx.infer.errors import InputError, UsageError, quote
+from ptx.infer.prediction import Failure, Named, Prediction
+from ptx.infer.predictor import TOP, Predictor
+from ptx.infer.tasks import Ranking
+
+BATCH = 256  # rows that are computed at once: as `ptx predict`
+
+_RANKED = pa.struct([("label", pa.string()), ("score", pa.float64())])
+_ANSWERS = {
+    "label": pa.string(),
+    "score": pa.float64(),
+    "top": pa.list_(_RANKED),
+    "value": pa.float64(),
+    "error": pa.string(),
+}
+
+
+def answer_schema(prefix: str = "") -> pa.Schema:
+    """The columns that `batch` adds, with `prefix` before each name.
+
+    `label`: string, null for a regression. `score`: double, the label's probability in [0, 1].
+    `top`: list of structs of `label` (string) and `score` (double), best first. `value`: double, of a
+    regression. `error`: string, `[E-…] …` where the row could not be used, and then alone; else null.
+    """
+    return pa.schema([(f"{prefix}{name}", kind) for name, kind in _ANSWERS.items()])
+
+
+def batch(
+    records: pa.RecordBatch,
+    predictor: Predictor,
+    *,
+    column: str = "bytes",
+    top: int = TOP,
+    batch_size: int = BATCH,
+    prefix: str = "",
+) -> pa.RecordBatch:
+    """The record batch with a column more for each of `answer_schema`; its rows keep their order.
+
+    Args:
+        records: Its other columns are kept as they are.
+        column: What is predicted: binary (a picture file's bytes), string (a path, or a text), a
+            number, or a list of numbers. A dot goes into a struct: `image.bytes`.
+        top: How many labels `top` ranks.
+        batch_size: Rows that the model computes at once.
+        prefix: Of the columns that are added, where the table has such names.
+
+    Raises:
+        UsageError: there is no such column, of such a type, or an added one is there already.
+    """
+    added = answer_schema(prefix)
+    if twice := [name for name in added.names if name in records.schema.names]:
+        raise UsageError(
+            f"the table has a column {quote(twice[0])} already: drop or rename it, or give a prefix"
+            " for the columns that are added"
+        )
+    values = (Named("", value) for value in column_values(find_column(records, column)))
+    answers = predictor.predict_many(values, batch_size=batch_size, top=top, on_error="yield")
+    return pa.RecordBatch.from_arrays(
+        [*records.columns, *answer_arrays(answers)],
+        schema=pa.schema([*records.schema, *added], metadata=records.schema.metadata),
+    )
+
+
+def find_column(records: pa.RecordBatch, column: str) -> pa.Array:
+    """The column of this name, or what a dotted name means within structs."""
+    first, *rest = [column] if column in records.schema.names else column.split(".")
+    if first not in records.schema.names:
+        raise UsageError(
+            f"the table has no column {quote(column)}; it has {', '.join(records.schema.names)}"
+        )
+    found = records.column(first)
+    for name in rest:
+        if not pa.types.is_struct(found.type) or found.type.get_field_index(name) < 0:
+            raise UsageError(f"the column {quote(first)} has no part {quote(name)}")
+        found = found.flatten()[found.type.get_field_index(name)]  # null where the struct is
+    return found
+
+
+def column_values(values: pa.Array) -> list[Any]:
+    """What the model's preprocessing reads of each row; an InputError in the place of a null."""
+    kind, types = values.type, pa.types
+    texts = types.is_string(kind) or types.is_large_string(kind)
+    plain = types.is_binary(kind) or types.is_large_binary(kind) or texts
+    if not (plain or _is_number(kind) or _is_numbers(kind)):
+        raise UsageError(f"the column is {kind}; expected binary, string, numbers or lists of them")
+    missing = InputError("the value is null", code="E-INPUT")
+    rows = values.to_pylist()
+    if _is_numbers(kind):
+        form = kind.value_type.to_pandas_dtype()
+        return [missing if row is None or None in row else np.array(row, form) for row in rows]
+    return [missing if row is None else row for row in rows]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_numbers(kind: pa.DataType) -> bool:
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_list(kind) for is_list in lists) and _is_number(kind.value_type)
+
+
+def answer_arrays(answers: Iterable[Prediction | Failure]) -> list[pa.Array]:
+    """The columns of `answer_schema` for these answers."""
+    rows: list[tuple[Any, ...]] = [
+        (None, None, (), None, error_text(answer))
+        if isinstance(answer, Failure)
+        else (answer.label, answer.score, answer.top, answer.value, None)
+        for answer in answers
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(_ANSWERS)
+    return [
+        _rankings(column) if name == "top" else pa.array(column, kind)
+        for (name, kind), column in zip(_ANSWERS.items(), columns, strict=True)
+    ]
+
+
+def _rankings(tops: Sequence[Ranking]) -> pa.Array:
+    """Lists of (label, score); null where there is none."""
+    pairs = [pair for top in tops for pair in top]
+    ranked = pa.StructArray.from_arrays(
+        [pa.array([name for name, _ in pairs], pa.string()),
+         pa.array([score for _, score in pairs], pa.float64())],
+        fields=list(_RANKED),
+    )  # fmt: skip
+    ends = pa.array([0, *accumulate(map(len, tops))], pa.int32())
+    return pa.ListArray.from_arrays(
+        ends, ranked, mask=pa.array([not top for top in tops], pa.bool_())
+    )
+
+
+def error_text(failure: Failure) -> str:
+    """`[E-IMG-EMPTY] …` on one line."""
+    return f"[{failure.error.code}] {' '.join(str(failure.error).split())}"

@@ -1,0 +1,87 @@
+"""Training on several processes: the same steps, whatever their number."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ptx.infer.artifact.artifact import read_artifact
+from ptx.trainers.processes import Group
+
+
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize(("size", "count"), [(1, 5), (2, 5), (3, 3), (4, 3), (7, 100)])
+def test_the_average_of_the_shares_is_the_whole_loss(size: int, count: int, summed: bool) -> None:
+    rows = torch.arange(10, 10 + count)
+    losses = rows.double() ** 2
+    whole = losses.sum() if summed else losses.mean()
+    shares, seen = [], []
+    for rank in range(size):
+        group = Group(rank, size)
+        mine = group.part(rows)
+        own = mine.double() ** 2
+        shares.append(group.weigh(own.sum() if summed else own.mean(), rows, summed=summed))
+        seen += mine.tolist() if group.counts(rows) else []
+    assert torch.isclose(torch.stack(shares).mean(), whole)
+    assert sorted(seen) == rows.tolist()
+
+
+MODEL = "diabetes"  # 768 rows
+
+
+def command(root: Path, *options: object) -> list[str]:
+    given = ["train", MODEL, "--data", "bundled", "--workspace", root, *options]
+    return [sys.executable, "-m", "ptx.cli", *map(str, given)]
+
+
+def train(root: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(root, *options), capture_output=True, text=True, timeout=300)
+
+
+def losses(root: Path) -> list[float]:
+    with (root / MODEL / "metrics.csv").open() as file:
+        return [float(row["train_loss"]) for row in csv.DictReader(file)]
+
+
+def test_two_processes_train_as_one_and_one_goes_on(tmp_path: Path) -> None:
+    one = train(tmp_path / "one", "--epochs", 2)
+    two = train(tmp_path / "two", "--epochs", 1, "--processes", 2)
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    assert two.stdout.count("trained on") == 1
+    resumed = train(tmp_path / "two", "--epochs", 2, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+def test_a_killed_process_ends_all_with_one_line_and_the_training_is_resumed(
+    tmp_path: Path,
+) -> None:
+    options = ("--epochs", 100_000, "--processes", 2)
+    with subprocess.Popen(
+        command(tmp_path, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        checkpoint = tmp_path / MODEL / "checkpoint.pt"
+        limit = time.monotonic() + 120
+        while not checkpoint.exists() and time.monotonic() < limit:
+            time.sleep(0.1)
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        out, err = run.communicate(timeout=60)
+    errors = [line for line in err.splitlines() if "error" in line]
+    assert run.returncode == 6
+    assert len(errors) == 1, err
+    assert "[E-PEER] process 2 of 2 was ended by signal 9" in errors[0]
+    assert "Traceback" not in err + out
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    done = read_artifact(checkpoint).require_card().training["epochs"]
+    resumed = train(tmp_path, "--resume", "--epochs", done + 1, "--processes", 3)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(losses(tmp_path)) == done + 1
