@@ -12,6 +12,8 @@ from ptx.infer import Array, Prediction, Predictor
 from ptx.infer.signature import Signature
 from ptx.serve.refusals import RefusalError, refusal
 
+_FAILS = Exception, SystemExit  # a network's own code may try to end the process
+
 Result = Mapping[str, Array] | list[Prediction]  # of tensors; of the card's own input
 VALUES = "values"  # the key of all of them: what they become is known when they are read
 Deliver = Callable[[Result | RefusalError], None]
@@ -53,7 +55,7 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
         return _values(predictor, jobs)
     try:
         return cast(list[Result | RefusalError], _arrays(predictor, jobs))
-    except Exception as error:
+    except _FAILS as error:
         if len(jobs) == 1:
             return [refusal(error)]
     return [result for job in jobs for result in compute(predictor, [job])]
@@ -87,7 +89,7 @@ def _values(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
     for job in jobs:
         try:
             samples = [predictor.preprocessing.read(value) for value in job.content]
-        except Exception as error:
+        except _FAILS as error:
             results.append(refusal(error, of_value=True))
             continue
         answers = cast(list[Prediction], [None] * len(samples))
@@ -101,7 +103,7 @@ def _values(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
             found = predictor.predict_samples(samples, [None] * len(samples), top=top)
             for (answers, index, _), prediction in zip(members, found, strict=True):
                 answers[index] = prediction
-    except Exception as error:
+    except _FAILS as error:
         if len(jobs) == 1:
             return [refusal(error)]
         return [result for job in jobs for result in _values(predictor, [job])]

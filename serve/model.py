@@ -111,7 +111,7 @@ class Model:
         rows = len(tensor.values)
         _check_rows(rows, limit)
         values = [self.decode(value) for value in tensor.values]
-        top = max((TOP, asked.top, *(item.classes for item in asked.outputs)))
+        top = max((asked.top or TOP, *(item.classes for item in asked.outputs)))
         return Job(rows, VALUES, values, top=top, timeout=asked.timeout)
 
     def decode(self, value: bytes) -> bytes | str:

@@ -110,7 +110,7 @@ class Service:
         self._shown: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
             "ServerReady": lambda _: {"ready": not self.draining},
-            "ModelReady": lambda given: {"ready": bool(self._find(given))},
+            "ModelReady": lambda given: {"ready": self._is_ready(given)},
             "ServerMetadata": lambda _: describe_server(),
             "ModelMetadata": lambda given: describe_model(self._find(given)),
             "ModelConfig": lambda given: {"config": self._config(self._find(given))},
@@ -191,6 +191,9 @@ class Service:
 
     def _find(self, given: Any) -> Model:
         return self._registry.find(given.name, given.version).model
+
+    def _is_ready(self, given: Any) -> bool:
+        return given.name in self._registry and given.version in ("", VERSION)
 
     def _config(self, model: Model) -> dict[str, Any]:
         config = describe_config(model, self._settings.max_batch)

@@ -264,7 +264,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(head if exchange.method == "HEAD" else head + body)
         self._active = None
         now = time.monotonic()
-        self._deadline = now + self._settings.idle_timeout
+        if not self._stuck:
+            self._deadline = now + self._settings.idle_timeout
         self._site.note(exchange, status, len(body))
         if self._lingering:
             self._deadline = now + _LINGER

@@ -216,14 +216,15 @@ def serve(source: Callable[[str], Source]) -> Iterator[Serve]:
         yield make
 
 
-class Slow(Predictor):
-    """A predictor that does something else before it runs."""
+class Acting(Predictor):
+    """A predictor that does something before each run, once `armed`."""
 
-    def __init__(self, inner: Predictor, before: Callable[[], object]) -> None:
-        self.__dict__ = inner.__dict__ | {"inner": inner, "before": before}
+    def __init__(self, inner: Predictor, before: Callable[[Any], object]) -> None:
+        self.__dict__ = inner.__dict__ | {"_inner": inner, "before": before, "armed": False}
 
     def run(self, inputs: Any) -> Any:
-        self.before()
+        if self.armed:
+            self.before(inputs)
         return super().run(inputs)
 
 
