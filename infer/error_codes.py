@@ -20,6 +20,9 @@ ERROR_CODES = {
         (1,), "An exported file does not compute what the model computes; nothing was written.",
         "Look for what depends on the batch or on values in Python, or take another format.",
     ),
+    "E-SERVE": Explained(
+        (1,), "A worker of the server has ended before it was ready.", "Start it without `--workers`."
+    ),
     "E-DIVERGED": Explained(
         (1,), "The loss of a training is no longer finite.", "Give a smaller `--lr`, then `--resume`."
     ),

@@ -32,6 +32,11 @@ class Access:
         if not self._tokens:
             raise UsageError("the token file holds no token; expected one a line")
 
+    @property
+    def asks(self) -> bool:
+        """Whether a token is needed."""
+        return bool(self._tokens)
+
     def check(self, authorization: bytes | None) -> None:
         """Compare with each token, in a time that says nothing about them.
 

@@ -66,11 +66,19 @@ class Batcher:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    def submit(self, job: Job) -> None:
-        """Have a job computed; `job.deliver` is called, on the loop."""
+    def submit(self, job: Job, *, alone: bool = False) -> None:
+        """Have a job computed; `job.deliver` is called, on the loop.
+
+        Args:
+            alone: It may be computed before this returns, where nothing else waits: for requests
+                that come one in a turn of the loop.
+        """
         self._waiting.setdefault(job.key, deque()).append(job)
         self._rows[job.of_value] += job.rows
-        self._schedule(self.settings.max_delay)
+        if alone and not self._scheduled and not self._running and not self.settings.max_delay:
+            self._turn()
+        else:
+            self._schedule(self.settings.max_delay)
 
     def close(self) -> None:
         """Close the predictor once nothing waits any more."""

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from types import FrameType
 from typing import NoReturn
@@ -20,6 +21,7 @@ from ptx.serve.registry import Source
 from ptx.serve.settings import Settings
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # the folder in which several processes count together
+BACKLOG = 1024
 _SOONEST = 1.0  # seconds that a worker must have lived for the next to be started at once
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGNAL_OF_PARENT = 1  # PR_SET_PDEATHSIG
@@ -46,7 +48,7 @@ def serve(sources: Sequence[Source], settings: Settings, ready: Ready) -> int:
         raise UsageError("two models have the same name: give one as NAME=FILE")
     if settings.workers > 1:
         return _supervise(sources, settings, ready)
-    return _run(sources, settings, ready)
+    return _run(sources, bind(settings), settings, ready)
 
 
 def warn_open(settings: Settings) -> str | None:
@@ -81,11 +83,11 @@ def bind(settings: Settings) -> socket.socket:
     return sock
 
 
-def _run(sources: Sequence[Source], settings: Settings, ready: Ready) -> int:
+def _run(sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready) -> int:
     """Serve in this process; what counts is imported here, behind the fork."""
     from ptx.serve.server import run
 
-    return run(sources, bind(settings), settings, ready)
+    return run(sources, sock, settings, ready)
 
 
 def _supervise(sources: Sequence[Source], settings: Settings, ready: Ready) -> int:
@@ -93,31 +95,43 @@ def _supervise(sources: Sequence[Source], settings: Settings, ready: Ready) -> i
         raise UsageError("--workers needs a system with fork and SO_REUSEPORT: leave it out")
     if settings.grpc_port == 0:
         raise UsageError("--workers need to know the port of gRPC: give one as --grpc-port")
-    with bind(settings) as sock, tempfile.TemporaryDirectory(prefix="ptx-serve-") as folder:
-        os.environ[SHARED] = folder  # the socket holds the port, and nobody listens on it
-        return _Supervisor(sources, replace(settings, port=sock.getsockname()[1]), ready).run()
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(bind(settings))]
+        settings = replace(settings, port=sockets[0].getsockname()[1])
+        sockets += [stack.enter_context(bind(settings)) for _ in range(settings.workers - 1)]
+        for sock in sockets:
+            sock.listen(BACKLOG)
+        os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptx-serve-"))
+        return _Supervisor(sources, sockets, settings, ready).run()
 
 
 class _Supervisor:
-    """Starts workers, and does nothing else: it loads no model and answers nobody."""
+    """Starts workers, and does nothing else: it loads no model and answers nobody.
 
-    def __init__(self, sources: Sequence[Source], settings: Settings, ready: Ready) -> None:
-        self._sources, self._settings, self._ready = sources, settings, ready
-        self._workers: dict[int, float] = {}  # process → when it was started
+    It holds the sockets: connections that no worker has taken yet wait for the one that replaces it.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], sockets: Sequence[socket.socket], settings: Settings,
+        ready: Ready,
+    ) -> None:  # fmt: skip
+        self._sources, self._sockets = sources, sockets
+        self._settings, self._ready = settings, ready
+        self._workers: dict[int, tuple[float, socket.socket]] = {}  # process → its start and socket
         self._stopping = 0
 
     def run(self) -> int:
         """Until a signal ends all of them; the largest exit code."""
         for number in _SIGNALS:
             signal.signal(number, self._forward)
-        self._await(self._start())
-        for _ in range(self._settings.workers - 1):
-            self._start()
+        self._await(self._start(self._sockets[0]))
+        for sock in self._sockets[1:]:
+            os.close(self._start(sock))
         self._ready(self._settings.port, self._settings.grpc_port)
         worst = 0
         while self._workers:
             pid, status = os.waitpid(-1, 0)
-            started = self._workers.pop(pid, 0.0)
+            started, sock = self._workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if self._stopping:
                 worst = max(worst, abs(code))
@@ -125,27 +139,30 @@ class _Supervisor:
             LOG.error("worker %d has ended with %d: another takes its place", pid, code)
             if time.monotonic() - started < _SOONEST:
                 time.sleep(_SOONEST)
-            self._start()
+            os.close(self._start(sock))
         return min(worst, 1)
 
-    def _start(self) -> int:
+    def _start(self, sock: socket.socket) -> int:
         """Fork a worker; the end of a pipe on which it says that it is ready, or why it is not."""
         reading, writing = os.pipe()
         pid = os.fork()
         if not pid:
             os.close(reading)
-            self._work(writing)
+            self._work(sock, writing)
         os.close(writing)
-        self._workers[pid] = time.monotonic()
+        self._workers[pid] = time.monotonic(), sock
         return reading
 
-    def _work(self, writing: int) -> NoReturn:
+    def _work(self, sock: socket.socket, writing: int) -> NoReturn:
         code = 1
         try:
             ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENT, signal.SIGTERM)
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            code = _run(self._sources, self._settings, lambda *_: _say(writing, "ready"))
+            for other in self._sockets:
+                if other is not sock:
+                    other.close()
+            code = _run(self._sources, sock, self._settings, lambda *_: _say(writing, "ready"))
         except PtxError as error:
             LOG.error("a worker cannot start: %s", error)
             _say(writing, json.dumps([error.message, error.code, error.exit_code]))
@@ -182,4 +199,5 @@ class _Supervisor:
 
 
 def _say(pipe: int, line: str) -> None:
-    os.write(pipe, f"{line}\n".encode())
+    with suppress(BrokenPipeError):  # the supervisor listens to the first worker alone
+        os.write(pipe, f"{line}\n".encode())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -83,6 +85,11 @@ class Registry:
         Raises:
             RefusalError: the new one does not hold; the old one goes on answering.
         """
+        await self._replace(name)
+        if self._settings.workers > 1:  # the supervisor tells the others
+            os.kill(os.getppid(), signal.SIGHUP)
+
+    async def _replace(self, name: str) -> None:
         old = self.find(name)
         async with self._loading:
             try:
@@ -102,7 +109,7 @@ class Registry:
         """The same for each."""
         for name in list(self._batchers):
             try:
-                await self.load(name)
+                await self._replace(name)
             except RefusalError:
                 continue  # which is in the log
 
@@ -112,8 +119,8 @@ class Registry:
             return 0.0
         return min(_PAUSE, self._settings.max_wait)
 
-    def submit(self, batcher: Batcher, job: Job) -> None:
-        """Queue a job.
+    def submit(self, batcher: Batcher, job: Job, *, alone: bool = False) -> None:
+        """Queue a job; `alone`: see `Batcher.submit`.
 
         Raises:
             RefusalError: it would wait longer than it may.
@@ -121,7 +128,7 @@ class Registry:
         wait = batcher.waiting_time()
         if wait > self._settings.max_wait:
             raise busy("the server is busy: this request would wait too long", min(wait, 60))
-        batcher.submit(job)
+        batcher.submit(job, alone=alone)
 
     @property
     def idle(self) -> bool:

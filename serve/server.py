@@ -15,13 +15,12 @@ from ptx.infer import UsageError
 from ptx.serve.access import Access
 from ptx.serve.metrics import Metrics
 from ptx.serve.model import Model
-from ptx.serve.processes import Ready
+from ptx.serve.processes import BACKLOG, Ready
 from ptx.serve.registry import Registry, Source, open_model
 from ptx.serve.settings import Settings
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
-_BACKLOG = 1024
 _LEAVING = 0.25  # seconds in which a client may still ask on an open connection, after SIGTERM
 
 
@@ -68,7 +67,7 @@ class Server:
         if settings.reload:
             loop.add_signal_handler(signal.SIGHUP, self._on_reload)
         http = await loop.create_server(
-            lambda: Connection(self._site), sock=sock, ssl=tls, backlog=_BACKLOG
+            lambda: Connection(self._site), sock=sock, ssl=tls, backlog=BACKLOG
         )
         rpc = None
         if settings.grpc_port is not None:

@@ -71,7 +71,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(
     epilog="\b\nExamples:\n  ptx serve convnet name-classifier\n"
-    "  ptx serve digits=digits.onnx --host 0.0.0.0 --token-file tokens --workers 4",
+    "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2",
     short_help="Answer over HTTP and gRPC, as a service.",
 )
 @click.argument(

@@ -19,6 +19,7 @@ from folders import folder, large_pictures
 from making import exporting, training
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
+from serving import serving
 from setting import FULL, QUICK, Setting, prepare
 
 from ptx.infer.backends.pytorch.threads import settle_threads
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "training": training,
     "export": exporting,
     "cuda": cuda,
+    "serve": serving,
 }
 
 

@@ -165,14 +165,14 @@ def serving(sources: list[Source], settings: Settings) -> Iterator[Served]:
         http.close()
         sweeping.cancel()
         await rpc.stop(0)
-        for connection in list(served.site.connections):
+        for connection in list(server.site.connections):
             connection._transport.abort()
-        served.registry.close()
+        server.registry.close()
         await asyncio.sleep(0)
 
-    served, *parts = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
+    server, *parts = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
     try:
-        yield served
+        yield server
     finally:
         asyncio.run_coroutine_threadsafe(end(*parts), loop).result(TIMEOUT)
         loop.call_soon_threadsafe(loop.stop)
@@ -194,8 +194,8 @@ def source(artifact: Callable[[str, str], Path]) -> Callable[[str], Source]:
 MODELS = ("convnet", "lstm", "name-classifier", "diabetes")
 
 
-@pytest.fixture(scope="session")
-def served(source: Callable[[str], Source]) -> Iterator[Served]:
+@pytest.fixture(scope="session", name="served")
+def shared_server(source: Callable[[str], Source]) -> Iterator[Served]:
     """A server of several models, with limits that a test can reach."""
     settings = Settings(
         grpc_port=0, max_body=4 * 2**20, max_json=2**20, max_batch=64, max_wait=30.0
@@ -218,6 +218,9 @@ def serve(source: Callable[[str], Source]) -> Iterator[Serve]:
 
 class Acting(Predictor):
     """A predictor that does something before each run, once `armed`."""
+
+    armed: bool
+    before: Callable[[Any], object]
 
     def __init__(self, inner: Predictor, before: Callable[[Any], object]) -> None:
         self.__dict__ = inner.__dict__ | {"_inner": inner, "before": before, "armed": False}

@@ -30,6 +30,10 @@ def rows(count: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).random((count, 1, 28, 28), np.float32)
 
 
+def ask(served: Served, array: Any, **more: Any) -> Any:
+    return served.infer(*binary(array, **more))
+
+
 def hold(serve: Serve, predictor: Any, before: Callable[[Any], object], **settings: Any) -> Any:
     """A server of convnet that does something before each run, in its thread."""
     acting = Acting(predictor, before)
@@ -45,7 +49,7 @@ def together(served: Served, batcher: Any, arrays: list[Any], events: Any) -> li
     begun, free = events
     count = sum(map(len, arrays))
     with ThreadPoolExecutor(len(arrays) + 1) as pool:
-        first = pool.submit(served.infer, *binary(rows(1)))
+        first = pool.submit(ask, served, rows(1))
         assert begun.wait(20)
         answers = [pool.submit(served.infer, *body) for body in map(binary, arrays)]
         assert until(lambda: batcher._rows[False] == count)
@@ -106,7 +110,7 @@ def test_a_bad_picture_costs_its_neighbours_nothing(serve: Serve, predictor: Any
     batcher.model.best_batch = 64
     files = [DIGIT, b"none", DIGIT, DIGIT[:-20], DIGIT]
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(served.infer, *binary(rows(1)))
+        first = pool.submit(ask, served, rows(1))
         assert begun.wait(20)
         answers = [pool.submit(served.ask, "POST", "/predict/convnet", file) for file in files]
         assert until(lambda: batcher._rows[True] == 5)
@@ -160,9 +164,9 @@ def test_the_503_says_when_to_come_back(serve: Serve, predictor: Any) -> None:
     served, batcher = hold(serve, predictor, lambda _: free.wait(20), max_wait=0.1)
     batcher._cost = {False: 5.0, True: 5.0}
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(served.infer, *binary(rows(1)))
+        first = pool.submit(ask, served, rows(1))
         assert until(lambda: batcher._running)
-        answer = pool.submit(served.infer, *binary(rows(1))).result(20)
+        answer = pool.submit(ask, served, rows(1)).result(20)
         free.set()
         assert first.result(20).status == 200
     assert answer.status == 503
@@ -184,10 +188,10 @@ def test_a_requests_own_timeout_is_heeded(serve: Serve, predictor: Any) -> None:
     free = threading.Event()
     served, batcher = hold(serve, predictor, lambda _: free.wait(20))
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(served.infer, *binary(rows(1)))
+        first = pool.submit(ask, served, rows(1))
         assert until(lambda: batcher._running)
         parameters = {"binary_data_output": True, "timeout": 1000}
-        second = pool.submit(served.infer, *binary(rows(1), parameters=parameters))
+        second = pool.submit(ask, served, rows(1), parameters=parameters)
         assert until(lambda: batcher._rows[False] == 1)
         time.sleep(0.05)
         free.set()

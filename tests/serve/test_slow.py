@@ -95,7 +95,7 @@ def test_102_all_bodies_together_are_limited(serve: Serve) -> None:
         held.append(sock)
     assert until(lambda: served.site.memory > 0)
     held[-1].settimeout(10)
-    statuses = []
+    statuses = list[int | None]()
     for sock in held:
         sock.settimeout(1)
         try:
