@@ -190,6 +190,8 @@ class _Supervisor:
     def _forward(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGHUP:
             self._stopping += 1
+            for sock in self._sockets:
+                sock.close()  # else clients would go on to be taken in, by nobody
             number = signal.SIGTERM if self._stopping == 1 else signal.SIGKILL
         for pid in list(self._workers):
             try:

@@ -21,7 +21,7 @@ from ptx.serve.settings import Settings
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
-_LEAVING = 0.25  # seconds in which a client may still ask on an open connection, after SIGTERM
+_LEAVING = 1.0  # seconds in which a client may still ask on an open connection, after SIGTERM
 
 
 def run(sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready) -> int:
@@ -77,7 +77,6 @@ class Server:
         ready(sock.getsockname()[1], None if rpc is None else rpc.port)
         sweeping = loop.create_task(sweep(self._site))
         await self._stop.wait()
-        self._site.draining = True
         if rpc is not None:
             stopping = loop.create_task(rpc.stop(settings.grace))
         finished = await self._drain(http)
@@ -94,11 +93,14 @@ class Server:
         await asyncio.sleep(0)  # what the system has accepted for us comes in
         await asyncio.sleep(0)
         http.close()
+        # Not before: who is told that its connection ends comes back at once, and must be turned away by
+        # the system, not by a socket that takes it in and is closed.
+        site.draining = True
         # A request may be on its way on a connection that is open: it is answered, and the connection
         # closed behind it.
-        await asyncio.sleep(min(_LEAVING, self._settings.grace))
+        leaving = loop.time() + min(_LEAVING, self._settings.grace)
         while site.connections or not self._registry.idle:
-            for connection in list(site.connections):
+            for connection in list(site.connections) if loop.time() > leaving else ():
                 connection.leave()
             if loop.time() > end:
                 return False

@@ -23,7 +23,7 @@ def main(port: int, clients: int, seconds: float, request: bytes) -> dict[str, f
     for _ in range(clients):
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(sock, selectors.EVENT_READ)
+        selector.register(sock, selectors.EVENT_READ, sock)
         sent[sock], parts[sock] = time.perf_counter(), b""
         sock.sendall(request)
     started = time.perf_counter()
@@ -32,8 +32,7 @@ def main(port: int, clients: int, seconds: float, request: bytes) -> dict[str, f
     good, now = 0, started
     while now < end:
         for key, _ in selector.select(1.0):
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
+            sock: socket.socket = key.data
             data = parts[sock] + sock.recv(2**18)
             if not whole(data):
                 parts[sock] = data
