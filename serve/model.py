@@ -51,7 +51,7 @@ class Model:
             if found:
                 told = "; ".join(f"{check.name}: {check.detail}" for check in found)
                 raise ArtifactError(
-                    f"model {self.name!r} does not hold here: {told}", code="E-HASH"
+                    f"model {self.name!r} does not hold here: {told}", code="E-OUTPUT"
                 )
         self.best_batch, self.row_seconds = self._measure()
 

@@ -122,7 +122,7 @@ class _Supervisor:
 
     def run(self) -> int:
         """Until a signal ends all of them; the largest exit code."""
-        for number in _SIGNALS:
+        for number in _SIGNALS if self._settings.reload else _SIGNALS[:2]:
             signal.signal(number, self._forward)
         self._await(self._start(self._sockets[0]))
         for sock in self._sockets[1:]:

@@ -102,8 +102,6 @@ class Connection(asyncio.Protocol):
         self._line_bytes = 0
         self._in_headers = True
 
-    # What the event loop calls.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(_WRITTEN)
@@ -154,8 +152,6 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._stuck, self._deadline = False, time.monotonic() + self._settings.idle_timeout
         self._advance()
-
-    # What the parser calls.
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -211,7 +207,10 @@ class Connection(asyncio.Protocol):
         self._fresh()
         self._begun = None
 
-    # What is done with the requests.
+    @property
+    def is_only(self) -> bool:
+        """Whether there is no other, whose request might come in the same turn of the loop."""
+        return len(self._site.connections) == 1
 
     def _advance(self) -> None:
         """Begin what can be begun."""

@@ -96,7 +96,7 @@ class Inference:
         job = model.job(asked, self._settings.max_batch)
         job.deliver = partial(_deliver, exchange, form, model, asked)
         exchange.gone = job.abandon
-        self._registry.submit(batcher, job)
+        self._registry.submit(batcher, job, alone=exchange.connection.is_only)
 
     def _read(self, exchange: Exchange, model: Model) -> Asked:
         body = self._body(exchange)
