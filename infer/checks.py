@@ -7,12 +7,12 @@ and aborts the process on an empty batch into an LSTM; eager PyTorch answers a p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ptx.infer.errors import InputError, nearest
+from ptx.infer.errors import ArtifactError, InputError, nearest
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
 # What becomes what: the kinds of NumPy's types that a kind of the signature's types is made from.
@@ -20,31 +20,76 @@ _CONVERTIBLE = {"f": "f", "i": "iu", "u": "iu", "b": "b"}
 
 
 def check_inputs(
-    signature: Signature, inputs: Mapping[str, Array]
+    signature: Signature, inputs: Mapping[str, Array], *, finite: bool = True
 ) -> tuple[dict[str, Array], dict[str, int]]:
     """The inputs as the backends take them, and the sizes of the dynamic axes.
 
     Arrays come back native-endian, C-contiguous and in the signature's dtype (any float type becomes the
     signature's float type, any integer type its integer type; the values must survive it).
 
+    Args:
+        finite: Whether infinities and NaN are refused.
+
     Raises:
         InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
             finite, an index out of range, or a length of 0 on an axis that is not the batch.
     """
     if not isinstance(inputs, Mapping) or len(inputs) != len(signature.inputs):
-        raise _wrong_names(signature, inputs)
+        raise wrong_names(signature, inputs)
     arrays: dict[str, Array] = {}
     sizes: dict[str, int] = {}
     for spec in signature.inputs:
         try:
-            array = _as_array(spec, inputs[spec.name])
+            array = as_array(spec, inputs[spec.name])
         except KeyError:
-            raise _wrong_names(signature, inputs) from None
-        _check_shape(spec, array, sizes)
+            raise wrong_names(signature, inputs) from None
+        check_shape(spec, array, sizes)
         arrays[spec.name] = array
     for spec in signature.inputs:
-        _check_values(spec, arrays[spec.name], sizes)
+        check_values(spec, arrays[spec.name], sizes, finite=finite)
     return arrays, sizes
+
+
+def check_outputs(
+    specs: Iterable[TensorSpec],
+    outputs: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    *,
+    finite: bool = True,
+) -> None:
+    """That a backend's outputs are as the card says; `sizes`: of the dynamic axes of the inputs.
+
+    Raises:
+        ArtifactError: one is missing, of another type or shape, or not finite.
+    """
+    for spec in specs:
+        array = outputs.get(spec.name)
+        if not isinstance(array, np.ndarray):
+            raise ArtifactError(
+                f"the model gives {sorted(outputs)}; its card says {spec.name!r}", code="E-OUTPUT"
+            )
+        if array.shape != spec.shape(sizes) or array.dtype != spec.numpy_dtype:
+            raise ArtifactError(
+                f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype}"
+                f" {spec.shape(sizes)}",
+                code="E-OUTPUT",
+            )
+        if finite:
+            check_finite_output(spec, array)
+
+
+def check_finite_output(spec: TensorSpec, array: Array) -> None:
+    """That an output has no infinity and no NaN.
+
+    Raises:
+        ArtifactError: E-NONFINITE: it has.
+    """
+    if not is_finite(array):
+        raise ArtifactError(
+            f"output {spec.name!r} is not finite: the model's numbers overflow or its weights are"
+            " damaged; allow_nonfinite (--allow-nonfinite) where infinities are meant",
+            code="E-NONFINITE",
+        )
 
 
 def is_finite(array: Array) -> bool:
@@ -56,7 +101,8 @@ def is_finite(array: Array) -> bool:
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
-def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:
+def wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:
+    """What is missing or unknown."""
     expected = [spec.name for spec in signature.inputs]
     if not isinstance(inputs, Mapping):
         return InputError(
@@ -69,8 +115,12 @@ def _wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputErro
     return InputError(f"inputs are named {got}; expected {expected}{hint}", code="E-NAME")
 
 
-def _as_array(spec: TensorSpec, array: Any) -> Array:
-    """The value as a native, contiguous array of the input's dtype."""
+def as_array(spec: TensorSpec, array: Any) -> Array:
+    """The value as a native, contiguous array of the input's dtype.
+
+    Raises:
+        InputError: it is no array, of another kind of type, or a value does not survive.
+    """
     if type(array) is not np.ndarray or array.dtype is not spec.numpy_dtype:
         array = _convert(spec, array)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
@@ -103,7 +153,8 @@ def _convert(spec: TensorSpec, array: Any) -> Array:
     return converted
 
 
-def _check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+def check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+    """Hold an array to the axes of its input; `sizes`: of the dynamic ones so far, added to."""
     shape = array.shape
     if len(shape) != len(spec.axes):
         hint = ": add a leading batch axis" if len(shape) == len(spec.axes) - 1 else ""
@@ -131,11 +182,13 @@ def _check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
             )
 
 
-def _check_values(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
-    if not is_finite(array):
+def check_values(spec: TensorSpec, array: Array, sizes: Mapping[str, int], *, finite: bool) -> None:
+    """Hold an array to the range of its input, and to finite numbers where these are asked for."""
+    if finite and not is_finite(array):
         where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
         raise InputError(
-            f"input {spec.name!r} has {array[where]} at {where}; expected finite numbers",
+            f"input {spec.name!r} has {array[where]} at {where}; expected finite numbers, or"
+            " allow_nonfinite (--allow-nonfinite) where infinities are meant",
             code="E-NONFINITE",
         )
     if spec.bounds is None or not array.size:

@@ -50,7 +50,7 @@ ERROR_CODES = {
     "E-NAME": Explained((4,), "An input of the network is missing or unknown.", "Name those listed."),
     "E-NONFINITE": Explained(
         (4,), "NaN or infinity, in an input or in what the model answers.",
-        "Remove them from the input; of weights, train again.",
+        "Remove them from the input; of weights, train again; `--allow-nonfinite` where they are meant.",
     ),
     "E-RANGE": Explained((4,), "A value lies outside what the model takes.", "Give one in the range."),
     "E-SHAPE": Explained((4,), "An array has another shape than expected.", "Give the shape named."),
@@ -69,6 +69,10 @@ ERROR_CODES = {
     "E-IMG-FORMAT": Explained((4,), "Not a picture of a known format.", "Save it as PNG or JPEG."),
     "E-IMG-FRAMES": Explained((4,), "A picture has several frames.", "Save the one that is meant."),
     "E-IMG-MODE": Explained((4,), "The picture's colour mode is not known.", "Save it as gray or RGB."),
+    "E-IMG-NO-DIGIT": Explained((4,), "Nothing in a picture is like a digit.", "Give one of a digit."),
+    "E-IMG-OBJECTS": Explained(
+        (4,), "A picture shows several figures.", "Cut out one, or take `ptx predict --all`."
+    ),
     "E-IMG-TOO-LARGE": Explained((4,), "A picture has too many pixels.", "Make it smaller."),
     "E-IMG-TRUNCATED": Explained((4,), "A picture ends early.", "Save or fetch it again."),
     "E-IN-EMPTY": Explained((4,), "A folder holds no pictures.", "Give one that does."),

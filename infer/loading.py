@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.trust import Trust
+from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact
 from ptx.infer.backends import Factory, Options, open_backend
 from ptx.infer.predictor import Predictor
 
@@ -32,6 +31,7 @@ def load(
     labels: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     preprocess: Mapping[str, Any] | None = None,
+    allow_nonfinite: bool = False,
 ) -> Predictor:
     """A predictor for a model file.
 
@@ -58,6 +58,8 @@ def load(
         labels: Likewise.
         preprocessing: Likewise.
         preprocess: The former name of `preprocessing`, read with a FutureWarning.
+        allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
+            is; else they are errors.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
@@ -76,7 +78,13 @@ def load(
     }
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     artifact = read_artifact(path)
-    return open_predictor(artifact, backend=backend, options=options, description=description)
+    return open_predictor(
+        artifact,
+        backend=backend,
+        options=options,
+        description=description,
+        allow_nonfinite=allow_nonfinite,
+    )
 
 
 def open_predictor(
@@ -85,16 +93,23 @@ def open_predictor(
     backend: str,
     options: Options,
     description: Description | None = None,
+    allow_nonfinite: bool = False,
 ) -> Predictor:
     """A predictor for a file that has been read already."""
     if description is not None:
         from ptx.infer.described.described_artifact import describe_artifact
 
         described = describe_artifact(artifact, description)
-        return Predictor(described.card, lambda: described.open(backend, options))
-    card = artifact.require_card()
-
-    return Predictor(card, lambda: open_backend(backend, artifact, options))
+        return Predictor(
+            described.card,
+            lambda: described.open(backend, options),
+            allow_nonfinite=allow_nonfinite,
+        )
+    return Predictor(
+        artifact.require_card(),
+        lambda: open_backend(backend, artifact, options),
+        allow_nonfinite=allow_nonfinite,
+    )
 
 
 def _description(

@@ -25,6 +25,8 @@ class Prediction:
     model: str
     backend: str
     input: str | None = None  # the path or text; None for what has no name
+    # Of one figure among several: left, top, right, bottom in shares of the picture's sides
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def text(self) -> str:
@@ -38,7 +40,14 @@ class Prediction:
         else:
             top = [{"label": label, "score": score} for label, score in self.top]
             answer = {"label": self.label, "score": self.score, "top": top}
-        return {"input": self.input, **answer, "model": self.model, "backend": self.backend}
+        place = {} if self.box is None else {"box": [round(share, 4) for share in self.box]}
+        return {
+            "input": self.input,
+            **place,
+            **answer,
+            "model": self.model,
+            "backend": self.backend,
+        }
 
     def to_json(self) -> str:
         """`to_data` as a line of JSON."""

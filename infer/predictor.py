@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -12,15 +13,15 @@ import numpy as np
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
-from ptx.infer.checks import check_inputs, is_finite
-from ptx.infer.errors import ArtifactError, BackendError, UsageError
-from ptx.infer.prediction import Failure, Prediction, input_name
-from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.checks import check_inputs, check_outputs
+from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
+from ptx.infer.prediction import Failure, Named, Prediction, input_name
+from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import find_task, unreadable
 
 if TYPE_CHECKING:
-    from ptx.infer.readers import ReadAhead
+    from ptx.infer.streaming import ReadAhead
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -28,8 +29,11 @@ TOP = 3  # labels that a prediction ranks unless asked for more
 class Predictor:
     """A model that answers. Made by `ptx.infer.load`; one may serve many threads."""
 
-    def __init__(self, card: Card, open_backend: Callable[[], Backend]) -> None:
+    def __init__(
+        self, card: Card, open_backend: Callable[[], Backend], *, allow_nonfinite: bool = False
+    ) -> None:
         self.card = card
+        self._finite = not allow_nonfinite
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
         self._task = find_task(card.task)
         self._output = card.signature.outputs[0]
@@ -64,19 +68,24 @@ class Predictor:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
         return backend if process == os.getpid() else self._after_fork(backend)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The model alone: arrays in, arrays out, nothing added.
 
         Args:
             inputs: An array for each input of the signature, in its axes; an empty batch is
-                answered with empty outputs.
+                answered with empty outputs. Of a file of others also lists for its sequences, None
+                for what may be left out, and numbers for its scalars, as it answers them.
 
         Raises:
             InputError: an array that does not fit the signature or is not finite.
             ArtifactError: the model's outputs are not finite or not as its card says.
         """
         backend = self.backend
-        arrays, sizes = check_inputs(self.card.signature, inputs)
+        if self.card.signature.open:
+            from ptx.infer.described.open_values import run_open
+
+            return run_open(self.card, backend, inputs, finite=self._finite)
+        arrays, sizes = check_inputs(self.card.signature, inputs, finite=self._finite)
         if sizes["batch"] == 0:
             # ONNX Runtime aborts the process on an empty batch into an LSTM or a GRU.
             return {
@@ -84,7 +93,7 @@ class Predictor:
                 for spec in self.card.signature.outputs
             }
         outputs = backend.run(arrays)
-        self._check_outputs(outputs, sizes)
+        check_outputs(self.card.signature.outputs, outputs, sizes, finite=self._finite)
         return outputs
 
     def predict(self, value: Any, *, top: int = TOP) -> Prediction:
@@ -102,6 +111,27 @@ class Predictor:
         """
         sample = self.preprocessing.read(value)
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
+
+    def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
+        """The answer for each figure of a picture, left to right, with its `box`.
+
+        Args:
+            value: A picture as `predict` takes it, of one digit or several.
+            top: How many labels to rank.
+
+        Raises:
+            InputError: the picture cannot be used, or shows nothing that is like a digit.
+            UsageError: the model does not look for digits in pictures (the card's fit "digit").
+        """
+        content = value.value if isinstance(value, Named) else value
+        name = value.name if isinstance(value, Named) else input_name(value)
+        if isinstance(content, InputError):
+            raise content
+        found = read_figures(self.preprocessing, content)
+        answers = self.predict_samples(
+            [seen.pixels for seen in found], [name] * len(found), top=top
+        )
+        return [replace(answer, box=seen.box) for answer, seen in zip(answers, found, strict=True)]
 
     @overload
     def predict_many(
@@ -133,8 +163,8 @@ class Predictor:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
         Values are read in a thread while the batch before them is computed; a `ReadAhead` of
-        `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
-        first value that cannot be used; "yield" gives a `Failure` in its place.
+        `ptx.infer.streaming` is read as it was begun, in its own batches. `on_error`: "raise" ends at
+        the first value that cannot be used; "yield" gives a `Failure` in its place.
         """
         from ptx.infer.streaming import stream
 
@@ -157,6 +187,11 @@ class Predictor:
         first = outputs[self._output.name]
         if self._output.batch_axis:
             first = np.moveaxis(first, self._output.batch_axis, 0)
+        if not self._finite and not np.isfinite(first.max(axis=-1)).all():
+            raise ArtifactError(
+                f"output {self._output.name!r} has no finite largest number, so it says nothing",
+                code="E-NONFINITE",
+            )
         name, model = self.backend.name, self.card.model
         return [
             Prediction(label, score, ranking, value, model, name, given)
@@ -202,27 +237,6 @@ class Predictor:
         if backend is None:
             return f"<Predictor of {self.card.model}, closed>"
         return f"<Predictor of {self.card.model} on {backend.name} ({backend.device})>"
-
-    def _check_outputs(self, outputs: Mapping[str, Array], sizes: Mapping[str, int]) -> None:
-        for spec in self.card.signature.outputs:
-            array = outputs.get(spec.name)
-            if not isinstance(array, np.ndarray):
-                raise ArtifactError(
-                    f"the model gives {sorted(outputs)}; its card says {spec.name!r}",
-                    code="E-OUTPUT",
-                )
-            if array.shape != spec.shape(sizes) or array.dtype != spec.numpy_dtype:
-                raise ArtifactError(
-                    f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype}"
-                    f" {spec.shape(sizes)}",
-                    code="E-OUTPUT",
-                )
-            if not is_finite(array):
-                raise ArtifactError(
-                    f"output {spec.name!r} is not finite: the model's numbers overflow or its weights"
-                    " are damaged",
-                    code="E-NONFINITE",
-                )
 
     def _after_fork(self, inherited: Backend) -> Backend:
         """Open the backend anew in a forked child; the inherited one is never touched again."""

@@ -6,6 +6,8 @@
 An axis that is an int is fixed, one that is a string is dynamic, and the same string means the same
 size wherever it stands. The batch axis is found by its name. An integer input may have a third element,
 its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
+
+What the graph of an ONNX file of others says alone is `open`: ONNX Runtime decides what fits there.
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ DTYPES = {
     "float16": "float16", "float32": "float32", "float64": "float64", "bfloat16": "float32",
     "uint8": "uint8", "int8": "int8", "int32": "int32", "int64": "int64", "bool": "bool",
 }  # fmt: skip
+# Those of an open tensor. It may also be contained, as in `sequence(float32)` or `optional(int64)`.
+OPEN_DTYPES = {
+    **{name: kind for name, kind in DTYPES.items() if name != "bfloat16"},
+    **{name: name for name in ("uint16", "int16", "uint32", "uint64")},
+}
+ANY_AXES = "..."  # in the place of an open tensor's axes: as many as there are
 UNBOUNDED = 1000  # the largest example of an integer input without a range
 
 
@@ -37,9 +45,14 @@ class TensorSpec:
     dtype: str
     axes: tuple[Axis, ...]
     bounds: tuple[int, Axis] | None = None  # inclusive range of an integer tensor
+    open: bool = False  # of a file of others: the axes are for people, ONNX Runtime decides
     numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.open:
+            element = self.dtype.rpartition("(")[2].rstrip(")")
+            object.__setattr__(self, "numpy_dtype", np.dtype(OPEN_DTYPES[element]))
+            return
         if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
             raise ValueError(
                 f"tensor {self.name!r} has dtype {self.dtype!r}; known: {', '.join(DTYPES)}"
@@ -136,10 +149,12 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
 
     def __post_init__(self) -> None:
-        if not self.inputs or not self.outputs:
+        if not self.outputs or not (self.inputs or self.open):
             raise ValueError("a signature needs at least one input and one output")
         known = set(self.dynamic_axes)
         for spec in self:
+            if spec.open:
+                continue
             if spec.axes.count(BATCH) != 1:
                 raise ValueError(f"tensor {spec.name!r} has no axis named {BATCH!r}, or several")
             high = None if spec.bounds is None else spec.bounds[1]
@@ -153,6 +168,11 @@ class Signature:
     def __iter__(self) -> Iterator[TensorSpec]:
         yield from self.inputs
         yield from self.outputs
+
+    @cached_property
+    def open(self) -> bool:
+        """Whether ONNX Runtime decides what fits a tensor; see `TensorSpec.open`."""
+        return any(spec.open for spec in self)
 
     @cached_property
     def dynamic_axes(self) -> tuple[str, ...]:

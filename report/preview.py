@@ -14,9 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, Named
+from ptx.infer.preprocessing import read_figures
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
+
+Box = tuple[float, float, float, float] | None  # of one figure among several
 
 SHOWN = 24  # inputs at most
 BARS = 5  # labels of an input
@@ -57,10 +60,14 @@ class Preview:
     ) -> Iterator[Prediction | Failure]:
         """`answers`, in the order of the values; the first of them are drawn."""
         for answer in answers:
-            if self.count < SHOWN:
-                self._cells.append(_cell(self._values[self.count], answer, predictor))
-            self.count += 1
+            self.draw(self._values[min(self.count, SHOWN - 1)], answer, predictor)
             yield answer
+
+    def draw(self, value: Any, answer: Prediction | Failure, predictor: Predictor) -> None:
+        """Draw one of the first answers; of a later one only note that it was there."""
+        if self.count < SHOWN:
+            self._cells.append(_cell(value, answer, predictor))
+        self.count += 1
 
     def save(self) -> str:
         """Write the picture; says how many inputs it shows.
@@ -100,7 +107,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
         return cell
     if pictured:
         content = value.value if isinstance(value, Named) else value
-        _pictures(cell, draw, HEAD, content, predictor)
+        _pictures(cell, draw, content, predictor, answer.box)
     if answer.value is not None:
         _text(draw, (left, HEAD + 2, TEXT), answer.text, 24)
         return cell
@@ -111,9 +118,14 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
 
 
 def _pictures(
-    cell: Image.Image, draw: ImageDraw.ImageDraw, top: int, content: Any, predictor: Predictor
+    cell: Image.Image, draw: ImageDraw.ImageDraw, content: Any, predictor: Predictor, box: Box
 ) -> None:
-    given, seen = _draw_given(content), _draw_seen(content, predictor)
+    given, seen = _draw_given(content), _draw_seen(content, predictor, box)
+    if given is not None and box is not None:
+        sides = given.size * 2
+        corners = [round(share * side) for share, side in zip(box, sides, strict=True)]
+        pen = max(1, max(given.size) // SIDE)
+        ImageDraw.Draw(given).rectangle(corners, outline=FIRST, width=pen)
     for column, (title, picture) in enumerate((("given", given), ("seen by the model", seen))):
         x = column * (SIDE + GAP)
         if picture is not None:
@@ -122,9 +134,9 @@ def _pictures(
             size = tuple(max(1, round(scale * side)) for side in picture.size)
             method = Image.Resampling.LANCZOS if filtered else Image.Resampling.NEAREST
             fitted = picture.resize((size[0], size[1]), method)
-            cell.paste(fitted, (x + (SIDE - size[0]) // 2, top + (SIDE - size[1]) // 2))
-        draw.rectangle((x, top, x + SIDE - 1, top + SIDE - 1), outline=FRAME)
-        _text(draw, (x, top + SIDE + 3, SIDE), title, 12, colour=QUIET)
+            cell.paste(fitted, (x + (SIDE - size[0]) // 2, HEAD + (SIDE - size[1]) // 2))
+        draw.rectangle((x, HEAD, x + SIDE - 1, HEAD + SIDE - 1), outline=FRAME)
+        _text(draw, (x, HEAD + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
 def _draw_given(content: Any) -> Image.Image | None:
@@ -149,10 +161,14 @@ def _draw_given(content: Any) -> Image.Image | None:
     return Image.alpha_composite(ground, opaque).convert("RGB")
 
 
-def _draw_seen(content: Any, predictor: Predictor) -> Image.Image | None:
+def _draw_seen(content: Any, predictor: Predictor, box: Box) -> Image.Image | None:
     """The pixels that the network gets; a ready sample scaled to its range."""
     try:
-        sample = predictor.preprocessing.read(content)
+        if box is None:
+            sample = predictor.preprocessing.read(content)
+        else:
+            found = read_figures(predictor.preprocessing, content)
+            sample = next(seen.pixels for seen in found if seen.box == box)
     except InputError:
         return None
     if sample.dtype != np.uint8:

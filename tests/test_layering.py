@@ -26,15 +26,14 @@ ROOMS = {
     "ptx.infer.artifact",  # zip_archive
     "ptx.infer.artifact.files",
     "ptx.infer.artifact.formats",
-    "ptx.infer.artifact.trust",
+    "ptx.infer.artifact.artifact",
     "ptx.infer.backends",
     "ptx.infer.backends.pytorch.device",
     "ptx.infer.described.described_artifact",
     "ptx.infer.described.description",
     "ptx.infer.errors",
     "ptx.infer.preprocessing",
-    "ptx.infer.readers",
-    "ptx.infer.verification",
+    "ptx.infer.streaming",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",
     "ptx.models.checkpoint",
@@ -43,7 +42,7 @@ ROOMS = {
     "ptx.trainers.reached",
     "ptx.export.card_comparison",
     "ptx.export.formats",
-    "ptx.export.statement",
+    "ptx.export.documented",
     "ptx.export.trained_model",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}

@@ -44,11 +44,12 @@ class Format:
     module: str  # has `convert` and `attach`
     backend: str  # that proves the file
     takes_opset: bool = False
+    most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
 
 
 FORMATS = {
-    "onnx": Format("ptx.export.formats.onnx_", "ort-cpu", takes_opset=True),
+    "onnx": Format("ptx.export.formats.onnx_", "ort-cpu", takes_opset=True, most=2**31 - 2**20),
     "torchscript": Format(
         "ptx.export.formats.torchscript",
         "torchscript",
@@ -68,6 +69,24 @@ def find_format(name: str) -> Format:
     if name not in FORMATS:
         raise UsageError(f"there is no format {quote(name)}; {nearest(name, FORMATS)}")
     return FORMATS[name]
+
+
+def check_size(network: nn.Module, name: str) -> None:
+    """Refuse a network that is too large for the format, before it is proved for minutes.
+
+    Raises:
+        ArtifactError: E-EXPORT: its weights do not fit into one file.
+    """
+    most = find_format(name).most
+    tensors = (*network.parameters(), *network.buffers())
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if most is not None and size > most:
+        others = [other for other, form in FORMATS.items() if form.most is None]
+        raise ArtifactError(
+            f"the network's weights are {size / 2**30:.2f} GiB, and a file of {name} holds less than"
+            f" {most / 2**30:.2f} GiB: export it to {' or '.join(others)}, or convert it with half()",
+            code="E-EXPORT",
+        )
 
 
 def find_convert(name: str) -> Convert:

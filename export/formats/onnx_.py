@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from ptx.export.formats import traced_sizes
+from ptx.export.formats.masks import mask_with_infinity
+from ptx.export.formats.packed import export_older, packs
 from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
 from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.infer.artifact import onnx_bytes
@@ -23,6 +25,7 @@ from ptx.infer.signature import Signature, TensorSpec
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
 OLDEST_OPSET = 18  # of the exporter's own operators; below it only converts downwards
+OLDER_OPSETS = range(OLDEST_OPSET, 21)  # of the exporter over tracing
 
 attach = onnx_bytes.attach
 
@@ -44,20 +47,15 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
         raise UsageError(f"opset {opset} cannot be written; expected {OLDEST_OPSET} to {newest}")
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"), recurrent_shapes():
         warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
-        program = torch.onnx.export(
-            network,
-            example_tensors(signature, traced_sizes(signature)),
-            dynamo=True,
-            dynamic_shapes=dynamic_shapes(signature),
-            input_names=[spec.name for spec in signature.inputs],
-            output_names=[spec.name for spec in signature.outputs],
-            opset_version=opset,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+        try:
+            model = _export(network, signature, opset)
+        except Exception:
+            if opset not in (OPSET, *OLDER_OPSETS) or not packs(network, signature):
+                raise
+            opset = min(opset, OLDER_OPSETS[-1])
+            model = export_older(network, signature, opset)
     _strip(model)
+    mask_with_infinity(model)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
         raise UsageError(f"the exporter wrote opset {written.get('')} where {opset} was asked for")
@@ -66,6 +64,23 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _export(network: nn.Module, signature: Signature, opset: int) -> Any:
+    """The model as the exporter over torch.export writes it."""
+    program = torch.onnx.export(
+        network,
+        example_tensors(signature, traced_sizes(signature)),
+        dynamo=True,
+        dynamic_shapes=dynamic_shapes(signature),
+        input_names=[spec.name for spec in signature.inputs],
+        output_names=[spec.name for spec in signature.outputs],
+        opset_version=opset,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
 
 
 def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:

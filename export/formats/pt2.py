@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError, UserErrorType
 
 from ptx.export.formats import traced_sizes
 from ptx.export.formats.recurrent import recurrent_shapes
@@ -25,11 +26,7 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
         # LSTM's list of its own weights (`_flat_weights`) was assigned while they were faked.
         warnings.simplefilter("ignore")
-        program = torch.export.export(
-            network,
-            example_tensors(signature, traced_sizes(signature)),
-            dynamic_shapes=dynamic_shapes(signature),
-        )
+        program = _trace(network, signature)
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):
             for node in module.graph.nodes:
@@ -38,6 +35,22 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     return buffer.getvalue()
+
+
+def _trace(network: nn.Module, signature: Signature) -> torch.export.ExportedProgram:
+    """The network's graph; its axes are named where nothing bounds them.
+
+    A table of 64 positions says that no text is longer, which a named axis does not allow.
+    """
+    examples = example_tensors(signature, traced_sizes(signature))
+    named = dynamic_shapes(signature)
+    try:
+        return torch.export.export(network, examples, dynamic_shapes=named)
+    except UserError as error:
+        if error.error_type is not UserErrorType.CONSTRAINT_VIOLATION:
+            raise
+        bounded = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in named)
+        return torch.export.export(network, examples, dynamic_shapes=bounded)
 
 
 def attach(content: bytes, card: str) -> bytes:

@@ -16,12 +16,15 @@ _INITIALIZER, _INPUT, _OUTPUT, _SPARSE_INITIALIZER = 5, 11, 12, 15
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_NAME = 1, 1, 2, 1, 1, 2
 _TENSOR_NAME, _SPARSE_VALUES = 8, 1
-_OTHER_TYPES = {4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
+_CONTAINERS = {4: "sequence", 9: "optional"}
+_OTHER_TYPES = {5: "map", 7: "opaque"}
+_SPARSE_TENSOR_TYPE, _CONTAINED = 8, 1
 
 ELEMENTS = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string",
     9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
-    15: "complex128", 16: "bfloat16",
+    15: "complex128", 16: "bfloat16", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2",
+    20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
 }  # fmt: skip
 _LARGEST = 2**31  # of a fixed axis; a larger number is a negative one, which says nothing
 
@@ -31,7 +34,7 @@ class GraphTensor:
     """An input or output of a graph."""
 
     name: str
-    type: str  # `float32`, or `sequence`, `map`, … for what is no tensor
+    type: str  # `float32`, or `sequence(int64)`, `optional(bool)`, `map`, … for what is no tensor
     axes: tuple[int | str | None, ...] | None  # a size, a name or nothing; None: no shape is given
 
     def describe(self) -> str:
@@ -100,7 +103,11 @@ def _type(data: bytes, start: int, end: int) -> tuple[str, tuple[int | str | Non
     for number, first, last in _parts(data, start, end):
         if number in _OTHER_TYPES:
             return _OTHER_TYPES[number], None
-        if number != _TENSOR_TYPE:
+        if number in _CONTAINERS:
+            contained = [part for field, *part in _parts(data, first, last) if field == _CONTAINED]
+            inner = _type(data, *contained[-1])[0] if contained else kind
+            return f"{_CONTAINERS[number]}({inner})", None
+        if number not in (_TENSOR_TYPE, _SPARSE_TENSOR_TYPE):
             continue
         for _, field, value in walk(data, first, last):
             if field == _ELEMENT and isinstance(value, int):
@@ -111,6 +118,8 @@ def _type(data: bytes, start: int, end: int) -> tuple[str, tuple[int | str | Non
                     for inner, *part in _parts(data, *value)
                     if inner == _DIMENSION
                 )
+        if number == _SPARSE_TENSOR_TYPE:
+            return f"sparse({kind})", axes
     return kind, axes
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Floats, Pixels, border, crop_digit, find_ink, grow
+from ptx.infer.errors import InputError
+from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, find_ink
+from ptx.infer.picture.parts import Pixels, grow
+from ptx.infer.picture.search import cut_figure, search
 
 WORKING_SIDE: Final = 640
 """Longest side, in pixels, that ink is looked for in. Larger pictures are first averaged down to
@@ -30,22 +34,75 @@ _POSITIONS: Final = np.stack(
 ).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """One figure in the model's form, and where it was in the picture."""
+
+    pixels: Pixels
+    box: tuple[
+        float, float, float, float
+    ]  # left, top, right, bottom in shares of the picture's sides
+
+
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
     """A digit as people draw it, in MNIST's form: uint8 (height, width), light ink on 0.
 
     `size` is (width, height). Dark on light or light on dark, any size, colour and transparency,
-    off-centre, on paper with mild shading: ink is what differs from the background, cropped, fitted
+    off-centre, on shaded paper, among other things: see docs/pictures.md. The ink is cropped, fitted
     into 20/28 of `size` and centred by mass. A 28x28 gray picture that is in MNIST's form already
     is returned unchanged, and an inverted one is returned as 255 minus itself.
 
     Raises:
         InputError: E-IMG-BLANK where nothing stands out. A blank picture has no digit, and an
             answer about it would be made up, so it is refused at any size, 28x28 black too.
+            E-IMG-NO-DIGIT where nothing is like a digit, E-IMG-OBJECTS where several figures are.
+    """
+    found = digits(image, size)
+    if len(found) > 1:
+        places = ", ".join(
+            f"{seen.box[0]:.0%} to {seen.box[2]:.0%} from the left" for seen in found
+        )
+        raise InputError(
+            f"the picture shows {len(found)} figures: {places}; expected one: cut out the one that is"
+            " meant, or have each answered (`ptx predict --all`)",
+            code="E-IMG-OBJECTS",
+        )
+    return found[0].pixels
+
+
+def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
+    """Every figure of a picture as `digit` brings one into form, left to right.
+
+    Raises:
+        InputError: E-IMG-BLANK, or E-IMG-NO-DIGIT where what stands out has neither the size nor the
+            strokes of a figure.
     """
     if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
-        return unchanged
-    ink = crop_digit(find_ink(_reduce(_flatten(image))))
-    return _centre(_shrink(ink, round(min(size) * MNIST_INK / 28)), size)
+        return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
+    side = round(min(size) * MNIST_INK / 28)
+    return [
+        Seen(_centre(_shrink(cut.ink, side), size), cut.box)
+        for cut in _cuts(_reduce(_flatten(image)))
+    ]
+
+
+def _cuts(flat: Image.Image) -> list[Cut]:
+    """The ink of each figure: the only thing on even paper, or else what is found among others."""
+    plain = blank = None
+    try:
+        plain = cut_plain(find_ink(flat))
+    except InputError as error:
+        blank = error
+    if plain is not None:
+        return [plain]
+    scene = search(flat.convert("L"))
+    if scene is not None:
+        return [cut_figure(scene, part) for part in scene.figures]
+    raise blank or InputError(
+        "nothing in the picture has the size and the strokes of a digit; expected one digit, with paper"
+        " around it",
+        code="E-IMG-NO-DIGIT",
+    )
 
 
 def square(image: Image.Image, size: tuple[int, int]) -> Pixels:

@@ -6,21 +6,20 @@ otherwise take as long as its decoding.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
+from ptx.infer.picture.objects import is_alone
+from ptx.infer.picture.parts import SPECK, find_parts, grow
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_CONTRAST: Final = 20.0
 """Least distance of ink from its background, of 255. Below it lie paper grain and sensor noise."""
-
-SPECK: Final = 0.05
-"""A part with less ink than this share of the largest part is dust, not a stroke of the digit."""
 
 EDGE: Final = 0.25
 """Least ink of a pixel that the digit's box takes in: the soft edge of a stroke belongs to it."""
@@ -62,38 +61,50 @@ def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
-def crop_digit(ink: Floats) -> Floats:
-    """The part that holds the digit; specks far smaller than its strokes do not count."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in shares of a picture's sides."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The ink of one figure, 0 to 1, and where it was."""
+
+    ink: Floats
+    box: Box
+
+
+def cut_out(ink: Floats, whole: tuple[int, ...] | None = None, at: tuple[int, int] = (0, 0)) -> Cut:
+    """The box of what is ink. `at`: row and column of `ink` in a picture of the shape `whole`."""
+    inked = ink > EDGE
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+    height, width = whole or ink.shape
+    box = (
+        float((left + at[1]) / width),
+        float((top + at[0]) / height),
+        float((right + at[1]) / width),
+        float((bottom + at[0]) / height),
+    )
+    return Cut(ink[top:bottom, left:right], box)
+
+
+def cut_plain(ink: Floats) -> Cut | None:
+    """The ink without specks far smaller than its strokes; None where it is not one figure on paper."""
     step = -(-max(ink.shape) // _BLOCKS)
     height, width = (-(-side // step) for side in ink.shape)
     padded = np.zeros((height * step, width * step), bool)
     padded[: ink.shape[0], : ink.shape[1]] = ink > 0.5
     blocks = padded.reshape(height, step, -1).sum(axis=1).reshape(height, width, step).sum(axis=2)
-    labels = _components(blocks > 0)
+    labels, parts = find_parts(blocks > 0)
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
-    kept = (area >= SPECK * area.max())[labels] & (labels > 0)
-    near = grow(np.pad(kept, 1), 1).repeat(step, axis=0).repeat(step, axis=1)
-    digit_ink: Floats = ink * near[: ink.shape[0], : ink.shape[1]]
-    inked = digit_ink > EDGE
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    return digit_ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def grow(pixels: Pixels, reach: int) -> Pixels:
-    """The largest value within `reach` of each pixel; the outermost `reach` pixels are dropped.
-
-    The window is doubled from step to step: Pillow's rank filter takes a second for a hair-thin
-    digit of 600 pixels, this takes milliseconds.
-    """
-    for _ in range(2):
-        window = 1
-        while window < 2 * reach + 1:
-            step = min(window, 2 * reach + 1 - window)
-            pixels = np.maximum(pixels[:-step], pixels[step:])
-            window += step
-        pixels = pixels.T
-    return pixels
+    kept = area >= SPECK * area.max()
+    parts = [part for part in parts if kept[list(part.labels)].any()]
+    own = kept[labels] & (labels > 0)
+    if not is_alone(parts, own):
+        return None
+    near = grow(np.pad(own, 1), 1).repeat(step, axis=0).repeat(step, axis=1)
+    return cut_out(ink * near[: ink.shape[0], : ink.shape[1]])
 
 
 def _distance(flat: Image.Image) -> Floats:
@@ -163,31 +174,3 @@ def _otsu(distance: Floats) -> float:
     means = mass[valid] / below[valid] - (mass[-1] - mass[valid]) / above[valid]
     between[valid] = below[valid] * above[valid] * np.square(means)
     return float(edges[1:][int(np.argmax(between))])
-
-
-def _components(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Labels of the 8-connected parts of `mask`, 0 where it is False: runs joined by union-find."""
-    begins = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
-    labels = np.where(mask, np.cumsum(begins).reshape(mask.shape), 0)
-    parent = list(range(np.count_nonzero(begins) + 1))
-
-    def root(label: int) -> int:
-        while parent[label] != label:
-            parent[label] = parent[parent[label]]
-            label = parent[label]
-        return label
-
-    for above, below in _touching(labels):
-        parent[root(above)] = root(below)
-    return np.array([root(label) for label in range(len(parent))], np.intp)[labels]
-
-
-def _touching(labels: np.ndarray[Any, np.dtype[np.intp]]) -> set[tuple[int, int]]:
-    """The pairs of labels that share a side or a corner between two rows."""
-    pairs: set[tuple[int, int]] = set()
-    below, above = labels[1:], np.pad(labels[:-1], ((0, 0), (1, 1)))
-    for shift in range(3):
-        beside = above[:, shift : shift + labels.shape[1]]
-        both = (beside > 0) & (below > 0)
-        pairs.update(zip(beside[both].tolist(), below[both].tolist(), strict=True))
-    return pairs

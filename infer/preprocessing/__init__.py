@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptx.infer.artifact.golden import Raw
-from ptx.infer.errors import ArtifactError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, nearest
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ptx.infer.picture.fit import Seen
 
 KINDS = {
     "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
@@ -51,73 +53,59 @@ class Preprocessing(Protocol):
     @property
     def expects(self) -> str:
         """What a value is, for messages: `a picture`, `8 numbers`."""
-        ...
 
     @property
     def noun(self) -> str:
         """What several values are called: `pictures`, `texts`."""
-        ...
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The inputs that it fills, in the signature's order."""
-        ...
 
     @property
     def dimensions(self) -> int:
         """Of one value in an array; an array of one more holds several."""
-        ...
 
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Of the files that hold one value each; none where no file does."""
-        ...
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of a value's numbers; none where it is no row of a table."""
-        ...
 
     @property
     def pictures(self) -> Pictures | None:
         """How it makes pixels of pictures and numbers of pixels; None where values are no pictures."""
-        ...
 
     @property
     def rows(self) -> tuple[str, tuple[int, ...]] | None:
         """What rows of a data set it reads: a key of `ptx.trainers.data.dataset.KINDS`, and the shape
         of one. None where it reads none."""
-        ...
 
     def read(self, value: Any) -> Array:
         """One value as the compact array that `collate` stacks; InputError where it cannot be."""
-        ...
 
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         """Rows of a data set as samples; pixels are samples as they are.
 
         `names`: the data's labels, where a row holds indices into them.
         """
-        ...
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         """A row of a data set as a person has it: a picture file, a text, numbers."""
-        ...
 
     def shape_key(self, sample: Array) -> Hashable:
         """Samples with equal keys fit into one batch."""
-        ...
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         """The input arrays of a batch of samples, in the signature's axes and dtypes.
 
         Samples of several lengths are padded at the end of the dynamic axes.
         """
-        ...
 
     def examples(self) -> tuple[Raw, ...]:
         """Made-up values that show another setting; none where a value has no raw form."""
-        ...
 
 
 def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preprocessing:
@@ -142,6 +130,25 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
+
+
+def read_figures(preprocessing: Preprocessing, value: Any) -> list[Seen]:
+    """Every figure of a picture in the model's form, left to right.
+
+    Raises:
+        InputError: the picture cannot be used, or shows nothing that is like a digit.
+        UsageError: the preprocessing does not look for digits.
+    """
+    from ptx.infer.picture.fit import digits, least_size
+    from ptx.infer.preprocessing.picture import open_picture
+
+    pictures, rows = preprocessing.pictures, preprocessing.rows
+    if pictures is None or pictures.fit != "digit" or rows is None:
+        raise UsageError(
+            "the model does not look for digits in pictures: there is one answer for each"
+        )
+    height, width = rows[1]
+    return digits(open_picture(value, least=least_size), (width, height))
 
 
 def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:

@@ -24,7 +24,9 @@ class ArraysPreprocessing:
 
     def __init__(self, signature: Signature) -> None:
         self.specs = signature.inputs
-        self.spec: TensorSpec = signature.inputs[0]
+        self.spec: TensorSpec = next(
+            iter(signature)
+        )  # an output, where a file of others has no input
         self.dimensions = len(self.spec.sample_axes)
 
     @property
@@ -34,7 +36,7 @@ class ArraysPreprocessing:
 
     def read(self, value: Any) -> Array:
         """The array as it is; its dtype and values are checked with its batch."""
-        if len(self.specs) > 1:
+        if len(self.specs) != 1:
             raise InputError(
                 f"the model has {len(self.specs)} inputs and no preprocessing that fills them: give"
                 " their arrays to run()",

@@ -46,7 +46,6 @@ def _find_imported(node: ast.AST) -> set[str]:
 
 
 def picture() -> str:
-    """The picture as SVG."""
     top = max(floor for _, floor in PLACES.values())
     width, height = (
         max(column for column, _ in PLACES.values()) * STEP_X + WIDTH + 40,

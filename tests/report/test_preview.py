@@ -174,3 +174,24 @@ def test_one_prediction_without_a_picture_imports_nothing_for_it(
         seven, "--workspace", workspace,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_each_digit_of_a_picture_is_drawn_with_its_box(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    sheet = Image.new("L", (280, 280), 245)
+    ink = Image.open(seven.parent / "mnist-7.png").resize((120, 120))
+    for x in (10, 150):
+        sheet.paste(20, (x, 80), ink.point([255 * (value > 100) for value in range(256)]))
+    sheet.save(tmp_path / "77.png")
+    target = tmp_path / "preview.png"
+    done = ptx(
+        "predict", tmp_path / "77.png", "--all", "--workspace", workspace, "--output", target
+    )
+    assert f"{target}: 2 of 2 inputs drawn" in done.err
+    first = tuple(int(preview.FIRST[at : at + 2], 16) for at in (1, 3, 5))
+    given = box(pixels(target), 0)
+    blue = np.abs(given.astype(int) - first).max(axis=2) < 90
+    columns = np.flatnonzero(blue.sum(axis=0) > 20)
+    assert columns.min() < 70 > columns.max() - 10  # the left one's box, and no other
+    assert box(pixels(target), 1).max() > 200

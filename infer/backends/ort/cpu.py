@@ -10,7 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.session import open_session, run_session
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import BackendError
 from ptx.infer.signature import Array
@@ -46,7 +46,7 @@ class OrtCpuBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         session = self._session
-        if self._two and sum(array.size for array in inputs.values()) > SMALL_INPUT:
+        if self._two and sum(getattr(i, "size", 0) for i in inputs.values()) > SMALL_INPUT:
             session = self._parallel or self._open_parallel()
         return run_session(self._artifact, session, self._outputs, inputs, self._watchdog)
 

@@ -289,9 +289,9 @@ def test_of_a_table_of_names_the_first_column_counts(
 
 
 COUNTED = """
-from ptx.infer import readers
-entered, original = [], readers.reader_processes
-readers.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
+from ptx.infer import streaming
+entered, original = [], streaming.reader_processes
+streaming.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
 from ptx.cli.main import _run
 code = _run()
 print(code, len(entered))
@@ -331,3 +331,39 @@ def test_many_pictures_are_answered_in_order_by_reading_processes(
     answers = [json.loads(line) for line in lines]
     assert [Path(answer["input"]).stem for answer in answers] == [f"{n:03}" for n in range(150)]
     assert ["error" in answer for answer in answers] == [n % 50 == 7 for n in range(150)]
+
+
+@pytest.fixture
+def seventy_seven(seven: Path, tmp_path: Path) -> Path:
+    """Two sevens beside each other on paper."""
+    sheet = Image.new("L", (400, 240), 245)
+    ink = Image.open(seven.parent / "mnist-7.png").resize((140, 140))
+    for x in (50, 200):
+        sheet.paste(20, (x, 50), ink.point([255 * (value > 100) for value in range(256)]))
+    sheet.save(tmp_path / "77.png")
+    return tmp_path / "77.png"
+
+
+def test_all_answers_each_digit_of_a_picture_from_left_to_right(
+    ptx: Any, workspace: Path, seven: Path, seventy_seven: Path
+) -> None:
+    refused = ptx("predict", seventy_seven, "--workspace", workspace)
+    assert refused.code == 4
+    assert "[E-IMG-OBJECTS]" in refused.err
+    blank = seventy_seven.with_name("blank.png")
+    Image.new("L", (40, 40), 200).save(blank)
+    done = ptx("predict", seventy_seven, blank, seven, "--all", "--json", "--workspace", workspace)
+    assert done.code == 4
+    left, right, failed, alone = map(json.loads, done.out.splitlines())
+    assert [answer["label"] for answer in (left, right, alone)] == ["7", "7", "7"]
+    assert left["box"][0] < left["box"][2] < right["box"][0] < right["box"][2]
+    assert failed["code"] == "E-IMG-BLANK"
+    text = ptx("predict", seventy_seven, "--all", "--workspace", workspace).out.splitlines()
+    assert [line.startswith(f"{seventy_seven} (") for line in text] == [True, True]
+
+
+def test_all_is_for_models_of_drawn_digits(ptx: Any, workspace: Path) -> None:
+    done = ptx("predict", "2.5", "--all", "--model", "linreg", "--workspace", workspace)
+    assert done.code in (2, 4)
+    assert done.out == ""
+    assert "Traceback" not in done.err

@@ -104,7 +104,8 @@ def test_sequences_and_maps_are_told_apart(tmp_path: Path) -> None:
     found = onnx.ValueInfoProto(name="m")
     found.type.map_type.key_type = TensorProto.INT64
     path = saved(tmp_path / "a.onnx", [], [*kinds, found], [])
-    assert [t.describe() for t in graph_of(path).inputs] == ["sequence", "optional", "map"]
+    found_types = [tensor.describe() for tensor in graph_of(path).inputs]
+    assert found_types == ["sequence(string)", "optional(string)", "map"]
 
 
 def test_weights_among_the_inputs_are_not_asked_for(tmp_path: Path) -> None:
@@ -229,15 +230,16 @@ def test_a_description_in_a_file_serves_the_library_and_the_command_line(
 
 def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
     """A classifier of scikit-learn gives labels and a sequence of maps beside its scores."""
-    text = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 3])
+    text = helper.make_tensor_type_proto(TensorProto.STRING, ["N", 3])
     nodes = [helper.make_node("Identity", ["x"], ["scores"]),
-             helper.make_node("SequenceConstruct", ["x"], ["parts"])]  # fmt: skip
+             helper.make_node("Cast", ["x"], ["words"], to=TensorProto.STRING),
+             helper.make_node("SequenceConstruct", ["words"], ["parts"])]  # fmt: skip
     parts = helper.make_value_info("parts", helper.make_sequence_type_proto(text))
     path = saved(
         tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [parts, value("scores", ["N", 3])]
     )
     with pytest.raises(
-        ArtifactError, match=r"output 'parts' is sequence, .* name the others under out"
+        ArtifactError, match=r"'parts' is sequence\(string\), .* name the others under out"
     ):
         load(path, task="raw")
     about = {"outputs": {"scores": ["float32", ["batch", 3]]}}
@@ -246,28 +248,37 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "message"),
+    ("inputs", "outputs", "changes", "message"),
     [
-        ([value("x", ["N"], TensorProto.STRING)], None, "'x' is string .* cannot be run by ptx"),
-        ([value("x", ["N", 3], TensorProto.UINT16)], None, "runs float16, .* bool: it cannot"),
-        ([value("x", None)], None, "any shape, .* name all of them under inputs"),
-        ([value("x", [])], None, "it has no axes that are known"),
-        (None, [value("y", ["N", "boxes"])], "axis 1 has no size that is known: name it"),
-        (None, [value("y", [5, 3])], "its batch is 5"),
-        ([value("x", [1, 3]), value("z", [2, 3])], None, "'z' has a batch of 2, another one of 1"),
-        ([], [value("y", [None, 3])], "do not fit: a signature needs at least one input"),
+        ([value("x", ["N"], TensorProto.STRING)], None, {}, "'x' is string .* cannot be run by ptx"),
+        ([value("x", ["N"], TensorProto.BFLOAT16)], None, {}, "'x' is bfloat16 .* cannot be run"),
+        (None, [value("y", [3], TensorProto.BFLOAT16)], {}, "'y' is bfloat16 .* name the others"),
+        ([value("x", None)], None, ABOUT, "it has no batch that is known: name all of them under"),
+        ([value("x", [])], None, ABOUT, "it has no batch that is known"),
+        ([value("x", [1, 3]), value("z", [2, 3])], None,
+         {"inputs": {name: ["float32", ["batch", 3]] for name in "xz"}},
+         "'z' has a batch of 2, another one of 1"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_described_says_so(
-    inputs: Any, outputs: Any, message: str, tmp_path: Path
+    inputs: Any, outputs: Any, changes: Any, message: str, tmp_path: Path
 ) -> None:
     inputs = [value("x", ["N", 3])] if inputs is None else inputs
     outputs = [value("y", ["N", 3])] if outputs is None else outputs
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
     path = saved(tmp_path / "a.onnx", nodes, inputs, outputs)
     with pytest.raises(ArtifactError, match=message) as caught:
-        load(path, task="raw")
+        load(path, describe=changes)
     assert caught.value.code == "E-ONNX-SIGNATURE"
+
+
+@pytest.mark.parametrize("axes", [["N", "boxes", 4], [5, 3], []])
+def test_an_output_that_a_task_does_not_read_is_refused(axes: Any, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", axes)])
+    about = {"task": "classification", "labels": LABELS}
+    with pytest.raises(InputError, match="labels are 3; with the output 'y'"):
+        load(path, describe=about)
 
 
 @pytest.mark.parametrize(
@@ -338,9 +349,11 @@ def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
 def test_a_fixed_batch_that_gives_fewer_rows_than_it_takes_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0])]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", [2, 3])], [value("y", ["k", 3])])
-    wrong = pytest.raises(ArtifactError, match=r"'y' has shape \(1, 3\) for a batch of 2")
-    with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
-        predictor.run({"x": np.ones((2, 3), np.float32)})
+    wrong = r"'y' has shape \(1, 3\) for a batch of 2", r"'y' is float32 \(1, 3\); its card says"
+    with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor:
+        for rows, message in zip((4, 2), wrong, strict=True):
+            with pytest.raises(ArtifactError, match=message):
+                predictor.run({"x": np.ones((rows, 3), np.float32)})
 
 
 def test_only_an_onnx_file_without_a_card_is_described(artifact: Any, tmp_path: Path) -> None:

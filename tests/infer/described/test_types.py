@@ -108,7 +108,7 @@ def test_inputs_and_outputs_of_mixed_types_are_answered_bit_for_bit(tmp_path: Pa
     ("kind", "name"),
     [
         (TensorProto.STRING, "string"), (TensorProto.BFLOAT16, "bfloat16"),
-        (TensorProto.COMPLEX64, "complex64"), (TensorProto.UINT16, "uint16"),
+        (TensorProto.COMPLEX64, "complex64"), (TensorProto.UINT4, "uint4"),
     ],
 )  # fmt: skip
 def test_another_type_is_refused_by_name(kind: int, name: str, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_every_picture_gets_a_digit_or_a_refusal(pixels: Array) -> None:
     try:
         found = digit(from_array(pixels), SIZE)
     except InputError as error:
-        assert error.code == "E-IMG-BLANK"  # noqa: PT017
+        assert error.code in ("E-IMG-BLANK", "E-IMG-NO-DIGIT", "E-IMG-OBJECTS")  # noqa: PT017
         return
     assert found.shape == (28, 28)
     assert found.dtype == np.uint8
@@ -282,7 +282,10 @@ def test_needles_are_fitted_without_a_square_of_their_length(
 ) -> None:
     needle = np.zeros(shape, np.uint8)
     needle[shape[0] // 3 : shape[0] // 2 + 1, shape[1] // 3 : shape[1] // 2 + 1] = 255
-    assert FITS[fit](from_array(needle), SIZE).shape == (28, 28)
+    try:
+        assert FITS[fit](from_array(needle), SIZE).shape == (28, 28)
+    except InputError as error:
+        assert (fit, error.code) == ("digit", "E-IMG-NO-DIGIT")  # noqa: PT017
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Which parts of a picture are things that somebody wrote, and which their surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ptx.infer.picture.parts import SPECK, Mask, Part, grow
+
+LEAST: Final = 0.04
+"""Least side of an object, as a share of the picture's longer side."""
+
+WIDEST: Final = 1.7
+"""Width of a figure by its height, at most: of MNIST's 70,000 the widest has 1.54 ."""
+
+BLOB: Final = 0.3
+"""Width of the strokes by the longer side, at most; a disc has 0.5, the boldest typefaces 0.27."""
+
+ALIKE: Final = 0.5
+"""An object with this share of the largest one's side is one more figure, and no speck beside it."""
+
+_MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
+_MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
+_CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
+_TIGHT_EDGE: Final = 0.3  # of the picture's edge, at most, is met by such a figure
+_TIGHT_RUNS: Final = 8  # and in so many places
+
+
+def find_objects(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
+    """The objects among the parts, the largest first.
+
+    What touches the picture's edge, what frames another part and what runs along as a line are
+    surroundings; parts that lie close together are one object.
+
+    Args:
+        shape: Of the mask, (height, width).
+    """
+    parts = sorted(parts, key=lambda part: -part.area)[:_MOST_PARTS]
+    inside = [part for part in parts if not at_edge(part, shape)]
+    inside = [p for p in inside if not any(_frames(p, other, shape) for other in inside)]
+    least = SPECK * max((part.area for part in inside), default=0)
+    inside = [part for part in inside if part.area >= least]
+    return sorted(_without_lines(_joined(inside)), key=lambda part: -part.side)
+
+
+def is_alone(parts: Sequence[Part], own: Mask) -> bool:
+    """Whether the parts, whose pixels are `own`, are one figure on paper and nothing else.
+
+    A single part may touch the picture's edge, where a figure was cut out tightly.
+    """
+    shape = own.shape[0], own.shape[1]
+    objects = find_objects(parts, shape)
+    if not objects and len(parts) == 1 and parts[0].side > _CUT * max(shape):
+        objects = list(parts) if _is_tight(own) else []
+    return (
+        len(objects) == 1
+        and len(objects[0].labels) == len(parts)
+        and is_figure(objects[0], shape)
+        and float(own.mean()) < _MOST_INK
+        and not is_blot(own, objects[0].side)
+    )
+
+
+def _is_tight(own: Mask) -> bool:
+    """Whether the picture's edge is met by strokes: here and there, and not by a frame or by squares."""
+    edge = np.concatenate([own[0], own[:, -1], own[-1, ::-1], own[::-1, 0]])
+    runs = np.count_nonzero(edge[1:] & ~edge[:-1])
+    return bool(edge.mean() < _TIGHT_EDGE and runs <= _TIGHT_RUNS)
+
+
+def is_blot(own: Mask, side: int) -> bool:
+    """Whether a part holds a square that no stroke holds. `own`: its pixels, `side`: its longer one."""
+    reach = max(1, round(BLOB * side / 2))
+    return bool((~grow(~np.pad(own, reach), reach)).any())
+
+
+def at_edge(part: Part, shape: tuple[int, int]) -> bool:
+    """Whether the picture's edge cuts the part off, or may do so."""
+    height, width = shape
+    return part.top <= 0 or part.left <= 0 or part.bottom >= height or part.right >= width
+
+
+def is_figure(part: Part, shape: tuple[int, int]) -> bool:
+    """Whether an object has the size, the proportions and the strokes of something written."""
+    return (
+        part.side >= max(4, LEAST * max(shape))
+        and part.width <= WIDEST * part.height
+        and part.stroke <= max(1.5, BLOB * part.side)
+    )
+
+
+def figures(objects: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
+    """The objects that may be figures and are not dwarfed by the largest of them, left to right."""
+    written = [part for part in objects if is_figure(part, shape)]
+    largest = max((part.side for part in written), default=0)
+    return sorted((p for p in written if p.side >= ALIKE * largest), key=lambda p: p.left + p.right)
+
+
+def _frames(outer: Part, inner: Part, shape: tuple[int, int]) -> bool:
+    """Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot."""
+    if not outer.holds(inner) or inner.side < 0.12 * outer.side or outer.stroke > 0.12 * outer.side:
+        return False
+    wide = outer.height > 0.7 * shape[0] and outer.width > 0.7 * shape[1]
+    return wide or inner.side > 0.3 * outer.side or outer.stroke < 0.05 * outer.side
+
+
+def _without_lines(parts: list[Part]) -> list[Part]:
+    """Not the lines beside something else: lying ones, and those far longer than the rest."""
+    others = [part for part in parts if not _is_line(part)]
+    longest = max((part.side for part in others), default=0)
+    return [
+        part
+        for part in parts
+        if part in others or not others or (part.height > part.width and part.side < 1.6 * longest)
+    ]
+
+
+def _is_line(part: Part) -> bool:
+    return min(part.width, part.height) < 0.15 * part.side
+
+
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """Parts of one figure taken together, again and again until nothing more belongs together."""
+    objects: list[Part] = []
+    for part in sorted(parts, key=lambda part: -part.area):
+        while (near := next((o for o in objects if _belong(o, part)), None)) is not None:
+            objects.remove(near)
+            part = near.joined(part)
+        objects.append(part)
+    return objects
+
+
+def _belong(one: Part, other: Part) -> bool:
+    """Whether two parts are one figure: nearly touching, or a small one close to a large one."""
+    across = max(one.left, other.left) - min(one.right, other.right)
+    down = max(one.top, other.top) - min(one.bottom, other.bottom)
+    side = max(one.side, other.side)
+    gap = max(across, down)
+    small = min(one.side, other.side) < ALIKE * side
+    if across > 0 and down <= 0 and not small:  # beside each other and equally tall
+        return gap <= 0.02 * side
+    return gap <= (0.2 if small else 0.08) * side

@@ -1,0 +1,158 @@
+"""A figure among its surroundings: what is darker, or lighter, than all that lies close around it.
+
+The paper behind each pixel is the picture with everything filled that is narrower than a quarter of it
+(a closing). A table, a finger, a shadow are wider, or reach the edge, and so are paper themselves;
+strokes, lines and frames are not. These are told apart as parts: see `ptx.infer.picture.objects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from ptx.infer.picture.ink import Cut, Floats, cut_out
+from ptx.infer.picture.objects import figures, find_objects, is_blot, is_figure
+from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
+
+SIDE: Final = 480  # longest side in pixels that is searched in
+WINDOW: Final = 0.25  # of the shorter side: wider things are no strokes
+DARK: Final = 32.0  # added to the paper's tone: noise of a dark table is no ink
+LEVELS: Final = (0.25, 0.4, 0.55, 0.7, 0.8)  # of the strongest ink, that a mask is cut at
+PENS: Final = (1, 3, 5)  # strokes at least so wide in pixels: the lines of squared paper are finer
+_MOST: Final = 12  # objects that are looked at closely
+_FAINT: Final = 12.0  # levels of 255 between a figure and the paper right around it
+_OPEN: Final = (
+    0.12  # of the rim: where no edge is seen, a thing goes on and was divided by the search
+)
+_PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
+USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
+GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
+LEAST_INK: Final = 0.12  # darkness of ink relative to its paper; noise and shading stay below
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The figures that were found, and where."""
+
+    ink: Floats  # 0 to 1, of the pixels that were searched
+    labels: Labels
+    figures: list[Part]
+    pen: int
+    score: float
+
+
+def search(gray: Image.Image) -> Scene | None:
+    """The best reading of a picture of mode L, brought to SIDE; None where nothing is a figure."""
+    factor = -(-max(gray.size) // SIDE)
+    pixels = np.asarray(gray.reduce(factor) if factor > 1 else gray)
+    inks = [ink for side in (pixels, 255 - pixels) if (ink := darkness(side)).max() > LEAST_INK]
+    best: Scene | None = None
+    for pen in PENS:
+        found = (scene for ink in inks for scene in _read_levels(pixels, ink, pen))
+        best = max((best, *found), key=lambda scene: scene.score if scene else 0.0)
+        if best is not None and best.score > GOOD:
+            break
+    return best
+
+
+def _read_levels(gray: Pixels, ink: Floats, pen: int) -> Iterator[Scene]:
+    least = max(LEAST_INK, 4 * float(np.median(ink)))
+    inked = ink[ink > least]
+    if not inked.size:
+        return
+    full, drawn = float(np.percentile(inked, 90)), _opened(ink, pen)
+    for level in LEVELS:
+        scene = _read(gray, ink, drawn > max(least, level * full), pen)
+        if scene is not None:
+            yield scene
+
+
+def cut_figure(scene: Scene, part: Part) -> Cut:
+    """The ink of one figure, without the lines that run through it."""
+    margin = scene.pen // 2 + 1
+    top, left = max(0, part.top - 2 * margin), max(0, part.left - 2 * margin)
+    window = slice(top, part.bottom + 2 * margin), slice(left, part.right + 2 * margin)
+    own = np.isin(scene.labels[window], list(part.labels))
+    near, ink = grow(np.pad(own, margin), margin), scene.ink[window]
+    full = float(np.percentile(ink[own], 75))
+    around = near & ~grow(np.pad(own, 1), 1)
+    floor = min(float(np.median(ink[around])) if around.any() else 0.0, 0.5 * full)
+    ink = (np.clip((ink - floor) / (full - floor), 0, 1) * near).astype(np.float32)
+    return cut_out(ink, scene.ink.shape, (top, left))
+
+
+def darkness(pixels: Pixels) -> Floats:
+    """How much darker than its paper each pixel is, 0 to 1: 1 is black on white."""
+    window = max(1, round(WINDOW * min(pixels.shape) / 2))
+    wide = np.pad(pixels, 2 * window, mode="edge")
+    paper = 255 - grow(255 - grow(wide, window), window)
+    paper = np.maximum(paper, pixels)
+    difference: Floats = (paper - pixels).astype(np.float32)
+    difference /= paper + np.float32(DARK)
+    return difference
+
+
+def _opened(ink: Floats, pen: int) -> Floats:
+    """Without what is narrower than `pen` pixels."""
+    if pen == 1:
+        return ink
+    reach = pen // 2
+    pixels = (ink * 255).astype(np.uint8)
+    thin = 255 - grow(np.pad(255 - pixels, reach, mode="edge"), reach)
+    wide = grow(np.pad(thin, reach, mode="edge"), reach).astype(np.float32)
+    return wide * np.float32(1 / 255)
+
+
+def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int) -> Scene | None:
+    """What a mask shows, with a score; None where nothing in it is a figure."""
+    labels, parts = find_parts(mask)
+    shape = mask.shape[0], mask.shape[1]
+    objects = [p for p in find_objects(parts, shape) if is_figure(p, shape)]
+    found = [p for p in objects[:_MOST] if not _is_paper(gray, ink, labels, p)]
+    if not found:
+        return None
+    main = max(found, key=lambda part: part.side)
+    contrast = _contrast(ink, labels, main)
+    score = contrast * min(1.0, main.side / (USUAL * max(shape))) ** 0.5
+    return Scene(ink, labels, figures(found, shape), pen, score)
+
+
+def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
+    """Whether a part is ground between things, or a blot: as wide as no stroke is, or of the tone that
+    prevails around it, too."""
+    reach = part.side // 2
+    window = (
+        slice(max(0, part.top - reach), part.bottom + reach),
+        slice(max(0, part.left - reach), part.right + reach),
+    )
+    own = np.isin(labels[window], list(part.labels))
+    if is_blot(own, part.side):
+        return True
+    tones = gray[window].astype(np.float32)
+    away = np.abs(tones - np.median(tones[own]))
+    near, far = grow(np.pad(own, 2), 2), grow(np.pad(own, 4), 4)
+    ring, outside = far & ~near, ~far
+    if not ring.any():
+        return False
+    paper = float(np.percentile(away[ring], 75))
+    ground = ink[window] < 0.3 * float(np.median(ink[window][own]))
+    alike = ground & (away < 0.35 * paper)
+    beyond = float(alike[outside].mean()) if outside.any() else 0.0
+    if np.median(tones[own]) > np.median(tones[ring]):  # light: what else is as light is paper
+        tone = float(np.median(tones[own]))
+        beyond = max(beyond, float(((np.abs(gray - tone) < 0.35 * paper) & (ink < 0.05)).mean()))
+    return paper < _FAINT or float(alike[ring].mean()) > _OPEN or beyond > _PREVAILS
+
+
+def _contrast(ink: Floats, labels: Labels, part: Part) -> float:
+    """How much darker a part is than what lies right around it."""
+    top, left = max(0, part.top - 4), max(0, part.left - 4)
+    window = slice(top, part.bottom + 4), slice(left, part.right + 4)
+    inside = np.isin(labels[window], list(part.labels))
+    around = grow(np.pad(inside, 3), 3) & ~grow(np.pad(inside, 1), 1)
+    near = ink[window]
+    return float(near[inside].mean() - (near[around].mean() if around.any() else 0.0))

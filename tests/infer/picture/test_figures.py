@@ -1,0 +1,162 @@
+"""A digit among other things, several digits, and what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from ptx.infer.errors import InputError
+from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.picture.fit import digit, digits
+from ptx.infer.picture.parts import find_parts
+from tests.infer.picture.test_fit import SEVEN, SIZE, drawn, likeness, png
+
+Array = np.ndarray[Any, Any]
+PAPER, INK = (240, 238, 230), (25, 25, 40)
+
+
+def alike(pixels: Array) -> float:
+    """The likeness with the seven wherever it stands: within two pixels of the middle."""
+    shifts = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
+    return max(likeness(np.roll(pixels, shift, (0, 1))) for shift in shifts)
+
+
+def page(side: int = 130, at: tuple[int, int] = (150, 80)) -> Image.Image:
+    return drawn(INK, PAPER, side=side, at=at)
+
+
+def framed(inset: int, width: int) -> Image.Image:
+    sheet = page()
+    box = (inset, inset, sheet.width - 1 - inset, sheet.height - 1 - inset)
+    ImageDraw.Draw(sheet).rectangle(box, outline=(60, 40, 30), width=width)
+    return sheet
+
+
+def ruled(colour: tuple[int, int, int], step: int, *, across: bool) -> Image.Image:
+    sheet = Image.new("RGB", (400, 300), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for x in range(step // 2, 400, step):
+        draw.line((x, 0, x + 8, 300), fill=colour, width=2)
+    for y in range(step // 2, 300, step) if across else ():
+        draw.line((0, y + 10, 400, y), fill=colour, width=2)
+    mask = page().convert("L").point([255 * (value < 130) for value in range(256)])
+    sheet.paste(INK, mask=mask)
+    return sheet
+
+
+def on_table(corners: list[tuple[int, int]]) -> Image.Image:
+    sheet, mask = page(), Image.new("L", (400, 300))
+    ImageDraw.Draw(mask).polygon(corners, fill=255)
+    return Image.composite(sheet, Image.new("RGB", sheet.size, (60, 45, 35)), mask)
+
+
+def shaded(corners: list[tuple[int, int]], soft: float) -> Image.Image:
+    mask = Image.new("L", (400, 300), 255)
+    ImageDraw.Draw(mask).polygon(corners, fill=120)
+    light = np.asarray(mask.filter(ImageFilter.GaussianBlur(soft)), float)[..., np.newaxis] / 255
+    return Image.fromarray((np.asarray(page()) * light).astype(np.uint8))
+
+
+def pointed_at() -> Image.Image:
+    sheet = page()
+    ImageDraw.Draw(sheet).ellipse((330, 220, 460, 360), fill=(200, 150, 120))
+    return sheet
+
+
+SURROUNDED: dict[str, Callable[[], Image.Image]] = {
+    "a frame round the picture": lambda: framed(0, 12),
+    "the edge of a card near the picture's": lambda: framed(3, 5),
+    "a frame at a distance": lambda: framed(40, 3),
+    "dark squared paper": lambda: ruled((100, 100, 110), 44, across=True),
+    "a margin line": lambda: ruled((210, 60, 70), 280, across=False),
+    "a sheet on a dark table": lambda: on_table([(60, 30), (360, 50), (340, 270), (40, 260)]),
+    "the edge of the table": lambda: on_table([(70, 0), (400, 0), (400, 300), (50, 300)]),
+    "the shadow of a hand": lambda: shaded([(60, 0), (330, 0), (300, 110), (190, 150)], 8),
+    "a shadow's edge": lambda: shaded([(200, 0), (400, 0), (400, 300), (230, 300)], 2),
+    "a finger in a corner": pointed_at,
+}
+
+
+@pytest.mark.parametrize("case", SURROUNDED)
+def test_a_digit_is_found_among_other_things(case: str) -> None:
+    assert alike(digit(decode(png(SURROUNDED[case]())), SIZE)) > 0.85
+
+
+def test_two_digits_are_refused_with_their_places_and_answered_one_by_one() -> None:
+    sheet = page(110, (60, 90))
+    sheet.paste(page(110, (60, 90)).crop((50, 80, 190, 210)), (220, 85))
+    with pytest.raises(InputError, match="shows 2 figures: 15% to") as caught:
+        digit(sheet, SIZE)
+    assert caught.value.code == "E-IMG-OBJECTS"
+    left, right = digits(sheet, SIZE)
+    assert left.box[2] < 0.5 < right.box[0]
+    assert min(alike(left.pixels), alike(right.pixels)) > 0.85
+    assert left.box == pytest.approx((0.15, 0.3, 0.37, 0.67), abs=0.03)
+
+
+def test_a_digit_alone_has_its_box() -> None:
+    (seen,) = digits(page(), SIZE)
+    left, top, right, bottom = seen.box
+    assert (top, bottom) == pytest.approx((80 / 300, 210 / 300), abs=0.01)
+    assert left > 150 / 400 - 0.01
+    assert right < 0.8
+    (exact,) = digits(from_array(SEVEN), SIZE)
+    assert exact.box == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_a_small_speck_is_no_second_digit() -> None:
+    sheet = page()
+    ImageDraw.Draw(sheet).ellipse((40, 40, 70, 75), fill=INK)
+    ImageDraw.Draw(sheet).line((0, 280, 400, 270), fill=INK, width=4)
+    assert alike(digit(sheet, SIZE)) > 0.85
+
+
+@pytest.mark.parametrize("thing", ["a blot", "a lying line", "a table alone"])
+def test_what_has_no_strokes_or_other_sizes_is_no_digit(thing: str) -> None:
+    sheet = Image.new("RGB", (400, 300), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if thing == "a blot":
+        draw.ellipse((140, 90, 260, 210), fill=INK)
+    elif thing == "a lying line":
+        draw.line((50, 150, 350, 160), fill=INK, width=6)
+    else:
+        draw.rectangle((0, 0, 160, 300), fill=(70, 50, 40))
+    with pytest.raises(InputError, match="has the size and the strokes") as caught:
+        digit(sheet, SIZE)
+    assert caught.value.code == "E-IMG-NO-DIGIT"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+def test_parts_are_those_that_touch(share: float) -> None:
+    mask = np.random.default_rng(4).random((23, 31)) < share
+    labels, parts = find_parts(mask)
+    np.testing.assert_array_equal(labels > 0, mask)
+    seen = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        window = labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        assert set(np.unique(window)) <= {0, labels[row, column]}
+    for part in parts:
+        own = np.isin(labels, list(part.labels))
+        rows, columns = np.nonzero(own)
+        assert (part.top, part.left) == (rows.min(), columns.min())
+        assert (part.bottom, part.right) == (rows.max() + 1, columns.max() + 1)
+        assert part.area == own.sum()
+        reached = np.zeros_like(mask)
+        reached[rows[0], columns[0]] = True
+        for _ in range(mask.size):
+            wider = np.pad(reached, 1)
+            spread = sum(
+                wider[y : y + mask.shape[0], x : x + mask.shape[1]]
+                for y in range(3)
+                for x in range(3)
+            )
+            if np.array_equal((spread > 0) & mask, reached):
+                break
+            reached = (spread > 0) & mask
+        np.testing.assert_array_equal(reached, own)
+        seen |= own
+    assert seen.sum() > 0
