@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "trainers": {"models", "infer"},
     "export": {"models", "infer"},
     "report": {"models", "infer", "trainers", "export"},
-    "cli": {"models", "infer", "trainers", "export", "report"},
+    "serve": {"infer"},
+    "cli": {"models", "infer", "trainers", "export", "report", "serve"},
 }
 EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network, inside one function
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
@@ -44,6 +45,7 @@ ROOMS = {
     "ptx.export.formats",
     "ptx.export.statement",
     "ptx.export.trained_model",
+    "ptx.serve.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 
