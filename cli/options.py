@@ -2,69 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.output.terminal import note
+from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
+from ptx.infer.errors import LimitError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 DATA = ("bundled", "mnist", "fashion-mnist")
+_FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
-def complete_model(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Names of the catalog, and files."""
-    return [*complete_file(ctx, param, incomplete), *complete_name(ctx, param, incomplete)]
+def complete(
+    names: Callable[[], Iterable[str]] = tuple, *, files: bool = False, several: bool = False
+) -> Callable[..., list[CompletionItem]]:
+    """Completion from names, `several` of them with commas between, and from what the shell finds."""
+
+    def items(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before = incomplete[: incomplete.rfind(",") + 1] if several else ""
+        found = (f"{before}{name}" for name in names())
+        shell = [CompletionItem(incomplete, type="file")] if files else []
+        return [*shell, *(CompletionItem(name) for name in found if name.startswith(incomplete))]
+
+    return items
 
 
-def complete_name(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Names of the catalog."""
+def _catalog() -> Iterable[str]:
     from ptx.models import CATALOG
 
-    return _complete_names(CATALOG, incomplete)
+    return CATALOG
 
 
-def complete_file(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """What the shell finds itself."""
-    return [CompletionItem(incomplete, type="file")]
-
-
-def complete_data(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """The data sets that are meant most often, and files."""
-    return [*complete_file(ctx, param, incomplete), *_complete_names(DATA, incomplete)]
-
-
-def complete_from(names: Iterable[str], *, several: bool = False) -> Callable[..., Any]:
-    """Completion from a list; `several`: behind commas too."""
-
-    def complete(
-        ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        before = incomplete[: incomplete.rfind(",") + 1] if several else ""
-        return _complete_names([f"{before}{name}" for name in names], incomplete)
-
-    return complete
-
-
-complete_backends = complete_from(("all", *BACKENDS), several=True)
+complete_file = complete(files=True)
+complete_name = complete(_catalog)
+complete_model = complete(_catalog, files=True)
+complete_data = complete(lambda: DATA, files=True)
+complete_backend = complete(lambda: ("auto", *BACKENDS))
+complete_backends = complete(lambda: ("all", *BACKENDS), several=True)
 
 
 def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name of today for a backend that was renamed, and a word about it."""
-    if name in BACKENDS or ctx.resilient_parsing:  # a completion, which imports nothing heavy
+    if (
+        name in ("auto", *BACKENDS) or ctx.resilient_parsing
+    ):  # a completion, which imports nothing heavy
         return name
 
     if (today := current_name(name)) == name:
@@ -86,10 +80,6 @@ def one_of(names: Iterable[str]) -> str:
     return f"{', '.join(names)} or {last}."
 
 
-def _complete_names(names: Iterable[str], start: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in names if name.startswith(start)]
-
-
 workspace = click.option(
     "--workspace",
     type=click.Path(file_okay=False, path_type=Path),
@@ -106,14 +96,14 @@ backends = click.option(
 backend = click.option(
     "--backend", default="auto", show_default=True, callback=current_backend,
     help=one_of(("auto", *BACKENDS)),
-    shell_complete=complete_from(("auto", *BACKENDS)),
+    shell_complete=complete_backend,
 )  # fmt: skip
 device = click.option(
     "--device",
     default="auto",
     show_default=True,
     help="auto, cpu, cuda, cuda:1 or mps.",
-    shell_complete=complete_from(DEVICES),
+    shell_complete=complete(lambda: DEVICES),
 )
 data = click.option(
     "--data", metavar="SOURCE", default=None, shell_complete=complete_data,
@@ -146,3 +136,69 @@ def common(command: F) -> F:
         "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
     )
     return debug(command)
+
+
+def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
+    """Add --timeout to a verb, which then runs in a child that the kernel ends.
+
+    Nothing within the process would do: while a TorchScript archive is being loaded PyTorch holds the
+    interpreter's lock, so that no thread and no signal handler of Python runs.
+    """
+
+    @click.option(
+        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        help="End with exit code 6 after this time, with any backend; without it there is no limit.",
+    )  # fmt: skip
+    @wraps(command)
+    def limited(*, timeout: float | None, **options: Any) -> R | int:
+        if timeout is not None and (child := _fork(timeout)):
+            return _outcome(child, timeout, _folder(options))
+        return command(**options)
+
+    return limited
+
+
+def _fork(seconds: float) -> int:
+    """The child's process id, or 0 in the child; before any library has started threads."""
+    if not hasattr(os, "fork"):
+        raise UsageError("--timeout needs a POSIX system: leave it out")
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until both know what to do
+    child = os.fork()
+    if child:
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(child, number)
+
+        for number in _FORWARDED:
+            signal.signal(number, forward)
+    else:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends the process
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+    return child
+
+
+def _folder(options: Mapping[str, Any]) -> Path | None:
+    """Where the verb writes: beside --output, or into the model's folder."""
+    folder = Path(options["workspace"], options["model"])
+    if options.get("output") is not None:
+        folder = Path(os.path.realpath(options["output"])).parent
+    return folder if os.path.isdir(folder) else None  # noqa: PTH112 - pathlib raises on long names
+
+
+def _outcome(child: int, seconds: float, folder: Path | None) -> int:
+    """The exit code of a child that has ended by itself.
+
+    Raises:
+        LimitError: it was ended; what it had begun to write is gone.
+    """
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0 and folder is not None:
+        sweep(folder)
+    if code == -signal.SIGALRM:
+        raise LimitError(
+            f"not finished after {seconds:g} s: give more time than --timeout {seconds:g}",
+            code="E-TIMEOUT",
+        )
+    return code if code >= 0 else 128 - code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx import infer, models
@@ -27,7 +27,7 @@ def examine(name: str) -> Examined:
     from ptx.infer.backends import open_backend
 
     try:
-        artifact = open_probe(infer.BACKENDS[name].reads)
+        artifact = read_probe(infer.BACKENDS[name].reads)
         backend = open_backend(name, artifact, infer.Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()
@@ -41,7 +41,7 @@ def examine(name: str) -> Examined:
     return Examined(True, f"on {backend.device}")
 
 
-def open_probe(kind: str) -> infer.Artifact:
+def read_probe(kind: str) -> infer.Artifact:
     """The model as a file of that kind: from the package where it is there, else made now."""
     path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
     if path.is_file():
@@ -59,26 +59,21 @@ def make_probe(kind: str) -> bytes:
     from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
 
     torch = import_torch()
-    entry = models.CATALOG["linear-model"]
+    from ptx.export.documented import documented_card
+    from ptx.infer.described.description import Description
+
     network = models.build("linear-model").eval()
     network.load_state_dict(
         {"linear.weight": torch.tensor([[2.0]]), "linear.bias": torch.tensor([1.0])}
     )
     weights = network.state_dict()
-    signature = infer.Signature.from_data(entry.signature)
-    card = infer.Card(
-        model="linear-model",
-        task=entry.task,
-        signature=signature,
-        preprocessing=dict(entry.preprocessing),
-        config=dict(entry.config),
-        weights_sha256=weights_digest(weights),
-    )
+    card = documented_card("linear-model", Description())
+    card = replace(card, training={}, weights_sha256=weights_digest(weights))
     if kind == CHECKPOINT:
         from ptx.infer.artifact import zip_archive
 
         return zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
     from ptx.export.formats import find_attach, find_convert
 
-    content = find_convert(kind)(network, signature, opset=None)
+    content = find_convert(kind)(network, card.signature, opset=None)
     return find_attach(kind)(content, card.to_json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.backends.threads import settle_threads
 from ptx.infer.lazy import lazy
 
 settle_threads()  # before anything here imports torch
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
     from ptx.export.comparison import BackendResult, Comparison, compare
     from ptx.export.exporting import Exported, export
     from ptx.export.formats import FORMATS
-    from ptx.export.statement import Statement
-    from ptx.export.trained_model import About, TrainedModel, describe, read_model
+    from ptx.export.trained_model import TrainedModel, describe, read_model
+    from ptx.infer.described.description import Description
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "FORMATS": "formats",
-            "About": "trained_model",
             "BackendResult": "comparison",
             "Comparison": "comparison",
+            "Description": "trained_model",
             "Exported": "exporting",
-            "Statement": "statement",
             "TrainedModel": "trained_model",
             "compare": "comparison",
             "describe": "trained_model",
@@ -35,11 +34,10 @@ else:
 
 __all__ = [
     "FORMATS",
-    "About",
     "BackendResult",
     "Comparison",
+    "Description",
     "Exported",
-    "Statement",
     "TrainedModel",
     "compare",
     "describe",

@@ -1,13 +1,15 @@
-"""Do the cards of one model's files say the same as its checkpoint's?"""
+"""Do one model's files say the same as its checkpoint, and still answer what was proved?"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ptx.infer.artifact.card import Card
+from ptx.infer.predictor import Predictor
+from ptx.infer.verification import failures
 
 _LONGEST = 120  # characters of a value that a line shows
 
@@ -23,6 +25,23 @@ class CardDifference:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.field}: {self.got}; the checkpoint says {self.expected}"
+
+
+def card_problems(
+    expected: Card, cards: Mapping[str, Card], predictors: Sequence[Predictor]
+) -> list[str]:
+    """Where the cards of the files differ from the checkpoint's, and what a backend answers no more.
+
+    A predictor without golden samples, that of a checkpoint, is asked those of another.
+    """
+    problems = [str(difference) for difference in compare_cards(expected, cards)]
+    proved = [p.card for p in predictors if p.card.golden]
+    for predictor in predictors:
+        own = predictor.card
+        golden = own if own.golden else next(iter(proved), own)
+        for check in failures(predictor, golden):
+            problems.append(f"{predictor.backend.name}: {check.name}: {check.detail}")
+    return problems
 
 
 def compare_cards(expected: Card, others: Mapping[str, Card]) -> list[CardDifference]:

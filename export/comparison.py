@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptx.export.case import Expected
 from ptx.export.proof import Proof
-from ptx.export.reference import FLOAT64
-from ptx.export.tolerance.columns import (
+from ptx.export.reference import FLOAT64, Expected
+from ptx.export.tolerance import (
     Seen,
     allowed_errors,
     distance,
@@ -40,6 +39,13 @@ class BackendResult:
     failure: str = ""  # why it gave no answer
     holds: bool = True
 
+    @property
+    def errors(self) -> tuple[str, str]:
+        """Error and tolerance as text; dashes where it gave no answer."""
+        if self.failure:
+            return "-", "-"
+        return f"{self.error:.1e}", f"{self.tolerance:.1e}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -58,6 +64,11 @@ class Comparison:
         Not where nothing was compared.
         """
         return bool(self.rows and self.results) and all(result.holds for result in self.results)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the task has labels, which `between` compares."""
+        return any(cell is not None for row in self.between for cell in row)
 
 
 @dataclass
@@ -92,7 +103,7 @@ def compare(
     seen: dict[str, list[Seen]] = {}
     rows = 0
     for indices, inputs in batches:
-        expected = proof.expect(inputs)
+        expected = proof.reference.expect(inputs)
         for spec in proof.signature.outputs:
             parts = seen.setdefault(spec.name, [])
             found = see(spec, expected.exact[spec.name], expected.eager[spec.name])

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,8 +17,8 @@ from ptx.export.formats import find_attach, find_convert, find_format, mapping_e
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
-from ptx.export.trained_model import About, TrainedModel, describe
+from ptx.export.tolerance import FACTOR
+from ptx.export.trained_model import TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, write_atomic
@@ -51,7 +51,7 @@ def export(
     opset: int | None = None,
     announce: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    **about: Unpack[About],
+    **said: Any,
 ) -> Exported:
     """Export to `format_name` ("onnx", "torchscript", "pt2") and prove it before it is written.
 
@@ -62,6 +62,7 @@ def export(
     Args:
         trained: What `read_model` or `describe` gives, or any network with what `describe` takes.
         opset: Heeded by ONNX alone.
+        said: About a network, as `describe` takes it.
 
     Raises:
         UsageError: no such format or opset.
@@ -75,9 +76,9 @@ def export(
     form, path = find_format(format_name), Path(path)
     check_writable(path)
     if not isinstance(trained, TrainedModel):
-        trained = describe(trained, **about)
-    elif about:
-        raise UsageError(f"{', '.join(about)} cannot be said of a trained model, which has a card")
+        trained = describe(trained, **said)
+    elif said:
+        raise UsageError(f"{', '.join(said)} cannot be said of a trained model, which has a card")
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()
@@ -153,7 +154,7 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome
 def _same_labels(predictor: Predictor, proof: Proof) -> int:
     """The number of real samples, all with the network's labels; 0 where the task has none."""
     outputs = predictor.run(proof.samples)
-    wrong = wrong_labels(predictor, outputs, proof.expect(proof.samples))
+    wrong = wrong_labels(predictor, outputs, proof.reference.expect(proof.samples))
     if wrong is None:
         return 0
     differ = int(wrong.sum())

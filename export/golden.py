@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.export.grid import ALONE, first_rows
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import along_output
+from ptx.export.tolerance import along_output
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
     Answer,
@@ -102,7 +102,7 @@ def _raw_sample(
 ) -> RawSample:
     samples = [sample for _, sample in batch]
     inputs, _ = check_inputs(card.signature, preprocessing.collate(samples))
-    exact = proof.exact(inputs)
+    exact = proof.reference.exact(inputs)
     return RawSample(
         values=tuple(value for value, _ in batch),
         sha256=input_digest(inputs),
@@ -111,7 +111,7 @@ def _raw_sample(
         answers=_answers(card, exact),
         names=tuple(preprocessing.columns),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
-        level=proof.level(inputs, exact),
+        level=proof.reference.level(inputs, exact),
         **_tolerances(proof.signature, proof.allowed_on(inputs)),
     )
 
@@ -163,13 +163,13 @@ def _golden_sample(
     card: Card, proof: Proof, fill: str, inputs: Mapping[str, Array]
 ) -> GoldenSample:
     allowed = {spec.name: proof.allowed[fill, spec.name] for spec in proof.signature.outputs}
-    exact = proof.exact(inputs)
+    exact = proof.reference.exact(inputs)
     return GoldenSample(
         inputs=dict(inputs),
         outputs=exact,
         answers=_answers(card, exact),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
-        level=proof.level(inputs, exact),
+        level=proof.reference.level(inputs, exact),
         **_tolerances(proof.signature, allowed),
     )
 

@@ -1,7 +1,7 @@
 """The proof that an exported file computes what the network computes.
 
 The reference is the unmodified eager network in float64 (`ptx.export.reference`), the inputs are those
-of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance.columns`.
+of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.tolerance`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from functools import cached_property
 
 from torch import nn
 
-from ptx.export.case import Case, Expected
+from ptx.export.case import Case, check_rows
 from ptx.export.grid import grid, sample_size
+from ptx.export.integers import MOST_LEVEL, check_integers
+from ptx.export.precision import Precision, output_precision
 from ptx.export.reference import Reference, same_bits
-from ptx.export.rows import check_rows
-from ptx.export.tolerance.columns import (
+from ptx.export.tolerance import (
     ALIKE,
     LANES,
     Seen,
@@ -29,9 +30,6 @@ from ptx.export.tolerance.columns import (
     see,
     share_of,
 )
-from ptx.export.tolerance.integers import MOST_LEVEL, check_integers
-from ptx.export.tolerance.precision import Precision, output_precision
-from ptx.infer.artifact.golden import Level
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -59,35 +57,6 @@ class Proof:
         """What every file is held against: `eager float64`, or what stands in for it."""
         return self.reference.name
 
-    def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs in float64.
-
-        Raises:
-            ArtifactError: one is not finite; nothing can be held against it.
-        """
-        return self.reference.exact(inputs)
-
-    def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the unmodified network in its own precision.
-
-        Raises:
-            ArtifactError: one is not finite; as a tolerance it would let everything pass.
-        """
-        return self.reference.eager(inputs)
-
-    def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
-        """By integer output, the places where rounding decides; `exact`: what `exact` gives."""
-        return self.reference.level(inputs, exact)
-
-    def expect(self, inputs: Mapping[str, Array]) -> Expected:
-        """All that is known of the answers.
-
-        Raises:
-            ArtifactError: one is not finite.
-        """
-        exact = self.exact(inputs)
-        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
-
     def precision(self, spec: TensorSpec) -> Precision:
         """That of an output: how coarse its numbers are computed or returned."""
         return output_precision(self.reference.precision, spec)
@@ -99,7 +68,7 @@ class Proof:
             ArtifactError: it fails, or gives other outputs.
         """
         sizes = self.reference.small_sizes()
-        outputs = self.eager(self.signature.example(sizes))
+        outputs = self.reference.eager(self.signature.example(sizes))
         for spec in self.signature.outputs:
             got = outputs[spec.name]
             if got.shape != spec.shape(sizes) or got.dtype != spec.numpy_dtype:
@@ -140,9 +109,9 @@ class Proof:
         cases = []
         planned = list(grid(self.signature, self.samples))
         for fill, sizes, inputs in planned:
-            exact = self.exact(inputs)
-            case = Case(fill, sizes, inputs, exact, self.level(inputs, exact))
-            self._check_repeats(self.exact, case, case.exact)
+            exact = self.reference.exact(inputs)
+            case = Case(fill, sizes, inputs, exact, self.reference.level(inputs, exact))
+            self._check_repeats(self.reference.exact, case, case.exact)
             cases.append(case)
             self._advance(len(planned))
         return cases
@@ -156,8 +125,8 @@ class Proof:
         """
         seen: dict[tuple[str, str], list[Seen]] = {}
         for case in self.cases:
-            eager = self.eager(case.inputs)
-            self._check_repeats(self.eager, case, eager)
+            eager = self.reference.eager(case.inputs)
+            self._check_repeats(self.reference.eager, case, eager)
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
                 found = see(spec, case.exact[spec.name], eager[spec.name])
@@ -190,12 +159,12 @@ class Proof:
             alike = sums_of_alike * precision.eps / 2 if fill in ALIKE else 0.0
             allowed[fill, name] = allowed_errors(found, self._overall[name], precision, alike=alike)
         self._check_level()
-        check_rows(self.signature, self.cases, self.exact, allowed)
+        check_rows(self.signature, self.cases, self.reference.exact, allowed)
         return allowed
 
     def allowed_on(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Output → the largest absolute error that is accepted on inputs beside the grid, by column."""
-        exact, eager = self.exact(inputs), self.eager(inputs)
+        exact, eager = self.reference.exact(inputs), self.reference.eager(inputs)
         return {
             spec.name: allowed_errors(
                 see(spec, exact[spec.name], eager[spec.name]),

@@ -7,15 +7,16 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import nn
 
-from ptx.export.tolerance.columns import FACTOR
-from ptx.export.tolerance.integers import find_level, nudged_inputs, nudged_networks
-from ptx.export.tolerance.precision import float_types, network_precision
+from ptx.export.integers import find_level, nudged_inputs, nudged_networks
+from ptx.export.precision import float_types, network_precision
+from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.golden import Level
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.checks import is_finite
@@ -27,6 +28,15 @@ FLOAT64 = "eager float64"
 SWITCHED = "eager float64 (default dtype float64)"
 
 _SWITCHING = threading.Lock()  # the default dtype is the whole process's
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the network answers to some inputs."""
+
+    exact: dict[str, Array]  # float64; integers and bools in their own type
+    eager: dict[str, Array]  # in its own precision
+    level: dict[str, Level]  # by output, the integers that rounding decides
 
 
 class Reference:
@@ -93,7 +103,7 @@ class Reference:
         return self._answer(self._network, tensors, self.own_name)
 
     def level(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
-        """By integer output, where rounding decides; see `ptx.export.tolerance.integers`.
+        """By integer output, where rounding decides; see `ptx.export.integers`.
 
         Raises:
             ArtifactError: the network fails, or an output is not finite.
@@ -104,6 +114,11 @@ class Reference:
         answers = [exact, self.eager(inputs), *self._nudged_answers(inputs)]
         found = {name: find_level([answer[name] for answer in answers]) for name in names}
         return {name: level for name, level in found.items() if level is not None}
+
+    def expect(self, inputs: Mapping[str, Array]) -> Expected:
+        """All that is known of the answers; raises as the others."""
+        exact = self.exact(inputs)
+        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
 
     def _nudged_answers(self, inputs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         tensors = self._tensors(inputs, self.name)

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import torch
 from torch import nn
 
+from ptx.export.documented import as_typed, documented_card
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
-from ptx.export.statement import Statement, as_typed
-from ptx.export.tolerance.precision import PRECISIONS
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
@@ -31,21 +31,6 @@ from ptx.infer.signature import Array, Signature
 from ptx.models import checkpoint as checkpoints
 from ptx.models import state_dict
 from ptx.models.checkpoint import Checkpoint
-
-
-class About(TypedDict, total=False):
-    """What is said about a network that is not of the catalog; see `ptx.infer.described.description`."""
-
-    signature: Signature | Mapping[str, Any]  # {"inputs": …, "outputs": …}; must be given
-    preprocessing: Mapping[str, Any] | None  # {"kind": "photo", …}; None: a value is a ready array
-    preprocess: Mapping[str, Any] | None  # the former name of `preprocessing`
-    labels: Sequence[str]
-    task: str  # a key of `ptx.infer.tasks.TASKS`; without it "raw": nothing but arrays
-    name: str  # without it that of the network's class
-    samples: Mapping[str, Array] | None  # real inputs, for the proof; else they are random
-    examples: Sequence[
-        Any
-    ]  # raw inputs that the preprocessing takes: file contents, texts, numbers
 
 
 @dataclass(frozen=True)
@@ -77,11 +62,17 @@ class TrainedModel:
         write_atomic(path, zip_archive.attach(content, self.card.to_json()))
 
 
-def describe(network: nn.Module, **about: Unpack[About]) -> TrainedModel:
+def describe(network: nn.Module, **said: Any) -> TrainedModel:
     """Any network with what is said about it, ready for `export`.
 
     The network is copied, to the CPU and in eval mode; yours is left as it is. Its forward method takes
     the signature's inputs in their order and returns its outputs, a tensor or a tuple of tensors.
+
+    Args:
+        said: The keys of a description (`ptx.infer.described.description`): name, task,
+            preprocessing, labels. `signature`, as {"inputs": …, "outputs": …} or a `Signature`, must
+            be given; also `samples`, real inputs by name for the proof, which else takes random ones,
+            and `examples`, raw inputs: file contents, texts, numbers.
 
     Raises:
         InputError: what is said is not as it must be, or does not fit together.
@@ -90,13 +81,12 @@ def describe(network: nn.Module, **about: Unpack[About]) -> TrainedModel:
     """
     if not isinstance(network, nn.Module):
         raise UsageError(f"the network is a {type(network).__name__}; expected a torch.nn.Module")
-    described: dict[str, Any] = {**about}
-    signature, samples = described.pop("signature", None), described.pop("samples", None)
-    examples = as_examples(described.pop("examples", ()))
+    signature, samples = said.pop("signature", None), said.pop("samples", None)
+    examples = as_examples(said.pop("examples", ()))
     if signature is None:
         raise UsageError('there is no signature; expected {"inputs": …, "outputs": …}')
     data = signature.to_data() if isinstance(signature, Signature) else dict(signature)
-    description = Description.from_data({**data, **described})
+    description = Description.from_data({**data, **said})
     return replace(make_model(network, description, samples=samples), examples=examples)
 
 
@@ -175,7 +165,7 @@ def read_model(
     model: str | None = None,
     samples: Mapping[str, Array] | None = None,
     network: Factory | None = None,
-    stated: Statement | None = None,
+    stated: Description | None = None,
 ) -> TrainedModel:
     """Read a checkpoint of ptx, or a bare state dict of the catalog's network `model`.
 
@@ -198,7 +188,7 @@ def read_model(
             code="E-ARTIFACT-FORMAT",
         )
     if artifact.card is None:
-        trained = _read_bare(artifact, model, stated or Statement())
+        trained = _read_bare(artifact, model, stated or Description())
     else:
         if stated is not None:
             raise UsageError(
@@ -235,13 +225,13 @@ def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None)
     )
 
 
-def _read_bare(artifact: Artifact, model: str | None, stated: Statement) -> TrainedModel:
+def _read_bare(artifact: Artifact, model: str | None, stated: Description) -> TrainedModel:
     """A state dict with the catalog's card, as far as nothing else is stated."""
     if model is None:
         raise UsageError(
             f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
-    card = stated.card(model)
+    card = documented_card(model, stated)
     with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(card, None)

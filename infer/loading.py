@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.trust import Trust
+from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact
 from ptx.infer.backends import Factory, Options, open_backend
 from ptx.infer.predictor import Predictor
 

@@ -20,7 +20,7 @@ from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import find_task, unreadable
 
 if TYPE_CHECKING:
-    from ptx.infer.readers import ReadAhead
+    from ptx.infer.streaming import ReadAhead
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 
@@ -133,8 +133,8 @@ class Predictor:
         """The answers for a stream of inputs, in its order and in bounded memory.
 
         Values are read in a thread while the batch before them is computed; a `ReadAhead` of
-        `ptx.infer.readers` is read as it was begun, in its own batches. `on_error`: "raise" ends at the
-        first value that cannot be used; "yield" gives a `Failure` in its place.
+        `ptx.infer.streaming` is read as it was begun, in its own batches. `on_error`: "raise" ends at
+        the first value that cannot be used; "yield" gives a `Failure` in its place.
         """
         from ptx.infer.streaming import stream
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact, require_trust
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.formats import CHECKPOINT
-from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import BACKENDS, Options, open_backend
 from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from ptx.models.catalog import CATALOG
-    from ptx.models.entry import Entry
+    from ptx.models.catalog import CATALOG, Entry
     from ptx.models.packages import broken_entries, known_models, lookup
 else:
     _HOMES = {
-        "CATALOG": "catalog", "Entry": "entry", "broken_entries": "packages",
+        "CATALOG": "catalog", "Entry": "catalog", "broken_entries": "packages",
         "known_models": "packages", "lookup": "packages",
     }  # fmt: skip
 

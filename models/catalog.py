@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from ptx.models.entry import Entry
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 from ptx.models.reached import REACHED
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One documented network and how it is trained."""
+
+    summary: str  # what it computes, one line
+    source: str  # where it is taught
+    network: str  # "module:class"
+    config: Mapping[str, Any]  # keyword arguments of the class
+    signature: Mapping[str, Any]  # see `ptx.infer.signature`
+    preprocessing: Mapping[str, Any]  # see `ptx.infer.preprocessing`
+    parameters: int  # trained numbers
+    task: str  # a key of `ptx.infer.tasks.TASKS`
+    data: str  # the documented data set, a source of `ptx.trainers.data`
+    recipe: Mapping[str, Any]  # the default one: fields of `ptx.trainers.recipe.Recipe`
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # others, by name
+    reaches: str = ""  # on the test rows; measured, see docs/models.md
+    notes: str = ""  # where the default recipe differs from the documented one, and why
+    labels: tuple[str, ...] = ()  # of the documented data; training takes the data's own
+
+    def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Configuration and signature of the network for so many labels."""
+        config, signature = dict(self.config), dict(self.signature)
+        if labels != len(self.labels):
+            config["classes"] = labels
+            (name, (dtype, axes)), *_ = self.signature["outputs"].items()
+            signature["outputs"] = {name: [dtype, [*axes[:-1], labels]]}
+        return config, signature
+
 
 _MINI = "PyTorch Mini Tutorials (V. Khuc)"
 _LECTURES = "《PyTorch深度学习实践》 (Liu Er)"
 _QUICKSTART = "PyTorch Tutorials, Quickstart"
-
 
 _DIGITS = tuple("0123456789")
 _LANGUAGES = (
@@ -16,6 +48,12 @@ _LANGUAGES = (
     "Japanese", "Korean", "Polish", "Portuguese", "Russian", "Scottish", "Spanish", "Vietnamese",
 )  # fmt: skip
 _HELLO = ("e", "h", "l", "o")
+
+_MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _DIGITS}
+_SPELLING: dict[str, Any] = {
+    "preprocessing": {"kind": "symbols", "alphabet": list(_HELLO)}, "task": "tagging",
+    "data": "hello", "labels": _HELLO,
+}  # fmt: skip
 
 _PICTURE = {"kind": "image", "size": [28, 28], "fit": "digit"}
 _NORMALISED = {**_PICTURE, "mean": 0.1307, "std": 0.3081}  # of the training images of MNIST
@@ -26,11 +64,28 @@ _NUMBER = {
 }
 _LOGITS = {"logits": ["float32", ["batch", 10]]}
 _FLAT = {"inputs": {"image": ["float32", ["batch", 784]]}, "outputs": _LOGITS}
+_LETTERS = {
+    "inputs": {"sequence": ["float32", ["time", "batch", 4]]},
+    "outputs": {"logits": ["float32", ["time", "batch", 4]]},
+}
 _IMAGE = {"inputs": {"image": ["float32", ["batch", 1, 28, 28]]}, "outputs": _LOGITS}
 
-_SGD_MINI = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "batch_size": 100}
-_ADAM_MINI = {"optimizer": "adam", "lr": 0.001, "batch_size": 100}
-_SGD_LECTURE = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.5, "batch_size": 64, "epochs": 10}
+_SGD_MINI = {
+    "loss": "cross-entropy",
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "momentum": 0.9,
+    "batch_size": 100,
+}
+_ADAM_MINI = {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 100}
+_SGD_LECTURE = {
+    "loss": "cross-entropy",
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "momentum": 0.5,
+    "batch_size": 64,
+    "epochs": 10,
+}
 _ONE_CYCLE = {"loss": "cross-entropy", "optimizer": "adam", "batch_size": 256,
               "schedule": "one-cycle"}  # fmt: skip
 
@@ -47,7 +102,6 @@ _CHOSEN_NOTE = (
 CATALOG = {
     "linear-regression": Entry(
         summary="a straight line through the origin",
-        reaches=REACHED["linear-regression"],
         source=f"{_MINI}, 1: linear regression",
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": False},
@@ -61,7 +115,6 @@ CATALOG = {
     ),
     "linear-model": Entry(
         summary="a straight line",
-        reaches=REACHED["linear-model"],
         source=f"{_LECTURES}, 5: linear regression with PyTorch",
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": True},
@@ -74,7 +127,6 @@ CATALOG = {
     ),
     "logistic-regression": Entry(
         summary="the probability of passing after so many hours of study",
-        reaches=REACHED["logistic-regression"],
         source=f"{_LECTURES}, 6: logistic regression",
         network="ptx.models.networks.linear:LogisticRegression",
         config={},
@@ -91,7 +143,6 @@ CATALOG = {
     ),
     "diabetes": Entry(
         summary="the probability of diabetes from eight measurements",
-        reaches=REACHED["diabetes"],
         source=f"{_LECTURES}, 7: multiple dimension input",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 8, "hidden": [6, 4], "classes": 1, "activation": "sigmoid",
@@ -120,43 +171,32 @@ CATALOG = {
     ),
     "softmax-regression": Entry(
         summary="one linear layer from pixels to digits",
-        reaches=REACHED["softmax-regression"],
         source=f"{_MINI}, 2: logistic regression",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [], "classes": 10, "bias": False},
         signature=_FLAT,
         preprocessing=_PICTURE,
         parameters=7_840,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
+        **_MNIST,
+        recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
-        recipes={
-            "documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 100, **_AS_TYPED},
-        },
+        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
     ),
     "mlp": Entry(
         summary="a perceptron with two hidden layers",
-        reaches=REACHED["mlp"],
         source=f"{_MINI}, 2 and 3, with two hidden layers of ReLU",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [128, 64], "classes": 10},
         signature=_FLAT,
         preprocessing=_PICTURE,
         parameters=109_386,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
+        **_MNIST,
+        recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
-        recipes={
-            "documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 100, **_AS_TYPED},
-        },
+        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
     ),
     "sigmoid-mlp": Entry(
         summary="a perceptron with one wide hidden layer of sigmoids",
-        reaches=REACHED["sigmoid-mlp"],
         source=f"{_MINI}, 3: neural net",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512], "classes": 10, "activation": "sigmoid",
@@ -164,73 +204,59 @@ CATALOG = {
         signature=_FLAT,
         preprocessing=_PICTURE,
         parameters=406_528,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 100},
+        **_MNIST,
+        recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE + _CHOSEN_NOTE,
         recipes={
-            "documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 100, **_AS_TYPED},
+            "documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED},
             "one-cycle": {**_ONE_CYCLE, "lr": 0.02, "epochs": 20},
         },
     ),
     "dropout-mlp": Entry(
         summary="a perceptron with two wide hidden layers and dropout",
-        reaches=REACHED["dropout-mlp"],
         source=f"{_MINI}, 4: modern neural net",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512, 512], "classes": 10, "bias": False, "dropout": 0.2},
         signature=_FLAT,
         preprocessing=_PICTURE,
         parameters=668_672,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_ADAM_MINI, "epochs": 100},
+        **_MNIST,
+        recipe={**_ADAM_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
-        recipes={
-            "documented": {"loss": "cross-entropy", **_ADAM_MINI, "epochs": 100, **_AS_TYPED},
-        },
+        recipes={"documented": {**_ADAM_MINI, "epochs": 100, **_AS_TYPED}},
     ),
     "deep-convnet": Entry(
         summary="two padded convolutions and a wide hidden layer",
-        reaches=REACHED["deep-convnet"],
         source="Keras-style ConvNet for MNIST, in PyTorch",
         network="ptx.models.networks.convnet:DeepConvNet",
         config={"classes": 10},
         signature=_IMAGE,
         preprocessing=_PICTURE,
         parameters=1_630_090,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_ADAM_MINI, "epochs": 10},
+        **_MNIST,
+        recipe={**_ADAM_MINI, "epochs": 10},
         notes="Documented: 100 epochs. Here: 10, which take minutes instead of hours.",
-        recipes={"documented": {"loss": "cross-entropy", **_ADAM_MINI, "epochs": 100}},
+        recipes={"documented": {**_ADAM_MINI, "epochs": 100}},
     ),
     "convnet": Entry(
         summary="two convolutions with dropout",
-        reaches=REACHED["convnet"],
         source=f"{_MINI}, 5: convolutional net",
         network="ptx.models.networks.convnet:ConvNet",
         config={"classes": 10},
         signature=_IMAGE,
         preprocessing=_PICTURE,
         parameters=21_840,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
+        **_MNIST,
+        recipe={**_SGD_MINI, "epochs": 20},
         notes=_AS_TYPED_NOTE + " The recipe `fast` is four epochs of Adam in batches of 256 under a"
         " one-cycle, without dropout.",
         recipes={
-            "documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 20, **_AS_TYPED},
+            "documented": {**_SGD_MINI, "epochs": 20, **_AS_TYPED},
             "fast": {**_ONE_CYCLE, "lr": 0.02, "epochs": 4, "dropout": False},
         },
     ),
     "lstm": Entry(
         summary="an LSTM that reads a picture row by row, time first",
-        reaches=REACHED["lstm"],
         source=f"{_MINI}, 6: LSTM",
         network="ptx.models.networks.lstm:LSTMClassifier",
         config={"inputs": 28, "hidden": 128, "classes": 10},
@@ -240,17 +266,14 @@ CATALOG = {
         },
         preprocessing=_NORMALISED,
         parameters=82_176,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_MINI, "epochs": 20},
+        **_MNIST,
+        recipe={**_SGD_MINI, "epochs": 20},
         notes="Documented: pixels from 0 to 255, as the listing feeds them without its repository's"
         " loader, and rows in the order of the file. Here: normalised pixels, rows shuffled.",
-        recipes={"documented": {"loss": "cross-entropy", **_SGD_MINI, "epochs": 20, **_AS_TYPED}},
+        recipes={"documented": {**_SGD_MINI, "epochs": 20, **_AS_TYPED}},
     ),
     "neural-network": Entry(
         summary="a perceptron for pictures of clothes",
-        reaches=REACHED["neural-network"],
         source=_QUICKSTART,
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512, 512], "classes": 10},
@@ -266,79 +289,60 @@ CATALOG = {
     ),
     "softmax-mlp": Entry(
         summary="a perceptron with four hidden layers",
-        reaches=REACHED["softmax-mlp"],
         source=f"{_LECTURES}, 9: softmax classifier",
         network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512, 256, 128, 64], "classes": 10},
         signature=_FLAT,
         preprocessing=_NORMALISED,
         parameters=575_050,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        **_MNIST,
+        recipe=_SGD_LECTURE,
     ),
     "basic-cnn": Entry(
         summary="two convolutions and one linear layer",
-        reaches=REACHED["basic-cnn"],
         source=f"{_LECTURES}, 10: basic CNN",
         network="ptx.models.networks.convnet:BasicCNN",
         config={"classes": 10},
         signature=_IMAGE,
         preprocessing=_NORMALISED,
         parameters=8_490,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        **_MNIST,
+        recipe=_SGD_LECTURE,
     ),
     "inception": Entry(
         summary="convolutions of several widths side by side",
-        reaches=REACHED["inception"],
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.inception:Inception",
         config={"classes": 10},
         signature=_IMAGE,
         preprocessing=_NORMALISED,
         parameters=97_298,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        **_MNIST,
+        recipe=_SGD_LECTURE,
         notes=_CHOSEN_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.005, "epochs": 5}},
     ),
     "residual-net": Entry(
         summary="convolutions whose result is added to their input",
-        reaches=REACHED["residual-net"],
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.residual_net:ResidualNet",
         config={"classes": 10},
         signature=_IMAGE,
         preprocessing=_NORMALISED,
         parameters=41_514,
-        task="classification",
-        data="mnist",
-        labels=_DIGITS,
-        recipe={"loss": "cross-entropy", **_SGD_LECTURE},
+        **_MNIST,
+        recipe=_SGD_LECTURE,
         notes=_CHOSEN_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.01, "epochs": 5}},
     ),
     "char-rnn-cell": Entry(
         summary="one recurrent cell that spells a word from another",
-        reaches=REACHED["char-rnn-cell"],
         source=f"{_LECTURES}, 12: basic RNN, RNNCell",
         network="ptx.models.networks.char_rnn:CharRNNCell",
         config={"symbols": 4},
-        signature={
-            "inputs": {"sequence": ["float32", ["time", "batch", 4]]},
-            "outputs": {"logits": ["float32", ["time", "batch", 4]]},
-        },
-        preprocessing={"kind": "symbols", "alphabet": list(_HELLO)},
+        signature=_LETTERS,
         parameters=40,
-        task="tagging",
-        data="hello",
-        labels=_HELLO,
+        **_SPELLING,
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "weight_decay": 0.01,
                 "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
@@ -350,19 +354,12 @@ CATALOG = {
     ),
     "char-rnn": Entry(
         summary="a recurrent layer that spells a word from another",
-        reaches=REACHED["char-rnn"],
         source=f"{_LECTURES}, 12: basic RNN, RNN",
         network="ptx.models.networks.char_rnn:CharRNN",
         config={"symbols": 4},
-        signature={
-            "inputs": {"sequence": ["float32", ["time", "batch", 4]]},
-            "outputs": {"logits": ["float32", ["time", "batch", 4]]},
-        },
-        preprocessing={"kind": "symbols", "alphabet": list(_HELLO)},
+        signature=_LETTERS,
         parameters=40,
-        task="tagging",
-        data="hello",
-        labels=_HELLO,
+        **_SPELLING,
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "weight_decay": 0.01,
                 "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
@@ -374,7 +371,6 @@ CATALOG = {
     ),
     "char-rnn-embedding": Entry(
         summary="an embedding and two recurrent layers that spell a word from another",
-        reaches=REACHED["char-rnn-embedding"],
         source=f"{_LECTURES}, 12: basic RNN, embedding",
         network="ptx.models.networks.char_rnn:CharRNNEmbedding",
         config={"symbols": 4, "embedding": 10, "hidden": 8, "layers": 2},
@@ -382,11 +378,8 @@ CATALOG = {
             "inputs": {"tokens": ["int64", ["batch", "time"], [0, 3]]},
             "outputs": {"logits": ["float32", ["batch", "time", 4]]},
         },
-        preprocessing={"kind": "symbols", "alphabet": list(_HELLO)},
         parameters=380,
-        task="tagging",
-        data="hello",
-        labels=_HELLO,
+        **_SPELLING,
         recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
                 "epochs": 100},
         notes="Documented: 15 epochs. Here: 100.",
@@ -397,7 +390,6 @@ CATALOG = {
     ),
     "name-classifier": Entry(
         summary="the language of a surname, read in both directions",
-        reaches=REACHED["name-classifier"],
         source=f"{_LECTURES}, 13: RNN classifier",
         network="ptx.models.networks.name_classifier:NameClassifier",
         config={"characters": 128, "hidden": 100, "layers": 2, "classes": 18},
@@ -424,3 +416,6 @@ CATALOG = {
     ),
 }  # fmt: skip
 """The documented networks by the name that `build` and the command line take."""
+
+for _name, _reached in REACHED.items():
+    CATALOG[_name] = replace(CATALOG[_name], reaches=_reached)

@@ -13,8 +13,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ptx.models.catalog import CATALOG
-from ptx.models.entry import Entry
+from ptx.models.catalog import CATALOG, Entry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

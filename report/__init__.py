@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.report.agreement.comparison import (
+    from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
+    from ptx.report.comparison import (
         ModelComparison,
         Rows,
         carried_rows,
@@ -15,44 +16,27 @@ if TYPE_CHECKING:
         split_rows,
         value_rows,
     )
-    from ptx.report.agreement.comparison_file import check_target
+    from ptx.report.comparison_file import check_target
+    from ptx.report.confusion import confusion_text
     from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
-    from ptx.report.page.confusion import confusion_text
-    from ptx.report.page.page import Report
-    from ptx.report.page.reporting import find_speeds, read_history, report
+    from ptx.report.page import Report
     from ptx.report.preview import Preview
-    from ptx.report.speed.benchmarking import Benchmark, Settings, Target, benchmark
+    from ptx.report.reporting import add_files, report
     from ptx.report.text import facts, file_size, percent, table
 else:
+    _HOMES = {
+        "benchmarking": "Benchmark Settings Target benchmark",
+        "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
+        "comparison_file": "check_target",
+        "confusion": "confusion_text",
+        "inspection": "card_facts file_facts join_settings signature_facts",
+        "page": "Report",
+        "preview": "Preview",
+        "reporting": "add_files report",
+        "text": "facts file_size percent table",
+    }
     __getattr__, __dir__ = lazy(
-        __name__,
-        {
-            "ModelComparison": "agreement.comparison",
-            "Benchmark": "speed.benchmarking",
-            "Preview": "preview",
-            "Report": "page.page",
-            "Rows": "agreement.comparison",
-            "Settings": "speed.benchmarking",
-            "Target": "speed.benchmarking",
-            "benchmark": "speed.benchmarking",
-            "card_facts": "inspection",
-            "facts": "text",
-            "file_facts": "inspection",
-            "carried_rows": "agreement.comparison",
-            "check_target": "agreement.comparison_file",
-            "compare": "agreement.comparison",
-            "confusion_text": "page.confusion",
-            "file_size": "text",
-            "find_speeds": "page.reporting",
-            "join_settings": "inspection",
-            "percent": "text",
-            "report": "page.reporting",
-            "read_history": "page.reporting",
-            "signature_facts": "inspection",
-            "split_rows": "agreement.comparison",
-            "table": "text",
-            "value_rows": "agreement.comparison",
-        },
+        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
     )
 
 __all__ = [
@@ -63,6 +47,7 @@ __all__ = [
     "Rows",
     "Settings",
     "Target",
+    "add_files",
     "benchmark",
     "card_facts",
     "carried_rows",
@@ -72,10 +57,8 @@ __all__ = [
     "facts",
     "file_facts",
     "file_size",
-    "find_speeds",
     "join_settings",
     "percent",
-    "read_history",
     "report",
     "signature_facts",
     "split_rows",

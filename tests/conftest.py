@@ -273,7 +273,7 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     from ptx.trainers import default_recipe, open_dataset, sample_inputs
     from ptx.trainers.card import make_card
     from ptx.trainers.data import Split
-    from ptx.trainers.rows.samples import raw_examples
+    from ptx.trainers.samples import raw_examples
 
     def first(split: Split) -> Split:
         return split.take(np.arange(min(ROWS, len(split))))

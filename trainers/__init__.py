@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.backends.threads import settle_threads
 from ptx.infer.lazy import lazy
 
 settle_threads()  # before anything here imports torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from ptx.trainers.loop import Progress
     from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
-    from ptx.trainers.rows.samples import raw_examples, sample_inputs
+    from ptx.trainers.samples import raw_examples, sample_inputs
     from ptx.trainers.session import PREVIOUS
     from ptx.trainers.training import TrainingResult, former_training, train
 else:
@@ -46,8 +46,8 @@ else:
             "model_inputs": "evaluation",
             "most_wrong": "evaluation",
             "open_dataset": "data",
-            "raw_examples": "rows.samples",
-            "sample_inputs": "rows.samples",
+            "raw_examples": "samples",
+            "sample_inputs": "samples",
             "train": "training",
         },
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.described.description import Description
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import Entry
+from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.recipe import Recipe, find_entry
-from ptx.trainers.rows.batches import check_split
 
 
 def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
@@ -40,12 +42,11 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         preprocessing.update(mean=0.0, std=1 / recipe.white)
     if dataset.fit is not None:
         preprocessing["fit"] = dataset.fit
-    return Card(
-        model=model,
-        task=entry.task,
-        signature=Signature.from_data(signature),
-        preprocessing=preprocessing,
-        labels=dataset.labels,
+    said = Description(
+        name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
+    )
+    return replace(
+        said.card(Signature.from_data(signature), name=model),
         config=config,
         training={
             "data": {

@@ -12,9 +12,8 @@ from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
+from ptx.trainers.batches import check_split, model_targets, raw_samples
 from ptx.trainers.data import Split
-from ptx.trainers.rows.batches import check_split
-from ptx.trainers.rows.raw_rows import model_targets, raw_samples
 
 BATCH = 500  # rows that are run at once
 

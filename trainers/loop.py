@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
-from ptx.trainers.losses import LOSSES, Loss
-from ptx.trainers.recipe import Recipe
-from ptx.trainers.rows.batches import Feed
+from ptx.trainers.batches import Feed
+from ptx.trainers.recipe import LOSSES, Loss, Recipe
 
 TEST_BATCH = 1000  # rows; only a matter of speed and memory
 
@@ -23,15 +22,12 @@ class Progress(Protocol):
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         """`epoch` counts from 1; `done` rows of it were trained before an interruption."""
-        ...
 
     def step_done(self, rows: int, totals: Totals) -> None:
         """`totals` may stand on the device: reading it waits for the device."""
-        ...
 
     def epoch_ends(self, row: dict[str, float]) -> None:
         """`row`: the epoch's line of `metrics.csv`."""
-        ...
 
 
 @dataclass

@@ -1,16 +1,19 @@
-"""A recipe: the hyper-parameters of one training run."""
+"""A recipe: the hyper-parameters of one training run, and the losses that one may name."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.nn import functional
 
 from ptx.infer.errors import UsageError, nearest, quote
 from ptx.models import Entry, known_models, lookup
-from ptx.trainers.losses import LOSSES
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle")
@@ -21,11 +24,38 @@ WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
 FIRST, LAST = 1 / 25, 1 / 250_000
 
 
+class Loss(NamedTuple):
+    """What an optimiser makes small."""
+
+    compute: Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) → ()
+    summed: bool = False  # over the rows of a batch; else their mean
+
+
+def _bce(outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    """Binary cross-entropy; probabilities (batch, 1) against classes 0 or 1 (batch,)."""
+    classes = targets.to(outputs.dtype)
+    return functional.binary_cross_entropy(outputs[:, 0], classes, reduction=reduction)
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy; logits (batch, ..., classes) against class indices (batch, ...)."""
+    return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
+LOSSES = {
+    "mse-mean": Loss(functional.mse_loss),
+    "mse-sum": Loss(partial(functional.mse_loss, reduction="sum"), summed=True),
+    "bce-mean": Loss(partial(_bce, reduction="mean")),
+    "bce-sum": Loss(partial(_bce, reduction="sum"), summed=True),
+    "cross-entropy": Loss(_cross_entropy),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained."""
 
-    loss: str  # a key of `ptx.trainers.losses.LOSSES`
+    loss: str  # a key of LOSSES
     optimizer: str  # "sgd" or "adam"
     lr: float  # learning rate
     batch_size: int

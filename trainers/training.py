@@ -15,13 +15,13 @@ from torch import nn
 from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
-from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors
-from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors, use_channels_last
 from ptx.infer.errors import ArtifactError, LimitError, UsageError, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.models import build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
+from ptx.trainers.batches import Feed, as_read
 from ptx.trainers.card import make_card
 from ptx.trainers.data import Dataset
 from ptx.trainers.folder_lock import lock_folder
@@ -29,9 +29,7 @@ from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
 from ptx.trainers.recipe import Recipe
-from ptx.trainers.rows.batches import Feed
-from ptx.trainers.rows.raw_rows import as_read
-from ptx.trainers.rows.samples import raw_examples, sample_inputs
+from ptx.trainers.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
 
 SEED_LIMIT = 2**32  # a seed below it gives each epoch a generator seed of its own in 64 bits

@@ -1,16 +1,29 @@
-"""The formats of an export, and where its files stand."""
+"""What `ptx export` starts from, where its files stand, and what it says of them."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ptx.export as exporting
+from ptx import infer, report
+from ptx.cli.model.description import given_options, read_describe, read_stated
+from ptx.cli.model.network import find_factory, is_reference
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.progress import Progress
+from ptx.cli.output.terminal import Progress, note, verdict
+from ptx.cli.values.dataset import RealRows
 from ptx.infer.artifact.files import make_folder
-from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.errors import UsageError
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.errors import UsageError, escape_controls, pluralise
+
+ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
+HINTS = {  # how to state what is assumed
+    "preprocessing": "; else state --mean and --std, --scale 255, or --describe",
+    "labels": "; else state --labels",
+}
 
 
 def choose_formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
@@ -33,16 +46,53 @@ def choose_formats(formats: str, output: Path | None, opset: int | None) -> list
     return names
 
 
-def export_one(
-    trained: exporting.TrainedModel, name: str, target: Path, opset: int | None, space: Workspace
-) -> exporting.Exported:
-    """Convert, prove and write one file, with a bar."""
-    with Progress(f"proving {name}", "runs") as progress:
-        progress.say(f"converting {trained.card.model} to {name}")
-        return exporting.export(
-            trained, name, target, opset=opset,
-            announce=partial(space.note_export, target, name), progress=progress.reach,
-        )  # fmt: skip
+def read_trained(
+    space: Workspace, model: str, checkpoint: Path | None, describe: Path | None, **stated: Any
+) -> tuple[exporting.TrainedModel, Path | None]:
+    """The network of MODEL; and its path where MODEL is one, since the files stand beside it."""
+    if is_reference(model):
+        if given := given_options(stated):
+            raise UsageError(
+                f"{', '.join(given)}: of a network of your own --describe says this, under labels and"
+                " preprocessing"
+            )
+        return _make_own(space, model, checkpoint, describe), None
+    said = read_stated(describe, **stated)
+    path = checkpoint or space.find(model, CHECKPOINT)
+    named = space.is_name(model)
+    trained = exporting.read_model(path, model=model if named else None, stated=said)
+    return trained, None if named else path
+
+
+def _make_own(
+    space: Workspace, reference: str, checkpoint: Path | None, describe: Path | None
+) -> exporting.TrainedModel:
+    """The network that module:function makes, with the weights of the checkpoint where one is given."""
+    from ptx.export.trained_model import kebab, make_model
+
+    if describe is None:
+        raise UsageError(f"{reference} needs --describe FILE with its inputs, outputs and the rest")
+    description = read_describe(describe)
+    if description.name is None:
+        description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
+    space.require_free(str(description.name))
+    weights = None if checkpoint is None else infer.read_artifact(checkpoint)
+    if weights is not None and not weights.is_checkpoint:
+        raise UsageError(
+            f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
+        )
+    return make_model(find_factory(reference)(), description, weights=weights)
+
+
+def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
+    """Say how a bare state dict was read, what is assumed of its network, and of a format what ages."""
+    for text in trained.notes:
+        note(escape_controls(text))
+    for topic, text in trained.card.training.get(ASSUMED, {}).items():
+        note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
+    for name in names:
+        if warning := exporting.FORMATS[name].warning:
+            note(warning)
 
 
 def place_file(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:
@@ -52,3 +102,27 @@ def place_file(space: Workspace, model: str, kind: str, beside: Path | None) -> 
     target = space.artifact(model, kind)
     make_folder(target.parent)
     return target
+
+
+def export_one(
+    rows: RealRows, name: str, target: Path, opset: int | None, space: Workspace
+) -> None:
+    """Convert, prove and write one file, with a bar; its line says its size, its proof, its answers."""
+    with Progress(f"proving {name}", "runs") as progress:
+        progress.say(f"converting {rows.trained.card.model} to {name}")
+        done = exporting.export(
+            rows.trained, name, target, opset=opset if exporting.FORMATS[name].takes_opset else None,
+            announce=partial(space.note_export, target, name), progress=progress.reach,
+        )  # fmt: skip
+    cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
+    verdict(
+        f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"
+        f" allowed {done.tolerance:.1e}{rows.count_right(done)}"
+    )
+
+
+def suggest_next(model: str, card: infer.Card, last: Path, output: Path | None) -> str:
+    """What to try once MODEL is exported, the `last` file of it written."""
+    if is_reference(model):
+        return "" if output else f"ptx compare {card.model} --network {model}"
+    return f"ptx inspect {last}" if ASSUMED in card.training else f"ptx compare {card.model}"

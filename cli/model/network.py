@@ -27,7 +27,7 @@ def is_reference(argument: str) -> bool:
     return _REFERENCE.fullmatch(argument) is not None
 
 
-def open_factory(reference: str) -> Factory:
+def find_factory(reference: str) -> Factory:
     """What makes the network: a function, a class, or a network that is there already.
 
     The module is looked for in the current folder too. To name it is the user's decision to run it;

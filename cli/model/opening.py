@@ -35,7 +35,7 @@ def find_model(
 ) -> Found:
     """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
-        from ptx.cli.statement import read_describe
+        from ptx.cli.model.description import read_describe
         from ptx.infer.described.described_artifact import describe_artifact
 
         description = read_describe(describe)
@@ -89,8 +89,13 @@ def open_backends(
     """
     opened, left_out = sort_backends(space, model, weights, options, backends=backends)
     for name, reason in left_out:
-        note(f"{name} is left out: {reason}")
+        say_left_out(name, reason)
     return opened
+
+
+def say_left_out(name: str, reason: str) -> None:
+    """A backend that is not available, where `all` were asked for."""
+    note(f"{name} is left out: {reason}")
 
 
 def sort_backends(
@@ -135,7 +140,7 @@ def find_targets(
 ) -> Iterator[report.Target]:
     """What each backend is measured with; of `all` those whose file is there."""
     from ptx import report
-    from ptx.infer.artifact.trust import require_trust
+    from ptx.infer.artifact.artifact import require_trust
 
     found = False
     for name in backend_names(backends):

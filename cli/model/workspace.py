@@ -14,7 +14,7 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 
 if TYPE_CHECKING:
-    from ptx.infer.artifact.trust import Trust
+    from ptx.infer.artifact.artifact import Trust
 
 DATA = "data"  # folder of what was downloaded
 EXPORTED = "exported"  # folder of the ledger: a file for each program, named by its sha256

@@ -1,16 +1,22 @@
-"""The answers of `ptx predict` as lines of text or JSON."""
+"""The answers of `ptx predict`: as lines of text or JSON, and as a picture."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ptx import infer
+from ptx.cli.output.terminal import note
 from ptx.infer.artifact.files import atomic_writer
 from ptx.infer.errors import escape_controls, pluralise, quote
+
+if TYPE_CHECKING:
+    from ptx import report
 
 
 class AnswerLines:
@@ -68,3 +74,32 @@ def _failure_text(failure: infer.Failure) -> str:
 
 def _printable(name: str | None) -> str:
     return "-" if name is None else escape_controls(name)
+
+
+def make_preview(
+    output: Path | None, workspace: Path, *, show: bool
+) -> tuple[report.Preview | None, Path | None]:
+    """The picture that --show or --output asks for, and the file that is left for the answers."""
+    named = output is not None and output.suffix.lower() == ".png"
+    if not show and not named:
+        return None, output
+    from ptx import report
+
+    path = output if output is not None and named else workspace / "preview.png"
+    return report.Preview(path), None if named else output
+
+
+def finish_preview(preview: report.Preview, *, show: bool) -> None:
+    """Write the picture, and open it where that was asked for."""
+    note(preview.save())
+    if show and has_display():
+        click.launch(str(preview.path))
+    elif show:
+        note(f"there is no display here: open {preview.path}")
+
+
+def has_display() -> bool:
+    """Whether a picture can be shown here."""
+    if sys.platform.startswith(("win", "darwin")):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,13 +1,85 @@
-"""What `ptx compare` shows of what it found."""
+"""What `ptx compare` and `ptx evaluate` hold against what is known, and what they say of it."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
-from ptx import report
-from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
+from ptx import export, infer, models, report, trainers
+from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.terminal import Progress, colour_verdict, columns, note, verdict
+from ptx.cli.values.dataset import open_data
+from ptx.cli.values.inputs import find_inputs
+from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.errors import pluralise
+
+
+def find_problems(
+    space: Workspace, trained: export.TrainedModel, predictors: list[infer.Predictor]
+) -> list[str]:
+    """In what the files are not what was proved; a card of other weights is left out."""
+    from ptx.export.card_comparison import card_problems
+
+    cards: dict[str, infer.Card] = {}
+    for kind, path in space.files(trained.card.model).items():
+        if kind == CHECKPOINT:
+            continue
+        card = infer.read_artifact(path).require_card()
+        if card.weights_sha256 == trained.card.weights_sha256:
+            cards[path.name] = card
+        else:
+            note(f"{path} was exported from other weights: its card is left out")
+    return card_problems(trained.card, cards, predictors)
+
+
+def find_compared_rows(
+    inputs: tuple[str, ...],
+    data: str | None,
+    workspace: Path,
+    trained: export.TrainedModel,
+    predictor: infer.Predictor,
+) -> tuple[report.Rows, trainers.Dataset | None]:
+    """The INPUTs, what the checkpoint carries, or test rows and the data set that they are of."""
+    model = trained.card.model
+    if inputs:
+        values = find_inputs(inputs, predictor.preprocessing)
+        return report.value_rows(values, predictor), None
+    if data is None and models.lookup(model) is None:
+        rows = report.carried_rows(trained)
+        if rows.random:
+            note("the inputs are random numbers: give INPUTs to compare over real ones")
+        return rows, None
+    dataset = open_data(model, data, workspace, trained.card)
+    return report.split_rows(dataset, predictor), dataset
+
+
+def answer_test_rows(
+    predictor: infer.Predictor, dataset: trainers.Dataset
+) -> tuple[trainers.Evaluation, bool, str]:
+    """The test rows answered, with a bar; whether that is no less than the card's record, in words."""
+    from ptx.trainers.reached import against_record
+
+    with Progress("evaluating", "rows", len(dataset.test)) as progress:
+        found = trainers.evaluate(
+            predictor, dataset.test, names=dataset.labels, progress=progress.advance
+        )
+    holds, told = against_record(predictor.card, found, dataset)
+    return found, holds, told
+
+
+def reach_record(
+    compared: report.ModelComparison, predictor: infer.Predictor, dataset: trainers.Dataset | None
+) -> tuple[str, bool]:
+    """The accuracy on the test rows beside the card's record, and whether it is no worse.
+
+    Of one backend: the others agree with it, label by label, or have failed.
+    """
+    if dataset is None or not compared.holds:
+        return "", True
+    found, holds, told = answer_test_rows(predictor, dataset)
+    return f"{found.figure} of {pluralise(found.rows, 'row')} of {dataset.name}; {told}", holds
 
 
 def print_problems(model: str, problems: list[str], *, as_json: bool) -> int:
@@ -22,29 +94,52 @@ def print_problems(model: str, problems: list[str], *, as_json: bool) -> int:
 
 
 def print_comparison(
-    model: str,
-    compared: report.ModelComparison,
-    reached: tuple[str, bool],
-    *,
-    own: bool,
-    as_json: bool,
+    compared: report.ModelComparison, reached: str, *, holds: bool, as_json: bool
 ) -> int:
     """Table, differences and verdict, or JSON; the exit code."""
-    found, holds = compared.found, compared.holds and reached[1]
+    model, found, holds = compared.model, compared.found, compared.holds and holds
     if not found.rows:
         note("no input could be compared")
         return 4
     if as_json:
-        click.echo(json.dumps({**compared.data(), "reached": reached[0], "holds": holds}))
+        click.echo(json.dumps({**compared.data(), "reached": reached, "holds": holds}))
         return 0 if holds else 1
     click.echo(compared.table(colour_verdict, columns()))
-    for line in compared.differences():
-        click.echo(line)
-    if reached[0]:
-        click.echo(reached[0])
+    for line in (*compared.differences(), reached):
+        if line:
+            click.echo(line)
     agree = f"{sum(r.holds for r in found.results)} of {len(found.results)} backends agree"
     following = f"ptx report {model}" if holds else f"ptx export {model} --format all"
-    if own:
+    if models.lookup(model) is None:
         following = f"ptx predict photo.jpg --model {model}" if holds else "export it again"
     verdict(f"{model}: {agree}", following, holds=holds)
+    return 0 if holds else 1
+
+
+def print_evaluation(
+    predictor: infer.Predictor,
+    data: str,
+    found: trainers.Evaluation,
+    holds: bool,
+    told: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Confusion matrix and verdict, or JSON; the exit code."""
+    card, backend = predictor.card, predictor.backend.name
+    matrix = None if found.confusion is None else found.confusion.tolist()
+    if as_json:
+        record = {"model": card.model, "backend": backend, "data": data, "rows": found.rows,
+                  "accuracy": found.accuracy, "rmse": found.error, "labels": list(card.labels),
+                  "confusion": matrix, "holds": holds, "record": told}  # fmt: skip
+        click.echo(json.dumps(record, ensure_ascii=False))
+        return 0 if holds else 1
+    if matrix is not None:
+        click.echo(report.confusion_text(card.labels, matrix))
+    rows = pluralise(found.rows, "row")
+    verdict(
+        f"{card.model} on {backend}: {found.figure} of {rows}; {told}",
+        f"ptx report {card.model}" if holds else f"ptx compare {card.model}",
+        holds=holds,
+    )
     return 0 if holds else 1

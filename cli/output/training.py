@@ -12,53 +12,33 @@ import click
 from click.core import ParameterSource
 
 from ptx import report, trainers
-from ptx.cli.output.terminal import verdict
+from ptx.cli.output.terminal import INTERVAL, open_bar, verdict
 from ptx.infer.errors import pluralise
 
 if TYPE_CHECKING:
     from ptx.trainers.loop import Totals
-from ptx.cli.output.progress import INTERVAL, open_bar
 
 
-def training_progress() -> EpochLines | EpochBars:
-    """For a terminal a bar for each epoch, for a pipe or a log a line."""
-    return EpochBars() if sys.stderr.isatty() else EpochLines()
+class EpochProgress:
+    """A line for each epoch, at most one a second; on a terminal a bar before each of them.
 
-
-class EpochLines:
-    """A line for each epoch, at most one a second."""
-
-    def __init__(self) -> None:
-        self._epochs = 0
-        self._said = 0.0
-
-    def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
-        self._epochs = epochs
-
-    def step_done(self, rows: int, totals: Totals) -> None: ...
-
-    def epoch_ends(self, row: dict[str, float]) -> None:
-        now = time.monotonic()
-        if now - self._said >= 1.0 or row["epoch"] == self._epochs:
-            self._said = now
-            click.echo(f"epoch {row['epoch']:.0f}/{self._epochs}: {_row_text(row)}", err=True)
-
-
-class EpochBars:
-    """A bar with loss, accuracy, rows a second and the time left."""
+    The bar has loss, accuracy, rows a second and the time left.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._read = (
-            0.0  # when the totals were read last, each reading of which waits for the device
-        )
+        self._title, self._last = "", False
+        self._said = 0.0
+        self._read = 0.0  # when the totals were read last: to read them waits for the device
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
-        self._bar = open_bar(f"epoch {epoch}/{epochs}", "rows", rows, initial=done)
+        self._title, self._last = f"epoch {epoch}/{epochs}", epoch == epochs
+        if sys.stderr.isatty():
+            self._bar = open_bar(self._title, "rows", rows, initial=done)
 
     def step_done(self, rows: int, totals: Totals) -> None:
         now = time.monotonic()
-        if now - self._read >= INTERVAL:
+        if self._bar is not None and now - self._read >= INTERVAL:
             self._read = now
             metrics = totals.metrics("train")
             shown = {"loss": f"{metrics['train_loss']:.4f}"}
@@ -68,9 +48,12 @@ class EpochBars:
             self._bar.update(rows - self._bar.n)
 
     def epoch_ends(self, row: dict[str, float]) -> None:
-        description = self._bar.desc
-        self._bar.close()
-        click.echo(f"{description.removesuffix(': ')}: {_row_text(row)}", err=True)
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.close()
+        if self._bar is not None or now - self._said >= 1.0 or self._last:
+            self._said = now
+            click.echo(f"{self._title}: {_row_text(row)}", err=True)
 
 
 def _row_text(row: dict[str, float]) -> str:

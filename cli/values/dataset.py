@@ -1,18 +1,22 @@
-"""What --data means."""
+"""What --data means: a data set, and the rows of it that an export is tried on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptx import infer, models, trainers
+from ptx import export, infer, models, trainers
 from ptx.cli.model.workspace import DATA
 from ptx.cli.output.terminal import note
-from ptx.cli.values import decoders
-from ptx.infer.errors import UsageError
+from ptx.cli.values.inputs import silence_decoders
+from ptx.infer.errors import UsageError, pluralise
 
 if TYPE_CHECKING:
     from ptx.infer.preprocessing import Preprocessing
+
+QUESTION = "is the preprocessing that of the training?"
+HALF = 0.5
 
 
 def open_data(
@@ -23,13 +27,14 @@ def open_data(
     Without a source: what the card says the model was trained on, else the documented data where it is
     found, else the bundled data. A note says what was taken.
     """
-    decoders.silence()
+    silence_decoders()
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
         return _own_pictures(model, source, entry, card)
     cache = workspace / DATA
     fit = str(entry.preprocessing.get("fit", "digit"))
     labels = None
+    columns = (entry if card is None else card).preprocessing.get("names", ())
     if card is not None:
         fit = str(card.preprocessing.get("fit", fit))
         labels = card.labels or None
@@ -42,7 +47,9 @@ def open_data(
             )
     if source is None:
         source = _find_documented(entry.data, cache)
-    dataset = trainers.open_dataset(source, default=entry.data, cache=cache, fit=fit, labels=labels)
+    dataset = trainers.open_dataset(
+        source, default=entry.data, cache=cache, fit=fit, labels=labels, columns=columns
+    )
     _tell(dataset)
     return dataset
 
@@ -109,3 +116,78 @@ def _find_documented(name: str, cache: Path) -> str:
         f" --data {name} downloads it"
     )
     return "bundled"
+
+
+@dataclass(frozen=True)
+class RealRows:
+    """The rows of a data set that a model can be tried on when it is exported."""
+
+    trained: export.TrainedModel  # the model, with samples of them for its proof
+    split: trainers.Split | None = None  # test rows; None where none with its labels are known
+
+    def count_right(self, done: export.Exported) -> str:
+        """How the file does on the rows, for the export's line; with a question where that is little."""
+        if self.split is None:
+            return ""
+        backend = export.FORMATS[done.format].backend
+        device = "cpu" if len(infer.BACKENDS[backend].devices) > 1 else "auto"
+        with infer.load(done.path, backend=backend, device=device, trust=True) as predictor:
+            found = trainers.evaluate(predictor, self.split)
+        if found.accuracy is None:
+            return f"; {found.figure} on {pluralise(found.rows, 'test row')}"
+        text = f"; {100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
+        return f"{text}: {QUESTION}" if is_suspicious(found) else text
+
+
+def find_rows(trained: export.TrainedModel, data: str | None, workspace: Path) -> RealRows:
+    """The rows of --data; without it those that ptx carries, for a bare state dict.
+
+    Raises:
+        UsageError: --data that is not for the model, or has other labels.
+        InputError: the data cannot be used.
+    """
+    from ptx.export.documented import ASSUMED
+
+    card = trained.card
+    if data is None:
+        entry = models.lookup(card.model)
+        if ASSUMED not in card.training or entry is None or not has_data(entry):
+            return RealRows(trained)
+        # Nothing that ptx carries is of another kind.
+        if card.preprocessing["kind"] != entry.preprocessing["kind"]:
+            return RealRows(trained)
+    dataset = open_data(card.model, data or "bundled", workspace, card)
+    split = _find_test_rows(card, dataset)
+    if split is None and data is not None:
+        raise UsageError(
+            f"--data {dataset.name} has the labels {', '.join(dataset.labels) or 'none'}; the model has"
+            f" {', '.join(card.labels) or 'none'}"
+        )
+    if not trained.samples:
+        samples = trainers.sample_inputs(card, dataset)
+        trained = replace(
+            trained,
+            samples={name: tensor.numpy() for name, tensor in samples.items()},
+            examples=tuple(trainers.raw_examples(card, dataset)),
+        )
+    return RealRows(trained, split)
+
+
+def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:
+    """The test rows, their targets by the model's labels; None where it lacks one of theirs."""
+    import numpy as np
+
+    if bool(card.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(card.labels):
+        return None
+    if not card.labels:
+        return dataset.test
+    index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
+    return replace(dataset.test, targets=index[dataset.test.targets])
+
+
+def is_suspicious(found: trainers.Evaluation) -> bool:
+    """Fewer than half are right, or no more than if the most frequent label were always given."""
+    if found.accuracy is None or found.confusion is None:
+        return False
+    guess = found.confusion.sum(axis=1).max() / found.confusion.sum()
+    return bool(found.accuracy < HALF or (len(found.confusion) > 1 and found.accuracy <= guess))

@@ -1,15 +1,23 @@
-"""What the INPUT arguments of `ptx predict` mean: files, folders, globs, standard input, values."""
+"""What the INPUT arguments mean: files, folders, globs, standard input, values.
+
+Where there are many, pictures are read by processes of their own, beside the computation.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
+from itertools import chain, islice
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx import infer
-from ptx.cli.values import decoders
+from ptx.cli.output.terminal import Progress
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 
@@ -20,6 +28,78 @@ STDIN = "-"
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
 TITLES = ("name", "text", "word", "input")  # of the first column in a header
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
+
+_SMALL = 4096  # pixels of a picture as the network sees it
+_MANY = 128  # inputs; fewer small files are read sooner than a process is forked for them
+_LARGE = 8 * 2**20  # bytes of fewer: photographs that take 100 ms to read, and two processes 60
+_WINDOW = 4 * 2**20  # bytes that a process reads at a time, so that no other waits for it
+_AHEAD = 12  # batches of small pictures that are read while the backend is opened; six are not full
+_FIRST = 32  # inputs of the first two batches, where processes read them, and of any large ones
+_READERS = 2  # of small pictures: to read one takes as long as to compute and write its answer
+
+
+def find_values(inputs: tuple[str, ...], card: infer.Card) -> tuple[Iterable[Any], int]:
+    """What the INPUTs stand for, and how many a process reads at first: 0 where none is worth it."""
+    found = find_inputs(inputs, _preprocessing(card))
+    first = list(islice(found, _MANY))
+    return chain(first, found), _window(first)
+
+
+def _window(first: list[Any]) -> int:
+    """How many of such inputs one process reads while another reads as many."""
+    size = sum(map(_file_size, first))
+    if len(first) < _MANY and (len(first) < 2 or size < _LARGE):
+        return 0
+    return min(_FIRST, max(1, _WINDOW * len(first) // max(1, size)))
+
+
+def _file_size(value: Any) -> int:
+    """In bytes; 0 of what is no file."""
+    try:
+        return os.path.getsize(value) if isinstance(value, str) else 0  # noqa: PTH202
+    except (OSError, ValueError):
+        return 0
+
+
+def read_ahead(
+    values: Iterable[Any], card: infer.Card, window: int, batch_size: int, stack: ExitStack
+) -> tuple[Iterable[Any], int | None]:
+    """Pictures, read by processes of their own from now on: while the backend is opened.
+
+    To be called before any library is loaded that starts threads. `window`: see `find_values`.
+
+    Returns:
+        The values as they are read, and how many threads are left to the backend: None for all.
+    """
+    from ptx.infer.streaming import ReadAhead, can_fork, reader_processes
+
+    preprocessing = _preprocessing(card)
+    if not preprocessing.suffixes or not can_fork():
+        return values, None
+    # A small picture takes as long to read as to compute with: one processor does that. A network for
+    # photographs takes longer, and all there are.
+    small = prod(preprocessing.rows[1] if preprocessing.rows else ()) <= _SMALL
+    limits: dict[str, int] = {"ahead": _AHEAD, "most": _READERS} if small else {}
+    readers = stack.enter_context(reader_processes(preprocessing, **limits))
+    size = batch_size if window == _FIRST else min(window, batch_size)
+    return ReadAhead(readers, values, size, first=window), 1 if small else None
+
+
+def with_progress(
+    answers: Iterable[infer.Prediction | infer.Failure], inputs: tuple[str, ...], card: infer.Card
+) -> Iterator[infer.Prediction | infer.Failure]:
+    """The answers, with a bar on the terminal that says how far they are."""
+    preprocessing = _preprocessing(card)
+    with Progress("predicting", "inputs", lambda: count_inputs(inputs, preprocessing)) as progress:
+        for answer in answers:
+            yield answer
+            progress.advance()
+
+
+def _preprocessing(card: infer.Card) -> Preprocessing:
+    from ptx.infer.preprocessing import open_preprocessing
+
+    return open_preprocessing(card.preprocessing, card.signature)
 
 
 def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
@@ -40,7 +120,7 @@ def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int 
 
 
 def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
-    decoders.silence()
+    silence_decoders()
     if argument == STDIN:
         yield infer.Named(STDIN, sys.stdin.buffer.read(STDIN_LIMIT))
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
@@ -137,3 +217,23 @@ READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
     ".csv": _table_rows,
     ".npy": _array_rows,
 }
+
+
+@cache
+def silence_decoders() -> None:
+    """Keep Pillow's warnings, its log and libtiff's messages off stderr.
+
+    A damaged file makes them write lines of their own there, the last one past Python. What came of the
+    file is told in the verb's one line. A library must not turn them off for others; a verb may.
+    """
+    import ctypes
+    import logging
+
+    from PIL import _imaging
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    # libtiff is among what Pillow's module is linked to, unless it was built without it.
+    handlers = ctypes.CDLL(_imaging.__file__)
+    if hasattr(handlers, "TIFFSetErrorHandler"):
+        handlers.TIFFSetErrorHandler(None)

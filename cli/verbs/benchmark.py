@@ -9,18 +9,15 @@ import click
 
 from ptx import infer, report
 from ptx.cli import options
-from ptx.cli.model.opening import find_targets
+from ptx.cli.model.opening import find_targets, say_left_out
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.progress import Progress
-from ptx.cli.output.terminal import colour_verdict, columns, note, verdict
-from ptx.cli.time_limit import time_limit
+from ptx.cli.output.terminal import Progress, colour_verdict, columns, verdict
 from ptx.infer.errors import UsageError, quote
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
     "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2",
-    short_help="Latency, throughput, start and memory.",
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
@@ -35,7 +32,7 @@ from ptx.infer.errors import UsageError, quote
 @options.trust
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def benchmark(
     model: str, backends: str, batches: str, seconds: float, threads: int | None, precision: str,
@@ -55,7 +52,7 @@ def benchmark(
     with Progress("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
             targets, settings, progress=progress.advance, threads=threads,
-            left_out=_say_left_out if backends == "all" else None,
+            left_out=say_left_out if backends == "all" else None,
         )  # fmt: skip
     for line in found.lines() if as_json else ():
         click.echo(json.dumps(line))
@@ -66,10 +63,6 @@ def benchmark(
         written = found.save(folder, model)
         if not as_json:
             verdict(", ".join(map(str, written)), f"ptx report {model}")
-
-
-def _say_left_out(name: str, reason: str) -> None:
-    note(f"{name} is left out: {reason}")
 
 
 def _sizes(text: str) -> list[int]:

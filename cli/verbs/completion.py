@@ -11,7 +11,6 @@ SHELLS = ("bash", "zsh", "fish")
 
 @click.command(
     epilog="\b\nExamples:\n  ptx completion bash\n  ptx completion zsh",
-    short_help="The script that completes ptx in your shell.",
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 @options.common

@@ -20,7 +20,6 @@ PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch",
 
 @click.command(
     epilog="\b\nExamples:\n  ptx doctor\n  ptx doctor --json",
-    short_help="Open every backend once, or say why not.",
 )
 @options.as_json
 @options.common

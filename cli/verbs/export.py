@@ -7,17 +7,14 @@ from typing import Any
 
 import click
 
-import ptx.export as exporting
 from ptx.cli import options
-from ptx.cli.model.exporting import choose_formats, export_one, place_file
+from ptx.cli.model import exporting
+from ptx.cli.model.description import stated_options
 from ptx.cli.model.network import is_reference
 from ptx.cli.model.repository import TRITON, device_option, export_repository, wants_repository
-from ptx.cli.model.trained import make_own, read_trained
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.exports import ASSUMED, print_done, say_assumed
-from ptx.cli.output.terminal import note, verdict
-from ptx.cli.statement import read_statement, refuse_statement, statement_options
-from ptx.cli.values.real_rows import find_rows
+from ptx.cli.output.terminal import verdict
+from ptx.cli.values.dataset import find_rows
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.formats import FORMATS as FILE_FORMATS
 
@@ -27,16 +24,15 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 @click.command(
     epilog="\b\nExamples:\n  ptx export convnet --format onnx\n"
     "  ptx export linear-model --checkpoint model.pth --format all",
-    short_help="Export a checkpoint and prove that both agree.",
 )
 @click.argument("model", shell_complete=options.complete_model)
 @click.option("--format", "formats", default=FORMATS[0], show_default=True,
-              shell_complete=options.complete_from((*FORMATS, "all", TRITON)),
+              shell_complete=options.complete(lambda: (*FORMATS, "all", TRITON)),
               help=options.one_of((*FORMATS, "all", TRITON)))  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
 @options.describe
-@statement_options
+@stated_options
 @click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
               help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
               " bare state dict, on the rows that ptx carries.")  # fmt: skip
@@ -65,30 +61,14 @@ def export(
     if wants_repository(formats, device):
         export_repository(model, output, device, Workspace(workspace))
         return
-    names = choose_formats(formats, output, opset)
-    space, own = Workspace(workspace), is_reference(model)
-    beside: Path | None = None
-    if own:
-        refuse_statement(**stated)
-        trained = make_own(space, model, checkpoint, describe)
-    else:
-        statement = read_statement(describe, **stated)
-        trained, beside = read_trained(space, model, checkpoint, statement)
-    say_assumed(trained)
+    names = exporting.choose_formats(formats, output, opset)
+    space = Workspace(workspace)
+    trained, beside = exporting.read_trained(space, model, checkpoint, describe, **stated)
+    exporting.say_before(trained, names)
     rows = find_rows(trained, data, workspace)
-    trained = rows.trained
     for name in names:
-        if warning := exporting.FORMATS[name].warning:
-            note(warning)
-    for name in names:
-        target = output or place_file(space, trained.card.model, name, beside)
-        heeded = opset if exporting.FORMATS[name].takes_opset else None
-        done = export_one(trained, name, target, heeded, space)
-        print_done(done, rows.split)
-    if own and output is None:
-        trained.save(space.checkpoint(trained.card.model))
-        verdict("", f"ptx compare {trained.card.model} --network {model}")
-    elif ASSUMED in trained.card.training:
-        verdict("", f"ptx inspect {done.path}")
-    elif not own:
-        verdict("", f"ptx compare {trained.card.model}")
+        target = output or exporting.place_file(space, trained.card.model, name, beside)
+        exporting.export_one(rows, name, target, opset, space)
+    if is_reference(model) and output is None:
+        rows.trained.save(space.checkpoint(trained.card.model))
+    verdict("", exporting.suggest_next(model, trained.card, target, output))

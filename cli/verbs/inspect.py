@@ -15,7 +15,6 @@ from ptx.cli.output.terminal import facts, verdict
 
 @click.command(
     epilog="\b\nExamples:\n  ptx inspect runs/convnet/convnet.onnx\n  ptx inspect convnet --json",
-    short_help="Show a file's card; runs no code of the file.",
 )
 @click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.workspace

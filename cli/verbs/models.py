@@ -17,7 +17,6 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
 @click.command(
     epilog="\b\nExamples:\n  ptx models\n  ptx models lstm",
-    short_help="What can be trained, what is trained, what is exported.",
 )
 @click.argument("model", required=False, shell_complete=options.complete_name)
 @options.workspace

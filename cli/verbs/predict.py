@@ -12,16 +12,14 @@ from ptx import infer
 from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.answers import AnswerLines, write_lines
-from ptx.cli.time_limit import time_limit
-from ptx.cli.values.reading import find_values, read_ahead, with_progress
+from ptx.cli.output.answers import AnswerLines, finish_preview, make_preview, write_lines
+from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import check_writable
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx predict digit.png --backend ort-cpu\n"
     '  ptx predict Satoshi "O\'Brien" --model name-classifier --top 3',
-    short_help="Predict pictures, texts or numbers.",
 )
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file
@@ -43,7 +41,7 @@ from ptx.infer.artifact.files import check_writable
               " they were given and as the model saw them, others text.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @options.workspace
-@time_limit
+@options.time_limit
 @options.common
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
@@ -60,17 +58,13 @@ def predict(
     if output is not None:
         check_writable(output)
         as_json = as_json or output.suffix in (".json", ".jsonl")
-    preview, target = None, output
-    if show or (output is not None and output.suffix.lower() == ".png"):
-        from ptx.cli.output.showing import finish_preview, open_preview
-
-        preview, target = open_preview(output, workspace)
+    preview, target = make_preview(output, workspace, show=show)
     space, lines = Workspace(workspace), AnswerLines(as_json, top)
     with ExitStack() as stack:
         found = find_model(space, model, backend, describe=describe)
         values, window = find_values(inputs, found.card)
         threads = None
-        if preview is not None:
+        if preview:
             values = preview.values(values)
         if window:
             values, threads = read_ahead(values, found.card, window, batch_size, stack)
@@ -78,17 +72,17 @@ def predict(
             device=device, threads=threads, precision=precision, trust=space.trust(trust)
         )
         predictor = stack.enter_context(open_model(found, asked))
-        ranked = max(top, 3 if as_json else 1, 1 if preview is None else preview.bars)
+        ranked = max(top, 3 if as_json else 1, preview.bars if preview else 1)
         answers = predictor.predict_many(
             values, batch_size=batch_size, top=ranked, on_error="yield"
         )
-        if preview is not None:
+        if preview:
             answers = preview.answers(answers, predictor)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
             answers = with_progress(answers, inputs, found.card)
         write_lines(target, lines.of(answers))
     if target is not None:
         click.echo(f"{target}: {lines.summary()}")
-    if preview is not None:
+    if preview:
         finish_preview(preview, show=show)
     return 4 if lines.bad else 0

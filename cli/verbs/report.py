@@ -12,9 +12,7 @@ from ptx import report as reports
 from ptx.cli import options
 from ptx.cli.model.opening import closing_all, sort_backends
 from ptx.cli.model.workspace import Workspace, require_model
-from ptx.cli.output.progress import Progress
-from ptx.cli.output.terminal import verdict
-from ptx.cli.time_limit import time_limit
+from ptx.cli.output.terminal import Progress, verdict
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -23,7 +21,6 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.command(
     epilog="\b\nExamples:\n  ptx report linear-model\n"
     "  ptx report convnet --data bundled --output convnet.html",
-    short_help="One HTML page on a model: curves, errors, backends.",
 )
 @click.argument("model", shell_complete=options.complete_name)
 @options.device
@@ -32,7 +29,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.option("--output", type=click.Path(path_type=Path),
               help="Instead of report.html in the model's folder.")  # fmt: skip
 @options.workspace
-@time_limit
+@options.time_limit
 @options.common
 def report(
     model: str, device: str, trust: bool, data: str | None, output: Path | None, workspace: Path
@@ -62,9 +59,6 @@ def report(
             trained, predictors, dataset,
             evaluating=evaluating.advance, comparing=comparing.advance,
         )  # fmt: skip
-    speeds, unmeasured = reports.find_speeds(space.folder(model) / "benchmark.csv")
-    size = replace(
-        found, left_out=left_out, history=reports.read_history(checkpoint), speeds=speeds,
-        unmeasured=unmeasured, files=space.files(model),
-    ).save(target)  # fmt: skip
+    found = reports.add_files(found, space.files(model))
+    size = replace(found, left_out=left_out).save(target)
     verdict(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

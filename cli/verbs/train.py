@@ -10,7 +10,7 @@ from ptx import trainers
 from ptx.cli import options
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
-from ptx.cli.output.training import describe_former, print_outcome, training_progress
+from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
 from ptx.infer.artifact.formats import CHECKPOINT
 
@@ -18,7 +18,6 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @click.command(
     epilog="\b\nExamples:\n  ptx train convnet --data bundled --epochs 1\n"
     "  ptx train linear-model --epochs 200 --resume",
-    short_help="Train a model and write its checkpoint.",
 )
 @click.argument("model", shell_complete=options.complete_name)
 @click.option("--recipe", "recipe_name", default="default", show_default=True,
@@ -48,7 +47,7 @@ def train(
         note(former)
     result = trainers.train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
-        progress=training_progress(),
+        progress=EpochProgress(),
     )  # fmt: skip
     if result.trained and result.interrupted is None:
         for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):

@@ -12,14 +12,12 @@ from ptx.cli import options
 from ptx.cli.model.opening import file_kind_of
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import colour_verdict, table, verdict
-from ptx.cli.time_limit import time_limit
 from ptx.infer.errors import pluralise
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx verify runs/convnet/convnet.onnx\n"
     "  ptx verify convnet --backend ort-cpu",
-    short_help="Check a file's seal and replay its golden samples.",
 )
 @click.argument("model", metavar="FILE", shell_complete=options.complete_model)
 @options.backend
@@ -28,7 +26,7 @@ from ptx.infer.errors import pluralise
 @click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
 @options.workspace
 @options.as_json
-@time_limit
+@options.time_limit
 @options.common
 def verify(
     model: str, backend: str, device: str, trust: bool, no_run: bool, workspace: Path, as_json: bool
@@ -48,17 +46,12 @@ def verify(
             lacks = {"lacks": True} if c.lacks else {}
             click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
         return 1 if failed else 0
-    rows = [
-        (
-            c.name,
-            "lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds),
-            c.detail,
-        )
-        for c in checks
-    ]
+    words = ["lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds)
+             for c in checks]  # fmt: skip
+    rows = [(c.name, word, c.detail) for c, word in zip(checks, words, strict=True)]
     click.echo(table(("check", "", "detail"), rows))
     if failed:
         verdict(f"{path} does not hold: {failed}", "export it again", holds=False)
-    else:
-        verdict(f"{path} holds: {pluralise(len(checks), 'check')}")
-    return 1 if failed else 0
+        return 1
+    verdict(f"{path} holds: {pluralise(len(checks), 'check')}")
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -13,6 +14,7 @@ from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
 from ptx.infer.errors import ArtifactError, quote
 
+Trust = bool | Collection[str]  # whether to run any program, or the sha256 digests of those to run
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
 _LOOKS_LIKE = {
@@ -140,3 +142,24 @@ def _looks_like(data: bytes) -> str:
     head = data[:512]
     printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
     return "is text" if printable == len(head) else "is of an unknown format"
+
+
+def require_trust(artifact: Artifact, trust: Trust) -> None:
+    """Pass for data, and for a program that `trust` names.
+
+    "There is no safe mode" for TorchScript: an archive can write files while it is being loaded, before
+    any input. A `.pt2` file is loaded by the same machinery. Neither is run unless somebody vouches for
+    it; the seal does not, since anybody can seal a file.
+
+    Raises:
+        ArtifactError: E-TRUST: the file is a program that nobody vouches for.
+    """
+    if not artifact.format.is_program or trust is True:
+        return
+    if not trust or artifact.sha256 not in trust:
+        raise ArtifactError(
+            f"{artifact.name} is {artifact.format.noun}, which is a program, and was not exported"
+            " here: pass --trust (library: trust=True) only if you know who made it, or use an ONNX"
+            " file, which is data",
+            code="E-TRUST",
+        )

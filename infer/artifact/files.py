@@ -18,7 +18,6 @@ from pathlib import Path
 
 from ptx.infer.errors import ArtifactError, InputError, OutputError, quote
 
-ReadError = InputError | ArtifactError
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _REASONS = {

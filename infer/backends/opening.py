@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
-from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.artifact.trust import Trust, require_trust
 from ptx.infer.backends import (
     BACKENDS,
     DEVICES,
@@ -32,20 +31,16 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """The key in BACKENDS."""
-        ...
 
     @property
     def device(self) -> str:
         """Where it really runs, as read back from the opened runtime: `cpu`, `cuda:0`, `mps`."""
-        ...
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for checked inputs (native-endian, contiguous, at least one sample)."""
-        ...
 
     def close(self) -> None:
         """Give the runtime's memory back; the backend cannot be used afterwards."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Options:
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     threads: int | None = None  # None: one for each processor that this process may use
     precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
-    trust: Trust = False  # see `ptx.infer.artifact.trust`
+    trust: Trust = False  # see `ptx.infer.artifact.artifact`
     timeout: float | None = None  # seconds for each run; None: as long as it takes
     network: Factory | None = None  # of eager: makes the network of a model outside the catalog
     cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES

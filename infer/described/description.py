@@ -52,6 +52,11 @@ class Description:
     outputs: tuple[TensorSpec, ...] = ()
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
+    # Of a bare state dict, in the place of a whole preprocessing. Of pixels on `scale`, one or one a
+    # channel; or one a column.
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: float | None = None  # the number of a white pixel: 1, or 255 for pixels as they are
     given: tuple[str, ...] = ()  # the KEYS that were there
 
     @classmethod

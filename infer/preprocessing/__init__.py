@@ -51,73 +51,59 @@ class Preprocessing(Protocol):
     @property
     def expects(self) -> str:
         """What a value is, for messages: `a picture`, `8 numbers`."""
-        ...
 
     @property
     def noun(self) -> str:
         """What several values are called: `pictures`, `texts`."""
-        ...
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The inputs that it fills, in the signature's order."""
-        ...
 
     @property
     def dimensions(self) -> int:
         """Of one value in an array; an array of one more holds several."""
-        ...
 
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Of the files that hold one value each; none where no file does."""
-        ...
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of a value's numbers; none where it is no row of a table."""
-        ...
 
     @property
     def pictures(self) -> Pictures | None:
         """How it makes pixels of pictures and numbers of pixels; None where values are no pictures."""
-        ...
 
     @property
     def rows(self) -> tuple[str, tuple[int, ...]] | None:
         """What rows of a data set it reads: a key of `ptx.trainers.data.dataset.KINDS`, and the shape
         of one. None where it reads none."""
-        ...
 
     def read(self, value: Any) -> Array:
         """One value as the compact array that `collate` stacks; InputError where it cannot be."""
-        ...
 
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         """Rows of a data set as samples; pixels are samples as they are.
 
         `names`: the data's labels, where a row holds indices into them.
         """
-        ...
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         """A row of a data set as a person has it: a picture file, a text, numbers."""
-        ...
 
     def shape_key(self, sample: Array) -> Hashable:
         """Samples with equal keys fit into one batch."""
-        ...
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         """The input arrays of a batch of samples, in the signature's axes and dtypes.
 
         Samples of several lengths are padded at the end of the dynamic axes.
         """
-        ...
 
     def examples(self) -> tuple[Raw, ...]:
         """Made-up values that show another setting; none where a value has no raw form."""
-        ...
 
 
 def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preprocessing:

@@ -1,4 +1,4 @@
-"""A CSV reader for numbers that never guesses: what is not a number is an error with its place.
+"""The CSV reader: cells, and numbers with nothing guessed: what is none is an error with its place.
 
 NumPy's `genfromtxt` silently turns a bad cell, a byte order mark, `;` and decimal commas into NaN.
 """
@@ -30,27 +30,35 @@ class Table:
     header: tuple[str, ...] | None
     rows: NDArray[np.float64]  # (rows, columns), finite
     lines: tuple[int, ...]  # the line of the file on which each row begins, from 1
+    places: tuple[int, ...]  # where each column stands in the file
 
     def place(self, row: int, column: int) -> str:
         """Where a cell stands in the file, for a message: `line 3, column 2 ('bmi')`."""
-        return _place(self.lines[row], column, self.header)
+        return _place(self.lines[row], self.places[column], self.header)
 
 
-def read_table(data: bytes, *, name: str) -> Table:
+def read_table(data: bytes, *, name: str, columns: Sequence[str] = ()) -> Table:
     """The rows of a comma-separated table of numbers, with or without a header line.
 
     The first line is a header when none of its cells is a number. A byte order mark and blank lines
     are passed over. `name` stands in the messages.
 
+    Args:
+        columns: As of `read_rows`; those that are found by name come first, then all others.
+
     Raises:
-        InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number.
+        InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number; or
+            as of `read_rows`.
     """
     header, parsed = _parse(data, name)
     values = [row for _, row in parsed]
     for row in values:
         if isinstance(row, InputError):
             raise row
-    return Table(header, np.array(values, np.float64), tuple(line for line, _ in parsed))
+    rows = np.array(values, np.float64)
+    found = (_places(header, columns, name) if header and columns else None) or []
+    places = [*found, *(place for place in range(rows.shape[1]) if place not in found)]
+    return Table(header, rows[:, places], tuple(line for line, _ in parsed), tuple(places))
 
 
 def read_rows(
@@ -102,9 +110,7 @@ def _comparable(title: str) -> str:
 def _parse(
     data: bytes, name: str
 ) -> tuple[tuple[str, ...] | None, list[tuple[int, NDArray[np.float64] | InputError]]]:
-    found = list(_records(_decode(data, name), name))
-    if not found:
-        raise _table_error(name, "is empty", "rows of comma-separated numbers")
+    found = read_cells(data, name=name, expected="rows of comma-separated numbers")
     first, titles = found[0]
     header = tuple(titles) if _is_header(titles) else None
     body = found[1:] if header else found
@@ -129,6 +135,21 @@ def _parse(
     return header, rows
 
 
+def read_cells(data: bytes, *, name: str, expected: str) -> list[tuple[int, list[str]]]:
+    """Each record that is not blank: the line where it begins, its cells without outer spaces.
+
+    Args:
+        expected: What the file should hold, for messages.
+
+    Raises:
+        InputError: the file is empty, not UTF-8, or no CSV file.
+    """
+    found = list(_records(_decode(data, name), name, expected))
+    if not found:
+        raise _table_error(name, "is empty", expected)
+    return found
+
+
 def _decode(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _table_error(name, "is UTF-16 text", "UTF-8", "save it as 'CSV UTF-8'")
@@ -141,8 +162,7 @@ def _decode(data: bytes, name: str) -> str:
         ) from error
 
 
-def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank: the line where it begins, its cells without outer spaces."""
+def _records(text: str, name: str, expected: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:
@@ -151,7 +171,7 @@ def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
                 yield begin, [cell.strip() for cell in cells]
             begin = reader.line_num + 1
     except csv.Error as error:
-        raise _table_error(name, f"line {begin}: {error}", "comma-separated numbers") from error
+        raise _table_error(name, f"line {begin}: {error}", expected) from error
 
 
 def _is_header(cells: list[str]) -> bool:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from pairing import OUTSIDE, Goal, Missing, Pair, Pending, Result, Row, calls
+from pairing import Goal, Missing, Pair, Pending, Result, Row, calls
 from predicting import BATCH, MICROSECOND, batches
-from setting import PTX, Setting
+from setting import Setting, train_epochs
 
 from ptx.infer import BackendError, load
-from ptx.report.speed.measurement import sample_batch
+from ptx.report.measurement import sample_batch
 
 _MARK = 3.0  # seconds
 
 
 def cuda(setting: Setting) -> Iterator[Pending]:
-    """All of them."""
     for name in ("convnet", "lstm", "mlp"):
         path = setting.model(name, ".onnx")
         try:
@@ -68,18 +65,13 @@ class _FastTraining:
         return "`ptx train convnet --recipe fast` on CUDA, its epochs"
 
     def take(self) -> Iterator[Result]:
-        """One training."""
         import torch
 
         if not torch.cuda.is_available():
             yield Missing(str(self), "PyTorch finds no CUDA device")
             return
         workspace = self.setting.folder / "training-cuda"
-        command = [PTX, "train", "convnet", "--recipe", "fast", "--device", "cuda", "--data", "mnist",
-                   "--workspace", workspace]  # fmt: skip
-        subprocess.run(list(map(str, command)), check=True, capture_output=True, env=OUTSIDE)
-        with (workspace / "convnet" / "metrics.csv").open(newline="") as file:
-            epochs = list(csv.DictReader(file))
+        epochs = train_epochs(workspace, "--recipe", "fast", "--device", "cuda")
         seconds = sum(float(epoch["seconds"]) for epoch in epochs)
         name = f"{self}: {100 * float(epochs[-1]['test_accuracy']):.2f} %"
         yield Row(name, "the mark", seconds, _MARK, seconds / _MARK, Goal(1.0))

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cuda import cuda
-from folders import folder, large_pictures
-from making import exporting, training
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
+from processes import exporting, folder, large_pictures, training
 from setting import FULL, QUICK, Setting, prepare
 
-from ptx.infer.backends.pytorch.threads import settle_threads
+from ptx.infer.backends.threads import settle_threads
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "cold-start": cold_start,

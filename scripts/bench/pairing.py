@@ -64,7 +64,6 @@ class Missing:
     verdict: str = "not taken"  # or "**failed**", which is no fault of the machine's
 
     def take(self) -> Iterator[Missing]:
-        """Itself."""
         yield self
 
     def __str__(self) -> str:
@@ -88,8 +87,8 @@ class Pair:
 
     name: str
     reference: str
-    ours: Callable[[], float]  # gives seconds
-    theirs: Callable[[], float]
+    ours: Callable[[], float | Spent]  # gives seconds
+    theirs: Callable[[], float | Spent]
     rounds: int
     goal: Goal | None = None
 
@@ -97,33 +96,17 @@ class Pair:
         return f"{self.name}, beside {self.reference}"
 
     def take(self) -> Iterator[Row]:
-        """The one row."""
-        yield _row(
-            self.name, self.reference, _in_turn(self.ours, self.theirs, self.rounds), self.goal
-        )
-
-
-@dataclass(frozen=True)
-class ProcessPair:
-    """Two rows that are still to be taken from whole processes: by the clock, and the processor's."""
-
-    name: str
-    reference: str
-    ours: Callable[[], Spent]
-    theirs: Callable[[], Spent]
-    rounds: int
-    goal: Goal | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}, beside {self.reference}"
-
-    def take(self) -> Iterator[Row]:
-        """The row of the clock, then that of the processor seconds, from the same rounds."""
+        """The row of the clock; of processes that say it, that of the processor seconds behind it."""
         pairs = _in_turn(self.ours, self.theirs, self.rounds)
-        clock = [(first.wall, second.wall) for first, second in pairs]
-        processor = [(first.processor, second.processor) for first, second in pairs]
+        clock = [(_wall(first), _wall(second)) for first, second in pairs]
         yield _row(self.name, self.reference, clock, self.goal)
-        yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
+        processor = [
+            (first.processor, second.processor)
+            for first, second in pairs
+            if isinstance(first, Spent) and isinstance(second, Spent)
+        ]
+        if processor:
+            yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
 
 
 class Pending(Protocol):
@@ -155,6 +138,14 @@ def _failed(name: str, error: Exception) -> Missing:
     return Missing(name, ": ".join([type(error).__name__, str(error), *last]), "**failed**")
 
 
+def run_outside(command: Sequence[object], **environment: str) -> str:
+    """What a process prints, in the environment that this program was started in."""
+    words = list(map(str, command))
+    return subprocess.run(
+        words, check=True, capture_output=True, text=True, env={**OUTSIDE, **environment}
+    ).stdout
+
+
 def process(command: Sequence[object], **environment: str) -> Callable[[], float]:
     """A whole process, from its start to its end."""
     spent = process_spent(command, **environment)
@@ -163,14 +154,10 @@ def process(command: Sequence[object], **environment: str) -> Callable[[], float
 
 def process_spent(command: Sequence[object], **environment: str) -> Callable[[], Spent]:
     """A whole process, its children included."""
-    words = [str(word) for word in command]
 
     def once() -> Spent:
         before, started = os.times(), time.perf_counter()
-        subprocess.run(
-            words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**OUTSIDE, **environment},
-        )  # fmt: skip
+        run_outside(command, **environment)
         wall, after = time.perf_counter() - started, os.times()
         processor = after.children_user - before.children_user
         return Spent(wall, processor + after.children_system - before.children_system)
@@ -228,6 +215,10 @@ def _row(name: str, reference: str, pairs: Sequence[tuple[float, float]], goal: 
     ratio = statistics.median(first / second for first, second in pairs)
     ours, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     return Row(name, reference, ours, theirs, ratio, goal)
+
+
+def _wall(spent: float | Spent) -> float:
+    return spent.wall if isinstance(spent, Spent) else spent
 
 
 def _laps(function: Callable[[], object], count: int) -> Iterator[float]:

@@ -14,8 +14,8 @@ from PIL import Image
 from setting import PTX, Setting, naive, pictures
 
 from ptx.infer import Predictor, load
-from ptx.infer.backends.processors import usable_processors
-from ptx.report.speed.measurement import sample_batch
+from ptx.infer.backends.threads import usable_processors
+from ptx.report.measurement import sample_batch
 
 BATCH = 256
 MICROSECOND = 1e-6
@@ -48,23 +48,26 @@ def latency(setting: Setting) -> Iterator[Pending]:
     image = pixels.astype(np.float32)[None, None] / np.float32(255)
     # As many threads as ptx takes for so little.
     strong, weak = _session(path, threads=1), _session(path)
-    row = partial(_latency_row, setting)
     with load(path, backend="ort-cpu") as digits:
-        for name, ours, goal in (
-            ("`run(arrays)`, batch 1", partial(digits.run, {"image": image}), 10 * MICROSECOND),
-            ("`predict(ready array)`", partial(digits.predict, image[0]), 20 * MICROSECOND),
-            ("`predict(pixels)`", partial(digits.predict, pixels), None),
-        ):
-            raw = partial(strong.run, None, {"image": image})
-            yield row(name, "`session.run`, one thread", ours, raw,
-                      None if goal is None else Goal(gap=goal))  # fmt: skip
-        ours, raw = partial(digits.run, {"image": image}), partial(weak.run, None, {"image": image})
-        yield row("`run(arrays)`, batch 1", "`session.run`, its own threads (weak)", ours, raw)
-        ours = partial(digits.predict, digit)
-        yield row("`predict(PNG bytes)`", "Pillow + `session.run`, one thread", ours,
-                  partial(_from_bytes, strong, digit), Goal(1.0))  # fmt: skip
-        yield row("`predict(PNG bytes)`", "Pillow + `session.run`, its own threads (weak)", ours,
-                  partial(_from_bytes, weak, digit))  # fmt: skip
+        run, arrays = partial(digits.run, {"image": image}), {"image": image}
+        from_bytes = partial(digits.predict, digit)
+        one, own = "`session.run`, one thread", "`session.run`, its own threads (weak)"
+        for name, ours, reference, raw, goal in (
+            ("`run(arrays)`, batch 1", run, one, partial(strong.run, None, arrays),
+             Goal(gap=10 * MICROSECOND)),
+            ("`predict(ready array)`", partial(digits.predict, image[0]), one,
+             partial(strong.run, None, arrays), Goal(gap=20 * MICROSECOND)),
+            ("`predict(pixels)`", partial(digits.predict, pixels), one,
+             partial(strong.run, None, arrays), None),
+            ("`run(arrays)`, batch 1", run, own, partial(weak.run, None, arrays), None),
+            ("`predict(PNG bytes)`", from_bytes, f"Pillow + {one}",
+             partial(_from_bytes, strong, digit), Goal(1.0)),
+            ("`predict(PNG bytes)`", from_bytes, f"Pillow + {own}",
+             partial(_from_bytes, weak, digit), None),
+        ):  # fmt: skip
+            laps = setting.effort.laps
+            yield Pair(name, reference, calls(ours, laps), calls(raw, laps),
+                       setting.effort.rounds, goal)  # fmt: skip
 
 
 def throughput(setting: Setting) -> Iterator[Pending]:
@@ -119,18 +122,6 @@ def batches(
         f"{name}, batch {BATCH}", reference, calls(partial(predictor.run, inputs), 20),
         calls(raw, 20), setting.effort.rounds, goal,
     )  # fmt: skip
-
-
-def _latency_row(
-    setting: Setting,
-    name: str,
-    reference: str,
-    ours: Callable[[], object],
-    raw: Callable[[], object],
-    goal: Goal | None = None,
-) -> Pair:
-    return Pair(name, reference, calls(ours, setting.effort.laps), calls(raw, setting.effort.laps),
-                setting.effort.rounds, goal)  # fmt: skip
 
 
 def _session(path: object, threads: int | None = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import csv
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from pairing import run_outside
 from PIL import Image
 
 from ptx.trainers.data import Dataset, open_dataset
@@ -51,11 +53,9 @@ class Setting:
         return self.folder / "runs"
 
     def model(self, name: str, suffix: str) -> Path:
-        """An artifact."""
         return self.workspace / name / f"{name}{suffix}"
 
     def checkpoint(self, name: str) -> Path:
-        """A checkpoint."""
         return self.workspace / name / "checkpoint.pt"
 
     def data(self) -> Dataset:
@@ -68,8 +68,15 @@ def ptx(*arguments: object) -> None:
     subprocess.run([str(PTX), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
+def train_epochs(workspace: Path, *options: object) -> list[dict[str, str]]:
+    """Train the ConvNet on MNIST; what `metrics.csv` says of each epoch."""
+    command = [PTX, "train", "convnet", "--data", "mnist", "--workspace", workspace, *options]
+    run_outside(command)
+    with (workspace / "convnet" / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def prepare(setting: Setting) -> None:
-    """Make what is missing."""
     for package in ("infer", "models", "trainers", "export", "cli"):
         # As pip does for what it installs; an editable checkout may never have been compiled.
         spec = find_spec(f"ptx.{package}")

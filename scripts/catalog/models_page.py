@@ -151,7 +151,6 @@ def axes(spec: list[Any]) -> str:
 
 
 def page(results: dict[str, Any]) -> str:
-    """The whole page."""
     runs = results["runs"]
     days = sorted({run["date"][:10] for run in runs})
     machines = "; ".join(sorted({run["machine"] for run in runs}))
@@ -171,14 +170,12 @@ def page(results: dict[str, Any]) -> str:
 
 
 def reached_module(results: dict[str, Any]) -> str:
-    """models/reached.py."""
     texts = "".join(f'    "{name}": "{reaches(name, results["runs"])}",\n' for name in CATALOG)
     head = '"""What each model reaches: written by scripts/catalog/models_page.py."""\n'
     return f"{head}\nREACHED = {{\n{texts}}}\n"
 
 
 def write_page(results: dict[str, Any]) -> None:
-    """Write both files."""
     PAGE.write_text(page(results))
     REACHED.write_text(reached_module(results))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.formats import FORMATS
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
+from ptx.report.measurement import machine
 from ptx.trainers import SOURCES, Recipe, evaluate, open_dataset
 from ptx.trainers.recipe import recipes_of
 
@@ -169,16 +169,6 @@ def command(run: Run) -> str:
     words += ["--seed", str(run["seed"])]
     words += ["--data", name] if SOURCES[name].kind == "image" else []
     return " ".join(words)
-
-
-def machine() -> str:
-    """The processor and how many of it this process may use."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ] if Path("/proc/cpuinfo").exists() else []  # fmt: skip
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} processors"
 
 
 def right_by_label(path: Path, card: Card) -> dict[str, list[int]]:

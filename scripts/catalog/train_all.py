@@ -46,7 +46,6 @@ def train_folds(seed: int, options: argparse.Namespace) -> None:
 
 
 def row(name: str, results: dict[str, Any]) -> str:
-    """One line of the table."""
     group, proof = groups(name, results["runs"])[0], results["proofs"][name]
     comparison = proof["comparison"] or {"backends": [], "rows": 0}
     differ = sum(one["differ"] for one in comparison["backends"])

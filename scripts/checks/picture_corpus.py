@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ptx.cli.values import decoders
+from ptx.cli.values.inputs import silence_decoders
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode
 
@@ -92,7 +92,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=Path("runs/convnet/convnet.onnx"),
                         help="an artifact that takes drawn digits (default: %(default)s)")  # fmt: skip
     options = parser.parse_args()
-    decoders.silence()
+    silence_decoders()
     paths = sorted(path for path in options.folder.rglob("*") if path.is_file())
     counts = {"decoder": Counter[str](), "verb": Counter[str]()}
     findings = largest = 0

@@ -67,7 +67,6 @@ class _Model:
 
 
 def measure(page: Page, setting: Setting) -> None:
-    """The table."""
     page.section("Agreement with eager float64", "model", "backend", "device read back", "precision",
                  "largest error", "allowed", "labels that differ", "")  # fmt: skip
     for name in setting.models:

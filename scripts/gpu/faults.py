@@ -87,7 +87,6 @@ _EXPECTED = {  # else 0
 
 
 def measure(page: Page, setting: Setting) -> None:
-    """The table."""
     page.section("Faults", "what", "exit code", "expected", "", "said")
     if "convnet" not in setting.models:
         return

@@ -21,8 +21,6 @@ from pathlib import Path
 
 import agreement
 import faults
-import mixed_precision
-import pictures_folder
 import speed
 import torch
 import training
@@ -30,16 +28,16 @@ from gpu_setting import Setting, make_pool
 from page import Page
 
 from ptx.models import CATALOG
-from ptx.report.speed.measurement import machine
+from ptx.report.measurement import machine
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
     "training": training.measure,
     "agreement": agreement.measure,
     "speed": speed.measure,
-    "folder": pictures_folder.measure,
+    "folder": speed.measure_folder,
     "faults": faults.measure,
-    "mixed-precision": mixed_precision.measure,
+    "mixed-precision": training.measure_mixed,
     "compiled": speed.measure_compiled,
 }
 

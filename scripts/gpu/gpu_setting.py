@@ -40,7 +40,6 @@ class Setting:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def dataset(self, model: str) -> Dataset:
-        """The model's data."""
         default = CATALOG[model].data
         source = self.source if default == "mnist" else "bundled"
         return open_dataset(source, default=default, cache=self.folder)

@@ -15,8 +15,6 @@ Cells = Sequence[object]
 
 @dataclass
 class Section:
-    """One table."""
-
     title: str
     columns: tuple[str, ...]
     rows: list[list[str]] = field(default_factory=list)
@@ -35,7 +33,6 @@ class Page:
         self._write()
 
     def section(self, title: str, *columns: str) -> None:
-        """Begin a table."""
         self.sections.append(Section(title, columns))
         self.note(title)
 

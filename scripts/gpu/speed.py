@@ -1,4 +1,4 @@
-"""ort-cuda beside ONNX Runtime itself and beside PyTorch, NumPy in and out."""
+"""ort-cuda beside ONNX Runtime itself and beside PyTorch, and where the time of a folder goes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_setting import Setting
+from gpu_setting import Setting, run_ptx
 from page import Cells, Page
+from PIL import Image
 
 from ptx.export import read_model
 from ptx.infer import BackendError, load
-from ptx.report.speed.measurement import sample_batch
+from ptx.report.measurement import sample_batch
 
 MODELS = ("convnet", "lstm", "mlp")
 BATCHES = (1, 256, 4096)
+FOLDER_BATCH = 256
 SECONDS = 0.7  # of each measurement
 Run = Callable[[], object]
 Make = Callable[..., Run]  # of device, files, inputs
@@ -102,11 +104,10 @@ def bound(device: str, paths: Mapping[str, Path], inputs: dict[str, Any], **opti
     for name, value in values.items():
         binding.bind_ortvalue_input(name, value)
     names = [output.name for output in session.get_outputs()]
-    answers = dict(zip(names, session.run(names, inputs), strict=True)) if not options else None
-    if answers is None:  # a capturing session runs with buffers alone: another tells the shapes
-        plain = _session(device, paths["onnx"])
-        answers = dict(zip(names, plain.run(names, inputs), strict=True))
-    outputs = {name: make(np.zeros_like(array), device, 0) for name, array in answers.items()}
+    # A capturing session runs with buffers alone: another tells the shapes.
+    plain = _session(device, paths["onnx"]) if options else session
+    answers = zip(names, plain.run(names, inputs), strict=True)
+    outputs = {name: make(np.zeros_like(array), device, 0) for name, array in answers}
     for name, value in outputs.items():
         binding.bind_ortvalue_output(name, value)
 
@@ -169,3 +170,61 @@ PROGRAMS: dict[str, Make] = {
     "TorchScript": scripted,
 }
 COMPILED: dict[str, Make] = {"`session.run`": raw, "`torch.compile`": compiled}
+
+
+def measure_folder(page: Page, setting: Setting) -> None:
+    page.section(f"`ptx predict FOLDER` of {setting.files:,} pictures", "what", "seconds")
+    if "convnet" not in setting.models:
+        return
+    for backend in ("ort-cpu", "ort-cuda"):
+        page.row(f"{backend}, whole process", partial(_verb, setting, backend, many=True))
+        page.row(f"{backend}, one picture", partial(_verb, setting, backend, many=False))
+        page.row(f"{backend}, computing alone", partial(_computing, setting, backend))
+    page.row("reading alone, one thread", partial(_reading, setting))
+
+
+def _pictures(setting: Setting) -> Path:
+    folder = setting.folder / "pictures"
+    if not folder.exists():
+        folder.mkdir()
+        pixels = setting.dataset("convnet").test.inputs["image"]
+        for number in range(setting.files):
+            Image.fromarray(np.squeeze(pixels[number % len(pixels)])).save(
+                folder / f"{number:05}.png"
+            )
+    return folder
+
+
+def _verb(setting: Setting, backend: str, *, many: bool) -> Cells:
+    pictures, model = _pictures(setting), setting.paths("convnet")["onnx"]
+    output = setting.folder / "answers.jsonl"
+    value = pictures if many else next(pictures.iterdir())
+    started = time.perf_counter()
+    done = run_ptx("predict", value, "--model", model, "--backend", backend, "--output", output)
+    seconds = time.perf_counter() - started
+    if done.returncode == 3:
+        raise BackendError(done.stderr.strip())
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return (f"{seconds:.2f}",)
+
+
+def _computing(setting: Setting, backend: str) -> Cells:
+    with load(setting.paths("convnet")["onnx"], backend=backend) as predictor:
+        inputs = predictor.signature.example({"batch": FOLDER_BATCH})
+        predictor.run(inputs)
+        return (_seconds(lambda: predictor.run(inputs), setting.files // FOLDER_BATCH + 1),)
+
+
+def _reading(setting: Setting) -> Cells:
+    with load(setting.paths("convnet")["onnx"], backend="ort-cpu") as predictor:
+        paths = iter(list(_pictures(setting).iterdir()))
+        read = predictor.preprocessing.read
+        return (_seconds(lambda: read(next(paths)), setting.files),)
+
+
+def _seconds(function: Callable[[], object], count: int) -> str:
+    started = time.perf_counter()
+    for _ in range(count):
+        function()
+    return f"{time.perf_counter() - started:.2f}"

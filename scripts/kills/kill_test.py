@@ -13,13 +13,11 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from disks import fill_disks
-from killing import kill_exports, kill_predictions, kill_training
-from pairs import collide
+from parts import Row, collide, fill_disks, kill_exports, kill_predictions, kill_training
 from place import Place, prepare
-from tally import report
 
 os.environ |= {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
@@ -54,6 +52,20 @@ def main() -> int:
         return report(rows)
     finally:
         shutil.rmtree(root)
+
+
+def report(rows: Sequence[Row]) -> int:
+    """Print the table; 1 where something was lost."""
+    lost = sum(len(row.losses) for row in rows)
+    kills = sum(row.counts["kills"] for row in rows)
+    for row in rows:
+        counts = ", ".join(f"{count} {what}" for what, count in row.counts.items())
+        print(f"{row.what + ':':20}{counts}; lost {len(row.losses)}")
+    print(f"{kills} kills, files lost: {lost}")
+    for row in rows:
+        for loss in row.losses:
+            print(f"LOST {loss}", file=sys.stderr)
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ stable; in the library it is `error.code`, and the exit code `error.exit_code`, 
 
 
 def page() -> str:
-    """The page's text."""
     return HEAD + "".join(
         f"| `{code}` | {', '.join(map(str, row.exit_codes))} | {row.meaning} | {row.todo} |\n"
         for code, row in ERROR_CODES.items()

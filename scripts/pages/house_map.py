@@ -46,7 +46,6 @@ def _find_imported(node: ast.AST) -> set[str]:
 
 
 def picture() -> str:
-    """The picture as SVG."""
     last, top = (max(place[axis] for place in PLACES.values()) for axis in (0, 1))
     width, height = last * STEP_X + WIDTH + 40, top * STEP_Y + HEIGHT + 40
     corners = {

@@ -60,7 +60,6 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """The table's last cell."""
         return ", ".join(f"{count} {what}" for what, count in self.counts.items() if count)
 
 
@@ -141,7 +140,6 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def page(outcomes: dict[str, Outcome], select: str | None) -> Iterator[str]:
-    """The page, line by line."""
     command = "scripts/versions" + (f' --select "{select}"' if select else "")
     part = " Of these the part that `--select` names was run." if select else ""
     yield "# The versions that ptx was run with\n"

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from ptx.cli.output import progress
-from ptx.cli.output.progress import Progress
+from ptx.cli.output import terminal as progress
+from ptx.cli.output.terminal import Progress
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.values.real_rows import is_suspicious
+from ptx.cli.values.dataset import is_suspicious
 from ptx.trainers.evaluation import Evaluation
 
 

@@ -141,6 +141,6 @@ def test_a_run_on_other_rows_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ptx.trainers.data.tutorials.LINE_SEED", 43)
+    monkeypatch.setattr("ptx.trainers.data.bundled.LINE_SEED", 43)
     assert collected(script, workspace) == []
     assert "is left out: line has other rows now" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ptx.export import compare, describe, read_model
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
+from ptx.export.tolerance import FACTOR
 from ptx.infer import load
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, InputError
@@ -51,7 +51,7 @@ class Setting:
         self._inputs = inputs
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
-        return Predictor(self.card, lambda: PlantedBackend(name, run or self.proof.eager))
+        return Predictor(self.card, lambda: PlantedBackend(name, run or self.proof.reference.eager))
 
     def batches(self) -> Iterator[tuple[Array, dict[str, Array]]]:
         for start in (100, 104, 108):
@@ -83,7 +83,7 @@ def other_label(setting: Setting, row: int) -> Run:
     """Wrong on one row: its best class changes places with its worst."""
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.proof.eager(inputs)["logits"].copy()
+        logits = setting.proof.reference.eager(inputs)["logits"].copy()
         here = np.flatnonzero(np.isclose(inputs["image"][:, 0], row / 1000))
         logits[here] = -logits[here]
         return {"logits": logits}
@@ -120,7 +120,7 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
     digits: Setting,
 ) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = digits.proof.eager(inputs)["logits"].copy()
+        logits = digits.proof.reference.eager(inputs)["logits"].copy()
         logits[np.isclose(inputs["image"][:, 0], 0.109)] += np.float32(1e-3)  # of every class
         return {"logits": logits}
 
@@ -133,7 +133,7 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
 
 def test_a_regression_has_errors_and_no_labels(line: Setting) -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        y = line.proof.eager(inputs)["y"].copy()
+        y = line.proof.reference.eager(inputs)["y"].copy()
         y[inputs["x"] >= 105] += np.float32(0.5)
         return {"y": y}
 
@@ -155,7 +155,7 @@ def test_a_tagging_differs_where_one_of_its_steps_does(checkpoint: Checkpoint) -
     calls: list[None] = []
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        logits = setting.proof.eager(inputs)["logits"].copy()
+        logits = setting.proof.reference.eager(inputs)["logits"].copy()
         calls.append(None)
         if len(calls) == 2:
             logits[3, 2] *= -1  # step 3 of the third word of the second batch
@@ -176,7 +176,7 @@ def test_a_backend_that_fails_is_told_and_asked_no_more(digits: Setting) -> None
         asked.append(None)
         if len(asked) == 2:
             raise InputError("it broke")
-        return digits.proof.eager(inputs)
+        return digits.proof.reference.eager(inputs)
 
     predictors = [digits.predictor("right"), digits.predictor("broken", run)]
     found = compare(digits.proof, predictors, digits.batches())
@@ -236,7 +236,7 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
     )
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = trained.proof.eager(inputs)
+        outputs = trained.proof.reference.eager(inputs)
         outputs[output][1, column] += np.float32(1e-3)
         return outputs
 
@@ -244,7 +244,7 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
         return Predictor(trained.card, lambda: PlantedBackend(name, run))
 
     rows = [(np.arange(4), trained.card.signature.example({"batch": 4}))]
-    predictors = [planted("right", trained.proof.eager), planted("wrong", run)]
+    predictors = [planted("right", trained.proof.reference.eager), planted("wrong", run)]
     right, wrong = compare(trained.proof, predictors, rows).results
     assert right.holds
     assert (wrong.holds, wrong.first, wrong.output) == (False, 1, output)

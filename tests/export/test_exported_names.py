@@ -9,11 +9,10 @@ from ptx.infer.artifact.formats import FORMATS
 def test_public_names() -> None:
     assert ptx.export.__all__ == [
         "FORMATS",
-        "About",
         "BackendResult",
         "Comparison",
+        "Description",
         "Exported",
-        "Statement",
         "TrainedModel",
         "compare",
         "describe",

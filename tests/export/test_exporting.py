@@ -17,7 +17,7 @@ from ptx.export import FORMATS, TrainedModel, export, read_model
 from ptx.export.golden import GOLDEN_ROWS
 from ptx.export.grid import ALONE, BATCHES, LENGTHS
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
+from ptx.export.tolerance import FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,
@@ -105,7 +105,7 @@ def test_golden_samples_are_real_inputs_and_a_random_one_with_float64_answers(
             for own in signature.inputs:
                 real = trained.samples[own.name].take(range(rows), axis=own.batch_axis)
                 assert np.array_equal(sample.inputs[own.name], real)
-        for name, outputs in proof.exact(sample.inputs).items():
+        for name, outputs in proof.reference.exact(sample.inputs).items():
             assert sample.outputs[name].dtype == np.float64
             np.testing.assert_array_equal(sample.outputs[name], outputs)
             assert 0 < sample.tolerance[name] < 1e-4

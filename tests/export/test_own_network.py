@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ptx.export import TrainedModel, describe, export, read_model
 from ptx.export.grid import BATCHES, grid_batches
-from ptx.export.tolerance.columns import ALIKE, FACTOR
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.precision import PRECISIONS
+from ptx.export.tolerance import ALIKE, FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     assert np.array_equal(again.samples["image"], trained.samples["image"])
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
         got = predictor.run(trained.samples)["logits"]
-    assert np.array_equal(got, trained.proof.eager(trained.samples)["logits"])
+    assert np.array_equal(got, trained.proof.reference.eager(trained.samples)["logits"])
     for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
         with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
             call()
@@ -239,7 +239,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     proof.check(added_in_turn, "a runtime")
     case = next(case for case in proof.cases if case.fill == "ones")
     error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
-    own = np.abs(proof.eager(case.inputs)["logits"] - case.exact["logits"]).max()
+    own = np.abs(proof.reference.eager(case.inputs)["logits"] - case.exact["logits"]).max()
     assert error > 2 * FACTOR * own
 
     def wrong(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def test_alike_positions_change_nothing_for_small_inputs() -> None:
         cases = [case for case in proof.cases if case.fill == kind]
         largest = max(
             max(
-                float(np.abs(proof.eager(c.inputs)["logits"] - c.exact["logits"]).max()),
+                float(np.abs(proof.reference.eager(c.inputs)["logits"] - c.exact["logits"]).max()),
                 PRECISIONS["float32"].rounding * float(np.abs(c.exact["logits"]).max()),
             )
             for c in cases

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ptx.export import TrainedModel, export, read_model
 from ptx.export.formats import Convert, find_convert, traced_sizes
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
+from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
-from ptx.export.tolerance.columns import FACTOR
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
@@ -466,19 +466,19 @@ def line(weight: float = 0.5, bias: float = 1 / 3) -> Proof:
 
 def test_the_reference_is_the_network_in_float64() -> None:
     x = np.array([[1.0], [3.0]], np.float32)
-    exact = line().exact({"x": x})["y"]
+    exact = line().reference.exact({"x": x})["y"]
     assert exact.dtype == np.float64
     # The weights are those of float32, the arithmetic is not.
     assert np.array_equal(exact, x.astype(np.float64) * 0.5 + np.float64(np.float32(1 / 3)))
-    assert line().eager({"x": x})["y"].dtype == np.float32
+    assert line().reference.eager({"x": x})["y"].dtype == np.float32
 
 
 def test_the_reference_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
     network = build("dropout-mlp").train()
     proof = Proof(network, card_of("dropout-mlp").signature, {})
     x = {"image": np.ones((2, 784), np.float32)}
-    assert np.array_equal(proof.exact(x)["logits"], proof.exact(x)["logits"])
-    assert np.array_equal(proof.eager(x)["logits"], proof.eager(x)["logits"])
+    assert np.array_equal(proof.reference.exact(x)["logits"], proof.reference.exact(x)["logits"])
+    assert np.array_equal(proof.reference.eager(x)["logits"], proof.reference.eager(x)["logits"])
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
 
@@ -489,7 +489,7 @@ def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
         own = floor = 0.0
         for case in proof.cases:
             if case.fill == kind:
-                eager = proof.eager(case.inputs)["logits"].astype(np.float64)
+                eager = proof.reference.eager(case.inputs)["logits"].astype(np.float64)
                 own = max(own, float(np.abs(eager - case.exact["logits"]).max()))
                 floor = max(
                     floor,
@@ -506,7 +506,7 @@ def test_the_tolerance_is_where_the_line_is_drawn() -> None:
     proof.allowed = {(kind, "y"): np.array([0.5]) for kind in kinds}
 
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-        return lambda inputs: {"y": proof.eager(inputs)["y"] + np.float32(offset)}
+        return lambda inputs: {"y": proof.reference.eager(inputs)["y"] + np.float32(offset)}
 
     assert proof.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
     for offset in (0.51, -0.51):
@@ -516,7 +516,7 @@ def test_the_tolerance_is_where_the_line_is_drawn() -> None:
 
 def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
     proof = line()
-    found = proof.check(proof.eager, "eager")
+    found = proof.check(proof.reference.eager, "eager")
     assert set(found) == {"y"}
     assert 0 < found["y"]["error"] <= found["y"]["tolerance"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import FORMATS, TrainedModel, describe, export
-from ptx.export.tolerance.precision import PRECISIONS
+from ptx.export.precision import PRECISIONS
 from ptx.infer import AgreementError, ArtifactError, load, read_artifact
 
 SIGNATURE = {
@@ -113,7 +113,7 @@ def test_a_backend_with_two_answers_to_one_input_is_refused() -> None:
 
     def run(inputs: Any) -> dict[str, Any]:
         calls.append(None)
-        outputs = proof.eager(inputs)
+        outputs = proof.reference.eager(inputs)
         return {"y": np.nextafter(outputs["y"], np.float32(9))} if len(calls) % 2 else outputs
 
     with pytest.raises(
@@ -215,7 +215,7 @@ def test_a_network_that_works_in_place_is_exported_and_leaves_its_inputs(
         first = predictor.run({"x": x})["y"]
         assert (x == 1).all()
         assert np.array_equal(predictor.run({"x": x})["y"], first)
-    np.testing.assert_allclose(first, trained.proof.exact({"x": x})["y"], rtol=1e-5)
+    np.testing.assert_allclose(first, trained.proof.reference.exact({"x": x})["y"], rtol=1e-5)
 
 
 # Float32 made in forward.

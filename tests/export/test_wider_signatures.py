@@ -143,7 +143,7 @@ def test_half_precision_is_held_to_what_it_shows(kind: str, largest: float) -> N
         assert 0 < allowed <= largest * magnitude
 
     def off(inputs: Any) -> dict[str, Any]:
-        outputs = proof.eager(inputs)
+        outputs = proof.reference.eager(inputs)
         return {"y": (outputs["y"] * 1.2).astype(outputs["y"].dtype)}
 
     with pytest.raises(AgreementError, match=r"output 'y'.* is off by"):
@@ -156,7 +156,7 @@ def test_one_wrong_integer_fails_the_proof(places: int) -> None:
     assert proof.name == "eager float64 (default dtype float64)"
 
     def run(inputs: Any) -> dict[str, Any]:
-        classes = proof.eager(inputs)["classes"].copy()
+        classes = proof.reference.eager(inputs)["classes"].copy()
         flat = classes.reshape(-1)
         flat[:places] = (flat[:places] + 1) % 5
         return {"classes": classes}
@@ -202,7 +202,7 @@ class Leaning(nn.Module):
 def test_where_rounding_decides_either_index_is_right_and_no_third(tmp_path: Path) -> None:
     proof = describe(Leaning(cut=0.5), signature=BEST).proof
     inputs = {"x": np.array([[1, 1, 0, 0], [2, -1, 0, 0], [3, -1, 0, 0]], np.float32)}
-    expected = proof.expect(inputs)
+    expected = proof.reference.expect(inputs)
     assert expected.exact["best"].tolist() == [1, 1, 1]
     assert expected.eager["best"].tolist() == [0, 1, 1]
     assert expected.level["best"].places.tolist() == [0]
@@ -235,7 +235,7 @@ def test_scores_that_a_backend_may_turn_round_are_found_where_eager_does_not() -
         "outputs": {"best": ["int64", ["batch"]]},
     }
     proof = describe(Twins(), signature=signature).proof
-    expected = proof.expect({"x": np.ones((3, 4), np.float32)})
+    expected = proof.reference.expect({"x": np.ones((3, 4), np.float32)})
     assert proof.name == "eager float64"
     assert expected.exact["best"].tolist() == expected.eager["best"].tolist() == [1, 1, 1]
     assert expected.level["best"].places.tolist() == [0, 1, 2]
@@ -336,12 +336,12 @@ def test_compare_counts_an_integer_that_is_wrong() -> None:
     inputs = trained.card.signature.example({"batch": 4})
 
     def rotten(given: Any) -> dict[str, Any]:
-        classes = trained.proof.eager(given)["classes"].copy()
+        classes = trained.proof.reference.eager(given)["classes"].copy()
         classes[2, 0, 0] = 4 - classes[2, 0, 0]
         return {"classes": classes}
 
     predictors = [Predictor(trained.card, lambda run=run: Planted(run))  # type: ignore[misc]
-                  for run in (trained.proof.eager, rotten)]  # fmt: skip
+                  for run in (trained.proof.reference.eager, rotten)]  # fmt: skip
     right, wrong = compare(trained.proof, predictors, [(np.arange(4), inputs)]).results
     assert right.holds
     assert not wrong.holds

@@ -19,7 +19,7 @@ from ptx.models import CATALOG, build
 from ptx.trainers import default_recipe
 from ptx.trainers.data import SOURCES, open_dataset
 from ptx.trainers.data.mnist import FASHION
-from ptx.trainers.losses import LOSSES
+from ptx.trainers.recipe import LOSSES
 
 SIZES = {"batch": 5, "time": 7}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptx.models import build
-from ptx.models.matching import match_weights
+from ptx.models.state_dict import match_weights
 
 A, B = (4, 4, 3, 3), (8, 4, 3, 3)
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ptx.report.page.charts import STYLES, Series, line_chart
+from ptx.report.charts import STYLES, Series, line_chart
 
 
 def points(*ys: float) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ptx.export import BackendResult, Comparison
-from ptx.report.agreement.comparison_file import find_writer
+from ptx.report.comparison_file import find_writer
 
 FOUND = Comparison(
     rows=2000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptx.report.page.confusion import confusion_text
+from ptx.report.confusion import confusion_text
 
 
 def test_labels_that_fit_stand_above_their_columns() -> None:

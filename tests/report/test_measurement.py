@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ptx.infer import load
-from ptx.report.speed import measurement
-from ptx.report.speed.measurement import largest_error, measure, measure_process, sample_batch
+from ptx.report import measurement
+from ptx.report.measurement import largest_error, measure, measure_process, sample_batch
 
 Export = Callable[[str, str], Path]
 

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from ptx.infer.preprocessing.picture import pixels_as_png
-from ptx.report.page.cards import picture_url
-from ptx.report.page.matrix import confusions_view, matrix_view
-from ptx.report.page.page import open_template
-from ptx.report.speed.table_file import COLUMNS, read_speeds
+from ptx.report.benchmark_file import COLUMNS, read_speeds
+from ptx.report.confusion import confusions_view, matrix_view
+from ptx.report.page import picture_url, read_template
 
 HEADER = ",".join(COLUMNS) + "\n"
 PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,own choice,a machine\n"
@@ -54,7 +53,7 @@ class Page(HTMLParser):
 
 def parts() -> Any:
     """The macros of the page."""
-    return open_template("parts").module
+    return read_template("parts").module
 
 
 @pytest.fixture

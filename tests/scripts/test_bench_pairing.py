@@ -97,6 +97,6 @@ def test_processes_have_a_row_by_the_clock_and_one_of_processor_seconds(
 ) -> None:
     spent = pairing.Spent
     ours, theirs = laps(spent(9, 9), spent(1, 6)), laps(spent(9, 9), spent(2, 3))
-    clock, processor = pairing.ProcessPair("export", "peer", ours, theirs, 1).take()
+    clock, processor = pairing.Pair("export", "peer", ours, theirs, 1).take()
     assert (clock.name, clock.ratio) == ("export", 0.5)
     assert (processor.name, processor.ratio) == ("export, CPU seconds", 2)

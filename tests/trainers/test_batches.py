@@ -20,8 +20,8 @@ from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
+from ptx.trainers.batches import Feed, check_split
 from ptx.trainers.data import Dataset, Split, open_dataset
-from ptx.trainers.rows.batches import Feed, check_split
 
 Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ptx.trainers.losses import LOSSES
+from ptx.trainers.recipe import LOSSES
 
 Array = NDArray[np.float64]
 GENERATOR = np.random.default_rng(7)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,12 +53,12 @@ SOURCES: dict[str, Source] = {
     ),
     "names": Source("text", "ptx.trainers.data.names:open_names", bundled="names"),
     "diabetes": Source("columns", "ptx.trainers.data.tables:open_diabetes", bundled="diabetes"),
-    "line": Source("columns", "ptx.trainers.data.tutorials:open_line", bundled="line"),
+    "line": Source("columns", "ptx.trainers.data.bundled:open_line", bundled="line"),
     "three-points": Source(
-        "columns", "ptx.trainers.data.tutorials:open_three_points", bundled="three-points"
+        "columns", "ptx.trainers.data.bundled:open_three_points", bundled="three-points"
     ),
-    "hours": Source("columns", "ptx.trainers.data.tutorials:open_hours", bundled="hours"),
-    "hello": Source("sequence", "ptx.trainers.data.tutorials:open_hello", bundled="hello"),
+    "hours": Source("columns", "ptx.trainers.data.bundled:open_hours", bundled="hours"),
+    "hello": Source("sequence", "ptx.trainers.data.bundled:open_hello", bundled="hello"),
 }
 """The data sets by the name that `open_dataset` and `--data` take."""
 
@@ -71,6 +72,7 @@ def open_dataset(
     size: tuple[int, int] = (28, 28),
     labels: tuple[str, ...] | None = None,
     read: ReadPixels | None = None,
+    columns: Sequence[str] = (),
 ) -> Dataset:
     """The data set that `source` names, for a model whose own data set is `default`.
 
@@ -82,7 +84,8 @@ def open_dataset(
     `fit` (a key of `FITS`) and `size` (height, width) are the form of pictures from files, or `read`
     makes the pixels of a decoded picture, in which case no named data set will do. `labels`
     are the only labels that rows from files may have, in the order of the indices; without them
-    the labels are those of the files, sorted.
+    the labels are those of the files, sorted. `columns` are the names of the model's columns, by which
+    those of a file with a header are found.
 
     Raises:
         UsageError: no such source, or one that does not fit the model.
@@ -96,7 +99,7 @@ def open_dataset(
     kind = KINDS[own.kind]
     if kind.opener is None or (path.is_dir() and not kind.folders):
         raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
-    form = {"fit": fit, "size": size, "read": read}
+    form = {"fit": fit, "size": size, "read": read, "columns": columns}
     opener = pkgutil.resolve_name(kind.opener)
     dataset: Dataset = opener(path, labels, partial(_open_own, default, path.parent), form)
     return dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,11 @@ class Dataset:
                 digest.update(f"{values.dtype.name} {values.shape}\n".encode())
                 digest.update(_content(values))
         return digest.hexdigest()
+
+
+def read_bundled(name: str) -> bytes:
+    """The content of a file of the package."""
+    return resources.files("ptx.trainers.bundled").joinpath(name).read_bytes()
 
 
 def _content(values: NDArray[Any]) -> bytes | memoryview:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.dataset import Dataset, Split
-from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
-from ptx.trainers.data.problems import class_problems, raise_problems
+from ptx.trainers.data.pairs import CSV_LIMIT, class_problems, raise_problems, read_pairs
 from ptx.trainers.data.split import stratified_split
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 PICTURE_LIMIT = 64 << 20  # bytes in one file
 LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
-FILE_TITLES = {"file", "filename", "path", "image"}
-LABEL_TITLES = {"label", "class", "target"}
 
 Size = tuple[int, int]  # (height, width), as in the card
 ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
@@ -44,55 +41,26 @@ class Form(NamedTuple):
 def open_pictures(
     path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
 ) -> Dataset:
-    """The pictures of a folder or of a CSV file; `form`: the other arguments of both."""
-    return (open_folder if path.is_dir() else open_file_list)(path, labels=labels, **form)
+    """The pictures of a folder, or of a CSV file.
 
-
-def open_folder(
-    folder: Path,
-    *,
-    fit: str,
-    size: Size,
-    labels: tuple[str, ...] | None = None,
-    read: ReadPixels | None = None,
-) -> Dataset:
-    """The pictures of a folder whose sub-folders are the classes, named by their labels.
-
-    With sub-folders `train` and `test`, each of class folders, these are the two splits; otherwise
-    the pictures are split 80/20 within each class. Hidden files are passed over. Without `labels`
-    the labels are the names of the (training) class folders, sorted. `read` makes the pixels of a
-    picture; without it they are fitted to `size` in the manner of `fit`.
+    The sub-folders of a folder are the classes, named by their labels. With sub-folders `train` and
+    `test`, each of class folders, these are the two splits; otherwise the pictures are split 80/20
+    within each class. Hidden files are passed over. A CSV file has `file,label` rows; relative file
+    names count from its own folder. Without `labels` the labels are those of the (training) pictures,
+    sorted. `read` of the form makes the pixels of a picture; without it they are fitted to its `size`
+    in the manner of its `fit`.
 
     Raises:
-        InputError: a picture, a class or a label cannot be used; up to five problems are named.
+        InputError: a row, a picture, a class or a label cannot be used; up to five problems are named.
     """
-    form = _form(fit, size, read)
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return _open_presplit(folder, form, labels)
-    pictures, problems = _list_pictures(folder)
-    return _split_dataset(folder, pictures, problems, form, labels)
-
-
-def open_file_list(
-    path: Path,
-    *,
-    fit: str,
-    size: Size,
-    labels: tuple[str, ...] | None = None,
-    read: ReadPixels | None = None,
-) -> Dataset:
-    """The pictures of a CSV file of `file,label` rows, split 80/20 within each class.
-
-    Relative file names count from the folder of the CSV file. A header `file,label` is recognised.
-
-    Raises:
-        InputError: a row, a picture or a label cannot be used; up to five problems are named.
-    """
-    rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
-    if rows[0][1].lower() in FILE_TITLES and rows[0][2].lower() in LABEL_TITLES:
-        rows = rows[1:]
-    pictures = [(path.parent / file, label) for _, file, label in rows]
-    return _split_dataset(path, pictures, [], _form(fit, size, read), labels)
+    way = _form(form["fit"], form["size"], form["read"])
+    if not path.is_dir():
+        rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
+        pictures = [(path.parent / file, label) for file, label in rows]
+        return _split_dataset(path, pictures, [], way, labels)
+    if (path / "train").is_dir() and (path / "test").is_dir():
+        return _open_presplit(path, way, labels)
+    return _split_dataset(path, *_list_pictures(path), way, labels)
 
 
 def _split_dataset(

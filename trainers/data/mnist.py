@@ -7,31 +7,42 @@ The files may be the plain IDX files or their `.gz` form. What is read is checke
 from __future__ import annotations
 
 import contextlib
+import gzip
+import hashlib
 import http.client
 import io
 import logging
+import math
 import os
 import socket
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
-from ptx.trainers.data.idx import IdxFile, damaged_error, find_file, read_idx
 
-SIDE = 28  # pixels
-TRAIN_ROWS = 60_000
 TEST_ROWS = 10_000
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte from the server
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """A file of the IDX form, in which MNIST is published: a header, then uint8 in C order."""
+
+    name: str
+    shape: tuple[int, ...]
+    md5: str  # of the plain content, however it is compressed
 
 
 @dataclass(frozen=True)
@@ -43,21 +54,20 @@ class IdxSpec:
     torchvision_class: str
     labels: tuple[str, ...]
     fit: str  # what brings other pictures to the form of these, a key of FITS
-    train_images: IdxFile
-    train_labels: IdxFile
-    test_images: IdxFile
-    test_labels: IdxFile
-
-    @property
-    def files(self) -> tuple[IdxFile, ...]:
-        return (self.train_images, self.train_labels, self.test_images, self.test_labels)
+    files: tuple[IdxFile, ...]  # training images and labels, test images and labels
 
 
-_IMAGES = (SIDE, SIDE)
-FASHION_LABELS = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-    "Ankle boot",
-)  # fmt: skip
+def _list_files(*digests: str) -> tuple[IdxFile, ...]:
+    forms = {
+        "train-images-idx3-ubyte": (60_000, 28, 28),
+        "train-labels-idx1-ubyte": (60_000,),
+        "t10k-images-idx3-ubyte": (TEST_ROWS, 28, 28),
+        "t10k-labels-idx1-ubyte": (TEST_ROWS,),
+    }
+    return tuple(
+        IdxFile(name, shape, md5) for (name, shape), md5 in zip(forms.items(), digests, strict=True)
+    )
+
 
 MNIST = IdxSpec(
     name="mnist",
@@ -65,35 +75,29 @@ MNIST = IdxSpec(
     torchvision_class="MNIST",
     labels=DIGITS,
     fit="digit",
-    train_images=IdxFile(
-        "train-images-idx3-ubyte", (TRAIN_ROWS, *_IMAGES), "6bbc9ace898e44ae57da46a324031adb"
+    files=_list_files(
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
     ),
-    train_labels=IdxFile(
-        "train-labels-idx1-ubyte", (TRAIN_ROWS,), "a25bea736e30d166cdddb491f175f624"
-    ),
-    test_images=IdxFile(
-        "t10k-images-idx3-ubyte", (TEST_ROWS, *_IMAGES), "2646ac647ad5339dbf082846283269ea"
-    ),
-    test_labels=IdxFile("t10k-labels-idx1-ubyte", (TEST_ROWS,), "27ae3e4e09519cfbb04c329615203637"),
 )
-
 FASHION = IdxSpec(
     name="fashion-mnist",
     folder="FashionMNIST/raw",
     torchvision_class="FashionMNIST",
-    labels=FASHION_LABELS,
+    labels=(
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+        "Ankle boot",
+    ),
     fit="square",
-    train_images=IdxFile(
-        "train-images-idx3-ubyte", (TRAIN_ROWS, *_IMAGES), "f4a8712d7a061bf5bd6d2ca38dc4d50a"
+    files=_list_files(
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
     ),
-    train_labels=IdxFile(
-        "train-labels-idx1-ubyte", (TRAIN_ROWS,), "9018921c3c673c538a1fc5bad174d6f9"
-    ),
-    test_images=IdxFile(
-        "t10k-images-idx3-ubyte", (TEST_ROWS, *_IMAGES), "8181f5470baa50b63fa0f6fddb340f0a"
-    ),
-    test_labels=IdxFile("t10k-labels-idx1-ubyte", (TEST_ROWS,), "15d484375f8d13e6eb1aabb0c3f46965"),
-)
+)  # fmt: skip
 
 
 def open_mnist(*, cache: Path) -> Dataset:
@@ -158,23 +162,59 @@ def find_folder(spec: IdxSpec, cache: Path) -> Path | None:
         roots.insert(0, Path(given))
     for root in roots:
         folder = root / spec.folder
-        if all(find_file(file, folder) for file in spec.files):
+        if all(_find_file(file, folder) for file in spec.files):
             return folder
     return None
 
 
 def read_folder(spec: IdxSpec, folder: Path) -> tuple[Split, Split]:
-    """The training and the test split, from the four files in `folder`."""
-    arrays = [read_idx(file, folder) for file in spec.files]
-    train_images, train_labels, test_images, test_labels = arrays
-    for file, values in ((spec.train_labels, train_labels), (spec.test_labels, test_labels)):
-        if values.max() >= len(spec.labels):
-            raise damaged_error(
-                folder / file.name, f"holds label {values.max()}", f"0 to {len(spec.labels) - 1}"
-            )
+    """The training and the test split, from the four files in `folder`.
+
+    Raises:
+        InputError: a file is missing, or is not the published one.
+    """
+    train_images, train_labels, test_images, test_labels = (
+        _read_idx(file, folder) for file in spec.files
+    )
     return (
         Split({"image": train_images}, train_labels.astype(np.int64)),
         Split({"image": test_images}, test_labels.astype(np.int64)),
+    )
+
+
+def _find_file(file: IdxFile, folder: Path) -> Path | None:
+    # The .gz first: it has a checksum of its own, a plain file may be half written.
+    candidates = (folder / f"{file.name}.gz", folder / file.name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
+    """The values of a file; its digest holds the header and the size too."""
+    path = _find_file(file, folder)
+    if path is None:
+        raise InputError(
+            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
+            code="E-DATA",
+        )
+    offset = 4 + 4 * len(file.shape)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
+            content = stream.read(offset + math.prod(file.shape) + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged_error(path, f"cannot be read ({error})", "the published file") from error
+    # MD5 tells damage, not malice; it is what the publishers of the two sets give.
+    got = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if got != file.md5:
+        raise _damaged_error(path, f"has MD5 {got}", file.md5)
+    # A copy, because torch.from_numpy warns of the read-only view of bytes.
+    return np.frombuffer(content, np.uint8, offset=offset).reshape(file.shape).copy()
+
+
+def _damaged_error(path: Path, got: str, expected: str) -> InputError:
+    return InputError(
+        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
+        "or use --data bundled",
+        code="E-DATA-DAMAGED",
     )
 
 

@@ -10,13 +10,9 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.trainers.data.bundled import read_bundled
-from ptx.trainers.data.dataset import Dataset, Split
-from ptx.trainers.data.pairs import CSV_LIMIT, read_pairs
-from ptx.trainers.data.problems import class_problems, raise_problems
+from ptx.trainers.data.dataset import Dataset, Split, read_bundled
+from ptx.trainers.data.pairs import CSV_LIMIT, class_problems, raise_problems, read_pairs
 from ptx.trainers.data.split import grouped_split
-
-HEADERS = (["name", "language"], ["name", "label"], ["text", "label"])
 
 
 def open_names() -> Dataset:
@@ -33,11 +29,6 @@ def open_names() -> Dataset:
 def open_texts(
     path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
 ) -> Dataset:
-    """The texts in the place of a model's `own` data."""
-    return open_text_csv(path, labels=labels)
-
-
-def open_text_csv(path: Path, *, labels: tuple[str, ...] | None = None) -> Dataset:
     """A CSV file of `text,label` rows, split 80/20 within each class; equal texts stay together.
 
     Raises:
@@ -51,16 +42,14 @@ def _dataset(
     name: str, data: bytes, file: str, labels: tuple[str, ...] | None, source: str
 ) -> Dataset:
     pairs = read_pairs(data, name=file)
-    if [cell.lower() for cell in pairs[0][1:]] in HEADERS:
-        pairs = pairs[1:]
-    classes = [label for _, _, label in pairs]
+    classes = [label for _, label in pairs]
     raise_problems(
         file, class_problems(classes, labels), "two classes or more, of two rows or more"
     )
     known = labels or tuple(sorted(set(classes)))
     index = {label: position for position, label in enumerate(known)}
     targets = np.array([index[label] for label in classes], np.int64)
-    texts = np.array([text for _, text, _ in pairs], dtype=object)
+    texts = np.array([text for text, _ in pairs], dtype=object)
     train, test = grouped_split(targets, np.array([_same(text) for text in texts]))
     rows = Split({"text": texts}, targets)
     return Dataset(name, "text", rows.take(train), rows.take(test), known, source)

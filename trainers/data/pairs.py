@@ -1,45 +1,58 @@
-"""CSV files of two columns: `name,language`, `file,label`."""
+"""What files of one's own share: rows of two cells, their classes, and all problems in one error."""
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 
 from ptx.infer.errors import InputError, quote
-from ptx.trainers.data.problems import raise_problems
+from ptx.infer.tables.numbers import read_cells
 
 CSV_LIMIT = 256 << 20  # bytes
+SHOWN = 5  # problems named in one message
+# Of the two columns; a first row of one of each is a header.
+TITLES = {"file", "filename", "path", "image", "name", "text"}
+LABEL_TITLES = {"label", "class", "target", "language"}
 
 
-def read_pairs(data: bytes, *, name: str) -> list[tuple[int, str, str]]:
-    """The rows of a CSV file of two columns: line, first cell, second cell, without outer spaces.
+def read_pairs(data: bytes, *, name: str) -> list[tuple[str, str]]:
+    """The rows of a CSV file of two columns, such as `file,label`, without a header.
 
     Raises:
         InputError: the file is not UTF-8 or empty, or rows lack one of two cells.
     """
     problems, pairs = [], []
-    try:
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        line = 1
-        for cells in reader:
-            texts = [cell.strip() for cell in cells]
-            if len(texts) == 2 and all(texts):
-                pairs.append((line, texts[0], texts[1]))
-            elif texts:
-                problems.append(f"line {line} is {quote(','.join(texts)[:40])}")
-            line = reader.line_num + 1
-    except UnicodeDecodeError as error:
-        at = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{quote(name)} line {at} is not UTF-8; expected UTF-8: save it as 'CSV UTF-8'",
-            code="E-CSV",
-        ) from error
-    except csv.Error as error:
-        raise InputError(
-            f"{quote(name)} line {line}: {error}; expected rows of two cells: correct the file",
-            code="E-CSV",
-        ) from error
-    if not pairs and not problems:
-        raise InputError(f"{quote(name)} is empty; expected rows of two cells", code="E-CSV")
+    for line, cells in read_cells(data, name=name, expected="rows of two cells"):
+        if len(cells) == 2 and all(cells):
+            pairs.append((cells[0], cells[1]))
+        else:
+            problems.append(f"line {line} is {quote(','.join(cells)[:40])}")
     raise_problems(name, problems, "rows of two cells, separated by ','")
-    return pairs
+    is_header = pairs[0][0].lower() in TITLES and pairs[0][1].lower() in LABEL_TITLES
+    return pairs[is_header:]
+
+
+def raise_problems(name: str, problems: list[str], expected: str) -> None:
+    """One error for all problems, the first five named; nothing when there are none."""
+    if problems:
+        more = f", and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise InputError(
+            f"{quote(name)} has {count}: {'; '.join(problems[:SHOWN])}{more}; "
+            f"expected {expected}: correct the data",
+            code="E-DATA",
+        )
+
+
+def class_problems(classes: list[str], labels: tuple[str, ...] | None) -> list[str]:
+    """What is wrong with the classes of rows that are still to be split."""
+    counts = Counter(classes)
+    unknown = [] if labels is None else sorted(set(counts) - set(labels))
+    problems = [f"the label {quote(label)} is unknown" for label in unknown]
+    problems += [
+        f"the class {quote(label)} has one row, too few for a training and a test part"
+        for label, count in sorted(counts.items())
+        if count == 1 and label not in unknown
+    ]
+    if len(counts) < 2:
+        problems.append(f"there is {'one class' if counts else 'no class'}")
+    return problems

@@ -17,10 +17,8 @@ TEST_SHARE = 0.2
 Rows = NDArray[np.int64]
 
 
-def stratified_split(
-    classes: NDArray[Any], *, share: float = TEST_SHARE, seed: int = SPLIT_SEED
-) -> tuple[Rows, Rows]:
-    """The training and the test rows, ascending; each class gives `share` of its rows to the test.
+def stratified_split(classes: NDArray[Any], *, seed: int = SPLIT_SEED) -> tuple[Rows, Rows]:
+    """The training and the test rows, ascending; each class gives TEST_SHARE of its rows to the test.
 
     A class of at least two rows has at least one on each side.
     """
@@ -28,41 +26,26 @@ def stratified_split(
     test = []
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
-        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        count = min(max(round(TEST_SHARE * len(members)), 1), len(members) - 1)
         test.append(random.permutation(members)[:count])
     test_rows = np.sort(np.concatenate(test)).astype(np.int64)
     return np.setdiff1d(np.arange(len(classes)), test_rows), test_rows
 
 
-def grouped_split(
-    classes: NDArray[Any],
-    groups: NDArray[Any],
-    *,
-    share: float = TEST_SHARE,
-    seed: int = SPLIT_SEED,
-) -> tuple[Rows, Rows]:
+def grouped_split(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[Rows, Rows]:
     """The training and the test rows, ascending; rows of one group are on the same side.
 
-    Each class gives `share` of its groups to the test; a group counts for the class of its first row.
+    Each class gives TEST_SHARE of its groups to the test; a group counts for the class of its first row.
     """
     _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
-    _, test_groups = stratified_split(classes[first], share=share, seed=seed)
+    _, test_groups = stratified_split(classes[first])
     in_test = np.isin(group_of, test_groups)
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
-def random_split(
-    rows: int, *, share: float = TEST_SHARE, seed: int = SPLIT_SEED
-) -> tuple[Rows, Rows]:
-    """The training and the test rows, ascending, where there are no classes."""
-    return stratified_split(np.zeros(rows, np.int64), share=share, seed=seed)
-
-
-def stratified_folds(
-    classes: NDArray[Any], count: int, *, seed: int = SPLIT_SEED
-) -> tuple[tuple[Rows, Rows], ...]:
+def stratified_folds(classes: NDArray[Any], count: int) -> tuple[tuple[Rows, Rows], ...]:
     """`count` pairs of training and test rows: each row is in exactly one test part."""
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(SPLIT_SEED)
     fold_of = np.empty(len(classes), np.int64)
     given = 0
     for label in np.unique(classes):

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.infer.tables.numbers import Table, read_table
-from ptx.trainers.data.bundled import read_bundled
-from ptx.trainers.data.dataset import Dataset, Split
-from ptx.trainers.data.split import random_split, stratified_folds, stratified_split
+from ptx.trainers.data.dataset import Dataset, Split, read_bundled
+from ptx.trainers.data.split import stratified_folds, stratified_split
 
 DIABETES_LABELS = ("no diabetes", "diabetes")
 CSV_LIMIT = 1 << 30  # bytes
@@ -38,23 +37,21 @@ def diabetes_folds(count: int = 5) -> tuple[Dataset, ...]:
 def open_own_table(
     path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
 ) -> Dataset:
-    """The table in the place of a model's `own` data: with its labels and as many columns."""
-    expected = own()
-    features = expected.train.inputs["columns"].shape[1]
-    return open_table(path, labels=labels or expected.labels, features=features)
-
-
-def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = None) -> Dataset:
     """A CSV file of numbers, split 80/20: the last column is the target, the others are inputs.
 
-    With `labels` the target is a class index and the split keeps the classes in proportion;
-    without, it is the number to predict. `features` is how many input columns there must be.
+    It has as many inputs as a model's `own` data. Where the header has the names `columns` of the form,
+    these are the inputs in this order, and the column that is left is the target. With `labels`, or
+    else with those of the own data, the target is a class index and the split keeps the classes in
+    proportion; without any, it is the number to predict.
 
     Raises:
         InputError: the file cannot be used; the message names the line and the column.
     """
-    table = read_table(read_bytes(path, limit=CSV_LIMIT), name=str(path))
-    _check_width(table, path, features)
+    expected = own()
+    labels = labels or expected.labels
+    content = read_bytes(path, limit=CSV_LIMIT)
+    table = read_table(content, name=str(path), columns=form["columns"])
+    _check_width(table, path, expected.train.inputs["columns"].shape[1] + 1)
     rows = _rows(table, str(path), labels)
     if labels:
         _check_classes(rows.targets, str(path), labels)
@@ -65,7 +62,7 @@ def open_table(path: Path, *, labels: tuple[str, ...], features: int | None = No
             code="E-DATA",
         )
     else:
-        train, test = random_split(len(rows))
+        train, test = stratified_split(np.zeros(len(rows)))
     source = f"the file {path.name}"
     return Dataset(path.stem, "columns", rows.take(train), rows.take(test), labels, source)
 
@@ -111,9 +108,8 @@ def _class_indices(table: Table, name: str, labels: tuple[str, ...]) -> NDArray[
     return last.astype(np.int64)
 
 
-def _check_width(table: Table, path: Path, features: int | None) -> None:
+def _check_width(table: Table, path: Path, wanted: int) -> None:
     width = table.rows.shape[1]
-    wanted = features + 1 if features is not None else max(width, 2)
     if width != wanted:
         raise InputError(
             f"{quote(path)} has {width} column{'s' if width > 1 else ''}; expected {wanted}, "

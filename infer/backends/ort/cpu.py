@@ -10,7 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.session import open_session, run_session
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import BackendError
 from ptx.infer.signature import Array

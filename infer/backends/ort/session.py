@@ -11,7 +11,7 @@ from typing import Any
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, installing
 from ptx.infer.signature import Array, TensorSpec

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import Factory, Options
-from ptx.infer.backends.pytorch.device import (
-    choose_device,
-    import_torch,
-    mapping_load_errors,
-    mapping_run_errors,
-    place_on,
-    to_arrays,
-    to_tensors,
-)
-from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.backends.pytorch.device import TorchBackend
 from ptx.infer.errors import ArtifactError
-from ptx.infer.signature import Array
 
 
 def build_network(card: Card, factory: Factory | None) -> Any:
@@ -45,31 +34,15 @@ def build_network(card: Card, factory: Factory | None) -> Any:
 
 
 @final
-class EagerBackend:
+class EagerBackend(TorchBackend):
     """Runs a checkpoint with eager PyTorch, in eval mode."""
 
     name = "eager"
 
-    def __init__(self, artifact: Artifact, options: Options) -> None:
-        import_torch()
-        self._artifact, self._options = artifact, options
-        card = artifact.require_card()
-        self._signature = card.signature
-        device = choose_device(options)
-        with mapping_load_errors(artifact):
-            from ptx.models.checkpoint import load_weights, loads
+    def _load(self, artifact: Artifact, options: Options, device: str) -> Any:
+        from ptx.models.checkpoint import load_weights, loads
 
-            checkpoint = loads(artifact.data)
-            network = build_network(card, options.network)
-            load_weights(network, checkpoint.weights)
-            self._network: Any = network.eval().requires_grad_(False).to(device)
-        use_channels_last(self._network, self._signature, device)
-        self.device = place_on(self._network, device)
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with mapping_run_errors(self._artifact, self._options, self.device):
-            tensors = to_tensors(self._signature, inputs, self.device)
-            return to_arrays(self._signature, self._network(*tensors))
-
-    def close(self) -> None:
-        self._network = None
+        checkpoint = loads(artifact.data)
+        network = build_network(artifact.require_card(), options.network)
+        load_weights(network, checkpoint.weights)
+        return network.eval().requires_grad_(False).to(device)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
-from ptx.infer.backends.pytorch.device import (
-    choose_device,
-    import_torch,
-    mapping_load_errors,
-    mapping_run_errors,
-    place_on,
-    to_arrays,
-    to_tensors,
-)
-from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.backends.pytorch.device import TorchBackend, import_torch
 from ptx.infer.errors import ArtifactError
-from ptx.infer.signature import Array
 
 # Where operators that behave otherwise in train mode are told that they are in it: which input.
 _TRAIN_INPUT = {
@@ -34,7 +23,7 @@ _TRAIN_INPUT = {
 
 
 @final
-class TorchScriptBackend:
+class TorchScriptBackend(TorchBackend):
     """Runs a TorchScript archive.
 
     Such an archive is a program, and loading it can already run code: `open_backend` lets through only
@@ -43,26 +32,13 @@ class TorchScriptBackend:
 
     name = "torchscript"
 
-    def __init__(self, artifact: Artifact, options: Options) -> None:
-        torch = import_torch()
-        self._artifact, self._options = artifact, options
-        self._signature = artifact.require_card().signature
-        device = choose_device(options)
-        with mapping_load_errors(artifact), warnings.catch_warnings():
+    def _load(self, artifact: Artifact, options: Options, device: str) -> Any:
+        with warnings.catch_warnings():
             # TorchScript is deprecated upstream; ptx says so at export, once.
             warnings.simplefilter("ignore")
-            self._module: Any = torch.jit.load(io.BytesIO(artifact.data), map_location=device)
-            _require_eval_mode(artifact, self._module)
-        use_channels_last(self._module, self._signature, device)
-        self.device = place_on(self._module, device)
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with mapping_run_errors(self._artifact, self._options, self.device):
-            tensors = to_tensors(self._signature, inputs, self.device)
-            return to_arrays(self._signature, self._module(*tensors))
-
-    def close(self) -> None:
-        self._module = None
+            module = import_torch().jit.load(io.BytesIO(artifact.data), map_location=device)
+            _require_eval_mode(artifact, module)
+        return module
 
 
 def _require_eval_mode(artifact: Artifact, module: Any) -> None:

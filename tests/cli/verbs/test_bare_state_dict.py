@@ -176,12 +176,16 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
         (("--labels", "nowhere.txt"), 4, "no such file"),
         (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
         (("--mean", "0.5"), 2, "mean and std belong together"),
+        (("--labels", "a,b", "--describe", "labels.toml"), 2, "labels are stated twice"),
         (("--data", "nowhere.csv"), 4, "no such folder or file"),
     ],
 )
 def test_a_mistake_has_its_line(
-    options: tuple[str, str], code: int, message: str, states: Path, tmp_path: Path, ptx: Any
-) -> None:
+    options: tuple[str, ...], code: int, message: str, states: Path, tmp_path: Path, ptx: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("labels.toml").write_text('labels = ["a", "b"]')
     done = run(ptx, states / "untrained.pth", tmp_path, *options)
     assert done.code == code
     assert message in done.err

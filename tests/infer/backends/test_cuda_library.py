@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ptx.infer.backends.ort import cuda_library
-from ptx.infer.backends.ort.cuda_library import require_cuda
+from ptx.infer.backends.ort import cuda
+from ptx.infer.backends.ort.cuda import require_cuda
 from ptx.infer.errors import BackendError
 
 
@@ -121,7 +121,7 @@ def test_a_whole_chain_is_no_error(
 ) -> None:
     opened = libraries(monkeypatch, Driver())
     require_cuda(runtime)
-    assert opened[-1] == cuda_library._CUDNN
+    assert opened[-1] == cuda._CUDNN
 
 
 def test_without_a_driver_nothing_large_is_loaded(

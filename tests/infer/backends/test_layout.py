@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ptx.infer.backends.pytorch.layout import use_channels_last
+from ptx.infer.backends.pytorch.device import use_channels_last
 from ptx.infer.signature import Signature
 
 SIGNATURE = Signature.from_data(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ptx.infer.backends.processors import usable_processors
+from ptx.infer.backends.threads import usable_processors
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ptx.trainers.data import Dataset, open_dataset
-from ptx.trainers.data.bundled import read_bundled
+from ptx.trainers.data.dataset import read_bundled
 from ptx.trainers.data.mnist import MNIST, read_folder
 from ptx.trainers.data.tables import diabetes_folds
 

@@ -98,7 +98,7 @@ def test_torch_is_imported_where_it_is_needed_alone() -> None:
             if {name.partition(".")[0] for name in names} & {"torch", "torchvision"}:
                 assert isinstance(node, ast.Import | ast.ImportFrom)
                 heavy[path.name, node.col_offset > 0] = names
-    assert heavy == {("mnist.py", True): ["torchvision"], ("tutorials.py", True): ["torch"]}
+    assert heavy == {("mnist.py", True): ["torchvision"], ("bundled.py", True): ["torch"]}
 
 
 @pytest.mark.parametrize(("name", "fit"), [("mnist", "digit"), ("names", None), ("hours", None)])

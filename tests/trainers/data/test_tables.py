@@ -10,7 +10,6 @@ import pytest
 
 from ptx.infer.errors import InputError
 from ptx.trainers.data import open_dataset
-from ptx.trainers.data.tables import open_table
 
 
 def table(folder: Path, text: str) -> Path:
@@ -64,9 +63,41 @@ def test_a_table_that_does_not_fit_is_refused(
         open_dataset(str(table(tmp_path, text)), default=default, cache=tmp_path)
 
 
-def test_a_table_needs_an_input_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has 1 column; expected 2"):
-        open_table(table(tmp_path, "1\n2\n"), labels=())
+DIABETES = tuple("abcdefgh")
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        ("h,g,f,e,d,c,b,a,target", "76543210"),
+        ("target,A,B,C,D,E,F,G,H", "12345678"),
+        ("p,q,r,s,t,u,v,w,x", "01234567"),
+        ("", "01234567"),
+    ],
+)
+def test_the_columns_of_a_header_are_matched_by_name(
+    tmp_path: Path, header: str, order: str
+) -> None:
+    target = header.split(",").index("target") if "target" in header else 8
+    cells = [str(10 + place) for place in range(9)]
+    rows = [",".join([*cells[:target], str(n % 2), *cells[target + 1 :]]) for n in range(4)]
+    path = table(tmp_path, "\n".join([header, *rows]).strip())
+    data = open_dataset(str(path), default="diabetes", cache=tmp_path, columns=DIABETES)
+    assert sorted(data.train.targets.tolist()) == [0, 1]
+    expected = [10 + int(place) for place in order]
+    assert data.train.inputs["columns"].tolist() == [expected, expected]
+
+
+def test_a_header_that_names_some_of_the_columns_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,b,c,d,e,f,g,x,target\n1,2,3,4,5,6,7,8,0\n")
+    with pytest.raises(InputError, match="has a header without 'h'; expected the columns a, b"):
+        open_dataset(str(path), default="diabetes", cache=tmp_path, columns=DIABETES)
+
+
+def test_a_cell_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
+    path = table(tmp_path, "passed,hours\n2,1\n0,1\n")
+    with pytest.raises(InputError, match=r"line 2, column 1 \('passed'\) is 2"):
+        open_dataset(str(path), default="hours", cache=tmp_path, columns=("hours",))
 
 
 def test_texts_are_split_within_each_class(tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Every backend of a model measured: figures, CSV, plot."""
