@@ -119,15 +119,18 @@ def test_a_bad_request_costs_those_beside_it_nothing(
     words = ["Wang", "  "] * 16 + ["Müller"] * 32
 
     def ask(word: str) -> str:
-        with http.InferenceServerClient(f"127.0.0.1:{triton.http}") as opened:
-            try:
-                result = infer_values((http, opened), "name-classifier", [word])
-            except refused as error:
-                return str(error.message())
-            text: bytes = result.as_numpy("label")[0, 0]
-            return text.decode()
+        try:
+            result = infer_values((grpc, opened), "name-classifier", [word])
+        except refused as error:
+            return str(error.message())
+        text: bytes = result.as_numpy("label")[0, 0]
+        return text.decode()
 
-    with load(models["name-classifier"]) as predictor, ThreadPoolExecutor(16) as threads:
+    with (
+        load(models["name-classifier"]) as predictor,
+        grpc.InferenceServerClient(f"127.0.0.1:{triton.grpc}") as opened,
+        ThreadPoolExecutor(16) as threads,
+    ):
         expected = {word: predictor.predict(word).label for word in ("Wang", "Müller")}
         for word, answer in zip(words, threads.map(ask, words), strict=True):
             assert answer == expected[word] if word.strip() else "E-EMPTY" in answer
