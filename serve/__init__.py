@@ -1,4 +1,4 @@
-"""ptx.serve: models behind HTTP and gRPC, on the Open Inference Protocol.
+"""ptx.serve: models behind HTTP and gRPC, on the Open Inference Protocol, and for Triton.
 
 The command is `ptx serve`; in a program:
 

@@ -11,8 +11,8 @@ from typing import Any
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
 
-from ptx.serve.jobs import Job, Result
 from ptx.serve.processes import SHARED
+from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError
 
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST

@@ -13,8 +13,8 @@ from ptx.infer.checks import check_inputs
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import BATCH
 from ptx.infer.verification import failures
-from ptx.serve.jobs import VALUES, Job
 from ptx.serve.messages import Asked, Wanted
+from ptx.serve.queue.jobs import VALUES, Job
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.tensors import BYTES, NAMES, Tensor, output, ranking, texts_output
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ptx.infer import Predictor, PtxError, UsageError
-from ptx.serve.batching import Batcher, Watch
-from ptx.serve.jobs import Job
 from ptx.serve.model import VERSION, Model
+from ptx.serve.queue.batching import Batcher, Watch
+from ptx.serve.queue.jobs import Job
 from ptx.serve.refusals import LOG, RefusalError, busy
 from ptx.serve.settings import Settings
 

@@ -44,6 +44,7 @@ ROOMS = {
     "ptx.export.formats",
     "ptx.export.documented",
     "ptx.export.trained_model",
+    "ptx.serve.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 

@@ -32,7 +32,7 @@ def main(port: int, clients: int, seconds: float, request: bytes) -> dict[str, f
     good, now = 0, started
     while now < end:
         for key, _ in selector.select(1.0):
-            sock: socket.socket = key.data
+            sock = key.data
             data = parts[sock] + sock.recv(2**18)
             if not whole(data):
                 parts[sock] = data

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from ptx.serve.describing import raw_shape
-from ptx.serve.jobs import Result
 from ptx.serve.messages import Asked, raw_request, read_request, write_answer
 from ptx.serve.model import TOP, VERSION, Model
+from ptx.serve.queue.jobs import Result
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings

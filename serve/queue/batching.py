@@ -9,8 +9,8 @@ from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from ptx.serve.jobs import Job, Result, compute
 from ptx.serve.model import Model
+from ptx.serve.queue.jobs import Job, Result, compute
 from ptx.serve.refusals import RefusalError, busy
 from ptx.serve.settings import Settings
 
