@@ -10,10 +10,10 @@ import numpy as np
 
 from ptx.infer import Array, ArtifactError, Prediction, Predictor
 from ptx.infer.checks import check_inputs
-from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import BATCH
 from ptx.infer.verification import failures
 from ptx.serve.messages import Asked, Wanted
+from ptx.serve.own_input import own_input
 from ptx.serve.queue.jobs import VALUES, Job
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.tensors import BYTES, NAMES, Tensor, output, ranking, texts_output
@@ -34,7 +34,7 @@ class Model:
         self.name, self.predictor = name, predictor
         self.inputs = {spec.name: spec for spec in predictor.signature.inputs}
         self.outputs = {spec.name: spec for spec in predictor.signature.outputs}
-        self.value = _value_name(predictor)
+        self.value = own_input(predictor.card, predictor.preprocessing)
         value_outputs = ("label", "score") if predictor.labels else ("value",)
         self.value_outputs = value_outputs if self.value else ()
         self.best_batch, self.row_seconds = 1, 0.0
@@ -178,15 +178,6 @@ class Model:
         known = ", ".join(self.inputs)
         own = f", or {self.value} alone" if self.value else ""
         return bad(f"unexpected input {name[:80]!r} for model {self.name!r}; expected {known}{own}")
-
-
-def _value_name(predictor: Predictor) -> str | None:
-    """What the card's own input is called: `picture`, `text`, `row`; None where there is none."""
-    preprocessing: Preprocessing = predictor.preprocessing
-    if preprocessing.rows is None or predictor.card.task == "raw":
-        return None
-    name = preprocessing.noun.removesuffix("s")
-    return f"{name}_file" if name in {spec.name for spec in preprocessing.specs} else name
 
 
 def _check_rows(rows: int, limit: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pkgutil
 import signal
 import socket
 import ssl
@@ -54,8 +53,7 @@ class Server:
         self._settings, self._access = settings, access
         self._metrics = Metrics()
         self._registry = Registry(sources, models, settings, self._metrics)
-        page = _page(self._registry) if settings.page else None
-        self._site = Site(self._registry, settings, self._metrics, access, page)
+        self._site = Site(self._registry, settings, self._metrics, access)
         self._stop, self._signals = asyncio.Event(), 0
         self._reloading: asyncio.Task[None] | None = None
 
@@ -126,14 +124,6 @@ async def sweep(site: Site) -> None:
         now = loop.time()
         for connection in list(site.connections):
             connection.check(now)
-
-
-def _page(registry: Registry) -> bytes | None:
-    """The page of `ptx.serve.page`, which is made once."""
-    if find_spec("ptx.serve.page") is None:
-        return None
-    page: bytes = pkgutil.resolve_name("ptx.serve.page:render")(list(registry))
-    return page
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

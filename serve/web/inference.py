@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from ptx.serve.describing import raw_shape
 from ptx.serve.messages import Asked, raw_request, read_request, write_answer
 from ptx.serve.model import TOP, VERSION, Model
+from ptx.serve.page import preview
 from ptx.serve.queue.jobs import Result
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
@@ -57,6 +58,23 @@ class Inference:
             return Asked([Tensor(model.value, BYTES, (1,), [self._body(exchange)])], top=int(top))
 
         self._admit(exchange, Form(read, _finish_prediction))
+
+    def preview(self, exchange: Exchange, model: Model) -> None:
+        """What the model sees of a body that `predict` takes."""
+        if model.value is None:
+            raise bad(f"model '{model.name}' has no preprocessing: there is nothing to show")
+
+        def look() -> tuple[bytes, str]:
+            value = model.decode(self._body(exchange))
+            try:
+                return preview(model.predictor.preprocessing, value)
+            except Exception as error:
+                raise refusal(error, of_value=True) from error
+
+        async def show() -> None:
+            exchange.answer(200, *await asyncio.to_thread(look))
+
+        self.later(exchange, show())
 
     def later(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
         """Do what takes a while beside the other requests."""

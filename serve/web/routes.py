@@ -17,18 +17,16 @@ from ptx.serve.describing import (
     repository_index,
 )
 from ptx.serve.metrics import CONTENT_TYPE, Metrics
-from ptx.serve.model import VERSION
+from ptx.serve.model import VERSION, Model
+from ptx.serve.page import render
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
 from ptx.serve.web.connection import Connection, Exchange
 from ptx.serve.web.inference import Inference
 
-_CSP = (
-    "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src"
-    " 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'"
-)
+# The page allows itself the rest; this alone is heeded in a header only.
+_POLICY = "Content-Security-Policy: frame-ancestors 'none'"
 _ADDRESSES = 256  # that are remembered
 
 
@@ -36,15 +34,15 @@ class Site:
     """The addresses over a registry of models; what `Connection` calls a site."""
 
     def __init__(
-        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access,
-        page: bytes | None = None,
-    ) -> None:  # fmt: skip
+        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access
+    ) -> None:
         self.registry, self.settings, self.metrics, self.access = (
             registry, settings, metrics, access
         )  # fmt: skip
         self.connections: set[Connection] = set()
         self.memory, self.draining = 0, False
-        self._page, self._inference = page, Inference(registry, settings)
+        self._inference = Inference(registry, settings)
+        self._page, self._shown = b"", list[Model]()  # and the models that it shows
         self._known: dict[bytes, str] = {}  # addresses of inference
         self._fixed: dict[str, tuple[str, Callable[[Exchange], None]]] = {
             "/": ("GET", self._show_page),
@@ -120,6 +118,9 @@ class Site:
                 if len(self._known) < _ADDRESSES:
                     self._known[exchange.target] = name
                 self._inference.infer(exchange, name)
+            case ["preview"]:
+                _need(exchange, "POST")
+                self._inference.preview(exchange, model)
             case [] | [""]:
                 _need(exchange, "GET")
                 self._json(exchange, describe_model(model))
@@ -156,9 +157,13 @@ class Site:
         exchange.answer(status, orjson.dumps(data))
 
     def _show_page(self, exchange: Exchange) -> None:
-        if self._page is None:
+        if not self.settings.page:
             raise RefusalError(404, "there is nothing at this address")
-        exchange.answer(200, self._page, "text/html; charset=utf-8", [_CSP])
+        models = list(self.registry)
+        if models != self._shown:
+            self._page = render((model.name, model.predictor.card) for model in models)
+            self._shown = models
+        exchange.answer(200, self._page, "text/html; charset=utf-8", [_POLICY])
 
     def _show_metrics(self, exchange: Exchange) -> None:
         exchange.answer(200, self.metrics.text(), CONTENT_TYPE)
