@@ -43,6 +43,7 @@ VERBS = {
     "benchmark": ("ptx.cli.verbs.benchmark:benchmark", "Latency, throughput, start and memory."),
     "verify": ("ptx.cli.verbs.verify:verify", "Check a file's seal and replay its golden samples."),
     "inspect": ("ptx.cli.verbs.inspect:inspect", "Show a file's card; runs no code of the file."),
+    "serve": ("ptx.cli.verbs.serve:serve", "Answer over HTTP and gRPC, as a service."),
     "doctor": ("ptx.cli.verbs.doctor:doctor", "Open every backend once, or say why not."),
     "completion": (
         "ptx.cli.verbs.completion:completion",

@@ -19,7 +19,7 @@ from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.infer.errors import LimitError, UsageError, quote
-from ptx.infer.ranges import TIMEOUT
+from ptx.infer.ranges import PROCESSES, TIMEOUT, WORKERS_CPUS, WORKERS_GPUS
 
 if TYPE_CHECKING:
     from ptx.scale import Shard
@@ -155,10 +155,10 @@ _cluster = (
     click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder."),
     click.option("--address", help="Of the Ray cluster, such as auto; else one of this machine."),
     click.option("--column", help="Of tables: the one that is predicted."),
-    click.option("--num-cpus", type=click.FloatRange(min=0, min_open=True),
+    click.option("--num-cpus", type=Number(WORKERS_CPUS),
                  help="Processors of a worker; 1 by default."),
-    click.option("--num-gpus", type=click.FloatRange(min=0), help="GPUs of a worker, or a part of one."),
-    click.option("--concurrency", type=click.IntRange(min=1),
+    click.option("--num-gpus", type=Number(WORKERS_GPUS), help="GPUs of a worker, or a part of one."),
+    click.option("--concurrency", type=Number(PROCESSES),
                  help="Workers; by default as many as the cluster holds."),
 )  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")

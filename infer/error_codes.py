@@ -20,6 +20,9 @@ ERROR_CODES = {
         (1,), "An exported file does not compute what the model computes; nothing was written.",
         "Look for what depends on the batch or on values in Python, or take another format.",
     ),
+    "E-SERVE": Explained(
+        (1,), "A worker of the server has ended before it was ready.", "Start it without `--workers`."
+    ),
     "E-DIVERGED": Explained(
         (1,), "The loss of a training is no longer finite.", "Give a smaller `--lr`, then `--resume`."
     ),
@@ -108,6 +111,7 @@ ERROR_CODES = {
     "E-STALE": Explained((4,), "The file has other weights than the checkpoint.", "Export it again."),
     "E-TORCH-LOAD": Explained((4,), "PyTorch cannot load the file.", "Export the model again."),
     "E-TORCH-RUN": Explained((4,), "PyTorch fails while it runs the model.", "Read the message."),
+    "E-TRITON": Explained((4,), "Triton cannot serve the file.", "Take what the message names."),
     "E-TRUST": Explained(
         (4,), "The file is a program that this workspace did not export.",
         "Pass `--trust` if you know who made it.",
@@ -115,6 +119,8 @@ ERROR_CODES = {
     "E-ZIP": Explained((4,), "The archive is damaged, or no plain one.", "Export or fetch it again."),
     "E-OUT": Explained((5,), "The result cannot be written.", "Read the system's reason."),
     "E-BUSY": Explained((5,), "Another process writes there.", "Wait, or give another."),
+    "E-BUSY": Explained((5,), "Another process writes into the folder.", "Wait, or give another."),
+    "E-OUT-EXISTS": Explained((5,), "The folder to be written is there already.", "Remove it, or give another."),
     "E-OUT-FILE": Explained((5,), "A file stands where a folder must be.", "Give another path."),
     "E-OUT-FOLDER": Explained((5,), "A folder stands where the file is to be.", "Give a file's name."),
     "E-OUT-PARENT": Explained((5,), "The folder is not there and cannot be made.", "Make it."),

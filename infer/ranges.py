@@ -43,3 +43,10 @@ SECONDS = Range(0.001, 3600, whole=False)  # of measuring
 MEAN = Range(-(10**9), 10**9, whole=False)  # of pixels or columns
 STD = Range(1e-9, 10**9, whole=False)
 WHITE = Range(1e-9, 10**9, whole=False)  # the number of a white pixel
+PORT = Range(0, 65_535)
+PROCESSES = Range(1, 1024)
+WORKERS_CPUS = Range(0.001, 1024, whole=False)  # processors of each
+WORKERS_GPUS = Range(0, 1024, whole=False)
+COUNT = Range(1, 10**9)  # rows and connections of a server
+WAITING = Range(0, 604_800, whole=False)  # seconds: a week
+DELAY = Range(0, 60_000, whole=False)  # milliseconds

@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "export": {"models", "infer"},
     "report": {"models", "infer", "trainers", "export"},
     "scale": {"infer"},
-    "cli": {"models", "infer", "trainers", "export", "report", "scale"},
+    "serve": {"infer"},
+    "cli": {"models", "infer", "trainers", "export", "report", "scale", "serve"},
 }
 EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network, inside one function
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
@@ -47,6 +48,7 @@ ROOMS = {
     "ptx.export.trained_model",
     "ptx.scale.job",
     "ptx.scale.ray",
+    "ptx.serve.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 

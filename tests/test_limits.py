@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER, FILE, BODY = 15, 300, 40  # files; lines; lines without the docstring
 DATA = {"models/catalog.py"}  # tables, of any length
-PRODUCT = ("cli", "export", "infer", "models", "report", "scale", "scripts", "trainers")
+PRODUCT = ("cli", "export", "infer", "models", "report", "scale", "scripts", "serve", "trainers")
 
 
 def tracked() -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
+PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "serve", "cli")
 WHEELS = ROOT / ".cache" / "wheel"
 BARE = (
     ROOT / f"{Path(sys.prefix).name}-bare" / "bin" / "python"

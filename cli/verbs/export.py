@@ -11,6 +11,7 @@ from ptx.cli import options
 from ptx.cli.model import exporting
 from ptx.cli.model.description import stated_options
 from ptx.cli.model.network import is_reference
+from ptx.cli.model.repository import TRITON, device_option, export_repository, wants_repository
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import verdict
 from ptx.cli.values.dataset import find_rows
@@ -28,8 +29,8 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 )
 @click.argument("model", shell_complete=options.complete_model)
 @click.option("--format", "formats", default=FORMATS[0], show_default=True,
-              shell_complete=options.complete(lambda: (*FORMATS, "all")),
-              help=options.one_of((*FORMATS, "all")))  # fmt: skip
+              shell_complete=options.complete(lambda: (*FORMATS, "all", TRITON)),
+              help=options.one_of((*FORMATS, "all", TRITON)))  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path),
               help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
 @options.describe
@@ -37,7 +38,9 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 @click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
               help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
               " bare state dict, on the rows that ptx carries.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--output", type=click.Path(path_type=Path),
+              help="The file to write; of --format triton the folder.")  # fmt: skip
+@device_option
 @click.option(
     "--opset", type=Number(OPSETS), help="Of ONNX, instead of the newest that CPU and CUDA run."
 )
@@ -45,7 +48,7 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 @options.common
 def export(
     model: str, formats: str, checkpoint: Path | None, describe: Path | None, data: str | None,
-    output: Path | None, opset: int | None, workspace: Path, **stated: Any,
+    output: Path | None, device: str | None, opset: int | None, workspace: Path, **stated: Any,
 ) -> None:  # fmt: skip
     """Export MODEL and prove that the file computes what PyTorch computes.
 
@@ -56,7 +59,12 @@ def export(
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how its network
     was trained: what is assumed is named, and stated otherwise by --labels, --mean, --std, --scale or
     --describe. Its answers on real rows are counted: of --data, or of the bundled data.
+
+    --format triton writes a model repository for Triton, of the ONNX file that was exported before.
     """
+    if wants_repository(formats, device):
+        export_repository(model, output, device, Workspace(workspace))
+        return
     names = exporting.choose_formats(formats, output, opset)
     space = Workspace(workspace)
     trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)

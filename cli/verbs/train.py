@@ -17,7 +17,7 @@ from ptx.cli.output.training import EpochProgress, describe_former, print_outcom
 from ptx.cli.values.dataset import open_data
 from ptx.cli.values.number import Number
 from ptx.infer.artifact.formats import CHECKPOINT
-from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
+from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, PROCESSES, SEED
 
 
 @click.command(
@@ -34,7 +34,7 @@ from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
 @options.device
 @options.data
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the workspace.")
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True,
+@click.option("--processes", type=Number(PROCESSES), default=1, show_default=True,
               help="On this machine, each with its share of every batch.")  # fmt: skip
 @options.workspace
 @options.common

@@ -1,4 +1,4 @@
-"""A web service: pictures that arrive within a few milliseconds are predicted in one batch.
+"""A web service: pictures that arrive while a batch is computed make up the next one.
 
 pip install fastapi uvicorn
 PTX_MODEL=convnet.onnx uvicorn --factory service:create_app
@@ -20,7 +20,6 @@ from fastapi.responses import JSONResponse
 
 from ptx.infer import InputError, Prediction, Predictor, load
 
-WAIT = 0.005  # seconds that the first picture of a batch waits for others
 BATCH = 64  # pictures of one batch at most
 BODY_LIMIT = 10 * 2**20  # bytes of one picture file
 TOO_LARGE = {"E-IMG-TOO-LARGE", "E-IN-SIZE"}
@@ -36,9 +35,9 @@ class Job(NamedTuple):
 class Batcher:
     """Gathers the pictures of many requests into batches; one batch runs at a time."""
 
-    def __init__(self, predictor: Predictor, *, wait: float = WAIT, limit: int = BATCH) -> None:
+    def __init__(self, predictor: Predictor, *, limit: int = BATCH) -> None:
         self.predictor = predictor
-        self._wait, self._limit = wait, limit
+        self._limit = limit
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
 
     async def predict(self, picture: bytes) -> Prediction:
@@ -64,11 +63,11 @@ class Batcher:
                     job.answer.set_result(answer)
 
     async def _gather(self) -> list[Job]:
+        """What has arrived while the last batch ran. Nobody waits for others: a lone client would
+        wait for nothing, each time."""
         batch = [await self._jobs.get()]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._wait):
-                while len(batch) < self._limit:
-                    batch.append(await self._jobs.get())
+        while len(batch) < self._limit and not self._jobs.empty():
+            batch.append(self._jobs.get_nowait())
         return batch
 
     def _run(self, batch: list[Job]) -> list[Prediction]:
@@ -94,13 +93,13 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def create_app(model: str | None = None, *, wait: float = WAIT, limit: int = BATCH) -> FastAPI:
+def create_app(model: str | None = None, *, limit: int = BATCH) -> FastAPI:
     """The application over a model file, the one that PTX_MODEL names unless one is given."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with load(model or os.environ["PTX_MODEL"], backend="ort-cpu") as predictor:
-            app.state.batcher = Batcher(predictor, wait=wait, limit=limit)
+            app.state.batcher = Batcher(predictor, limit=limit)
             worker = asyncio.create_task(app.state.batcher.serve())
             yield
             worker.cancel()

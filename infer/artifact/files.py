@@ -191,7 +191,16 @@ def sweep(folder: Path) -> None:
         found = _OWNER.search(entry.name)
         if found and not _alive(int(found[1])):
             with contextlib.suppress(OSError):  # somebody else swept it first
-                entry.unlink()
+                _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    if not entry.is_dir():
+        entry.unlink()
+        return
+    import shutil  # which imports every way of compressing
+
+    shutil.rmtree(entry)
 
 
 def _target(path: StrPath) -> Path:

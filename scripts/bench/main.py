@@ -18,6 +18,7 @@ from cuda import cuda
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
 from processes import exporting, folder, large_pictures, training
+from serving import serving
 from setting import FULL, QUICK, Setting, prepare
 
 from ptx.infer.backends.threads import settle_threads
@@ -31,6 +32,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "training": training,
     "export": exporting,
     "cuda": cuda,
+    "serve": serving,
 }
 
 

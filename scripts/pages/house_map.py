@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "house.svg"
 # Where each folder stands: (column, floor); the floors are drawn from the ground up.
-PLACES = {"infer": (0, 0), "models": (2, 0), "trainers": (0, 1), "export": (2, 1), "report": (1, 2),
-          "scale": (4, 1), "cli": (1, 3)}  # fmt: skip
+PLACES = {"infer": (2, 0), "models": (4, 0), "serve": (0, 1), "trainers": (2, 1), "export": (4, 1),
+          "scale": (6, 1), "report": (3, 2), "cli": (2, 3)}  # fmt: skip
 SAYS = {
     "infer": "a file becomes predictions",
     "models": "the networks, their catalog",
@@ -17,6 +17,7 @@ SAYS = {
     "export": "a proved file",
     "report": "pages, tables, figures",
     "scale": "many machines",
+    "serve": "HTTP, gRPC, Triton",
     "cli": "the command line",
 }
 LOOK = 'role="img" font-family="system-ui, sans-serif" text-anchor="middle"'
@@ -46,9 +47,8 @@ def _find_imported(node: ast.AST) -> set[str]:
 
 
 def picture() -> str:
-    top = max(floor for _, floor in PLACES.values())
-    right = max(column for column, _ in PLACES.values())
-    width, height = right * STEP_X + WIDTH + 40, top * STEP_Y + HEIGHT + 40
+    last, top = (max(place[axis] for place in PLACES.values()) for axis in (0, 1))
+    width, height = last * STEP_X + WIDTH + 40, top * STEP_Y + HEIGHT + 40
     corners = {
         name: (20 + column * STEP_X, 20 + (top - floor) * STEP_Y)
         for name, (column, floor) in PLACES.items()

@@ -13,7 +13,7 @@ from ptx.infer import errors
 from ptx.infer.error_codes import ERROR_CODES
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
+PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "serve", "cli")
 TABLE = ROOT / "infer" / "error_codes.py"
 
 

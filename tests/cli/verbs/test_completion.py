@@ -71,7 +71,7 @@ def test_a_word_is_completed(child: Any, words: tuple[str, ...], expected: list[
 def test_what_is_offered_is_what_there_is() -> None:
     assert offered(predict, "backend") == {"auto", *BACKENDS}
     assert offered(compare, "backends") == {"all", *BACKENDS}
-    assert offered(export, "formats") == {*FORMATS, "all"}
+    assert offered(export, "formats") == {*FORMATS, "all", "triton"}
     assert set(options.DATA) <= {"bundled", *SOURCES}
 
 

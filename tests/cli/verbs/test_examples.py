@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ def examples(verb: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-EXAMPLES = [(verb, example) for verb in VERBS for example in examples(verb)]
+ENDLESS = {"serve"}  # until a signal comes
+EXAMPLES = [(verb, example) for verb in VERBS for example in examples(verb) if verb not in ENDLESS]
 
 
 @pytest.fixture
@@ -61,6 +64,16 @@ def test_an_example_runs_as_it_stands(ptx: Any, desk: Path, verb: str, example: 
     done = ptx(*shlex.split(example)[1:])
     assert done.code == 0, done.err
     assert done.out
+
+
+@pytest.mark.parametrize("example", examples("serve"))
+def test_an_example_of_a_server_answers_until_it_is_ended(desk: Path, example: str) -> None:
+    command = [sys.executable, "-c", "from ptx.cli import main; main()", *shlex.split(example)[1:]]
+    with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("serving ")
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_the_help_of_the_group_shows_commands_that_there_are(ptx: Any) -> None:

@@ -1,0 +1,200 @@
+"""Batches of what arrived while the last one ran: nobody waits for others unless asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from ptx.serve.model import Model
+from ptx.serve.queue.jobs import Job, Result, compute
+from ptx.serve.refusals import RefusalError, busy
+from ptx.serve.settings import Settings
+
+ON_LOOP = (
+    0.002  # seconds of a run that may hold the event loop; a hop to a thread and back costs 0.1 ms
+)
+_SMALL = 64 * 2**10  # bytes of values that may be read on the loop
+_PIXELS = 128 * 128  # of a picture that may be
+_READING = 2e-4  # seconds to read a value, until one was read
+_WEIGHT = 0.2  # of the last run in what a row is expected to take
+_LATE = "the request waited longer than it may: the server is busy"
+
+
+class Watch(Protocol):
+    """Who is told of each run."""
+
+    def ran(
+        self,
+        model: str,
+        jobs: Sequence[Job],
+        results: Sequence[Result | RefusalError],
+        seconds: float,
+    ) -> None:
+        """`jobs` went in together and took `seconds`."""
+
+
+class Batcher:
+    """The queue of one model. All its methods are called on the event loop."""
+
+    def __init__(self, model: Model, settings: Settings, watch: Watch) -> None:
+        self.model, self.settings, self.watch = model, settings, watch
+        self._rows = {False: 0, True: 0}  # that wait: of tensors, of values
+        self._waiting: dict[Hashable, deque[Job]] = {}
+        self._running: list[Job] = []  # in the thread
+        self._scheduled = self._hung = False
+        self._expected = 0.0  # when the run in the thread should end
+        # Seconds of a row of tensors, and of values.
+        self._cost = {False: model.row_seconds, True: model.row_seconds + _READING}
+        self._least = dict(self._cost)  # of all runs, whatever else the machine had to do
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, f"ptx-{model.name}")
+        self._closing = False
+
+    def waiting_time(self) -> float:
+        """Seconds until a row that comes now begins to be computed, as far as can be told."""
+        if self._hung:
+            return float("inf")
+        left = max(0.0, self._expected - time.perf_counter()) if self._running else 0.0
+        return left + sum(rows * self._cost[kind] for kind, rows in self._rows.items())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._waiting and not self._running
+
+    def submit(self, job: Job, *, alone: bool = False) -> None:
+        """Have a job computed; `job.deliver` is called, on the loop.
+
+        Args:
+            alone: It may be computed before this returns, where nothing else waits: for requests
+                that come one in a turn of the loop.
+        """
+        self._waiting.setdefault(job.key, deque()).append(job)
+        self._rows[job.of_value] += job.rows
+        if alone and not self._scheduled and not self._running and not self.settings.max_delay:
+            self._turn()
+        else:
+            self._schedule(self.settings.max_delay)
+
+    def close(self) -> None:
+        """Close the predictor once nothing waits any more."""
+        self._closing = True
+        if self.idle:
+            self._thread.shutdown(wait=False)
+            if not self._hung:
+                self.model.predictor.close()
+
+    def _schedule(self, delay: float = 0.0) -> None:
+        if self._scheduled or self._running or not self._waiting:
+            return
+        self._scheduled = True
+        if delay and sum(self._rows.values()) < self.model.best_batch:
+            self._loop.call_later(delay, self._turn)
+        else:  # behind what this turn of the loop has read from other connections
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        jobs = self._take()
+        if not jobs:
+            self._schedule()
+            return
+        started = time.perf_counter()
+        for job in jobs:
+            job.started = started
+        if self._is_short(jobs):
+            self._finish(jobs, compute(self.model.predictor, jobs), started)
+        else:
+            self._run_in_thread(jobs, started)
+
+    def _take(self) -> list[Job]:
+        """The jobs of the next run: those of the key that waits longest, without who has gone."""
+        key, queue = next(iter(self._waiting.items()))
+        # Beyond the best batch a row gets no cheaper, and others would wait for nothing.
+        limit = self.model.best_batch
+        if self._least[queue[0].of_value] < ON_LOOP:
+            limit = min(limit, int(ON_LOOP / self._least[queue[0].of_value]))
+        limit = max(limit, queue[0].rows)
+        jobs: list[Job] = []
+        rows, now = 0, time.perf_counter()
+        while queue and rows + queue[0].rows <= limit:
+            job = queue.popleft()
+            self._rows[job.of_value] -= job.rows
+            if job.deliver is None:
+                continue
+            if job.deadline is not None and now > job.deadline:
+                job.finish(RefusalError(504, "the request's own timeout has passed"))
+            elif now - job.arrived > 2 * self.settings.max_wait + self.settings.max_delay:
+                job.finish(busy(_LATE))
+            else:
+                jobs.append(job)
+                rows += job.rows
+        del self._waiting[key]
+        if queue:
+            self._waiting[key] = queue
+        return jobs
+
+    def _is_short(self, jobs: Sequence[Job]) -> bool:
+        """Whether the loop can wait for it."""
+        of_value = jobs[0].of_value
+        if sum(job.rows for job in jobs) * self._least[of_value] > ON_LOOP:
+            return False
+        if not of_value:
+            return True
+        if sum(len(value) for job in jobs for value in job.content) > _SMALL:
+            return False
+        if self.model.predictor.preprocessing.pictures is None:
+            return True
+        return all(_is_small_png(value) for job in jobs for value in job.content)
+
+    def _run_in_thread(self, jobs: list[Job], started: float) -> None:
+        self._running = jobs
+        cost = self._cost[jobs[0].of_value] * sum(job.rows for job in jobs)
+        self._expected = started + cost
+        future = self._loop.run_in_executor(self._thread, compute, self.model.predictor, jobs)
+        timer = self._loop.call_later(self.settings.timeout, self._hang, jobs)
+
+        def done(future: asyncio.Future[list[Result | RefusalError]]) -> None:
+            timer.cancel()
+            self._running, self._hung = [], False
+            self._finish(jobs, future.result(), started)
+
+        future.add_done_callback(done)
+
+    def _hang(self, jobs: Sequence[Job]) -> None:
+        """The run takes too long: its clients are told; it holds the model until it ends."""
+        self._hung = True
+        for job in jobs:
+            job.finish(RefusalError(504, "the run took longer than the server's --timeout"))
+        for queue in self._waiting.values():
+            for job in queue:
+                job.finish(busy("the model is held by a run that does not end"))
+        self._waiting.clear()
+        self._rows = {False: 0, True: 0}
+
+    def _finish(
+        self, jobs: Sequence[Job], results: Sequence[Result | RefusalError], started: float
+    ) -> None:
+        seconds = time.perf_counter() - started
+        rows = sum(job.rows for job in jobs)
+        if rows:
+            of_value = jobs[0].of_value
+            self._cost[of_value] += _WEIGHT * (seconds / rows - self._cost[of_value])
+            self._least[of_value] = min(self._least[of_value], seconds / rows)
+        self.watch.ran(self.model.name, jobs, results, seconds)
+        for job, result in zip(jobs, results, strict=True):
+            job.finish(result)
+        self._schedule()
+        if self._closing:
+            self.close()
+
+
+def _is_small_png(value: bytes) -> bool:
+    if value[:8] != b"\x89PNG\r\n\x1a\n" or len(value) < 24:
+        return False
+    width, height = int.from_bytes(value[16:20]), int.from_bytes(value[20:24])
+    return width * height <= _PIXELS

@@ -1,0 +1,110 @@
+"""What waits for a run, and how several of them become one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from ptx.infer import Array, Prediction, Predictor
+from ptx.infer.signature import Signature
+from ptx.serve.refusals import RefusalError, refusal
+
+_FAILS = Exception, SystemExit  # a network's own code may try to end the process
+
+Result = Mapping[str, Array] | list[Prediction]  # of tensors; of the card's own input
+VALUES = "values"  # the key of all of them: what they become is known when they are read
+Deliver = Callable[[Result | RefusalError], None]
+
+
+def _nobody(result: Result | RefusalError) -> None:
+    """Where the answer of a client that has gone goes."""
+
+
+class Job:
+    """The rows of one request. `deliver` is called once; None: the client has gone."""
+
+    __slots__ = ("arrived", "content", "deadline", "deliver", "key", "of_value", "rows", "started",
+                 "top")  # fmt: skip
+
+    def __init__(
+        self, rows: int, key: Hashable, content: Any, *, top: int = 0, timeout: float | None = None
+    ) -> None:
+        self.rows, self.key, self.content, self.top = rows, key, content, top
+        self.of_value = key == VALUES  # values of the card's own input, and no arrays
+        self.arrived = self.started = time.perf_counter()
+        self.deadline = None if timeout is None else self.arrived + timeout
+        self.deliver: Deliver | None = None
+
+    def abandon(self) -> None:
+        """Its client has gone: it is not computed any more."""
+        self.deliver = None
+
+    def finish(self, result: Result | RefusalError) -> None:
+        """Hand the answer over, the first time."""
+        deliver, self.deliver = self.deliver, _nobody
+        if deliver is not None:
+            deliver(result)
+
+
+def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
+    """The results of jobs with one key, in one run; a bad one spoils no other."""
+    if jobs[0].of_value:
+        return _values(predictor, jobs)
+    try:
+        return cast(list[Result | RefusalError], _arrays(predictor, jobs))
+    except _FAILS as error:
+        if len(jobs) == 1:
+            return [refusal(error)]
+    return [result for job in jobs for result in compute(predictor, [job])]
+
+
+def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
+    first = jobs[0].content
+    if len(jobs) == 1:
+        return [predictor.run(first)]
+    signature: Signature = predictor.signature
+    outputs = predictor.run({
+        spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)
+        for spec in signature.inputs
+    })  # fmt: skip
+    results: list[Result] = []
+    place = 0
+    for job in jobs:
+        rows = slice(place, place + job.rows)
+        results.append({
+            spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
+            for spec in signature.outputs
+        })  # fmt: skip
+        place += job.rows
+    return results
+
+
+def _values(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
+    """Values are read here, each by itself; samples of one shape go in together."""
+    results: list[Result | RefusalError] = []
+    groups: dict[Hashable, list[tuple[list[Prediction], int, Array]]] = {}
+    for job in jobs:
+        try:
+            samples = [predictor.preprocessing.read(value) for value in job.content]
+        except _FAILS as error:
+            results.append(refusal(error, of_value=True))
+            continue
+        answers = cast(list[Prediction], [None] * len(samples))
+        results.append(answers)
+        for index, sample in enumerate(samples):
+            key = job.top, predictor.preprocessing.shape_key(sample)
+            groups.setdefault(key, []).append((answers, index, sample))
+    try:
+        for (top, _), members in cast(dict[tuple[int, Hashable], Any], groups).items():
+            samples = [sample for _, _, sample in members]
+            found = predictor.predict_samples(samples, [None] * len(samples), top=top)
+            for (answers, index, _), prediction in zip(members, found, strict=True):
+                answers[index] = prediction
+    except _FAILS as error:
+        if len(jobs) == 1:
+            return [refusal(error)]
+        return [result for job in jobs for result in _values(predictor, [job])]
+    return results

@@ -1,0 +1,1 @@
+"""gRPC: the messages of the protocol, and the service that speaks them."""

@@ -1,0 +1,239 @@
+"""The service of gRPC: the same models, the same queue, the same limits as over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ptx.infer import UsageError
+from ptx.serve.access import Access, log_request
+from ptx.serve.describing import describe_config, describe_model, describe_server, repository_index
+from ptx.serve.metrics import Metrics
+from ptx.serve.model import VERSION, Model
+from ptx.serve.queue.jobs import Result
+from ptx.serve.refusals import RefusalError, refusal
+from ptx.serve.registry import Registry
+from ptx.serve.rpc.messages import read_message, write_message
+from ptx.serve.rpc.schema import MESSAGES, METHODS, POOL, SERVICE, STREAM
+from ptx.serve.settings import Settings
+from ptx.serve.tensors import BYTES
+
+_SPARE = 64 * 2**10  # bytes of a message beside its tensors
+
+
+class Started(NamedTuple):
+    """A server of gRPC that listens."""
+
+    port: int
+    stop: Callable[[float], Coroutine[Any, Any, None]]
+
+
+async def start(
+    registry: Registry, settings: Settings, metrics: Metrics, access: Access
+) -> Started:
+    """Listen at `settings.grpc_port`.
+
+    Raises:
+        UsageError: the port is taken.
+    """
+    service = Service(registry, settings, metrics, access)
+    server = grpc.aio.server(options=[
+        ("grpc.max_receive_message_length", settings.max_body + _SPARE),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 32 * 2**10),
+        ("grpc.so_reuseport", int(settings.workers > 1)),
+    ], maximum_concurrent_rpcs=settings.max_connections)  # fmt: skip
+    server.add_generic_rpc_handlers((service.handlers(),))
+    watched = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(watched, server)
+    for name in ("", SERVICE):
+        await watched.set(name, health_pb2.HealthCheckResponse.SERVING)
+    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server, pool=_Pools())
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.grpc_port}"
+    try:
+        port = _listen(server, address, settings)
+    except RuntimeError as error:
+        raise UsageError(
+            f"port {settings.grpc_port} cannot be taken for gRPC: give another --grpc-port"
+        ) from error
+    await server.start()
+
+    async def stop(grace: float) -> None:
+        await watched.enter_graceful_shutdown()
+        service.draining = True
+        await server.stop(grace)
+
+    return Started(port, stop)
+
+
+def _listen(server: Any, address: str, settings: Settings) -> int:
+    if settings.certfile is None:
+        return int(server.add_insecure_port(address))
+    certificate = settings.certfile.read_bytes()
+    key = certificate if settings.keyfile is None else settings.keyfile.read_bytes()
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    return int(server.add_secure_port(address, credentials))
+
+
+class _Pools:
+    """Our descriptions, and those of health and reflection, which lie in the pool of all."""
+
+    def __getattr__(self, name: str) -> Any:
+        from google.protobuf import descriptor_pool
+
+        def find(key: Any) -> Any:
+            try:
+                return getattr(POOL, name)(key)
+            except KeyError:
+                return getattr(descriptor_pool.Default(), name)(key)
+
+        return find
+
+
+class Service:
+    """The methods; each takes a message and gives a message, or raises a refusal."""
+
+    def __init__(
+        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access
+    ) -> None:
+        self._registry, self._settings, self._metrics = registry, settings, metrics
+        self._access, self.draining = access, False
+        self._shown: dict[str, Callable[[Any], Any]] = {
+            "ServerLive": lambda _: {"live": True},
+            "ServerReady": lambda _: {"ready": not self.draining},
+            "ModelReady": lambda given: {"ready": self._is_ready(given)},
+            "ServerMetadata": lambda _: describe_server(),
+            "ModelMetadata": lambda given: describe_model(self._find(given)),
+            "ModelConfig": lambda given: {"config": self._config(self._find(given))},
+            "ModelStatistics": self._statistics,
+            "RepositoryIndex": lambda _: {"models": repository_index(registry)},
+            "SystemSharedMemoryStatus": lambda _: {},
+            "CudaSharedMemoryStatus": lambda _: {},
+        }
+
+    def handlers(self) -> Any:
+        """What grpc.aio calls for each method."""
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                self._guarded(name),
+                request_deserializer=MESSAGES[f"{name}Request"].FromString,
+                response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
+            )
+            for name in METHODS
+        }
+        handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=MESSAGES["ModelInferRequest"].FromString,
+            response_serializer=MESSAGES[f"{STREAM}Response"].SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _guarded(self, name: str) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
+        """A method whose refusals are gRPC's status codes, counted."""
+
+        async def method(given: Any, context: Any) -> Any:
+            started, model, code = time.perf_counter(), "", "OK"
+            try:
+                self._check(context)
+                if name == "ModelInfer":
+                    model = given.model_name if given.model_name in self._registry else ""
+                    return await self._infer(given, context)
+                if name.startswith("RepositoryModel"):
+                    return await self._change(name, given)
+                return ParseDict(
+                    self._shown[name](given),
+                    MESSAGES[f"{name}Response"](),
+                    ignore_unknown_fields=True,
+                )
+            except Exception as error:
+                refused = refusal(error)
+                code = refused.grpc
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.answered(model, "grpc", code, seconds)
+                if self._settings.access_log:
+                    log_request("gRPC", name, code, seconds, id=getattr(given, "id", ""))
+            await context.abort(getattr(grpc.StatusCode, code), refused.message)
+            raise AssertionError("abort raises")
+
+        return method
+
+    async def _stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        """Answers in the order of the requests; an error of one leaves the stream open."""
+        response = MESSAGES[f"{STREAM}Response"]
+        try:
+            self._check(context)
+        except RefusalError as error:
+            await context.abort(getattr(grpc.StatusCode, error.grpc), error.message)
+        async for given in requests:
+            started, code = time.perf_counter(), "OK"
+            try:
+                yield response(infer_response=await self._infer(given, context))
+            except Exception as error:
+                refused = refusal(error)
+                code = refused.grpc
+                yield response(error_message=refused.message, infer_response={"id": given.id})
+            self._metrics.answered(given.model_name if given.model_name in self._registry else "",
+                                   "grpc", code, time.perf_counter() - started)  # fmt: skip
+
+    def _check(self, context: Any) -> None:
+        if self._access.asks:
+            given = dict(context.invocation_metadata() or ())
+            self._access.check(str(given.get("authorization", "")).encode())
+
+    def _find(self, given: Any) -> Model:
+        return self._registry.find(given.name, given.version).model
+
+    def _is_ready(self, given: Any) -> bool:
+        return given.name in self._registry and given.version in ("", VERSION)
+
+    def _config(self, model: Model) -> dict[str, Any]:
+        config = describe_config(model, self._settings.max_batch)
+        for item in (*config["input"], *config["output"]):
+            item["data_type"] = item["data_type"].replace(f"TYPE_{BYTES}", "TYPE_STRING")
+        return config
+
+    def _statistics(self, given: Any) -> dict[str, Any]:
+        models = [self._find(given)] if given.name else list(self._registry)
+        return {"model_stats": [self._metrics.statistics(one.name, VERSION) for one in models]}
+
+    async def _change(self, name: str, given: Any) -> Any:
+        self._registry.find(given.model_name)
+        if not self._settings.reload or name == "RepositoryModelUnload":
+            raise RefusalError(501, "models are not loaded or unloaded from outside")
+        await self._registry.load(given.model_name)
+        return MESSAGES[f"{name}Response"]()
+
+    async def _infer(self, given: Any, context: Any) -> Any:
+        batcher = self._registry.find(given.model_name, given.model_version)
+        if pause := self._registry.pause(batcher):
+            await asyncio.sleep(pause)
+        asked = read_message(given)
+        batcher = self._registry.find(given.model_name)  # which may be a new one since
+        model = batcher.model
+        job = model.job(asked, self._settings.max_batch)
+        answer: asyncio.Future[Result | RefusalError] = asyncio.get_running_loop().create_future()
+
+        def deliver(result: Result | RefusalError) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        job.deliver = deliver
+        self._registry.submit(batcher, job, alone=True)
+        try:
+            result = await answer
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
+        if isinstance(result, RefusalError):
+            raise result
+        return write_message(model, asked, model.answer(asked, result))

@@ -1,0 +1,143 @@
+"""The config.pbtxt of a model: what Triton must know of it before it opens the file.
+
+Source: https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ptx.infer import Card, TensorSpec
+from ptx.infer.errors import ArtifactError
+from ptx.infer.preprocessing import Preprocessing
+
+MAX_BATCH = 64  # rows that Triton gathers in one run
+LABELS = "labels.txt"
+TYPES = {
+    "bool": "TYPE_BOOL", "uint8": "TYPE_UINT8", "int8": "TYPE_INT8", "int32": "TYPE_INT32",
+    "int64": "TYPE_INT64", "float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64",
+}  # fmt: skip
+KINDS = {"cpu": "KIND_CPU", "cuda": "KIND_GPU"}
+
+# Dynamic batching has no `max_queue_size`: with it Triton 2.51 now and then stops for half a second.
+Message = Mapping[str, Any]
+
+
+class Word(str):
+    """A value without quotes: of an enumeration."""
+
+
+def model_config(card: Card, preprocessing: Preprocessing, device: str, *, small: bool) -> Message:
+    """For the graph: tensors in, tensors out, in ONNX Runtime's backend.
+
+    Args:
+        device: A key of KINDS.
+        small: Whether to wake a second thread costs more than it brings.
+
+    Raises:
+        ArtifactError: a tensor of a type that Triton's clients have no array for.
+    """
+    batches = gathers(card)
+    inputs = [_tensor(spec, batches) for spec in card.signature.inputs]
+    outputs = [_tensor(spec, batches) for spec in card.signature.outputs]
+    if has_labels(card):
+        outputs[0]["label_filename"] = LABELS
+    pictures = preprocessing.pictures
+    if pictures is not None and pictures.channels and batches and len(inputs[0]["dims"]) == 3:
+        inputs[0]["format"] = Word("FORMAT_NHWC" if pictures.channel_axis else "FORMAT_NCHW")
+    message: dict[str, Any] = {
+        "name": card.model,
+        "backend": "onnxruntime",
+        "max_batch_size": MAX_BATCH if batches else 0,
+        "input": inputs,
+        "output": outputs,
+        "instance_group": [{"kind": Word(KINDS[device]), "count": 1}],
+    }
+    if batches:
+        message["dynamic_batching"] = {}
+    if device == "cuda":  # as ort-cuda runs it: products in float32, no search at each new shape
+        tf32 = {"key": "use_tf32", "value": "0"}
+        cuda = {"name": "cuda", "parameters": [tf32]}
+        message["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [cuda]}}
+        message["parameters"] = [_parameter("cudnn_conv_algo_search", "1")]
+    elif small:
+        message["parameters"] = [_parameter("intra_op_thread_count", "1")]
+    return message
+
+
+def predict_config(card: Card, given: str, name: str) -> Message:
+    """For the answers: `given` as bytes in, labels with scores or a value out.
+
+    Args:
+        given: What the input is called: `picture`, `text`, `row`.
+        name: Of this model of the repository.
+    """
+    if card.task == "regression":
+        outputs = [_answer("value", "TYPE_FP64", 1)]
+    else:
+        outputs = [
+            _answer("label", "TYPE_STRING", 1),
+            _answer("score", "TYPE_FP64", 1),
+            _answer("top_labels", "TYPE_STRING", -1),
+            _answer("top_scores", "TYPE_FP64", -1),
+        ]
+    return {
+        "name": name,
+        "backend": "python",
+        "max_batch_size": MAX_BATCH,
+        "input": [_answer(given, "TYPE_STRING", 1)],
+        "output": outputs,
+        "instance_group": [{"kind": Word("KIND_CPU"), "count": 1}],
+        "dynamic_batching": {},
+    }
+
+
+def gathers(card: Card) -> bool:
+    """Whether Triton can gather rows: the batch comes first everywhere, and a row has an axis."""
+    return all(spec.batch_axis == 0 and len(spec.axes) > 1 for spec in card.signature)
+
+
+def has_labels(card: Card) -> bool:
+    """Whether the first output has a number for each label."""
+    return card.signature.outputs[0].sample_axes == (len(card.labels),)
+
+
+def to_text(message: Message, indent: str = "") -> str:
+    """The message in protobuf's text format."""
+    return "".join(f"{indent}{line}\n" for line in _lines(message))
+
+
+def _lines(message: Message) -> Iterator[str]:
+    for key, value in message.items():
+        several = isinstance(value, list)
+        for item in value if several else [value]:
+            if isinstance(item, Mapping):
+                yield f"{key} {{"
+                yield from (f"  {line}" for line in _lines(item))
+                yield "}"
+            elif isinstance(item, Word) or not isinstance(item, str):
+                yield f"{key}: {item}"
+            else:
+                yield f"{key}: {json.dumps(item, ensure_ascii=False)}"
+
+
+def _tensor(spec: TensorSpec, batches: bool) -> dict[str, Any]:
+    if spec.dtype not in TYPES:
+        raise ArtifactError(
+            f"the tensor {spec.name!r} is {spec.dtype}, for which Triton's clients have no array;"
+            f" expected {', '.join(TYPES)}",
+            code="E-TRITON",
+        )
+    axes = spec.sample_axes if batches else spec.axes
+    dims = [axis if isinstance(axis, int) else -1 for axis in axes]
+    return {"name": spec.name, "data_type": Word(TYPES[spec.dtype]), "dims": dims}
+
+
+def _answer(name: str, data_type: str, size: int) -> dict[str, Any]:
+    return {"name": name, "data_type": Word(data_type), "dims": [size]}
+
+
+def _parameter(key: str, value: str) -> Message:
+    return {"key": key, "value": {"string_value": value}}
