@@ -16,11 +16,12 @@ from ptx.trainers.data import Dataset, open_dataset
 
 
 def picture(path: Path, seed: int = 0) -> Path:
-    """A bright blot on black, its place and size given by the seed."""
+    """A bright angle on black, its place given by the seed."""
     random = np.random.RandomState(seed)
     pixels = np.zeros((28, 28), np.uint8)
     row, column = random.randint(4, 18, size=2)
-    pixels[row : row + 6, column : column + 5] = 255
+    pixels[row : row + 2, column : column + 6] = 255
+    pixels[row : row + 9, column + 4 : column + 6] = 255
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
