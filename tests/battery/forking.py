@@ -5,22 +5,24 @@ Run as a program it reads a call as a line of JSON and answers with what became 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import pkgutil
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, NoReturn
 
-PRELOADED = (
+LIGHT = ("onnxruntime",)  # to fork a process that holds little takes a fifth of the time
+HEAVY = (
     "onnxruntime", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "jinja2",
     "matplotlib.backends.backend_agg", "matplotlib.figure", "ptx.trainers.training",
     "ptx.export.exporting", "ptx.export.formats.onnx_", "ptx.report.reporting",
@@ -48,11 +50,11 @@ class Ended(NamedTuple):
 class Forking:
     """The process, seen from the tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preloaded: Sequence[str]) -> None:
         # OpenMP's threads would not survive a fork.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
         self._process: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-P", __file__], cwd=folder, env=environment, text=True,
+            [sys.executable, "-P", __file__, *preloaded], cwd=folder, env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
@@ -64,11 +66,14 @@ class Forking:
         limit: float = 120,
         interrupt: float | None = None,
     ) -> Ended:
-        """`ptx` with these words; SIGALRM ends it after `limit` seconds, Ctrl-C after `interrupt`."""
+        """`ptx` with these words; SIGKILL ends it after `limit` seconds, Ctrl-C after `interrupt`."""
         call = {"words": words, "streams": streams, "limit": limit, "interrupt": interrupt}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(call), file=self._process.stdin, flush=True)
+        if not ended_within(2 * limit, self._process.stdout.fileno()):
+            self._process.kill()
+            raise TimeoutError(f"the process that forks does not answer: {words}")
         code, out, err, seconds = json.loads(self._process.stdout.readline())
         return Ended(code, bytes.fromhex(out), bytes.fromhex(err), seconds)
 
@@ -90,8 +95,10 @@ def serve() -> None:
 
     for target, _ in VERBS.values():
         pkgutil.resolve_name(target)
-    for module in PRELOADED:
+    for module in sys.argv[1:]:
         pkgutil.resolve_name(module)
+    gc.collect()
+    gc.freeze()  # else a collection in a child copies all that it looks at
     for line in sys.stdin:
         call = json.loads(line)
         ended = answer(call["words"], Streams(*call["streams"]), call["limit"], call["interrupt"])
@@ -107,28 +114,31 @@ def answer(words: Sequence[str], streams: Streams, limit: float, interrupt: floa
         started = time.monotonic()
         child = os.fork()
         if not child:
-            become_ptx(words, streams, {1: out, 2: err}, limit)
-        timer = threading.Timer(interrupt or 0, os.kill, (child, signal.SIGINT))
-        if interrupt:
-            timer.start()
+            become_ptx(words, streams, {1: out, 2: err})
+        watched = os.pidfd_open(child)
+        if interrupt and not ended_within(interrupt, watched):
+            os.kill(child, signal.SIGINT)
+        if not ended_within(limit, watched):
+            os.kill(child, signal.SIGKILL)
+        os.close(watched)
         status = os.waitpid(child, 0)[1]
-        timer.cancel()
         seconds = time.monotonic() - started
         out.seek(0)
         err.seek(0)
         return Ended(os.waitstatus_to_exitcode(status), out.read(), err.read(), seconds)
 
 
-def become_ptx(
-    words: Sequence[str], streams: Streams, files: Mapping[int, IO[bytes]], limit: float
-) -> NoReturn:
+def ended_within(seconds: float, watched: int) -> bool:
+    """Whether there is something to read, or a process has ended, in this time."""
+    return bool(select.select([watched], [], [], seconds)[0])
+
+
+def become_ptx(words: Sequence[str], streams: Streams, files: Mapping[int, IO[bytes]]) -> NoReturn:
     """What the console script is, in a forked child."""
     from ptx.cli.main import main
 
     code: Any = 70  # an exception that leaves `main`
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, limit)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         take_streams(streams, files)
         os.environ["PYTHONIOENCODING"] = streams.encoding
@@ -178,3 +188,4 @@ def _open(number: int, encoding: str) -> io.TextIOWrapper:
 
 if __name__ == "__main__":
     serve()
+    os._exit(0)  # some libraries write when they are taken apart

@@ -50,12 +50,12 @@ WHOLE = {
                   "--seconds", "0.001"),
 }  # fmt: skip
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
-# Of those, each in states that between them have each stream lost, and each encoding.
+WITH_TORCH = ("export", "evaluate", "report")  # whose quick calls import it
+# Of the slow ones, each in states that between them have each stream lost, and each encoding.
 WHOLE_STATES = (
     Streams("closed", "closed", "closed", "latin-1"),
     Streams(stdout="full", encoding="ascii"),
-    Streams(stderr="full", encoding="utf-16"),
-    Streams(stdin="closed", encoding="ascii"),
+    Streams(stdin="closed", stderr="full", encoding="utf-16"),
     Streams(encoding="utf-16"),
 )
 

@@ -25,7 +25,7 @@ from ptx.cli.main import VERBS
 from ptx.cli.output.streams import escape
 from ptx.cli.values.number import Number
 
-from .forking import Ended, Forking, Streams
+from .forking import HEAVY, LIGHT, Ended, Forking, Streams
 from .shells import (
     ENCODINGS,
     MISSING,
@@ -33,6 +33,7 @@ from .shells import (
     STATES,
     WHOLE,
     WHOLE_STATES,
+    WITH_TORCH,
     NumberOption,
     command,
     needed,
@@ -75,26 +76,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory, workspace: Path) -> Path:
 @pytest.fixture(scope="module")
 def call(folder: Path, tally: Counter[str]) -> Iterator[Call]:
     """`call(words, streams)`: in the folder, with what must hold of every call held."""
-    with Forking(folder) as forking:
+    with Forking(folder, HEAVY) as forking:
+        yield checked(forking, tally)
 
-        def run(words: tuple[str, ...], streams: Streams = STATES[0], **given: Any) -> Ended:
-            ended = forking.run(in_workspace(words), streams, limit=PATIENCE, **given)
-            tally["calls"] += 1
-            tally["hangs"] += ended.code == -14
-            assert ended.code != -14, "hangs"
-            err = decode(ended.err, streams)
-            tally["tracebacks"] += "Traceback" in err or "E-BUG" in err
-            assert "Traceback" not in err
-            assert "E-BUG" not in err
-            lines = err.splitlines()
-            if given.get("interrupt") and lines[-1:] == [""]:  # click ends the line of ^C
-                lines.pop()
-            foreign = [line for line in lines if not LINE.match(line)]
-            tally["foreign lines"] += len(foreign)
-            assert foreign == []
-            return ended
 
-        yield run
+@pytest.fixture(scope="module")
+def quick(folder: Path, tally: Counter[str]) -> Iterator[Call]:
+    """The same for calls that need no PyTorch."""
+    with Forking(folder, LIGHT) as forking:
+        yield checked(forking, tally)
+
+
+def checked(forking: Forking, tally: Counter[str]) -> Call:
+    """Calls of which what must hold is held."""
+
+    def run(words: tuple[str, ...], streams: Streams = STATES[0], **given: Any) -> Ended:
+        ended = forking.run(in_workspace(words), streams, limit=PATIENCE, **given)
+        tally["calls"] += 1
+        tally["hangs"] += ended.code == -9
+        assert ended.code != -9, "hangs"
+        err = decode(ended.err, streams)
+        tally["tracebacks"] += "Traceback" in err or "E-BUG" in err
+        assert "Traceback" not in err
+        assert "E-BUG" not in err
+        lines = err.splitlines()
+        if given.get("interrupt") and lines[-1:] == [""]:  # click ends the line of ^C
+            lines.pop()
+        foreign = [line for line in lines if not LINE.match(line)]
+        tally["foreign lines"] += len(foreign)
+        assert foreign == []
+        return ended
+
+    return run
 
 
 def in_workspace(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,12 +138,13 @@ def expect(plain: Ended, streams: Streams) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("verb", VERBS)
-def test_in_every_state_of_the_streams(verb: str, encoding: str, call: Call) -> None:
-    plain = cache(lambda words: call(words))
+def test_in_every_state_of_the_streams(verb: str, encoding: str, quick: Call, call: Call) -> None:
+    run = call if verb in WITH_TORCH else quick
+    plain = cache(lambda words: run(words))
     for state in STATES:
         streams = state._replace(encoding=encoding)
         words = quick_call(verb, streams)
-        known, ended = plain(words), call(words, streams)
+        known, ended = plain(words), run(words, streams)
         code, told = expect(known, streams)
         assert ended.code == code, (streams, ended)
         err = decode(ended.err, streams).splitlines()
@@ -278,7 +292,7 @@ FOR_EVER = {("train", "--epochs"), ("benchmark", "--seconds")}  # the most of th
 def test_a_verb_runs_at_both_ends(option: NumberOption, call: Call) -> None:
     for value in option.ends():
         endless = value == option.ends()[1] and (option.verb, option.name) in FOR_EVER
-        ended = call((*WHOLE[option.verb], option.name, value), interrupt=2 if endless else None)
+        ended = call((*WHOLE[option.verb], option.name, value), interrupt=1 if endless else None)
         assert ended.code == 130 if endless else ended.code in CODES
 
 
