@@ -38,6 +38,7 @@ QUICK = {
     "inspect": ("inspect", "linear-model"),
     "completion": ("completion", "bash"),
     "doctor": ("doctor", "--help"),
+    "serve": ("serve", "--help"),  # it does not end by itself: tests/serve
 }
 # What it is called with to do all that it does.
 WHOLE = {

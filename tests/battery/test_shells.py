@@ -284,7 +284,8 @@ def test_both_ends_of_a_range_are_taken_and_shown(option: NumberOption) -> None:
     assert f"{least}<=x<={most}" in shown
 
 
-RUN = [option for option in NUMBERS if option.name != "--timeout"]
+ALONE = {("train", "--processes")}  # 1024 of them: tests/trainers/test_processes.py
+RUN = [o for o in NUMBERS if o.name != "--timeout" and (o.verb, o.name) not in ALONE]
 FOR_EVER = {("train", "--epochs"), ("benchmark", "--seconds")}  # the most of these
 
 
@@ -296,7 +297,9 @@ def test_a_verb_runs_at_both_ends(option: NumberOption, call: Call) -> None:
         assert ended.code == 130 if endless else ended.code in CODES
 
 
-@pytest.mark.parametrize("verb", [o.verb for o in NUMBERS if o.name == "--timeout"])
+@pytest.mark.parametrize(
+    "verb", [o.verb for o in NUMBERS if o.name == "--timeout" and o.verb != "serve"]
+)
 def test_the_least_time_is_over_at_once(verb: str, call: Call) -> None:
     words = needed(verb) if verb == "report" else WHOLE[verb]
     assert call((*words, "--timeout", "0.001")).code in (2, 6)

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("package", ["infer", "models", "trainers", "export", "report", "scale", "serve"])
+@pytest.mark.parametrize(
+    "package", ["infer", "models", "trainers", "export", "report", "scale", "serve"]
+)
 def test_the_reference_lists_each_public_name_once(package: str) -> None:
     page = (DOCS / "reference" / f"{package}.md").read_text()
     listed = re.findall(rf"^::: ptx\.{package}\.(\w+)$", page, re.MULTILINE)
