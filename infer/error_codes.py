@@ -119,7 +119,6 @@ ERROR_CODES = {
     "E-ZIP": Explained((4,), "The archive is damaged, or no plain one.", "Export or fetch it again."),
     "E-OUT": Explained((5,), "The result cannot be written.", "Read the system's reason."),
     "E-BUSY": Explained((5,), "Another process writes there.", "Wait, or give another."),
-    "E-BUSY": Explained((5,), "Another process writes into the folder.", "Wait, or give another."),
     "E-OUT-EXISTS": Explained((5,), "The folder to be written is there already.", "Remove it, or give another."),
     "E-OUT-FILE": Explained((5,), "A file stands where a folder must be.", "Give another path."),
     "E-OUT-FOLDER": Explained((5,), "A folder stands where the file is to be.", "Give a file's name."),
