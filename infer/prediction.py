@@ -14,6 +14,10 @@ from ptx.infer.tasks import Ranking
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in shares of a picture's sides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one input: a label with its score, or a value."""
@@ -25,8 +29,7 @@ class Prediction:
     model: str
     backend: str
     input: str | None = None  # the path or text; None for what has no name
-    # Of one figure among several: left, top, right, bottom in shares of the picture's sides
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None  # of one figure among several
 
     @property
     def text(self) -> str:
@@ -79,6 +82,11 @@ class Failure:
     def to_json(self) -> str:
         """`to_data` as a line of JSON."""
         return _ENCODER.encode(self.to_data())
+
+
+def unname(value: Any) -> tuple[str | None, Any]:
+    """The name that a value's prediction bears, and what is to be read."""
+    return (value.name, value.value) if isinstance(value, Named) else (input_name(value), value)
 
 
 def input_name(value: Any) -> str | None:

@@ -15,7 +15,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
 from ptx.infer.errors import ArtifactError, BackendError, InputError
-from ptx.infer.prediction import Failure, Named, Prediction, input_name
+from ptx.infer.prediction import Failure, Prediction, input_name, unname
 from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
@@ -124,8 +124,7 @@ class Predictor:
             InputError: the picture cannot be used, or shows nothing that is like a digit.
             UsageError: the model does not look for digits in pictures (the card's fit "digit").
         """
-        content = value.value if isinstance(value, Named) else value
-        name = value.name if isinstance(value, Named) else input_name(value)
+        name, content = unname(value)
         if isinstance(content, InputError):
             raise content
         found = read_figures(self.preprocessing, content)

@@ -20,7 +20,7 @@ import numpy as np
 
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, nearest
-from ptx.infer.prediction import Failure, Named, Prediction, input_name
+from ptx.infer.prediction import Failure, Prediction, unname
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array
@@ -80,8 +80,7 @@ def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
     """The samples of values, under their names; an error in the place of one that cannot be used."""
     window: Window = []
     for value in values:
-        name = value.name if isinstance(value, Named) else input_name(value)
-        content = value.value if isinstance(value, Named) else value
+        name, content = unname(value)
         try:
             if isinstance(content, InputError):
                 raise content

@@ -13,13 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
-from ptx.infer.prediction import Failure, Named
+from ptx.infer.prediction import Failure, unname
 from ptx.infer.preprocessing import read_figures
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
-
-Box = tuple[float, float, float, float] | None  # of one figure among several
+    from ptx.infer.prediction import Box
 
 SHOWN = 24  # inputs at most
 BARS = 5  # labels of an input
@@ -106,8 +105,7 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
         _lines(draw, (0, HEAD), f"{answer.error.code}: {answer.error}", cell.width)
         return cell
     if pictured:
-        content = value.value if isinstance(value, Named) else value
-        _pictures(cell, draw, content, predictor, answer.box)
+        _pictures(cell, draw, unname(value)[1], predictor, answer.box)
     if answer.value is not None:
         _text(draw, (left, HEAD + 2, TEXT), answer.text, 24)
         return cell
@@ -118,7 +116,11 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
 
 
 def _pictures(
-    cell: Image.Image, draw: ImageDraw.ImageDraw, content: Any, predictor: Predictor, box: Box
+    cell: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    content: Any,
+    predictor: Predictor,
+    box: Box | None,
 ) -> None:
     given, seen = _draw_given(content), _draw_seen(content, predictor, box)
     if given is not None and box is not None:
@@ -161,15 +163,15 @@ def _draw_given(content: Any) -> Image.Image | None:
     return Image.alpha_composite(ground, opaque).convert("RGB")
 
 
-def _draw_seen(content: Any, predictor: Predictor, box: Box) -> Image.Image | None:
+def _draw_seen(content: Any, predictor: Predictor, box: Box | None) -> Image.Image | None:
     """The pixels that the network gets; a ready sample scaled to its range."""
     try:
         if box is None:
             sample = predictor.preprocessing.read(content)
         else:
             found = read_figures(predictor.preprocessing, content)
-            sample = next(seen.pixels for seen in found if seen.box == box)
-    except InputError:
+            sample = {seen.box: seen.pixels for seen in found}[box]
+    except (InputError, KeyError):  # it has been answered: the file has changed since
         return None
     if sample.dtype != np.uint8:
         square = sample.reshape(-1, sample.shape[-1])

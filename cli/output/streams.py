@@ -44,9 +44,8 @@ class _Waiting(io.FileIO):
     """A pipe that somebody made non-blocking is waited for."""
 
     def write(self, data: Any) -> int:
-        if not len(
-            data
-        ):  # click asks in this way whether a stream takes bytes; /dev/full refuses it
+        # In this way click asks whether a stream takes bytes; /dev/full refuses even these.
+        if not len(data):
             return 0
         while (written := super().write(data)) is None:
             select.select([], [self], [])

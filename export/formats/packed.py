@@ -51,9 +51,8 @@ def export_older(network: nn.Module, signature: Signature, opset: int) -> Any:
     del model.graph.output[len(names) :]
     for value, spec in zip(model.graph.output, signature.outputs, strict=True):
         for dim, axis in zip(value.type.tensor_type.shape.dim, spec.axes, strict=True):
-            if (
-                isinstance(axis, int) and not dim.dim_value
-            ):  # it does not see through every operator
+            # The exporter does not see through every operator.
+            if isinstance(axis, int) and not dim.dim_value:
                 dim.dim_value = axis
     return model
 

@@ -13,6 +13,7 @@ from ptx.infer.errors import InputError
 from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, find_ink
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
+from ptx.infer.prediction import Box
 
 WORKING_SIDE: Final = 640
 """Longest side, in pixels, that ink is looked for in. Larger pictures are first averaged down to
@@ -39,9 +40,7 @@ class Seen:
     """One figure in the model's form, and where it was in the picture."""
 
     pixels: Pixels
-    box: tuple[
-        float, float, float, float
-    ]  # left, top, right, bottom in shares of the picture's sides
+    box: Box
 
 
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:

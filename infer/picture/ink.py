@@ -15,6 +15,7 @@ from PIL import Image
 from ptx.infer.errors import InputError
 from ptx.infer.picture.objects import is_alone
 from ptx.infer.picture.parts import SPECK, find_parts, grow
+from ptx.infer.prediction import Box
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -59,10 +60,6 @@ def find_ink(flat: Image.Image) -> Floats:
 def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The outermost pixels of (height, width, ...), in a row."""
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
-
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in shares of a picture's sides."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,7 @@ LEVELS: Final = (0.25, 0.4, 0.55, 0.7, 0.8)  # of the strongest ink, that a mask
 PENS: Final = (1, 3, 5)  # strokes at least so wide in pixels: the lines of squared paper are finer
 _MOST: Final = 12  # objects that are looked at closely
 _FAINT: Final = 12.0  # levels of 255 between a figure and the paper right around it
-_OPEN: Final = (
-    0.12  # of the rim: where no edge is seen, a thing goes on and was divided by the search
-)
+_OPEN: Final = 0.12  # of the rim: where no edge is seen, the search has divided a thing
 _PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
 USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
 GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
