@@ -171,6 +171,21 @@ def cluster(command: F) -> F:
     return command
 
 
+def check_cluster(cluster: Mapping[str, Any], **others: object) -> bool:
+    """Whether a cluster is asked for; `others`: options that are of one machine alone.
+
+    Raises:
+        UsageError: options of both.
+    """
+    asked = cluster["on"] is not None
+    odd = others if asked else {key: value for key, value in cluster.items() if key != "on"}
+    for name, value in odd.items():
+        if value:
+            where = "is not for --on ray" if asked else "is for --on ray"
+            raise UsageError(f"--{name.replace('_', '-')} {where}: leave it out")
+    return asked
+
+
 def common(command: F) -> F:
     """Add what every verb has."""
     debug = click.option(

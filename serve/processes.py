@@ -134,7 +134,8 @@ class _Supervisor:
             started, sock = self._workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if self._stopping:
-                worst = max(worst, abs(code))
+                # A worker that the signal itself ends has not served yet: nothing is lost.
+                worst = max(worst, 0 if code == -signal.SIGTERM else abs(code))
                 continue
             LOG.error("worker %d has ended with %d: another takes its place", pid, code)
             if time.monotonic() - started < _SOONEST:

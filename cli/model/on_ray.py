@@ -19,21 +19,6 @@ from ptx.cli.output.terminal import Progress
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
 
-def check_cluster(cluster: Mapping[str, Any], **others: object) -> bool:
-    """Whether a cluster is asked for; `others`: options that are of one machine alone.
-
-    Raises:
-        UsageError: options of both.
-    """
-    asked = cluster["on"] is not None
-    odd = others if asked else {key: value for key, value in cluster.items() if key != "on"}
-    for name, value in odd.items():
-        if value:
-            where = "is not for --on ray" if asked else "is for --on ray"
-            raise UsageError(f"--{name.replace('_', '-')} {where}: leave it out")
-    return asked
-
-
 def predict_on_ray(
     inputs: tuple[str, ...], found: Found, asked: infer.Options, output: Path | None,
     sizes: tuple[int, int], cluster: Mapping[str, Any],

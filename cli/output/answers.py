@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ptx import infer, scale
+from ptx import infer
 from ptx.cli.output.terminal import note
 from ptx.infer.artifact.files import atomic_writer
 from ptx.infer.errors import UsageError, escape_controls, pluralise, quote
@@ -52,6 +52,8 @@ def open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Cont
     """The output that --resume goes on with, until the stack is closed."""
     if output is None or output.suffix not in (".json", ".jsonl"):
         raise UsageError("--resume goes on with JSON Lines: give --output FILE.jsonl")
+    from ptx import scale
+
     return stack.enter_context(scale.continued(output, card.model))
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptx import infer, scale
+from ptx import infer
 from ptx.cli import options
-from ptx.cli.model.on_ray import check_cluster, predict_on_ray
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.answers import (
@@ -89,7 +88,9 @@ def predict(
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
     own = {"shard": shard, "resume": resume, "show": show, "json": as_json, "all": every}
-    if check_cluster(cluster, **own, allow_nonfinite=allow_nonfinite):
+    if options.check_cluster(cluster, **own, allow_nonfinite=allow_nonfinite):
+        from ptx.cli.model.on_ray import predict_on_ray
+
         found = find_model(space, model, backend, describe=describe)
         return predict_on_ray(inputs, found, asked, output, (max(top, 3), batch_size), cluster)
     if every and resume:
@@ -103,7 +104,10 @@ def predict(
         former = open_former(output, found.card, stack) if resume else None
         lines = AnswerLines(as_json, top, former)
         values, window = find_values(inputs, found.card)
-        values = scale.choose(values, shard, former)
+        if shard is not None or former is not None:
+            from ptx import scale
+
+            values = scale.choose(values, shard, former)
         threads = None
         if preview and not every:
             values = preview.values(values)
