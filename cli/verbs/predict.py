@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ptx.report import Preview
-    from ptx.scale import Shard
+    from ptx.scale import Continued, Shard
 
 
 @click.command(
@@ -104,10 +104,7 @@ def predict(
         former = open_former(output, found.card, stack) if resume else None
         lines = AnswerLines(as_json, top, former)
         values, window = find_values(inputs, found.card)
-        if shard is not None or former is not None:
-            from ptx import scale
-
-            values = scale.choose(values, shard, former)
+        values = _choose(values, shard, former)
         threads = None
         if preview and not every:
             values = preview.values(values)
@@ -126,6 +123,15 @@ def predict(
     if preview:
         finish_preview(preview, show=show)
     return 4 if lines.bad else 0
+
+
+def _choose(values: Iterable[Any], shard: Shard | None, former: Continued | None) -> Iterable[Any]:
+    """Those of the shard that are not answered yet."""
+    if shard is None and former is None:
+        return values
+    from ptx import scale
+
+    return scale.choose(values, shard, former)
 
 
 def _answer(

@@ -27,6 +27,7 @@ WARM_UP = 1  # before it
 ROUNDS = 3
 HERE = Path(__file__).parent
 INFER = "/v2/models/convnet/infer"
+_JSON = "Content-Type: application/json"
 # Clients → how many times the requests of the other that ptx must answer.
 _STARLETTE = {1: 1.2, 8: 2.0, 64: 2.4}
 _PEERS = ("uvicorn", "tritonclient")
@@ -37,7 +38,7 @@ class Request(NamedTuple):
 
     path: str
     body: Path
-    header: str = "Content-Type: application/json"
+    header: str
 
 
 class Ports(NamedTuple):
@@ -133,14 +134,14 @@ def _requests(setting: Setting) -> dict[str, Request]:
     digit = next(pictures(setting).iterdir()).read_bytes()
     one, rows = _binary(image[:1]), _binary(image)
     kinds = {
-        "binary": (INFER, *one), "rows": (INFER, *rows), "JSON": (INFER, _json(image[:1])),
-        "picture": ("/predict/convnet", digit), "example": ("/predict", digit),
+        "binary": (INFER, *one), "rows": (INFER, *rows), "JSON": (INFER, _json(image[:1]), _JSON),
+        "picture": ("/predict/convnet", digit, _JSON), "example": ("/predict", digit, _JSON),
     }  # fmt: skip
     found = {}
-    for name, (path, body, *header) in kinds.items():
+    for name, (path, body, header) in kinds.items():
         file = setting.folder / f"request-{name}"
         file.write_bytes(body)
-        found[name] = Request(path, file, *header)
+        found[name] = Request(path, file, header)
     return found
 
 
