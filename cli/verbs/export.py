@@ -38,8 +38,7 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 @click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
               help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
               " bare state dict, on the rows that ptx carries.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path),
-              help="The file to write; of --format triton the folder.")  # fmt: skip
+@options.output("The file to write; of --format triton the folder.")
 @device_option
 @click.option(
     "--opset", type=Number(OPSETS), help="Of ONNX, instead of the newest that CPU and CUDA run."
