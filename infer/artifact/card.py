@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptx.infer.artifact.fields import take
 from ptx.infer.artifact.golden import (
     GoldenSample,
     RawSample,
@@ -22,6 +21,7 @@ from ptx.infer.artifact.golden import (
     raw_from_data,
     raw_to_data,
     samples_digest,
+    take,
 )
 from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature

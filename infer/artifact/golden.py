@@ -12,16 +12,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ptx.infer.artifact.fields import take
 from ptx.infer.signature import DTYPES, Array
 
 Raw = bytes | str | tuple[float, ...]
 """What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
 
+T = TypeVar("T")
 _DTYPES = set(DTYPES.values())  # of arrays, in NumPy
 
 
@@ -286,3 +286,12 @@ def _array_from_data(data: Any) -> Array:
 
 def _little(array: Array) -> Array:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def take(data: Mapping[str, Any], key: str, expected: type[T]) -> T:
+    """The field `key` of a JSON object; ValueError where it is missing or of another type."""
+    value = data.get(key)
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        got = "missing" if key not in data else f"a {type(value).__name__}"
+        raise ValueError(f"{key!r} is {got}; expected {expected.__name__}")
+    return value
