@@ -38,13 +38,6 @@ class Wanted:
         named = self.output is not None and self.output.suffix in (".json", ".jsonl")
         return self.as_json or named
 
-    def check(self) -> None:
-        """UsageError for options that exclude each other; OutputError where no file can be written."""
-        if self.every and self.resume:
-            raise UsageError("--all is not for --resume: leave it out")
-        if self.output is not None:
-            check_writable(self.output)
-
 
 @dataclass(frozen=True)
 class Cluster:
@@ -94,21 +87,22 @@ cluster = options.group(
 )  # fmt: skip
 
 
-def wants_cluster(cluster: Cluster, wanted: Wanted) -> bool:
-    """Whether a cluster is asked for.
+def check(answers: Wanted, cluster: Cluster) -> None:
+    """Refuse what does not go together, before anything is read.
 
     Raises:
-        UsageError: so are options of one machine alone, or none is and options of a cluster are.
+        UsageError: options that exclude each other.
+        OutputError: the file of --output cannot be written.
     """
-    alone = {"shard": wanted.shard, "resume": wanted.resume, "show": wanted.show, "json": wanted.as_json,
-             "all": wanted.every, "allow-nonfinite": wanted.allow_nonfinite}  # fmt: skip
-    odd = (
-        alone
-        if cluster.on
-        else {key: value for key, value in asdict(cluster).items() if key != "on"}
-    )
-    for name, value in odd.items():
+    alone = {"shard": answers.shard, "resume": answers.resume, "show": answers.show,
+             "json": answers.as_json, "all": answers.every,
+             "allow-nonfinite": answers.allow_nonfinite}  # fmt: skip
+    together = {key: value for key, value in asdict(cluster).items() if key != "on"}
+    for name, value in (alone if cluster.on else together).items():
         if value:
             where = "is not for --on ray" if cluster.on else "is for --on ray"
             raise UsageError(f"--{name.replace('_', '-')} {where}: leave it out")
-    return cluster.on is not None
+    if answers.every and answers.resume:
+        raise UsageError("--all is not for --resume: leave it out")
+    if answers.output is not None and not cluster.on:  # which writes into a folder
+        check_writable(answers.output)

@@ -52,11 +52,10 @@ def predict(
     """
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    if wanted.wants_cluster(cluster, answers):
+    wanted.check(answers, cluster)
+    found = find_model(space, model, backend, describe=describe)
+    if cluster.on:
         from ptx.cli.model.on_ray import predict_on_ray
 
-        found = find_model(space, model, backend, describe=describe)
         return predict_on_ray(inputs, found, asked, answers, cluster)
-    answers.check()
-    found = find_model(space, model, backend, describe=describe)
     return answer_inputs(inputs, found, asked, answers, workspace)

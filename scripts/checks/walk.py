@@ -28,8 +28,8 @@ LAZY = "infer/lazy.py"  # an import, though it is a call
 def place(filename: str) -> str | None:
     """The file's path in the repository; None where it is not of ptx."""
     path = Path(filename).resolve()
-    inside = path.is_relative_to(ROOT) and not {"site-packages", "scripts"} & set(path.parts)
-    return path.relative_to(ROOT).as_posix() if inside else None
+    outside = {"site-packages", "scripts"} & set(path.parts) or filename.startswith("<")
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) and not outside else None
 
 
 def is_property(frame: FrameType) -> bool:
