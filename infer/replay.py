@@ -30,12 +30,16 @@ ANSWER_ROUNDING = 1e-9  # of a score, beyond what the outputs' tolerance lets it
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold, and whether it does."""
+    """One thing that must hold, and whether it does.
+
+    Attributes:
+        lacks: It is no part of this file's proof, which an older ptx made.
+    """
 
     name: str
     holds: bool
     detail: str
-    lacks: bool = False  # it is no part of this file's proof, which an older ptx made
+    lacks: bool = False
 
 
 def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:

@@ -44,18 +44,24 @@ class Level:
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """Inputs with the outputs that the model gives them in float64."""
+    """Inputs with the outputs that the model gives them in float64.
+
+    Attributes:
+        outputs: Float64; integers and bools in their own type.
+        tolerance: Output name → largest absolute difference that is accepted.
+        answers: One for each row; none in older cards or of the task "raw".
+        labels_sha256: Of all the labels that the answers are taken from; none in older cards.
+        level: Of integer outputs, where there are any.
+    """
 
     inputs: dict[str, Array]
-    outputs: dict[str, Array]  # float64; integers and bools in their own type
-    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
-    answers: tuple[Answer, ...] = ()  # one for each row; none in older cards or of the task "raw"
+    outputs: dict[str, Array]
+    tolerance: dict[str, float]
+    answers: tuple[Answer, ...] = ()
     # Of an output that mixes scales the same in each column, float32, of size 1 along the other axes
     columns: dict[str, Array] = field(default_factory=dict)
-    labels_sha256: str = (
-        ""  # of all the labels that the answers are taken from; none in older cards
-    )
-    level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
+    labels_sha256: str = ""
+    level: dict[str, Level] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
