@@ -62,14 +62,14 @@ class Walk:
         if came_from != here:
             self.moves[str(here), frame.f_code.co_qualname] = None
 
-    def leave(self, code: int) -> NoReturn:
+    def leave(self, status: int) -> NoReturn:
         """Tell the moves, at the end of the process."""
         sys.setprofile(None)
         for file, name in self.moves:
             print(f"{file}: {name}", file=sys.stderr)
         files = {file for file, _ in self.moves}
         print(f"{len(self.moves)} moves over {len(files)} files", file=sys.stderr)
-        LEAVE(code)
+        LEAVE(status)
 
 
 LEAVE = os._exit
