@@ -19,9 +19,9 @@ from ptx.export.tolerance import (
     see,
     share_of,
 )
-from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
 
 

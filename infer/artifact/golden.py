@@ -50,6 +50,8 @@ class GoldenSample:
         outputs: Float64; integers and bools in their own type.
         tolerance: Output name → largest absolute difference that is accepted.
         answers: One for each row; none in older cards or of the task "raw".
+        columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
+            other axes.
         labels_sha256: Of all the labels that the answers are taken from; none in older cards.
         level: Of integer outputs, where there are any.
     """
@@ -58,7 +60,6 @@ class GoldenSample:
     outputs: dict[str, Array]
     tolerance: dict[str, float]
     answers: tuple[Answer, ...] = ()
-    # Of an output that mixes scales the same in each column, float32, of size 1 along the other axes
     columns: dict[str, Array] = field(default_factory=dict)
     labels_sha256: str = ""
     level: dict[str, Level] = field(default_factory=dict)
@@ -78,19 +79,6 @@ class RawSample:
     labels_sha256: str = ""  # as of a GoldenSample
     names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
     level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
-
-
-def wrong_integers(got: Array, expected: Array, level: Level | None) -> Array:
-    """Where an integer output is not what was expected: bool, in its shape.
-
-    At the places of `level` one of its values may stand as well.
-    """
-    wrong: Array = got != expected
-    if level is not None:
-        found = got.reshape(-1)[level.places]
-        flat = wrong.reshape(-1)  # a view: `wrong` is contiguous
-        flat[level.places] &= ~(level.values == found).any(axis=0)
-    return wrong
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
