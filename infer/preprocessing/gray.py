@@ -14,8 +14,10 @@ from ptx.infer.picture.fit import FITS, least_size
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
     SUFFIXES,
+    check_steps,
     open_picture,
     picture_input,
+    pixel_steps,
     pixel_table,
     pixels_as_png,
     ready_sample,
@@ -64,6 +66,7 @@ class GrayPreprocessing:
             single = np.asarray([self.mean, self.std], np.float32)
         if not is_finite(single) or not single[1] > 0:
             raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
+        check_steps(self.spec, *single)
         fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
         free = len(self.spec.sample_axes) - len(fixed)
         rest = self.height * self.width
@@ -79,7 +82,8 @@ class GrayPreprocessing:
 
     @property
     def pictures(self) -> Pictures:
-        return Pictures(self._fitted, self.fit, self.table, self.sample_shape)
+        steps = pixel_steps(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
+        return Pictures(self._fitted, self.fit, self.table, self.sample_shape, steps=steps)
 
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
@@ -118,9 +122,10 @@ class GrayPreprocessing:
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width) or of ready samples.
 
-        The result is float32 in the signature's axes, with the batch where it has its place.
+        The result is float32 in the signature's axes, with the batch where it has its place; or the
+        pixels, where the network takes those.
         """
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self.spec.is_float:
             # No uint8 lies outside the table: "wrap" leaves out the buffer that "raise" needs.
             batch = self.table.take(batch, mode="wrap").reshape(len(batch), *self.sample_shape)
         return self.spec.place_batch(batch)

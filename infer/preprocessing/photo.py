@@ -14,8 +14,10 @@ from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
     SUFFIXES,
+    check_steps,
     open_picture,
     picture_input,
+    pixel_steps,
     pixel_table,
     pixels_as_png,
     ready_sample,
@@ -90,6 +92,7 @@ class PhotoPreprocessing:
         self.mean, self.std = self._numbers("mean", mean, 0.0), self._numbers("std", std, 1.0)
         if not (self.std > 0).all():
             raise ValueError(f"std is {list(std)}; expected positive numbers")
+        check_steps(self.spec, self.mean, self.std)
 
     @cached_property
     def table(self) -> Array:
@@ -100,7 +103,8 @@ class PhotoPreprocessing:
     def pictures(self) -> Pictures:
         sizes = [self.height, self.width]
         sizes.insert(self.channel_axis, self.channels)
-        return Pictures(self.fit, None, self.table, tuple(sizes), self.channel_axis)
+        steps = pixel_steps(self.mean, self.std)
+        return Pictures(self.fit, None, self.table, tuple(sizes), self.channel_axis, steps)
 
     def read(self, value: Any) -> Array:
         """uint8 (height, width, channels) pixels, or a ready float sample as it is."""
@@ -143,7 +147,7 @@ class PhotoPreprocessing:
 
     def arrange(self, batch: Array) -> Array:
         """The input array of uint8 pixels (batch, height, width, channels) or of ready samples."""
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self.spec.is_float:
             planes = [table[batch[..., channel]] for channel, table in enumerate(self.table)]
             batch = np.stack(planes, axis=1 + self.channel_axis)
         return self.spec.place_batch(batch)

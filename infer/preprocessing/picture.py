@@ -20,8 +20,8 @@ SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 def picture_input(signature: Signature) -> TensorSpec:
     """The one input that a picture fills; ValueError where the signature has another."""
-    if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
-        raise ValueError("a picture fills one float32 input")
+    if len(signature.inputs) != 1 or signature.inputs[0].dtype not in ("float32", "uint8"):
+        raise ValueError("a picture fills one float32 input, or one of uint8 pixels")
     return signature.inputs[0]
 
 
@@ -33,16 +33,31 @@ def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
     return height, width
 
 
-def pixel_table(mean: Array, std: Array) -> Array:
-    """float32 (*of `mean`, 256): the number for each pixel value, `(pixel/255 − mean)/std`.
+def pixel_steps(mean: Array, std: Array) -> tuple[tuple[str, Array], ...]:
+    """What makes a number of a pixel, `(pixel/255 − mean)/std`, without the steps that change nothing.
 
     Args:
-        mean: float32; each step is one in float32.
+        mean: float32, a number or one for each channel; each step is one in float32.
         std: Likewise.
     """
-    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-    table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
-    return table
+    steps = [("divide", np.asarray(255, np.float32))]
+    steps += [("subtract", mean)] if mean.any() else []
+    steps += [("divide", std)] if (std != 1).any() else []
+    return tuple(steps)
+
+
+def check_steps(spec: TensorSpec, mean: Array, std: Array) -> None:
+    """ValueError where a network that takes the pixels themselves is given numbers to scale them by."""
+    if not spec.is_float and len(pixel_steps(mean, std)) > 1:
+        raise ValueError("mean and std are of a float32 input; this one takes uint8 pixels")
+
+
+def pixel_table(mean: Array, std: Array) -> Array:
+    """float32 (*of `mean`, 256): the number for each pixel value; see `pixel_steps`."""
+    numbers = np.broadcast_to(np.arange(256, dtype=np.float32), (*mean.shape, 256))
+    for name, by in pixel_steps(mean, std):
+        numbers = getattr(np, name)(numbers, by[..., np.newaxis])
+    return numbers
 
 
 def pixels_as_png(pixels: Array) -> bytes:
@@ -81,12 +96,12 @@ def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
 
 
 def ready_sample(spec: TensorSpec, value: Any) -> Array | None:
-    """A float array, which is one sample of the input already, as float32; None for any other value.
+    """A float array, which is one sample of a float input, as float32; None for any other value.
 
     Raises:
         InputError: its shape is another one. Its numbers are looked at with its batch.
     """
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not spec.is_float:
         return None
     if not spec.fits_sample(value.shape):
         raise InputError(
