@@ -18,6 +18,7 @@ from ptx.export.formats import (
     find_attach,
     find_convert,
     find_format,
+    find_store,
     mapping_export_errors,
 )
 from ptx.export.formats.named_outputs import return_in_order
@@ -59,6 +60,7 @@ class Exported:
     error: float
     tolerance: float
     reference: str
+    saved: int = 0
 
 
 def export(
@@ -95,9 +97,7 @@ def export(
     if opset is not None:
         OPSETS.check("opset", opset)
     check_writable(path)
-    network = trained.network if isinstance(trained, TrainedModel) else trained
-    if isinstance(network, nn.Module):
-        check_size(network, format_name)
+    _check_fit(trained, format_name)
     if not isinstance(trained, TrainedModel):
         trained = describe(trained, **said)
     elif said:
@@ -105,7 +105,8 @@ def export(
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()
-    content = _convert(trained, format_name, opset)
+    whole = _convert(trained, format_name, opset)
+    content = _store(whole, trained, format_name)
     attach = find_attach(format_name)
     draft = replace(trained.card, versions=_versions(format_name, content))
     draft = with_golden(draft, proof, trained.examples)
@@ -126,7 +127,27 @@ def export(
         error=outcome.worst["error"],
         tolerance=outcome.worst["tolerance"],
         reference=proof.name,
+        saved=len(whole) - len(content),
     )
+
+
+def _check_fit(trained: TrainedModel | nn.Module, format_name: str) -> None:
+    """Refuse what a file of the format cannot hold, before it is proved for minutes."""
+    network = trained.network if isinstance(trained, TrainedModel) else trained
+    if isinstance(network, nn.Module):
+        check_size(network, format_name)
+    if isinstance(trained, TrainedModel) and trained.card.weights:
+        find_store(format_name)
+
+
+def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
+    """The file's content with rounded weights in their form."""
+    if not trained.card.weights:
+        return content
+    weights = {
+        name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
+    }
+    return find_store(format_name)(content, trained.card.weights, weights)
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:

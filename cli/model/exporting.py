@@ -133,11 +133,11 @@ def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
             note(warning)
 
 
-def place_file(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:
-    """Beside the checkpoint where MODEL is a path, else in the workspace."""
+def place_file(space: Workspace, model: str, kind: str, beside: Path | None, form: str) -> Path:
+    """Beside the checkpoint where MODEL is a path, else in the workspace; `form`: `.int8`."""
     if beside is not None:
-        return beside.with_suffix(FORMATS[kind].suffix)
-    target = space.artifact(model, kind)
+        return beside.with_suffix(form + FORMATS[kind].suffix)
+    target = space.artifact(model, kind, form)
     make_folder(target.parent)
     return target
 
@@ -153,8 +153,12 @@ def export_one(
             announce=partial(space.note_export, target, name), progress=progress.reach,
         )  # fmt: skip
     cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
+    reference = done.reference
+    if rows.trained.card.weights:
+        size = f"{size} instead of {report.file_size(done.size + done.saved)}"
+        reference = f"{reference} of the rounded network"
     verdict(
-        f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"
+        f"{done.path}: {size}, agrees with {reference} in {cases}: largest error {done.error:.1e},"
         f" allowed {done.tolerance:.1e}{rows.count_right(done)}"
     )
 

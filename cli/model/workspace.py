@@ -36,9 +36,9 @@ class Workspace:
         """A model's checkpoint, which need not be there yet."""
         return self.artifact(model, CHECKPOINT)
 
-    def artifact(self, model: str, kind: str) -> Path:
-        """A model's file of that kind, which need not be there yet."""
-        stem = CHECKPOINT if kind == CHECKPOINT else model
+    def artifact(self, model: str, kind: str, form: str = "") -> Path:
+        """A model's file of that kind and form (`.int8`), which need not be there yet."""
+        stem = CHECKPOINT if kind == CHECKPOINT else model + form
         return self.folder(model) / f"{stem}{FORMATS[kind].suffix}"
 
     def files(self, model: str) -> dict[str, Path]:

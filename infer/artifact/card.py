@@ -52,6 +52,7 @@ class Card:
         versions: Of ptx, torch, onnx, the opset, ...
         agreement: Grid, tolerance, largest errors.
         raw: None in older cards, or without a preprocessing.
+        weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
     """
 
     model: str
@@ -67,6 +68,7 @@ class Card:
     agreement: dict[str, Any] = field(default_factory=dict)
     golden: tuple[GoldenSample, ...] = ()
     raw: tuple[RawSample, ...] = ()
+    weights: str = ""
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -75,7 +77,7 @@ class Card:
             ArtifactError: a label or the name holds a control character.
         """
         try:
-            check_lines((self.model, *self.labels))
+            check_lines((self.model, self.weights, *self.labels))
         except ValueError as error:
             raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
         data = {
@@ -87,7 +89,7 @@ class Card:
             "agreement": self.agreement,
             "golden": [golden_to_data(sample) for sample in self.golden],
             "raw": [raw_to_data(sample) for sample in self.raw],
-        }
+        } | ({"weights": self.weights} if self.weights else {})
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def statement(self) -> dict[str, Any]:
@@ -125,7 +127,9 @@ class Card:
             version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            check_lines((take(data, "model", str), *_strings(data, "labels")))
+            data = {"raw": [], "weights": "", **data}  # which older cards, and most, lack
+            names = (take(data, "model", str), take(data, "weights", str))
+            check_lines((*names, *_strings(data, "labels")))
             return cls(
                 model=take(data, "model", str),
                 task=take(data, "task", str),
@@ -139,7 +143,8 @@ class Card:
                 versions=take(data, "versions", dict),
                 agreement=_agreement(data),
                 golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
-                raw=tuple(raw_from_data(item) for item in take({"raw": [], **data}, "raw", list)),
+                raw=tuple(raw_from_data(item) for item in take(data, "raw", list)),
+                weights=take(data, "weights", str),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error

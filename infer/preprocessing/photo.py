@@ -12,6 +12,8 @@ from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
     PicturePreprocessing,
+    check_steps,
+    pixel_steps,
     pixel_table,
     two_lengths,
 )
@@ -74,6 +76,7 @@ class PhotoPreprocessing(PicturePreprocessing):
         self.mean, self.std = self._numbers("mean", mean, 0.0), self._numbers("std", std, 1.0)
         if not (self.std > 0).all():
             raise ValueError(f"std is {list(std)}; expected positive numbers")
+        check_steps(self.spec, self.mean, self.std)
 
     @cached_property
     def table(self) -> Array:
@@ -84,7 +87,8 @@ class PhotoPreprocessing(PicturePreprocessing):
     def pictures(self) -> Pictures:
         sizes = [self.height, self.width]
         sizes.insert(self.channel_axis, self.channels)
-        return Pictures(self.fitted, None, self.table, tuple(sizes), self.channel_axis)
+        steps = pixel_steps(self.mean, self.std)
+        return Pictures(self.fitted, None, self.table, tuple(sizes), self.channel_axis, steps)
 
     def fitted(self, image: Image) -> Array:
         """uint8 (height, width, channels): the middle of the resized picture, channels in order."""
@@ -102,7 +106,7 @@ class PhotoPreprocessing(PicturePreprocessing):
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
 
     def arrange(self, batch: Array) -> Array:
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self.spec.is_float:
             planes = [table[batch[..., channel]] for channel, table in enumerate(self.table)]
             batch = np.stack(planes, axis=1 + self.channel_axis)
         return self.spec.place_batch(batch)

@@ -31,16 +31,31 @@ def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
     return height, width
 
 
-def pixel_table(mean: Array, std: Array) -> Array:
-    """float32 (*of `mean`, 256): the number for each pixel value, `(pixel/255 − mean)/std`.
+def pixel_steps(mean: Array, std: Array) -> tuple[tuple[str, Array], ...]:
+    """What makes a number of a pixel, `(pixel/255 − mean)/std`, without the steps that change nothing.
 
     Args:
-        mean: float32; each step is one in float32.
+        mean: float32, a number or one for each channel; each step is one in float32.
         std: Likewise.
     """
-    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-    table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
-    return table
+    steps = [("divide", np.asarray(255, np.float32))]
+    steps += [("subtract", mean)] if mean.any() else []
+    steps += [("divide", std)] if (std != 1).any() else []
+    return tuple(steps)
+
+
+def check_steps(spec: TensorSpec, mean: Array, std: Array) -> None:
+    """ValueError where a network that takes the pixels themselves is given numbers to scale them by."""
+    if not spec.is_float and len(pixel_steps(mean, std)) > 1:
+        raise ValueError("mean and std are of a float32 input; this one takes uint8 pixels")
+
+
+def pixel_table(mean: Array, std: Array) -> Array:
+    """float32 (*of `mean`, 256): the number for each pixel value; see `pixel_steps`."""
+    numbers = np.broadcast_to(np.arange(256, dtype=np.float32), (*mean.shape, 256))
+    for name, by in pixel_steps(mean, std):
+        numbers = getattr(np, name)(numbers, by[..., np.newaxis])
+    return numbers
 
 
 class PicturePreprocessing(ABC):
@@ -54,8 +69,8 @@ class PicturePreprocessing(ABC):
     least: Least | None = None  # see `open_picture`
 
     def __init__(self, signature: Signature, size: Sequence[int]) -> None:
-        if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
-            raise ValueError("a picture fills one float32 input")
+        if len(signature.inputs) != 1 or signature.inputs[0].dtype not in ("float32", "uint8"):
+            raise ValueError("a picture fills one float32 input, or one of uint8 pixels")
         self.spec: TensorSpec = signature.inputs[0]
         self.specs = (self.spec,)
         self.height, self.width = two_lengths("size", size)
@@ -69,12 +84,13 @@ class PicturePreprocessing(ABC):
     def arrange(self, batch: Array) -> Array:
         """The input array of such pixels or of ready samples, which `batch` is on its first axis.
 
-        The result is float32 in the signature's axes, with the batch where it has its place.
+        The result is float32 in the signature's axes, with the batch where it has its place; or the
+        pixels, where the network takes those.
         """
 
     def read(self, value: Any) -> Array:
-        """uint8 pixels as `fitted` gives them, or a ready float sample as it is."""
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        """uint8 pixels as `fitted` gives them, or a ready sample of a float input as it is."""
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not self.spec.is_float:
             return self.fitted(open_picture(value, least=self.least))
         if not self.spec.fits_sample(value.shape):
             raise InputError(
@@ -136,6 +152,7 @@ class GrayPreprocessing(PicturePreprocessing):
             single = np.asarray([self.mean, self.std], np.float32)
         if not np.isfinite(single).all() or not single[1] > 0:
             raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
+        check_steps(self.spec, *single)
         fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
         free = len(self.spec.sample_axes) - len(fixed)
         rest = self.height * self.width
@@ -151,7 +168,8 @@ class GrayPreprocessing(PicturePreprocessing):
 
     @property
     def pictures(self) -> Pictures:
-        return Pictures(self.fitted, self.fit, self.table, self.sample_shape)
+        steps = pixel_steps(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
+        return Pictures(self.fitted, self.fit, self.table, self.sample_shape, steps=steps)
 
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
@@ -162,7 +180,7 @@ class GrayPreprocessing(PicturePreprocessing):
         return FITS[self.fit](image, (self.width, self.height))
 
     def arrange(self, batch: Array) -> Array:
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self.spec.is_float:
             # No uint8 lies outside the table: "wrap" leaves out the buffer that "raise" needs.
             batch = self.table.take(batch, mode="wrap").reshape(len(batch), *self.sample_shape)
         return self.spec.place_batch(batch)
