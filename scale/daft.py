@@ -19,19 +19,20 @@ ANSWERS = daft.DataType.from_arrow_type(pa.struct(list(answer_schema())))
 def answerer(
     model: str | Path, *, backend: str = "auto", options: Options | None = None, **how: Any
 ) -> Any:
-    """A stateful UDF from the column that is predicted to `ANSWERS`; `how`: as of `ptx.scale.batch`."""
+    """A stateful function from the predicted column to `ANSWERS`; `how`: as of `ptx.scale.batch`."""
     data = read_artifact(model).data
     opening = Opening(data, str(model), backend, options or Options(threads=1))
 
-    @daft.udf(return_dtype=ANSWERS)
-    class Answer:
+    @daft.cls
+    class Answers:
         def __init__(self) -> None:
             self.predictor = opening.open()
 
-        def __call__(self, values: daft.Series) -> pa.Array:
+        @daft.method.batch(return_dtype=ANSWERS)
+        def answer(self, values: daft.Series) -> pa.Array:
             given = pa.RecordBatch.from_arrays([values.to_arrow()], ["bytes"])
             return (
                 batch(given, self.predictor, **how).select(answer_schema().names).to_struct_array()
             )
 
-    return Answer
+    return Answers().answer
