@@ -17,6 +17,7 @@ from ptx.serve.model import Model
 from ptx.serve.processes import BACKLOG, Ready
 from ptx.serve.registry import Registry, Source, open_model
 from ptx.serve.settings import Settings
+from ptx.serve.tracing import Tracing
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
@@ -53,7 +54,8 @@ class Server:
         self._settings, self._access = settings, access
         self._metrics = Metrics()
         self._registry = Registry(sources, models, settings, self._metrics)
-        self._site = Site(self._registry, settings, self._metrics, access)
+        self._tracing = Tracing()
+        self._site = Site(self._registry, settings, self._metrics, access, self._tracing)
         self._stop, self._signals = asyncio.Event(), 0
         self._reloading: asyncio.Task[None] | None = None
 
@@ -71,7 +73,7 @@ class Server:
         if settings.grpc_port is not None:
             from ptx.serve.rpc.service import start
 
-            rpc = await start(self._registry, settings, self._metrics, self._access)
+            rpc = await start(self._registry, settings, self._metrics, self._access, self._tracing)
         ready(sock.getsockname()[1], None if rpc is None else rpc.port)
         sweeping = loop.create_task(sweep(self._site))
         await self._stop.wait()
@@ -82,6 +84,7 @@ class Server:
             await stopping
         sweeping.cancel()
         self._registry.close()
+        self._tracing.close()
         return 0 if finished else 1
 
     async def _drain(self, http: asyncio.Server) -> bool:

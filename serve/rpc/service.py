@@ -24,6 +24,7 @@ from ptx.serve.rpc.messages import read_message, write_message
 from ptx.serve.rpc.schema import MESSAGES, METHODS, POOL, SERVICE, STREAM
 from ptx.serve.settings import Settings
 from ptx.serve.tensors import BYTES
+from ptx.serve.tracing import Tracing
 
 _SPARE = 64 * 2**10  # bytes of a message beside its tensors
 
@@ -36,14 +37,14 @@ class Started(NamedTuple):
 
 
 async def start(
-    registry: Registry, settings: Settings, metrics: Metrics, access: Access
+    registry: Registry, settings: Settings, metrics: Metrics, access: Access, tracing: Tracing
 ) -> Started:
     """Listen at `settings.grpc_port`.
 
     Raises:
         UsageError: the port is taken.
     """
-    service = Service(registry, settings, metrics, access)
+    service = Service(registry, settings, metrics, access, tracing)
     server = grpc.aio.server(options=[
         ("grpc.max_receive_message_length", settings.max_body + _SPARE),
         ("grpc.max_send_message_length", -1),
@@ -103,10 +104,11 @@ class Service:
     """The methods; each takes a message and gives a message, or raises a refusal."""
 
     def __init__(
-        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access
-    ) -> None:
+        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access,
+        tracing: Tracing,
+    ) -> None:  # fmt: skip
         self._registry, self._settings, self._metrics = registry, settings, metrics
-        self._access, self.draining = access, False
+        self._access, self._tracing, self.draining = access, tracing, False
         self._shown: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
             "ServerReady": lambda _: {"ready": not self.draining},
@@ -160,6 +162,10 @@ class Service:
             finally:
                 seconds = time.perf_counter() - started
                 self._metrics.answered(model, "grpc", code, seconds)
+                headers = dict(context.invocation_metadata() or ()) if self._tracing.on else {}
+                self._tracing.answered(
+                    f"{SERVICE}/{name}", headers, code, seconds, rpc_system="grpc", ptx_model=model
+                )
                 if self._settings.access_log:
                     log_request("gRPC", name, code, seconds, id=getattr(given, "id", ""))
             await context.abort(getattr(grpc.StatusCode, code), refused.message)

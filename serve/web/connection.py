@@ -26,7 +26,7 @@ _WRITTEN = 256 * 2**10  # bytes of answers that wait for a client, above which n
 _KEPT = {
     name.encode() for name in (
         "accept-encoding", "authorization", "content-encoding", "expect", "traceparent",
-        "inference-header-content-length", "x-request-id",
+        "tracestate", "inference-header-content-length", "x-request-id",
     )
 }  # fmt: skip
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}

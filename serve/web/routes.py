@@ -22,6 +22,7 @@ from ptx.serve.page import render
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
+from ptx.serve.tracing import Tracing
 from ptx.serve.web.connection import Connection, Exchange
 from ptx.serve.web.inference import Inference
 
@@ -34,10 +35,11 @@ class Site:
     """The addresses over a registry of models; what `Connection` calls a site."""
 
     def __init__(
-        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access
-    ) -> None:
-        self.registry, self.settings, self.metrics, self.access = (
-            registry, settings, metrics, access
+        self, registry: Registry, settings: Settings, metrics: Metrics, access: Access,
+        tracing: Tracing,
+    ) -> None:  # fmt: skip
+        self.registry, self.settings, self.metrics, self.access, self.tracing = (
+            registry, settings, metrics, access, tracing
         )  # fmt: skip
         self.connections: set[Connection] = set()
         self.memory, self.draining = 0, False
@@ -69,6 +71,14 @@ class Site:
         seconds = time.perf_counter() - exchange.arrived
         self.metrics.answered(exchange.model, "http", status, seconds)
         self.metrics.transferred(len(exchange.body), sent)
+        if self.tracing.on:
+            path = exchange.target.partition(b"?")[0].decode("latin-1")
+            headers = {
+                key.decode(): value.decode("latin-1") for key, value in exchange.headers.items()
+            }
+            self.tracing.answered(exchange.method, headers, status, seconds,
+                                  http_request_method=exchange.method, url_path=path,
+                                  ptx_model=exchange.model)  # fmt: skip
         if self.settings.access_log:
             names = {"id": b"x-request-id", "traceparent": b"traceparent"}
             given = {key: exchange.headers.get(name, b"").decode("latin-1")[:128]

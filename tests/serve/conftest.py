@@ -23,6 +23,7 @@ from ptx.serve.metrics import Metrics
 from ptx.serve.registry import Registry, open_model
 from ptx.serve.rpc.service import start
 from ptx.serve.server import sweep
+from ptx.serve.tracing import Tracing
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
@@ -152,11 +153,11 @@ def serving(sources: list[Source], settings: Settings) -> Iterator[Served]:
 
     async def begin() -> tuple[Served, Any, Any, Any]:
         models = [open_model(source) for source in sources]
-        metrics, access = Metrics(), Access(settings.token_file)
+        metrics, access, tracing = Metrics(), Access(settings.token_file), Tracing()
         registry = Registry(sources, models, settings, metrics)
-        site = Site(registry, settings, metrics, access)
+        site = Site(registry, settings, metrics, access, tracing)
         http = await loop.create_server(lambda: Connection(site), "127.0.0.1", 0)
-        rpc = await start(registry, settings, metrics, access)
+        rpc = await start(registry, settings, metrics, access, tracing)
         sweeping = loop.create_task(sweep(site))
         port = http.sockets[0].getsockname()[1]
         return Served(port, rpc.port, site, registry, loop), http, rpc, sweeping
