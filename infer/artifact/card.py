@@ -53,6 +53,7 @@ class Card:
     agreement: dict[str, Any] = field(default_factory=dict)  # grid, tolerance, largest errors
     golden: tuple[GoldenSample, ...] = ()
     raw: tuple[RawSample, ...] = ()  # none in older cards, or without a preprocessing
+    doubt: dict[str, Any] = field(default_factory=dict)  # see `ptx.infer.picture.doubt`
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -73,6 +74,7 @@ class Card:
             "agreement": self.agreement,
             "golden": [golden_to_data(sample) for sample in self.golden],
             "raw": [raw_to_data(sample) for sample in self.raw],
+            **({"doubt": self.doubt} if self.doubt else {}),
         }
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -126,6 +128,7 @@ class Card:
                 agreement=_agreement(data),
                 golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
                 raw=tuple(raw_from_data(item) for item in take({"raw": [], **data}, "raw", list)),
+                doubt=take({"doubt": {}, **data}, "doubt", dict),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error
