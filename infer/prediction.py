@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from ptx.infer.errors import PtxError
@@ -29,6 +30,7 @@ class Prediction:
         value: Of a regression, in the unit of its training data.
         input: The path or text; None for what has no name.
         box: Of one figure among several.
+        judge: Computes `doubt`; None where none was fitted.
     """
 
     label: str | None
@@ -39,6 +41,17 @@ class Prediction:
     backend: str
     input: str | None = None
     box: Box | None = None
+    judge: Callable[[], float] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def doubt(self) -> float | None:
+        """The probability that the label is wrong, computed when asked for; None where none is known."""
+        return None if self.judge is None else self.judge()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether what was given more likely shows none of the labels, or another one."""
+        return (self.doubt or 0.0) > 0.5
 
     @property
     def text(self) -> str:

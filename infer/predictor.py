@@ -6,6 +6,8 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,6 +17,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
 from ptx.infer.errors import ArtifactError, BackendError, InputError
+from ptx.infer.picture.doubt import Doubt
 from ptx.infer.prediction import Failure, Prediction, input_name, unname
 from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import SHOWN_LABELS
@@ -38,6 +41,9 @@ class Predictor:
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
         self._output = card.signature.outputs[0]
         self._task = require_task(card.task, self._output, len(card.labels))
+        _, size = self.preprocessing.rows or ("", ())
+        said = card.doubt if card.task == "classification" else {}
+        self._doubt = Doubt.from_data(said, size, len(card.labels))
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
         self._opened: tuple[int, Backend | None] = os.getpid(), open_backend()
@@ -168,12 +174,25 @@ class Predictor:
         SHOWN_LABELS.check("top", top)
         if not samples:
             return []
-        return self.answers(self.run(self.preprocessing.collate(samples)), names, top=top)
+        outputs = self.run(self.preprocessing.collate(samples))
+        return self.answers(outputs, names, top=top, samples=samples)
 
     def answers(
-        self, outputs: Mapping[str, Array], names: Sequence[str | None], *, top: int = TOP
+        self,
+        outputs: Mapping[str, Array],
+        names: Sequence[str | None],
+        *,
+        top: int = TOP,
+        samples: Sequence[Array] = (),
     ) -> list[Prediction]:
-        """What the outputs of `run` say of each row; `names`: of the inputs, one for each row."""
+        """What the outputs of `run` say of each row.
+
+        Args:
+            outputs: What `run` gave.
+            names: Of the inputs, one for each row.
+            top: How many labels to rank.
+            samples: What was run; a doubt looks at them.
+        """
         first = outputs[self._output.name]
         if self._output.batch_axis:
             first = np.moveaxis(first, self._output.batch_axis, 0)
@@ -183,10 +202,13 @@ class Predictor:
                 code="E-NONFINITE",
             )
         name, model = self.backend.name, self.card.model
+        judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
+        if self._doubt is not None and samples and samples[0].dtype.kind == "u":
+            judges = map(partial, repeat(self._doubt.of), samples, first)
         return [
-            Prediction(label, score, ranking, value, model, name, given)
-            for (label, score, ranking, value), given in zip(
-                self._task.decide(first, self.card.labels, top), names, strict=True
+            Prediction(label, score, ranking, value, model, name, given, None, judge)
+            for (label, score, ranking, value), given, judge in zip(
+                self._task.decide(first, self.card.labels, top), names, judges, strict=True
             )
         ]
 

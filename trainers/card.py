@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,9 @@ from ptx.infer.tasks import TASKS
 from ptx.models import Entry
 from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
+from ptx.trainers.data.bundled import DIGITS
+from ptx.trainers.data.dataset import read_bundled
+from ptx.trainers.loop import Run, temperature
 from ptx.trainers.recipe import Recipe, find_entry
 
 
@@ -61,6 +65,18 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         },
         versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
     )
+
+
+def with_doubt(card: Card, run: Run) -> Card:
+    """The card of a network that has been trained to its end; of digits in MNIST's form with a doubt.
+
+    The reader of pixels is bundled, see its README; the temperature is this network's own.
+    """
+    form = [card.preprocessing.get(key) for key in ("fit", "size")]
+    if card.task != "classification" or card.labels != DIGITS or form != ["digit", [28, 28]]:
+        return card
+    reader = json.loads(read_bundled("doubt.json"))
+    return replace(card, doubt={**reader, "temperature": temperature(run)})
 
 
 def _check_names(dataset: Dataset) -> None:

@@ -190,6 +190,22 @@ def test(run: Run) -> dict[str, float]:
     return totals.metrics("test")
 
 
+def temperature(run: Run) -> float:
+    """By what logits are to be divided for the test rows' scores to be right as often as they say."""
+    run.network.eval()
+    candidates = torch.logspace(-1, 1, 81).tolist()
+    losses = torch.zeros(len(candidates))
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(run.test), device=run.test.device), TEST_BATCH):
+            inputs, targets = run.test.batch(rows)
+            logits, targets = run.forward(inputs).float().cpu(), targets.cpu()
+            for index, candidate in enumerate(candidates):
+                losses[index] += nn.functional.cross_entropy(
+                    logits / candidate, targets, reduction="sum"
+                )
+    return float(candidates[int(losses.argmin())])
+
+
 def epoch_row(run: Run, epoch: int, totals: Totals, started: float, rows: int) -> dict[str, float]:
     """The epoch's line of `metrics.csv`, with the test set's part measured now."""
     train = totals.metrics("train")  # reads the totals: the device is done with the epoch

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ptx.scale import Continued
 
 
+_DOUBTFUL = "the answer is doubtful: what is shown may be none of the labels, or another one"
+
+
 def answer_inputs(
     inputs: tuple[str, ...], found: Found, asked: infer.Options, wanted: Wanted, workspace: Path
 ) -> int:
@@ -98,8 +101,10 @@ class AnswerLines:
                     yield answer.to_json()
                 else:
                     click.echo(_failure_text(answer), err=True)
-            else:
-                yield answer.to_json() if self.as_json else _text(answer, self.top)
+                continue
+            if answer.doubtful:
+                note(f"{_name(answer)}: {_DOUBTFUL}")
+            yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
 def _open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Continued:
@@ -126,14 +131,19 @@ def _write_lines(path: Path | None, lines: Iterable[str], former: Continued | No
 
 
 def _text(prediction: infer.Prediction, top: int) -> str:
-    name = _printable(prediction.input)
-    if prediction.box is not None:
-        left, upper, right, bottom = (f"{share:.0%}" for share in prediction.box)
-        name = f"{name} ({left} {upper} {right} {bottom})"
+    name = _name(prediction)
     if prediction.value is not None:
         return f"{name}: {prediction.text}"
     ranking = ", ".join(f"{label} ({100 * score:.1f} %)" for label, score in prediction.top[:top])
     return f"{name}: {ranking}"
+
+
+def _name(prediction: infer.Prediction) -> str:
+    name = _printable(prediction.input)
+    if prediction.box is None:
+        return name
+    left, upper, right, bottom = (f"{share:.0%}" for share in prediction.box)
+    return f"{name} ({left} {upper} {right} {bottom})"
 
 
 def _failure_text(failure: infer.Failure) -> str:

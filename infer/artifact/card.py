@@ -53,6 +53,7 @@ class Card:
         agreement: Grid, tolerance, largest errors.
         raw: None in older cards, or without a preprocessing.
         weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
+        doubt: See `ptx.infer.picture.doubt`; empty where none was fitted.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Card:
     golden: tuple[GoldenSample, ...] = ()
     raw: tuple[RawSample, ...] = ()
     weights: str = ""
+    doubt: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -89,7 +91,9 @@ class Card:
             "agreement": self.agreement,
             "golden": [golden_to_data(sample) for sample in self.golden],
             "raw": [raw_to_data(sample) for sample in self.raw],
-        } | ({"weights": self.weights} if self.weights else {})
+            **({"doubt": self.doubt} if self.doubt else {}),
+            **({"weights": self.weights} if self.weights else {}),
+        }
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def statement(self) -> dict[str, Any]:
@@ -127,7 +131,12 @@ class Card:
             version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            data = {"raw": [], "weights": "", **data}  # which older cards, and most, lack
+            data = {
+                "raw": [],
+                "weights": "",
+                "doubt": {},
+                **data,
+            }  # which older cards, and most, lack
             names = (take(data, "model", str), take(data, "weights", str))
             check_lines((*names, *_strings(data, "labels")))
             return cls(
@@ -145,6 +154,7 @@ class Card:
                 golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
                 raw=tuple(raw_from_data(item) for item in take(data, "raw", list)),
                 weights=take(data, "weights", str),
+                doubt=take(data, "doubt", dict),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error

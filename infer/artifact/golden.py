@@ -120,7 +120,7 @@ def raw_to_data(sample: RawSample) -> dict[str, Any]:
     return {
         "values": [_value_to_data(value) for value in sample.values],
         "sha256": sample.sha256,
-        "read": [_array_to_data(array) for array in sample.read],
+        "read": [array_to_data(array) for array in sample.read],
         **({"names": list(sample.names)} if sample.names else {}),
         **_promised_to_data(sample),
     }
@@ -131,7 +131,7 @@ def raw_from_data(data: Any) -> RawSample:
     if not isinstance(data, dict):
         raise ValueError("a raw sample is not an object")
     values = tuple(_value_from_data(value) for value in take(data, "values", list))
-    read = tuple(_array_from_data(item) for item in take(data, "read", list))
+    read = tuple(array_from_data(item) for item in take(data, "read", list))
     if not values or len(read) not in (0, len(values)):
         raise ValueError(f"a raw sample has {len(values)} values and {len(read)} read ones")
     names = take({"names": [], **data}, "names", list)
@@ -247,14 +247,14 @@ def _value_from_data(data: Any) -> Raw:
 
 
 def _arrays_to_data(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return {name: _array_to_data(array) for name, array in arrays.items()}
+    return {name: array_to_data(array) for name, array in arrays.items()}
 
 
 def _arrays_from_data(data: Mapping[str, Any], key: str) -> dict[str, Array]:
-    return {name: _array_from_data(item) for name, item in take(data, key, dict).items()}
+    return {name: array_from_data(item) for name, item in take(data, key, dict).items()}
 
 
-def _array_to_data(array: Array) -> dict[str, Any]:
+def array_to_data(array: Array) -> dict[str, Any]:
     return {
         "dtype": array.dtype.name,
         "shape": list(array.shape),
@@ -262,7 +262,7 @@ def _array_to_data(array: Array) -> dict[str, Any]:
     }
 
 
-def _array_from_data(data: Any) -> Array:
+def array_from_data(data: Any) -> Array:
     if not isinstance(data, dict):
         raise ValueError("an array is not an object")
     dtype = take(data, "dtype", str)

@@ -78,11 +78,14 @@ def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
     """
     if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
         return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
-    side = round(min(size) * MNIST_INK / 28)
     return [
-        Seen(_centre(_shrink(cut.ink, side), size), cut.box)
-        for cut in _cuts(_reduce(_flatten(image)))
+        Seen(bring_into_form(cut.ink, size), cut.box) for cut in _cuts(_reduce(_flatten(image)))
     ]
+
+
+def bring_into_form(ink: Floats, size: tuple[int, int]) -> Pixels:
+    """The ink of one figure, 0 to 1 and cut to its box, in MNIST's form."""
+    return _centre(_shrink(ink, round(min(size) * MNIST_INK / 28)), size)
 
 
 def _cuts(flat: Image.Image) -> list[Cut]:

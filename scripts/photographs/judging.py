@@ -1,4 +1,4 @@
-"""Simulated photographs through `predict`: how many are right or refused, how many wrong and sure.
+"""Simulated photographs through `predict`: how many are right, refused, doubted, or wrong and sure.
 
     ./scripts/run photographs/judging --model runs/convnet/convnet.onnx --mnist DIR
 
@@ -58,13 +58,18 @@ def find_fonts(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found[name] for name in names if name in found)
 
 
+def read_rows(folder: Path, part: str) -> tuple[Any, Any]:
+    """MNIST's pictures and labels; `part`: train or t10k."""
+    images, labels = (
+        np.frombuffer(gzip.decompress((folder / f"{part}-{name}").read_bytes()), np.uint8)
+        for name in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz")
+    )
+    return images[16:].reshape(-1, 28, 28), labels[8:].astype(np.int64)
+
+
 def read_digits(folder: Path, count: int) -> list[Any]:
     """MNIST's test pictures by label, `count` of each."""
-    images = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    labels = np.frombuffer(
-        gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8
-    )
-    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
+    pixels, labels = read_rows(folder, "t10k")
     return [pixels[labels == label][:count] for label in range(10)]
 
 
@@ -85,11 +90,13 @@ def judge(form: str, text: str, value: bytes, model: infer.Predictor) -> tuple[s
         answer = model.predict(value)
     except InputError as error:
         return "refused", error.code
-    right = answer.label == text and form not in NO_ANSWER
-    if right:
-        return "right", ""
+    said = str(answer.label)
+    if answer.label == text and form not in NO_ANSWER:
+        return ("right, doubted" if answer.doubtful else "right"), said
     sure = (answer.score or 0) > 0.9
-    return ("sure and wrong" if sure else "wrong"), str(answer.label)
+    if answer.doubtful:
+        return ("doubted" if sure else "doubted, unsure"), said
+    return ("sure and wrong" if sure else "wrong"), said
 
 
 def main() -> int:
@@ -109,8 +116,9 @@ def main() -> int:
     digits = read_digits(options.mnist, 10)
     model = infer.load(options.model, backend="ort-cpu")
     head = f"{options.maker}, {len(maker.fonts)} typefaces"
-    print(f"| {head} | right | refused | right or refused | sure and wrong | each |")
-    print("|---|---|---|---|---|---|")
+    print(f"| {head} | right | of them doubted | refused | wrong, doubted | right, refused or doubted |"
+          " sure and wrong | without the doubt | each |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
     for form in options.form or FORMS:
         row(form, take(form, maker, digits, options.count, options.seed), model, options.keep)
     return 0
@@ -125,27 +133,19 @@ def row(
     for index, (text, value) in enumerate(shots):
         what, said = judge(form, text, value, model)
         found[what] = found.get(what, 0) + 1
-        if (
-            keep
-            and what not in ("right", "doubted")
-            and (what != "refused" or form not in NO_ANSWER)
-        ):
-            name = f"{form.split()[0]}-{index}-{text}-{what}-{said}".replace(" ", "_").replace(
-                "/", "_"
-            )
+        if keep and what in ("wrong", "sure and wrong"):
+            name = f"{form.split()[0]}-{index}-{text}-{what}-{said}".replace(" ", "_")
             suffix = "bmp" if form == "1-bit BMP" else "jpg"
-            (keep / f"{name}.{suffix}").write_bytes(value)
+            (keep / f"{name.replace('/', '_')}.{suffix}").write_bytes(value)
     total = len(shots)
-    good = found.get("right", 0) + found.get("refused", 0)
-    cells = [
-        100 * found.get("right", 0) / total,
-        100 * found.get("refused", 0) / total,
-        100 * good / total,
-    ]
-    shown = " | ".join(f"{cell:.1f} %" for cell in cells)
+    right = found.get("right", 0) + found.get("right, doubted", 0)
+    doubted = found.get("doubted", 0) + found.get("doubted, unsure", 0)
+    refused, sure = found.get("refused", 0), found.get("sure and wrong", 0)
+    counts = right, found.get("right, doubted", 0), refused, doubted, right + refused + doubted
+    shown = " | ".join(f"{100 * count / total:.0f} %" for count in counts)
     ms = 1000 * (time.perf_counter() - begun) / total
     print(
-        f"| {form} | {shown} | {found.get('sure and wrong', 0)} of {total} | {ms:.0f} ms",
+        f"| {form} | {shown} | {sure} of {total} | {sure + found.get('doubted', 0)} | {ms:.0f} ms |",
         flush=True,
     )
 

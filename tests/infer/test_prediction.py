@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +41,15 @@ def test_the_line_of_a_value_is_its_data_as_json(value: float, name: str | None)
 def test_the_line_of_a_failure_is_its_data_as_json(message: str, name: str | None) -> None:
     failure = Failure(InputError(message, code="E-X"), name)
     assert json.loads(failure.to_json()) == failure.to_data()
+
+
+def test_a_doubt_is_asked_of_its_judge_and_changes_neither_json_nor_equality() -> None:
+    plain = Prediction("7", 0.9, (("7", 0.9),), None, "convnet", "ort-cpu", "a.png")
+    assert plain.doubt is None
+    assert not plain.doubtful
+    for doubt in (0.5, 0.51):
+        judged = replace(plain, judge=lambda doubt=doubt: doubt)
+        assert judged.doubt == doubt
+        assert judged.doubtful == (doubt > 0.5)
+        assert judged.to_json() == plain.to_json()
+        assert judged == plain

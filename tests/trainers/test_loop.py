@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
 from ptx.trainers.card import make_card
-from ptx.trainers.loop import Run, Totals, epoch_order, train_steps
+from ptx.trainers.loop import Run, Totals, epoch_order, temperature, train_steps
 from ptx.trainers.loop import test as measure
 from ptx.trainers.training import _make_run
 
@@ -258,3 +259,20 @@ def test_totals_go_on_from_their_data() -> None:
         each.add(torch.tensor(0.1), torch.eye(3), torch.tensor([0, 1, 2]))
     assert totals.to_data() == again.to_data()
     assert totals.to_data()["correct"] == 5
+
+
+def test_the_temperature_makes_scores_right_as_often_as_they_say(few: Few) -> None:
+    class Sure(torch.nn.Module):
+        """Says the first class of everything, with the logit 2 ln 36."""
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return 2 * np.log(36) * torch.eye(10)[0].expand(len(image), 10)
+
+    data = few("convnet")
+    targets = np.zeros(len(data.test), np.int64)
+    targets[::5] = np.arange(len(targets[::5])) % 9 + 1
+    data = replace(data, test=replace(data.test, targets=targets))
+    recipe = default_recipe("convnet")
+    run = _make_run(make_card("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
+    # Four of five are right, which the logit ln 36 says of ten classes.
+    assert temperature(replace(run, network=Sure())) == pytest.approx(2, rel=0.04)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ptx.infer import load, read_artifact
 from ptx.infer.errors import BackendError, InputError, LimitError, OutputError, PtxError, UsageError
+from ptx.infer.picture.doubt import Doubt
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
@@ -45,6 +46,23 @@ quick = pytest.mark.usefixtures("without_plot")
 def run(model: str, data: Dataset, folder: Path, **options: Any) -> TrainingResult:
     recipe = options.pop("recipe", None) or default_recipe(model, batch_size=50, epochs=2)
     return train(model, data, recipe, folder=folder, **{"device": "cpu", **options})
+
+
+@quick
+def test_a_finished_run_on_digits_has_their_doubt(few: Few, tmp_path: Path) -> None:
+    data = few("convnet")
+    card = read_artifact(run("convnet", data, tmp_path / "digits").checkpoint).card
+    assert card is not None
+    doubt = Doubt.from_data(card.doubt, (28, 28), len(card.labels))
+    assert doubt is not None
+    assert 0.1 <= doubt.temperature <= 10
+    seven = int(np.flatnonzero(data.test.targets == 7)[0])
+    pixels, sure = data.test.inputs["image"][seven], 20 * np.eye(10, dtype=np.float32)
+    assert doubt.of(pixels, sure[7]) < 0.2 < 0.8 < doubt.of(pixels, sure[4])
+    named = replace(data, labels=tuple(f"figure {label}" for label in data.labels))
+    other = read_artifact(run("convnet", named, tmp_path / "others").checkpoint).card
+    assert other is not None
+    assert other.doubt == {}
 
 
 def test_a_run_leaves_three_files(few: Few, tmp_path: Path) -> None:

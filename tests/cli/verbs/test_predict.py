@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ptx.infer.backends import BACKENDS
 
@@ -49,6 +49,28 @@ def test_ort_cuda_without_a_driver_is_exit_3_and_no_answer(
     assert done.out == ""
     assert done.err.count("\n") == 1
     assert "use --backend ort-cpu, or let --backend auto choose" in done.err
+
+
+def letter(path: Path) -> Path:
+    """An A on paper."""
+    sheet = Image.new("L", (300, 300), 240)
+    ImageDraw.Draw(sheet).line(
+        [(80, 230), (150, 60), (220, 230), (196, 170), (104, 170)], fill=20, width=16
+    )
+    sheet.save(path)
+    return path
+
+
+def test_a_letter_is_answered_with_a_word_of_doubt_on_stderr(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    given = letter(tmp_path / "a.png")
+    done = ptx("predict", given, seven, "--json", "--workspace", workspace)
+    assert done.code == 0
+    assert f"ptx: {given}: the answer is doubtful" in done.err
+    assert done.err.count("doubtful") == 1  # and none of the seven
+    keys = [set(json.loads(line)) for line in done.out.splitlines()]
+    assert keys == 2 * [{"input", "label", "score", "top", "model", "backend"}]
 
 
 def make_bad(folder: Path, seven: Path) -> dict[str, str]:

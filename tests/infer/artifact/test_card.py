@@ -53,6 +53,17 @@ def read(data: Any) -> Card:
     return Card.from_json(text, name="'a.onnx'")
 
 
+def test_a_card_of_before_has_no_doubt_and_is_written_as_it_was() -> None:
+    assert "doubt" not in DATA
+    assert read(DATA).doubt == {}
+    card = read({**DATA, "doubt": {"temperature": 2.0}})
+    assert card.doubt == {"temperature": 2.0}
+    assert read(card.to_json().encode()) == card
+    assert card.statement_sha256 == CARD.statement_sha256
+    with pytest.raises(ArtifactError, match="'doubt' is a list"):
+        read({**DATA, "doubt": []})
+
+
 def test_a_card_comes_back_bit_for_bit() -> None:
     card = read(CARD.to_json().encode())
     assert card.to_json() == CARD.to_json()

@@ -1,0 +1,73 @@
+"""How often answers are wrong beside what their doubt says, over digits and as many pictures of none.
+
+    ./scripts/run photographs/doubting --model runs/convnet/convnet.onnx --mnist DIR
+
+MNIST's test digits, and what `strangers.py` draws with the typefaces that `judging.py` reports. The
+reader of pixels was fitted to none of it; a temperature was, to the former.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from judging import FONTS, find_fonts, read_rows
+from strangers import NONE, rows
+
+from ptx import infer
+
+BOUNDS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.01)
+COUNT = 100  # pictures, times 4 to 14 of a kind
+
+
+def ask(model: infer.Predictor, images: Any, labels: Any) -> Any:
+    """(rows, 3): the doubt, whether the label is wrong, whether its score is over 90 %."""
+    found = []
+    for start in range(0, len(images), 250):
+        samples = list(images[start : start + 250])
+        answers = model.predict_samples(samples, [None] * len(samples))
+        for answer, label in zip(answers, labels[start : start + 250], strict=True):
+            found.append((answer.doubt, answer.label != str(label), (answer.score or 0) > 0.9))
+    return np.array(found, float)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--model", type=Path, default=Path("runs/convnet/convnet.onnx"))
+    parser.add_argument("--mnist", type=Path, required=True, help="the folder of MNIST's files")
+    options = parser.parse_args()
+    model = infer.load(options.model, backend="ort-cpu")
+    digits = read_rows(options.mnist, "t10k")
+    kinds, images, labels = map(
+        np.array, zip(*rows(find_fonts(FONTS["report"]), digits, COUNT, 2), strict=True)
+    )
+    parts = {"MNIST's test digits": ask(model, *digits)}
+    parts |= {
+        kind: ask(model, images[kinds == kind], labels[kinds == kind])
+        for kind in dict.fromkeys(kinds.tolist())
+    }
+    print("| rows | right | right and doubted | wrong, over 90 % | and not doubted |")
+    print("|---|---|---|---|---|")
+    for name, (doubts, wrong, sure) in ((name, part.T) for name, part in parts.items()):
+        doubted = doubts > 0.5
+        shares = (1 - wrong).mean(), (doubted * (1 - wrong)).mean()
+        said = " | ".join(f"{100 * share:.1f} %" for share in shares)
+        counts = int((wrong * sure).sum()), int((wrong * sure * ~doubted).sum())
+        print(f"| {len(doubts):,} {name} | {said} | {counts[0]} | {counts[1]} |")
+    mixed = np.concatenate([parts["MNIST's test digits"][: (labels == NONE).sum()], *(
+        parts[kind] for kind in ("letter", "doodle", "spoiled")
+    )])  # fmt: skip
+    print("\n| doubt | answers | doubt on average | wrong |\n|---|---|---|---|")
+    for low, high in pairwise(BOUNDS):
+        part = mixed[(mixed[:, 0] >= low) & (mixed[:, 0] < high)]
+        doubt, wrong, _ = part.mean(axis=0)
+        print(f"| {low} to {min(high, 1.0)} | {len(part)} | {doubt:.2f} | {wrong:.2f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Fits the reader of pixels that a doubt is made of, and writes trainers/bundled/doubt.json.
+
+    ./scripts/run photographs/fitting --mnist DIR
+
+It learns MNIST's training digits, digits of typefaces, and, as an eleventh class, what is no digit; see
+`strangers.py`. The typefaces are not those that `judging.py` reports. Printed: what it says of rows that
+it has not seen, of the typefaces that are reported and of MNIST's test digits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from judging import FONTS, find_fonts, read_rows
+from strangers import NONE, rows
+from torch import Tensor, nn
+
+from ptx.infer.artifact.golden import array_to_data
+
+HIDDEN = (128, 64)
+TARGET = Path(__file__).parents[2] / "trainers" / "bundled" / "doubt.json"
+
+
+def other_fonts() -> tuple[str, ...]:
+    """Those that are not reported, nor of a family that is, but for families that are tuned on."""
+    reported, tuned = (
+        {re.split(r"[-_.\d]", name)[0] for name in FONTS[maker]} for maker in ("report", "tuning")
+    )
+    apart = (*(reported - tuned), *FONTS["report"], "LinBiolinum_K", "DejaVuMath", "Lato-Hairline")
+    names = {path.name for path in Path("/usr/share/fonts").rglob("*.?tf")}
+    return find_fonts(tuple(sorted(name for name in names if not name.startswith(apart))))
+
+
+def pooled(images: Any) -> Tensor:
+    means = images.reshape(-1, 14, 2, 14, 2).mean((2, 4), dtype=np.float32)
+    return torch.from_numpy(means).reshape(len(images), -1) / 255
+
+
+def collect(fonts: tuple[str, ...], digits: Any, count: int, seed: int) -> tuple[Any, Any, Any]:
+    """Kinds, pictures and classes."""
+    kinds, images, labels = zip(*rows(fonts, digits, count, seed), strict=True)
+    return np.array(kinds), np.stack(images), np.array(labels)
+
+
+def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
+    """A perceptron over the pooled pictures, each moved by up to a pixel."""
+    sizes, layers = (196, *HIDDEN), list[nn.Module]()
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(0.1)]
+    network = nn.Sequential(*layers, nn.Linear(sizes[-1], NONE + 1))
+    moved = [
+        pooled(np.roll(images, (down, across), (1, 2))) for down in (-1, 0) for across in (-1, 0)
+    ]
+    targets = torch.from_numpy(labels)
+    optimizer = torch.optim.Adam(network.parameters(), weight_decay=1e-6)
+    steps = epochs * -(-len(targets) // 256)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    for epoch in range(epochs):
+        for chosen in torch.randperm(len(targets)).split(256):
+            inputs = moved[int(torch.randint(4, ()))][chosen]
+            loss = nn.functional.cross_entropy(network(inputs), targets[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        print(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}", flush=True)
+    return network.eval()
+
+
+def to_data(network: nn.Sequential) -> dict[str, Any]:
+    """Weights as int8 with a scale for each layer."""
+    layers = []
+    for layer in network:
+        if not isinstance(layer, nn.Linear):
+            continue
+        weights = layer.weight.detach().numpy()
+        scale = float(np.abs(weights).max()) / 127
+        layer.weight.data = torch.from_numpy(np.rint(weights / scale).astype(np.float32) * scale)
+        layers.append(
+            {
+                "weights": array_to_data(np.rint(weights / scale).astype(np.int8)),
+                "scale": scale,
+                "biases": array_to_data(layer.bias.detach().numpy()),
+            }
+        )
+    return {"layers": layers}
+
+
+def report(kind: str, network: nn.Sequential, images: Any, labels: Any) -> None:
+    with torch.inference_mode():
+        scores = torch.softmax(network(pooled(images)), dim=1).numpy()
+    if (labels == NONE).all():
+        print(f"{kind}: {100 * (scores[:, :NONE].max(axis=1) > 0.5).mean():.1f} % pass as a digit")
+    else:
+        doubted = scores[np.arange(len(labels)), labels] < 0.5
+        print(f"{kind}: {100 * doubted.mean():.1f} % are doubted")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--mnist", type=Path, required=True, help="the folder of MNIST's files")
+    parser.add_argument("--count", type=int, default=2200, help="pictures, times 4 to 14 of a kind")
+    parser.add_argument("--epochs", type=int, default=45)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    digits, seen = read_rows(options.mnist, "train"), read_rows(options.mnist, "t10k")
+    _, images, labels = collect(other_fonts(), digits, options.count, 1)
+    images, labels = np.concatenate([digits[0], images]), np.concatenate([digits[1], labels])
+    network = fit(images, labels, options.epochs)
+    data = to_data(network)
+    TARGET.write_text(json.dumps(data, separators=(",", ":")) + "\n")
+    kinds, images, labels = collect(find_fonts(FONTS["report"]), seen, 100, 2)
+    report("MNIST's test digits", network, *seen)
+    for kind in dict.fromkeys(kinds):
+        report(kind, network, images[kinds == kind], labels[kinds == kind])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
