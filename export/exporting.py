@@ -39,18 +39,28 @@ from ptx.infer.ranges import OPSETS
 
 @dataclass(frozen=True)
 class Exported:
-    """An artifact that was written, and what its proof found."""
+    """An artifact that was written, and what its proof found.
+
+    Attributes:
+        size: Bytes.
+        sha256: Of the file.
+        cases: Of the grid.
+        rows: Real samples whose labels are the same.
+        error: The absolute difference from the reference that is nearest to what is allowed.
+        tolerance: What is allowed there.
+        reference: "eager float64", or what stands in for it.
+    """
 
     path: Path
     format: str
-    size: int  # bytes
-    sha256: str  # of the file
-    cases: int  # of the grid
-    rows: int  # real samples whose labels are the same
-    error: float  # the absolute difference from the reference that is nearest to what is allowed
-    tolerance: float  # what is allowed there
-    reference: str  # "eager float64", or what stands in for it
-    saved: int = 0  # bytes that rounded weights take less
+    size: int
+    sha256: str
+    cases: int
+    rows: int
+    error: float
+    tolerance: float
+    reference: str
+    saved: int = 0
 
 
 def export(

@@ -1,4 +1,4 @@
-"""What `ptx export` starts from, where its files stand, and what it says of them."""
+"""What `ptx export` is asked for and starts from, where its files stand, and what it says of them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+
 import ptx.export as exporting
 from ptx import infer, report
-from ptx.cli.model.description import given_options, read_describe, read_stated
+from ptx.cli import options
+from ptx.cli.model.description import given_options, read_describe, read_stated, stated_options
 from ptx.cli.model.network import find_factory, is_reference
+from ptx.cli.model.repository import TRITON, device_option
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, note, verdict
 from ptx.cli.values.dataset import RealRows
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 from ptx.infer.errors import UsageError, escape_controls, pluralise
+from ptx.infer.ranges import OPSETS
 
+_NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), "all", TRITON)
+asked = options.group(
+    click.option("--format", "formats", default=_NAMES[0], show_default=True,
+                 shell_complete=options.complete(lambda: _NAMES), help=options.one_of(_NAMES)),
+    click.option("--checkpoint", type=click.Path(path_type=Path),
+                 help="A checkpoint or a bare state dict, instead of the workspace's."),
+    options.describe,
+    stated_options,
+    click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
+                 help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
+                 " bare state dict, on the rows that ptx carries."),
+    options.output("The file to write; of --format triton the folder."),
+    device_option,
+    click.option("--opset", type=Number(OPSETS),
+                 help="Of ONNX, instead of the newest that CPU and CUDA run."),
+)  # fmt: skip
 ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
 HINTS = {  # how to state what is assumed
     "preprocessing": "; else state --mean and --std, --scale 255, or --describe",

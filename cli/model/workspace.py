@@ -80,6 +80,11 @@ class Workspace:
             code="E-NO-ARTIFACT",
         )
 
+    def find_checkpoint(self, model: str) -> Path:
+        """The checkpoint of a model of the catalog, of a package, or of one's own with files here."""
+        own = self.is_name(model) and models.lookup(model) is None
+        return self.find(model if own else require_model(model), CHECKPOINT)
+
     def is_name(self, model: str) -> bool:
         """Whether it names a model: of the catalog, of one's own with files here, of a package."""
         if NAME.fullmatch(model) is None or model in RESERVED:

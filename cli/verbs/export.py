@@ -9,18 +9,11 @@ import click
 
 from ptx.cli import options
 from ptx.cli.model import exporting, forms
-from ptx.cli.model.description import stated_options
 from ptx.cli.model.network import is_reference
-from ptx.cli.model.repository import TRITON, device_option, export_repository, wants_repository
+from ptx.cli.model.repository import export_repository, wants_repository
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import verdict
 from ptx.cli.values.dataset import find_rows
-from ptx.cli.values.number import Number
-from ptx.infer.artifact.formats import CHECKPOINT
-from ptx.infer.artifact.formats import FORMATS as FILE_FORMATS
-from ptx.infer.ranges import OPSETS
-
-FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
 
 
 @click.command(
@@ -28,22 +21,7 @@ FORMATS = tuple(kind for kind in FILE_FORMATS if kind != CHECKPOINT)
     "  ptx export linear-model --checkpoint model.pth --format all",
 )
 @click.argument("model", shell_complete=options.complete_model)
-@click.option("--format", "formats", default=FORMATS[0], show_default=True,
-              shell_complete=options.complete(lambda: (*FORMATS, "all", TRITON)),
-              help=options.one_of((*FORMATS, "all", TRITON)))  # fmt: skip
-@click.option("--checkpoint", type=click.Path(path_type=Path),
-              help="A checkpoint or a bare state dict, instead of the workspace's.")  # fmt: skip
-@options.describe
-@stated_options
-@click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
-              help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
-              " bare state dict, on the rows that ptx carries.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path),
-              help="The file to write; of --format triton the folder.")  # fmt: skip
-@device_option
-@click.option(
-    "--opset", type=Number(OPSETS), help="Of ONNX, instead of the newest that CPU and CUDA run."
-)
+@exporting.asked
 @forms.weights_option
 @forms.inputs_option
 @options.workspace

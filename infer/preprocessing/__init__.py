@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptx.infer.picture.fit import Seen
 
 KINDS = {
-    "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
+    "image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
     "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",

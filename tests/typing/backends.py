@@ -13,8 +13,8 @@ from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
+from ptx.infer.preprocessing.picture import GrayPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
 from ptx.infer.signature import Signature
