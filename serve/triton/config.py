@@ -95,8 +95,9 @@ def predict_config(card: Card, given: str, name: str) -> Message:
 
 
 def gathers(card: Card) -> bool:
-    """Whether Triton can gather rows: the batch comes first everywhere, and a row has an axis."""
-    return all(spec.batch_axis == 0 and len(spec.axes) > 1 for spec in card.signature)
+    """Whether Triton can gather rows: the batch comes first everywhere, and a row given has an axis."""
+    first = all(spec.batch_axis == 0 for spec in card.signature)
+    return first and all(len(spec.axes) > 1 for spec in card.signature.inputs)
 
 
 def has_labels(card: Card) -> bool:
@@ -132,7 +133,12 @@ def _tensor(spec: TensorSpec, batches: bool) -> dict[str, Any]:
         )
     axes = spec.sample_axes if batches else spec.axes
     dims = [axis if isinstance(axis, int) else -1 for axis in axes]
-    return {"name": spec.name, "data_type": Word(TYPES[spec.dtype]), "dims": dims}
+    entry: dict[str, Any] = {"name": spec.name, "data_type": Word(TYPES[spec.dtype]), "dims": dims}
+    if (
+        not dims
+    ):  # one number a row: Triton wants an axis of it, and takes it off again for the graph
+        entry |= {"dims": [1], "reshape": {"shape": []}}
+    return entry
 
 
 def _answer(name: str, data_type: str, size: int) -> dict[str, Any]:

@@ -28,21 +28,25 @@ class TritonBackend:
 
     def __init__(self, card: Card) -> None:
         self._model = card.model
-        self._outputs = [spec.name for spec in card.signature.outputs]
+        self._outputs = {spec.name: len(spec.axes) for spec in card.signature.outputs}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         request = triton.InferenceRequest(
             model_name=self._model,
-            requested_output_names=self._outputs,
+            requested_output_names=list(self._outputs),
             inputs=[triton.Tensor(name, array) for name, array in inputs.items()],
             preferred_memory=triton.PreferredMemory(triton.TRITONSERVER_MEMORY_CPU),
         )
         response = request.exec()
         if response.has_error():
             raise triton.TritonModelException(response.error().message())
-        return {
+        found = {
             name: triton.get_output_tensor_by_name(response, name).as_numpy()
             for name in self._outputs
+        }
+        # Of one number a row Triton makes rows of one.
+        return {
+            name: array.reshape(array.shape[: self._outputs[name]]) for name, array in found.items()
         }
 
     def close(self) -> None:

@@ -140,6 +140,10 @@ def test_float_pixels_are_refused_and_the_grid_of_bytes_is_exhaustive_in_type(
         with pytest.raises(InputError, match=r"pixels.*float32.*uint8"):
             predictor.run({"pixels": np.zeros((1, 28, 28), np.float32)})
         assert predictor.run({"pixels": np.zeros((0, 28, 28), np.uint8)})["label"].shape == (0,)
+        with pytest.raises(InputError, match=r"has shape \(1, 0, 28\); expected \(batch, 28, 28\)"):
+            predictor.run({"pixels": np.zeros((1, 0, 28), np.uint8)})
+        with pytest.raises(InputError, match="none of them 0"):
+            predictor.predict(np.zeros((0, 28), np.uint8))
 
 
 def test_mean_and_std_beside_a_uint8_input_are_refused() -> None:

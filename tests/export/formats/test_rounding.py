@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 
 from ptx.export import describe, export, read_model, round_weights
 from ptx.export.formats.rounding import CODES, FORMS, LEAST
-from ptx.infer import ArtifactError, UsageError, load, read_artifact, verify
+from ptx.infer import ArtifactError, Card, UsageError, load, read_artifact, verify
 
 Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
@@ -231,3 +232,50 @@ def test_the_command_line_refuses_a_format_by_name(formats: str, ptx: Ptx, tmp_p
     done = ptx("export", "mlp", "--format", formats, "--weights", "int8", "--workspace", tmp_path)
     assert done.code == 2
     assert "a file of torchscript holds the weights as they are: --weights is for onnx" in done.err
+
+
+# Files that were changed.
+
+
+@pytest.fixture
+def rounded(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    trained = round_weights(read_model(checkpoint("softmax-regression")), "int8")
+    return export(trained, "onnx", tmp_path / "model.onnx").path
+
+
+def test_a_changed_byte_of_the_codes_breaks_the_seal_and_the_answers(rounded: Path) -> None:
+    model = onnx.load(rounded)
+    codes = next(one for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT8)
+    data, raw = bytearray(rounded.read_bytes()), codes.raw_data
+    place = data.index(raw) + int(np.abs(np.frombuffer(raw, np.int8)).argmax())
+    data[place] ^= 0x40
+    rounded.write_bytes(data)
+    with pytest.raises(ArtifactError, match="does not match its sha256 seal") as caught:
+        load(rounded)
+    assert caught.value.code == "E-HASH"
+    failed = {check.name for check in verify(rounded, backend="ort-cpu") if not check.holds}
+    assert len(failed) > 1, "a golden sample shows it too"
+
+
+@pytest.mark.parametrize(("change", "match"), [
+    ({"format": 2}, "format is 2; this ptx reads 1"),
+    ({"weights": 8}, "'weights' is a int; expected str"),
+    ({"weights": "int8\x1b[2J"}, "holds a control character"),
+])  # fmt: skip
+def test_a_card_of_a_newer_ptx_or_with_a_faulty_form_is_refused(
+    rounded: Path, change: dict[str, Any], match: str
+) -> None:
+    card = json.loads(read_artifact(rounded).require_card().to_json()) | change
+    with pytest.raises(ArtifactError, match=match) as caught:
+        Card.from_json(json.dumps(card).encode(), name="the file")
+    assert caught.value.code == "E-CARD"
+
+
+def test_a_card_without_the_field_is_read_and_its_digests_are_as_before(rounded: Path) -> None:
+    """The statement has no such key: what older files proved stays proved."""
+    card = read_artifact(rounded).require_card()
+    data = json.loads(card.to_json())
+    del data["weights"]
+    older = Card.from_json(json.dumps(data).encode(), name="the file")
+    assert (older.weights, older.statement_sha256) == ("", card.statement_sha256)
+    assert "weights" not in json.loads(older.to_json())

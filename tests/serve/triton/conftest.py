@@ -40,6 +40,7 @@ VALUES: dict[str, list[Any]] = {
     "name-classifier": ["Müller", "Wang", "O'Neill", "Łukasiewicz"],
     "diabetes": ["6,148,72,35,0,33.6,0.627,50", "1,85,66,29,0,26.6,0.351,31"],
     "squeeze": [photograph(seed) for seed in range(3)],
+    "mlp": _DIGITS,
 }
 
 
@@ -67,9 +68,19 @@ def squeeze(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def models(artifact: Callable[[str, str], Path], squeeze: Path) -> dict[str, Path]:
+def pixels(checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`mlp` with int8 weights and pixels as its input."""
+    from ptx.export import export, read_model, round_weights, take_pixels
+
+    trained = take_pixels(round_weights(read_model(checkpoint("mlp")), "int8"))
+    return export(trained, "onnx", tmp_path_factory.mktemp("pixels") / "mlp.onnx").path
+
+
+@pytest.fixture(scope="session")
+def models(artifact: Callable[[str, str], Path], squeeze: Path, pixels: Path) -> dict[str, Path]:
     """The exported files by name."""
-    return {name: artifact(name, "onnx") for name in CATALOG} | {"squeeze": squeeze}
+    plain = {name: artifact(name, "onnx") for name in CATALOG}
+    return plain | {"squeeze": squeeze, "mlp": pixels}
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,19 @@ def test_triton_gathers_rows_where_the_batch_comes_first(artifact: Export, tmp_p
     ]  # fmt: skip
 
 
+def test_pixels_go_in_and_a_label_is_a_row_of_one(pixels: Path, tmp_path: Path) -> None:
+    graph, _ = write_repository(read_artifact(pixels), tmp_path)
+    model = config(graph)
+    assert (model.name, model.max_batch_size) == ("mlp", 64)
+    assert shape(model.input[0]) == ("pixels", [28, 28])
+    assert [shape(one) for one in model.output] == [
+        ("logits", [10]), ("probabilities", [10]), ("label", [1]),
+    ]  # fmt: skip
+    assert [one.HasField("reshape") for one in model.output] == [False, False, True]
+    assert list(model.output[2].reshape.shape) == []
+    assert model.output[0].label_filename == "labels.txt"
+
+
 @pytest.mark.parametrize(
     ("name", "inputs"),
     [
