@@ -92,6 +92,12 @@ BACKENDS = {
         devices=("cuda",),
         heeds=("threads", "precision", "timeout", "cpu_nodes"),
     ),
+    "javascript": BackendEntry(
+        "html",
+        "ptx.infer.backends.javascript.page:JavaScriptBackend",
+        "ptx.infer.backends.javascript.hosts:find_runtime",
+        devices=("cpu",),
+    ),
 }
 """The backends by the name that `load` and `--backend` take.
 
