@@ -26,7 +26,10 @@ PARTS = (
     "picture/search", "picture/fit",
     "engine/reading", "engine/golden", "engine/model", "engine/worker",
 )  # fmt: skip
-PUBLIC = ("openModel", "replay", "answerText", "readSample", "fromBase64", "toBase64", "work")
+PUBLIC = (
+    "openModel", "openGraph", "runGraph", "readMessage", "replay", "answerText", "readSample", "decide",
+    "fromBase64", "toBase64", "fromCard", "toCard", "work",
+)  # fmt: skip
 READ = ("columns", "image", "symbols", "text")  # kinds of preprocessing that the engine has
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 

@@ -45,7 +45,7 @@ const OF_ONE = {
 const OF_TWO = {
   Add: () => (x, y) => x + y,
   Div: (_, integers) => (integers ? (x, y) => Math.trunc(x / y) : (x, y) => x / y),
-  Mod: ({ fmod = 0 }) => (fmod ? (x, y) => x % y : (x, y) => x - y * Math.floor(x / y)),
+  Mod: ({ fmod = 0 }) => (fmod ? (x, y) => x % y : remainder),
   Mul: () => (x, y) => x * y,
   PRelu: () => (x, slope) => (x < 0 ? slope * x : x),
   Pow: () => (x, y) => x ** y,
@@ -74,7 +74,8 @@ const ELEMENTWISE = {
     return mapOne(tensor, (x) => Math.min(high, Math.max(low, x)));
   },
   Dropout: ([tensor]) => tensor,
-  IsInf: ([tensor]) => mapOne(tensor, (x) => Math.abs(x) === Infinity, "bool"),
+  IsInf: ([tensor], { detect_negative = 1, detect_positive = 1 }) => (
+    mapOne(tensor, (x) => (detect_positive && x === Infinity) || (detect_negative && x === -Infinity), "bool")),
   IsNaN: ([tensor]) => mapOne(tensor, Number.isNaN, "bool"),
   Max: (tensors) => tensors.reduce((one, other) => mapTwo(one, other, Math.max)),
   Mean: (tensors) => mapOne(tensors.reduce((one, other) => mapTwo(one, other, (x, y) => x + y)), (x) => x / tensors.length),
@@ -119,6 +120,12 @@ function cast(tensor, dtype) {
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+/** The rest of a division, with the sign of `y`. */
+function remainder(x, y) {
+  const rest = x % y;
+  return rest && rest < 0 !== y < 0 ? rest + y : rest;
+}
 
 function roundHalfToEven(x) {
   const below = Math.floor(x);

@@ -24,7 +24,10 @@ const REDUCTION = {
   BatchNormalization: ([tensor, scale, shift, mean, variance], { epsilon = 1e-5 }) => (
     mapChannels(tensor, (x, at) => (
       ((x - mean.data[at]) / Math.sqrt(variance.data[at] + epsilon)) * scale.data[at] + shift.data[at]))),
-  DequantizeLinear: ([tensor, scale, zero], { axis = 1 }) => dequantize(tensor, scale, zero, axis),
+  DequantizeLinear: ([tensor, scale, zero], { axis = 1, block_size = 0 }) => {
+    if (block_size) throw new Error("a page does not compute DequantizeLinear by blocks");
+    return dequantize(tensor, scale, zero, axis);
+  },
   GroupNormalization: ([tensor, scale, shift], { epsilon = 1e-5, num_groups }) => (
     normalizeGroups(tensor, scale, shift, epsilon, num_groups)),
   InstanceNormalization: ([tensor, scale, shift], { epsilon = 1e-5 }) => (

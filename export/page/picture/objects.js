@@ -54,13 +54,6 @@ function isFigure(part, { width, height }) {
     && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part));
 }
 
-/** The objects that may be figures and are not dwarfed by the largest of them, left to right. */
-function figuresAmong(objects, shape) {
-  const written = objects.filter((part) => isFigure(part, shape));
-  const most = written.reduce((side, part) => Math.max(side, sideOf(part)), 0);
-  return written.filter((part) => sideOf(part) >= ALIKE * most).sort((one, other) => one.left + one.right - other.left - other.right);
-}
-
 /** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
 function frames(outer, inner, { width, height }) {
   const [own, stroke] = [sideOf(outer), strokeOf(outer)];

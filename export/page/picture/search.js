@@ -1,47 +1,50 @@
 /** A figure among its surroundings; the same as `infer/picture/search.py`. */
 
-const SEARCH_SIDE = 480; // longest side in pixels that is searched in
+const SEARCH_SIDE = 400; // longest side in pixels that is searched in
 const WINDOW = 0.25; // of the shorter side: wider things are no strokes
 const DARK = 32; // added to the paper's tone: noise of a dark table is no ink
-const LEVELS = [0.25, 0.4, 0.55, 0.7, 0.8]; // of the strongest ink, that a mask is cut at
+const LEVELS = [0.55, 0.4, 0.7, 0.25, 0.8]; // of the strongest ink, that a mask is cut at, in turn
 const PENS = [1, 3, 5]; // strokes at least so wide in pixels
 const MOST_OBJECTS = 12; // that are looked at closely
 const FAINT = 12; // levels of 255 between a figure and the paper right around it
 const OPEN = 0.12; // of the rim: where no edge is seen, the search has divided a thing
 const PREVAILS = 0.3; // of the surroundings: a tone that they share is no ink
 const USUAL = 0.35; // side of a figure, of the picture's: no merit in a larger one
+const CLEAR = 0.55; // contrast of a good reading that makes further levels needless
 const GOOD = 0.25; // score of a reading that makes the search for broader pens needless
 const LEAST_INK = 0.12; // darkness of ink relative to its paper
 
 /**
- * The best reading of a gray picture; null where nothing is a figure.
+ * The best reading of a gray picture, its figures from left to right; null where nothing is a figure.
  * @param {Plane} gray
- * @returns {{ink: Plane, labels: Plane, figures: Part[], pen: number, score: number}|null}
+ * @returns {{ink: Plane, labels: Plane, figures: Part[], pen: number}|null}
  */
 function search(gray) {
   const pixels = reducePlane(gray, Math.ceil(Math.max(gray.width, gray.height) / SEARCH_SIDE));
   const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map(darkness)
     .filter(({ data }) => largest(data) > Math.fround(LEAST_INK));
+  const ranges = inks.map(rangeOf);
   let best = null;
   for (const pen of PENS) {
-    for (const scene of inks.flatMap((ink) => readLevels(pixels, ink, pen))) {
-      if (scene.score > (best?.score ?? 0)) best = scene;
+    const drawn = inks.map((ink) => opened(ink, pen));
+    for (const level of LEVELS) {
+      inks.forEach((ink, at) => {
+        const limit = Math.fround(Math.max(ranges[at].least, level * ranges[at].full));
+        const mask = mapPlane(drawn[at], (value) => Number(value > limit));
+        best = readMask(pixels, ink, mask, pen, best?.score ?? 0) ?? best;
+      });
+      if (best?.contrast > CLEAR && best.score > GOOD) break;
     }
     if (best?.score > GOOD) break;
   }
-  return best;
+  return best && { ...best, figures: figuresOf(pixels, best) };
 }
 
-function readLevels(gray, ink, pen) {
-  const least = Math.max(LEAST_INK, 4 * median(ink.data));
-  const inked = ink.data.filter((value) => value > Math.fround(least));
-  if (!inked.length) return [];
-  const full = quantile(inked, 0.9);
-  const drawn = opened(ink, pen);
-  return LEVELS.map((level) => {
-    const limit = Math.fround(Math.max(least, level * full));
-    return readMask(gray, ink, mapPlane(drawn, (value) => Number(value > limit)), pen);
-  }).filter(Boolean);
+/** Above which darkness there is ink, and that of the strongest; both 1 where there is none. */
+function rangeOf({ data }) {
+  const least = Math.max(LEAST_INK, 4 * median(data));
+  const inked = data.filter((value) => value > Math.fround(least));
+  return inked.length ? { least, full: quantile(inked, 0.9) } : { least: 1, full: 1 };
 }
 
 /** The ink of one figure, without the lines that run through it. */
@@ -82,15 +85,26 @@ function opened(ink, pen) {
   return mapPlane(grow(padPlane(thin, reach), reach), (value) => value * Math.fround(1 / 255), Float32Array);
 }
 
-/** What a mask shows, with a score; null where nothing in it is a figure. */
-function readMask(gray, ink, mask, pen) {
+/** What a mask shows; null where nothing in it is a figure that scores higher than `beaten`. */
+function readMask(gray, ink, mask, pen, beaten) {
   const { labels, parts } = findParts(mask);
-  const objects = findObjects(parts, mask).filter((part) => isFigure(part, mask));
-  const found = objects.slice(0, MOST_OBJECTS).filter((part) => !isPaper(gray, ink, labels, part));
-  if (!found.length) return null;
-  const main = found.reduce((one, other) => (sideOf(other) > sideOf(one) ? other : one));
-  const size = Math.min(1, sideOf(main) / (USUAL * Math.max(mask.width, mask.height)));
-  return { ink, labels, figures: figuresAmong(found, mask), pen, score: contrastOf(ink, labels, main) * Math.sqrt(size) };
+  const objects = findObjects(parts, mask).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const usual = USUAL * Math.max(mask.width, mask.height);
+  const contrasts = objects.map((part) => contrastOf(ink, labels, part));
+  const scores = objects.map((part, at) => contrasts[at] * Math.sqrt(Math.min(1, sideOf(part) / usual)));
+  for (const [at, main] of objects.entries()) {
+    if (Math.max(...scores.slice(at)) <= beaten) return null;
+    if (!isPaper(gray, ink, labels, main)) {
+      return { ink, labels, objects: objects.slice(at), pen, contrast: contrasts[at], score: scores[at] };
+    }
+  }
+  return null;
+}
+
+/** The figures of a reading, left to right: all but what the largest one dwarfs. */
+function figuresOf(gray, { ink, labels, objects: [main, ...others] }) {
+  const alike = others.filter((part) => sideOf(part) >= ALIKE * sideOf(main) && !isPaper(gray, ink, labels, part));
+  return [main, ...alike].sort((one, other) => one.left + one.right - other.left - other.right);
 }
 
 const shareOf = (values, holdsFor) => values.filter(holdsFor).length / values.length;
