@@ -18,6 +18,7 @@ from ptx.infer.preprocessing import read_figures
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
+    from ptx.infer.picture.fit import Seen
     from ptx.infer.prediction import Box
 
 SHOWN = 24  # inputs at most
@@ -46,6 +47,8 @@ class Preview:
         self.count = 0  # answers that went by
         self._values: list[Any] = []
         self._cells: list[Image.Image] = []
+        self._noun = "input"
+        self._searched: tuple[Any, list[Seen]] = None, []  # the last picture with several figures
 
     def values(self, values: Iterable[Any]) -> Iterator[Any]:
         """`values`, the first of them remembered."""
@@ -65,8 +68,28 @@ class Preview:
     def draw(self, value: Any, answer: Prediction | Failure, predictor: Predictor) -> None:
         """Draw one of the first answers; of a later one only note that it was there."""
         if self.count < SHOWN:
-            self._cells.append(_cell(value, answer, predictor))
+            figures = self._figures(value, answer, predictor)
+            self._cells.append(_cell(value, answer, predictor, figures))
         self.count += 1
+
+    def _figures(
+        self, value: Any, answer: Prediction | Failure, predictor: Predictor
+    ) -> list[Seen]:
+        """Those of a picture that has several, found once; none for another."""
+        several = (
+            answer.error.code == "E-IMG-OBJECTS" if isinstance(answer, Failure) else answer.box
+        )
+        if not several:
+            return []
+        content = unname(value)[1]
+        if self._searched[0] is not content:
+            try:
+                self._searched = content, read_figures(predictor.preprocessing, content)
+            except InputError:  # it has been answered: the file has changed since
+                self._searched = content, []
+        if not isinstance(answer, Failure):
+            self._noun = "figure"
+        return self._searched[1]
 
     def save(self) -> str:
         """Write the picture; says how many inputs it shows.
@@ -78,7 +101,7 @@ class Preview:
         buffer = io.BytesIO()
         _grid(self._cells).save(buffer, format="PNG", optimize=True)
         write_atomic(self.path, buffer.getvalue())
-        return f"{self.path}: {len(self._cells)} of {pluralise(self.count, 'input')} drawn"
+        return f"{self.path}: {len(self._cells)} of {pluralise(self.count, self._noun)} drawn"
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
@@ -93,7 +116,9 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Image.Image:
+def _cell(
+    value: Any, answer: Prediction | Failure, predictor: Predictor, figures: list[Seen]
+) -> Image.Image:
     pictured = predictor.preprocessing.pictures is not None
     left = 2 * (SIDE + GAP) if pictured else 0
     cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
@@ -101,11 +126,18 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
     name = answer.input or "-"
     size, colour = (13, QUIET) if pictured else (16, INK)
     _text(draw, (0, 0, cell.width), name, size, colour=colour, keep_end=True)
+    content = unname(value)[1]
     if isinstance(answer, Failure):
-        _lines(draw, (0, HEAD), f"{answer.error.code}: {answer.error}", cell.width)
+        if figures:
+            given = _draw_given(content, [seen.box for seen in figures])
+            _pictures(cell, draw, {"given": given})
+        x = SIDE + GAP if figures else 0
+        _lines(draw, (x, HEAD), f"{answer.error.code}: {answer.error}", cell.width - x)
         return cell
     if pictured:
-        _pictures(cell, draw, unname(value)[1], predictor, answer.box)
+        given = _draw_given(content, [] if answer.box is None else [answer.box])
+        seen = _draw_seen(content, predictor, answer.box, figures)
+        _pictures(cell, draw, {"given": given, "seen by the model": seen})
     if answer.value is not None:
         _text(draw, (left, HEAD + 2, TEXT), answer.text, 24)
         return cell
@@ -116,22 +148,12 @@ def _cell(value: Any, answer: Prediction | Failure, predictor: Predictor) -> Ima
 
 
 def _pictures(
-    cell: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    content: Any,
-    predictor: Predictor,
-    box: Box | None,
+    cell: Image.Image, draw: ImageDraw.ImageDraw, pictures: dict[str, Image.Image | None]
 ) -> None:
-    given, seen = _draw_given(content), _draw_seen(content, predictor, box)
-    if given is not None and box is not None:
-        sides = given.size * 2
-        corners = [round(share * side) for share, side in zip(box, sides, strict=True)]
-        pen = max(1, max(given.size) // SIDE)
-        ImageDraw.Draw(given).rectangle(corners, outline=FIRST, width=pen)
-    for column, (title, picture) in enumerate((("given", given), ("seen by the model", seen))):
+    for column, (title, picture) in enumerate(pictures.items()):
         x = column * (SIDE + GAP)
         if picture is not None:
-            filtered = column == 0 and max(picture.size) > SIDE
+            filtered = title == "given" and max(picture.size) > SIDE
             scale = SIDE / max(picture.size)
             size = tuple(max(1, round(scale * side)) for side in picture.size)
             method = Image.Resampling.LANCZOS if filtered else Image.Resampling.NEAREST
@@ -141,8 +163,8 @@ def _pictures(
         _text(draw, (x, HEAD + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
-def _draw_given(content: Any) -> Image.Image | None:
-    """The picture as a person sees it, on white; None for a ready sample."""
+def _draw_given(content: Any, boxes: list[Box]) -> Image.Image | None:
+    """The picture as a person sees it, on white, with boxes; None for a ready sample."""
     from ptx.infer.artifact.files import read_bytes
     from ptx.infer.picture.decode import decode, from_array
     from ptx.infer.preprocessing.picture import SIZE_LIMIT
@@ -160,17 +182,23 @@ def _draw_given(content: Any) -> Image.Image | None:
         return None
     opaque = picture.convert("RGBA")
     ground = Image.new("RGBA", opaque.size, WHITE)
-    return Image.alpha_composite(ground, opaque).convert("RGB")
+    given = Image.alpha_composite(ground, opaque).convert("RGB")
+    for box in boxes:
+        corners = [round(share * side) for share, side in zip(box, given.size * 2, strict=True)]
+        pen = max(1, max(given.size) // SIDE)
+        ImageDraw.Draw(given).rectangle(corners, outline=FIRST, width=pen)
+    return given
 
 
-def _draw_seen(content: Any, predictor: Predictor, box: Box | None) -> Image.Image | None:
+def _draw_seen(
+    content: Any, predictor: Predictor, box: Box | None, figures: list[Seen]
+) -> Image.Image | None:
     """The pixels that the network gets; a ready sample scaled to its range."""
     try:
         if box is None:
             sample = predictor.preprocessing.read(content)
         else:
-            found = read_figures(predictor.preprocessing, content)
-            sample = {seen.box: seen.pixels for seen in found}[box]
+            sample = {seen.box: seen.pixels for seen in figures}[box]
     except (InputError, KeyError):  # it has been answered: the file has changed since
         return None
     if sample.dtype != np.uint8:

@@ -6,7 +6,7 @@ from ptx.export.formats import onnx_
 from ptx.export.page import render
 from ptx.infer.artifact import onnx_bytes
 
-convert = onnx_.convert
+convert, store = onnx_.convert, onnx_.store
 
 
 def attach(content: bytes, card: str) -> bytes:

@@ -91,13 +91,6 @@ def is_figure(part: Part, shape: tuple[int, int]) -> bool:
     )
 
 
-def figures(objects: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
-    """The objects that may be figures and are not dwarfed by the largest of them, left to right."""
-    written = [part for part in objects if is_figure(part, shape)]
-    largest = max((part.side for part in written), default=0)
-    return sorted((p for p in written if p.side >= ALIKE * largest), key=lambda p: p.left + p.right)
-
-
 def _frames(outer: Part, inner: Part, shape: tuple[int, int]) -> bool:
     """Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot."""
     if not outer.holds(inner) or inner.side < 0.12 * outer.side or outer.stroke > 0.12 * outer.side:

@@ -7,7 +7,6 @@ strokes, lines and frames are not. These are told apart as parts: see `ptx.infer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,19 +14,20 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.picture.ink import Cut, Floats, cut_out
-from ptx.infer.picture.objects import figures, find_objects, is_blot, is_figure
+from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
 
-SIDE: Final = 480  # longest side in pixels that is searched in
+SIDE: Final = 400  # longest side in pixels that is searched in
 WINDOW: Final = 0.25  # of the shorter side: wider things are no strokes
 DARK: Final = 32.0  # added to the paper's tone: noise of a dark table is no ink
-LEVELS: Final = (0.25, 0.4, 0.55, 0.7, 0.8)  # of the strongest ink, that a mask is cut at
+LEVELS: Final = (0.55, 0.4, 0.7, 0.25, 0.8)  # of the strongest ink, that a mask is cut at, in turn
 PENS: Final = (1, 3, 5)  # strokes at least so wide in pixels: the lines of squared paper are finer
 _MOST: Final = 12  # objects that are looked at closely
 _FAINT: Final = 12.0  # levels of 255 between a figure and the paper right around it
 _OPEN: Final = 0.12  # of the rim: where no edge is seen, the search has divided a thing
 _PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
 USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
+CLEAR: Final = 0.55  # contrast of a good reading that makes further levels needless
 GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
 LEAST_INK: Final = 0.12  # darkness of ink relative to its paper; noise and shading stay below
 
@@ -40,7 +40,18 @@ class Scene:
     labels: Labels
     figures: list[Part]
     pen: int
-    score: float
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one mask shows, not looked at further than its largest figure."""
+
+    ink: Floats
+    labels: Labels
+    objects: list[Part]  # the largest first, which is a figure; the others may be paper
+    pen: int
+    contrast: float
+    score: float  # the contrast, less where the figure is small
 
 
 def search(gray: Image.Image) -> Scene | None:
@@ -48,25 +59,26 @@ def search(gray: Image.Image) -> Scene | None:
     factor = -(-max(gray.size) // SIDE)
     pixels = np.asarray(gray.reduce(factor) if factor > 1 else gray)
     inks = [ink for side in (pixels, 255 - pixels) if (ink := darkness(side)).max() > LEAST_INK]
-    best: Scene | None = None
+    ranges = [_range(ink) for ink in inks]
+    best: _Reading | None = None
     for pen in PENS:
-        found = (scene for ink in inks for scene in _read_levels(pixels, ink, pen))
-        best = max((best, *found), key=lambda scene: scene.score if scene else 0.0)
+        drawn = [_opened(ink, pen) for ink in inks]
+        for level in LEVELS:
+            for ink, strokes, (least, full) in zip(inks, drawn, ranges, strict=True):
+                mask = strokes > max(least, level * full)
+                best = _read(pixels, ink, mask, pen, best.score if best else 0.0) or best
+            if best is not None and best.contrast > CLEAR and best.score > GOOD:
+                break
         if best is not None and best.score > GOOD:
             break
-    return best
+    return None if best is None else _scene(pixels, best)
 
 
-def _read_levels(gray: Pixels, ink: Floats, pen: int) -> Iterator[Scene]:
+def _range(ink: Floats) -> tuple[float, float]:
+    """Above which darkness there is ink, and that of the strongest; both 1 where there is none."""
     least = max(LEAST_INK, 4 * float(np.median(ink)))
     inked = ink[ink > least]
-    if not inked.size:
-        return
-    full, drawn = float(np.percentile(inked, 90)), _opened(ink, pen)
-    for level in LEVELS:
-        scene = _read(gray, ink, drawn > max(least, level * full), pen)
-        if scene is not None:
-            yield scene
+    return (least, float(np.percentile(inked, 90))) if inked.size else (1.0, 1.0)
 
 
 def cut_figure(scene: Scene, part: Part) -> Cut:
@@ -105,18 +117,35 @@ def _opened(ink: Floats, pen: int) -> Floats:
     return wide * np.float32(1 / 255)
 
 
-def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int) -> Scene | None:
-    """What a mask shows, with a score; None where nothing in it is a figure."""
+def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Reading | None:
+    """What a mask shows; None where nothing in it is a figure that scores higher than `beaten`."""
     labels, parts = find_parts(mask)
     shape = mask.shape[0], mask.shape[1]
-    objects = [p for p in find_objects(parts, shape) if is_figure(p, shape)]
-    found = [p for p in objects[:_MOST] if not _is_paper(gray, ink, labels, p)]
-    if not found:
-        return None
-    main = max(found, key=lambda part: part.side)
-    contrast = _contrast(ink, labels, main)
-    score = contrast * min(1.0, main.side / (USUAL * max(shape))) ** 0.5
-    return Scene(ink, labels, figures(found, shape), pen, score)
+    objects = [p for p in find_objects(parts, shape) if is_figure(p, shape)][:_MOST]
+    usual = USUAL * max(shape)
+    contrasts = [_contrast(ink, labels, part) for part in objects]
+    scores = [
+        contrast * min(1.0, part.side / usual) ** 0.5
+        for contrast, part in zip(contrasts, objects, strict=True)
+    ]
+    for at, main in enumerate(objects):
+        if max(scores[at:]) <= beaten:
+            return None
+        if not _is_paper(gray, ink, labels, main):
+            return _Reading(ink, labels, objects[at:], pen, contrasts[at], scores[at])
+    return None
+
+
+def _scene(gray: Pixels, best: _Reading) -> Scene:
+    """The figures of a reading, left to right: all but what the largest one dwarfs."""
+    main, *others = best.objects
+    alike = [
+        part
+        for part in others
+        if part.side >= ALIKE * main.side and not _is_paper(gray, best.ink, best.labels, part)
+    ]
+    ordered = sorted([main, *alike], key=lambda part: part.left + part.right)
+    return Scene(best.ink, best.labels, ordered, best.pen)
 
 
 def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ptx.infer import load
+from ptx.infer.preprocessing import read_figures
 from ptx.report import preview
 
 
@@ -176,22 +177,51 @@ def test_one_prediction_without_a_picture_imports_nothing_for_it(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_each_digit_of_a_picture_is_drawn_with_its_box(
-    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
-) -> None:
+FIRST = tuple(int(preview.FIRST[at : at + 2], 16) for at in (1, 3, 5))
+
+
+@pytest.fixture
+def two_sevens(seven: Path, tmp_path: Path) -> Path:
     sheet = Image.new("L", (280, 280), 245)
     ink = Image.open(seven.parent / "mnist-7.png").resize((120, 120))
     for x in (10, 150):
         sheet.paste(20, (x, 80), ink.point([255 * (value > 100) for value in range(256)]))
     sheet.save(tmp_path / "77.png")
-    target = tmp_path / "preview.png"
-    done = ptx(
-        "predict", tmp_path / "77.png", "--all", "--workspace", workspace, "--output", target
-    )
-    assert f"{target}: 2 of 2 inputs drawn" in done.err
-    first = tuple(int(preview.FIRST[at : at + 2], 16) for at in (1, 3, 5))
-    given = box(pixels(target), 0)
-    blue = np.abs(given.astype(int) - first).max(axis=2) < 90
-    columns = np.flatnonzero(blue.sum(axis=0) > 20)
+    return tmp_path / "77.png"
+
+
+def boxed(given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The columns of a given picture that a box's sides stand in."""
+    blue = np.abs(given.astype(int) - FIRST).max(axis=2) < 90
+    return np.flatnonzero(blue.sum(axis=0) > 20)
+
+
+def test_each_digit_of_a_picture_is_drawn_with_its_box(
+    ptx: Any, workspace: Path, two_sevens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, searched = tmp_path / "preview.png", []
+
+    def find(*values: Any) -> Any:
+        searched.append(values)
+        return read_figures(*values)
+
+    monkeypatch.setattr(preview, "read_figures", find)
+    done = ptx("predict", two_sevens, "--all", "--workspace", workspace, "--output", target)
+    assert f"{target}: 2 of 2 figures drawn" in done.err
+    columns = boxed(box(pixels(target), 0))
     assert columns.min() < 70 > columns.max() - 10  # the left one's box, and no other
     assert box(pixels(target), 1).max() > 200
+    assert len(searched) == 1
+
+
+def test_a_picture_that_is_refused_for_its_digits_shows_their_boxes(
+    ptx: Any, workspace: Path, two_sevens: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "preview.png"
+    done = ptx("predict", two_sevens, "--workspace", workspace, "--output", target)
+    assert done.code == 4
+    assert f"{target}: 1 of 1 input drawn" in done.err
+    columns = boxed(box(pixels(target), 0))
+    assert columns.min() < 30
+    assert columns.max() > 110
+    assert (box(pixels(target), 1) < 128).any()  # the error, in words

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from ptx.infer.errors import InputError
+from ptx.infer.picture import search
 from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.picture.fit import digit, digits
 from ptx.infer.picture.parts import find_parts
@@ -160,3 +161,21 @@ def test_parts_are_those_that_touch(share: float) -> None:
         np.testing.assert_array_equal(reached, own)
         seen |= own
     assert seen.sum() > 0
+
+
+def test_a_clear_figure_is_found_at_the_first_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks: list[Any] = []
+
+    def noted(mask: Any) -> Any:
+        masks.append(mask)
+        return find_parts(mask)
+
+    monkeypatch.setattr(search, "find_parts", noted)
+    sheet = Image.new("L", (400, 300), 240)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((40, 40, 360, 260), outline=0, width=3)
+    draw.line([(150, 90), (230, 90), (170, 210)], fill=0, width=14)
+    scene = search.search(sheet)
+    assert scene is not None
+    assert len(scene.figures) == 1
+    assert len(masks) == 2  # what is darker than its paper, and what is lighter
