@@ -105,6 +105,7 @@ ERROR_CODES = {
     "E-ONNX-RUN": Explained((4,), "The runtime fails while it runs the graph.", "Read the message."),
     "E-ONNX-SIGNATURE": Explained((4,), "The graph's inputs or outputs cannot be served.", "Read it."),
     "E-OUTPUT": Explained((4,), "The model gives other outputs than it says.", "Mend the signature."),
+    "E-PAGE": Explained((4,), "A page's JavaScript cannot run its model.", "Take another format."),
     "E-PRECISION": Explained((4,), "The network is too rough in its own precision.", "Mend what the message names."),
     "E-RANDOM": Explained((1, 4), "The network answers differently each time.", "Take out what is random."),
     "E-ROWS": Explained((4,), "An answer depends on the rest of the batch.", "Mend `forward`."),

@@ -54,7 +54,8 @@ def choose_formats(formats: str, output: Path | None, opset: int | None) -> list
 
     if formats != "all":
         find_format(formats)
-    names = list(exporting.FORMATS) if formats == "all" else [formats]
+    every = [name for name, form in exporting.FORMATS.items() if not form.by_name]
+    names = every if formats == "all" else [formats]
     if output is not None and len(names) > 1:
         raise UsageError("--output names one file; give one --format")
     others = {FORMATS[name].suffix: name for name in exporting.FORMATS if name != names[0]}

@@ -64,5 +64,6 @@ def say_cost(rows: RealRows, path: Path, data: str | None, workspace: Path) -> N
     if split is None:
         note("what rounding costs was not counted: the model's data are not at hand; give --data")
         return
-    with infer.load(path, backend="ort-cpu") as predictor:
+    backend = exporting.FORMATS[infer.read_artifact(path).kind].backend
+    with infer.load(path, backend=backend, trust=True) as predictor:  # it was made in this process
         verdict(f"rounding: {report.rounding_cost(rows.trained, predictor, split)}")

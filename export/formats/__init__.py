@@ -53,6 +53,7 @@ class Format:
     takes_weights: bool = False  # and has `store`, for weights of fewer bits
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
+    by_name: bool = False  # whether `--format all` leaves it out
 
 
 FORMATS = {
@@ -69,6 +70,14 @@ FORMATS = {
         warning="TorchScript is deprecated by PyTorch; --format pt2 is its successor",
     ),
     "pt2": Format("ptx.export.formats.pt2", "pt2"),
+    "html": Format(
+        "ptx.export.formats.html_",
+        "javascript",
+        takes_opset=True,
+        takes_weights=True,
+        most=2**27,
+        by_name=True,
+    ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
 

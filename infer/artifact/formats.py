@@ -54,6 +54,9 @@ FORMATS = {
         ("archive_format", "archive_version"),
         is_program=True,
     ),
+    "html": FileFormat(
+        "a model as one page", ".html", "ptx.infer.artifact.html_page", is_program=True
+    ),
     "checkpoint": FileFormat(
         "a checkpoint", ".pt", "ptx.infer.artifact.zip_archive", ("data.pkl",)
     ),

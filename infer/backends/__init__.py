@@ -93,6 +93,12 @@ BACKENDS = {
         devices=("cuda",),
         heeds=("threads", "precision", "timeout", "cpu_nodes"),
     ),
+    "javascript": BackendEntry(
+        "html",
+        "ptx.infer.backends.javascript.page:JavaScriptBackend",
+        "ptx.infer.backends.javascript.hosts:find_runtime",
+        devices=("cpu",),
+    ),
     "openvino": BackendEntry(
         "onnx",
         "ptx.infer.backends.openvino_cpu:OpenvinoBackend",

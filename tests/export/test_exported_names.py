@@ -30,4 +30,5 @@ def test_the_formats_are_the_documented_ones() -> None:
         "onnx": (".onnx", "ort-cpu"),
         "torchscript": (".torchscript", "torchscript"),
         "pt2": (".pt2", "pt2"),
+        "html": (".html", "javascript"),
     }

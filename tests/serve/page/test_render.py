@@ -18,11 +18,13 @@ import pytest
 from PIL import Image
 
 from ptx.infer import Card, InputError, read_artifact
+from ptx.infer.page import words as all_words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.serve.page import preview, render
 
 Export = Callable[[str, str], Path]
 PAGE = Path(__file__).parents[3] / "serve" / "page"
+SHARED = Path(__file__).parents[3] / "infer" / "page"  # with the page that is an export
 
 
 class Parts(html.parser.HTMLParser):
@@ -93,10 +95,12 @@ def test_a_name_never_becomes_a_part_of_the_page(artifact: Export) -> None:
 
 
 def test_both_languages_have_all_words() -> None:
-    words = json.loads((PAGE / "words.json").read_text("utf-8"))
-    used = re.findall(r'data-(?:word|label|alt)="([^"]+)"', (PAGE / "page.html").read_text("utf-8"))
-    used += re.findall(r'\bsay\("([^"]+)"\)', (PAGE / "page.js").read_text("utf-8"))
-    used += re.findall(r'yield "([a-z-]+)"', (PAGE / "page.py").read_text("utf-8"))
+    words = all_words((PAGE / "words.json").read_text("utf-8"))
+    markup = (PAGE / "page.html").read_text("utf-8") + (SHARED / "sections.html").read_text("utf-8")
+    scripts = (PAGE / "page.js").read_text("utf-8") + (SHARED / "common.js").read_text("utf-8")
+    used = re.findall(r'data-(?:word|label|alt)="([^"]+)"', markup)
+    used += re.findall(r'\bsay\("([^"]+)"', scripts)
+    used += re.findall(r'yield "([a-z-]+)"', (SHARED / "parts.py").read_text("utf-8"))
     assert set(used) <= set(words["en"])
     assert words["en"].keys() == words["zh"].keys()
     same = {key for key, text in words["zh"].items() if text == words["en"][key]}
@@ -105,7 +109,7 @@ def test_both_languages_have_all_words() -> None:
 
 @pytest.mark.parametrize("scheme", [0, 1])
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
-    blocks = re.findall(r":root \{(.*?)\}", (PAGE / "page.css").read_text("utf-8"), re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\}", (SHARED / "page.css").read_text("utf-8"), re.DOTALL)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[scheme]))
     pairs = [("ink", "ground"), ("quiet", "ground"), ("accent", "ground"), ("alarm", "ground"),
              ("ink", "raised"), ("on-accent", "accent")]  # fmt: skip

@@ -1,0 +1,14 @@
+"""A model as one page: the ONNX file of `ptx.export.formats.onnx_`, and the engine that runs it."""
+
+from __future__ import annotations
+
+from ptx.export.formats import onnx_
+from ptx.export.page import render
+from ptx.infer.artifact import onnx_bytes
+
+convert, store = onnx_.convert, onnx_.store
+
+
+def attach(content: bytes, card: str) -> bytes:
+    """The page over the sealed ONNX file."""
+    return render(onnx_bytes.attach(content, card))

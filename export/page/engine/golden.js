@@ -1,0 +1,86 @@
+/** The golden samples of a card: inputs with what PyTorch answers to them in float64. */
+
+/**
+ * Runs them all; an Error at the first that does not come out.
+ * @param {Model} model
+ * @returns {{samples: number, error: number, allowed: number}} the error nearest to what is allowed
+ */
+function replay(model) {
+  const { golden, raw, signature } = model.card;
+  const nearest = { samples: 0, error: 0, allowed: 0 };
+  const arrays = golden.map((sample) => [mapEntries(sample.inputs, fromCard), sample]);
+  for (const [inputs, sample] of [...arrays, ...rawInputs(model.card, raw)]) {
+    const outputs = model.run(inputs);
+    for (const name of Object.keys(signature.outputs)) checkOutput(name, outputs[name], sample, nearest);
+    checkAnswers(model.card, outputs, sample);
+    nearest.samples += 1;
+  }
+  if (!nearest.samples) throw new Error("the card has no golden samples");
+  return nearest;
+}
+
+/** [inputs, sample] of raw samples: texts and numbers are read here, of pictures their pixels are kept. */
+function rawInputs(card, samples) {
+  return samples.flatMap((sample) => {
+    const values = sample.values.map(({ text, numbers }) => text ?? numbers);
+    const pictures = values.includes(undefined);
+    if (pictures && !sample.read.length) return [];
+    const read = pictures ? sample.read.map(fromCard) : values.map((value) => readSample(card, value));
+    const inputs = collate(card, read);
+    if (inputDigest(inputs) !== sample.sha256) throw new Error("a golden sample is read otherwise than at the proof");
+    return [[inputs, sample]];
+  });
+}
+
+function checkOutput(name, got, sample, nearest) {
+  const expected = fromCard(sample.outputs[name]);
+  if (got.dtype !== (FLOATS.has(got.dtype) ? got.dtype : expected.dtype) || String(got.shape) !== String(expected.shape)) {
+    throw new Error(`the output ${name} is ${got.dtype} of the shape ${got.shape}; the card expects ${expected.shape}`);
+  }
+  if (FLOATS.has(got.dtype)) checkFloats(name, got, expected, sample, nearest);
+  else checkIntegers(name, got, expected, sample.level?.[name]);
+}
+
+function checkFloats(name, got, expected, sample, nearest) {
+  const columns = sample.columns?.[name];
+  const allowed = columns
+    ? expand(fromCard(columns), got.shape).data
+    : new Float64Array(got.data.length).fill(sample.tolerance[name]);
+  for (let at = 0; at < allowed.length; at += 1) {
+    const error = Math.abs(got.data[at] - expected.data[at]);
+    if (!(error <= allowed[at])) {
+      throw new Error(`${name} is off by ${error.toExponential(1)}; allowed are ${allowed[at].toExponential(1)}`);
+    }
+    if (error * nearest.allowed > nearest.error * allowed[at] || !nearest.allowed) {
+      Object.assign(nearest, { error, allowed: allowed[at] });
+    }
+  }
+}
+
+/** Integers are equal, but where rounding decides: there `level` says what else may stand. */
+function checkIntegers(name, got, expected, level) {
+  const places = level ? fromCard(level.places).data : [];
+  const values = level ? fromCard(level.values) : null;
+  const also = new Map(Array.from(places, (place, at) => [place, at]));
+  got.data.forEach((value, at) => {
+    const choices = also.has(at) ? takeAlong(values, 1, [also.get(at)]).data : [expected.data[at]];
+    if (!choices.includes(value)) throw new Error(`${name} is ${value} at ${at}; the card expects ${expected.data[at]}`);
+  });
+}
+
+/** What a person is told of each row: the label with its score, or the value. */
+function checkAnswers(card, outputs, { answers = [], tolerance }) {
+  if (!answers.length) return;
+  const [name] = Object.keys(card.signature.outputs);
+  const decided = decide(card, outputs);
+  const { data, shape } = outputs[name];
+  const allowed = (data.length / (answers.length * shape.at(-1))) * tolerance[name] + 1e-9;
+  answers.forEach(([label, score, value], row) => {
+    const { ranking, value: got } = decided[row];
+    const own = ranking.find((item) => item.label === label);
+    const holds = value !== null
+      ? Math.abs(got - value) <= allowed
+      : own && Math.abs(own.score - score) <= allowed && ranking[0].score - own.score <= 2 * allowed;
+    if (!holds) throw new Error(`row ${row + 1} is answered otherwise than ${label ?? value}`);
+  });
+}

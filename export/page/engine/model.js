@@ -1,0 +1,39 @@
+/** A sealed ONNX file of ptx: its card, and its graph ready to be run. */
+
+/** The seal is the file's last field: an entry of the metadata of a fixed length. */
+const SEAL_HEAD = Uint8Array.from([0x72, 76, 0x0a, 8, ..."ptx.seal"].concat([0x12, 64])
+  .map((item) => (typeof item === "string" ? item.charCodeAt(0) : item)));
+
+/**
+ * @typedef {Object} Model
+ * @property {Object} card
+ * @property {function(Object<string, Tensor>): Object<string, Tensor>} run
+ */
+
+/**
+ * @param {Uint8Array} bytes the whole file
+ * @returns {Model}
+ */
+function openModel(bytes) {
+  if (!sealHolds(bytes)) throw new Error("the model has changed since it was written: its seal does not hold");
+  const message = readMessage("Model", bytes);
+  const entry = message.metadata.find(({ key }) => key === "ptx.card");
+  if (!entry) throw new Error("the model has no card");
+  const card = JSON.parse(fromUtf8(entry.value));
+  if (card.format !== 1) throw new Error(`the card's format is ${card.format}; this page reads 1`);
+  const graph = openGraph(message);
+  return { card, run: (inputs) => runGraph(graph, inputs) };
+}
+
+/** Whether the file is, byte for byte, what was sealed. */
+function sealHolds(bytes) {
+  const start = bytes.length - SEAL_HEAD.length - 64;
+  if (start < 0 || SEAL_HEAD.some((byte, at) => bytes[start + at] !== byte)) return false;
+  return sha256(bytes.subarray(0, start)) === fromUtf8(bytes.subarray(start + SEAL_HEAD.length));
+}
+
+/** Inputs and outputs as JSON, arrays as a card writes them: for a host that is no page. */
+function answerText(model, text) {
+  const inputs = mapEntries(JSON.parse(text), fromCard);
+  return JSON.stringify(mapEntries(model.run(inputs), toCard));
+}

@@ -1,0 +1,103 @@
+/** From what a person has in hand to the model's input arrays: the card's `preprocessing`. */
+
+const LONGEST = 1000; // characters of a text
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const SPACE = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
+const HIGHEST = "\u0345"; // of all combining marks: any other one is moved before it
+
+/** Kind → (value, setting) → a sample; pictures are decoded by the browser, and fitted by `fitPicture`. */
+const READERS = { columns: readColumns, image: fitPicture, symbols: readSymbols, text: readText };
+
+/**
+ * One value as the card's preprocessing reads it; an Error that says why it cannot be.
+ * @param {Object} card
+ * @param {string|number[]|Raster} value
+ * @returns {Tensor} uint8 pixels, codes, indices, or numbers
+ */
+function readSample(card, value) {
+  const { kind, ...setting } = card.preprocessing;
+  if (!Object.hasOwn(READERS, kind)) throw new Error("the model takes arrays alone");
+  return READERS[kind](value, setting);
+}
+
+function readColumns(value, { names, mean = [], std = [] }) {
+  const items = typeof value === "string" ? value.split(",").map((item) => item.replace(SPACE, "")) : value;
+  const numbers = items.map((item) => (typeof item === "number" || NUMBER.test(item) ? Number(item) : NaN));
+  if (numbers.length !== names.length) throw refusal("row-length", numbers.length, names.length);
+  const row = numbers.map((number, at) => (mean.length ? (number - mean[at]) / std[at] : number)).map(Math.fround);
+  const bad = row.findIndex((number) => !Number.isFinite(number));
+  if (bad >= 0) throw refusal("no-number", names[bad]);
+  return makeTensor("float32", [row.length], Float32Array.from(row));
+}
+
+function readSymbols(value, { alphabet }) {
+  const indices = [...value].map((char) => alphabet.indexOf(char));
+  if (!indices.length || indices.includes(-1)) throw refusal("no-symbol", alphabet.join(", "));
+  return makeList(indices);
+}
+
+function readText(value, { unknown }) {
+  if ([...value].length > LONGEST) throw refusal("too-long", LONGEST);
+  const codes = [...value.replace(SPACE, "").normalize("NFKD")]
+    .filter((char) => !isCombining(char))
+    .map((char) => (char >= " " && char <= "~" ? char.charCodeAt(0) : unknown));
+  if (!codes.length) throw refusal("empty");
+  return makeList(codes);
+}
+
+const isCombining = (char) => char === HIGHEST || !(HIGHEST + char).normalize("NFD").startsWith(HIGHEST);
+
+/** An Error with a key of the page's words, and what stands in its gaps. */
+function refusal(word, ...given) {
+  return Object.assign(new Error(`${word}: ${given.join(", ")}`), { word, given });
+}
+
+/**
+ * The input arrays of a batch of samples, by name.
+ * @param {Object} card
+ * @param {Tensor[]} samples
+ * @returns {Object<string, Tensor>}
+ */
+function collate(card, samples) {
+  const inputs = Object.entries(card.signature.inputs);
+  const [[name, [dtype, axes]]] = inputs;
+  const { kind, padding = 0, alphabet } = card.preprocessing;
+  if (kind === "text") return collateTexts(inputs.map(([each]) => each), samples, padding);
+  const made = samples.map((sample) => {
+    if (kind === "image" && sample.dtype === "uint8") return normalize(sample, card.preprocessing, axes);
+    return kind === "symbols" && dtype === "float32" ? oneHot(sample, alphabet.length, HOT, -1) : sample;
+  });
+  const stacked = concat(made.map((sample) => reshape(sample, [1, ...sample.shape])), 0);
+  const others = [...stacked.shape.keys()].slice(1);
+  return { [name]: transpose(stacked, others.toSpliced(axes.indexOf("batch"), 0, 0)) };
+}
+
+const HOT = makeTensor("float32", [2], Float32Array.of(0, 1));
+
+function collateTexts([codes, lengths], samples, padding) {
+  const counts = samples.map(({ data }) => data.length);
+  const rows = makeTensor("int64", [samples.length, Math.max(...counts)]);
+  rows.data.fill(padding);
+  samples.forEach(({ data }, row) => rows.data.set(data, row * rows.shape[1]));
+  return { [codes]: rows, [lengths]: makeList(counts) };
+}
+
+/** Pixels as numbers, `(pixel/255 − mean)/std`, each step in float32, in the axes of a sample. */
+function normalize({ data }, { mean = 0, std = 1 }, axes) {
+  const table = Float32Array.from({ length: 256 }, (_, pixel) => (
+    Math.fround(Math.fround(pixel / 255) - Math.fround(mean)) / Math.fround(std)));
+  const own = axes.filter((axis) => axis !== "batch");
+  const known = sizeOf(own.filter(Number.isInteger));
+  const shape = own.map((axis) => (Number.isInteger(axis) ? axis : data.length / known));
+  return makeTensor("float32", shape, Float32Array.from(data, (pixel) => table[pixel]));
+}
+
+/** The sha256 over names, types, shapes and contents of input arrays, as a card notes it. */
+function inputDigest(inputs) {
+  const parts = Object.keys(inputs).sort().flatMap((name) => {
+    const { dtype, shape } = inputs[name];
+    const tuple = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
+    return [...Array.from(`${name}\0${dtype}\0${tuple}\0`, (char) => char.charCodeAt(0)), ...toBytes(inputs[name])];
+  });
+  return sha256(Uint8Array.from(parts));
+}

@@ -1,0 +1,97 @@
+/** The engine in a worker of a page, so that the page stays alive: `{id, act, given}` comes, `{id, value}` goes. */
+
+const EXAMPLES = 6;
+const EXAMPLE_SIZE = 2 ** 15; // characters
+const OFF = 2; // levels of 255 that a pixel may be off where another decoder or processor rounds otherwise
+
+/** @param {WorkerGlobalScope} scope */
+function work(scope) {
+  let model = null;
+  const acts = {
+    open: async (packed) => {
+      model = openModel(await unpack(packed));
+      const found = { ...replay(model), products: countProducts(model) };
+      await checkPictures(model.card);
+      return { ...found, examples: examplesOf(model.card) };
+    },
+    ask: (value) => answer(model, value),
+  };
+  scope.onmessage = async ({ data: { id, act, given } }) => {
+    try {
+      scope.postMessage({ id, value: await acts[act](given) });
+    } catch ({ message, word, given: gaps }) {
+      scope.postMessage({ id, error: { message, word, gaps } });
+    }
+  };
+}
+
+/** The bytes of a block of the page. */
+async function unpack(packed) {
+  const stream = new Blob([fromBase85(packed)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/**
+ * The browser's pixels of a picture, turned as its EXIF data say.
+ * @param {Blob} blob
+ * @returns {Promise<Raster>}
+ */
+async function decode(blob) {
+  const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" })
+    .catch(() => { throw refusal("no-picture"); });
+  const { width, height } = bitmap;
+  const pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  pen.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { width, height, data: pen.getImageData(0, 0, width, height).data };
+}
+
+/** An Error where a golden picture becomes other pixels here than at the proof. */
+async function checkPictures(card) {
+  for (const { values, read } of card.raw) {
+    for (const [index, { base64 }] of values.entries()) {
+      if (base64 === undefined || !read.length) continue;
+      const got = readSample(card, await decode(new Blob([fromBase64(base64)])));
+      const kept = fromCard(read[index]);
+      if (got.data.some((pixel, at) => Math.abs(pixel - kept.data[at]) > OFF)) {
+        throw new Error(`golden picture ${index + 1} becomes other pixels in this browser than at the proof`);
+      }
+    }
+  }
+}
+
+/** The multiplications that one sample takes. */
+function countProducts(model) {
+  const [sample] = model.card.golden;
+  const before = counted.products;
+  const inputs = mapEntries(sample.inputs, fromCard);
+  model.run(inputs);
+  const [[name, [, axes]]] = Object.entries(model.card.signature.inputs);
+  return (counted.products - before) / inputs[name].shape[axes.indexOf("batch")];
+}
+
+/** Values that a person may try: texts, numbers with commas, addresses of pictures. */
+function examplesOf(card) {
+  const values = card.raw.flatMap((sample) => sample.values).filter(({ base64 = "" }) => base64.length <= EXAMPLE_SIZE);
+  return values.slice(0, EXAMPLES).map(({ text, numbers, base64 }) => (
+    text ?? (numbers ? numbers.map((number) => String(Number(number.toPrecision(4)))).join(",") : `data:image/png;base64,${base64}`)));
+}
+
+/** What a person is told: the decision, what the model saw, and how long it took. */
+async function answer(model, value) {
+  const begun = performance.now();
+  const { card } = model;
+  const sample = readSample(card, value instanceof Blob ? await decode(value) : value);
+  const outputs = model.run(collate(card, [sample]));
+  const [name] = Object.keys(card.signature.outputs);
+  if (!outputs[name].data.every(Number.isFinite)) throw refusal("not-finite");
+  const [decision] = decide(card, outputs);
+  return { ...decision, seen: seenBy(card, sample), milliseconds: performance.now() - begun };
+}
+
+/** @returns {Object|string} pixels `{width, height, data}`, or what is left of a text or of numbers */
+function seenBy({ preprocessing: { kind } }, { shape, data }) {
+  if (kind === "image") return { width: shape[1], height: shape[0], data };
+  if (kind === "text") return Array.from(data, (code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "□")).join("");
+  return Array.from(data, (number) => String(Number(number.toPrecision(4)))).join(kind === "columns" ? ", " : " ");
+}

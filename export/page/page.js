@@ -1,0 +1,115 @@
+/** The page of one model: all that it needs stands in it. */
+
+const DIGESTS = {{digests}}; // sha256 of the text of each part
+const MOST_PRODUCTS = 1e7; // 20 MFLOP
+
+let model = { ...data.model, examples: [] };
+let worker = null;
+let asked = 0;
+const open = new Map(); // number of a question → how its promise is settled
+
+/** The text of a part; an Error where it is not what was written. */
+function textOf(id) {
+  const text = at(id).textContent;
+  if (sha256(new TextEncoder().encode(text)) !== DIGESTS[id]) throw new Error(say("part", id));
+  return text;
+}
+
+async function startWorker() {
+  const packed = new Blob([fromBase85(textOf("engine"))]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const engine = new Blob([await new Response(packed).text(), "ptx.work(self);"], { type: "text/javascript" });
+  worker = new Worker(URL.createObjectURL(engine));
+  worker.onmessage = ({ data: { id, value, error } }) => {
+    const { done, fail } = open.get(id);
+    open.delete(id);
+    if (error) fail(Object.assign(new Error(error.message), error));
+    else done(value);
+  };
+  worker.onerror = ({ message }) => { giveUp(new Error(message)); };
+}
+
+function send(act, given) {
+  asked += 1;
+  worker.postMessage({ id: asked, act, given });
+  return new Promise((done, fail) => { open.set(asked, { done, fail }); });
+}
+
+async function start() {
+  show(at("changed"), false);
+  at("proof").textContent = say("checking");
+  document.documentElement.lang = language;
+  try {
+    for (const id of ["style", "data"]) textOf(id);
+    await startWorker();
+    const found = await send("open", textOf("model"));
+    document.querySelector("main").innerHTML = textOf("sections");
+    useModel(found);
+  } catch (error) {
+    giveUp(error);
+  }
+}
+
+function useModel({ samples, error, allowed, products, examples }) {
+  model = { ...model, examples };
+  translate();
+  usePaper();
+  useFiles();
+  useForms();
+  showInput();
+  forget();
+  at("proof").textContent = say("holds", samples, model.reference, error.toExponential(1), allowed.toExponential(1));
+  at("slow").textContent = say("slow", Math.round(products / 1e6));
+  show(at("slow"), products > MOST_PRODUCTS);
+}
+
+/** No answer is given by a page that is not what was written. */
+function giveUp({ message }) {
+  worker?.terminate();
+  document.querySelector("main").replaceChildren();
+  at("proof").textContent = "";
+  at("changed").textContent = say("changed", message);
+  show(at("changed"), true);
+}
+
+// Asking
+
+function forget() {
+  asked += 1;
+  clearAnswer();
+}
+
+async function ask(value) {
+  forget();
+  show(at("waiting"), false);
+  if (value instanceof Blob) showPicture("given", value);
+  const answering = send("ask", value);
+  const own = asked;
+  try {
+    const answer = await answering;
+    if (own === asked) tell(answer);
+  } catch (error) {
+    if (own === asked) refuse(error.word ? say(error.word, ...error.gaps) : error.message);
+  }
+}
+
+function tell({ ranking, value, seen, milliseconds }) {
+  showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
+  at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
+  if (typeof seen !== "string") {
+    showPixels(seen);
+    return;
+  }
+  at("read").textContent = `${say("read")}: ${seen}`;
+  show(at("read"), true);
+}
+
+/** Gray pixels as the picture that the model saw. */
+function showPixels({ width, height, data: pixels }) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const shown = new ImageData(width, height);
+  pixels.forEach((pixel, place) => shown.data.set([pixel, pixel, pixel, 255], 4 * place));
+  canvas.getContext("2d").putImageData(shown, 0, 0);
+  canvas.toBlob((blob) => showPicture("seen", blob));
+}
+
+start();

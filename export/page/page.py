@@ -1,0 +1,97 @@
+"""Puts the page together: it allows itself the parts that it carries, by their digests; no request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from importlib.resources import files
+
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, seal, write_block
+from ptx.infer.page import allow, describe, part, words
+from ptx.infer.preprocessing import open_preprocessing
+
+# The engine's parts, in the order in which each finds what it is made of.
+PARTS = (
+    "engine/bytes", "engine/tensor", "engine/protobuf",
+    "operators/elementwise", "operators/layout", "operators/indexing", "operators/matrix",
+    "operators/convolution", "operators/reduction", "operators/recurrent",
+    "engine/graph", "engine/answer",
+    "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
+    "picture/search", "picture/fit",
+    "engine/reading", "engine/golden", "engine/model", "engine/worker",
+)  # fmt: skip
+PUBLIC = (
+    "openModel", "openGraph", "runGraph", "readMessage", "replay", "answerText", "readSample", "decide",
+    "fromBase64", "toBase64", "fromCard", "toCard", "work",
+)  # fmt: skip
+READ = ("columns", "image", "symbols", "text")  # kinds of preprocessing that the engine has
+_COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
+
+
+def render(model: bytes) -> bytes:
+    """The page of a sealed ONNX file.
+
+    Its script knows the digests of all other parts, and its policy the script's: a page of which a byte
+    that an answer depends on has changed gives none.
+    """
+    header = onnx_bytes.read_header(model, name="the model")
+    card = Card.from_json(header.metadata[onnx_bytes.CARD_KEY], name="the model")
+    blocks = {ENGINE: write_block(ENGINE, engine().encode()), MODEL: write_block(MODEL, model)}
+    texts = {"style": part("page.css"), "sections": part("sections.html"), "data": _data(card)}
+    script = _main(texts | {name: _inside(block) for name, block in blocks.items()})
+    policy = (
+        f"default-src 'none'; script-src {allow(script)}; style-src {allow(texts['style'])};"
+        " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    filled = {**texts, **blocks, "policy": policy, "name": escape(card.model), "script": script}
+    page = re.sub(r"\{\{([a-z]+)\}\}", lambda found: filled[found[1]], _part("page.html"))
+    return seal(HEAD + page)
+
+
+def _data(card: Card) -> str:
+    """What the page shows of the model, and what it says; `<` would end it where a name holds a tag."""
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    read = card.preprocessing["kind"] in READ and card.task != "raw"
+    reference = card.agreement.get("reference", "eager float64")
+    model = describe(card, preprocessing if read else None) | {
+        "reference": f"PyTorch ({reference})"
+    }
+    text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
+    return text.replace("<", "\\u003c")
+
+
+def _main(texts: Mapping[str, str]) -> str:
+    """The page's own script, in a block: it leaves no name to the window."""
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    own = _script("page.js").replace("{{digests}}", json.dumps(digests))
+    common = _COMMENT.sub("", part("common.js"))
+    return f'"use strict";\n{{\n{common}{_script("engine/bytes.js")}{own}}}\n'
+
+
+def _inside(block: str) -> str:
+    """The text of a block, between its tags."""
+    return block[block.index(">") + 1 : block.rindex("<")]
+
+
+@cache
+def engine() -> str:
+    """One script with one name, `ptx`: what runs a model in a browser, a worker or a bare V8."""
+    parts = "".join(_script(f"{part}.js") for part in PARTS)
+    return (
+        f'const ptx = (() => {{\n"use strict";\n{parts}return {{ {", ".join(PUBLIC)} }};\n}})();\n'
+    )
+
+
+def _script(name: str) -> str:
+    """A part without its comments, which are for who reads the repository."""
+    return _COMMENT.sub("", _part(name))
+
+
+def _part(name: str) -> str:
+    return files("ptx.export.page").joinpath(name).read_text("utf-8")

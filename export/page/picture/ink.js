@@ -1,0 +1,117 @@
+/** Where the ink of a digit is; the same as `infer/picture/ink.py`. */
+
+const MIN_CONTRAST = 20; // of 255: below it lie paper grain and sensor noise
+const EDGE = 0.25; // least ink of a pixel that the digit's box takes in
+const DEGREES = [[0, 0], [0, 1], [1, 0], [0, 2], [1, 1], [2, 0]]; // of y and of x
+const GRID = 48; // samples of the paper on each axis
+const FIT_ROUNDS = 6;
+const BLOCKS = 160; // of the longer side, in which parts of the ink are told apart
+
+/**
+ * How much of each pixel is ink, 0 to 1; null where nothing stands out.
+ * @param {Flat} flat
+ * @returns {Plane|null}
+ */
+function findInk(flat) {
+  const distance = distanceOf(flat);
+  const threshold = Math.fround(otsu(distance.data));
+  const inked = distance.data.filter((value) => value > threshold);
+  const rest = distance.data.filter((value) => value <= threshold);
+  const full = inked.length ? quantile(inked, 0.75) : 0;
+  const grain = rest.length ? median(rest) : 0;
+  if (full < Math.max(MIN_CONTRAST, 4 * grain)) return null;
+  const floor = Math.min(3 * grain, 0.5 * full);
+  const [base, scale] = [Math.fround(floor), Math.fround(1 / (full - floor))];
+  return mapPlane(distance, (value) => Math.max(0, Math.min(1, Math.fround(value - base) * scale)), Float32Array);
+}
+
+/** The part of `ink` that the figure takes in. */
+const cutOut = (ink) => cropPlane(ink, boxOf(ink, (value) => value > EDGE));
+
+/** The ink without specks far smaller than its strokes; null where it is not one figure on paper. */
+function cutPlain(ink) {
+  const step = Math.ceil(Math.max(ink.width, ink.height) / BLOCKS);
+  const blocks = makePlane(Math.ceil(ink.width / step), Math.ceil(ink.height / step), new Int32Array(
+    Math.ceil(ink.width / step) * Math.ceil(ink.height / step)));
+  const blockOf = (at) => Math.floor(Math.floor(at / ink.width) / step) * blocks.width + Math.floor((at % ink.width) / step);
+  ink.data.forEach((value, at) => { if (value > 0.5) blocks.data[blockOf(at)] += 1; });
+  const { labels, parts } = findParts(mapPlane(blocks, (count) => Number(count > 0)));
+  const areas = new Float64Array(1 + largest(labels.data));
+  labels.data.forEach((label, at) => { if (label) areas[label] += blocks.data[at]; });
+  const kept = areas.map((area, label) => Number(label > 0 && area >= SPECK * largest(areas)));
+  const own = mapPlane(labels, (label) => kept[label]);
+  if (!isAlone(parts.filter((part) => [...part.labels].some((label) => kept[label])), own)) return null;
+  const near = grow(padPlane(own, 2, 0), 1);
+  const nearOf = (at) => {
+    const [y, x] = [Math.floor(Math.floor(at / ink.width) / step), Math.floor((at % ink.width) / step)];
+    return near.data[(y + 1) * near.width + x + 1];
+  };
+  return cutOut(makePlane(ink.width, ink.height, ink.data.map((value, at) => value * nearOf(at))));
+}
+
+/** The root mean square, over the channels, of each colour's distance from the paper, 0 to 255. */
+function distanceOf(flat) {
+  const squares = new Float32Array(flat.width * flat.height);
+  paperOf(flat).forEach((coefficients, band) => {
+    const pixels = flat.bands[band];
+    const across = powers(flat.width);
+    powers(flat.height).forEach((down, y) => {
+      const along = [0, 1, 2].map((degree) => DEGREES.reduce((sum, [own, other], at) => (
+        other === degree ? sum + coefficients[at] * down[own] : sum), 0));
+      for (let x = 0, at = y * flat.width; x < flat.width; x += 1, at += 1) {
+        const paper = Math.fround(along[0] + along[1] * across[x][1] + along[2] * across[x][2]);
+        squares[at] += Math.fround(paper - pixels[at]) ** 2;
+      }
+    });
+  });
+  return makePlane(flat.width, flat.height, squares.map((sum) => Math.sqrt(sum / flat.bands.length)));
+}
+
+/** The paper's colour in each channel: six coefficients of a surface through what is not ink. */
+function paperOf({ width, height, bands }) {
+  const grid = bands.map((data) => resizePlane({ width, height, data }, Math.min(width, GRID), Math.min(height, GRID), BOX));
+  const [{ width: columns, height: rows }] = grid;
+  const colours = Array.from({ length: rows * columns }, (_, at) => grid.map(({ data }) => data[at]));
+  const even = grid.map((plane) => [median(borderOf(plane)), 0, 0, 0, 0, 0]);
+  const [down, across] = [powers(rows), powers(columns)];
+  const terms = colours.map((_, at) => DEGREES.map(([y, x]) => down[Math.floor(at / columns)][y] * across[at % columns][x]));
+  let [found, before] = [even, ""];
+  for (let round = 0; round < FIT_ROUNDS; round += 1) {
+    const errors = colours.map((colour, at) => Math.sqrt(colour.reduce((sum, value, band) => (
+      sum + (value - terms[at].reduce((all, term, k) => all + term * found[band][k], 0)) ** 2), 0) / colour.length));
+    const limit = Math.max(8, Math.min(40, 4 * quantile(errors, 0.2)));
+    const kept = [...errors.keys()].filter((at) => errors[at] < limit);
+    if (kept.length < 0.2 * errors.length) return even;
+    if (kept.join() === before) break;
+    before = kept.join();
+    found = leastSquares(kept.map((at) => terms[at]), kept.map((at) => colours[at]), 1e-3);
+  }
+  return found;
+}
+
+/** 1, p and p² of the middles of `count` pixels on an axis from -1 to 1. */
+function powers(count) {
+  return Array.from({ length: count }, (_, at) => {
+    const middle = ((at + 0.5) * 2) / count - 1;
+    return [1, Math.fround(middle), Math.fround(middle * middle)];
+  });
+}
+
+/** The threshold that parts the values into the two most distinct groups. */
+function otsu(values) {
+  const top = Math.max(largest(values), 1e-6);
+  const counts = new Float64Array(256);
+  const scale = Math.fround(256 / top);
+  for (const value of values) counts[Math.min(Math.trunc(Math.fround(value * scale)), 255)] += 1;
+  const middles = counts.map((_, at) => ((at + 0.5) * top) / 256);
+  const whole = counts.reduce((sum, count, at) => sum + count * middles[at], 0);
+  let [below, mass, best, place] = [0, 0, -1, 0];
+  counts.forEach((count, at) => {
+    below += count;
+    mass += count * middles[at];
+    const above = values.length - below;
+    const between = below && above ? below * above * (mass / below - (whole - mass) / above) ** 2 : 0;
+    if (between > best) [best, place] = [between, at];
+  });
+  return ((place + 1) * top) / 256;
+}

@@ -1,0 +1,94 @@
+/** Which parts of a picture are things that somebody wrote; the same as `infer/picture/objects.py`. */
+
+const LEAST = 0.04; // side of an object, of the picture's longer side
+const WIDEST = 1.7; // width of a figure by its height
+const BLOB = 0.3; // width of the strokes by the longer side
+const ALIKE = 0.5; // of the largest one's side: one more figure
+const MOST_PARTS = 100;
+const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
+const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
+const TIGHT = { edge: 0.3, runs: 8 }; // of the picture's edge that is met by such a figure
+
+const byLargest = (of) => (one, other) => of(other) - of(one);
+
+/** The objects among the parts, the largest first. */
+function findObjects(all, { width, height }) {
+  const parts = [...all].sort(byLargest((part) => part.area)).slice(0, MOST_PARTS);
+  const within = parts.filter((part) => part.top > 0 && part.left > 0 && part.bottom < height && part.right < width);
+  const free = within.filter((part) => !within.some((other) => frames(part, other, { width, height })));
+  const least = SPECK * free.reduce((area, part) => Math.max(area, part.area), 0);
+  return withoutLines(joinAll(free.filter((part) => part.area >= least))).sort(byLargest(sideOf));
+}
+
+/** Whether the parts, whose pixels are `own`, are one figure on paper and nothing else. */
+function isAlone(parts, own) {
+  let objects = findObjects(parts, own);
+  if (!objects.length && parts.length === 1 && sideOf(parts[0]) > CUT_SIDE * Math.max(own.width, own.height)) {
+    objects = isTight(own) ? [...parts] : [];
+  }
+  return objects.length === 1
+    && objects[0].labels.size === parts.length
+    && isFigure(objects[0], own)
+    && sumOf(own.data) / own.data.length < MOST_INK
+    && !isBlot(own, sideOf(objects[0]));
+}
+
+/** Whether the picture's edge is met by strokes: here and there, and not by a frame or by squares. */
+function isTight({ width, height, data }) {
+  const row = (y) => Array.from(data.subarray(y * width, (y + 1) * width));
+  const column = (x) => Array.from({ length: height }, (_, y) => data[y * width + x]);
+  const edge = [...row(0), ...column(width - 1), ...row(height - 1).reverse(), ...column(0).reverse()];
+  const runs = edge.filter((value, at) => at && value && !edge[at - 1]).length;
+  return sumOf(edge) / edge.length < TIGHT.edge && runs <= TIGHT.runs;
+}
+
+/** Whether a part holds a square that no stroke holds. */
+function isBlot(own, side) {
+  const reach = Math.max(1, roundHalfToEven((BLOB * side) / 2));
+  return grow(mapPlane(padPlane(own, reach, 0), (value) => 1 - value), reach).data.includes(0);
+}
+
+function isFigure(part, { width, height }) {
+  return sideOf(part) >= Math.max(4, LEAST * Math.max(width, height))
+    && widthOf(part) <= WIDEST * heightOf(part)
+    && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part));
+}
+
+/** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
+function frames(outer, inner, { width, height }) {
+  const [own, stroke] = [sideOf(outer), strokeOf(outer)];
+  if (!holds(outer, inner) || sideOf(inner) < 0.12 * own || stroke > 0.12 * own) return false;
+  const wide = heightOf(outer) > 0.7 * height && widthOf(outer) > 0.7 * width;
+  return wide || sideOf(inner) > 0.3 * own || stroke < 0.05 * own;
+}
+
+/** Not the lines beside something else: lying ones, and those far longer than the rest. */
+function withoutLines(parts) {
+  const others = parts.filter((part) => Math.min(widthOf(part), heightOf(part)) >= 0.15 * sideOf(part));
+  const longest = others.reduce((side, part) => Math.max(side, sideOf(part)), 0);
+  return parts.filter((part) => others.includes(part) || !others.length
+    || (heightOf(part) > widthOf(part) && sideOf(part) < 1.6 * longest));
+}
+
+/** Parts of one figure taken together, again and again until nothing more belongs together. */
+function joinAll(parts) {
+  const objects = [];
+  for (let part of [...parts].sort(byLargest((one) => one.area))) {
+    for (let near = objects.findIndex((one) => belong(one, part)); near >= 0; near = objects.findIndex((one) => belong(one, part))) {
+      part = joinParts(objects.splice(near, 1)[0], part);
+    }
+    objects.push(part);
+  }
+  return objects;
+}
+
+/** Whether two parts are one figure: nearly touching, or a small one close to a large one. */
+function belong(one, other) {
+  const across = Math.max(one.left, other.left) - Math.min(one.right, other.right);
+  const down = Math.max(one.top, other.top) - Math.min(one.bottom, other.bottom);
+  const side = Math.max(sideOf(one), sideOf(other));
+  const gap = Math.max(across, down);
+  const small = Math.min(sideOf(one), sideOf(other)) < ALIKE * side;
+  if (across > 0 && down <= 0 && !small) return gap <= 0.02 * side; // beside each other and equally tall
+  return gap <= (small ? 0.2 : 0.08) * side;
+}

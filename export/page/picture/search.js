@@ -1,0 +1,145 @@
+/** A figure among its surroundings; the same as `infer/picture/search.py`. */
+
+const SEARCH_SIDE = 400; // longest side in pixels that is searched in
+const WINDOW = 0.25; // of the shorter side: wider things are no strokes
+const DARK = 32; // added to the paper's tone: noise of a dark table is no ink
+const LEVELS = [0.55, 0.4, 0.7, 0.25, 0.8]; // of the strongest ink, that a mask is cut at, in turn
+const PENS = [1, 3, 5]; // strokes at least so wide in pixels
+const MOST_OBJECTS = 12; // that are looked at closely
+const FAINT = 12; // levels of 255 between a figure and the paper right around it
+const OPEN = 0.12; // of the rim: where no edge is seen, the search has divided a thing
+const PREVAILS = 0.3; // of the surroundings: a tone that they share is no ink
+const USUAL = 0.35; // side of a figure, of the picture's: no merit in a larger one
+const CLEAR = 0.55; // contrast of a good reading that makes further levels needless
+const GOOD = 0.25; // score of a reading that makes the search for broader pens needless
+const LEAST_INK = 0.12; // darkness of ink relative to its paper
+
+/**
+ * The best reading of a gray picture, its figures from left to right; null where nothing is a figure.
+ * @param {Plane} gray
+ * @returns {{ink: Plane, labels: Plane, figures: Part[], pen: number}|null}
+ */
+function search(gray) {
+  const pixels = reducePlane(gray, Math.ceil(Math.max(gray.width, gray.height) / SEARCH_SIDE));
+  const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map(darkness)
+    .filter(({ data }) => largest(data) > Math.fround(LEAST_INK));
+  const ranges = inks.map(rangeOf);
+  let best = null;
+  for (const pen of PENS) {
+    const drawn = inks.map((ink) => opened(ink, pen));
+    for (const level of LEVELS) {
+      inks.forEach((ink, at) => {
+        const limit = Math.fround(Math.max(ranges[at].least, level * ranges[at].full));
+        const mask = mapPlane(drawn[at], (value) => Number(value > limit));
+        best = readMask(pixels, ink, mask, pen, best?.score ?? 0) ?? best;
+      });
+      if (best?.contrast > CLEAR && best.score > GOOD) break;
+    }
+    if (best?.score > GOOD) break;
+  }
+  return best && { ...best, figures: figuresOf(pixels, best) };
+}
+
+/** Above which darkness there is ink, and that of the strongest; both 1 where there is none. */
+function rangeOf({ data }) {
+  const least = Math.max(LEAST_INK, 4 * median(data));
+  const inked = data.filter((value) => value > Math.fround(least));
+  return inked.length ? { least, full: quantile(inked, 0.9) } : { least: 1, full: 1 };
+}
+
+/** The ink of one figure, without the lines that run through it. */
+function cutFigure({ ink, labels, pen }, part) {
+  const margin = Math.floor(pen / 2) + 1;
+  const window = windowAround(part, 2 * margin);
+  const own = ownPixels(cropPlane(labels, window), part);
+  const near = grow(padPlane(own, margin, 0), margin).data;
+  const around = grow(padPlane(own, 1, 0), 1).data;
+  const inside = cropPlane(ink, window);
+  const full = quantile(inside.data.filter((_, at) => own.data[at]), 0.75);
+  const rim = inside.data.filter((_, at) => near[at] && !around[at]);
+  const floor = Math.min(rim.length ? median(rim) : 0, 0.5 * full);
+  return cutOut(makePlane(inside.width, inside.height, inside.data.map((value, at) => (
+    near[at] ? Math.max(0, Math.min(1, (value - floor) / (full - floor))) : 0))));
+}
+
+const windowAround = ({ top, left, bottom, right }, margin) => (
+  { top: top - margin, left: left - margin, bottom: bottom + margin, right: right + margin });
+
+/** How much darker than its paper each pixel is, 0 to 1: 1 is black on white. */
+function darkness(pixels) {
+  const window = Math.max(1, roundHalfToEven((WINDOW * Math.min(pixels.width, pixels.height)) / 2));
+  const wide = grow(padPlane(pixels, 2 * window), window);
+  const paper = grow(mapPlane(wide, (value) => 255 - value), window).data;
+  return mapPlane(pixels, (value, at) => {
+    const tone = Math.max(255 - paper[at], value);
+    return (tone - value) / (tone + DARK);
+  }, Float32Array);
+}
+
+/** Without what is narrower than `pen` pixels. */
+function opened(ink, pen) {
+  if (pen === 1) return ink;
+  const reach = Math.floor(pen / 2);
+  const pixels = mapPlane(ink, (value) => 255 - Math.trunc(Math.fround(value * 255)));
+  const thin = mapPlane(grow(padPlane(pixels, reach), reach), (value) => 255 - value);
+  return mapPlane(grow(padPlane(thin, reach), reach), (value) => value * Math.fround(1 / 255), Float32Array);
+}
+
+/** What a mask shows; null where nothing in it is a figure that scores higher than `beaten`. */
+function readMask(gray, ink, mask, pen, beaten) {
+  const { labels, parts } = findParts(mask);
+  const objects = findObjects(parts, mask).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const usual = USUAL * Math.max(mask.width, mask.height);
+  const contrasts = objects.map((part) => contrastOf(ink, labels, part));
+  const scores = objects.map((part, at) => contrasts[at] * Math.sqrt(Math.min(1, sideOf(part) / usual)));
+  for (const [at, main] of objects.entries()) {
+    if (Math.max(...scores.slice(at)) <= beaten) return null;
+    if (!isPaper(gray, ink, labels, main)) {
+      return { ink, labels, objects: objects.slice(at), pen, contrast: contrasts[at], score: scores[at] };
+    }
+  }
+  return null;
+}
+
+/** The figures of a reading, left to right: all but what the largest one dwarfs. */
+function figuresOf(gray, { ink, labels, objects: [main, ...others] }) {
+  const alike = others.filter((part) => sideOf(part) >= ALIKE * sideOf(main) && !isPaper(gray, ink, labels, part));
+  return [main, ...alike].sort((one, other) => one.left + one.right - other.left - other.right);
+}
+
+const shareOf = (values, holdsFor) => values.filter(holdsFor).length / values.length;
+
+/** Whether a part is ground between things, or a blot. */
+function isPaper(gray, ink, labels, part) {
+  const window = windowAround(part, Math.floor(sideOf(part) / 2));
+  const own = ownPixels(cropPlane(labels, window), part);
+  if (isBlot(own, sideOf(part))) return true;
+  const [tones, darks] = [cropPlane(gray, window).data, cropPlane(ink, window).data];
+  const isOwn = (_, at) => own.data[at];
+  const tone = median(tones.filter(isOwn));
+  const [near, far] = [2, 4].map((margin) => grow(padPlane(own, margin, 0), margin).data);
+  const inRing = (_, at) => far[at] && !near[at];
+  const isOutside = (_, at) => !far[at];
+  const away = Float64Array.from(tones, (value) => Math.abs(value - tone));
+  const ring = away.filter(inRing);
+  if (!ring.length) return false;
+  const paper = quantile(ring, 0.75);
+  const faint = 0.3 * median(darks.filter(isOwn));
+  const alike = away.map((value, at) => Number(darks[at] < faint && value < 0.35 * paper));
+  const outside = alike.filter(isOutside);
+  let beyond = outside.length ? sumOf(outside) / outside.length : 0;
+  if (tone > median(tones.filter(inRing))) { // light: what else is as light is paper
+    beyond = Math.max(beyond, shareOf(gray.data, (value, at) => Math.abs(value - tone) < 0.35 * paper && ink.data[at] < 0.05));
+  }
+  return paper < FAINT || sumOf(alike.filter(inRing)) / ring.length > OPEN || beyond > PREVAILS;
+}
+
+/** How much darker a part is than what lies right around it. */
+function contrastOf(ink, labels, part) {
+  const window = windowAround(part, 4);
+  const inside = ownPixels(cropPlane(labels, window), part);
+  const [wide, narrow] = [3, 1].map((margin) => grow(padPlane(inside, margin, 0), margin).data);
+  const near = cropPlane(ink, window).data;
+  const meanOf = (values) => (values.length ? sumOf(values) / values.length : 0);
+  return meanOf(near.filter((_, at) => inside.data[at])) - meanOf(near.filter((_, at) => wide[at] && !narrow[at]));
+}

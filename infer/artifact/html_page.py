@@ -1,0 +1,83 @@
+"""A model as one page: an HTML file that holds a sealed ONNX file and the engine that runs it.
+
+Both stand in it as blocks, gzip in base85, which takes less room than base64; the last line is the
+seal: the sha256 of all bytes before it.
+Nothing of a page is run to read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import zlib
+
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.formats import Content
+from ptx.infer.errors import ArtifactError
+
+HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
+MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its card, and JavaScript
+LIMIT = 2**28  # bytes of a block once it is unpacked
+_OPENED = '<script type="application/gzip" id="{}">'
+_CLOSED = "</script>"
+_SEAL = "<!-- ptx.seal {} -->\n"
+
+
+def looks_like(data: bytes) -> bool:
+    """Whether `data` starts as ptx starts a page."""
+    return data.startswith(HEAD.encode())
+
+
+def read_content(data: bytes, *, name: str) -> Content:
+    """The card of the page's model, and whether the page is what was sealed.
+
+    Raises:
+        ArtifactError: it holds no model.
+    """
+    inner = onnx_bytes.read_content(read_block(data, MODEL, name=name), name=name)
+    return Content(inner.card, inner.sealed and seal_holds(data))
+
+
+def write_block(block: str, content: bytes) -> str:
+    """A block as it stands in a page."""
+    packed = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
+    return f"{_OPENED.format(block)}{packed.replace('<', ',')}{_CLOSED}"  # `<` may begin a tag
+
+
+def read_block(data: bytes, block: str, *, name: str) -> bytes:
+    """What a block holds.
+
+    Raises:
+        ArtifactError: E-HASH: it is not there, or no longer whole.
+    """
+    opened = _OPENED.format(block).encode()
+    start = data.find(opened) + len(opened)
+    end = data.find(_CLOSED.encode(), start)
+    try:
+        if start < len(opened) or end < 0:
+            raise ValueError("is not there")
+        unpack = zlib.decompressobj(wbits=31)
+        content = unpack.decompress(base64.b85decode(data[start:end].replace(b",", b"<")), LIMIT)
+        if not unpack.eof or unpack.unused_data:
+            raise ValueError("does not end where it must")
+    except (ValueError, zlib.error) as error:
+        raise ArtifactError(
+            f"{name} has changed since it was written: its {block} cannot be read: {error}; export it"
+            " again or fetch it again",
+            code="E-HASH",
+        ) from error
+    return content
+
+
+def seal(page: str) -> bytes:
+    """The page with its seal."""
+    content = page.encode()
+    return content + _SEAL.format(hashlib.sha256(content).hexdigest()).encode()
+
+
+def seal_holds(data: bytes) -> bool:
+    """Whether the page is, byte for byte, what was sealed."""
+    size = len(_SEAL.format("0" * 64))
+    digest = hashlib.sha256(memoryview(data)[:-size]).hexdigest()
+    return data[-size:] == _SEAL.format(digest).encode()

@@ -1,0 +1,139 @@
+"""Engines that run JavaScript here: V8 of the package mini-racer, or Node.
+
+V8 is bare: a script has neither files nor processes nor a network. Node runs it in a context that holds
+JavaScript's own objects alone, which is no wall: like every program, a page is run where it is trusted.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import threading
+from types import SimpleNamespace
+from typing import Any, Protocol, final
+
+from ptx.infer.errors import BackendError, installing
+
+# A line in, a line out: JSON texts `{call, arguments}` and `{value}` or `{error}`.
+_NODE = """
+const vm = require("vm"), context = vm.createContext(Object.create(null));
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  const { script, name, text } = JSON.parse(line), answer = {};
+  try {
+    context.text = text;
+    answer.value = vm.runInContext(script ?? `${name}(text)`, context) ?? null;
+  } catch (error) { answer.error = String(error?.message ?? error); }
+  process.stdout.write(JSON.stringify(answer) + "\\n");
+});
+"""
+
+
+class ScriptError(Exception):
+    """What a script threw."""
+
+
+class Host(Protocol):
+    """A context in which scripts are run, one after the other."""
+
+    def run(self, script: str) -> None:
+        """Run a script; what it declares stays. ScriptError where it throws."""
+
+    def call(self, name: str, text: str) -> str:
+        """Call a function of the context with a text; ScriptError where it throws."""
+
+    def close(self) -> None:
+        """Give the engine back."""
+
+
+def find_runtime() -> Any:
+    """What runs scripts here, with its name and version: mini-racer, or else Node.
+
+    Raises:
+        BackendError: neither is there.
+    """
+    try:
+        import py_mini_racer
+
+        name, version = "mini-racer", importlib.metadata.version("mini-racer")
+        return SimpleNamespace(__name__=name, __version__=version, module=py_mini_racer)
+    except ImportError as error:
+        node = shutil.which("node")
+        if node is None:
+            raise BackendError(
+                f"neither mini-racer nor Node.js is installed, to run a page's JavaScript:"
+                f" {installing('html')}"
+            ) from error
+        told = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
+        return SimpleNamespace(__name__="node", __version__=told.stdout.strip(), path=node)
+
+
+def open_host() -> Host:
+    """V8 of mini-racer, or else Node.
+
+    Raises:
+        BackendError: neither is there.
+    """
+    runtime = find_runtime()
+    return NodeHost(runtime.path) if runtime.__name__ == "node" else V8Host(runtime.module)
+
+
+@final
+class V8Host:
+    """V8 inside this process. `module`: of mini-racer."""
+
+    def __init__(self, module: Any) -> None:
+        self._error = module.JSEvalException
+        self._context = module.MiniRacer()
+
+    def run(self, script: str) -> None:
+        self._do(self._context.eval, f"{script};0")
+
+    def call(self, name: str, text: str) -> str:
+        return str(self._do(self._context.call, name, text))
+
+    def close(self) -> None:
+        self._context.close()
+
+    def _do(self, act: Any, *arguments: str) -> Any:
+        try:
+            return act(*arguments)
+        except self._error as error:
+            raise ScriptError(next(iter(str(error).splitlines()), "")) from error
+
+
+@final
+class NodeHost:
+    """Node in a process of its own."""
+
+    def __init__(self, node: str) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [node, "-e", _NODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, script: str) -> None:
+        self._ask({"script": f"{script};0"})
+
+    def call(self, name: str, text: str) -> str:
+        return str(self._ask({"name": name, "text": text}))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, question: dict[str, str]) -> Any:
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(f"{json.dumps(question)}\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline() or '{"error": "Node has ended"}')
+        if "error" in answer:
+            raise ScriptError(answer["error"])
+        return answer["value"]

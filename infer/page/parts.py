@@ -1,0 +1,76 @@
+"""The parts of a page that stand beside this file, and what a page knows of a model."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from ptx.infer.artifact.card import Card
+from ptx.infer.preprocessing import Preprocessing
+
+_SHOWN = 12  # labels
+
+
+def part(name: str) -> str:
+    """The text of page.css, sections.html or common.js."""
+    return files("ptx.infer.page").joinpath(name).read_text("utf-8")
+
+
+def words(own: str) -> dict[str, dict[str, str]]:
+    """What a page says, by language; `own`: the JSON text of those that it adds."""
+    added: Mapping[str, Mapping[str, str]] = json.loads(own)
+    return {tag: {**said, **added[tag]} for tag, said in json.loads(part("words.json")).items()}
+
+
+def allow(text: str) -> str:
+    """The source of a content security policy that allows this script or style alone."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
+    """What a page shows of a model. `preprocessing`: None where it takes arrays alone."""
+    return {
+        "kind": "none" if preprocessing is None else _kind(preprocessing),
+        "expects": "" if preprocessing is None else preprocessing.expects,
+        "columns": [] if preprocessing is None else list(preprocessing.columns),
+        "facts": list(_facts(card)),
+    }
+
+
+def _kind(preprocessing: Preprocessing) -> str:
+    if preprocessing.pictures is not None:
+        return "picture"
+    return "row" if preprocessing.columns else "text"
+
+
+def _facts(card: Card) -> Iterator[tuple[str, str]]:
+    """The card's lines: a key of words.json, and the text."""
+    yield "model", card.model
+    yield "task", card.task
+    for word, specs in (
+        ("input-tensor", card.signature.inputs),
+        ("output-tensor", card.signature.outputs),
+    ):
+        for spec in specs:
+            yield word, f"{spec.name}: {spec.dtype} {spec.describe()}"
+    if card.labels:
+        more = f", … ({len(card.labels):,})" if len(card.labels) > _SHOWN else ""
+        yield "labels", ", ".join(card.labels[:_SHOWN]) + more
+    if data := card.training.get("data"):
+        yield "trained", str(data.get("name"))
+    if test := card.training.get("test"):
+        figure = (
+            f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
+        )
+        yield "reached", f"{figure} ({test['rows']:,} rows of {test['data']})"
+    for backend, outputs in card.agreement.get("backends", {}).items():
+        for name, found in outputs.items():
+            yield "agreement", f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}"
+    if card.weights_sha256:
+        yield "weights", card.weights_sha256
+    if card.versions:
+        yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
