@@ -223,7 +223,7 @@ def test_without_both_the_backend_is_not_available(
     artifact: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "py_mini_racer", None)
-    monkeypatch.setattr(hosts.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(
         BackendError, match=r"neither mini-racer nor Node.js is installed"
     ) as caught:
