@@ -64,11 +64,11 @@ def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
     steps = epochs * -(-len(targets) // 256)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for epoch in range(epochs):
-        for chosen in torch.randperm(len(targets)).split(256):
-            inputs = moved[int(torch.randint(4, ()))][chosen]
-            loss = nn.functional.cross_entropy(network(inputs), targets[chosen])
+        for chosen in torch.split(torch.randperm(len(targets)), 256):
+            batch = moved[int(torch.randint(4, ()))][chosen]
+            loss = nn.functional.cross_entropy(network(batch), targets[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         print(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}", flush=True)

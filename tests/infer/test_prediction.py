@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ def test_a_doubt_is_asked_of_its_judge_and_changes_neither_json_nor_equality() -
     assert plain.doubt is None
     assert not plain.doubtful
     for doubt in (0.5, 0.51):
-        judged = replace(plain, judge=lambda doubt=doubt: doubt)
+        judged = replace(plain, judge=partial(float, doubt))
         assert judged.doubt == doubt
         assert judged.doubtful == (doubt > 0.5)
         assert judged.to_json() == plain.to_json()
