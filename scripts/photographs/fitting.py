@@ -65,8 +65,8 @@ def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for epoch in range(epochs):
         for chosen in torch.split(torch.randperm(len(targets)), 256):
-            shown = moved[int(torch.randint(4, ()))][chosen]
-            loss = nn.functional.cross_entropy(network(shown), targets[chosen])
+            batch = moved[int(torch.randint(4, ()))][chosen]
+            loss = nn.functional.cross_entropy(network(batch), targets[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
