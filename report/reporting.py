@@ -53,7 +53,8 @@ def report(
 
     rows = dataset.test
     order = preferred()
-    predictor = min(predictors, key=lambda one: order.index(one.backend.name))
+    places = {name: place for place, name in enumerate(order)}
+    predictor = min(predictors, key=lambda one: places.get(one.backend.name, len(order)))
     few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
     evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
     found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)

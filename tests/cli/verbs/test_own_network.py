@@ -93,7 +93,7 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
         (("verify", "flowers"), "holds: 10 checks"),
         (("inspect", "flowers"), "task: classification"),
         (("models",), "flowers of your own"),
-        (("compare", "flowers", "--network", "flower_nets:build_net"), "4 of 4 backends agree"),
+        (("compare", "flowers", "--network", "flower_nets:build_net"), "5 of 5 backends agree"),
         (("compare", "flowers", "photo.jpg", "--network", "flower_nets:build_net"), "1 input,"),
     ):
         told = ptx(*verb)
