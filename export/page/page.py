@@ -15,6 +15,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, seal, write_block
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.tasks import TASKS
 
 # The engine's parts, in the order in which each finds what it is made of.
 PARTS = (
@@ -57,7 +58,7 @@ def render(model: bytes) -> bytes:
 def _data(card: Card) -> str:
     """What the page shows of the model, and what it says; `<` would end it where a name holds a tag."""
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = card.preprocessing["kind"] in READ and card.task != "raw"
+    read = card.preprocessing["kind"] in READ and TASKS[card.task].answers
     reference = card.agreement.get("reference", "eager float64")
     model = describe(card, preprocessing if read else None) | {
         "reference": f"PyTorch ({reference})"
