@@ -32,9 +32,7 @@ def test_latencies_are_printed_and_written_beside_the_model(ptx: Any, workspace:
     done = ptx("benchmark", "softmax-regression", *QUICK, "--workspace", workspace)
     assert done.code == 0, done.err
     assert "p50 µs" in done.out
-    lines = [
-        line for line in done.out.splitlines() if "import ms" not in line and " cpu " in line
-    ]
+    lines = [line for line in done.out.splitlines() if "import ms" not in line and " cpu " in line]
     assert [line.split()[0] for line in lines] == ["ort-cpu", "openvino"]
     assert all(line.endswith("yes") for line in lines)  # they agree
     assert max(map(len, done.out.splitlines()[:9])) <= 80
