@@ -1,0 +1,111 @@
+"""The page's fit against Python's: the same pixels within two levels, and the same refusals."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from ptx.export.page.page import engine
+from ptx.infer import InputError
+from ptx.infer.backends.javascript.hosts import Host, open_host
+from ptx.infer.picture.fit import FITS
+
+pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
+
+SEVEN = Image.open(Path(__file__).parents[2] / "pictures" / "seven-on-paper.png").convert("RGB")
+MNIST = Image.open(Path(__file__).parents[2] / "pictures" / "mnist-7.png").convert("L")
+WORDS = {"E-IMG-BLANK": "blank", "E-IMG-NO-DIGIT": "no-digit", "E-IMG-OBJECTS": "objects"}
+FIT = """
+const fit = (text) => {
+  const { width, height, base64, setting } = JSON.parse(text);
+  const raster = { width, height, data: ptx.fromBase64(base64) };
+  try {
+    const card = { preprocessing: { kind: "image", ...setting } };
+    return ptx.toBase64(ptx.readSample(card, raster).data);
+  } catch (error) { return `refused: ${error.word ?? error.stack}`; }
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    opened = open_host()
+    opened.run(engine() + FIT)
+    yield opened
+    opened.close()
+
+
+def chalk() -> Image.Image:
+    return ImageOps.invert(SEVEN)
+
+
+def shaded() -> Image.Image:
+    light = np.linspace(0.6, 1, SEVEN.width)[np.newaxis, :, np.newaxis]
+    noise = np.random.default_rng(0).normal(0, 4, (SEVEN.height, SEVEN.width, 1))
+    return Image.fromarray((np.asarray(SEVEN) * light + noise).clip(0, 255).astype(np.uint8))
+
+
+def transparent() -> Image.Image:
+    picture = SEVEN.convert("RGBA")
+    picture.putalpha(ImageOps.invert(SEVEN.convert("L")))
+    return picture
+
+
+def framed() -> Image.Image:
+    picture = SEVEN.copy()
+    ImageDraw.Draw(picture).rectangle((4, 4, 395, 295), outline=(30, 30, 30), width=4)
+    return picture
+
+
+def two() -> Image.Image:
+    picture = Image.new("RGB", (800, 300), (250, 250, 250))
+    picture.paste(SEVEN, (0, 0))
+    picture.paste(SEVEN, (400, 0))
+    return picture
+
+
+PICTURES: dict[str, Callable[[], Image.Image]] = {
+    "a picture of MNIST": lambda: MNIST,
+    "inverted": lambda: ImageOps.invert(MNIST),
+    "enlarged": lambda: MNIST.resize((93, 93)),
+    "on paper": lambda: SEVEN,
+    "larger than is worked on": lambda: SEVEN.resize((1500, 1125)),
+    "chalk": chalk,
+    "shaded": shaded,
+    "transparent": transparent,
+    "framed": framed,
+    "two": two,
+    "blank": lambda: Image.new("L", (50, 60), 240),
+    "one pixel": lambda: Image.new("L", (1, 1), 0),
+    "a disc": lambda: Image.fromarray(
+        (np.hypot(*np.mgrid[-50:50, -50:50]) > 30).astype(np.uint8) * 255
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host) -> None:
+    image = PICTURES[name]()
+    rgba = image.convert("RGBA")
+    question = {
+        "width": rgba.width,
+        "height": rgba.height,
+        "base64": base64.b64encode(rgba.tobytes()).decode(),
+        "setting": {"size": [28, 28], "fit": fit},
+    }
+    got = host.call("fit", json.dumps(question))
+    if got.startswith("refused: "):
+        with pytest.raises(InputError) as caught:
+            FITS[fit](image, (28, 28))
+        assert got == f"refused: {WORDS[caught.value.code]}"
+        return
+    expected = FITS[fit](image, (28, 28))
+    pixels = np.frombuffer(base64.b64decode(got, validate=True), np.uint8).reshape(28, 28)
+    assert np.abs(pixels.astype(int) - expected).max() <= 2
