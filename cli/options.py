@@ -6,10 +6,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -19,10 +20,7 @@ from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.infer.errors import LimitError, UsageError, quote
-from ptx.infer.ranges import PROCESSES, TIMEOUT, WORKERS_CPUS, WORKERS_GPUS
-
-if TYPE_CHECKING:
-    from ptx.scale import Shard
+from ptx.infer.ranges import THREADS, TIMEOUT
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -83,13 +81,6 @@ def current_backends(ctx: click.Context, param: click.Parameter, names: str) -> 
     return ",".join(found)
 
 
-def parse_shard(text: str) -> Shard:
-    """What --shard means."""
-    from ptx import scale
-
-    return scale.Shard.parse(text)
-
-
 def one_of(names: Iterable[str]) -> str:
     """The names as a sentence of help: `auto, cpu or mps.`"""
     *names, last = names
@@ -135,6 +126,9 @@ describe = click.option(
     help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
     " task, inputs, outputs, preprocessing, labels.",
 )  # fmt: skip
+threads = click.option(
+    "--threads", type=Number(THREADS), help="Of ONNX Runtime, instead of its own choice.",
+)  # fmt: skip
 precision = click.option(
     "--precision", type=click.Choice(["float32", "tf32"]), default="float32", show_default=True,
     help="tf32 lets CUDA round the factors of products to 10 bits: faster, and less exact.",
@@ -143,32 +137,39 @@ network = click.option(
     "--network", metavar="MODULE:FUNCTION", default=None,
     help="What makes the network, where MODEL is not of the catalog.",
 )  # fmt: skip
-shard = click.option(
-    "--shard", metavar="K/N", callback=lambda ctx, param, text: text and parse_shard(text),
-    help="Take the K-th of N shares of the inputs, told by their names: such as 3/16.",
-)  # fmt: skip
-resume = click.option(
-    "--resume", is_flag=True,
-    help="Write --output FILE.jsonl as answers come, and skip what it answers already.",
-)  # fmt: skip
-_cluster = (
-    click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder."),
-    click.option("--address", help="Of the Ray cluster, such as auto; else one of this machine."),
-    click.option("--column", help="Of tables: the one that is predicted."),
-    click.option("--num-cpus", type=Number(WORKERS_CPUS),
-                 help="Processors of a worker; 1 by default."),
-    click.option("--num-gpus", type=Number(WORKERS_GPUS), help="GPUs of a worker, or a part of one."),
-    click.option("--concurrency", type=Number(PROCESSES),
-                 help="Workers; by default as many as the cluster holds."),
-)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
-def cluster(command: F) -> F:
-    """Add what says where a cluster is, and what each worker takes of it."""
-    for option in reversed(_cluster):
-        command = option(command)
-    return command
+def output(text: str) -> Callable[[F], F]:
+    """--output, with what the verb writes there."""
+    return click.option("--output", type=click.Path(path_type=Path), help=text)
+
+
+def group(*several: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(several):
+            command = option(command)
+        return command
+
+    return add
+
+
+def fold(**records: type[Any]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a verb options as one dataclass: with `answers=Wanted` those that are fields of `Wanted`."""
+
+    def add(command: Callable[..., R]) -> Callable[..., R]:
+        @wraps(command)
+        def folded(**given: Any) -> R:
+            for name, record in records.items():
+                made = record(**{field.name: given.pop(field.name) for field in fields(record)})
+                given[name] = made
+            return command(**given)
+
+        return folded
+
+    return add
 
 
 def common(command: F) -> F:

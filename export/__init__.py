@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ptx.export.comparison import BackendResult, Comparison, compare
     from ptx.export.exporting import Exported, export
     from ptx.export.formats import FORMATS
+    from ptx.export.formats.pixels import take_pixels
+    from ptx.export.formats.rounding import round_weights
     from ptx.export.trained_model import TrainedModel, describe, read_model
     from ptx.infer.described.description import Description
 else:
@@ -29,6 +31,8 @@ else:
             "describe": "trained_model",
             "export": "exporting",
             "read_model": "trained_model",
+            "round_weights": "formats.rounding",
+            "take_pixels": "formats.pixels",
         },
     )
 
@@ -43,4 +47,6 @@ __all__ = [
     "describe",
     "export",
     "read_model",
+    "round_weights",
+    "take_pixels",
 ]

@@ -9,8 +9,9 @@ import numpy as np
 
 from ptx.export.grid import ALONE, one_row
 from ptx.export.tolerance import distance, largest_by_column
-from ptx.infer.artifact.golden import Level, wrong_integers
+from ptx.infer.artifact.golden import Level
 from ptx.infer.errors import ArtifactError
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 

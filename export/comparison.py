@@ -19,24 +19,33 @@ from ptx.export.tolerance import (
     see,
     share_of,
 )
-from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.errors import PtxError
 from ptx.infer.predictor import Predictor
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
 
 
 @dataclass
 class BackendResult:
-    """One backend's row of the table."""
+    """One backend's row of the table.
+
+    Attributes:
+        error: The absolute difference from the reference nearest to what is allowed.
+        tolerance: What is allowed there.
+        output: The output that it stands in.
+        differ: Answers with another label than the reference's.
+        first: Index of the first input that differs, in label or by too much.
+        failure: Why it gave no answer.
+    """
 
     backend: str
     device: str
-    error: float = 0.0  # the absolute difference from the reference nearest to what is allowed
-    tolerance: float = 0.0  # what is allowed there
-    output: str = ""  # the output that it stands in
-    differ: int = 0  # answers with another label than the reference's
-    first: int | None = None  # index of the first input that differs, in label or by too much
-    failure: str = ""  # why it gave no answer
+    error: float = 0.0
+    tolerance: float = 0.0
+    output: str = ""
+    differ: int = 0
+    first: int | None = None
+    failure: str = ""
     holds: bool = True
 
     @property
@@ -49,13 +58,19 @@ class BackendResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found."""
+    """What a comparison found.
+
+    Attributes:
+        tolerance: The largest that is allowed in any column of any output.
+        between: Inputs on which two backends give different labels, by pair.
+        reference: Or what stands in for it.
+    """
 
     rows: int
-    tolerance: float  # the largest that is allowed in any column of any output
+    tolerance: float
     results: list[BackendResult]
-    between: list[list[int | None]]  # inputs on which two backends give different labels, by pair
-    reference: str = FLOAT64  # or what stands in for it
+    between: list[list[int | None]]
+    reference: str = FLOAT64
 
     @property
     def holds(self) -> bool:

@@ -18,6 +18,7 @@ from ptx.export.formats import (
     find_attach,
     find_convert,
     find_format,
+    find_store,
     mapping_export_errors,
 )
 from ptx.export.formats.named_outputs import return_in_order
@@ -38,17 +39,28 @@ from ptx.infer.ranges import OPSETS
 
 @dataclass(frozen=True)
 class Exported:
-    """An artifact that was written, and what its proof found."""
+    """An artifact that was written, and what its proof found.
+
+    Attributes:
+        size: Bytes.
+        sha256: Of the file.
+        cases: Of the grid.
+        rows: Real samples whose labels are the same.
+        error: The absolute difference from the reference that is nearest to what is allowed.
+        tolerance: What is allowed there.
+        reference: "eager float64", or what stands in for it.
+    """
 
     path: Path
     format: str
-    size: int  # bytes
-    sha256: str  # of the file
-    cases: int  # of the grid
-    rows: int  # real samples whose labels are the same
-    error: float  # the absolute difference from the reference that is nearest to what is allowed
-    tolerance: float  # what is allowed there
-    reference: str  # "eager float64", or what stands in for it
+    size: int
+    sha256: str
+    cases: int
+    rows: int
+    error: float
+    tolerance: float
+    reference: str
+    saved: int = 0
 
 
 def export(
@@ -85,9 +97,7 @@ def export(
     if opset is not None:
         OPSETS.check("opset", opset)
     check_writable(path)
-    network = trained.network if isinstance(trained, TrainedModel) else trained
-    if isinstance(network, nn.Module):
-        check_size(network, format_name)
+    _check_fit(trained, format_name)
     if not isinstance(trained, TrainedModel):
         trained = describe(trained, **said)
     elif said:
@@ -95,7 +105,8 @@ def export(
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()
-    content = _convert(trained, format_name, opset)
+    whole = _convert(trained, format_name, opset)
+    content = _store(whole, trained, format_name)
     attach = find_attach(format_name)
     draft = replace(trained.card, versions=_versions(format_name, content))
     draft = with_golden(draft, proof, trained.examples)
@@ -116,7 +127,27 @@ def export(
         error=outcome.worst["error"],
         tolerance=outcome.worst["tolerance"],
         reference=proof.name,
+        saved=len(whole) - len(content),
     )
+
+
+def _check_fit(trained: TrainedModel | nn.Module, format_name: str) -> None:
+    """Refuse what a file of the format cannot hold, before it is proved for minutes."""
+    network = trained.network if isinstance(trained, TrainedModel) else trained
+    if isinstance(network, nn.Module):
+        check_size(network, format_name)
+    if isinstance(trained, TrainedModel) and trained.card.weights:
+        find_store(format_name)
+
+
+def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
+    """The file's content with rounded weights in their form."""
+    if not trained.card.weights:
+        return content
+    weights = {
+        name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
+    }
+    return find_store(format_name)(content, trained.card.weights, weights)
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptx.infer.artifact.golden import Level, wrong_integers
+from ptx.infer.artifact.golden import Level
 from ptx.infer.errors import AgreementError
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
 
 # (seed, sign) of each nudge. Opposite ones come in pairs: whichever way two level scores lean, one of

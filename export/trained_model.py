@@ -35,13 +35,20 @@ from ptx.models.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with its trained weights, in eval mode, and what is known about it."""
+    """A network with its trained weights, in eval mode, and what is known about it.
+
+    Attributes:
+        card: Without agreement and golden samples.
+        samples: Real inputs by name; empty where none are known.
+        notes: How a bare state dict was read.
+        examples: Real inputs as a person has them; none where none are known.
+    """
 
     network: nn.Module
-    card: Card  # without agreement and golden samples
-    samples: dict[str, Array]  # real inputs by name; empty where none are known
-    notes: tuple[str, ...] = ()  # how a bare state dict was read
-    examples: tuple[Raw, ...] = ()  # real inputs as a person has them; none where none are known
+    card: Card
+    samples: dict[str, Array]
+    notes: tuple[str, ...] = ()
+    examples: tuple[Raw, ...] = ()
 
     @cached_property
     def proof(self) -> Proof:

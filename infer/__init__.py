@@ -34,37 +34,22 @@ if TYPE_CHECKING:
     from ptx.infer.signature import Array, Signature, TensorSpec
     from ptx.infer.verification import verify
 else:
+    _HOMES = {
+        "artifact.artifact": "Artifact parse_artifact read_artifact",
+        "artifact.card": "Card",
+        "artifact.golden": "GoldenSample",
+        "backends": "BACKENDS Backend Options",
+        "errors": "AgreementError ArtifactError BackendError InputError"
+        " LimitError OutputError PtxError UsageError",
+        "loading": "load open_predictor",
+        "prediction": "Failure Named Prediction",
+        "predictor": "Predictor",
+        "replay": "Check",
+        "signature": "Array Signature TensorSpec",
+        "verification": "verify",
+    }
     __getattr__, __dir__ = lazy(
-        __name__,
-        {
-            "BACKENDS": "backends",
-            "AgreementError": "errors",
-            "Array": "signature",
-            "Artifact": "artifact.artifact",
-            "ArtifactError": "errors",
-            "Backend": "backends",
-            "BackendError": "errors",
-            "Card": "artifact.card",
-            "Check": "replay",
-            "Failure": "prediction",
-            "GoldenSample": "artifact.golden",
-            "InputError": "errors",
-            "LimitError": "errors",
-            "Named": "prediction",
-            "Options": "backends",
-            "OutputError": "errors",
-            "Prediction": "prediction",
-            "Predictor": "predictor",
-            "PtxError": "errors",
-            "Signature": "signature",
-            "TensorSpec": "signature",
-            "UsageError": "errors",
-            "load": "loading",
-            "open_predictor": "loading",
-            "parse_artifact": "artifact.artifact",
-            "read_artifact": "artifact.artifact",
-            "verify": "verification",
-        },
+        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
     )
 
 __all__ = [

@@ -21,16 +21,26 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one input: a label with its score, or a value."""
+    """The answer for one input: a label with its score, or a value.
 
-    label: str | None  # None for a regression
-    score: float | None  # probability of the label, in [0, 1]; None for a regression
-    top: Ranking  # (label, score) of the most probable labels, best first
-    value: float | None  # of a regression, in the unit of its training data
+    Attributes:
+        label: None for a regression.
+        score: Probability of the label, in [0, 1]; None for a regression.
+        top: (label, score) of the most probable labels, best first.
+        value: Of a regression, in the unit of its training data.
+        input: The path or text; None for what has no name.
+        box: Of one figure among several.
+        judge: Computes the doubt.
+    """
+
+    label: str | None
+    score: float | None
+    top: Ranking
+    value: float | None
     model: str
     backend: str
-    input: str | None = None  # the path or text; None for what has no name
-    box: Box | None = None  # of one figure among several
+    input: str | None = None
+    box: Box | None = None
     judge: Callable[[], float] | None = field(default=None, repr=False, compare=False)
 
     @property

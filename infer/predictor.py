@@ -22,7 +22,7 @@ from ptx.infer.prediction import Failure, Prediction, input_name, unname
 from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
-from ptx.infer.tasks import find_task, unreadable
+from ptx.infer.tasks import require_task
 
 if TYPE_CHECKING:
     from ptx.infer.streaming import ReadAhead
@@ -39,17 +39,8 @@ class Predictor:
         self.card = card
         self._finite = not allow_nonfinite
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
-        self._task = find_task(card.task)
         self._output = card.signature.outputs[0]
-        why = unreadable(card.task, self._output)
-        if why is not None:
-            raise ArtifactError(f"the card does not fit: {why}", code="E-CARD")
-        if not self._task.fits(self._output.sample_axes, len(card.labels)):
-            raise ArtifactError(
-                f"the card's output {self._output.describe()} and {len(card.labels)} labels do not"
-                f" make a {card.task}",
-                code="E-CARD",
-            )
+        self._task = require_task(card.task, self._output, len(card.labels))
         _, size = self.preprocessing.rows or ("", ())
         said = card.doubt if card.task == "classification" else {}
         self._doubt = Doubt.from_data(said, size, len(card.labels))

@@ -11,10 +11,10 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
     Answer,
     GoldenSample,
+    Level,
     RawSample,
     input_digest,
     labels_digest,
-    wrong_integers,
 )
 from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
@@ -30,12 +30,16 @@ ANSWER_ROUNDING = 1e-9  # of a score, beyond what the outputs' tolerance lets it
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold, and whether it does."""
+    """One thing that must hold, and whether it does.
+
+    Attributes:
+        lacks: It is no part of this file's proof, which an older ptx made.
+    """
 
     name: str
     holds: bool
     detail: str
-    lacks: bool = False  # it is no part of this file's proof, which an older ptx made
+    lacks: bool = False
 
 
 def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
@@ -192,3 +196,16 @@ def _answer_text(answer: Prediction | Answer) -> str:
     if answer.value is not None:
         return f"{answer.value:.6g}"
     return f"{answer.label!r}" if answer.score is None else f"{answer.label!r} {answer.score:.2f}"
+
+
+def wrong_integers(got: Array, expected: Array, level: Level | None) -> Array:
+    """Where an integer output is not what was expected: bool, in its shape.
+
+    At the places of `level` one of its values may stand as well.
+    """
+    wrong: Array = got != expected
+    if level is not None:
+        found = got.reshape(-1)[level.places]
+        flat = wrong.reshape(-1)  # a view: `wrong` is contiguous
+        flat[level.places] &= ~(level.values == found).any(axis=0)
+    return wrong

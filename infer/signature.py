@@ -39,13 +39,18 @@ UNBOUNDED = 1000  # the largest example of an integer input without a range
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One named tensor: its dtype and its axes."""
+    """One named tensor: its dtype and its axes.
+
+    Attributes:
+        bounds: Inclusive range of an integer tensor.
+        open: Of a file of others: the axes are for people, ONNX Runtime decides.
+    """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
-    bounds: tuple[int, Axis] | None = None  # inclusive range of an integer tensor
-    open: bool = False  # of a file of others: the axes are for people, ONNX Runtime decides
+    bounds: tuple[int, Axis] | None = None
+    open: bool = False
     numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

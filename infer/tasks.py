@@ -159,3 +159,21 @@ def find_task(name: str) -> Task:
     if name not in TASKS:
         raise ArtifactError(f"the card's task is {name!r}; {nearest(name, TASKS)}", code="E-CARD")
     return TASKS[name]
+
+
+def require_task(name: str, output: TensorSpec, labels: int) -> Task:
+    """The task that a card names, which its first output and the number of its labels fit.
+
+    Raises:
+        ArtifactError: there is no such task, or they do not fit.
+    """
+    task = find_task(name)
+    why = unreadable(name, output)
+    if why is not None:
+        raise ArtifactError(f"the card does not fit: {why}", code="E-CARD")
+    if not task.fits(output.sample_axes, labels):
+        raise ArtifactError(
+            f"the card's output {output.describe()} and {labels} labels do not make a {name}",
+            code="E-CARD",
+        )
+    return task

@@ -11,22 +11,39 @@ from ptx.models.reached import REACHED
 
 @dataclass(frozen=True)
 class Entry:
-    """One documented network and how it is trained."""
+    """One documented network and how it is trained.
 
-    summary: str  # what it computes, one line
-    source: str  # where it is taught
-    network: str  # "module:class"
-    config: Mapping[str, Any]  # keyword arguments of the class
-    signature: Mapping[str, Any]  # see `ptx.infer.signature`
-    preprocessing: Mapping[str, Any]  # see `ptx.infer.preprocessing`
-    parameters: int  # trained numbers
-    task: str  # a key of `ptx.infer.tasks.TASKS`
-    data: str  # the documented data set, a source of `ptx.trainers.data`
-    recipe: Mapping[str, Any]  # the default one: fields of `ptx.trainers.recipe.Recipe`
-    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # others, by name
-    reaches: str = ""  # on the test rows; measured, see docs/models.md
-    notes: str = ""  # where the default recipe differs from the documented one, and why
-    labels: tuple[str, ...] = ()  # of the documented data; training takes the data's own
+    Attributes:
+        summary: What it computes, one line.
+        source: Where it is taught.
+        network: "module:class".
+        config: Keyword arguments of the class.
+        signature: See `ptx.infer.signature`.
+        preprocessing: See `ptx.infer.preprocessing`.
+        parameters: Trained numbers.
+        task: A key of `ptx.infer.tasks.TASKS`.
+        data: The documented data set, a source of `ptx.trainers.data`.
+        recipe: The default one: fields of `ptx.trainers.recipe.Recipe`.
+        recipes: Others, by name.
+        reaches: On the test rows; measured, see docs/models.md.
+        notes: Where the default recipe differs from the documented one, and why.
+        labels: Of the documented data; training takes the data's own.
+    """
+
+    summary: str
+    source: str
+    network: str
+    config: Mapping[str, Any]
+    signature: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    parameters: int
+    task: str
+    data: str
+    recipe: Mapping[str, Any]
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reaches: str = ""
+    notes: str = ""
+    labels: tuple[str, ...] = ()
 
     def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Configuration and signature of the network for so many labels."""

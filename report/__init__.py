@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptx.report.page import Report
     from ptx.report.preview import Preview
     from ptx.report.reporting import add_files, report
+    from ptx.report.rounding import RoundingCost, rounding_cost
     from ptx.report.text import facts, file_size, percent, table
 else:
     _HOMES = {
@@ -33,6 +34,7 @@ else:
         "page": "Report",
         "preview": "Preview",
         "reporting": "add_files report",
+        "rounding": "RoundingCost rounding_cost",
         "text": "facts file_size percent table",
     }
     __getattr__, __dir__ = lazy(
@@ -44,6 +46,7 @@ __all__ = [
     "ModelComparison",
     "Preview",
     "Report",
+    "RoundingCost",
     "Rows",
     "Settings",
     "Target",
@@ -60,6 +63,7 @@ __all__ = [
     "join_settings",
     "percent",
     "report",
+    "rounding_cost",
     "signature_facts",
     "split_rows",
     "table",

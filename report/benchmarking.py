@@ -25,21 +25,29 @@ from ptx.report.text import table
 
 @dataclass(frozen=True)
 class Target:
-    """What a backend is to be measured with."""
+    """What a backend is to be measured with.
+
+    Attributes:
+        sha256: Of the content that is trusted.
+    """
 
     backend: str
     path: Path
     kind: str
-    sha256: str  # of the content that is trusted
+    sha256: str
     options: Options
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How it is measured."""
+    """How it is measured.
+
+    Attributes:
+        seconds: For each batch size of each backend.
+    """
 
     batches: Sequence[int] = (1, 32, 256)
-    seconds: float = 1.0  # for each batch size of each backend
+    seconds: float = 1.0
 
     def __post_init__(self) -> None:
         for batch in self.batches:

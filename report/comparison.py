@@ -26,13 +26,21 @@ Judge = Callable[[str, bool], str]
 
 @dataclass(frozen=True)
 class Rows:
-    """What backends are compared over."""
+    """What backends are compared over.
 
-    batches: Iterable[tuple[Array, Mapping[str, Array]]]  # indices of the inputs, and their arrays
-    total: int | None = None  # how many there are, where that is known before
-    names: list[str] = field(default_factory=list)  # of the inputs read so far, where they have any
-    title: str = "the test set"  # what inputs without a name are rows of
-    random: bool = False  # whether the numbers are random for want of real ones
+    Attributes:
+        batches: Indices of the inputs, and their arrays.
+        total: How many there are, where that is known before.
+        names: Of the inputs read so far, where they have any.
+        title: What inputs without a name are rows of.
+        random: Whether the numbers are random for want of real ones.
+    """
+
+    batches: Iterable[tuple[Array, Mapping[str, Array]]]
+    total: int | None = None
+    names: list[str] = field(default_factory=list)
+    title: str = "the test set"
+    random: bool = False
 
     def name(self, index: int) -> str:
         """What an input is called in a message."""

@@ -18,6 +18,8 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     yield from signature_facts(card.signature)
     yield "preprocessing", join_settings(card.preprocessing)
     yield "labels", ", ".join(card.labels) or "none"
+    if card.weights:
+        yield "weights", f"rounded to {card.weights}"
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"

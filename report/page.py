@@ -31,20 +31,28 @@ Speeds = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows."""
+    """What a report shows.
+
+    Attributes:
+        data: The test rows' data set.
+        backend: That answered the test rows.
+        left_out: Backends that were not compared, and why.
+        speeds: Rows of benchmark.csv.
+        unmeasured: Why there are none.
+    """
 
     card: Card
     summary: str
-    data: str  # the test rows' data set
-    backend: str  # that answered the test rows
+    data: str
+    backend: str
     history: Sequence[Mapping[str, float]]
     evaluation: Evaluation
     wrong: Sequence[Answered]
     samples: Sequence[Answered]
     comparison: Comparison
-    left_out: Sequence[tuple[str, str]] = ()  # backends that were not compared, and why
-    speeds: Speeds = ()  # rows of benchmark.csv
-    unmeasured: str = "Not measured yet."  # why there are none
+    left_out: Sequence[tuple[str, str]] = ()
+    speeds: Speeds = ()
+    unmeasured: str = "Not measured yet."
     files: Mapping[str, Path] = field(default_factory=dict)
 
     def html(self) -> str:

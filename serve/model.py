@@ -23,6 +23,7 @@ TOP = 3  # labels that an answer of the own input ranks unless asked for more
 _GAIN = 0.95  # a larger batch must make a row at least this much cheaper
 _LARGEST = 64  # rows that are tried
 _TRIES = 9
+_ENOUGH = 0.003  # seconds of runs of one size, from two on
 _LONG = 0.05  # seconds of a run, above which no larger batch is tried
 _SIZE = 4  # of a dynamic axis, where the model is measured
 
@@ -67,7 +68,7 @@ class Model:
                 started = time.perf_counter()
                 self.predictor.run(inputs)
                 laps.append(time.perf_counter() - started)
-                if laps[-1] > _LONG:
+                if laps[-1] > _LONG or (len(laps) > 1 and sum(laps) > _ENOUGH):
                     break
             lap = min(laps)
             seconds[rows], rows = lap / rows, rows * 2

@@ -134,23 +134,29 @@ class _Supervisor:
             started, sock = self._workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if self._stopping:
-                worst = max(worst, abs(code))
+                # A worker that the signal itself ends has not served yet: nothing is lost.
+                worst = max(worst, 0 if code == -signal.SIGTERM else abs(code))
                 continue
             LOG.error("worker %d has ended with %d: another takes its place", pid, code)
             if time.monotonic() - started < _SOONEST:
                 time.sleep(_SOONEST)
-            os.close(self._start(sock))
+            if not self._stopping:
+                os.close(self._start(sock))
         return min(worst, 1)
 
     def _start(self, sock: socket.socket) -> int:
         """Fork a worker; the end of a pipe on which it says that it is ready, or why it is not."""
         reading, writing = os.pipe()
+        # A signal that comes to a child before its first instruction would be forgotten by Python, and
+        # one that comes to the supervisor now would be passed on to all but this child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if not pid:
             os.close(reading)
             self._work(sock, writing)
         os.close(writing)
         self._workers[pid] = time.monotonic(), sock
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return reading
 
     def _work(self, sock: socket.socket, writing: int) -> NoReturn:
@@ -159,6 +165,7 @@ class _Supervisor:
             ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENT, signal.SIGTERM)
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             for other in self._sockets:
                 if other is not sock:
                     other.close()

@@ -21,10 +21,15 @@ _PAUSE = 0.5  # seconds at most that a request is held before it is refused
 
 
 class Source(NamedTuple):
-    """Where a model comes from."""
+    """Where a model comes from.
 
-    name: str  # under which it is served
-    open: Callable[[], Predictor]  # reads the file, now
+    Attributes:
+        name: Under which it is served.
+        open: Reads the file, now.
+    """
+
+    name: str
+    open: Callable[[], Predictor]
 
 
 def open_model(source: Source) -> Model:

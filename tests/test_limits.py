@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDER, FILE, BODY = 15, 300, 40  # files; lines; lines without the docstring
+VERB = 65  # lines of a file that parses, calls and prints
 DATA = {"models/catalog.py"}  # tables, of any length
 PRODUCT = ("cli", "export", "infer", "models", "report", "scale", "scripts", "serve", "trainers")
 
@@ -46,6 +47,13 @@ def test_a_folder_holds_few_files() -> None:
 def test_a_file_is_read_in_one_sitting() -> None:
     lengths = {str(path): (ROOT / path).read_text().count("\n") for path in product()}
     assert {path: n for path, n in lengths.items() if n > FILE} == {}
+
+
+def test_a_verb_is_a_page() -> None:
+    verbs = (ROOT / "cli" / "verbs").glob("*.py")
+    lengths = {path.name: path.read_text().count("\n") for path in verbs}
+    assert len(lengths) > 10
+    assert {name: n for name, n in lengths.items() if n > VERB} == {}
 
 
 def test_a_function_is_seen_at_once() -> None:

@@ -26,32 +26,18 @@ if TYPE_CHECKING:
     from ptx.trainers.session import PREVIOUS
     from ptx.trainers.training import TrainingResult, former_training, train
 else:
+    _HOMES = {
+        "data": "SOURCES Dataset Split open_dataset",
+        "evaluation": "Answered Evaluation answer_rows evaluate model_inputs most_wrong",
+        "loop": "Progress",
+        "processes": "rank",
+        "recipe": "Recipe default_recipe documented_recipe find_recipe",
+        "samples": "raw_examples sample_inputs",
+        "session": "PREVIOUS",
+        "training": "TrainingResult former_training train",
+    }
     __getattr__, __dir__ = lazy(
-        __name__,
-        {
-            "PREVIOUS": "session",
-            "SOURCES": "data",
-            "Answered": "evaluation",
-            "Dataset": "data",
-            "Evaluation": "evaluation",
-            "Progress": "loop",
-            "Recipe": "recipe",
-            "Split": "data",
-            "TrainingResult": "training",
-            "answer_rows": "evaluation",
-            "default_recipe": "recipe",
-            "documented_recipe": "recipe",
-            "evaluate": "evaluation",
-            "find_recipe": "recipe",
-            "rank": "processes",
-            "former_training": "training",
-            "model_inputs": "evaluation",
-            "most_wrong": "evaluation",
-            "open_dataset": "data",
-            "raw_examples": "samples",
-            "sample_inputs": "samples",
-            "train": "training",
-        },
+        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
     )
 
 __all__ = [

@@ -20,13 +20,20 @@ BATCH = 500  # rows that are run at once
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictor answers on rows whose answers are known."""
+    """What a predictor answers on rows whose answers are known.
+
+    Attributes:
+        accuracy: Of rows, or of steps of a sequence; None for a regression.
+        confusion: Int64 (labels, labels): true label by row, predicted by column.
+        error: Root of the mean squared error of a regression.
+        wrong: Int64: the rows with a wrong label; of a regression all, the largest error first.
+    """
 
     rows: int
-    accuracy: float | None  # of rows, or of steps of a sequence; None for a regression
-    confusion: Array | None  # int64 (labels, labels): true label by row, predicted by column
-    error: float | None  # root of the mean squared error of a regression
-    wrong: Array  # int64: the rows with a wrong label; of a regression all, the largest error first
+    accuracy: float | None
+    confusion: Array | None
+    error: float | None
+    wrong: Array
 
     @property
     def figure(self) -> str:
@@ -38,11 +45,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Answered:
-    """One row, what is right for it and what the model says."""
+    """One row, what is right for it and what the model says.
+
+    Attributes:
+        value: As the split holds it: pixels, a text, numbers or indices of symbols.
+        truth: The right label, word or number.
+    """
 
     row: int
-    value: Any  # as the split holds it: pixels, a text, numbers or indices of symbols
-    truth: str  # the right label, word or number
+    value: Any
+    truth: str
     prediction: Prediction
 
 

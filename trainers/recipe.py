@@ -54,21 +54,35 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained."""
+    """How a network is trained.
 
-    loss: str  # a key of LOSSES
-    optimizer: str  # "sgd" or "adam"
-    lr: float  # learning rate
+    Attributes:
+        loss: A key of LOSSES.
+        optimizer: "sgd" or "adam".
+        lr: Learning rate.
+        momentum: Of SGD.
+        weight_decay: Half of it times the weights' squared length joins the loss.
+        standardise: Columns to mean 0 and standard deviation 1 over the training rows.
+        schedule: Of the learning rate, see `learning_rate`.
+        dropout: False trains without the network's dropout.
+        shuffle: False takes the training rows in the order of the data.
+        drop_last: True leaves out the last of several batches where it is not whole.
+        white: Pictures: pixels from 0 to this, not normalised; else the model's.
+    """
+
+    loss: str
+    optimizer: str
+    lr: float
     batch_size: int
     epochs: int
-    momentum: float = 0.0  # of SGD
-    weight_decay: float = 0.0  # half of it times the weights' squared length joins the loss
-    standardise: bool = False  # columns to mean 0 and standard deviation 1 over the training rows
-    schedule: str = "constant"  # of the learning rate, see `learning_rate`
-    dropout: bool = True  # False trains without the network's dropout
-    shuffle: bool = True  # False takes the training rows in the order of the data
-    drop_last: bool = False  # True leaves out the last of several batches where it is not whole
-    white: float | None = None  # pictures: pixels from 0 to this, not normalised; else the model's
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    standardise: bool = False
+    schedule: str = "constant"
+    dropout: bool = True
+    shuffle: bool = True
+    drop_last: bool = False
+    white: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:

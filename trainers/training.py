@@ -37,12 +37,18 @@ from ptx.trainers.session import PREVIOUS, Session
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run left behind."""
+    """What a training run left behind.
+
+    Attributes:
+        history: A row for each whole epoch, as in `metrics.csv`.
+        interrupted: The signal that ended it early.
+        trained: Epochs, whole or in part, that this call trained.
+    """
 
     checkpoint: Path
-    history: list[dict[str, float]]  # a row for each whole epoch, as in `metrics.csv`
-    interrupted: Signals | None  # the signal that ended it early
-    trained: int  # epochs, whole or in part, that this call trained
+    history: list[dict[str, float]]
+    interrupted: Signals | None
+    trained: int
 
 
 class _Silent:

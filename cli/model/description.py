@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptx.cli import options
 from ptx.cli.output.terminal import note
 from ptx.cli.values.number import Number, Numbers
 from ptx.infer.errors import UsageError
@@ -18,7 +18,7 @@ from ptx.infer.ranges import MEAN, STD, WHITE
 if TYPE_CHECKING:
     from ptx.infer.described.description import Description
 
-_OPTIONS = (
+stated_options = options.group(
     click.option("--labels", metavar="LIST|FILE",
                  help="Of a bare state dict: labels in the order of the outputs, with commas between"
                  " them, or a file with one a line."),
@@ -29,13 +29,6 @@ _OPTIONS = (
                  help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
                  " pixels as they are. --mean and --std are on this scale."),
 )  # fmt: skip
-
-
-def stated_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that stand beside --describe."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def read_describe(path: Path) -> Description:

@@ -1,4 +1,4 @@
-"""What `ptx export` starts from, where its files stand, and what it says of them."""
+"""What `ptx export` is asked for and starts from, where its files stand, and what it says of them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+
 import ptx.export as exporting
 from ptx import infer, report
-from ptx.cli.model.description import given_options, read_describe, read_stated
+from ptx.cli import options
+from ptx.cli.model.description import given_options, read_describe, read_stated, stated_options
 from ptx.cli.model.network import find_factory, is_reference
+from ptx.cli.model.repository import TRITON, device_option
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, note, verdict
 from ptx.cli.values.dataset import RealRows
+from ptx.cli.values.number import Number
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 from ptx.infer.errors import UsageError, escape_controls, pluralise
+from ptx.infer.ranges import OPSETS
 
+_NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), "all", TRITON)
+asked = options.group(
+    click.option("--format", "formats", default=_NAMES[0], show_default=True,
+                 shell_complete=options.complete(lambda: _NAMES), help=options.one_of(_NAMES)),
+    click.option("--checkpoint", type=click.Path(path_type=Path),
+                 help="A checkpoint or a bare state dict, instead of the workspace's."),
+    options.describe,
+    stated_options,
+    click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
+                 help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
+                 " bare state dict, on the rows that ptx carries."),
+    options.output("The file to write; of --format triton the folder."),
+    device_option,
+    click.option("--opset", type=Number(OPSETS),
+                 help="Of ONNX, instead of the newest that CPU and CUDA run."),
+)  # fmt: skip
 ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
 HINTS = {  # how to state what is assumed
     "preprocessing": "; else state --mean and --std, --scale 255, or --describe",
@@ -111,11 +133,11 @@ def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
             note(warning)
 
 
-def place_file(space: Workspace, model: str, kind: str, beside: Path | None) -> Path:
-    """Beside the checkpoint where MODEL is a path, else in the workspace."""
+def place_file(space: Workspace, model: str, kind: str, beside: Path | None, form: str) -> Path:
+    """Beside the checkpoint where MODEL is a path, else in the workspace; `form`: `.int8`."""
     if beside is not None:
-        return beside.with_suffix(FORMATS[kind].suffix)
-    target = space.artifact(model, kind)
+        return beside.with_suffix(form + FORMATS[kind].suffix)
+    target = space.artifact(model, kind, form)
     make_folder(target.parent)
     return target
 
@@ -131,8 +153,12 @@ def export_one(
             announce=partial(space.note_export, target, name), progress=progress.reach,
         )  # fmt: skip
     cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
+    reference = done.reference
+    if rows.trained.card.weights:
+        size = f"{size} instead of {report.file_size(done.size + done.saved)}"
+        reference = f"{reference} of the rounded network"
     verdict(
-        f"{done.path}: {size}, agrees with {done.reference} in {cases}: largest error {done.error:.1e},"
+        f"{done.path}: {size}, agrees with {reference} in {cases}: largest error {done.error:.1e},"
         f" allowed {done.tolerance:.1e}{rows.count_right(done)}"
     )
 

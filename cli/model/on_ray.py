@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,52 +15,37 @@ from ptx import infer
 from ptx.cli.model.opening import Found
 from ptx.cli.output.answers import AnswerLines
 from ptx.cli.output.terminal import Progress
+from ptx.cli.wanted import Cluster, Wanted
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
 
-def check_cluster(cluster: Mapping[str, Any], **others: object) -> bool:
-    """Whether a cluster is asked for; `others`: options that are of one machine alone.
-
-    Raises:
-        UsageError: options of both.
-    """
-    asked = cluster["on"] is not None
-    odd = others if asked else {key: value for key, value in cluster.items() if key != "on"}
-    for name, value in odd.items():
-        if value:
-            where = "is not for --on ray" if asked else "is for --on ray"
-            raise UsageError(f"--{name.replace('_', '-')} {where}: leave it out")
-    return asked
-
-
 def predict_on_ray(
-    inputs: tuple[str, ...], found: Found, asked: infer.Options, output: Path | None,
-    sizes: tuple[int, int], cluster: Mapping[str, Any],
-) -> int:  # fmt: skip
-    """Answer the inputs on the cluster; `sizes`: how many labels, and rows of a batch."""
-    if output is None:
+    inputs: tuple[str, ...], found: Found, asked: infer.Options, wanted: Wanted, cluster: Cluster
+) -> int:
+    """Answer the inputs on the cluster, with three labels at least."""
+    if wanted.output is None:
         raise UsageError("--on ray writes Parquet parts: give --output DIR")
-    with _ray(cluster["address"]):
+    with _ray(cluster.address):
         from ptx.scale.job import Job, predict_files
         from ptx.scale.ray import Workers, share
 
         workers = Workers(
-            num_cpus=cluster["num_cpus"] or 1,
-            num_gpus=cluster["num_gpus"] or 0,
-            concurrency=cluster["concurrency"],
+            num_cpus=cluster.num_cpus or 1,
+            num_gpus=cluster.num_gpus or 0,
+            concurrency=cluster.concurrency,
         )
-        job = Job(found.backend, asked, cluster["column"], *sizes, workers)
+        top = max(wanted.top, 3)
+        job = Job(found.backend, asked, cluster.column, top, wanted.batch_size, workers)
         shared = share(found.artifact, found.description)
-        lines = AnswerLines(as_json=True, top=sizes[0])
+        lines = AnswerLines(as_json=True, top=top)
         with Progress("predicting", "inputs") as progress:
 
             def tell(done: Any, rows: int) -> None:
                 lines.good, lines.bad = lines.good + done.good, lines.bad + done.bad
                 progress.reach(lines.good + lines.bad, max(rows, lines.good + lines.bad))
 
-            place = (
-                os.fspath(output).replace(":/", "://", 1) if ":/" in str(output) else str(output)
-            )
+            place = os.fspath(wanted.output)
+            place = place.replace(":/", "://", 1) if ":/" in place else place
             lines.good, lines.bad = predict_files(inputs, shared, place, job, progress=tell)
     click.echo(f"{place}: {lines.summary()}")
     return 4 if lines.bad else 0

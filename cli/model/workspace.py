@@ -36,9 +36,9 @@ class Workspace:
         """A model's checkpoint, which need not be there yet."""
         return self.artifact(model, CHECKPOINT)
 
-    def artifact(self, model: str, kind: str) -> Path:
-        """A model's file of that kind, which need not be there yet."""
-        stem = CHECKPOINT if kind == CHECKPOINT else model
+    def artifact(self, model: str, kind: str, form: str = "") -> Path:
+        """A model's file of that kind and form (`.int8`), which need not be there yet."""
+        stem = CHECKPOINT if kind == CHECKPOINT else model + form
         return self.folder(model) / f"{stem}{FORMATS[kind].suffix}"
 
     def files(self, model: str) -> dict[str, Path]:
@@ -79,6 +79,11 @@ class Workspace:
             f" {' and then '.join(make)}",
             code="E-NO-ARTIFACT",
         )
+
+    def find_checkpoint(self, model: str) -> Path:
+        """The checkpoint of a model of the catalog, of a package, or of one's own with files here."""
+        own = self.is_name(model) and models.lookup(model) is None
+        return self.find(model if own else require_model(model), CHECKPOINT)
 
     def is_name(self, model: str) -> bool:
         """Whether it names a model: of the catalog, of one's own with files here, of a package."""

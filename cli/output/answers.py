@@ -1,4 +1,4 @@
-"""The answers of `ptx predict`: as lines of text or JSON, and as a picture."""
+"""The answers of `ptx predict`: from the inputs to lines of text or JSON, and to a picture."""
 
 from __future__ import annotations
 
@@ -6,22 +6,76 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptx import infer, scale
+from ptx import infer
+from ptx.cli.model.opening import open_model
 from ptx.cli.output.terminal import note
+from ptx.cli.values.figures import answer_figures
+from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import atomic_writer
 from ptx.infer.errors import UsageError, escape_controls, pluralise, quote
 
 if TYPE_CHECKING:
     from ptx import report
+    from ptx.cli.model.opening import Found
+    from ptx.cli.wanted import Wanted
     from ptx.scale import Continued
 
 
 _DOUBTFUL = "the answer is doubtful: what is shown may be none of the labels, or another one"
+
+
+def answer_inputs(
+    inputs: tuple[str, ...], found: Found, asked: infer.Options, wanted: Wanted, workspace: Path
+) -> int:
+    """Answer each of the INPUTs and write the answers; the exit code."""
+    preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
+    with ExitStack() as stack:
+        former = _open_former(wanted.output, found.card, stack) if wanted.resume else None
+        lines = AnswerLines(wanted.shows_json, wanted.top, former)
+        values, window = find_values(inputs, found.card)
+        if wanted.shard is not None or former is not None:
+            from ptx import scale
+
+            values = scale.choose(values, wanted.shard, former)
+        if preview and not wanted.every:
+            values = preview.values(values)
+        if window and not wanted.every:
+            values, threads = read_ahead(values, found.card, window, wanted.batch_size, stack)
+            asked = replace(asked, threads=threads)
+        predictor = stack.enter_context(
+            open_model(found, asked, allow_nonfinite=wanted.allow_nonfinite)
+        )
+        answers = _answer(predictor, values, preview, wanted)
+        if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
+            whole = wanted.shard is None and former is None
+            answers = with_progress(answers, inputs if whole else (), found.card)
+        _write_lines(target, lines.of(answers), former)
+    if target is not None:
+        click.echo(f"{target}: {lines.summary()}")
+    if preview:
+        _finish_preview(preview, show=wanted.show)
+    return 4 if lines.bad else 0
+
+
+def _answer(
+    predictor: infer.Predictor,
+    values: Iterable[Any],
+    preview: report.Preview | None,
+    wanted: Wanted,
+) -> Iterator[infer.Prediction | infer.Failure]:
+    top = max(wanted.top, 3 if wanted.shows_json else 1, preview.bars if preview else 1)
+    if wanted.every:
+        return answer_figures(predictor, values, top, preview)
+    answers = predictor.predict_many(
+        values, batch_size=wanted.batch_size, top=top, on_error="yield"
+    )
+    return preview.answers(answers, predictor) if preview else answers
 
 
 class AnswerLines:
@@ -53,14 +107,16 @@ class AnswerLines:
             yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
-def open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Continued:
+def _open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Continued:
     """The output that --resume goes on with, until the stack is closed."""
     if output is None or output.suffix not in (".json", ".jsonl"):
         raise UsageError("--resume goes on with JSON Lines: give --output FILE.jsonl")
+    from ptx import scale
+
     return stack.enter_context(scale.continued(output, card.model))
 
 
-def write_lines(path: Path | None, lines: Iterable[str], former: Continued | None = None) -> None:
+def _write_lines(path: Path | None, lines: Iterable[str], former: Continued | None = None) -> None:
     """The lines into a file, whole or not at all, or to stdout; behind those of a `former` run."""
     if former is not None:
         former.append(lines)
@@ -101,7 +157,7 @@ def _printable(name: str | None) -> str:
     return "-" if name is None else escape_controls(name)
 
 
-def make_preview(
+def _make_preview(
     output: Path | None, workspace: Path, *, show: bool
 ) -> tuple[report.Preview | None, Path | None]:
     """The picture that --show or --output asks for, and the file that is left for the answers."""
@@ -114,16 +170,16 @@ def make_preview(
     return report.Preview(path), None if named else output
 
 
-def finish_preview(preview: report.Preview, *, show: bool) -> None:
+def _finish_preview(preview: report.Preview, *, show: bool) -> None:
     """Write the picture, and open it where that was asked for."""
     note(preview.save())
-    if show and has_display():
+    if show and _has_display():
         click.launch(str(preview.path))
     elif show:
         note(f"there is no display here: open {preview.path}")
 
 
-def has_display() -> bool:
+def _has_display() -> bool:
     """Whether a picture can be shown here."""
     if sys.platform.startswith(("win", "darwin")):
         return True

@@ -1,4 +1,4 @@
-"""What `ptx compare` and `ptx evaluate` hold against what is known, and what they say of it."""
+"""What `ptx compare` and `ptx evaluate` hold against what is known; what they and `benchmark` say."""
 
 from __future__ import annotations
 
@@ -93,6 +93,13 @@ def print_problems(model: str, problems: list[str], *, as_json: bool) -> int:
     return 1
 
 
+def save_comparison(compared: report.ModelComparison, output: Path) -> None:
+    """Write the file of --output, where any input could be compared."""
+    if compared.found.rows:
+        compared.save(output)
+        note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
+
+
 def print_comparison(
     compared: report.ModelComparison, reached: str, *, holds: bool, as_json: bool
 ) -> int:
@@ -114,6 +121,15 @@ def print_comparison(
         following = f"ptx predict photo.jpg --model {model}" if holds else "export it again"
     verdict(f"{model}: {agree}", following, holds=holds)
     return 0 if holds else 1
+
+
+def print_benchmark(found: report.Benchmark, *, as_json: bool) -> None:
+    """A table, or a line of JSON for each measurement."""
+    if as_json:
+        for line in found.lines():
+            click.echo(json.dumps(line))
+    else:
+        click.echo(found.table(colour_verdict, columns()))
 
 
 def print_evaluation(

@@ -12,10 +12,12 @@ import click
 from click.core import ParameterSource
 
 from ptx import report, trainers
-from ptx.cli.output.terminal import INTERVAL, open_bar, verdict
+from ptx.cli.output.terminal import INTERVAL, note, open_bar, verdict
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
 if TYPE_CHECKING:
+    from ptx.cli.model.workspace import Workspace
     from ptx.trainers.loop import Totals
 
 
@@ -63,8 +65,11 @@ def _row_text(row: dict[str, float]) -> str:
     return f"{said}, {row['rows_per_second']:,.0f} rows/s"
 
 
-def print_outcome(model: str, data: str, result: trainers.TrainingResult) -> None:
-    """The line that a training ends with."""
+def print_outcome(model: str, data: str, result: trainers.TrainingResult, space: Workspace) -> None:
+    """What is stale now, and the line that a training ends with."""
+    if result.trained and result.interrupted is None:
+        for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
+            note(f"{path} still has the weights of the training before: export it again")
     export, epochs = f"ptx export {model} --format onnx", len(result.history)
     if result.interrupted is not None:
         resume = f"ptx train {model}{_repeat_options()} --resume"

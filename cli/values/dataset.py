@@ -103,13 +103,16 @@ def _tell(dataset: trainers.Dataset) -> None:
     )
 
 
-def _find_documented(name: str, cache: Path) -> str:
+def is_here(name: str, cache: Path) -> bool:
+    """Whether a data set of SOURCES can be opened without the network."""
     from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
 
-    files = {"mnist": MNIST, "fashion-mnist": FASHION}.get(name)
-    if not trainers.SOURCES[name].download or files is None:
-        return name
-    if find_folder(files, cache) is not None:
+    files = FASHION if name == "fashion-mnist" else MNIST
+    return not trainers.SOURCES[name].download or find_folder(files, cache) is not None
+
+
+def _find_documented(name: str, cache: Path) -> str:
+    if is_here(name, cache):
         return name
     note(
         f"{name} is neither under PTX_DATA nor in {cache}: taking the bundled data;"
@@ -171,6 +174,14 @@ def find_rows(trained: export.TrainedModel, data: str | None, workspace: Path) -
             examples=tuple(trainers.raw_examples(card, dataset)),
         )
     return RealRows(trained, split)
+
+
+def find_own_rows(card: infer.Card, data: str | None, workspace: Path) -> trainers.Split | None:
+    """The test rows of --data; without it those of the training, where they need not be fetched."""
+    name = data or str(card.training.get("data", {}).get("name", ""))
+    if data is None and not (name in trainers.SOURCES and is_here(name, workspace / DATA)):
+        return None
+    return _find_test_rows(card, open_data(card.model, name, workspace, card))
 
 
 def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,9 +10,10 @@ from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.model.opening import find_targets, say_left_out
 from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.terminal import Progress, colour_verdict, columns, verdict
+from ptx.cli.output.comparison import print_benchmark
+from ptx.cli.output.terminal import Progress, verdict
 from ptx.cli.values.number import Number, Numbers
-from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
+from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 
 
 @click.command(
@@ -26,8 +26,7 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS, THREADS
               help="Batch sizes with commas between them.")  # fmt: skip
 @click.option("--seconds", type=Number(SECONDS), default=1.0, show_default=True,
               help="Of measuring, for each batch size of each backend.")  # fmt: skip
-@click.option("--threads", type=Number(THREADS),
-              help="Of ONNX Runtime on the CPU, instead of its own choice.")  # fmt: skip
+@options.threads
 @options.precision
 @options.device
 @options.trust
@@ -55,12 +54,8 @@ def benchmark(
             targets, settings, progress=progress.advance, threads=threads,
             left_out=say_left_out if backends == "all" else None,
         )  # fmt: skip
-    for line in found.lines() if as_json else ():
-        click.echo(json.dumps(line))
-    if not as_json:
-        click.echo(found.table(colour_verdict, columns()))
+    print_benchmark(found, as_json=as_json)
     folder = targets[0].path.parent
-    if folder == space.folder(model):
-        written = found.save(folder, model)
-        if not as_json:
-            verdict(", ".join(map(str, written)), f"ptx report {model}")
+    written = found.save(folder, model) if folder == space.folder(model) else ()
+    if written and not as_json:
+        verdict(", ".join(map(str, written)), f"ptx report {model}")

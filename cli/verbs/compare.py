@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
-from ptx import export, infer, models, report
+from ptx import export, infer, report
 from ptx.cli import options
 from ptx.cli.model.network import find_factory
 from ptx.cli.model.opening import closing_all, open_backends
-from ptx.cli.model.workspace import Workspace, require_model
+from ptx.cli.model.workspace import Workspace
 from ptx.cli.output import comparison
-from ptx.cli.output.terminal import Progress, note
-from ptx.infer.artifact.formats import CHECKPOINT
-from ptx.infer.errors import pluralise
+from ptx.cli.output.terminal import Progress
 
 
 @click.command(
@@ -29,8 +27,7 @@ from ptx.infer.errors import pluralise
 @options.trust
 @options.data
 @options.network
-@click.option("--output", type=click.Path(path_type=Path),
-              help="Write the comparison to this file too: .csv, .json or .png.")  # fmt: skip
+@options.output("Write the comparison to this file too: .csv, .json or .png.")
 @options.workspace
 @options.as_json
 @options.time_limit
@@ -47,10 +44,8 @@ def compare(
     if output is not None:
         report.check_target(output)
     space = Workspace(workspace)
-    own = space.is_name(model) and models.lookup(model) is None
     factory = None if network is None else find_factory(network)
-    path = space.find(model if own else require_model(model), CHECKPOINT)
-    trained = export.read_model(path, network=factory)
+    trained = export.read_model(space.find_checkpoint(model), network=factory)
     asked = infer.Options(
         device=device, precision=precision, trust=space.trust(trust), network=factory
     )
@@ -62,7 +57,6 @@ def compare(
         with Progress("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
         told, holds = comparison.reach_record(compared, predictors[0], dataset)
-    if output is not None and compared.found.rows:
-        compared.save(output)
-        note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
+    if output is not None:
+        comparison.save_comparison(compared, output)
     return comparison.print_comparison(compared, told, holds=holds, as_json=as_json)

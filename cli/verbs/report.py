@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ptx import infer
+from ptx import export, infer
 from ptx import report as reports
 from ptx.cli import options
 from ptx.cli.model.opening import closing_all, sort_backends
@@ -26,8 +26,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @options.device
 @options.trust
 @options.data
-@click.option("--output", type=click.Path(path_type=Path),
-              help="Instead of report.html in the model's folder.")  # fmt: skip
+@options.output("Instead of report.html in the model's folder.")
 @options.workspace
 @options.time_limit
 @options.common
@@ -39,13 +38,11 @@ def report(
 
     The page is one file: it opens without a network and prints.
     """
-    from ptx.export import read_model
-
     space = Workspace(workspace)
     checkpoint = space.find(require_model(model), CHECKPOINT)
     target = output or space.folder(model) / "report.html"
     check_writable(target)
-    trained = read_model(checkpoint)
+    trained = export.read_model(checkpoint)
     asked = infer.Options(device=device, trust=space.trust(trust))
     predictors, left_out = sort_backends(space, model, trained.card.weights_sha256, asked)
     dataset = open_data(model, data, workspace, trained.card)

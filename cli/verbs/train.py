@@ -16,7 +16,6 @@ from ptx.cli.output.terminal import note
 from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
 from ptx.cli.values.number import Number
-from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, PROCESSES, SEED
 
 
@@ -59,10 +58,6 @@ def train(
         model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
         progress=EpochProgress() if first else None,
     )  # fmt: skip
-    if not first:
-        return 0 if result.interrupted is None else 128 + result.interrupted
-    if result.trained and result.interrupted is None:
-        for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
-            note(f"{path} still has the weights of the training before: export it again")
-    print_outcome(model, dataset.name, result)
+    if first:
+        print_outcome(model, dataset.name, result, space)
     return 0 if result.interrupted is None else 128 + result.interrupted

@@ -1,7 +1,7 @@
-// Predict with ONNX Runtime alone: everything else is in the file's card.
+// Predict with ONNX Runtime alone: `ptx export convnet --inputs pixels` puts the rest into the graph.
 //
 //     npm install onnxruntime-node
-//     node predict.mjs convnet.onnx digit.pgm other.pgm
+//     node predict.mjs convnet.pixels.onnx digit.pgm other.pgm
 //
 // A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
 // To find a digit on a photograph (the card's fit "digit") is the work of ptx and not repeated here.
@@ -46,14 +46,13 @@ function readCard(file) {
 }
 
 function checkCard(card) {
-  const { kind } = card.preprocessing;
   if (card.format !== 1) throw new Error(`the card has format ${card.format}; this program reads 1`);
-  if (kind !== 'image' || card.task !== 'classification')
-    throw new Error(`the model is a ${card.task} of ${kind}; this program classifies pictures`);
+  if (!card.signature.inputs.pixels || !card.signature.outputs.label)
+    throw new Error('expected a classifier that was exported with --inputs pixels');
 }
 
 // The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.
-function readPicture(path, [height, width]) {
+function readPicture(path, height, width) {
   const bytes = readFileSync(path);
   const header = /^P5\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, 64));
   if (!header || Number(header[1]) !== width || Number(header[2]) !== height)
@@ -61,27 +60,16 @@ function readPicture(path, [height, width]) {
   return bytes.subarray(header[0].length, header[0].length + width * height);
 }
 
-function softmax(logits) {
-  const largest = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
-  const sum = powers.reduce((total, power) => total + power);
-  return powers.map((power) => power / sum);
-}
-
 const [model, ...pictures] = process.argv.slice(2);
 const file = readFileSync(model);
 const card = readCard(file);
 checkCard(card);
-const { size, mean = 0, std = 1 } = card.preprocessing;
-const [[input, [, axes]]] = Object.entries(card.signature.inputs);
-const [output] = Object.keys(card.signature.outputs);
-const shape = axes.map((axis) => (axis === 'batch' ? 1 : axis === 'time' ? size[0] : axis));
+const [, [, height, width]] = card.signature.inputs.pixels;
 
 const session = await InferenceSession.create(file, { executionProviders: ['cpu'] });
 for (const picture of pictures) {
-  const pixels = Float32Array.from(readPicture(picture, size), (pixel) => (pixel / 255 - mean) / std);
-  const outputs = await session.run({ [input]: new Tensor('float32', pixels, shape) });
-  const scores = softmax(outputs[output].data);
-  const best = scores.indexOf(Math.max(...scores));
-  console.log(`${picture}: ${card.labels[best]} (${scores[best].toFixed(4)})`);
+  const pixels = new Tensor('uint8', readPicture(picture, height, width), [1, height, width]);
+  const { label, probabilities } = await session.run({ pixels });
+  const best = Number(label.data[0]);
+  console.log(`${picture}: ${card.labels[best]} (${probabilities.data[best].toFixed(4)})`);
 }

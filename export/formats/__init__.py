@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +19,7 @@ from ptx.infer.errors import (
     nearest,
     quote,
 )
-from ptx.infer.signature import Signature
+from ptx.infer.signature import Array, Signature
 
 
 class Convert(Protocol):
@@ -37,6 +37,12 @@ class Attach(Protocol):
     def __call__(self, content: bytes, card: str) -> bytes: ...
 
 
+class Store(Protocol):
+    """Stores the rounded weights of a file's content in their form, a key of `rounding.FORMS`."""
+
+    def __call__(self, content: bytes, form: str, weights: Mapping[str, Array]) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Format:
     """One line of FORMATS."""
@@ -44,12 +50,19 @@ class Format:
     module: str  # has `convert` and `attach`
     backend: str  # that proves the file
     takes_opset: bool = False
+    takes_weights: bool = False  # and has `store`, for weights of fewer bits
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
 
 
 FORMATS = {
-    "onnx": Format("ptx.export.formats.onnx_", "ort-cpu", takes_opset=True, most=2**31 - 2**20),
+    "onnx": Format(
+        "ptx.export.formats.onnx_",
+        "ort-cpu",
+        takes_opset=True,
+        takes_weights=True,
+        most=2**31 - 2**20,
+    ),
     "torchscript": Format(
         "ptx.export.formats.torchscript",
         "torchscript",
@@ -99,6 +112,21 @@ def find_attach(name: str) -> Attach:
     """What puts a card into that format."""
     attach: Attach = import_module(find_format(name).module).attach
     return attach
+
+
+def find_store(name: str) -> Store:
+    """What stores rounded weights in that format.
+
+    Raises:
+        UsageError: it holds float32 weights alone.
+    """
+    if not find_format(name).takes_weights:
+        others = [other for other, form in FORMATS.items() if form.takes_weights]
+        raise UsageError(
+            f"a file of {name} holds the weights as they are: --weights is for {' or '.join(others)}"
+        )
+    store: Store = import_module(find_format(name).module).store
+    return store
 
 
 @contextmanager

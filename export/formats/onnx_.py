@@ -16,6 +16,7 @@ from ptx.export.formats.masks import mask_with_infinity
 from ptx.export.formats.packed import export_older, packs
 from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
 from ptx.export.formats.recurrent import recurrent_shapes
+from ptx.export.formats.stored import store
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.backends.ort.session import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
@@ -26,6 +27,8 @@ from ptx.infer.signature import Signature, TensorSpec
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
 OLDER_OPSETS = range(18, 21)  # of the exporter over tracing
+
+__all__ = ["attach", "convert", "store"]
 
 attach = onnx_bytes.attach
 

@@ -32,14 +32,21 @@ _LOOKS_LIKE = {
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model file in memory: `.onnx`, `.torchscript`, `.pt2` or a checkpoint."""
+    """A model file in memory: `.onnx`, `.torchscript`, `.pt2` or a checkpoint.
+
+    Attributes:
+        kind: A key of `ptx.infer.artifact.formats.FORMATS`.
+        card: None: not written by ptx.
+        sealed: Whether the content is what was sealed.
+        described: The card was made from what a person says: there is no seal to hold.
+    """
 
     path: Path
-    kind: str  # a key of `ptx.infer.artifact.formats.FORMATS`
+    kind: str
     data: bytes
-    card: Card | None  # None: not written by ptx
-    sealed: bool  # whether the content is what was sealed
-    described: bool = False  # the card was made from what a person says: there is no seal to hold
+    card: Card | None
+    sealed: bool
+    described: bool = False
 
     @property
     def format(self) -> FileFormat:

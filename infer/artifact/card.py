@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptx.infer.artifact.fields import take
 from ptx.infer.artifact.golden import (
     GoldenSample,
     RawSample,
@@ -22,6 +21,7 @@ from ptx.infer.artifact.golden import (
     raw_from_data,
     raw_to_data,
     samples_digest,
+    take,
 )
 from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
@@ -38,22 +38,39 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Card:
-    """What an artifact or a checkpoint says about itself."""
+    """What an artifact or a checkpoint says about itself.
 
-    model: str  # name in the catalog
-    task: str  # a key of `ptx.infer.tasks.TASKS`
+    Attributes:
+        model: Name in the catalog.
+        task: A key of `ptx.infer.tasks.TASKS`.
+        preprocessing: See `ptx.infer.preprocessing`.
+        labels: Empty for a regression.
+        config: Keyword arguments of the network's class.
+        training: Data, recipe, seed, epochs, metrics.
+        weights_sha256: Of the state dict, see `ptx.models.checkpoint.weights_digest`.
+        checkpoint_sha256: Of the checkpoint file that was exported.
+        versions: Of ptx, torch, onnx, the opset, ...
+        agreement: Grid, tolerance, largest errors.
+        raw: None in older cards, or without a preprocessing.
+        weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
+        doubt: See `ptx.infer.picture.doubt`; none in older cards, or of other data than digits.
+    """
+
+    model: str
+    task: str
     signature: Signature
-    preprocessing: dict[str, Any]  # see `ptx.infer.preprocessing`
-    labels: tuple[str, ...] = ()  # empty for a regression
-    config: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the network's class
-    training: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, epochs, metrics
-    weights_sha256: str = ""  # of the state dict, see `ptx.models.checkpoint.weights_digest`
-    checkpoint_sha256: str = ""  # of the checkpoint file that was exported
-    versions: dict[str, str] = field(default_factory=dict)  # of ptx, torch, onnx, the opset, ...
-    agreement: dict[str, Any] = field(default_factory=dict)  # grid, tolerance, largest errors
+    preprocessing: dict[str, Any]
+    labels: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+    checkpoint_sha256: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    agreement: dict[str, Any] = field(default_factory=dict)
     golden: tuple[GoldenSample, ...] = ()
-    raw: tuple[RawSample, ...] = ()  # none in older cards, or without a preprocessing
-    doubt: dict[str, Any] = field(default_factory=dict)  # see `ptx.infer.picture.doubt`
+    raw: tuple[RawSample, ...] = ()
+    weights: str = ""
+    doubt: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -62,7 +79,7 @@ class Card:
             ArtifactError: a label or the name holds a control character.
         """
         try:
-            check_lines((self.model, *self.labels))
+            check_lines((self.model, self.weights, *self.labels))
         except ValueError as error:
             raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
         data = {
@@ -75,7 +92,7 @@ class Card:
             "golden": [golden_to_data(sample) for sample in self.golden],
             "raw": [raw_to_data(sample) for sample in self.raw],
             **({"doubt": self.doubt} if self.doubt else {}),
-        }
+        } | ({"weights": self.weights} if self.weights else {})
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def statement(self) -> dict[str, Any]:
@@ -113,7 +130,14 @@ class Card:
             version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            check_lines((take(data, "model", str), *_strings(data, "labels")))
+            data = {
+                "raw": [],
+                "weights": "",
+                "doubt": {},
+                **data,
+            }  # which older cards, and most, lack
+            names = (take(data, "model", str), take(data, "weights", str))
+            check_lines((*names, *_strings(data, "labels")))
             return cls(
                 model=take(data, "model", str),
                 task=take(data, "task", str),
@@ -127,8 +151,9 @@ class Card:
                 versions=take(data, "versions", dict),
                 agreement=_agreement(data),
                 golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
-                raw=tuple(raw_from_data(item) for item in take({"raw": [], **data}, "raw", list)),
-                doubt=take({"doubt": {}, **data}, "doubt", dict),
+                raw=tuple(raw_from_data(item) for item in take(data, "raw", list)),
+                weights=take(data, "weights", str),
+                doubt=take(data, "doubt", dict),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error

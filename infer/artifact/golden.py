@@ -12,16 +12,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ptx.infer.artifact.fields import take
 from ptx.infer.signature import DTYPES, Array
 
 Raw = bytes | str | tuple[float, ...]
 """What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
 
+T = TypeVar("T")
 _DTYPES = set(DTYPES.values())  # of arrays, in NumPy
 
 
@@ -44,18 +44,25 @@ class Level:
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """Inputs with the outputs that the model gives them in float64."""
+    """Inputs with the outputs that the model gives them in float64.
+
+    Attributes:
+        outputs: Float64; integers and bools in their own type.
+        tolerance: Output name → largest absolute difference that is accepted.
+        answers: One for each row; none in older cards or of the task "raw".
+        columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
+            other axes.
+        labels_sha256: Of all the labels that the answers are taken from; none in older cards.
+        level: Of integer outputs, where there are any.
+    """
 
     inputs: dict[str, Array]
-    outputs: dict[str, Array]  # float64; integers and bools in their own type
-    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
-    answers: tuple[Answer, ...] = ()  # one for each row; none in older cards or of the task "raw"
-    # Of an output that mixes scales the same in each column, float32, of size 1 along the other axes
+    outputs: dict[str, Array]
+    tolerance: dict[str, float]
+    answers: tuple[Answer, ...] = ()
     columns: dict[str, Array] = field(default_factory=dict)
-    labels_sha256: str = (
-        ""  # of all the labels that the answers are taken from; none in older cards
-    )
-    level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
+    labels_sha256: str = ""
+    level: dict[str, Level] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,6 @@ class RawSample:
     labels_sha256: str = ""  # as of a GoldenSample
     names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
     level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
-
-
-def wrong_integers(got: Array, expected: Array, level: Level | None) -> Array:
-    """Where an integer output is not what was expected: bool, in its shape.
-
-    At the places of `level` one of its values may stand as well.
-    """
-    wrong: Array = got != expected
-    if level is not None:
-        found = got.reshape(-1)[level.places]
-        flat = wrong.reshape(-1)  # a view: `wrong` is contiguous
-        flat[level.places] &= ~(level.values == found).any(axis=0)
-    return wrong
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
@@ -286,3 +280,12 @@ def array_from_data(data: Any) -> Array:
 
 def _little(array: Array) -> Array:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def take(data: Mapping[str, Any], key: str, expected: type[T]) -> T:
+    """The field `key` of a JSON object; ValueError where it is missing or of another type."""
+    value = data.get(key)
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        got = "missing" if key not in data else f"a {type(value).__name__}"
+        raise ValueError(f"{key!r} is {got}; expected {expected.__name__}")
+    return value

@@ -129,6 +129,13 @@ def walk(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int |
         position += size
 
 
+def parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(field number, start, end) of the fields that hold bytes."""
+    for _, number, value in walk(data, start, end):
+        if isinstance(value, tuple):
+            yield number, *value
+
+
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 70, 7):

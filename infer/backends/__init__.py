@@ -50,6 +50,7 @@ class BackendEntry:
     devices: tuple[str, ...]  # the kinds of device that it runs on
     heeds: tuple[str, ...] = ()  # the options that it takes besides device and trust
     survives_fork: bool = False  # whether it can be opened anew in a forked child
+    auto: bool = True  # whether `auto` may take it
 
 
 _TORCH = "ptx.infer.backends.pytorch.device:import_torch"
@@ -92,6 +93,14 @@ BACKENDS = {
         devices=("cuda",),
         heeds=("threads", "precision", "timeout", "cpu_nodes"),
     ),
+    "openvino": BackendEntry(
+        "onnx",
+        "ptx.infer.backends.openvino_cpu:OpenvinoBackend",
+        "ptx.infer.backends.openvino_cpu:import_openvino",
+        devices=("cpu",),
+        heeds=("threads",),
+        auto=False,
+    ),
 }
 """The backends by the name that `load` and `--backend` take.
 
@@ -132,4 +141,5 @@ def find_backend(name: str) -> BackendEntry:
 def preferred(kinds: Iterable[str] | None = None) -> list[str]:
     """The backends of these kinds of files, or of all, in the order in which `auto` takes them."""
     kinds = by_preference() if kinds is None else kinds
-    return [name for kind in kinds for name in reversed(BACKENDS) if BACKENDS[name].reads == kind]
+    named = [name for name in reversed(BACKENDS) if BACKENDS[name].auto]
+    return [name for kind in kinds for name in named if BACKENDS[name].reads == kind]

@@ -45,15 +45,25 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How a backend is opened. What it does not heed is refused, not dropped."""
+    """How a backend is opened. What it does not heed is refused, not dropped.
 
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
-    threads: int | None = None  # None: one for each processor that this process may use
-    precision: str = "float32"  # "tf32" lets CUDA round the factors of products to 10 bits
-    trust: Trust = False  # see `ptx.infer.artifact.artifact`
-    timeout: float | None = None  # seconds for each run; None: as long as it takes
-    network: Factory | None = None  # of eager: makes the network of a model outside the catalog
-    cpu_nodes: str = "shapes"  # of ort-cuda: which nodes may run on the CPU, one of CPU_NODES
+    Attributes:
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        threads: None: one for each processor that this process may use.
+        precision: "tf32" lets CUDA round the factors of products to 10 bits.
+        trust: See `ptx.infer.artifact.artifact`.
+        timeout: Seconds for each run; None: as long as it takes.
+        network: Of eager: makes the network of a model outside the catalog.
+        cpu_nodes: Of ort-cuda: which nodes may run on the CPU, one of CPU_NODES.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    precision: str = "float32"
+    trust: Trust = False
+    timeout: float | None = None
+    network: Factory | None = None
+    cpu_nodes: str = "shapes"
 
     def list_changed(self) -> list[str]:
         """The names of those that are not as they are by default, but for `device` and `trust`."""

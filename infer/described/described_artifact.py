@@ -13,7 +13,7 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
-from ptx.infer.described.adopted_backend import AdoptedBackend
+from ptx.infer.described.described_backend import DescribedBackend
 from ptx.infer.described.description import Description
 from ptx.infer.described.graph_signature import GraphReader
 from ptx.infer.described.onnx_graph import read_graph
@@ -35,7 +35,7 @@ class DescribedArtifact:
     def open(self, backend: str, options: Options) -> Backend:
         """The backend behind the outputs and the batch of the card."""
         opened = open_backend(backend, self.artifact, options)
-        return AdoptedBackend(opened, self.card.signature, self.rows, self.recurrent)
+        return DescribedBackend(opened, self.card.signature, self.rows, self.recurrent)
 
 
 def describe_artifact(artifact: Artifact, description: Description) -> DescribedArtifact:

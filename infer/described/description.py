@@ -43,11 +43,18 @@ SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
 @dataclass(frozen=True)
 class Description:
-    """What is known about a model; what is left out is found out, or not done."""
+    """What is known about a model; what is left out is found out, or not done.
 
-    origin: str = "the description"  # it, in messages: a file, in quotes
+    Attributes:
+        origin: It, in messages: a file, in quotes.
+        task: A key of `ptx.infer.tasks.TASKS`; raw: `run` alone.
+        scale: The number of a white pixel: 1, or 255 for pixels as they are.
+        given: The KEYS that were there.
+    """
+
+    origin: str = "the description"
     name: str | None = None
-    task: str = "raw"  # a key of `ptx.infer.tasks.TASKS`; raw: `run` alone
+    task: str = "raw"
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
@@ -56,8 +63,8 @@ class Description:
     # channel; or one a column.
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    scale: float | None = None  # the number of a white pixel: 1, or 255 for pixels as they are
-    given: tuple[str, ...] = ()  # the KEYS that were there
+    scale: float | None = None
+    given: tuple[str, ...] = ()
 
     @classmethod
     def from_data(

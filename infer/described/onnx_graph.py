@@ -5,10 +5,9 @@ Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ptx.infer.artifact.onnx_bytes import OnnxHeader, walk
+from ptx.infer.artifact.onnx_bytes import OnnxHeader, parts, walk
 from ptx.infer.errors import ArtifactError
 
 # Field numbers of GraphProto, ValueInfoProto, TypeProto with its parts, TensorProto.
@@ -61,7 +60,7 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
     """
     inputs, outputs, given = [], [], set()
     try:
-        for number, start, end in _parts(data, *header.graph):
+        for number, start, end in parts(data, *header.graph):
             if number == _INPUT:
                 inputs.append(_value(data, start, end))
             elif number == _OUTPUT:
@@ -71,7 +70,7 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
             elif number == _SPARSE_INITIALIZER:
                 given |= {
                     _tensor_name(data, *part)
-                    for field, *part in _parts(data, start, end)
+                    for field, *part in parts(data, start, end)
                     if field == _SPARSE_VALUES
                 }
     except (ValueError, UnicodeDecodeError) as error:
@@ -81,16 +80,9 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
     return Graph(tuple(item for item in inputs if item.name not in given), tuple(outputs))
 
 
-def _parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(field number, start, end) of the fields that hold bytes."""
-    for _, number, value in walk(data, start, end):
-        if isinstance(value, tuple):
-            yield number, *value
-
-
 def _value(data: bytes, start: int, end: int) -> GraphTensor:
     name, kind, axes = "", "unknown type", None
-    for number, first, last in _parts(data, start, end):
+    for number, first, last in parts(data, start, end):
         if number == _VALUE_NAME:
             name = data[first:last].decode("utf-8")
         elif number == _VALUE_TYPE:
@@ -100,11 +92,11 @@ def _value(data: bytes, start: int, end: int) -> GraphTensor:
 
 def _type(data: bytes, start: int, end: int) -> tuple[str, tuple[int | str | None, ...] | None]:
     kind, axes = "unknown type", None
-    for number, first, last in _parts(data, start, end):
+    for number, first, last in parts(data, start, end):
         if number in _OTHER_TYPES:
             return _OTHER_TYPES[number], None
         if number in _CONTAINERS:
-            contained = [part for field, *part in _parts(data, first, last) if field == _CONTAINED]
+            contained = [part for field, *part in parts(data, first, last) if field == _CONTAINED]
             inner = _type(data, *contained[-1])[0] if contained else kind
             return f"{_CONTAINERS[number]}({inner})", None
         if number not in (_TENSOR_TYPE, _SPARSE_TENSOR_TYPE):
@@ -115,7 +107,7 @@ def _type(data: bytes, start: int, end: int) -> tuple[str, tuple[int | str | Non
             elif field == _SHAPE and isinstance(value, tuple):
                 axes = tuple(
                     _axis(data, *part)
-                    for inner, *part in _parts(data, *value)
+                    for inner, *part in parts(data, *value)
                     if inner == _DIMENSION
                 )
         if number == _SPARSE_TENSOR_TYPE:
@@ -134,7 +126,7 @@ def _axis(data: bytes, start: int, end: int) -> int | str | None:
 
 
 def _tensor_name(data: bytes, start: int, end: int) -> str:
-    for number, first, last in _parts(data, start, end):
+    for number, first, last in parts(data, start, end):
         if number == _TENSOR_NAME:
             return data[first:last].decode("utf-8")
     return ""

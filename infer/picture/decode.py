@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 
 from ptx.infer.errors import InputError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
-from ptx.infer.picture.png import check_pixels, decode_plain, read_chunks
+from ptx.infer.picture.png import decode_png
 from ptx.infer.picture.problems import (
     check_size,
     damaged_error,
@@ -122,9 +122,7 @@ def _decode(
     data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
 ) -> Image.Image:
     if format_name == "PNG":
-        chunks = read_chunks(data, name)
-        check_pixels(data, chunks, name)
-        plain = decode_plain(data, chunks)
+        plain = decode_png(data, name)
         if plain is not None:
             _pick_frame(1, frame, name)
             return plain

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptx.infer.artifact.fields import take
-from ptx.infer.artifact.golden import array_from_data
+from ptx.infer.artifact.golden import array_from_data, take
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
 

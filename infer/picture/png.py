@@ -27,12 +27,19 @@ _IHDR: Final = struct.Struct(">IIBBBBB").unpack_from
 Chunk = tuple[bytes, int, int]  # chunk_type, start and end of its data
 
 
-def read_chunks(data: bytes, name: str) -> list[Chunk]:
-    """The chunks up to IEND, each held to its CRC, before any pixel is decoded.
+def decode_png(data: bytes, name: str) -> Image.Image | None:
+    """The picture of a plain 8-bit PNG; of every other PNG None, once its bytes are held to be whole.
 
     Raises:
         InputError: E-IMG-TRUNCATED, E-IMG-DAMAGED or E-IMG-TOO-LARGE.
     """
+    chunks = _read_chunks(data, name)
+    _check_pixels(data, chunks, name)
+    return _decode_plain(data, chunks)
+
+
+def _read_chunks(data: bytes, name: str) -> list[Chunk]:
+    """The chunks up to IEND, each held to its CRC, before any pixel is decoded."""
     chunks: list[Chunk] = []
     chunk_type, position, total = b"", len(PNG_MAGIC), len(data)
     while chunk_type != b"IEND":
@@ -63,12 +70,8 @@ def _check_header(data: bytes, chunk_type: bytes, length: int, name: str) -> Non
     check_size((width, height), name)
 
 
-def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
-    """A palette where one is needed, and all rows: Pillow leaves those that are missing black.
-
-    Raises:
-        InputError: E-IMG-TRUNCATED or E-IMG-DAMAGED.
-    """
+def _check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
+    """A palette where one is needed, and all rows: Pillow leaves those that are missing black."""
     width, height, depth, colour, *_, interlace = _IHDR(data, 16)
     if colour == 3 and all(chunk_type != b"PLTE" for chunk_type, _, _ in chunks):
         raise damaged_error(name, "PNG", "its palette is missing")
@@ -88,7 +91,7 @@ def check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
         raise truncated_error(name, "PNG", len(data))
 
 
-def decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
+def _decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
     """The picture of a plain 8-bit PNG through Pillow's decoder alone; None for every other PNG.
 
     Three times as fast as opening the file a second time through `PngImageFile`, and the chunks are

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ptx.infer.picture.fit import Seen
 
 KINDS = {
-    "image": "ptx.infer.preprocessing.gray:GrayPreprocessing",
+    "image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
     "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
     "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "text": "ptx.infer.preprocessing.text:TextPreprocessing",
@@ -40,6 +40,8 @@ class Pictures:
     table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
     sample_shape: tuple[int, ...]  # in the signature's axes; −1 for a dynamic one
     channel_axis: int = 0  # of a sample whose pixels have channels
+    # What makes the table, in float32: `divide` or `subtract`, and by which number or numbers.
+    steps: tuple[tuple[str, Array], ...] = ()
 
     @property
     def channels(self) -> int | None:

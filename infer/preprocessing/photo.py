@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Raw
-from ptx.infer.checks import is_finite
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.preprocessing.picture import (
-    SUFFIXES,
-    open_picture,
-    picture_input,
+    PicturePreprocessing,
+    check_steps,
+    pixel_steps,
     pixel_table,
-    pixels_as_png,
-    ready_sample,
-    sample_key,
-    stack_samples,
     two_lengths,
 )
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -32,15 +26,12 @@ INTERPOLATIONS = ("bilinear", "bicubic")  # Pillow's, which average where they m
 COLOURS = ("RGB", "BGR")
 
 
-class PhotoPreprocessing:
+class PhotoPreprocessing(PicturePreprocessing):
     """A photograph: resized, its middle cut out, scaled to [0, 1] and normalised channel by channel.
 
     This is torchvision's `ImageClassification` preset on a Pillow image, bit for bit: `resize_size`,
     `crop_size`, `interpolation`, `mean`, `std`. Beyond it, a picture is turned as its EXIF data say,
     and what is transparent is laid on white.
-
-    A value is what `ptx.infer.preprocessing.picture.open_picture` reads, or a float array that is one
-    ready sample of the model's input.
 
     Args:
         resize: The length of the shorter side in pixels, or [height, width].
@@ -50,8 +41,6 @@ class PhotoPreprocessing:
         colours: The order of three channels. A model with one channel gets gray.
     """
 
-    expects, noun, suffixes = "a picture", "pictures", SUFFIXES
-    columns = ()
     dimensions = 3
 
     def __init__(
@@ -73,11 +62,8 @@ class PhotoPreprocessing:
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
-        self.spec: TensorSpec = picture_input(signature)
-        self.specs = (self.spec,)
+        super().__init__(signature, size)
         self.interpolation, self.colours = interpolation, colours
-        self.height, self.width = two_lengths("size", size)
-        self.rows = "image", (self.height, self.width)
         self.resize = resize if type(resize) is int else two_lengths("resize", resize)
         least = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if least[0] < self.height or least[1] < self.width:
@@ -90,6 +76,7 @@ class PhotoPreprocessing:
         self.mean, self.std = self._numbers("mean", mean, 0.0), self._numbers("std", std, 1.0)
         if not (self.std > 0).all():
             raise ValueError(f"std is {list(std)}; expected positive numbers")
+        check_steps(self.spec, self.mean, self.std)
 
     @cached_property
     def table(self) -> Array:
@@ -100,16 +87,10 @@ class PhotoPreprocessing:
     def pictures(self) -> Pictures:
         sizes = [self.height, self.width]
         sizes.insert(self.channel_axis, self.channels)
-        return Pictures(self.fit, None, self.table, tuple(sizes), self.channel_axis)
+        steps = pixel_steps(self.mean, self.std)
+        return Pictures(self.fitted, None, self.table, tuple(sizes), self.channel_axis, steps)
 
-    def read(self, value: Any) -> Array:
-        """uint8 (height, width, channels) pixels, or a ready float sample as it is."""
-        ready = ready_sample(self.spec, value)
-        if ready is not None:
-            return ready
-        return self.fit(open_picture(value))
-
-    def fit(self, image: Image) -> Array:
+    def fitted(self, image: Image) -> Array:
         """uint8 (height, width, channels): the middle of the resized picture, channels in order."""
         from PIL import Image
 
@@ -124,26 +105,8 @@ class PhotoPreprocessing:
         pixels = np.asarray(middle).reshape(self.height, self.width, self.channels)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
 
-    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
-        return list(rows)
-
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
-        return pixels_as_png(row)
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return sample_key(sample)
-
-    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
-        return {self.spec.name: self.arrange(stack_samples(samples))}
-
-    def examples(self) -> tuple[Raw, ...]:
-        from ptx.infer.preprocessing.examples import picture_examples
-
-        return picture_examples()
-
     def arrange(self, batch: Array) -> Array:
-        """The input array of uint8 pixels (batch, height, width, channels) or of ready samples."""
-        if batch.dtype == np.uint8:
+        if batch.dtype == np.uint8 and self.spec.is_float:
             planes = [table[batch[..., channel]] for channel, table in enumerate(self.table)]
             batch = np.stack(planes, axis=1 + self.channel_axis)
         return self.spec.place_batch(batch)
@@ -167,7 +130,7 @@ class PhotoPreprocessing:
     def _numbers(self, name: str, values: Sequence[float], default: float) -> Array:
         with np.errstate(over="ignore"):
             numbers = np.asarray(list(values) or [default] * self.channels, np.float32)
-        if numbers.shape != (self.channels,) or not is_finite(numbers):
+        if numbers.shape != (self.channels,) or not np.isfinite(numbers).all():
             raise ValueError(f"{name} is {values}; expected {self.channels} finite numbers")
         return numbers
 

@@ -1,28 +1,26 @@
-"""What the preprocessings of pictures share, before and after each fits a picture to its model."""
+"""Pictures to normalised input arrays: what all kinds share, and the gray one, in a card `image`."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ptx.infer.artifact.files import read_bytes
+from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import Least, decode, from_array
+from ptx.infer.picture.fit import FITS, least_size
+from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
-
-
-def picture_input(signature: Signature) -> TensorSpec:
-    """The one input that a picture fills; ValueError where the signature has another."""
-    if len(signature.inputs) != 1 or signature.inputs[0].dtype != "float32":
-        raise ValueError("a picture fills one float32 input")
-    return signature.inputs[0]
 
 
 def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
@@ -33,16 +31,159 @@ def two_lengths(name: str, lengths: Any) -> tuple[int, int]:
     return height, width
 
 
-def pixel_table(mean: Array, std: Array) -> Array:
-    """float32 (*of `mean`, 256): the number for each pixel value, `(pixel/255 − mean)/std`.
+def pixel_steps(mean: Array, std: Array) -> tuple[tuple[str, Array], ...]:
+    """What makes a number of a pixel, `(pixel/255 − mean)/std`, without the steps that change nothing.
 
     Args:
-        mean: float32; each step is one in float32.
+        mean: float32, a number or one for each channel; each step is one in float32.
         std: Likewise.
     """
-    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-    table: Array = (scaled - mean[..., np.newaxis]) / std[..., np.newaxis]
-    return table
+    steps = [("divide", np.asarray(255, np.float32))]
+    steps += [("subtract", mean)] if mean.any() else []
+    steps += [("divide", std)] if (std != 1).any() else []
+    return tuple(steps)
+
+
+def check_steps(spec: TensorSpec, mean: Array, std: Array) -> None:
+    """ValueError where a network that takes the pixels themselves is given numbers to scale them by."""
+    if not spec.is_float and len(pixel_steps(mean, std)) > 1:
+        raise ValueError("mean and std are of a float32 input; this one takes uint8 pixels")
+
+
+def pixel_table(mean: Array, std: Array) -> Array:
+    """float32 (*of `mean`, 256): the number for each pixel value; see `pixel_steps`."""
+    numbers = np.broadcast_to(np.arange(256, dtype=np.float32), (*mean.shape, 256))
+    for name, by in pixel_steps(mean, std):
+        numbers = getattr(np, name)(numbers, by[..., np.newaxis])
+    return numbers
+
+
+class PicturePreprocessing(ABC):
+    """What the kinds share, before and after each fits a picture to its model.
+
+    A value is what `open_picture` reads, or a float array that is one ready sample of the model's input.
+    """
+
+    expects, noun, suffixes = "a picture", "pictures", SUFFIXES
+    columns = ()
+    least: Least | None = None  # see `open_picture`
+
+    def __init__(self, signature: Signature, size: Sequence[int]) -> None:
+        if len(signature.inputs) != 1 or signature.inputs[0].dtype not in ("float32", "uint8"):
+            raise ValueError("a picture fills one float32 input, or one of uint8 pixels")
+        self.spec: TensorSpec = signature.inputs[0]
+        self.specs = (self.spec,)
+        self.height, self.width = two_lengths("size", size)
+        self.rows = "image", (self.height, self.width)
+
+    @abstractmethod
+    def fitted(self, image: Image.Image) -> Array:
+        """uint8 (height, width[, channels]): the picture as the model is to see it."""
+
+    @abstractmethod
+    def arrange(self, batch: Array) -> Array:
+        """The input array of such pixels or of ready samples, which `batch` is on its first axis.
+
+        The result is float32 in the signature's axes, with the batch where it has its place; or the
+        pixels, where the network takes those.
+        """
+
+    def read(self, value: Any) -> Array:
+        """uint8 pixels as `fitted` gives them, or a ready sample of a float input as it is."""
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not self.spec.is_float:
+            return self.fitted(open_picture(value, least=self.least))
+        if not self.spec.fits_sample(value.shape):
+            raise InputError(
+                f"the float array has shape {value.shape}; expected one ready sample"
+                f" {self.spec.sample_axes}, or the picture's pixels as uint8",
+                code="E-SHAPE",
+            )
+        if value.dtype == np.float32:
+            return value
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite: no model is given it
+            return value.astype(np.float32)
+
+    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return list(rows)
+
+    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+        return pixels_as_png(row)
+
+    def shape_key(self, sample: Array) -> Hashable:
+        """Pixels and ready samples do not go into one batch, nor do two sizes."""
+        return sample.dtype.kind, sample.shape
+
+    def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
+        # Of a single one no copy is made.
+        batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
+        return {self.spec.name: self.arrange(batch)}
+
+    def examples(self) -> tuple[Raw, ...]:
+        from ptx.infer.preprocessing.examples import picture_examples
+
+        return picture_examples()
+
+
+class GrayPreprocessing(PicturePreprocessing):
+    """A single-channel picture, fitted to the model's size, scaled to [0, 1] and normalised.
+
+    The way from a pixel (0 to 255) to a number is a table of 256 entries, `(pixel/255 − mean)/std`, each
+    step in float32: the same table serves training on any device, so that both agree bit for bit.
+    """
+
+    dimensions = 2
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        size: Sequence[int],
+        fit: str,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> None:
+        if fit not in FITS:
+            raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
+        super().__init__(signature, size)
+        self.least = least_size  # a larger picture is made smaller while it is decoded
+        self.fit = fit
+        self.mean, self.std = float(mean), float(std)
+        with np.errstate(over="ignore"):
+            single = np.asarray([self.mean, self.std], np.float32)
+        if not np.isfinite(single).all() or not single[1] > 0:
+            raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
+        check_steps(self.spec, *single)
+        fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
+        free = len(self.spec.sample_axes) - len(fixed)
+        rest = self.height * self.width
+        for axis in fixed:
+            rest = rest // axis if rest % axis == 0 else 0
+        if free > 1 or rest == 0 or (free == 0 and rest != 1):
+            raise ValueError(f"a picture of {self.height}×{self.width} does not fill {self.spec}")
+
+    @cached_property
+    def table(self) -> Array:
+        """float32 (256,): the number for each pixel value."""
+        return pixel_table(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
+
+    @property
+    def pictures(self) -> Pictures:
+        steps = pixel_steps(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
+        return Pictures(self.fitted, self.fit, self.table, self.sample_shape, steps=steps)
+
+    @cached_property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample; −1 stands for the dynamic axis of a sequence of rows."""
+        return tuple(axis if isinstance(axis, int) else -1 for axis in self.spec.sample_axes)
+
+    def fitted(self, image: Image.Image) -> Array:
+        return FITS[self.fit](image, (self.width, self.height))
+
+    def arrange(self, batch: Array) -> Array:
+        if batch.dtype == np.uint8 and self.spec.is_float:
+            # No uint8 lies outside the table: "wrap" leaves out the buffer that "raise" needs.
+            batch = self.table.take(batch, mode="wrap").reshape(len(batch), *self.sample_shape)
+        return self.spec.place_batch(batch)
 
 
 def pixels_as_png(pixels: Array) -> bytes:
@@ -78,36 +219,6 @@ def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
         " Pillow image or an array",
         code="E-TYPE",
     )
-
-
-def ready_sample(spec: TensorSpec, value: Any) -> Array | None:
-    """A float array, which is one sample of the input already, as float32; None for any other value.
-
-    Raises:
-        InputError: its shape is another one. Its numbers are looked at with its batch.
-    """
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-        return None
-    if not spec.fits_sample(value.shape):
-        raise InputError(
-            f"the float array has shape {value.shape}; expected one ready sample"
-            f" {spec.sample_axes}, or the picture's pixels as uint8",
-            code="E-SHAPE",
-        )
-    if value.dtype == np.float32:
-        return value
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which no model is given
-        return value.astype(np.float32)
-
-
-def sample_key(sample: Array) -> Hashable:
-    """Pixels and ready samples do not go into one batch, nor do two sizes."""
-    return sample.dtype.kind, sample.shape
-
-
-def stack_samples(samples: Sequence[Array]) -> Array:
-    """The samples along a new first axis; of a single one no copy is made."""
-    return samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
 
 
 def _content(file: Any) -> bytes:

@@ -20,6 +20,7 @@ from predicting import cold_start, latency, throughput
 from processes import exporting, folder, large_pictures, training
 from serving import serving
 from setting import FULL, QUICK, Setting, prepare
+from weights import forms
 
 from ptx.infer.backends.threads import settle_threads
 
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "export": exporting,
     "cuda": cuda,
     "serve": serving,
+    "weights": forms,
 }
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar
 ASLEEP = 0.05  # seconds
 WARM_UP = 3  # calls
 T = TypeVar("T")
-OUTSIDE = dict(os.environ)  # as it is for a program that sets nothing
+# As it is for a program that sets nothing; what is started twice has its bytecode the second time.
+OUTSIDE = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def latency(setting: Setting) -> Iterator[Pending]:
     pixels = np.asarray(Image.open(io.BytesIO(digit)))
     image = pixels.astype(np.float32)[None, None] / np.float32(255)
     # As many threads as ptx takes for so little.
-    strong, weak = _session(path, threads=1), _session(path)
+    strong, weak = open_session(path, threads=1), open_session(path)
     with load(path, backend="ort-cpu") as digits:
         run, arrays = partial(digits.run, {"image": image}), {"image": image}
         from_bytes = partial(digits.predict, digit)
@@ -83,7 +83,7 @@ def throughput(setting: Setting) -> Iterator[Pending]:
                 ("`session.run`, as many threads", usable_processors()),
                 ("`session.run`, its own threads (weak)", None),
             ):
-                raw = partial(_session(path, threads).run, None, inputs)
+                raw = partial(open_session(path, threads).run, None, inputs)
                 held = None if threads is None else goal
                 yield batches(setting, f"{name}, ort-cpu", reference, predictor, raw, held)
         yield from _torch(setting, name, inputs, goal)
@@ -124,7 +124,7 @@ def batches(
     )  # fmt: skip
 
 
-def _session(path: object, threads: int | None = None) -> Any:
+def open_session(path: object, threads: int | None = None) -> Any:
     """A bare session; with its own number of threads where none is given."""
     import onnxruntime
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,16 +19,26 @@ from typing import NamedTuple
 
 import numpy as np
 import orjson
-from pairing import Goal, Missing, Pair, Pending
+from pairing import OUTSIDE, Goal, Missing, Pair, Pending, run_outside
 from setting import PTX, Setting, naive, pictures
 
-SECONDS = 2.0  # of one window
+SECONDS = 2  # of one window
+WARM_UP = 1  # before it
 ROUNDS = 3
 HERE = Path(__file__).parent
 INFER = "/v2/models/convnet/infer"
+_JSON = "Content-Type: application/json"
 # Clients → how many times the requests of the other that ptx must answer.
 _STARLETTE = {1: 1.2, 8: 2.0, 64: 2.4}
 _PEERS = ("uvicorn", "tritonclient")
+
+
+class Request(NamedTuple):
+    """What a client of HTTP sends."""
+
+    path: str
+    body: Path
+    header: str
 
 
 class Ports(NamedTuple):
@@ -42,9 +54,11 @@ class Ports(NamedTuple):
 
 def serving(setting: Setting) -> Iterator[Pending]:
     """One process of each, all of them up at the same time, asked in turn."""
-    absent = [name for name in _PEERS if find_spec(name) is None]
-    if absent:
+    if absent := [name for name in _PEERS if find_spec(name) is None]:
         yield Missing("ptx serve", f"pip install {' '.join(absent)}")
+        return
+    if shutil.which("h2load") is None:
+        yield Missing("ptx serve", "no h2load: apt-get install nghttp2-client")
         return
     requests = _requests(setting)
     with ExitStack() as stack:
@@ -59,7 +73,7 @@ def serving(setting: Setting) -> Iterator[Pending]:
     )  # fmt: skip
 
 
-def _tensors(ports: Ports, requests: dict[str, Path]) -> Iterator[Pending]:
+def _tensors(ports: Ports, requests: dict[str, Request]) -> Iterator[Pending]:
     for clients, times in _STARLETTE.items():
         for form, goal in (("binary", times), ("JSON", None)):
             asking = partial(_asking, clients=clients, request=requests[form])
@@ -73,7 +87,7 @@ def _grpc(ports: Ports) -> Iterator[Pending]:
         yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, 0.95)
 
 
-def _other(ports: Ports, requests: dict[str, Path]) -> Iterator[Pending]:
+def _other(ports: Ports, requests: dict[str, Request]) -> Iterator[Pending]:
     rows, tensors = requests["rows"], requests["binary"]
     yield _row("200 clients, 8 rows a request", "8 clients of the same",
                _asking(ports.ptx, 200, rows), _asking(ports.ptx, 8, rows), 0.8)  # fmt: skip
@@ -114,53 +128,59 @@ def _counted(clients: int) -> str:
     return "1 client" if clients == 1 else f"{clients} clients"
 
 
-def _requests(setting: Setting) -> dict[str, Path]:
-    """Files with a request each."""
+def _requests(setting: Setting) -> dict[str, Request]:
+    """Their bodies are files."""
     image = np.random.default_rng(0).random((8, 1, 28, 28), np.float32)
     digit = next(pictures(setting).iterdir()).read_bytes()
-    contents = {
-        "binary": _binary(image[:1]), "JSON": _json(image[:1]), "rows": _binary(image),
-        "picture": _http("/predict/convnet", digit), "example": _http("/predict", digit),
+    one, rows = _binary(image[:1]), _binary(image)
+    kinds = {
+        "binary": (INFER, *one), "rows": (INFER, *rows), "JSON": (INFER, _json(image[:1]), _JSON),
+        "picture": ("/predict/convnet", digit, _JSON), "example": ("/predict", digit, _JSON),
     }  # fmt: skip
-    found = {name: setting.folder / f"request-{name}" for name in contents}
-    for name, path in found.items():
-        path.write_bytes(contents[name])
+    found = {}
+    for name, (path, body, header) in kinds.items():
+        file = setting.folder / f"request-{name}"
+        file.write_bytes(body)
+        found[name] = Request(path, file, header)
     return found
 
 
-def _http(path: str, body: bytes, header: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{header}\r\n"
-    return head.encode() + body
-
-
-def _binary(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
+def _binary(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[bytes, str]:
     tensor = {"name": "image", "shape": array.shape, "datatype": "FP32",
               "parameters": {"binary_data_size": array.nbytes}}  # fmt: skip
     text = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
-    header = f"Inference-Header-Content-Length: {len(text)}\r\n"
-    return _http(INFER, text + array.tobytes(), header)
+    return text + array.tobytes(), f"Inference-Header-Content-Length: {len(text)}"
 
 
 def _json(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
     tensor = {"name": "image", "shape": array.shape, "datatype": "FP32", "data": array.ravel()}
-    return _http(INFER, orjson.dumps({"inputs": [tensor]}, option=orjson.OPT_SERIALIZE_NUMPY))
+    return orjson.dumps({"inputs": [tensor]}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _asking(port: int, clients: int, request: Path) -> Callable[[], float]:
-    return partial(_seconds, [HERE / "asking.py", port, clients, SECONDS, request])
+def _asking(port: int, clients: int, request: Request) -> Callable[[], float]:
+    """Clients that ask again as soon as they are answered, on one thread of C."""
+    command = [
+        "h2load", "--h1", "-t", 1, "-c", clients, "-D", SECONDS, "--warm-up-time", WARM_UP,
+        "-d", request.body, "-H", request.header, f"http://127.0.0.1:{port}{request.path}",
+    ]  # fmt: skip
+
+    def seconds() -> float:
+        """Of one good answer, over all clients."""
+        found = re.search(r"status codes: (\d+) 2xx", run_outside(command))
+        assert found is not None
+        return SECONDS / int(found[1])
+
+    return seconds
 
 
 def _asking_grpc(port: int, clients: int) -> Callable[[], float]:
-    return partial(_seconds, [HERE / "asking_grpc.py", port, clients, SECONDS])
+    command = [sys.executable, HERE / "asking_grpc.py", port, clients, SECONDS]
 
+    def seconds() -> float:
+        good: float = json.loads(run_outside(command))["good"]
+        return 1 / good
 
-def _seconds(command: list[object]) -> float:
-    """Of one good answer, over all clients."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], check=True, capture_output=True, text=True
-    )
-    good: float = json.loads(done.stdout)["good"]
-    return 1 / good
+    return seconds
 
 
 @contextmanager
@@ -169,7 +189,7 @@ def _server(command: list[object]) -> Iterator[list[int]]:
     free = [_free_port() for word in command if word == "PORT"]
     left = iter(free)
     words = [str(next(left)) if word == "PORT" else str(word) for word in command]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=OUTSIDE) as process:
         try:
             for port in free:
                 _await(port)

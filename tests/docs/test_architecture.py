@@ -39,3 +39,17 @@ def test_every_file_that_is_named_is_there() -> None:
     named = re.findall(r"`([a-z_]+/[\w/]+\.py)`", TEXT)
     assert len(named) > 50
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_place_to_add_something_is_there() -> None:
+    part = TEXT[TEXT.index("## Where to add") :].split("\n## ")[0]
+    for folder in re.findall(r"file in `([\w/]+/)`", part):
+        assert (ROOT / folder).is_dir(), folder
+    named = re.findall(r"`(\w+)`\s(?:of|in)\s`([\w/]+\.py)`", part)
+    assert len(named) > 10
+    for name, path in named:
+        tree = ast.parse((ROOT / path).read_text())
+        defined = {getattr(node, "name", None) for node in tree.body}
+        assigned = (ast.unparse(node) for node in tree.body if not hasattr(node, "name"))
+        defined |= {re.split(r"\W", text)[0] for text in assigned}
+        assert name in defined, f"{path} has no {name}"

@@ -46,6 +46,14 @@ def model(workspace: Path) -> Path:
     return workspace / "convnet" / "convnet.onnx"
 
 
+@pytest.fixture(scope="module")
+def pixel_model(workspace: Path, ptx: Callable[..., Any]) -> Path:
+    """The same with pixels as its inputs, which the programs without Python take."""
+    done = ptx("export", "convnet", "--inputs", "pixels", "--workspace", workspace)
+    assert done.code == 0, done.err
+    return workspace / "convnet" / "convnet.pixels.onnx"
+
+
 @pytest.fixture
 def predictor(model: Path) -> Iterator[Predictor]:
     with load(model, backend="ort-cpu", threads=1) as opened:
@@ -249,11 +257,11 @@ def test_the_cells_of_the_notebook_run(
     reason="onnxruntime-node is not there: scripts/test and scripts/examples fetch it with npm",
 )
 def test_the_node_program_answers_as_ptx_does(
-    model: Path, predictor: Predictor, digits: list[Path], seven: Path, tmp_path: Path
+    pixel_model: Path, predictor: Predictor, digits: list[Path], seven: Path, tmp_path: Path
 ) -> None:
     shutil.copy(EXAMPLES / "predict.mjs", tmp_path)  # Node looks for modules beside the program
     (tmp_path / "node_modules").symlink_to(TOOLS / "node_modules")
-    command = ["node", str(tmp_path / "predict.mjs"), str(model)]
+    command = ["node", str(tmp_path / "predict.mjs"), str(pixel_model)]
     done = subprocess.run([*command, *map(str, digits)], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == lines(predictor, digits)
     bad = subprocess.run([*command, str(seven)], capture_output=True, text=True, check=False)
@@ -271,7 +279,7 @@ def test_the_node_program_answers_as_ptx_does(
     reason="nlohmann-json3-dev is not installed",
 )
 def test_the_cpp_program_answers_as_ptx_does(
-    model: Path, predictor: Predictor, digits: list[Path], seven: Path, tmp_path: Path
+    pixel_model: Path, predictor: Predictor, digits: list[Path], seven: Path, tmp_path: Path
 ) -> None:
     release, program = Path(os.environ["ONNXRUNTIME"]).resolve(), tmp_path / "predict"
     subprocess.run(
@@ -282,7 +290,7 @@ def test_the_cpp_program_answers_as_ptx_does(
     environment = {**os.environ, "LD_LIBRARY_PATH": str(release / "lib")}
 
     def run(*pictures: Path) -> subprocess.CompletedProcess[str]:
-        command = [str(program), str(model), *map(str, pictures)]
+        command = [str(program), str(pixel_model), *map(str, pictures)]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     done = run(*digits)

@@ -18,6 +18,8 @@ def test_public_names() -> None:
         "describe",
         "export",
         "read_model",
+        "round_weights",
+        "take_pixels",
     ]
     assert all(hasattr(ptx.export, name) for name in ptx.export.__all__)
 

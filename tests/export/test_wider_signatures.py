@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ptx.export import FORMATS, compare, describe, export, read_model
 from ptx.infer import AgreementError, ArtifactError, InputError, UsageError, load, verify
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import wrong_integers
 from ptx.infer.predictor import Predictor
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import DTYPES
 
 from .networks.wider import KINDS, Detector, Floats, Integers, Pixels, Segmentation

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # of `broken`, which workers import too
+sys.path.insert(0, str(Path(__file__).parent))  # of `scale_faults`, which workers import too
 
 # Of Ray, before it is imported: it sends nothing, writes no token into the home of the user, and its
 # workers do not starve beside other tests.

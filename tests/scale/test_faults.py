@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
-from broken import CRASH, MEMORY, BrokenShared, Failing
 from pyarrow import fs
 from ray.cluster_utils import Cluster
+from scale_faults import CRASH, MEMORY, BrokenShared, Failing
 
 from ptx import infer, scale
 from ptx.infer.errors import OutputError
@@ -170,7 +170,7 @@ def test_a_killed_node(
 PROGRAM = """
 import json, os, sys
 import ray
-from broken import BrokenShared
+from scale_faults import BrokenShared
 from ptx.scale import parts as planning
 from ptx.scale.job import Job, predict_files
 from ptx.scale.ray import Workers, share

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from broken import Failing
 from pyarrow import fs
+from scale_faults import Failing
 
 from ptx import infer
 from ptx.infer.errors import ArtifactError, InputError, OutputError, UsageError

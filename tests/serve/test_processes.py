@@ -29,7 +29,8 @@ from .test_slow import until
 BODY, HEADER = binary(np.zeros((1, 1, 28, 28), np.float32))
 PATH = "/v2/models/convnet/infer"
 START = 60  # seconds, on a machine that has other things to do
-_MAIN = [sys.executable, "-W", "error", "-c", "from ptx.cli import main; main()"]
+_RUN = "from ptx.cli import main; main()"
+_MAIN = [sys.executable, "-W", "error", "-c", _RUN]
 
 Begin = Callable[..., "Process"]
 
@@ -154,6 +155,21 @@ def test_not_ready_is_said_before_the_end_and_a_second_signal_ends_at_once(begin
     assert process.popen.wait(5) == 1
     connection.close()
     asking.close()
+
+
+def test_a_signal_ends_a_worker_that_has_hardly_begun(artifact: Any) -> None:
+    """Every process of it sleeps behind its fork, before its first line of Python."""
+    slow = "import os, time; os.register_at_fork(after_in_child=lambda: time.sleep(1))"
+    model = f"convnet={artifact('convnet', 'onnx')}"
+    command = [sys.executable, "-c", f"{slow}; {_RUN}", "serve", model, "--port", "0"]
+    with subprocess.Popen([*command, "--workers", "2"], stdout=subprocess.PIPE, text=True) as popen:
+        try:
+            assert popen.stdout is not None
+            assert popen.stdout.readline().startswith("serving")
+            popen.send_signal(signal.SIGTERM)
+            assert popen.wait(20) == 0
+        finally:
+            popen.kill()
 
 
 def test_a_worker_that_dies_is_replaced_and_loses_only_what_it_held(begin: Begin) -> None:

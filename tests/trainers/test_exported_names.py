@@ -25,6 +25,7 @@ def test_public_names() -> None:
         "model_inputs",
         "most_wrong",
         "open_dataset",
+        "rank",
         "raw_examples",
         "sample_inputs",
         "train",

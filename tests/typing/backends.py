@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Backend, Options
+from ptx.infer.backends.openvino_cpu import OpenvinoBackend
 from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.backends.ort.cuda import OrtCudaBackend
 from ptx.infer.backends.pytorch.eager import EagerBackend
@@ -12,8 +13,8 @@ from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.gray import GrayPreprocessing
 from ptx.infer.preprocessing.photo import PhotoPreprocessing
+from ptx.infer.preprocessing.picture import GrayPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
 from ptx.infer.signature import Signature
@@ -22,10 +23,11 @@ from ptx.infer.signature import Signature
 def backends(artifact: Artifact, options: Options) -> list[Backend]:
     eager: Backend = EagerBackend(artifact, options)
     pt2: Backend = Pt2Backend(artifact, options)
+    openvino: Backend = OpenvinoBackend(artifact, options)
     ort_cpu: Backend = OrtCpuBackend(artifact, options)
     ort_cuda: Backend = OrtCudaBackend(artifact, options)
     torchscript: Backend = TorchScriptBackend(artifact, options)
-    return [eager, pt2, ort_cpu, ort_cuda, torchscript]
+    return [eager, pt2, openvino, ort_cpu, ort_cuda, torchscript]
 
 
 def preprocessings(signature: Signature) -> list[Preprocessing]:

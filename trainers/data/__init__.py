@@ -27,12 +27,19 @@ __all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
 
 @dataclass(frozen=True)
 class Source:
-    """A named data set: what it holds and what opens it."""
+    """A named data set: what it holds and what opens it.
 
-    kind: str  # of its rows: a key of `ptx.trainers.data.dataset.KINDS`
-    opener: str  # "module:function", imported when the data set is asked for
-    bundled: str  # the named source that stands for it in the package
-    download: bool = False  # the opener takes `cache`, the folder for what it fetches
+    Attributes:
+        kind: Of its rows: a key of `ptx.trainers.data.dataset.KINDS`.
+        opener: "module:function", imported when the data set is asked for.
+        bundled: The named source that stands for it in the package.
+        download: The opener takes `cache`, the folder for what it fetches.
+    """
+
+    kind: str
+    opener: str
+    bundled: str
+    download: bool = False
 
 
 SOURCES: dict[str, Source] = {

@@ -62,11 +62,14 @@ class Split:
 
     `targets`: int64 (rows,) class indices; float32 (rows, 1) for regression; int64 (rows, time)
     where each step of a sequence has its own class.
+
+    Attributes:
+        fitted: Pictures: they have been through the model's preprocessing already.
     """
 
     inputs: dict[str, NDArray[Any]]
     targets: NDArray[Any]
-    fitted: bool = False  # pictures: they have been through the model's preprocessing already
+    fitted: bool = False
 
     def __post_init__(self) -> None:
         for name, values in self.inputs.items():
@@ -86,15 +89,23 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named data set with its fixed training and test split."""
+    """A named data set with its fixed training and test split.
+
+    Attributes:
+        kind: A key of KINDS.
+        labels: The class names by index; () for regression.
+        source: One line for the card: where the content came from, without paths of this
+            machine.
+        fit: Pictures: the key of FITS that brings others to the form of these.
+    """
 
     name: str
-    kind: str  # a key of KINDS
+    kind: str
     train: Split
     test: Split
-    labels: tuple[str, ...]  # the class names by index; () for regression
-    source: str  # one line for the card: where the content came from, without paths of this machine
-    fit: str | None = None  # pictures: the key of FITS that brings others to the form of these
+    labels: tuple[str, ...]
+    source: str
+    fit: str | None = None
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind

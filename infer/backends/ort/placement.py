@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ptx.infer.artifact.onnx_bytes import OnnxHeader, walk
+from ptx.infer.artifact.onnx_bytes import OnnxHeader, parts
 
 CPU = "CPUExecutionProvider"
 RECORD = "session.record_ep_graph_assignment_info"  # what `cpu_nodes` reads is kept for it
@@ -39,12 +39,12 @@ class Node(NamedTuple):
 
 def cpu_nodes(session: Any) -> list[Node] | None:
     """The nodes that the session runs on the CPU; None where ONNX Runtime does not say."""
-    parts = session.get_provider_graph_assignment_info()
-    if not parts:
+    assigned = session.get_provider_graph_assignment_info()
+    if not assigned:
         return None
     return [
         Node(node.name, node.op_type)
-        for part in parts
+        for part in assigned
         if part.ep_name == CPU
         for node in part.get_nodes()
     ]
@@ -68,10 +68,10 @@ def _names(data: bytes, header: OnnxHeader) -> tuple[set[str], set[str]]:
     The nodes of a file stand in the order of their use.
     """
     known, written, certain = {""}, set[str](), set[str]()  # an input that is left out has no name
-    for number, *part in _parts(data, *header.graph):
+    for number, *part in parts(data, *header.graph):
         if number == _INITIALIZER:
             known.update(_texts(data, part, _TENSOR_NAME))
-    for number, *part in _parts(data, *header.graph):
+    for number, *part in parts(data, *header.graph):
         if number != _NODE:
             continue
         written.update(_texts(data, part, _NAME))
@@ -84,14 +84,7 @@ def _names(data: bytes, header: OnnxHeader) -> tuple[set[str], set[str]]:
     return written, certain - {""}
 
 
-def _parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(field number, start, end) of the fields that hold bytes."""
-    for _, number, value in walk(data, start, end):
-        if isinstance(value, tuple):
-            yield number, *value
-
-
 def _texts(data: bytes, part: list[int], field: int) -> Iterator[str]:
-    for number, start, end in _parts(data, *part):
+    for number, start, end in parts(data, *part):
         if number == field:
             yield data[start:end].decode("utf-8", "replace")

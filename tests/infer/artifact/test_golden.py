@@ -20,8 +20,8 @@ from ptx.infer.artifact.golden import (
     raw_from_data,
     raw_to_data,
     samples_digest,
-    wrong_integers,
 )
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import DTYPES
 
 OUTPUTS = {"head": np.arange(6.0).reshape(2, 3)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from ptx.infer.backends import BACKENDS
 from ptx.infer.predictor import Predictor
 
 HERE = [name for name in BACKENDS if name != "ort-cuda"]  # runs on any machine
+if find_spec("openvino") is None:
+    HERE.remove("openvino")
 SIGNATURE = {
     "inputs": {"x": ["float32", ["batch", 4]]},
     "outputs": {name: ["float32", ["batch", 4]] for name in ("changed", "again", "weight")},

@@ -166,11 +166,11 @@ def test_parts_are_those_that_touch(share: float) -> None:
 def test_a_clear_figure_is_found_at_the_first_level(monkeypatch: pytest.MonkeyPatch) -> None:
     masks: list[Any] = []
 
-    def find(mask: Any) -> Any:
+    def noted(mask: Any) -> Any:
         masks.append(mask)
         return find_parts(mask)
 
-    monkeypatch.setattr(search, "find_parts", find)
+    monkeypatch.setattr(search, "find_parts", noted)
     sheet = Image.new("L", (400, 300), 240)
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((40, 40, 360, 260), outline=0, width=3)

@@ -1,4 +1,4 @@
-"""scripts/checks/foreign_models.py: a network of torchvision from export to a prediction."""
+"""scripts/checks/own_networks.py: a network of torchvision from export to a prediction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "checks" / "foreign_models.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "checks" / "own_networks.py"
 
 
 def test_a_network_of_torchvision_is_proved_and_predicts_a_photograph(

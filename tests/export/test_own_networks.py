@@ -17,7 +17,7 @@ from ptx.infer import ArtifactError, load
 from ptx.infer.backends.ort.session import import_onnxruntime
 from ptx.infer.signature import Signature
 
-from .networks.foreign import KINDS, Attention, Detector, Neighbours, Packed, Returns
+from .networks.own import KINDS, Attention, Detector, Neighbours, Packed, Returns
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.infer.described.foreign.cases import FAMILIES
-from tests.infer.described.foreign.judge import VERDICTS, judge
+from tests.infer.described.files.cases import FAMILIES
+from tests.infer.described.files.judge import VERDICTS, judge
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from ptx.infer.signature import BATCH, Array, Signature
 
 
 @final
-class AdoptedBackend:
+class DescribedBackend:
     """The card's outputs, for a batch of any size where the file has one that is fixed."""
 
     def __init__(

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 
 from ptx.infer import ArtifactError, InputError, load
 
-from .foreign.case import Case
-from .foreign.cases import FAMILIES
-from .foreign.judge import judge
+from .files.case import Case
+from .files.cases import FAMILIES
+from .files.judge import judge
 
 CASES = {case.name: case for family in FAMILIES for case in family()}
 

@@ -1,0 +1,68 @@
+"""The forms of an export beside the plain one: weights in fewer bits, pixels as inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import ptx.export as exporting
+from ptx import infer, report
+from ptx.cli.output.terminal import note, verdict
+from ptx.cli.values.dataset import RealRows, find_own_rows
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PLAIN = "float32"
+WEIGHTS = (PLAIN, "float16", "int8")
+ARRAYS = "arrays"
+INPUTS = (ARRAYS, "pixels")
+
+weights_option = click.option(
+    "--weights", type=click.Choice(WEIGHTS), default=PLAIN, show_default=True,
+    help="Round the network's weights, prove the rounded network and store them so: a file of a half or"
+    " a quarter, NAME.int8.onnx. What rounding costs is counted on the test rows.",
+)  # fmt: skip
+
+
+inputs_option = click.option(
+    "--inputs", type=click.Choice(INPUTS), default=ARRAYS, show_default=True,
+    help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's index become"
+    " part of the graph, NAME.pixels.onnx.",
+)  # fmt: skip
+
+
+def check_form(names: Sequence[str], weights: str) -> None:
+    """Refuse a format that cannot hold the weights, before any work."""
+    from ptx.export.formats import find_store
+
+    for name in names if weights != PLAIN else ():
+        find_store(name)
+
+
+def take_form(rows: RealRows, weights: str, inputs: str) -> RealRows:
+    """The rows with the model in that form."""
+    trained = rows.trained
+    if weights != PLAIN:
+        trained = exporting.round_weights(trained, weights)
+    if inputs != ARRAYS:
+        trained = exporting.take_pixels(trained)
+    return replace(rows, trained=trained)
+
+
+def name_form(weights: str, inputs: str) -> str:
+    """What stands before a file's suffix: `.int8.pixels`; nothing of the plain form."""
+    return "".join(f".{part}" for part in (weights, inputs) if part not in (PLAIN, ARRAYS))
+
+
+def say_cost(rows: RealRows, path: Path, data: str | None, workspace: Path) -> None:
+    """Print what rounding the model of `rows` into the file cost on its test rows."""
+    split = rows.split or find_own_rows(rows.trained.card, data, workspace)
+    if split is None:
+        note("what rounding costs was not counted: the model's data are not at hand; give --data")
+        return
+    with infer.load(path, backend="ort-cpu") as predictor:
+        verdict(f"rounding: {report.rounding_cost(rows.trained, predictor, split)}")

@@ -1,0 +1,81 @@
+"""The walk of a command through ptx: which functions a reader opens, in which files, from the verb on.
+
+    ./scripts/run checks/walk predict digit.png --backend ort-cpu
+
+A move is a function of ptx that is called from another file of ptx; each counts once. What is imported,
+properties, and what Python calls by itself (`__exit__`) do not count.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import ptx.infer
+from ptx.cli import main
+
+ROOT = Path(ptx.infer.__file__).resolve().parents[1]
+BY_ITSELF = {"__enter__", "__exit__", "__del__", "__getattr__"}
+LAZY = "infer/lazy.py"  # an import, though it is a call
+
+
+@cache
+def place(filename: str) -> str | None:
+    """The file's path in the repository; None where it is not of ptx."""
+    path = Path(filename).resolve()
+    outside = {"site-packages", "scripts"} & set(path.parts) or filename.startswith("<")
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) and not outside else None
+
+
+def is_property(frame: FrameType) -> bool:
+    """Whether it is read like a field."""
+    owner = type(frame.f_locals.get("self"))
+    return not callable(inspect.getattr_static(owner, frame.f_code.co_name, len))
+
+
+class Walk:
+    """The moves so far, in their order: (file, function)."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = f"cli/verbs/{verb}.py"
+        self.moves: dict[tuple[str, str], None] = {}
+
+    def note(self, frame: FrameType, event: str, _: object) -> None:
+        """Called by Python at each call and return."""
+        name = frame.f_code.co_name
+        here = place(frame.f_code.co_filename) if event == "call" else None
+        if here in (None, LAZY) or name.startswith("<") or name in BY_ITSELF:
+            return
+        if not (self.moves or here == self.verb) or is_property(frame):
+            return
+        came_from, above = None, frame.f_back
+        while above is not None:
+            if above.f_code.co_filename.startswith("<frozen importlib"):
+                return
+            came_from = came_from or place(above.f_code.co_filename)
+            above = above.f_back
+        if came_from != here:
+            self.moves[str(here), frame.f_code.co_qualname] = None
+
+    def leave(self, status: int) -> NoReturn:
+        """Tell the moves, at the end of the process."""
+        sys.setprofile(None)
+        for file, name in self.moves:
+            print(f"{file}: {name}", file=sys.stderr)
+        files = {file for file, _ in self.moves}
+        print(f"{len(self.moves)} moves over {len(files)} files", file=sys.stderr)
+        LEAVE(status)
+
+
+LEAVE = os._exit
+
+if __name__ == "__main__":
+    walk = Walk(sys.argv[1])
+    os._exit = walk.leave
+    sys.setprofile(walk.note)
+    main()
