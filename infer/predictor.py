@@ -42,8 +42,7 @@ class Predictor:
         self._output = card.signature.outputs[0]
         self._task = require_task(card.task, self._output, len(card.labels))
         _, size = self.preprocessing.rows or ("", ())
-        said = card.doubt if card.task == "classification" else {}
-        self._doubt = Doubt.from_data(said, size, len(card.labels))
+        self._doubt = Doubt.from_data(card.doubt, size, len(card.labels)) if card.labels else None
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
         self._opened: tuple[int, Backend | None] = os.getpid(), open_backend()

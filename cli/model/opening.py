@@ -106,7 +106,7 @@ def say_left_out(name: str, reason: str) -> None:
 def sort_backends(
     space: Workspace, model: str, weights: str, options: infer.Options, *, backends: str = "all"
 ) -> tuple[list[infer.Predictor], list[tuple[str, str]]]:
-    """The same, and why the others are not available."""
+    """The same, and why the others are not available, but for those of extra formats."""
     opened: list[infer.Predictor] = []
     left_out: list[tuple[str, str]] = []
     names = backend_names(backends)
@@ -120,7 +120,8 @@ def sort_backends(
             reason = _absence(error)
             if reason is None or backends != "all" or (not opened and name == names[-1]):
                 raise
-            left_out.append((name, reason))
+            if not _is_extra(name):
+                left_out.append((name, reason))
             continue
         if predictor.card.weights_sha256 != weights:
             raise ArtifactError(
@@ -198,6 +199,14 @@ def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.
 def file_kind_of(backend: str) -> str | None:
     """The kind of file that a backend reads; None for auto."""
     return None if backend == "auto" else find_backend(backend).reads
+
+
+def _is_extra(name: str) -> bool:
+    """Whether a backend's file is made where somebody names its format, and is not missed else."""
+    from ptx.export import FORMATS
+
+    exported = FORMATS.get(file_kind_of(name) or "")
+    return exported is not None and exported.by_name
 
 
 def _absence(error: PtxError) -> str | None:

@@ -10,7 +10,7 @@ from page import Cells, Page
 
 from ptx.export import FORMATS, compare, read_model
 from ptx.export.proof import Proof
-from ptx.infer import load
+from ptx.infer import BACKENDS, load
 from ptx.trainers.data import Split
 from ptx.trainers.evaluation import model_inputs
 
@@ -27,7 +27,7 @@ def _kinds() -> list[tuple[str, str, str, str]]:
     for kind, backend in torch_kinds:
         runs += [(kind, backend, "cpu", "float32"), (kind, backend, "cuda", "float32"),
                  (kind, backend, "cuda", "tf32")]  # fmt: skip
-    return runs
+    return [run for run in runs if run[2] in BACKENDS[run[1]].devices]
 
 
 class _Model:

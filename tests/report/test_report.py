@@ -84,7 +84,7 @@ def test_the_page_of_a_classifier_has_every_part(ptx: Any, root: Path) -> None:
         assert heading in page.text
     assert page.count("svg") == 4
     assert page.count("img") == 24
-    assert "4 of 4" in page.text
+    assert "5 of 5" in page.text
     assert "ort-cuda" in page.text
     assert "0.720" in page.text  # ms, of eight rows at once
     assert "onnxruntime 1.31; a machine; threads: own choice" in page.text

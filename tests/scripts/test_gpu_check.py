@@ -55,5 +55,5 @@ def test_the_check_runs_through_here_and_says_what_is_missing(tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     sections = json.loads((tmp_path / "gpu.json").read_text())["sections"]
-    assert [len(section["rows"]) for section in sections] == [1, 12]
+    assert [len(section["rows"]) for section in sections] == [1, 13]
     assert "**failed**" not in (tmp_path / "gpu.md").read_text()

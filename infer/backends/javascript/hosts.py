@@ -6,13 +6,16 @@ JavaScript's own objects alone, which is no wall: like every program, a page is 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import threading
 from types import SimpleNamespace
 from typing import Any, Protocol, final
+from weakref import WeakSet
 
 from ptx.infer.errors import BackendError, installing
 
@@ -79,6 +82,19 @@ def open_host() -> Host:
     return NodeHost(runtime.path) if runtime.__name__ == "node" else V8Host(runtime.module)
 
 
+_CONTEXTS: WeakSet[Any] = WeakSet()
+
+
+def _keep_contexts() -> None:
+    """Let none be taken down in a forked child, which would wait for threads that it has not."""
+    for context in _CONTEXTS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_contexts)
+
+
 @final
 class V8Host:
     """V8 inside this process. `module`: of mini-racer."""
@@ -86,6 +102,7 @@ class V8Host:
     def __init__(self, module: Any) -> None:
         self._error = module.JSEvalException
         self._context = module.MiniRacer()
+        _CONTEXTS.add(self._context)
 
     def run(self, script: str) -> None:
         self._do(self._context.eval, f"{script};0")

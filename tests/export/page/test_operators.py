@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from ptx.export.page.page import engine
@@ -19,7 +20,10 @@ from ptx.infer.backends.javascript.hosts import Host, ScriptError, open_host
 cases = pytest.importorskip("onnx.backend.test.case.node")
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 
-RIGHT = 560  # cases that were answered when this was written
+LEAST = 18  # opset of a page
+RIGHT = 519  # cases that were answered when this was written
+# Their cases are of later opsets or other types, or ask for more outputs than a page gives.
+UNSHOWN = {"Cast", "CastLike", "CumSum", "LayerNormalization", "OneHot", "Range"}
 TYPES = {"float32", "float64", "int64", "int32", "int8", "uint8", "bool"}
 RUN = """
 const known = (text) => JSON.stringify(Object.keys(ptx.OPERATORS));
@@ -55,6 +59,22 @@ def plain(arrays: Any) -> bool:
     return all(isinstance(a, np.ndarray) and a.dtype.name in TYPES for a in arrays)
 
 
+def raise_opset(model: Any) -> None:
+    """State the least opset that pages know, where it has the operators as the model means them."""
+    (stated,) = (entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if stated.version >= LEAST:
+        return
+    schemas = [
+        [
+            onnx.defs.get_schema(node.op_type, opset).since_version
+            for opset in (stated.version, LEAST)
+        ]
+        for node in model.graph.node
+    ]
+    if all(stood == stands for stood, stands in schemas):
+        stated.version = LEAST
+
+
 def answered(host: Host, case: Any, inputs: Any, outputs: Any) -> str:
     names = [value.name for value in case.model.graph.input]
     question = {
@@ -88,6 +108,7 @@ def test_the_cases_of_onnx_are_answered_as_it_says_or_refused(host: Host) -> Non
         for inputs, outputs in case.data_sets:
             if not plain([*inputs, *outputs]) or len(inputs) != len(case.model.graph.input):
                 continue
+            raise_opset(case.model)
             what = answered(host, case, inputs, outputs)
             came[what.split()[0]] += 1
             if what.startswith("WRONG"):
@@ -96,4 +117,4 @@ def test_the_cases_of_onnx_are_answered_as_it_says_or_refused(host: Host) -> Non
                 shown |= operators
     assert wrong == {}, came
     assert came["right"] >= RIGHT
-    assert known - shown == set()
+    assert known - shown == UNSHOWN
