@@ -19,6 +19,7 @@ from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Pictures, Preprocessing, open_preprocessing
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
+from ptx.infer.tasks import classification, find_task
 
 _IN_GRAPH = ("mean", "std")  # settings that the graph takes over
 PIXELS, PROBABILITIES, LABEL = "pixels", "probabilities", "label"
@@ -108,7 +109,7 @@ class PixelNetwork(nn.Module):
 def _answers(card: Card) -> tuple[TensorSpec, ...]:
     """The outputs that are added to those of a classification."""
     first = card.signature.outputs[0]
-    if card.task != "classification":
+    if find_task(card.task).decide is not classification:
         return ()
     for name in (PROBABILITIES, LABEL):
         if any(spec.name == name for spec in card.signature.outputs):

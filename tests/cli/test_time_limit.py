@@ -64,7 +64,7 @@ def test_what_the_ended_process_had_begun_to_write_is_swept(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (folder / f".report.html.{gone.pid}-00000000.ptx-tmp").touch()
-    given: list[object] = ["linear-model", "--timeout", 0.01]
+    given: list[object] = ["linear-model", "--timeout", 0.001]
     if verb == "predict":
         given = ["3", "--model", endless, "--output", folder / "answers.txt", "--timeout", 1]
     done = run(verb, *given, "--workspace", tmp_path)
