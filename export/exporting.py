@@ -49,6 +49,7 @@ class Exported:
         error: The absolute difference from the reference that is nearest to what is allowed.
         tolerance: What is allowed there.
         reference: "eager float64", or what stands in for it.
+        saved: Bytes that rounded weights take less.
     """
 
     path: Path

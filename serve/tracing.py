@@ -12,7 +12,6 @@ from ptx.serve.refusals import LOG
 
 # Either says where the spans go; the SDK reads these and its other variables itself.
 _ADDRESSES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_NAME = "OTEL_SERVICE_NAME"
 _LAST = 2000  # milliseconds for what is left when the server ends
 _BAD = {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"}  # of gRPC: the server's, not the client's
 
@@ -76,7 +75,9 @@ def _provider() -> Any:
             "no traces are written: %s is not installed: %s", error.name, installing("otel")
         )
         return None
-    resource = Resource.create({"service.name": env.get(_NAME) or "ptx"})
+    resource = Resource.create()  # what the environment says, or a name that means nothing
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "ptx"}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider

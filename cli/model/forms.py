@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -13,8 +12,6 @@ import ptx.export as exporting
 from ptx import infer, report
 from ptx.cli.output.terminal import note, verdict
 from ptx.cli.values.dataset import RealRows, find_own_rows
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 PLAIN = "float32"
 WEIGHTS = (PLAIN, "float16", "int8")
@@ -26,8 +23,6 @@ weights_option = click.option(
     help="Round the network's weights, prove the rounded network and store them so: a file of a half or"
     " a quarter, NAME.int8.onnx. What rounding costs is counted on the test rows.",
 )  # fmt: skip
-
-
 inputs_option = click.option(
     "--inputs", type=click.Choice(INPUTS), default=ARRAYS, show_default=True,
     help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's index become"

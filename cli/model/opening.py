@@ -106,7 +106,7 @@ def say_left_out(name: str, reason: str) -> None:
 def sort_backends(
     space: Workspace, model: str, weights: str, options: infer.Options, *, backends: str = "all"
 ) -> tuple[list[infer.Predictor], list[tuple[str, str]]]:
-    """The same, and why the others are not available, but for those of extra formats."""
+    """The same, and why the others are not available; an extra file is not missed."""
     opened: list[infer.Predictor] = []
     left_out: list[tuple[str, str]] = []
     names = backend_names(backends)
@@ -120,7 +120,7 @@ def sort_backends(
             reason = _absence(error)
             if reason is None or backends != "all" or (not opened and name == names[-1]):
                 raise
-            if not _is_extra(name):
+            if error.code != "E-NO-ARTIFACT" or not _is_extra(name):
                 left_out.append((name, reason))
             continue
         if predictor.card.weights_sha256 != weights:

@@ -40,7 +40,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         thread.start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-        monkeypatch.setenv("OTEL_SERVICE_NAME", "digits")
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=digits")
         yield found
         server.shutdown()
         thread.join()

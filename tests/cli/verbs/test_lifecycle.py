@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,18 @@ def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Pat
     assert "ort-cuda is left out: there is no NVIDIA driver" in done.err
     assert "let --backend auto choose" not in done.err
     assert "5 of 5 backends agree" in done.out
+
+
+def test_compare_says_that_what_runs_a_page_is_missing(
+    ptx: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = shutil.copytree(workspace, tmp_path / "copy")
+    done = ptx("export", "linear-model", "--format", "html", "--workspace", root)
+    assert done.code == 0, done.err
+    monkeypatch.setitem(sys.modules, "py_mini_racer", None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    done = ptx("compare", "linear-model", "--workspace", root)
+    assert "javascript is left out: neither mini-racer nor Node.js is installed" in done.err
 
 
 def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
