@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         exported = run_ptx("export", model, "--format", "all", "--workspace", root)
         assert exported.code == 0, exported.err
     return root
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, or that of PTX_CHROMIUM."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip("there is no chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

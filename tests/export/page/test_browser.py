@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,24 +16,12 @@ from ptx.infer import Predictor, load
 Export = Callable[[str, str], Path]
 Show = Callable[..., Any]
 
-CHROMIUM = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium")
 
 SEVEN = [(70, 70), (210, 70), (120, 230)]
 ROW = "6,148,72,35,0,33.6,0.627,50"
 PICTURES = Path(__file__).parents[2] / "pictures"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

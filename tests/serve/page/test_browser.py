@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,7 @@ from ptx.infer import load
 
 from .standin import Standin, standin
 
-CHROMIUM = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium")
 
 MODELS = ("convnet", "name-classifier", "diabetes", "linear-model")
 SEVEN = [(70, 70), (210, 70), (120, 230)]
@@ -28,16 +24,6 @@ def server(artifact: Callable[[str, str], Path]) -> Iterator[Standin]:
     predictors = {name: load(artifact(name, "onnx"), backend="ort-cpu") for name in MODELS}
     with standin(predictors) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
