@@ -61,7 +61,8 @@ class Batcher:
         if not self._waiting and not self._running:
             return 0.0
         left = max(0.0, self._expected - time.perf_counter()) if self._running else 0.0
-        return left + sum(rows * self._cost[kind] for kind, rows in self._rows.items())
+        rows, cost = self._rows, self._cost
+        return left + rows[False] * cost[False] + rows[True] * cost[True]
 
     @property
     def idle(self) -> bool:

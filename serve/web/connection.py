@@ -106,7 +106,9 @@ class Connection(asyncio.Protocol):
         self._fresh()
 
     def _fresh(self) -> None:
-        self._url, self._headers, self._chunks = b"", cast(dict[bytes, bytes], {}), list[bytes]()
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
         self._size = self._header_size = self._header_count = self._chunk_count = 0
         self._line_bytes = 0
         self._in_headers = True
