@@ -34,7 +34,9 @@ def check_inputs(
         InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
             finite, an index out of range, or a length of 0 on an axis that is not the batch.
     """
-    if not isinstance(inputs, Mapping) or len(inputs) != len(signature.inputs):
+    # A dict is told at once; to ask the abstract class costs half a microsecond.
+    known = type(inputs) is dict or isinstance(inputs, Mapping)
+    if not known or len(inputs) != len(signature.inputs):
         raise wrong_names(signature, inputs)
     arrays: dict[str, Array] = {}
     sizes: dict[str, int] = {}

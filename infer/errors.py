@@ -107,10 +107,10 @@ def quote(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
 
 def escape_controls(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` on one line: control characters and undecodable bytes are escaped."""
-    return "".join(
-        char if char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF else _escape(char)
-        for char in os.fsdecode(name)
-    )
+    text = os.fsdecode(name)
+    if text.isprintable():  # which half a surrogate is not
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def installing(part: str) -> str:

@@ -77,12 +77,25 @@ class Predictor:
             InputError: an array that does not fit the signature or is not finite.
             ArtifactError: the model's outputs are not finite or not as its card says.
         """
-        backend = self.backend
         if self.card.signature.open:
             from ptx.infer.described.open_values import run_open
 
-            return run_open(self.card, backend, inputs, finite=self._finite)
-        arrays, sizes = check_inputs(self.card.signature, inputs, finite=self._finite)
+            return run_open(self.card, self.backend, inputs, finite=self._finite)
+        return self.run_checked(*check_inputs(self.card.signature, inputs, finite=self._finite))
+
+    def run_checked(
+        self, arrays: Mapping[str, Array], sizes: Mapping[str, int]
+    ) -> dict[str, Array]:
+        """What `run` does behind `ptx.infer.checks.check_inputs`.
+
+        Args:
+            arrays: What that gave; or several of these, joined along the batch.
+            sizes: Of the dynamic axes, the batch among them.
+
+        Raises:
+            ArtifactError: the model's outputs are not finite or not as its card says.
+        """
+        backend = self.backend
         if sizes["batch"] == 0:
             # ONNX Runtime aborts the process on an empty batch into an LSTM or a GRU.
             return {

@@ -119,7 +119,7 @@ class TensorSpec:
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for the given sizes of the dynamic axes."""
-        return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
+        return tuple([axis if isinstance(axis, int) else sizes[axis] for axis in self.axes])
 
     def describe(self) -> str:
         """The shape as people read it: `(batch, 1, 28, 28)`."""

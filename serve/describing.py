@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 from ptx.infer import TensorSpec
@@ -20,6 +19,8 @@ _PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 
 def describe_server() -> dict[str, Any]:
     """Of `/v2`."""
+    from importlib.metadata import version  # which takes longer to import than to answer
+
     return {"name": "ptx", "version": version("ptx"), "extensions": EXTENSIONS}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from ptx.serve.refusals import bad
 from ptx.serve.tensors import Tensor, check_shape, from_bytes, from_json, to_bytes, to_json
+
+_REMEMBERED = 1024  # bytes of JSON that are worth it
 
 
 class Wanted(NamedTuple):
@@ -31,9 +34,49 @@ class Asked:
     top: int = 0  # labels of each row, of the card's own input
 
 
+class _Input(NamedTuple):
+    """A tensor as the JSON of a request describes it; its bytes follow, or `data` holds it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    size: int | None
+    data: Any
+
+
+class _Head(NamedTuple):
+    """What the JSON of a request says."""
+
+    inputs: list[_Input]
+    outputs: list[Wanted]
+    id: str
+    timeout: float | None
+    binary: bool
+
+
 def read_request(body: bytes, header: int | None) -> Asked:
     """The request in a body whose first `header` bytes are JSON: all of them where there is none."""
-    text = body if header is None else memoryview(body)[:header]
+    if header is None:
+        head, binary = _read_head(body), memoryview(b"")
+    else:
+        text = body[:header]
+        head = _remembered_head(text) if header <= _REMEMBERED else _read_head(text)
+        binary = memoryview(body)[header:]
+    inputs, place = [], 0
+    for name, datatype, shape, size, data in head.inputs:
+        if size is None:
+            inputs.append(from_json(name, datatype, shape, data))
+            continue
+        if size > len(binary) - place:
+            raise bad(f"input {name!r}: binary_data_size is not within the body")
+        inputs.append(from_bytes(name, datatype, shape, binary[place : place + size]))
+        place += size
+    if place != len(binary):
+        raise bad(f"there are {len(binary) - place} bytes behind the last tensor")
+    return Asked(inputs, head.outputs, head.id, head.timeout, head.binary)
+
+
+def _read_head(text: bytes) -> _Head:
     try:
         data = orjson.loads(text)
     except ValueError as error:
@@ -44,18 +87,15 @@ def read_request(body: bytes, header: int | None) -> Asked:
     given = data.get("inputs")
     if not isinstance(given, list) or not given:
         raise bad("the request has no inputs")
-    binary = memoryview(body)[header:] if header is not None else memoryview(b"")
-    inputs, place = [], 0
-    for item in given:
-        tensor, size = _input(item, binary, place)
-        inputs.append(tensor)
-        place += size
-    if place != len(binary):
-        raise bad(f"there are {len(binary) - place} bytes behind the last tensor")
-    asked = Asked(inputs, id=_text(data, "id", ""), timeout=read_timeout(parameters.get("timeout")))
-    asked.binary = _flag(parameters, "binary_data_output", False)
-    asked.outputs = _outputs(data.get("outputs", []), asked.binary)
-    return asked
+    inputs = [_input(item) for item in given]
+    timeout = read_timeout(parameters.get("timeout"))
+    binary = _flag(parameters, "binary_data_output", False)
+    outputs = _outputs(data.get("outputs", []), binary)
+    return _Head(inputs, outputs, _text(data, "id", ""), timeout, binary)
+
+
+# A client says the same of each of its tensors, and only the bytes behind it differ.
+_remembered_head = lru_cache(256)(_read_head)
 
 
 def raw_request(body: bytes, name: str, datatype: str, shape: tuple[int, ...]) -> Asked:
@@ -72,20 +112,19 @@ def read_timeout(value: Any) -> float | None:
     return value / 1e6
 
 
-def _input(item: Any, binary: memoryview, place: int) -> tuple[Tensor, int]:
-    """A tensor, and how many of the binary bytes it took."""
+def _input(item: Any) -> _Input:
     if not isinstance(item, dict):
         raise bad("an input is no JSON object")
     name, datatype = _text(item, "name"), _text(item, "datatype")
     shape = check_shape(name, item.get("shape"))
     size = _parameters(item, f"input {name!r}").get("binary_data_size")
     if size is None:
-        return from_json(name, datatype, shape, item.get("data")), 0
+        return _Input(name, datatype, shape, None, item.get("data"))
     if "data" in item:
         raise bad(f"input {name!r} has data and binary_data_size; expected one of them")
-    if type(size) is not int or not 0 <= size <= len(binary) - place:
+    if type(size) is not int or size < 0:
         raise bad(f"input {name!r}: binary_data_size is not within the body")
-    return from_bytes(name, datatype, shape, binary[place : place + size]), size
+    return _Input(name, datatype, shape, size, None)
 
 
 def _outputs(data: Any, binary: bool) -> list[Wanted]:

@@ -2,69 +2,56 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
-import prometheus_client as prometheus
-from prometheus_client import multiprocess
-
-from ptx.serve.processes import SHARED
+from ptx.serve.counting import HISTOGRAMS, Cells, Histogram, Layout
 from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError
 
-CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
-_SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 10)
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_GOOD = ("200", "OK")
 
 
 class Metrics:
-    """The counters of one server."""
+    """The counters of one server, in this process; what is read is the sum over all of its processes.
 
-    def __init__(self) -> None:
-        self._registry = prometheus.CollectorRegistry()
-        registry, model = self._registry, ["model"]
-        self._requests = prometheus.Counter(
-            "ptx_requests", "Requests by their answer.", ["model", "protocol", "code"],
-            registry=registry,
-        )  # fmt: skip
-        self._seconds = prometheus.Histogram(
-            "ptx_request_seconds", "From a request's arrival to its answer.", model,
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._queued = prometheus.Histogram(
-            "ptx_queue_seconds", "That a request waited for its run.", model,
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._run = prometheus.Histogram(
-            "ptx_run_seconds", "Of a run of the model.", model, buckets=_SECONDS, registry=registry
-        )
-        self._batch = prometheus.Histogram(
-            "ptx_batch_rows", "Rows of a run.", model, buckets=_ROWS, registry=registry
-        )
-        self._bytes = prometheus.Counter(
-            "ptx_bytes", "Of bodies.", ["direction"], registry=registry
-        )
-        self._last = prometheus.Gauge(
-            "ptx_last_run", "When a model ran last, in seconds since 1970.", model,
-            registry=registry, multiprocess_mode="max",
-        )  # fmt: skip
-        self._received, self._sent = (self._bytes.labels(way) for way in ("received", "sent"))
-        self._children: dict[Any, Any] = {}
+    Args:
+        models: Their names.
+        cells: Those of all processes, where there are several.
+        process: Which of them this one is.
+    """
+
+    def __init__(self, models: Sequence[str], cells: Cells | None = None, process: int = 0) -> None:
+        self._layout = layout = Layout(models)
+        self._cells = cells or Cells(layout.size)
+        self._own = self._cells.own(process)
+        # The four of each model, in the order of HISTOGRAMS.
+        self._of_model = {
+            model: [
+                Histogram(self._own, layout.histograms[name, model], ends)
+                for name, (_, ends) in HISTOGRAMS.items()
+            ]
+            for model in models
+        }
+        self._codes: dict[tuple[str, str, int | str], int] = {
+            (model, protocol, int(code) if protocol == "http" else code): place
+            for (model, protocol, code), place in layout.requests.items()
+        }
+        self._received, self._sent = layout.transferred.values()
 
     def answered(self, model: str, protocol: str, code: int | str, seconds: float) -> None:
         """A request has its answer."""
-        count, histogram = self._labelled(model, protocol, code)
-        count.inc()
+        self._own[self._codes[model, protocol, code]] += 1
         if model:
-            histogram.observe(seconds)
+            self._of_model[model][0].observe(seconds)
 
     def transferred(self, received: int, sent: int) -> None:
         """Bytes of bodies came and went."""
-        self._received.inc(received)
-        self._sent.inc(sent)
+        self._own[self._received] += received
+        self._own[self._sent] += sent
 
     def ran(
         self,
@@ -74,42 +61,68 @@ class Metrics:
         seconds: float,
     ) -> None:
         """Some jobs went in together."""
-        queued, run, batch, last = self._of_model(model)
+        _, queued, run, batch = self._of_model[model]
+        rows = 0
         for job in jobs:
             queued.observe(job.started - job.arrived)
+            rows += job.rows
         run.observe(seconds)
-        batch.observe(sum(job.rows for job in jobs))
-        last.set(time.time())
+        batch.observe(rows)
+        self._own[self._layout.last[model]] = time.time()
 
     def text(self) -> bytes:
-        """The page `/metrics`."""
-        return prometheus.generate_latest(self._collected())
+        """The page `/metrics`, in the text format of Prometheus."""
+        return "".join(f"{line}\n" for line in self._lines()).encode()
+
+    def _lines(self) -> Iterator[str]:
+        layout, total = self._layout, self._cells.total
+        yield from _head("ptx_requests_total", "counter", "Requests by their answer.")
+        for (model, protocol, code), place in layout.requests.items():
+            if count := total(place):
+                yield (f'ptx_requests_total{{code="{code}",model="{model}",protocol="{protocol}"}}'
+                       f" {count}")  # fmt: skip
+        for name, (told, ends) in HISTOGRAMS.items():
+            yield from _head(name, "histogram", told)
+            for model in layout.models:
+                counts, spent = self._histogram(name, model)
+                for end, count in zip((*map(str, ends), "+Inf"), accumulate(counts), strict=True):
+                    yield f'{name}_bucket{{le="{end}",model="{model}"}} {count}'
+                yield f'{name}_count{{model="{model}"}} {sum(counts)}'
+                yield f'{name}_sum{{model="{model}"}} {spent}'
+        yield from _head("ptx_bytes_total", "counter", "Of bodies.")
+        for way, place in layout.transferred.items():
+            yield f'ptx_bytes_total{{direction="{way}"}} {total(place)}'
+        yield from _head("ptx_last_run", "gauge", "When a model ran last, in seconds since 1970.")
+        for model, place in layout.last.items():
+            yield f'ptx_last_run{{model="{model}"}} {self._cells.latest(place)}'
+
+    def _histogram(self, name: str, model: str) -> tuple[list[float], float]:
+        """How many are in each bucket, and their sum."""
+        place, last = self._layout.histograms[name, model], len(HISTOGRAMS[name][1]) + 1
+        *counts, spent = map(self._cells.total, range(place, place + last + 1))
+        return counts, spent
 
     def statistics(self, model: str, version: str) -> dict[str, Any]:
         """The protocol's statistics of a model."""
-        found: defaultdict[str, float] = defaultdict(float)
-        for metric in self._collected().collect():
-            for sample in metric.samples:
-                if sample.labels.get("model") != model or "le" in sample.labels:
-                    continue
-                code = sample.labels.get("code", "")
-                found[f"{sample.name}{'' if code in ('', '200', 'OK') else ' failed'}"] += (
-                    sample.value
-                )
+        good = failed = 0.0
+        for (name, _, code), place in self._layout.requests.items():
+            if name == model:
+                count = self._cells.total(place)
+                good, failed = (good + count, failed) if code in _GOOD else (good, failed + count)
 
         def spent(name: str, count: float | None = None) -> dict[str, int]:
-            times = found[f"{name}_count"] if count is None else count
-            return {"count": int(times), "ns": int(found[f"{name}_sum"] * 1e9)}
+            counts, seconds = self._histogram(name, model)
+            return {"count": int(sum(counts) if count is None else count), "ns": int(seconds * 1e9)}
 
         nothing = {"count": 0, "ns": 0}
+        runs, rows = self._histogram("ptx_batch_rows", model)
         return {
             "name": model, "version": version,
-            "last_inference": int(found["ptx_last_run"] * 1e3),
-            "inference_count": int(found["ptx_batch_rows_sum"]),
-            "execution_count": int(found["ptx_batch_rows_count"]),
+            "last_inference": int(self._cells.latest(self._layout.last[model]) * 1e3),
+            "inference_count": int(rows), "execution_count": int(sum(runs)),
             "inference_stats": {
-                "success": spent("ptx_request_seconds", found["ptx_requests_total"]),
-                "fail": {"count": int(found["ptx_requests_total failed"]), "ns": 0},
+                "success": spent("ptx_request_seconds", good),
+                "fail": {"count": int(failed), "ns": 0},
                 "queue": spent("ptx_queue_seconds"), "compute_infer": spent("ptx_run_seconds"),
                 "compute_input": nothing, "compute_output": nothing,
                 "cache_hit": nothing, "cache_miss": nothing,
@@ -117,25 +130,7 @@ class Metrics:
             "batch_stats": [],
         }  # fmt: skip
 
-    def _collected(self) -> prometheus.CollectorRegistry:
-        """Of all workers, where there are several."""
-        if SHARED not in os.environ:
-            return self._registry
-        registry = prometheus.CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return registry
 
-    def _labelled(self, model: str, protocol: str, code: int | str) -> tuple[Any, Any]:
-        key = model, protocol, code
-        found = self._children.get(key)
-        if found is None:
-            found = self._requests.labels(*map(str, key)), self._seconds.labels(model)
-            self._children[key] = found
-        return found
-
-    def _of_model(self, model: str) -> tuple[Any, ...]:
-        found = self._children.get(model)
-        if found is None:
-            names = self._queued, self._run, self._batch, self._last
-            found = self._children[model] = tuple(item.labels(model) for item in names)
-        return found
+def _head(name: str, kind: str, told: str) -> Iterator[str]:
+    yield f"# HELP {name} {told}"
+    yield f"# TYPE {name} {kind}"

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -16,11 +15,11 @@ from types import FrameType
 from typing import NoReturn
 
 from ptx.infer import PtxError, UsageError
+from ptx.serve.counting import Cells, Layout
 from ptx.serve.refusals import LOG
 from ptx.serve.registry import Source
 from ptx.serve.settings import Settings
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # the folder in which several processes count together
 BACKLOG = 1024
 _SOONEST = 1.0  # seconds that a worker must have lived for the next to be started at once
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -48,7 +47,9 @@ def serve(sources: Sequence[Source], settings: Settings, ready: Ready) -> int:
         raise UsageError("two models have the same name: give one as NAME=FILE")
     if settings.workers > 1:
         return _supervise(sources, settings, ready)
-    return _run(sources, bind(settings), settings, ready)
+    from ptx.serve.server import run
+
+    return run(sources, bind(settings), settings, ready)
 
 
 def warn_open(settings: Settings) -> str | None:
@@ -83,13 +84,6 @@ def bind(settings: Settings) -> socket.socket:
     return sock
 
 
-def _run(sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready) -> int:
-    """Serve in this process; what counts is imported here, behind the fork."""
-    from ptx.serve.server import run
-
-    return run(sources, sock, settings, ready)
-
-
 def _supervise(sources: Sequence[Source], settings: Settings, ready: Ready) -> int:
     if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError("--workers needs a system with fork and SO_REUSEPORT: leave it out")
@@ -101,7 +95,6 @@ def _supervise(sources: Sequence[Source], settings: Settings, ready: Ready) -> i
         sockets += [stack.enter_context(bind(settings)) for _ in range(settings.workers - 1)]
         for sock in sockets:
             sock.listen(BACKLOG)
-        os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptx-serve-"))
         return _Supervisor(sources, sockets, settings, ready).run()
 
 
@@ -119,6 +112,9 @@ class _Supervisor:
         self._settings, self._ready = settings, ready
         self._workers: dict[int, tuple[float, socket.socket]] = {}  # process → its start and socket
         self._stopping = 0
+        # What each worker counts; who takes the place of one goes on in its cells.
+        names = [source.name for source in sources]
+        self._cells = Cells(Layout(names).size, len(sockets))
 
     def run(self) -> int:
         """Until a signal ends all of them; the largest exit code."""
@@ -169,7 +165,12 @@ class _Supervisor:
             for other in self._sockets:
                 if other is not sock:
                     other.close()
-            code = _run(self._sources, sock, self._settings, lambda *_: _say(writing, "ready"))
+            from ptx.serve.server import run  # what counts is imported behind the fork
+
+            place = self._cells, self._sockets.index(sock)
+            code = run(
+                self._sources, sock, self._settings, lambda *_: _say(writing, "ready"), place
+            )
         except PtxError as error:
             LOG.error("a worker cannot start: %s", error)
             _say(writing, json.dumps([error.message, error.code, error.exit_code]))

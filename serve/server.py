@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 from ptx.infer import UsageError
 from ptx.serve.access import Access
+from ptx.serve.counting import Cells
 from ptx.serve.metrics import Metrics
 from ptx.serve.model import Model
 from ptx.serve.processes import BACKLOG, Ready
@@ -24,8 +25,14 @@ from ptx.serve.web.routes import Site
 _LEAVING = 1.0  # seconds in which a client may still ask on an open connection, after SIGTERM
 
 
-def run(sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready) -> int:
+def run(
+    sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready,
+    place: tuple[Cells, int] | None = None,
+) -> int:  # fmt: skip
     """Open the models, prove them, and answer on the socket until SIGTERM or SIGINT.
+
+    Args:
+        place: Where this process counts, where there are several.
 
     Returns:
         0, or 1 where something that was begun was not finished within the grace.
@@ -35,7 +42,8 @@ def run(sources: Sequence[Source], sock: socket.socket, settings: Settings, read
         models = [open_model(source) for source in sources]
 
         async def main() -> int:
-            server = Server(sources, models, settings, access)
+            metrics = Metrics([source.name for source in sources], *(place or ()))
+            server = Server(sources, models, settings, access, metrics)
             return await server.run(sock, tls, ready)
 
         if find_spec("uvloop") is not None:
@@ -49,10 +57,10 @@ class Server:
     """What runs on the event loop."""
 
     def __init__(
-        self, sources: Sequence[Source], models: Sequence[Model], settings: Settings, access: Access
-    ) -> None:
-        self._settings, self._access = settings, access
-        self._metrics = Metrics()
+        self, sources: Sequence[Source], models: Sequence[Model], settings: Settings,
+        access: Access, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._settings, self._access, self._metrics = settings, access, metrics
         self._registry = Registry(sources, models, settings, self._metrics)
         self._tracing = Tracing()
         self._site = Site(self._registry, settings, self._metrics, access, self._tracing)

@@ -58,7 +58,7 @@ class Artifact:
         """Whether it is what training writes, not an exported file."""
         return self.kind == CHECKPOINT
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The path in quotes, for messages."""
         return quote(self.path)

@@ -48,7 +48,7 @@ def main() -> int:
     started = time.perf_counter()
     taken: list[Result] = []
     for name in options.only:
-        for result in results(name, SECTIONS[name](setting)):
+        for result in results(name, SECTIONS[name](setting), options.rows):
             taken.append(result)
             print(result, flush=True)
     print(f"\n{table(taken)}\n\n{(time.perf_counter() - started) / 60:.1f} minutes")
@@ -59,6 +59,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(SECTIONS),
                         default=list(SECTIONS), help=", ".join(SECTIONS))  # fmt: skip
+    parser.add_argument("--rows", default="", metavar="PATTERN",
+                        help="only those whose text matches, such as 'gRPC|Triton'")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a rehearsal: little work, few rounds")
     parser.add_argument(
         "--folder", type=Path, default=Path(".cache/bench"), help="kept for the next run"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 ASLEEP = 0.05  # seconds
@@ -38,6 +39,7 @@ class Row:
     theirs: float  # median, seconds
     ratio: float  # median of the ratios of the rounds
     goal: Goal | None = None  # None: the row is for information
+    shown: Callable[[float], str] | None = None  # how its figures are written; None: as seconds
 
     @property
     def verdict(self) -> str:
@@ -50,8 +52,9 @@ class Row:
 
     def __str__(self) -> str:
         goal = "-" if self.goal is None else str(self.goal)
+        shown = self.shown or seconds
         return (
-            f"| {self.name} | {seconds(self.ours)} | {self.reference} | {seconds(self.theirs)}"
+            f"| {self.name} | {shown(self.ours)} | {self.reference} | {shown(self.theirs)}"
             f" | {self.ratio:.2f} | {goal} | {self.verdict} |"
         )
 
@@ -92,6 +95,7 @@ class Pair:
     theirs: Callable[[], float | Spent]
     rounds: int
     goal: Goal | None = None
+    shown: Callable[[float], str] | None = None  # see `Row`
 
     def __str__(self) -> str:
         return f"{self.name}, beside {self.reference}"
@@ -100,7 +104,7 @@ class Pair:
         """The row of the clock; of processes that say it, that of the processor seconds behind it."""
         pairs = _in_turn(self.ours, self.theirs, self.rounds)
         clock = [(_wall(first), _wall(second)) for first, second in pairs]
-        yield _row(self.name, self.reference, clock, self.goal)
+        yield replace(_row(self.name, self.reference, clock, self.goal), shown=self.shown)
         processor = [
             (first.processor, second.processor)
             for first, second in pairs
@@ -117,9 +121,11 @@ class Pending(Protocol):
         """The rows."""
 
 
-def results(name: str, section: Iterator[Pending]) -> Iterator[Result]:
-    """The rows of a section; in the place of one that fails, the reason."""
+def results(name: str, section: Iterator[Pending], wanted: str = "") -> Iterator[Result]:
+    """The rows of a section whose text matches `wanted`; in the place of one that fails, the reason."""
     for pending in _surviving(name, section):
+        if re.search(wanted, str(pending)) is None:
+            continue
         try:
             yield from pending.take()
         except Exception as error:

@@ -2,125 +2,126 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import orjson
-from pairing import OUTSIDE, Goal, Missing, Pair, Pending, run_outside
-from setting import PTX, Setting, naive, pictures
+from asking import Asking, Request, asking_grpc, requests
+from pairing import Goal, Missing, Pair, Pending
+from servers import PEERS, TRITON, Servers, commands, memory, starting
+from setting import Setting
 
-SECONDS = 2  # of one window
-WARM_UP = 1  # before it
 ROUNDS = 3
-HERE = Path(__file__).parent
-INFER = "/v2/models/convnet/infer"
-_JSON = "Content-Type: application/json"
+Seconds = Callable[[], float]
+_NEEDED = ("uvicorn", "starlette", "tritonclient")
 # Clients → how many times the requests of the other that ptx must answer.
 _STARLETTE = {1: 1.2, 8: 2.0, 64: 2.4}
-_PEERS = ("uvicorn", "tritonclient")
-
-
-class Request(NamedTuple):
-    """What a client of HTTP sends."""
-
-    path: str
-    body: Path
-    header: str
-
-
-class Ports(NamedTuple):
-    """Where each server listens."""
-
-    ptx: int
-    ptx_grpc: int
-    starlette: int
-    grpc: int  # bare grpc.aio
-    example: int  # docs/examples/service.py
-    workers: int  # two of ptx
+_PEERS = {"MLServer": 6.0, "LitServe": 9.0}
 
 
 def serving(setting: Setting) -> Iterator[Pending]:
-    """One process of each, all of them up at the same time, asked in turn."""
-    if absent := [name for name in _PEERS if find_spec(name) is None]:
+    """All servers are up at the same time, and asked in turn."""
+    if absent := [name for name in _NEEDED if find_spec(name) is None]:
         yield Missing("ptx serve", f"pip install {' '.join(absent)}")
         return
     if shutil.which("h2load") is None:
         yield Missing("ptx serve", "no h2load: apt-get install nghttp2-client")
         return
-    requests = _requests(setting)
+    _long_network(setting.folder / "resnet18.onnx")
     with ExitStack() as stack:
-        ports = _start_all(setting, stack)
-        yield from _tensors(ports, requests)
-        yield from _grpc(ports)
-        yield from _other(ports, requests)
-    model = setting.model("convnet", ".onnx")
-    yield Pair(
-        "start to the first answer", "Starlette on uvicorn", partial(_start, _ptx(model)),
-        partial(_start, naive("starlette_server", model, "PORT")), ROUNDS, Goal(1.1),
-    )  # fmt: skip
+        rows = _Rows(Servers(setting, stack), requests(setting))
+        yield from rows.starlette()
+        yield from rows.own()
+        yield from rows.grpc()
+        yield from rows.triton()
+        yield from rows.peers()
+        yield from rows.resources(commands(setting))
 
 
-def _tensors(ports: Ports, requests: dict[str, Request]) -> Iterator[Pending]:
-    for clients, times in _STARLETTE.items():
-        for form, goal in (("binary", times), ("JSON", None)):
-            asking = partial(_asking, clients=clients, request=requests[form])
-            yield _row(f"{form} tensors, {_counted(clients)}", "Starlette on uvicorn",
-                       asking(ports.ptx), asking(ports.starlette), goal)  # fmt: skip
+class _Rows:
+    """The rows, by what ptx is held against."""
+
+    def __init__(self, servers: Servers, requests: dict[str, Request]) -> None:
+        self._servers, self._requests = servers, requests
+
+    def _asking(self, server: str, clients: int, request: str) -> Asking:
+        return Asking(self._servers, server, clients, self._requests[request])
+
+    def starlette(self) -> Iterator[Pending]:
+        for form, goals in (("binary", _STARLETTE), ("JSON", dict.fromkeys(_STARLETTE))):
+            for clients, times in goals.items():
+                yield _row(f"{form} tensors, {_counted(clients)}", "Starlette on uvicorn",
+                           self._asking("ptx", clients, form),
+                           self._asking("starlette", clients, form), times)  # fmt: skip
+
+    def own(self) -> Iterator[Pending]:
+        """Beside itself, and the form of the example that waits."""
+        asking = self._asking
+        yield _row("200 clients, 8 rows a request", "8 clients of the same",
+                   asking("ptx", 200, "rows"), asking("ptx", 8, "rows"), 0.8)  # fmt: skip
+        yield _row("picture files, 1 client", "FastAPI that waits 5 ms for a batch",
+                   asking("ptx", 1, "picture"), asking("waiting", 1, "waiting"), 10)  # fmt: skip
+        for clients in (1, 8):
+            yield _row(f"resnet18, {_counted(clients)}", "one run at a time",
+                       asking("slow", clients, "slow"), asking("slow-single", clients, "slow"),
+                       1.0)  # fmt: skip
+        two, one = (asking(name, 64, "binary") for name in ("workers", "ptx"))
+        many = (os.cpu_count() or 1) > 3  # else the clients and the workers share the processors
+        yield _row("binary tensors, 64 clients, two workers", "one worker", two, one,
+                   1.6 if many else None)  # fmt: skip
+        yield Pair("the same, processor time of the server", "one worker", two.processor,
+                   one.processor, ROUNDS, Goal(1.25))  # fmt: skip
+
+    def grpc(self) -> Iterator[Pending]:
+        for clients in _STARLETTE:
+            ours, theirs = (
+                asking_grpc(self._servers, name, clients) for name in ("ptx-grpc", "grpc")
+            )
+            yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, 0.95)
+
+    def triton(self) -> Iterator[Pending]:
+        if not TRITON:
+            yield Missing("beside Triton", "PTX_TRITON names no folder of scripts/setup/triton")
+            return
+        asking = self._asking
+        for clients in (8, 64):
+            yield _row(f"picture files, {_counted(clients)}", "Triton, the written repository",
+                       asking("ptx", clients, "picture"), asking("triton", clients, "triton"),
+                       1.0)  # fmt: skip
+        ours, theirs = (asking(name, 8, "binary") for name in ("ptx", "triton"))
+        yield Pair("binary tensors, 8 clients, 99 of 100 answers", "Triton, its Python backend",
+                   ours.p99, theirs.p99, ROUNDS, Goal(1.0))  # fmt: skip
+
+    def peers(self) -> Iterator[Pending]:
+        for name, times in _PEERS.items():
+            if not (PEERS / name.lower() / "bin/python").exists():
+                yield Missing(f"beside {name}", "PTX_PEERS names no folder of scripts/setup/peers")
+                continue
+            for clients in (8, 64):
+                request = "JSON" if name == "MLServer" else "predict"
+                theirs = self._asking(name.lower(), clients, request)
+                for form, goal in (
+                    ("binary", times),
+                    ("JSON", 2.5 if name == "MLServer" else None),
+                ):
+                    yield _row(f"{form} tensors, {_counted(clients)}", f"{name}, JSON",
+                               self._asking("ptx", clients, form), theirs, goal)  # fmt: skip
+
+    def resources(self, commands: dict[str, list[object]]) -> Iterator[Pending]:
+        ours, theirs = (commands[name] for name in ("ptx", "starlette"))
+        yield Pair("start to the first answer", "Starlette on uvicorn", starting(ours),
+                   starting(theirs), 2 * ROUNDS, Goal(1.1))  # fmt: skip
+        yield Pair("memory after the rows above", "Starlette on uvicorn",
+                   lambda: memory(self._servers["ptx"].process),
+                   lambda: memory(self._servers["starlette"].process), 1, Goal(1.3),
+                   lambda size: f"{size:.0f} MiB")  # fmt: skip
 
 
-def _grpc(ports: Ports) -> Iterator[Pending]:
-    for clients in _STARLETTE:
-        ours, theirs = (_asking_grpc(port, clients) for port in (ports.ptx_grpc, ports.grpc))
-        yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, 0.95)
-
-
-def _other(ports: Ports, requests: dict[str, Request]) -> Iterator[Pending]:
-    rows, tensors = requests["rows"], requests["binary"]
-    yield _row("200 clients, 8 rows a request", "8 clients of the same",
-               _asking(ports.ptx, 200, rows), _asking(ports.ptx, 8, rows), 0.8)  # fmt: skip
-    for clients in _STARLETTE:
-        ours = _asking(ports.ptx, clients, requests["picture"])
-        theirs = _asking(ports.example, clients, requests["example"])
-        yield _row(f"picture files, {_counted(clients)}", "docs/examples/service.py", ours, theirs)
-    many = (os.cpu_count() or 1) > 3  # else the clients and the workers share the processors
-    yield _row("binary tensors, 64 clients, two workers", "one worker",
-               _asking(ports.workers, 64, tensors), _asking(ports.ptx, 64, tensors),
-               1.6 if many else None)  # fmt: skip
-
-
-def _ptx(model: Path, *more: object) -> list[object]:
-    return [PTX, "serve", f"convnet={model}", "--port", "PORT", *more]
-
-
-def _start_all(setting: Setting, stack: ExitStack) -> Ports:
-    model = setting.model("convnet", ".onnx")
-    example = ["env", f"PTX_MODEL={model}", sys.executable, "-m", "uvicorn", "--factory",
-               "--app-dir", HERE.parents[1] / "docs/examples", "--log-level", "critical",
-               "--port", "PORT", "service:create_app"]  # fmt: skip
-    commands = [
-        _ptx(model, "--grpc-port", "PORT"), naive("starlette_server", model, "PORT"),
-        naive("grpc_server", model, "PORT"), example, _ptx(model, "--workers", 2),
-    ]  # fmt: skip
-    return Ports(*(port for one in commands for port in stack.enter_context(_server(one))))
-
-
-def _row(
-    name: str, reference: str, ours: Callable[[], float], theirs: Callable[[], float],
-    times: float | None = None,
-) -> Pair:  # fmt: skip
+def _row(name: str, reference: str, ours: Seconds, theirs: Seconds, times: float | None) -> Pair:
     return Pair(name, reference, ours, theirs, ROUNDS, None if times is None else Goal(1 / times))
 
 
@@ -128,97 +129,24 @@ def _counted(clients: int) -> str:
     return "1 client" if clients == 1 else f"{clients} clients"
 
 
-def _requests(setting: Setting) -> dict[str, Request]:
-    """Their bodies are files."""
-    image = np.random.default_rng(0).random((8, 1, 28, 28), np.float32)
-    digit = next(pictures(setting).iterdir()).read_bytes()
-    one, rows = _binary(image[:1]), _binary(image)
-    kinds = {
-        "binary": (INFER, *one), "rows": (INFER, *rows), "JSON": (INFER, _json(image[:1]), _JSON),
-        "picture": ("/predict/convnet", digit, _JSON), "example": ("/predict", digit, _JSON),
-    }  # fmt: skip
-    found = {}
-    for name, (path, body, header) in kinds.items():
-        file = setting.folder / f"request-{name}"
-        file.write_bytes(body)
-        found[name] = Request(path, file, header)
-    return found
+def _long_network(path: Path) -> None:
+    """resnet18 for 224 × 224 pixels, seeded: some 30 ms on a processor."""
+    if path.exists():
+        return
+    import torch
+    from torchvision.models import resnet18
 
+    from ptx.export import describe, export
 
-def _binary(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[bytes, str]:
-    tensor = {"name": "image", "shape": array.shape, "datatype": "FP32",
-              "parameters": {"binary_data_size": array.nbytes}}  # fmt: skip
-    text = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
-    return text + array.tobytes(), f"Inference-Header-Content-Length: {len(text)}"
-
-
-def _json(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
-    tensor = {"name": "image", "shape": array.shape, "datatype": "FP32", "data": array.ravel()}
-    return orjson.dumps({"inputs": [tensor]}, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _asking(port: int, clients: int, request: Request) -> Callable[[], float]:
-    """Clients that ask again as soon as they are answered, on one thread of C."""
-    command = [
-        "h2load", "--h1", "-t", 1, "-c", clients, "-D", SECONDS, "--warm-up-time", WARM_UP,
-        "-d", request.body, "-H", request.header, f"http://127.0.0.1:{port}{request.path}",
-    ]  # fmt: skip
-
-    def seconds() -> float:
-        """Of one good answer, over all clients."""
-        found = re.search(r"status codes: (\d+) 2xx", run_outside(command))
-        assert found is not None
-        return SECONDS / int(found[1])
-
-    return seconds
-
-
-def _asking_grpc(port: int, clients: int) -> Callable[[], float]:
-    command = [sys.executable, HERE / "asking_grpc.py", port, clients, SECONDS]
-
-    def seconds() -> float:
-        good: float = json.loads(run_outside(command))["good"]
-        return 1 / good
-
-    return seconds
-
-
-@contextmanager
-def _server(command: list[object]) -> Iterator[list[int]]:
-    """A server that answers; `PORT` in its command becomes a port that is free."""
-    free = [_free_port() for word in command if word == "PORT"]
-    left = iter(free)
-    words = [str(next(left)) if word == "PORT" else str(word) for word in command]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=OUTSIDE) as process:
-        try:
-            for port in free:
-                _await(port)
-            yield free
-        finally:
-            process.terminate()
-
-
-def _await(port: int) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.005)
-        else:
-            return
-
-
-def _start(command: list[object]) -> float:
-    started = time.perf_counter()
-    with _server(command):
-        return time.perf_counter() - started
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    torch.manual_seed(0)
+    described = describe(
+        resnet18(num_classes=4), name="resnet18", task="classification",
+        signature={
+            "inputs": {"image": ["float32", ["batch", 3, 224, 224]]},
+            "outputs": {"logits": ["float32", ["batch", 4]]},
+        },
+        labels=("ant", "bee", "cat", "dog"),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        export(described, "onnx", path)

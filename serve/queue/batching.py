@@ -58,8 +58,11 @@ class Batcher:
         """Seconds until a row that comes now begins to be computed, as far as can be told."""
         if self._hung:
             return float("inf")
+        if not self._waiting and not self._running:
+            return 0.0
         left = max(0.0, self._expected - time.perf_counter()) if self._running else 0.0
-        return left + sum(rows * self._cost[kind] for kind, rows in self._rows.items())
+        rows, cost = self._rows, self._cost
+        return left + rows[False] * cost[False] + rows[True] * cost[True]
 
     @property
     def idle(self) -> bool:
@@ -73,11 +76,15 @@ class Batcher:
             alone: It may be computed before this returns, where nothing else waits: for requests
                 that come one in a turn of the loop.
         """
-        self._waiting.setdefault(job.key, deque()).append(job)
+        if alone and not self._waiting and not self._running and not self.settings.max_delay:
+            self._begin([job])
+            return
+        queue = self._waiting.get(job.key)
+        if queue is None:
+            queue = self._waiting[job.key] = deque()
+        queue.append(job)
         self._rows[job.of_value] += job.rows
-        if alone and not self._scheduled and not self._running and not self.settings.max_delay:
-            self._turn()
-        else:
+        if not self._scheduled:
             self._schedule(self.settings.max_delay)
 
     def close(self) -> None:
@@ -103,19 +110,24 @@ class Batcher:
         if not jobs:
             self._schedule()
             return
+        self._begin(jobs)
+
+    def _begin(self, jobs: list[Job]) -> None:
         started = time.perf_counter()
+        rows = 0
         for job in jobs:
             job.started = started
-        if self._is_short(jobs):
-            self._finish(jobs, compute(self.model.predictor, jobs), started)
+            rows += job.rows
+        if self._is_short(jobs, rows):
+            self._finish(jobs, rows, compute(self.model.predictor, jobs), started)
         else:
-            self._run_in_thread(jobs, started)
+            self._run_in_thread(jobs, rows, started)
 
     def _take(self) -> list[Job]:
         """The jobs of the next run: those of the key that waits longest, without who has gone."""
         key, queue = next(iter(self._waiting.items()))
         # Beyond the best batch a row gets no cheaper, and others would wait for nothing.
-        limit = self.model.best_batch
+        limit = min(self.model.best_batch, self.settings.max_batch)
         if self._least[queue[0].of_value] < ON_LOOP:
             limit = min(limit, int(ON_LOOP / self._least[queue[0].of_value]))
         limit = max(limit, queue[0].rows)
@@ -138,10 +150,10 @@ class Batcher:
             self._waiting[key] = queue
         return jobs
 
-    def _is_short(self, jobs: Sequence[Job]) -> bool:
+    def _is_short(self, jobs: Sequence[Job], rows: int) -> bool:
         """Whether the loop can wait for it."""
         of_value = jobs[0].of_value
-        if sum(job.rows for job in jobs) * self._least[of_value] > ON_LOOP:
+        if rows * self._least[of_value] > ON_LOOP:
             return False
         if not of_value:
             return True
@@ -151,17 +163,16 @@ class Batcher:
             return True
         return all(_is_small_png(value) for job in jobs for value in job.content)
 
-    def _run_in_thread(self, jobs: list[Job], started: float) -> None:
+    def _run_in_thread(self, jobs: list[Job], rows: int, started: float) -> None:
         self._running = jobs
-        cost = self._cost[jobs[0].of_value] * sum(job.rows for job in jobs)
-        self._expected = started + cost
+        self._expected = started + self._cost[jobs[0].of_value] * rows
         future = self._loop.run_in_executor(self._thread, compute, self.model.predictor, jobs)
         timer = self._loop.call_later(self.settings.timeout, self._hang, jobs)
 
         def done(future: asyncio.Future[list[Result | RefusalError]]) -> None:
             timer.cancel()
             self._running, self._hung = [], False
-            self._finish(jobs, future.result(), started)
+            self._finish(jobs, rows, future.result(), started)
 
         future.add_done_callback(done)
 
@@ -177,18 +188,20 @@ class Batcher:
         self._rows = {False: 0, True: 0}
 
     def _finish(
-        self, jobs: Sequence[Job], results: Sequence[Result | RefusalError], started: float
-    ) -> None:
+        self, jobs: Sequence[Job], rows: int, results: Sequence[Result | RefusalError],
+        started: float,
+    ) -> None:  # fmt: skip
         seconds = time.perf_counter() - started
-        rows = sum(job.rows for job in jobs)
         if rows:
-            of_value = jobs[0].of_value
-            self._cost[of_value] += _WEIGHT * (seconds / rows - self._cost[of_value])
-            self._least[of_value] = min(self._least[of_value], seconds / rows)
-        self.watch.ran(self.model.name, jobs, results, seconds)
+            of_value, each = jobs[0].of_value, seconds / rows
+            self._cost[of_value] += _WEIGHT * (each - self._cost[of_value])
+            if each < self._least[of_value]:
+                self._least[of_value] = each
         for job, result in zip(jobs, results, strict=True):
             job.finish(result)
-        self._schedule()
+        self.watch.ran(self.model.name, jobs, results, seconds)  # which no client waits for
+        if self._waiting:
+            self._schedule()
         if self._closing:
             self.close()
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from ptx.infer import Array, Prediction, Predictor
-from ptx.infer.signature import Signature
+from ptx.infer.signature import BATCH, Signature
 from ptx.serve.refusals import RefusalError, refusal
 
 _FAILS = Exception, SystemExit  # a network's own code may try to end the process
@@ -62,20 +62,26 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
 
 
 def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
-    first = jobs[0].content
+    first = jobs[0]
+    sizes = dict(cast(tuple[tuple[str, int], ...], first.key))
+    sizes[BATCH] = rows = sum(job.rows for job in jobs)
     if len(jobs) == 1:
-        return [predictor.run(first)]
+        return [predictor.run_checked(first.content, sizes)]
     signature: Signature = predictor.signature
-    outputs = predictor.run({
+    joined = {
         spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)
         for spec in signature.inputs
-    })  # fmt: skip
+    }
+    outputs = predictor.run_checked(joined, sizes)
+    if rows == len(jobs) and all(spec.batch_axis == 0 for spec in signature.outputs):
+        return [{name: array[place : place + 1] for name, array in outputs.items()}
+                for place in range(rows)]  # fmt: skip
     results: list[Result] = []
     place = 0
     for job in jobs:
-        rows = slice(place, place + job.rows)
+        part = slice(place, place + job.rows)
         results.append({
-            spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
+            spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (part,)]
             for spec in signature.outputs
         })  # fmt: skip
         place += job.rows

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
@@ -29,9 +31,15 @@ _KEPT = {
         "tracestate", "inference-header-content-length", "x-request-id",
     )
 }  # fmt: skip
-_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 _SAFE = "X-Content-Type-Options: nosniff\r\nCache-Control: no-store"
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+@lru_cache(64)
+def _begin(status: int, content_type: str) -> str:
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n{_SAFE}"
+    )
 
 
 class Site(Protocol):
@@ -88,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._site, self._settings = site, site.settings
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
+        self._file = -1  # of the socket, where bytes go into it as they are
         self._queue: deque[Exchange] = deque()
         self._active: Exchange | None = None
         self._refused: RefusalError | None = None  # of what came last; nothing behind it is read
@@ -97,7 +106,9 @@ class Connection(asyncio.Protocol):
         self._fresh()
 
     def _fresh(self) -> None:
-        self._url, self._headers, self._chunks = b"", cast(dict[bytes, bytes], {}), list[bytes]()
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
         self._size = self._header_size = self._header_count = self._chunk_count = 0
         self._line_bytes = 0
         self._in_headers = True
@@ -105,6 +116,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(_WRITTEN)
+        if transport.get_extra_info("sslcontext") is None:
+            self._file = transport.get_extra_info("socket").fileno()
         self._deadline = time.monotonic() + self._settings.idle_timeout
         self._site.connections.add(self)
         if len(self._site.connections) > self._settings.max_connections:
@@ -252,15 +265,15 @@ class Connection(asyncio.Protocol):
             return  # the client has gone
         self._site.memory -= len(exchange.body)
         keep = exchange.keep and not self._site.draining
-        lines = [_STATUS[status], f"Content-Type: {content_type}", f"Content-Length: {len(body)}",
-                 _SAFE, *headers]  # fmt: skip
+        lines = [_begin(status, content_type), *headers]
         if not keep:
             lines.append("Connection: close")
         given = exchange.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             lines.append(f"X-Request-ID: {given.decode('ascii')}")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        self._transport.write(head if exchange.method == "HEAD" else head + body)
+        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+        head = "\r\n".join(lines).encode("latin-1")
+        self._write(head if exchange.method == "HEAD" else head + body)
         self._active = None
         now = time.monotonic()
         if not self._stuck:
@@ -274,6 +287,19 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._advance()
+
+    def _write(self, data: bytes) -> None:
+        """Send at once what the system takes; uvloop would begin with it at the end of its turn."""
+        transport = self._transport
+        if self._file >= 0 and not transport.is_closing() and not transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._file, data)
+            except OSError:  # it takes none now, or the client has gone: the transport sees to it
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
 
     def check(self, now: float) -> None:
         """Close what takes too long; called every now and then."""

@@ -12,7 +12,7 @@ from ptx.serve.describing import raw_shape
 from ptx.serve.messages import Asked, raw_request, read_request, write_answer
 from ptx.serve.model import TOP, VERSION, Model
 from ptx.serve.page import preview
-from ptx.serve.queue.jobs import Result
+from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
@@ -100,21 +100,23 @@ class Inference:
         if pause or len(exchange.body) > _LARGE or b"content-encoding" in exchange.headers:
             self.later(exchange, self._read_apart(exchange, form, pause))
         else:
-            self._submit(exchange, form, form.read(exchange, batcher.model))
+            asked = form.read(exchange, batcher.model)
+            batcher.submit(self._job(exchange, form, batcher.model, asked),
+                           alone=exchange.connection.is_only)  # fmt: skip
 
     async def _read_apart(self, exchange: Exchange, form: Form, pause: float) -> None:
         """Hold a request that would have to wait: a client refused at once would be back at once."""
         await asyncio.sleep(pause)
         model = self._registry.find(exchange.model).model
-        self._submit(exchange, form, await asyncio.to_thread(form.read, exchange, model))
-
-    def _submit(self, exchange: Exchange, form: Form, asked: Asked) -> None:
+        asked = await asyncio.to_thread(form.read, exchange, model)
         batcher = self._registry.find(exchange.model)  # which may be a new one since
-        model = batcher.model
+        self._registry.submit(batcher, self._job(exchange, form, batcher.model, asked))
+
+    def _job(self, exchange: Exchange, form: Form, model: Model, asked: Asked) -> Job:
         job = model.job(asked, self._settings.max_batch)
         job.deliver = partial(_deliver, exchange, form, model, asked)
         exchange.gone = job.abandon
-        self._registry.submit(batcher, job, alone=exchange.connection.is_only)
+        return job
 
     def _read(self, exchange: Exchange, model: Model) -> Asked:
         body = self._body(exchange)

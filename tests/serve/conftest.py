@@ -153,7 +153,8 @@ def serving(sources: list[Source], settings: Settings) -> Iterator[Served]:
 
     async def begin() -> tuple[Served, Any, Any, Any]:
         models = [open_model(source) for source in sources]
-        metrics, access, tracing = Metrics(), Access(settings.token_file), Tracing()
+        metrics = Metrics([source.name for source in sources])
+        access, tracing = Access(settings.token_file), Tracing()
         registry = Registry(sources, models, settings, metrics)
         site = Site(registry, settings, metrics, access, tracing)
         http = await loop.create_server(lambda: Connection(site), "127.0.0.1", 0)
@@ -226,10 +227,10 @@ class Acting(Predictor):
     def __init__(self, inner: Predictor, before: Callable[[Any], object]) -> None:
         self.__dict__ = inner.__dict__ | {"_inner": inner, "before": before, "armed": False}
 
-    def run(self, inputs: Any) -> Any:
+    def run_checked(self, inputs: Any, sizes: Any) -> Any:
         if self.armed:
             self.before(inputs)
-        return super().run(inputs)
+        return super().run_checked(inputs, sizes)
 
 
 @pytest.fixture

@@ -107,6 +107,8 @@ def test_115_what_was_cancelled_is_not_run(serve: Serve, predictor: Any) -> None
         assert until(lambda: batcher._rows[False] == 2)
         cancelled.cancel()
         assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        waiting = [job for queue in batcher._waiting.values() for job in queue]
+        assert until(lambda: all(job.deliver is None for job in waiting))  # the server knows it too
         hold.set()
         first.result(20)
         assert until(lambda: batcher.idle)

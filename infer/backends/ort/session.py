@@ -98,17 +98,23 @@ def run_session(
         ArtifactError: ONNX Runtime cannot run the model.
         LimitError: it takes longer than the watchdog allows, or runs out of memory.
     """
-    if watchdog is None:  # the usual case: a context manager would cost a microsecond
-        try:
-            return dict(zip(names, session.run(names, inputs), strict=True))
-        except Exception as error:
-            raise _map_error(error, artifact, "run") from error
+    if watchdog is None:
+        return _run(artifact, session, names, inputs)
     import onnxruntime  # which is there: it opened the session
 
     settings = onnxruntime.RunOptions()
-    stop = partial(setattr, settings, "terminate", True)
-    with watchdog.limit(artifact.name, stop), mapping_onnxruntime_errors(artifact, "run"):
+    with watchdog.limit(artifact.name, partial(setattr, settings, "terminate", True)):
+        return _run(artifact, session, names, inputs, settings)
+
+
+def _run(
+    artifact: Artifact, session: Any, names: Sequence[str], inputs: Mapping[str, Array],
+    settings: Any = None,
+) -> dict[str, Array]:  # fmt: skip
+    try:  # a context manager would cost a microsecond
         return dict(zip(names, session.run(names, inputs, settings), strict=True))
+    except Exception as error:
+        raise _map_error(error, artifact, "run") from error
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""A web service: pictures that arrive within a few milliseconds are predicted in one batch.
+
+pip install fastapi uvicorn
+PTX_MODEL=convnet.onnx uvicorn --factory service:create_app
+curl --data-binary @digit.png http://127.0.0.1:8000/predict
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from ptx.infer import InputError, Prediction, Predictor, load
+
+WAIT = 0.005  # seconds that the first picture of a batch waits for others
+BATCH = 64  # pictures of one batch at most
+BODY_LIMIT = 10 * 2**20  # bytes of one picture file
+TOO_LARGE = {"E-IMG-TOO-LARGE", "E-IN-SIZE"}
+
+
+class Job(NamedTuple):
+    """A picture that waits for its answer."""
+
+    sample: np.ndarray[Any, Any]
+    answer: asyncio.Future[Prediction]
+
+
+class Batcher:
+    """Gathers the pictures of many requests into batches; one batch runs at a time."""
+
+    def __init__(self, predictor: Predictor, *, wait: float = WAIT, limit: int = BATCH) -> None:
+        self.predictor = predictor
+        self._wait, self._limit = wait, limit
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+
+    async def predict(self, picture: bytes) -> Prediction:
+        """The answer for one picture; `InputError` where it cannot be used, before any batch."""
+        sample = await asyncio.to_thread(self.predictor.preprocessing.read, picture)
+        job = Job(sample, asyncio.get_running_loop().create_future())
+        await self._jobs.put(job)
+        return await job.answer
+
+    async def serve(self) -> None:
+        """Answer batch after batch, until cancelled."""
+        while True:
+            batch = await self._gather()
+            try:
+                answers = await asyncio.to_thread(self._run, batch)
+            except Exception as error:  # goes to the requests that wait, the service lives on
+                for job in batch:
+                    if not job.answer.done():
+                        job.answer.set_exception(error)
+                continue
+            for job, answer in zip(batch, answers, strict=True):
+                if not job.answer.done():  # its request may have been given up
+                    job.answer.set_result(answer)
+
+    async def _gather(self) -> list[Job]:
+        batch = [await self._jobs.get()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._wait):
+                while len(batch) < self._limit:
+                    batch.append(await self._jobs.get())
+        return batch
+
+    def _run(self, batch: list[Job]) -> list[Prediction]:
+        """The answers in the order of the batch; only samples of one shape go in together."""
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for index, job in enumerate(batch):
+            groups[self.predictor.preprocessing.shape_key(job.sample)].append(index)
+        answers: dict[int, Prediction] = {}
+        for indices in groups.values():
+            samples = [batch[index].sample for index in indices]
+            predicted = self.predictor.predict_samples(samples, [None] * len(samples))
+            answers.update(zip(indices, predicted, strict=True))
+        return [answers[index] for index in range(len(batch))]
+
+
+async def read_body(request: Request) -> bytes:
+    """The picture in the request's body, under a limit that holds before it is in memory."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT:
+            raise InputError(f"the body has more than {BODY_LIMIT:,} bytes", code="E-IN-SIZE")
+    return bytes(body)
+
+
+def create_app(model: str | None = None, *, wait: float = WAIT, limit: int = BATCH) -> FastAPI:
+    """The application over a model file, the one that PTX_MODEL names unless one is given."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with load(model or os.environ["PTX_MODEL"], backend="ort-cpu") as predictor:
+            app.state.batcher = Batcher(predictor, wait=wait, limit=limit)
+            worker = asyncio.create_task(app.state.batcher.serve())
+            yield
+            worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await worker
+
+    app = FastAPI(title="ptx", lifespan=lifespan)
+
+    @app.post("/predict")
+    async def predict(request: Request) -> dict[str, Any]:
+        prediction = await app.state.batcher.predict(await read_body(request))
+        return {"label": prediction.label, "score": prediction.score, "top": prediction.top}
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        predictor: Predictor = app.state.batcher.predictor
+        return {"model": predictor.card.model, "backend": predictor.backend.name}
+
+    @app.exception_handler(InputError)
+    async def refuse(request: Request, error: InputError) -> JSONResponse:
+        status = 413 if error.code in TOO_LARGE else 422
+        return JSONResponse({"error": error.message, "code": error.code}, status_code=status)
+
+    return app

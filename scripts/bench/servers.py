@@ -1,0 +1,173 @@
+"""The servers of the benchmark: each is started when it is first asked, and all are up until its end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pairing import OUTSIDE
+from setting import PTX, Setting, naive
+
+ROOT = Path(__file__).parents[2]
+PEERS = Path(os.environ.get("PTX_PEERS", ""))  # made by scripts/setup/peers
+TRITON = os.environ.get("PTX_TRITON", "")  # made by scripts/setup/triton
+_TICK = os.sysconf("SC_CLK_TCK")
+Command = Sequence[object]
+
+
+class Server(NamedTuple):
+    """One that answers."""
+
+    process: int
+    ports: list[int]
+
+
+class Servers:
+    """Those that are up, by their names."""
+
+    def __init__(self, setting: Setting, stack: ExitStack) -> None:
+        self._commands = commands(setting)
+        self._setting, self._stack = setting, stack
+        self._up: dict[str, Server] = {}
+
+    def __getitem__(self, name: str) -> Server:
+        if name not in self._up:
+            started = _triton(self._setting) if name == "triton" else running(self._commands[name])
+            self._up[name] = self._stack.enter_context(started)
+        return self._up[name]
+
+    def port(self, name: str) -> int:
+        """Where it speaks HTTP; of a server of gRPC alone, that."""
+        return self[name].ports[0]
+
+
+def commands(setting: Setting) -> dict[str, list[object]]:
+    """How each is started; `PORT` stands for one that is free."""
+    model, slow = setting.model("convnet", ".onnx"), setting.folder / "resnet18.onnx"
+    waiting = ["env", f"PTX_MODEL={model}", sys.executable, "-m", "uvicorn", "--factory", "--app-dir",
+               Path(__file__).parent / "naive", "--log-level", "critical", "--port", "PORT",
+               "waiting_service:create_app"]  # fmt: skip
+    return {
+        "ptx": ptx(model),
+        "ptx-grpc": ptx(model, "--grpc-port", "PORT"),
+        "workers": ptx(model, "--workers", 2),
+        "slow": ptx(slow),
+        "slow-single": ptx(slow, "--max-batch", 1),
+        "starlette": naive("starlette_server", model, "PORT"),
+        "grpc": naive("grpc_server", model, "PORT"),
+        "waiting": waiting,
+        "mlserver": _peer("mlserver", model, "PORT", "PORT"),
+        "litserve": _peer("litserve", model, "PORT"),
+    }
+
+
+def ptx(model: Path, *more: object) -> list[object]:
+    """`ptx serve` of a file, as `convnet`."""
+    return [PTX, "serve", f"convnet={model}", "--port", "PORT", *more]
+
+
+def _peer(name: str, *arguments: object) -> list[object]:
+    """A program in an environment of its own."""
+    _, *command = naive(f"{name}_server", *arguments)
+    return [PEERS.absolute() / name / "bin/python", *command]
+
+
+@contextmanager
+def running(command: Command) -> Iterator[Server]:
+    """A server that answers; `PORT` in its command becomes a port that is free."""
+    free = [_free_port() for word in command if word == "PORT"]
+    left = iter(free)
+    words = [str(next(left)) if word == "PORT" else str(word) for word in command]
+    null = subprocess.DEVNULL
+    with subprocess.Popen(words, stdout=null, stderr=null, env=OUTSIDE) as process:
+        try:
+            for port in free:
+                _await(port, process)
+            yield Server(process.pid, free)
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _triton(setting: Setting) -> Iterator[Server]:
+    """A real tritonserver on the repository that ptx writes of the convnet."""
+    from tempfile import TemporaryDirectory
+
+    from ptx.infer import read_artifact
+    from ptx.serve.triton import write_repository
+
+    server = _module(ROOT / "tests/serve/triton/server.py")
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_repository(read_artifact(setting.model("convnet", ".onnx")), folder / "repository")
+        with server.triton_server(folder / "repository", folder) as ports:
+            yield Server(0, [ports.http, ports.grpc])
+
+
+def _module(path: Path) -> Any:
+    spec = spec_from_file_location("triton_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def processor_seconds(process: int) -> float:
+    """That a server and its workers have used so far."""
+    return sum(_ticks(one) for one in (process, *_children(process))) / _TICK
+
+
+def memory(process: int) -> float:
+    """Of one process in MiB; what it shares with others counts in parts."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def starting(command: Command) -> Callable[[], float]:
+    """Seconds from a command to its first answer's connection."""
+
+    def once() -> float:
+        started = time.perf_counter()
+        with running(command):
+            return time.perf_counter() - started
+
+    return once
+
+
+def _children(process: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+
+
+def _ticks(process: int) -> int:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if time.monotonic() > end or process.poll() is not None:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
