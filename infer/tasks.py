@@ -14,7 +14,7 @@ import numpy as np
 from ptx.infer.errors import ArtifactError, UsageError, nearest
 from ptx.infer.signature import Array, Axis, TensorSpec
 
-SUM_TOLERANCE = 1e-2  # of probabilities of half precision over a thousand labels
+TOLERANCE = 1e-2  # of the sum of probabilities of half precision over a thousand labels
 
 Ranking = tuple[tuple[str, float], ...]
 
@@ -48,13 +48,17 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decisi
         ArtifactError: they are none.
     """
     sums = output.sum(axis=1, dtype=np.float64)
-    if output.min() < 0 or not (np.abs(sums - 1) < SUM_TOLERANCE).all():
+    if output.min() < 0 or not (np.abs(sums - 1) < TOLERANCE).all():
         raise ArtifactError(
             f"the outputs are no probabilities: from {output.min():.3g} to {output.max():.3g}, the first"
             f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
             code="E-OUTPUT",
         )
-    return [_rank(row, row, labels, top) for row in output.tolist()]
+    shares = np.minimum(output, 1)
+    return [
+        _rank(row, share, labels, top)
+        for row, share in zip(output.tolist(), shares.tolist(), strict=True)
+    ]
 
 
 def _shares(logits: list[float]) -> list[float]:
@@ -73,9 +77,20 @@ def _rank(values: list[float], shares: list[float], labels: Sequence[str], top: 
 
 
 def binary(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
-    """`output`: the probability of the second label (batch, 1)."""
+    """`output`: the probability of the second label (batch, 1), as behind a sigmoid.
+
+    Raises:
+        ArtifactError: it is none.
+    """
+    if output.min() < -TOLERANCE or output.max() > 1 + TOLERANCE:
+        raise ArtifactError(
+            f"the outputs are no probabilities: from {output.min():.3g} to {output.max():.3g}; have"
+            " forward end with a sigmoid, or return a logit for each label with the task"
+            " 'classification'",
+            code="E-OUTPUT",
+        )
     decisions = []
-    for probability in output[:, 0].astype(np.float64).tolist():
+    for probability in np.clip(output[:, 0].astype(np.float64), 0, 1).tolist():
         pair = ((labels[1], probability), (labels[0], 1.0 - probability))
         ranking = tuple(sorted(pair, key=lambda item: -item[1]))[:top]
         decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))

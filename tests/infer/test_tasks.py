@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from ptx.infer.errors import ArtifactError
 from ptx.infer.tasks import TASKS, softmax
 
 LABELS = ("a", "b", "c")
@@ -67,6 +68,22 @@ def test_a_probability_is_of_the_second_label(probability: float, label: str, sc
     assert len(task.decide(output, ("no", "yes"), 1)[0].top) == 1
     assert task.classes is not None
     assert task.classes(output).tolist() == [("no", "yes").index(label)]
+
+
+@pytest.mark.parametrize("probability", [1.0000001, 1.004, -1e-7])
+def test_a_score_is_in_0_to_1_whatever_rounding_did(probability: float) -> None:
+    alone = np.array([[probability]], np.float32)
+    pair = np.array([[max(probability, 0), max(0, 1 - probability)]], np.float32)
+    for name, output in (("binary", alone), ("probabilities", pair)):
+        (decision,) = TASKS[name].decide(output, ("no", "yes"), 2)
+        assert all(0 <= score <= 1 for _, score in decision.top)
+
+
+@pytest.mark.parametrize("probability", [1.5, -0.2])
+def test_what_is_no_probability_is_refused(probability: float) -> None:
+    output = np.array([[0.5], [probability]], np.float32)
+    with pytest.raises(ArtifactError, match=r"no probabilities: from .* end with a sigmoid"):
+        TASKS["binary"].decide(output, ("no", "yes"), 2)
 
 
 def test_a_regression_gives_its_value() -> None:

@@ -8,12 +8,15 @@
 
 /** How each task reads the numbers of one row. */
 const TASKS = {
-  binary: ({ data: [probability] }, labels) => ranked([1 - probability, probability], labels),
+  binary: ({ data: [probability] }, labels) => ranked([1 - probability, probability].map(share), labels),
   classification: ({ data }, labels) => ranked(shares(data), labels),
-  probabilities: ({ data }, labels) => ranked(Array.from(data), labels),
+  probabilities: ({ data }, labels) => ranked(Array.from(data, share), labels),
   regression: ({ data: [value] }) => ({ ranking: [], value }),
   tagging: (row, labels) => tagged(row, labels),
 };
+
+/** A probability that rounding has put beside [0, 1]. */
+const share = (value) => Math.min(1, Math.max(0, value));
 
 /**
  * One decision for each row of the batch.
