@@ -23,7 +23,8 @@ from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
 from ptx.serve.tracing import Tracing
-from ptx.serve.web.connection import Connection, Exchange
+from ptx.serve.web.connection import Connection
+from ptx.serve.web.exchange import Exchange
 from ptx.serve.web.inference import Inference
 
 # The page allows itself the rest; this alone is heeded in a header only.
