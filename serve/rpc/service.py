@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection
 
 from ptx.infer import UsageError
 from ptx.serve.access import Access, log_request
+from ptx.serve.counts.metrics import Metrics
 from ptx.serve.describing import describe_config, describe_model, describe_server, repository_index
-from ptx.serve.metrics import Metrics
 from ptx.serve.model import VERSION, Model
 from ptx.serve.queue.jobs import Result
 from ptx.serve.refusals import RefusalError, refusal

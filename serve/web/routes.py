@@ -10,13 +10,13 @@ from urllib.parse import unquote
 import orjson
 
 from ptx.serve.access import Access, log_request
+from ptx.serve.counts.metrics import CONTENT_TYPE, Metrics
 from ptx.serve.describing import (
     describe_config,
     describe_model,
     describe_server,
     repository_index,
 )
-from ptx.serve.metrics import CONTENT_TYPE, Metrics
 from ptx.serve.model import VERSION, Model
 from ptx.serve.page import render
 from ptx.serve.refusals import RefusalError, bad, refusal

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ptx.serve.counting import Cells, Layout
-from ptx.serve.metrics import Metrics
+from ptx.serve.counts.cells import Cells, Layout
+from ptx.serve.counts.metrics import Metrics
 from ptx.serve.queue.jobs import Job
 
-from .conftest import Served, binary
+from ..conftest import Served, binary
 
 NAMES = ["convnet", "lstm"]
 
