@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NEEDED = dict.fromkeys(("httptools", "orjson", "prometheus_client"), "serve")
+_NEEDED = dict.fromkeys(("httptools", "orjson"), "serve")
 _NEEDED |= dict.fromkeys(("grpc", "grpc_health", "grpc_reflection", "google"), "grpc")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from ptx.infer import PtxError, UsageError
-from ptx.serve.counting import Cells, Layout
+from ptx.serve.counts.cells import Cells, Layout
 from ptx.serve.refusals import LOG
 from ptx.serve.registry import Source
 from ptx.serve.settings import Settings

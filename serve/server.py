@@ -12,8 +12,8 @@ from importlib.util import find_spec
 
 from ptx.infer import UsageError
 from ptx.serve.access import Access
-from ptx.serve.counting import Cells
-from ptx.serve.metrics import Metrics
+from ptx.serve.counts.cells import Cells
+from ptx.serve.counts.metrics import Metrics
 from ptx.serve.model import Model
 from ptx.serve.processes import BACKLOG, Ready
 from ptx.serve.registry import Registry, Source, open_model

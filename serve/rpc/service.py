@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection
 
 from ptx.infer import UsageError
 from ptx.serve.access import Access, log_request
+from ptx.serve.counts.metrics import Metrics
 from ptx.serve.describing import describe_config, describe_model, describe_server, repository_index
-from ptx.serve.metrics import Metrics
 from ptx.serve.model import VERSION, Model
 from ptx.serve.queue.jobs import Result
 from ptx.serve.refusals import RefusalError, refusal
@@ -161,11 +161,7 @@ class Service:
                 code = refused.grpc
             finally:
                 seconds = time.perf_counter() - started
-                self._metrics.answered(model, "grpc", code, seconds)
-                headers = dict(context.invocation_metadata() or ()) if self._tracing.on else {}
-                self._tracing.answered(
-                    f"{SERVICE}/{name}", headers, code, seconds, rpc_system="grpc", ptx_model=model
-                )
+                self._note(name, model, code, seconds, context)
                 if self._settings.access_log:
                     log_request("gRPC", name, code, seconds, id=getattr(given, "id", ""))
             await context.abort(getattr(grpc.StatusCode, code), refused.message)
@@ -182,14 +178,24 @@ class Service:
             await context.abort(getattr(grpc.StatusCode, error.grpc), error.message)
         async for given in requests:
             started, code = time.perf_counter(), "OK"
+            model = given.model_name if given.model_name in self._registry else ""
             try:
-                yield response(infer_response=await self._infer(given, context))
+                answer = response(infer_response=await self._infer(given, context))
             except Exception as error:
                 refused = refusal(error)
                 code = refused.grpc
-                yield response(error_message=refused.message, infer_response={"id": given.id})
-            self._metrics.answered(given.model_name if given.model_name in self._registry else "",
-                                   "grpc", code, time.perf_counter() - started)  # fmt: skip
+                answer = response(error_message=refused.message, infer_response={"id": given.id})
+            self._note(STREAM, model, code, time.perf_counter() - started, context)
+            yield answer
+
+    def _note(self, name: str, model: str, code: str, seconds: float, context: Any) -> None:
+        """Count a call, or a message of a stream, and make it a span."""
+        self._metrics.answered(model, "grpc", code, seconds)
+        if self._tracing.on:
+            headers = dict(context.invocation_metadata() or ())
+            self._tracing.answered(
+                f"{SERVICE}/{name}", headers, code, seconds, rpc_system="grpc", ptx_model=model
+            )
 
     def _check(self, context: Any) -> None:
         if self._access.asks:

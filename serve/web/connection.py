@@ -7,18 +7,14 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from http import HTTPStatus
-from typing import Any, Protocol, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 import httptools
-import orjson
 
 from ptx.serve.refusals import RefusalError, bad
-from ptx.serve.settings import Settings
+from ptx.serve.web.exchange import Exchange, Site, begin_answer
 
-JSON = "application/json"
 _HEADER_BYTES, _HEADERS, _URL_BYTES = 32 * 2**10, 100, 8 * 2**10
 _CHUNKS, _CHUNK_BYTES = 1024, 16  # more chunks than these are larger than that on the average
 _AHEAD = 8  # requests that a client may send before the first is answered
@@ -31,62 +27,7 @@ _KEPT = {
         "tracestate", "inference-header-content-length", "x-request-id",
     )
 }  # fmt: skip
-_SAFE = "X-Content-Type-Options: nosniff\r\nCache-Control: no-store"
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-
-
-@lru_cache(64)
-def _begin(status: int, content_type: str) -> str:
-    return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n{_SAFE}"
-    )
-
-
-class Site(Protocol):
-    """What the connections of a server share."""
-
-    settings: Settings
-    connections: set[Any]
-    memory: int  # bytes of bodies that are held
-    draining: bool
-
-    def handle(self, exchange: Exchange) -> None:
-        """Answer, now or later."""
-
-    def note(self, exchange: Exchange, status: int, sent: int) -> None:
-        """An answer was given."""
-
-
-class Exchange:
-    """A request, and the way to answer it once."""
-
-    __slots__ = ("arrived", "body", "connection", "gone", "headers", "keep", "method", "model",
-                 "target")  # fmt: skip
-
-    def __init__(
-        self, connection: Connection, method: str, target: bytes, headers: dict[bytes, bytes],
-        body: bytes, keep: bool,
-    ) -> None:  # fmt: skip
-        self.connection, self.method, self.target = connection, method, target
-        self.headers, self.body, self.keep = headers, body, keep
-        self.arrived = time.perf_counter()
-        self.model = ""  # that was asked, for the statistics
-        self.gone: Callable[[], None] | None = (
-            None  # called where the client leaves before its answer
-        )
-
-    def answer(
-        self, status: int, body: bytes = b"", content_type: str = JSON, headers: Iterable[str] = ()
-    ) -> None:
-        """Send the answer."""
-        self.connection.send(self, status, body, content_type, headers)
-
-    def refuse(self, error: RefusalError) -> None:
-        """Send why there is none."""
-        headers = [] if error.retry is None else [f"Retry-After: {error.retry}"]
-        if error.status == 401:
-            headers.append("WWW-Authenticate: Bearer")
-        self.answer(error.status, orjson.dumps({"error": error.message}), JSON, headers)
 
 
 class Connection(asyncio.Protocol):
@@ -265,7 +206,7 @@ class Connection(asyncio.Protocol):
             return  # the client has gone
         self._site.memory -= len(exchange.body)
         keep = exchange.keep and not self._site.draining
-        lines = [_begin(status, content_type), *headers]
+        lines = [begin_answer(status, content_type), *headers]
         if not keep:
             lines.append("Connection: close")
         given = exchange.headers.get(b"x-request-id")

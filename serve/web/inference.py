@@ -17,7 +17,7 @@ from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
 from ptx.serve.tensors import BYTES, Tensor
-from ptx.serve.web.connection import JSON, Exchange
+from ptx.serve.web.exchange import JSON, Exchange
 from ptx.serve.web.packing import pack, unpack
 
 OCTETS = "application/octet-stream"

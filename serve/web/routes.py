@@ -10,20 +10,21 @@ from urllib.parse import unquote
 import orjson
 
 from ptx.serve.access import Access, log_request
+from ptx.serve.counts.metrics import CONTENT_TYPE, Metrics
 from ptx.serve.describing import (
     describe_config,
     describe_model,
     describe_server,
     repository_index,
 )
-from ptx.serve.metrics import CONTENT_TYPE, Metrics
 from ptx.serve.model import VERSION, Model
 from ptx.serve.page import render
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
 from ptx.serve.tracing import Tracing
-from ptx.serve.web.connection import Connection, Exchange
+from ptx.serve.web.connection import Connection
+from ptx.serve.web.exchange import Exchange
 from ptx.serve.web.inference import Inference
 
 # The page allows itself the rest; this alone is heeded in a header only.

@@ -19,7 +19,7 @@ import pytest
 from ptx.infer import Predictor, load
 from ptx.serve import Settings, Source
 from ptx.serve.access import Access
-from ptx.serve.metrics import Metrics
+from ptx.serve.counts.metrics import Metrics
 from ptx.serve.registry import Registry, open_model
 from ptx.serve.rpc.service import start
 from ptx.serve.server import sweep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import socket
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import numpy as np
 import pytest
 import tritonclient.grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -82,6 +84,30 @@ def test_each_request_is_a_span_of_the_trace_it_came_with(
     assert ready.name == "inference.GRPCInferenceService/ModelReady"
     assert attributes(ready)["rpc.grpc.status_code"] == "OK"
     assert 0 < infer.end_time_unix_nano - infer.start_time_unix_nano < 20e9
+
+
+def test_each_message_of_a_stream_is_a_span(begin: Begin, collected: list[Any]) -> None:
+    port, answers = free_port(), queue.Queue[Any]()
+    process = begin("--grpc-port", port)
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        client.start_stream(
+            lambda result, error: answers.put(error), headers={"traceparent": TRACEPARENT}
+        )
+        for shape in ([1, 1, 28, 28], [1, 1, 28, 27]):
+            image = tritonclient.grpc.InferInput("image", shape, "FP32")
+            image.set_data_from_numpy(np.zeros(shape, np.float32))
+            client.async_stream_infer("convnet", [image])
+        assert [answers.get(timeout=20) is None for _ in range(2)] == [True, False]
+        client.stop_stream()
+    process.popen.send_signal(signal.SIGTERM)
+    assert process.popen.wait(30) == 0
+    spans = [span for one in collected for scope in one.scope_spans for span in scope.spans]
+    assert {span.trace_id.hex() for span in spans} == {TRACE}
+    assert [
+        (span.name, attributes(span)["rpc.grpc.status_code"], attributes(span)["ptx.model"])
+        for span in sorted(spans, key=lambda span: span.start_time_unix_nano)
+    ] == [("inference.GRPCInferenceService/ModelStreamInfer", code, "convnet")
+          for code in ("OK", "INVALID_ARGUMENT")]  # fmt: skip
 
 
 def test_a_collector_that_is_away_keeps_nobody_waiting(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from ptx.serve.counting import HISTOGRAMS, Cells, Histogram, Layout
+from ptx.serve.counts.cells import HISTOGRAMS, Cells, Histogram, Layout
 from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError
 

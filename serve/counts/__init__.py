@@ -1,0 +1,1 @@
+"""What a server counts, alone or with its workers."""
