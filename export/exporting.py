@@ -109,8 +109,7 @@ def export(
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
     attach = find_attach(format_name)
-    draft = replace(trained.card, versions=_versions(format_name, content))
-    draft = with_golden(draft, proof, trained.examples)
+    draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
     outcome = _prove(attach(content, draft.to_json()), path, form.backend, proof)
     artifact = attach(content, _with_agreement(draft, outcome, proof.name).to_json())
     sealed = parse_artifact(artifact, path=path)
@@ -149,6 +148,12 @@ def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
         name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
     }
     return find_store(format_name)(content, trained.card.weights, weights)
+
+
+def _draft(trained: TrainedModel, format_name: str, content: bytes) -> Card:
+    """The card of the file, still without golden samples and agreement."""
+    doubt = trained.card.doubt if find_format(format_name).keeps_doubt else {}
+    return replace(trained.card, versions=_versions(format_name, content), doubt=doubt)
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:

@@ -54,6 +54,7 @@ class Format:
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
+    keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
 FORMATS = {
@@ -77,6 +78,7 @@ FORMATS = {
         takes_weights=True,
         most=2**27,
         by_name=True,
+        keeps_doubt=False,  # a page computes none, and it would be a fifth of a small one
     ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""

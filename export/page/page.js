@@ -1,23 +1,16 @@
 /** The page of one model: all that it needs stands in it. */
 
-const DIGESTS = {{digests}}; // sha256 of the text of each part
+const { textOf, unpackText } = window.ptxParts; // of the first script
 const MOST_PRODUCTS = 1e7; // 20 MFLOP
 
 let model = { ...data.model, examples: [] };
 let worker = null;
 let asked = 0;
 const open = new Map(); // number of a question → how its promise is settled
-
-/** The text of a part; an Error where it is not what was written. */
-function textOf(id) {
-  const text = at(id).textContent;
-  if (sha256(new TextEncoder().encode(text)) !== DIGESTS[id]) throw new Error(say("part", id));
-  return text;
-}
+delete window.ptxParts;
 
 async function startWorker() {
-  const packed = new Blob([fromBase85(textOf("engine"))]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const engine = new Blob([await new Response(packed).text(), "ptx.work(self);"], { type: "text/javascript" });
+  const engine = new Blob([await unpackText("engine"), "ptx.work(self);"], { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(engine));
   worker.onmessage = ({ data: { id, value, error } }) => {
     const { done, fail } = open.get(id);
@@ -63,11 +56,11 @@ function useModel({ samples, error, allowed, products, examples }) {
 }
 
 /** No answer is given by a page that is not what was written. */
-function giveUp({ message }) {
+function giveUp({ message, part }) {
   worker?.terminate();
   document.querySelector("main").replaceChildren();
   at("proof").textContent = "";
-  at("changed").textContent = say("changed", message);
+  at("changed").textContent = say("changed", part ? say("part", part) : message);
   show(at("changed"), true);
 }
 

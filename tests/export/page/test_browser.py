@@ -183,7 +183,9 @@ def test_numbers_that_are_none_are_refused(show: Show, artifact: Export) -> None
     expect(page, "#label").to_be_visible()
 
 
-@pytest.mark.parametrize("part", ["engine", "model", "data", "sections", "style", "script"])
+@pytest.mark.parametrize(
+    "part", ["engine", "model", "page", "data", "sections", "style", "script"]
+)
 def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     part: str, browser: Any, artifact: Export, tmp_path: Path
 ) -> None:
@@ -199,7 +201,7 @@ def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     page.goto(path.as_uri())
     told = (
         "This page has changed since it was written"
-        if part == "script"
+        if part in ("script", "page")
         else f"This page gives no answer: its part “{part}” has changed since it was written."
     )
     expect(page, "#changed").to_contain_text(told)
