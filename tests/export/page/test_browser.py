@@ -183,9 +183,7 @@ def test_numbers_that_are_none_are_refused(show: Show, artifact: Export) -> None
     expect(page, "#label").to_be_visible()
 
 
-@pytest.mark.parametrize(
-    "part", ["engine", "model", "page", "data", "sections", "style", "script"]
-)
+@pytest.mark.parametrize("part", ["engine", "model", "page", "data", "sections", "style", "script"])
 def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     part: str, browser: Any, artifact: Export, tmp_path: Path
 ) -> None:
