@@ -108,7 +108,7 @@ def export(
     proof.check_network()
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
-    attach = find_attach(format_name)
+    attach = find_attach(format_name, trained.runtime)
     draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
     outcome = _prove(attach(content, draft.to_json()), path, form.backend, proof)
     artifact = attach(content, _with_agreement(draft, outcome, proof.name).to_json())
@@ -138,6 +138,8 @@ def _check_fit(trained: TrainedModel | nn.Module, format_name: str) -> None:
         check_size(network, format_name)
     if isinstance(trained, TrainedModel) and trained.card.weights:
         find_store(format_name)
+    if isinstance(trained, TrainedModel):
+        find_attach(format_name, trained.runtime)
 
 
 def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:

@@ -54,6 +54,7 @@ class Format:
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
+    runtimes: tuple[str, ...] = ()  # that a file can hold beside its own: see `attach_with_runtime`
     keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
@@ -78,6 +79,7 @@ FORMATS = {
         takes_weights=True,
         most=2**27,
         by_name=True,
+        runtimes=("ort",),
         keeps_doubt=False,  # a page computes none, and it would be a fifth of a small one
     ),
 }
@@ -119,9 +121,17 @@ def find_convert(name: str) -> Convert:
     return convert
 
 
-def find_attach(name: str) -> Attach:
-    """What puts a card into that format."""
-    attach: Attach = import_module(find_format(name).module).attach
+def find_attach(name: str, runtime: str = "") -> Attach:
+    """What puts a card into that format, and the runtime of that name where it is not the plain one.
+
+    Raises:
+        UsageError: it holds no such runtime.
+    """
+    form = find_format(name)
+    if runtime and runtime not in form.runtimes:
+        raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
+    module = import_module(form.module)
+    attach: Attach = module.attach_with_runtime if runtime else module.attach
     return attach
 
 

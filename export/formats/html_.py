@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptx.export.formats import onnx_
-from ptx.export.page import render
+from ptx.export.page import find_runtime, render
 from ptx.infer.artifact import onnx_bytes
 
 convert, store = onnx_.convert, onnx_.store
@@ -12,3 +12,12 @@ convert, store = onnx_.convert, onnx_.store
 def attach(content: bytes, card: str) -> bytes:
     """The page over the sealed ONNX file."""
     return render(onnx_bytes.attach(content, card))
+
+
+def attach_with_runtime(content: bytes, card: str) -> bytes:
+    """The same page, run by ONNX Runtime's WebAssembly.
+
+    Raises:
+        BackendError: onnxruntime-web is not there.
+    """
+    return render(onnx_bytes.attach(content, card), find_runtime())

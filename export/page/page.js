@@ -5,12 +5,14 @@ const MOST_PRODUCTS = 1e7; // 20 MFLOP
 
 let model = { ...data.model, examples: [] };
 let worker = null;
+const usesOrt = Boolean(document.getElementById("wasm"));
 let asked = 0;
 const open = new Map(); // number of a question → how its promise is settled
 delete window.ptxParts;
 
 async function startWorker() {
-  const engine = new Blob([await unpackText("engine"), "ptx.work(self);"], { type: "text/javascript" });
+  const parts = [await unpackText("engine"), usesOrt ? await unpackText("runtime") : "", "ptx.work(self);"];
+  const engine = new Blob(parts, { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(engine));
   worker.onmessage = ({ data: { id, value, error } }) => {
     const { done, fail } = open.get(id);
@@ -34,7 +36,7 @@ async function start() {
   try {
     for (const id of ["style", "data"]) textOf(id);
     await startWorker();
-    const found = await send("open", textOf("model"));
+    const found = await send("open", { packed: textOf("model"), wasm: usesOrt ? textOf("wasm") : null });
     document.querySelector("main").innerHTML = textOf("sections");
     useModel(found);
   } catch (error) {

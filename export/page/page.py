@@ -10,9 +10,10 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from ptx.export.page.runtime import Runtime
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, PAGE, seal, write_block
+from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, PAGE, RUNTIME, WASM, seal, write_block
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.tasks import TASKS
@@ -25,19 +26,20 @@ PARTS = (
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
     "picture/search", "picture/fit",
-    "engine/reading", "engine/golden", "engine/model", "engine/worker",
+    "engine/reading", "engine/golden", "engine/model", "engine/session", "engine/worker",
 )  # fmt: skip
 PUBLIC = (
-    "openModel", "openGraph", "runGraph", "readMessage", "replay", "answerText", "readSample", "decide",
-    "fromBase64", "toBase64", "fromCard", "toCard", "work",
+    "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
+    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
 )  # fmt: skip
 READ = ("columns", "image", "symbols", "text")  # kinds of preprocessing that the engine has
+_COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 
 
-def render(model: bytes) -> bytes:
-    """The page of a sealed ONNX file.
+def render(model: bytes, runtime: Runtime | None = None) -> bytes:
+    """The page of a sealed ONNX file, which the engine beside this file runs, or ONNX Runtime.
 
     Its script knows the digests of all other parts, and its policy the script's: a page of which a byte
     that an answer depends on has changed gives none.
@@ -45,6 +47,8 @@ def render(model: bytes) -> bytes:
     header = onnx_bytes.read_header(model, name="the model")
     card = Card.from_json(header.metadata[onnx_bytes.CARD_KEY], name="the model")
     contents = {ENGINE: engine().encode(), MODEL: model, PAGE: _main().encode()}
+    if runtime is not None:
+        contents |= {RUNTIME: runtime.script.encode(), WASM: runtime.wasm}
     blocks = {name: write_block(name, content) for name, content in contents.items()}
     texts = {
         "style": _unindent(part("page.css")),
@@ -53,11 +57,20 @@ def render(model: bytes) -> bytes:
     }
     script = _boot(texts | {name: _inside(block) for name, block in blocks.items()})
     policy = (
-        f"default-src 'none'; script-src {allow(script)} {allow(_main())};"
+        f"default-src 'none'; script-src {allow(script)} {allow(_main())}"
+        f"{' ' + _COMPILE if runtime else ''};"
         f" style-src {allow(texts['style'])};"
         " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    filled = {**texts, **blocks, "policy": policy, "name": escape(card.model), "script": script}
+    runtimes = "".join(f"\n{blocks[name]}" for name in (RUNTIME, WASM) if name in blocks)
+    filled = {
+        **texts,
+        **blocks,
+        "runtime": runtimes,
+        "policy": policy,
+        "name": escape(card.model),
+        "script": script,
+    }
     page = re.sub(r"\{\{([a-z]+)\}\}", lambda found: filled[found[1]], _part("page.html"))
     return seal(HEAD + page)
 

@@ -19,6 +19,10 @@ from ptx.infer.errors import ArtifactError
 HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
 MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its card, and JavaScript
 PAGE = "page"  # a third one: the script of what is seen
+RUNTIME, WASM = (
+    "runtime",
+    "wasm",
+)  # of a page that ONNX Runtime's WebAssembly runs: its script, and that
 LIMIT = 2**28  # bytes of a block once it is unpacked
 _OPENED = '<script type="application/gzip" id="{}">'
 _CLOSED = "</script>"
@@ -44,6 +48,11 @@ def write_block(block: str, content: bytes) -> str:
     """A block as it stands in a page."""
     packed = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
     return f"{_OPENED.format(block)}{packed.replace('<', ',')}{_CLOSED}"  # `<` may begin a tag
+
+
+def has_block(data: bytes, block: str) -> bool:
+    """Whether the page has such a block."""
+    return _OPENED.format(block).encode() in data
 
 
 def read_block(data: bytes, block: str, *, name: str) -> bytes:

@@ -8,9 +8,10 @@ const OFF = 2; // levels of 255 that a pixel may be off where another decoder or
 function work(scope) {
   let model = null;
   const acts = {
-    open: async (packed) => {
-      model = openModel(await unpack(packed));
-      const found = { ...replay(model), products: countProducts(model) };
+    open: async ({ packed, wasm }) => {
+      const bytes = await unpack(packed);
+      model = wasm ? await openSession(bytes, await unpack(wasm)) : openModel(bytes);
+      const found = { ...await replay(model), products: wasm ? 0 : countProducts(model) };
       await checkPictures(model.card);
       return { ...found, examples: examplesOf(model.card) };
     },
@@ -82,7 +83,7 @@ async function answer(model, value) {
   const begun = performance.now();
   const { card } = model;
   const sample = readSample(card, value instanceof Blob ? await decode(value) : value);
-  const outputs = model.run(collate(card, [sample]));
+  const outputs = await model.run(collate(card, [sample]));
   const [name] = Object.keys(card.signature.outputs);
   if (!outputs[name].data.every(Number.isFinite)) throw refusal("not-finite");
   const [decision] = decide(card, outputs);

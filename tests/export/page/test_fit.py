@@ -123,8 +123,11 @@ def test_the_page_resizes_as_pillow_does(name: str, sizes: tuple[int, int, int, 
     host.run(
         engine().replace("return { openModel", "return { resizePlane, BOX, BICUBIC, openModel")
     )
-    host.run(f"""const resize = (text) => ptx.toBase64(ptx.resizePlane(
-      {{ width: {width}, height: {height}, data: ptx.fromBase64(text) }}, {small[0]}, {small[1]}, ptx.{name}).data)""")
+    host.run(f"""
+      const resize = (text) => {{
+        const plane = {{ width: {width}, height: {height}, data: ptx.fromBase64(text) }};
+        return ptx.toBase64(ptx.resizePlane(plane, {small[0]}, {small[1]}, ptx.{name}).data);
+      }}""")
     got = base64.b64decode(host.call("resize", base64.b64encode(pixels.tobytes()).decode()))
     host.close()
     expected = Image.fromarray(pixels).resize((small[0], small[1]), Image.Resampling[name])
