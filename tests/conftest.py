@@ -139,18 +139,24 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, or that of PTX_CHROMIUM."""
+def driver() -> Iterator[Any]:
+    """Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any) -> Iterator[Any]:
+    """Debian's Chromium, or that of PTX_CHROMIUM."""
     chromium = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
     if not chromium:
         pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield opened
-        opened.close()
+    opened = driver.chromium.launch(
+        executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+    )
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,4 +16,15 @@ function unpackText(id) {
 }
 
 window.ptxParts = { textOf, unpackText };
-unpackText("page").then((text) => document.head.append(Object.assign(document.createElement("script"), { textContent: text })));
+
+async function boot() {
+  textOf("data"); // which holds the words
+  const text = await unpackText("page");
+  document.head.append(Object.assign(document.createElement("script"), { textContent: text }));
+}
+
+boot().catch(({ part, message }) => {
+  document.getElementById("changed").textContent = part
+    ? `✗ This page gives no answer: its part “${part}” has changed since it was written. 此页面不给出结果：其中的“${part}”部分已被更改。`
+    : `✗ ${message}`;
+});

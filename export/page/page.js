@@ -76,7 +76,7 @@ function forget() {
 async function ask(value) {
   forget();
   show(at("waiting"), false);
-  if (value instanceof Blob) showPicture("given", value);
+  if (value instanceof Blob && model.kind === "picture") showPicture("given", value);
   const answering = send("ask", value);
   const own = asked;
   try {
@@ -87,22 +87,26 @@ async function ask(value) {
   }
 }
 
-function tell({ ranking, value, seen, milliseconds }) {
-  showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
+function tell({ ranking, value, told, seen, milliseconds }) {
+  if (told === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
   at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
   if (typeof seen !== "string") {
     showPixels(seen);
     return;
   }
-  at("read").textContent = `${say("read")}: ${seen}`;
+  at("read").textContent = `${say("read")}: ${seen}${told === undefined ? "" : `\n${told}`}`;
   show(at("read"), true);
 }
 
-/** Gray pixels as the picture that the model saw. */
-function showPixels({ width, height, data: pixels }) {
+/** Gray pixels, or those of three channels, as the picture that the model saw. */
+function showPixels({ width, height, data: pixels, turned }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const shown = new ImageData(width, height);
-  pixels.forEach((pixel, place) => shown.data.set([pixel, pixel, pixel, 255], 4 * place));
+  const channels = pixels.length / (width * height);
+  for (let place = 0; place < width * height; place += 1) {
+    const colours = [0, 1, 2].map((channel) => pixels[place * channels + (channels > 1 ? channel : 0)]);
+    shown.data.set([...(turned ? colours.reverse() : colours), 255], 4 * place);
+  }
   canvas.getContext("2d").putImageData(shown, 0, 0);
   canvas.toBlob((blob) => showPicture("seen", blob));
 }

@@ -25,14 +25,14 @@ PARTS = (
     "operators/convolution", "operators/reduction", "operators/recurrent",
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
-    "picture/search", "picture/fit",
+    "picture/search", "picture/fit", "picture/photo",
     "engine/reading", "engine/golden", "engine/model", "engine/session", "engine/worker",
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
     "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
 )  # fmt: skip
-READ = ("columns", "image", "symbols", "text")  # kinds of preprocessing that the engine has
+READ = ("columns", "image", "photo", "symbols", "text")  # kinds of preprocessing that the page has
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
@@ -83,6 +83,8 @@ def _data(card: Card) -> str:
     model = describe(card, preprocessing if read else None) | {
         "reference": f"PyTorch ({reference})"
     }
+    if card.preprocessing["kind"] == "arrays" and len(card.signature.inputs) == 1:
+        model |= {"kind": "array", "expects": preprocessing.expects}
     text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
     return text.replace("<", "\\u003c")
 

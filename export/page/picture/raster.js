@@ -8,6 +8,9 @@
 const makePlane = (width, height, data = new Uint8Array(width * height)) => ({ width, height, data });
 const mapPlane = ({ width, height, data }, change, Kind = Uint8Array) => makePlane(width, height, Kind.from(data, change));
 
+/** A sum of two numbers times shares of 255, as Pillow divides it. */
+const blend = (sum) => (((sum + 128) >> 8) + sum + 128) >> 8;
+
 /** The channels of a picture: one where it holds no colour. */
 function bandsOf({ width, height, data }) {
   const count = width * height;
@@ -56,6 +59,7 @@ const BICUBIC = {
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
   },
 };
+const BILINEAR = { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) };
 const BITS = 22; // of a weight behind the point, Pillow's PRECISION_BITS
 
 /** Where each new pixel begins among the old ones, and its weights in whole numbers. */

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from firefox import Firefox
 
 from ptx.infer import load
-
-from .firefox import Firefox
 
 Export = Callable[[str, str], Path]
 PICTURES = Path(__file__).parents[2] / "pictures"
@@ -32,10 +31,10 @@ def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 
 def test_the_watch_sees_a_request_and_an_error(firefox: Firefox, tmp_path: Path) -> None:
     path = tmp_path / "asks.html"
-    asks = '<script src="http://127.0.0.1:9/beside.js"></script>'
+    asks = '<script src="http://127.0.0.1:59999/beside.js"></script>'
     path.write_text(f"{asks}<script>throw Error('in vain')</script>")
     firefox.show(path)
-    assert firefox.requests == ["http://127.0.0.1:9/beside.js"]
+    assert firefox.requests == ["http://127.0.0.1:59999/beside.js"]
     assert any("in vain" in error for error in firefox.errors)
 
 
