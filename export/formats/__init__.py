@@ -80,7 +80,7 @@ FORMATS = {
         most=2**27,
         by_name=True,
         runtimes=("ort",),
-        keeps_doubt=False,  # a page computes none, and it would be a fifth of a small one
+        keeps_doubt=False,  # a page computes none, and it would add a fifth to a small one
     ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""

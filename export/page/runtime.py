@@ -81,7 +81,7 @@ def _as_script(module: str) -> str:
     """
     found = _EXPORTS.search(module)
     assert found is not None  # its digest is known
-    names = dict(reversed(pair.split(" as ")) for pair in found[1].split(","))
+    names = {name: own for own, name in (pair.split(" as ") for pair in found[1].split(","))}
     made = ", ".join(f"{name}: {names[name]}" for name in _USED)
     body = module[: found.start()].replace("import.meta.url", '"https://page.invalid/ort.mjs"')
     return f"const ort = (() => {{\n{body}\nreturn {{ {made} }};\n}})();\n"
