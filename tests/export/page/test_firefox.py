@@ -50,7 +50,7 @@ def test_firefox_computes_the_golden_samples_and_answers_as_python(
             answer = predictor.predict(PICTURES / name)
             assert "ms" in firefox.text("#time")
             assert firefox.text("#label") == str(answer.label)
-            assert firefox.text("#bars span:last-child") == f"{100 * answer.score:.1f} %"
+            assert firefox.text("#bars span:last-child") == f"{100 * (answer.score or 0):.1f} %"
     assert (firefox.requests, firefox.errors) == (requests, errors)
 
 
