@@ -39,17 +39,15 @@ inputs_option = click.option(
 def check_form(names: Sequence[str], weights: str, runtime: str) -> None:
     """Refuse a format that cannot hold the weights or the runtime, before any work."""
     from ptx.export.formats import find_attach, find_store
-    from ptx.export.page import find_runtime
 
     for name in names if weights != PLAIN else ():
         find_store(name)
     for name in names if runtime != PLAIN_RUNTIME else ():
         find_attach(name, runtime)
-        find_runtime()
 
 
-def take_form(rows: RealRows, weights: str, inputs: str, runtime: str) -> RealRows:
-    """The rows with the model in that form."""
+def take_form(rows: RealRows, weights: str, inputs: str, runtime: str) -> tuple[RealRows, str]:
+    """The rows with the model in that form; and what stands before a file's suffix: `.int8.pixels`."""
     trained = rows.trained
     if runtime != PLAIN_RUNTIME:
         trained = replace(trained, runtime=runtime)
@@ -57,12 +55,9 @@ def take_form(rows: RealRows, weights: str, inputs: str, runtime: str) -> RealRo
         trained = exporting.round_weights(trained, weights)
     if inputs != ARRAYS:
         trained = exporting.take_pixels(trained)
-    return replace(rows, trained=trained)
-
-
-def name_form(*form: str) -> str:
-    """What stands before a file's suffix: `.int8.pixels`; nothing of the plain form."""
-    return "".join(f".{part}" for part in form if part not in (PLAIN, ARRAYS, PLAIN_RUNTIME))
+    parts = (weights, inputs, runtime)
+    form = "".join(f".{part}" for part in parts if part not in (PLAIN, ARRAYS, PLAIN_RUNTIME))
+    return replace(rows, trained=trained), form
 
 
 def say_cost(rows: RealRows, path: Path, data: str | None, workspace: Path) -> None:

@@ -53,10 +53,7 @@ def export(
     trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
     exporting.say_before(trained, names)
     rows = find_rows(trained, data, workspace)
-    made, form = (
-        forms.take_form(rows, weights, inputs, runtime),
-        forms.name_form(weights, inputs, runtime),
-    )
+    made, form = forms.take_form(rows, weights, inputs, runtime)
     for name in names:
         target = output or exporting.place_file(space, trained.card.model, name, beside, form)
         exporting.export_one(made, name, target, opset, space)

@@ -54,7 +54,7 @@ class Format:
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
-    runtimes: tuple[str, ...] = ()  # that a file can hold beside its own: see `attach_with_runtime`
+    runtimes: tuple[str, ...] = ()  # that a file can hold beside its own: see `find_attach`
     keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
@@ -126,12 +126,13 @@ def find_attach(name: str, runtime: str = "") -> Attach:
 
     Raises:
         UsageError: it holds no such runtime.
+        BackendError: the runtime is not there.
     """
     form = find_format(name)
     if runtime and runtime not in form.runtimes:
         raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
     module = import_module(form.module)
-    attach: Attach = module.attach_with_runtime if runtime else module.attach
+    attach: Attach = module.find_attach_with_runtime() if runtime else module.attach
     return attach
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptx.export.formats import onnx_
+from ptx.export.formats import Attach, onnx_
 from ptx.export.page import find_runtime, render
 from ptx.infer.artifact import onnx_bytes
 
@@ -14,10 +14,11 @@ def attach(content: bytes, card: str) -> bytes:
     return render(onnx_bytes.attach(content, card))
 
 
-def attach_with_runtime(content: bytes, card: str) -> bytes:
-    """The same page, run by ONNX Runtime's WebAssembly.
+def find_attach_with_runtime() -> Attach:
+    """What makes the same page with ONNX Runtime's WebAssembly.
 
     Raises:
         BackendError: onnxruntime-web is not there.
     """
-    return render(onnx_bytes.attach(content, card), find_runtime())
+    runtime = find_runtime()
+    return lambda content, card: render(onnx_bytes.attach(content, card), runtime)

@@ -33,6 +33,7 @@ PUBLIC = (
     "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
 )  # fmt: skip
 READ = ("columns", "image", "photo", "symbols", "text")  # kinds of preprocessing that the page has
+READ_ALONE = ("arrays",)  # that it has where there is one input
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
@@ -83,7 +84,7 @@ def _data(card: Card) -> str:
     model = describe(card, preprocessing if read else None) | {
         "reference": f"PyTorch ({reference})"
     }
-    if card.preprocessing["kind"] == "arrays" and len(card.signature.inputs) == 1:
+    if card.preprocessing["kind"] in READ_ALONE and len(card.signature.inputs) == 1:
         model |= {"kind": "array", "expects": preprocessing.expects}
     text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
     return text.replace("<", "\\u003c")
