@@ -108,9 +108,8 @@ def export(
     proof.check_network()
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
-    attach = find_attach(format_name)
-    draft = replace(trained.card, versions=_versions(format_name, content))
-    draft = with_golden(draft, proof, trained.examples)
+    attach = find_attach(format_name, trained.runtime)
+    draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
     outcome = _prove(attach(content, draft.to_json()), path, form.backend, proof)
     artifact = attach(content, _with_agreement(draft, outcome, proof.name).to_json())
     sealed = parse_artifact(artifact, path=path)
@@ -139,6 +138,8 @@ def _check_fit(trained: TrainedModel | nn.Module, format_name: str) -> None:
         check_size(network, format_name)
     if isinstance(trained, TrainedModel) and trained.card.weights:
         find_store(format_name)
+    if isinstance(trained, TrainedModel):
+        find_attach(format_name, trained.runtime)
 
 
 def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
@@ -149,6 +150,12 @@ def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
         name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
     }
     return find_store(format_name)(content, trained.card.weights, weights)
+
+
+def _draft(trained: TrainedModel, format_name: str, content: bytes) -> Card:
+    """The card of the file, still without golden samples and agreement."""
+    doubt = trained.card.doubt if find_format(format_name).keeps_doubt else {}
+    return replace(trained.card, versions=_versions(format_name, content), doubt=doubt)
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:

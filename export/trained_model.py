@@ -42,6 +42,7 @@ class TrainedModel:
         samples: Real inputs by name; empty where none are known.
         notes: How a bare state dict was read.
         examples: Real inputs as a person has them; none where none are known.
+        runtime: That its page is to hold in place of the plain one: `ort`; empty of other formats.
     """
 
     network: nn.Module
@@ -49,6 +50,7 @@ class TrainedModel:
     samples: dict[str, Array]
     notes: tuple[str, ...] = ()
     examples: tuple[Raw, ...] = ()
+    runtime: str = ""
 
     @cached_property
     def proof(self) -> Proof:

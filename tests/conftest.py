@@ -38,6 +38,9 @@ Counts = defaultdict[str, Counter[str]]
 
 COUNTS = pytest.StashKey[Counts]()
 PICTURES = Path(__file__).parent / "pictures"
+PACKAGES = Path(__file__).parents[1] / ".cache" / "page" / "node_modules"
+AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join("; ")}`)"""
 ROWS = 64  # of each split that a checkpoint is made from
 
 # What a shell starts in the background ignores Ctrl-C, and so do its children.
@@ -136,18 +139,24 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, or that of PTX_CHROMIUM."""
+def driver() -> Iterator[Any]:
+    """Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any) -> Iterator[Any]:
+    """Debian's Chromium, or that of PTX_CHROMIUM."""
     chromium = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
     if not chromium:
         pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield opened
-        opened.close()
+    opened = driver.chromium.launch(
+        executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+    )
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -307,3 +316,27 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     )
     card = replace(card, weights_sha256=checkpoints.weights_digest(weights))
     return zip_archive.attach(content, card.to_json())
+
+
+@pytest.fixture(scope="session")
+def package() -> Callable[[str], Path]:
+    """`package(name)`: the folder of a package of npm that scripts/setup/page_tools fetched."""
+
+    def find(name: str) -> Path:
+        if not (PACKAGES / name).is_dir():
+            pytest.skip(f"{name} is not in .cache/page: ./scripts/test fetches it where npm is")
+        return PACKAGES / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def axe(package: Callable[[str], Path]) -> Callable[[Any], list[str]]:
+    """`axe(page)`: what axe-core finds, each with the elements."""
+    script = (package("axe-core") / "axe.min.js").read_text("utf-8")
+
+    def violations(page: Any) -> list[str]:
+        page.evaluate(script)  # by the debugger, which no policy of a page stops
+        return list(page.evaluate(AXE))
+
+    return violations

@@ -23,6 +23,12 @@ weights_option = click.option(
     help="Round the network's weights, prove the rounded network and store them so: a file of a half or"
     " a quarter, NAME.int8.onnx. What rounding costs is counted on the test rows.",
 )  # fmt: skip
+PLAIN_RUNTIME = "javascript"
+runtime_option = click.option(
+    "--runtime", type=click.Choice((PLAIN_RUNTIME, "ort")), default=PLAIN_RUNTIME, show_default=True,
+    help="Of a page, --format html: what computes in it. ort: ONNX Runtime's WebAssembly, for operators"
+    " that plain JavaScript lacks and for large networks, NAME.ort.html; of npm's onnxruntime-web.",
+)  # fmt: skip
 inputs_option = click.option(
     "--inputs", type=click.Choice(INPUTS), default=ARRAYS, show_default=True,
     help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's index become"
@@ -30,27 +36,28 @@ inputs_option = click.option(
 )  # fmt: skip
 
 
-def check_form(names: Sequence[str], weights: str) -> None:
-    """Refuse a format that cannot hold the weights, before any work."""
-    from ptx.export.formats import find_store
+def check_form(names: Sequence[str], weights: str, runtime: str) -> None:
+    """Refuse a format that cannot hold the weights or the runtime, before any work."""
+    from ptx.export.formats import find_attach, find_store
 
     for name in names if weights != PLAIN else ():
         find_store(name)
+    for name in names if runtime != PLAIN_RUNTIME else ():
+        find_attach(name, runtime)
 
 
-def take_form(rows: RealRows, weights: str, inputs: str) -> RealRows:
-    """The rows with the model in that form."""
+def take_form(rows: RealRows, weights: str, inputs: str, runtime: str) -> tuple[RealRows, str]:
+    """The rows with the model in that form; and what stands before a file's suffix: `.int8.pixels`."""
     trained = rows.trained
+    if runtime != PLAIN_RUNTIME:
+        trained = replace(trained, runtime=runtime)
     if weights != PLAIN:
         trained = exporting.round_weights(trained, weights)
     if inputs != ARRAYS:
         trained = exporting.take_pixels(trained)
-    return replace(rows, trained=trained)
-
-
-def name_form(weights: str, inputs: str) -> str:
-    """What stands before a file's suffix: `.int8.pixels`; nothing of the plain form."""
-    return "".join(f".{part}" for part in (weights, inputs) if part not in (PLAIN, ARRAYS))
+    parts = (weights, inputs, runtime)
+    form = "".join(f".{part}" for part in parts if part not in (PLAIN, ARRAYS, PLAIN_RUNTIME))
+    return replace(rows, trained=trained), form
 
 
 def say_cost(rows: RealRows, path: Path, data: str | None, workspace: Path) -> None:

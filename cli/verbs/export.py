@@ -24,12 +24,13 @@ from ptx.cli.values.dataset import find_rows
 @exporting.asked
 @forms.weights_option
 @forms.inputs_option
+@forms.runtime_option
 @options.workspace
 @options.common
 def export(
     model: str, formats: str, checkpoint: Path | None, describe: Path | None, data: str | None,
     output: Path | None, device: str | None, opset: int | None, weights: str, inputs: str,
-    workspace: Path, **stated: Any,
+    runtime: str, workspace: Path, **stated: Any,
 ) -> None:  # fmt: skip
     """Export MODEL and prove that the file computes what PyTorch computes.
 
@@ -47,12 +48,12 @@ def export(
         export_repository(model, output, device, Workspace(workspace))
         return
     names = exporting.choose_formats(formats, output, opset)
-    forms.check_form(names, weights)
+    forms.check_form(names, weights, runtime)
     space = Workspace(workspace)
     trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
     exporting.say_before(trained, names)
     rows = find_rows(trained, data, workspace)
-    made, form = forms.take_form(rows, weights, inputs), forms.name_form(weights, inputs)
+    made, form = forms.take_form(rows, weights, inputs, runtime)
     for name in names:
         target = output or exporting.place_file(space, trained.card.model, name, beside, form)
         exporting.export_one(made, name, target, opset, space)

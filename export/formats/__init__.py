@@ -54,6 +54,8 @@ class Format:
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
+    runtimes: tuple[str, ...] = ()  # that a file can hold beside its own: see `find_attach`
+    keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
 FORMATS = {
@@ -77,6 +79,8 @@ FORMATS = {
         takes_weights=True,
         most=2**27,
         by_name=True,
+        runtimes=("ort",),
+        keeps_doubt=False,  # a page computes none, and it would add a fifth to a small one
     ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
@@ -117,9 +121,18 @@ def find_convert(name: str) -> Convert:
     return convert
 
 
-def find_attach(name: str) -> Attach:
-    """What puts a card into that format."""
-    attach: Attach = import_module(find_format(name).module).attach
+def find_attach(name: str, runtime: str = "") -> Attach:
+    """What puts a card into that format, and the runtime of that name where it is not the plain one.
+
+    Raises:
+        UsageError: it holds no such runtime.
+        BackendError: the runtime is not there.
+    """
+    form = find_format(name)
+    if runtime and runtime not in form.runtimes:
+        raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
+    module = import_module(form.module)
+    attach: Attach = module.find_attach_with_runtime() if runtime else module.attach
     return attach
 
 

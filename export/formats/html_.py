@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ptx.export.formats import onnx_
-from ptx.export.page import render
+from ptx.export.formats import Attach, onnx_
+from ptx.export.page import find_runtime, render
 from ptx.infer.artifact import onnx_bytes
 
 convert, store = onnx_.convert, onnx_.store
@@ -12,3 +12,13 @@ convert, store = onnx_.convert, onnx_.store
 def attach(content: bytes, card: str) -> bytes:
     """The page over the sealed ONNX file."""
     return render(onnx_bytes.attach(content, card))
+
+
+def find_attach_with_runtime() -> Attach:
+    """What makes the same page with ONNX Runtime's WebAssembly.
+
+    Raises:
+        BackendError: onnxruntime-web is not there.
+    """
+    runtime = find_runtime()
+    return lambda content, card: render(onnx_bytes.attach(content, card), runtime)

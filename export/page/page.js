@@ -1,23 +1,18 @@
 /** The page of one model: all that it needs stands in it. */
 
-const DIGESTS = {{digests}}; // sha256 of the text of each part
+const { textOf, unpackText } = window.ptxParts; // of the first script
 const MOST_PRODUCTS = 1e7; // 20 MFLOP
 
 let model = { ...data.model, examples: [] };
 let worker = null;
+const usesOrt = Boolean(document.getElementById("wasm"));
 let asked = 0;
 const open = new Map(); // number of a question → how its promise is settled
-
-/** The text of a part; an Error where it is not what was written. */
-function textOf(id) {
-  const text = at(id).textContent;
-  if (sha256(new TextEncoder().encode(text)) !== DIGESTS[id]) throw new Error(say("part", id));
-  return text;
-}
+delete window.ptxParts;
 
 async function startWorker() {
-  const packed = new Blob([fromBase85(textOf("engine"))]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const engine = new Blob([await new Response(packed).text(), "ptx.work(self);"], { type: "text/javascript" });
+  const parts = [await unpackText("engine"), usesOrt ? await unpackText("runtime") : "", "ptx.work(self);"];
+  const engine = new Blob(parts, { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(engine));
   worker.onmessage = ({ data: { id, value, error } }) => {
     const { done, fail } = open.get(id);
@@ -41,7 +36,7 @@ async function start() {
   try {
     for (const id of ["style", "data"]) textOf(id);
     await startWorker();
-    const found = await send("open", textOf("model"));
+    const found = await send("open", { packed: textOf("model"), wasm: usesOrt ? textOf("wasm") : null });
     document.querySelector("main").innerHTML = textOf("sections");
     useModel(found);
   } catch (error) {
@@ -63,11 +58,11 @@ function useModel({ samples, error, allowed, products, examples }) {
 }
 
 /** No answer is given by a page that is not what was written. */
-function giveUp({ message }) {
+function giveUp({ message, part }) {
   worker?.terminate();
   document.querySelector("main").replaceChildren();
   at("proof").textContent = "";
-  at("changed").textContent = say("changed", message);
+  at("changed").textContent = say("changed", part ? say("part", part) : message);
   show(at("changed"), true);
 }
 
@@ -81,7 +76,7 @@ function forget() {
 async function ask(value) {
   forget();
   show(at("waiting"), false);
-  if (value instanceof Blob) showPicture("given", value);
+  if (value instanceof Blob && model.kind === "picture") showPicture("given", value);
   const answering = send("ask", value);
   const own = asked;
   try {
@@ -92,22 +87,26 @@ async function ask(value) {
   }
 }
 
-function tell({ ranking, value, seen, milliseconds }) {
-  showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
+function tell({ ranking, value, told, seen, milliseconds }) {
+  if (told === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
   at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
   if (typeof seen !== "string") {
     showPixels(seen);
     return;
   }
-  at("read").textContent = `${say("read")}: ${seen}`;
+  at("read").textContent = `${say("read")}: ${seen}${told === undefined ? "" : `\n${told}`}`;
   show(at("read"), true);
 }
 
-/** Gray pixels as the picture that the model saw. */
-function showPixels({ width, height, data: pixels }) {
+/** Gray pixels, or those of three channels, as the picture that the model saw. */
+function showPixels({ width, height, data: pixels, turned }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const shown = new ImageData(width, height);
-  pixels.forEach((pixel, place) => shown.data.set([pixel, pixel, pixel, 255], 4 * place));
+  const channels = pixels.length / (width * height);
+  for (let place = 0; place < width * height; place += 1) {
+    const colours = [0, 1, 2].map((channel) => pixels[place * channels + (channels > 1 ? channel : 0)]);
+    shown.data.set([...(turned ? colours.reverse() : colours), 255], 4 * place);
+  }
   canvas.getContext("2d").putImageData(shown, 0, 0);
   canvas.toBlob((blob) => showPicture("seen", blob));
 }

@@ -10,47 +10,68 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from ptx.export.page.runtime import Runtime
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, seal, write_block
+from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, PAGE, RUNTIME, WASM, seal, write_block
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.tasks import TASKS
 
 # The engine's parts, in the order in which each finds what it is made of.
 PARTS = (
-    "engine/bytes", "engine/tensor", "engine/protobuf",
+    "engine/bytes", "engine/packed", "engine/tensor", "engine/protobuf",
     "operators/elementwise", "operators/layout", "operators/indexing", "operators/matrix",
     "operators/convolution", "operators/reduction", "operators/recurrent",
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
-    "picture/search", "picture/fit",
-    "engine/reading", "engine/golden", "engine/model", "engine/worker",
+    "picture/search", "picture/fit", "picture/photo",
+    "engine/reading", "engine/golden", "engine/model", "engine/session", "engine/worker",
 )  # fmt: skip
 PUBLIC = (
-    "openModel", "openGraph", "runGraph", "readMessage", "replay", "answerText", "readSample", "decide",
-    "fromBase64", "toBase64", "fromCard", "toCard", "work",
+    "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
+    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
 )  # fmt: skip
-READ = ("columns", "image", "symbols", "text")  # kinds of preprocessing that the engine has
+READ = ("columns", "image", "photo", "symbols", "text")  # kinds of preprocessing that the page has
+READ_ALONE = ("arrays",)  # that it has where there is one input
+_COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 
 
-def render(model: bytes) -> bytes:
-    """The page of a sealed ONNX file.
+def render(model: bytes, runtime: Runtime | None = None) -> bytes:
+    """The page of a sealed ONNX file, which the engine beside this file runs, or ONNX Runtime.
 
     Its script knows the digests of all other parts, and its policy the script's: a page of which a byte
     that an answer depends on has changed gives none.
     """
     header = onnx_bytes.read_header(model, name="the model")
     card = Card.from_json(header.metadata[onnx_bytes.CARD_KEY], name="the model")
-    blocks = {ENGINE: write_block(ENGINE, engine().encode()), MODEL: write_block(MODEL, model)}
-    texts = {"style": part("page.css"), "sections": part("sections.html"), "data": _data(card)}
-    script = _main(texts | {name: _inside(block) for name, block in blocks.items()})
+    contents = {ENGINE: engine().encode(), MODEL: model, PAGE: _main().encode()}
+    if runtime is not None:
+        contents |= {RUNTIME: runtime.script.encode(), WASM: runtime.wasm}
+    blocks = {name: write_block(name, content) for name, content in contents.items()}
+    texts = {
+        "style": _unindent(part("page.css")),
+        "sections": _unindent(part("sections.html")),
+        "data": _data(card),
+    }
+    script = _boot(texts | {name: _inside(block) for name, block in blocks.items()})
     policy = (
-        f"default-src 'none'; script-src {allow(script)}; style-src {allow(texts['style'])};"
+        f"default-src 'none'; script-src {allow(script)} {allow(_main())}"
+        f"{' ' + _COMPILE if runtime else ''};"
+        f" style-src {allow(texts['style'])};"
         " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    filled = {**texts, **blocks, "policy": policy, "name": escape(card.model), "script": script}
+    runtimes = "".join(f"\n{blocks[name]}" for name in (RUNTIME, WASM) if name in blocks)
+    filled = {
+        **texts,
+        **blocks,
+        "runtime": runtimes,
+        "policy": policy,
+        "name": escape(card.model),
+        "script": script,
+    }
     page = re.sub(r"\{\{([a-z]+)\}\}", lambda found: filled[found[1]], _part("page.html"))
     return seal(HEAD + page)
 
@@ -63,16 +84,24 @@ def _data(card: Card) -> str:
     model = describe(card, preprocessing if read else None) | {
         "reference": f"PyTorch ({reference})"
     }
+    if card.preprocessing["kind"] in READ_ALONE and len(card.signature.inputs) == 1:
+        model |= {"kind": "array", "expects": preprocessing.expects}
     text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
     return text.replace("<", "\\u003c")
 
 
-def _main(texts: Mapping[str, str]) -> str:
-    """The page's own script, in a block: it leaves no name to the window."""
+def _boot(texts: Mapping[str, str]) -> str:
+    """The page's first script, in a block: it leaves no name to the window."""
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    own = _script("page.js").replace("{{digests}}", json.dumps(digests))
-    common = _COMMENT.sub("", part("common.js"))
-    return f'"use strict";\n{{\n{common}{_script("engine/bytes.js")}{own}}}\n'
+    own = _script("boot.js").replace("{{digests}}", json.dumps(digests))
+    return f'"use strict";\n{{\n{_script("engine/packed.js")}{own}}}\n'
+
+
+@cache
+def _main() -> str:
+    """The script of what is seen, which the first one runs."""
+    common = _unindent(_COMMENT.sub("", part("common.js")))
+    return f'"use strict";\n{{\n{common}{_script("page.js")}}}\n'
 
 
 def _inside(block: str) -> str:
@@ -90,8 +119,12 @@ def engine() -> str:
 
 
 def _script(name: str) -> str:
-    """A part without its comments, which are for who reads the repository."""
-    return _COMMENT.sub("", _part(name))
+    """A part without its comments and indents, which are for who reads the repository."""
+    return _unindent(_COMMENT.sub("", _part(name)))
+
+
+def _unindent(text: str) -> str:
+    return _INDENT.sub("", text)
 
 
 def _part(name: str) -> str:

@@ -1,6 +1,6 @@
 """A model as one page: an HTML file that holds a sealed ONNX file and the engine that runs it.
 
-Both stand in it as blocks, gzip in base85, which takes less room than base64; the last line is the
+They stand in it as blocks, gzip in base85, which takes less room than base64; the last line is the
 seal: the sha256 of all bytes before it.
 Nothing of a page is run to read it.
 """
@@ -18,6 +18,11 @@ from ptx.infer.errors import ArtifactError
 
 HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
 MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its card, and JavaScript
+PAGE = "page"  # a third one: the script of what is seen
+RUNTIME, WASM = (
+    "runtime",
+    "wasm",
+)  # of a page that ONNX Runtime's WebAssembly runs: its script, and that
 LIMIT = 2**28  # bytes of a block once it is unpacked
 _OPENED = '<script type="application/gzip" id="{}">'
 _CLOSED = "</script>"
@@ -43,6 +48,11 @@ def write_block(block: str, content: bytes) -> str:
     """A block as it stands in a page."""
     packed = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
     return f"{_OPENED.format(block)}{packed.replace('<', ',')}{_CLOSED}"  # `<` may begin a tag
+
+
+def has_block(data: bytes, block: str) -> bool:
+    """Whether the page has such a block."""
+    return _OPENED.format(block).encode() in data
 
 
 def read_block(data: bytes, block: str, *, name: str) -> bytes:

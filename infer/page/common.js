@@ -18,10 +18,15 @@ function translate() {
 
 /** Shows what the model takes. */
 function showInput() {
-  for (const kind of ["picture", "text", "row", "none"]) show(at(kind), model.kind === kind);
+  for (const kind of ["picture", "text", "row", "array", "none"]) show(at(kind), model.kind === kind);
   at("expects").textContent = model.kind === "none" ? "" : `${say("expects")}: ${model.expects}`;
   at("fields").replaceChildren(...model.columns.map(makeField));
   at("word").value = "";
+  at("numbers").value = "";
+  const paper = model.paper !== false; // a photograph is not drawn
+  for (const id of ["paper", "clear"]) show(at(id), paper);
+  at("drop").textContent = say(paper ? "drop" : "drop-alone");
+  closeCamera();
   showExamples();
   at("card").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", text)]));
   clearPaper();
@@ -46,6 +51,7 @@ const fields = () => [...at("fields").querySelectorAll("input")];
 
 function useForms() {
   at("text").addEventListener("submit", (event) => { event.preventDefault(); ask(at("word").value); });
+  at("array").addEventListener("submit", (event) => { event.preventDefault(); ask(at("numbers").value); });
   at("row").addEventListener("submit", (event) => {
     event.preventDefault();
     ask(fields().map((field) => field.value.trim().replace(",", ".")).join(","));
@@ -123,11 +129,12 @@ function usePaper() {
 
 function takeFile(list) {
   const file = [...list].find((one) => one.type.startsWith("image/")) || list[0];
-  if (file && model.kind === "picture") ask(file);
+  if (file && ["picture", "array"].includes(model.kind)) ask(file);
 }
 
 function useFiles() {
-  for (const id of ["file", "camera"]) {
+  useCamera();
+  for (const id of ["file", "camera", "table"]) {
     at(id).addEventListener("change", (event) => { takeFile(event.target.files); event.target.value = ""; });
   }
   document.addEventListener("paste", (event) => takeFile(event.clipboardData.files));
@@ -137,6 +144,55 @@ function useFiles() {
     event.preventDefault();
     document.body.classList.remove("dragged");
     takeFile(event.dataTransfer.files);
+  });
+}
+
+// The camera
+
+let film = null;
+
+function closeCamera() {
+  film?.getTracks().forEach((track) => track.stop());
+  film = null;
+  show(at("live"), false);
+}
+
+/** Shows what the camera sees; where there is none that may be used, the browser asks for a file instead. */
+async function openCamera() {
+  try {
+    film = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+  } catch {
+    at("camera").click();
+    return;
+  }
+  at("video").srcObject = film;
+  show(at("live"), true);
+  await at("video").play();
+}
+
+function shoot() {
+  const { videoWidth: width, videoHeight: height } = at("video");
+  if (!width) return;
+  const canvas = make("canvas", "", { width, height });
+  canvas.getContext("2d").drawImage(at("video"), 0, 0);
+  canvas.toBlob((blob) => ask(blob));
+  closeCamera();
+}
+
+/** A telephone has a camera program of its own, which the input opens. */
+function useCamera() {
+  at("shoot").addEventListener("click", shoot);
+  at("stop").addEventListener("click", closeCamera);
+  if (!navigator.mediaDevices?.getUserMedia || !matchMedia("(pointer: fine)").matches) return;
+  let tried = false;
+  at("camera").addEventListener("click", (event) => {
+    if (tried) {
+      tried = false;
+      return;
+    }
+    event.preventDefault();
+    tried = true;
+    openCamera().finally(() => { tried = false; });
   });
 }
 

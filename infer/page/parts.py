@@ -36,9 +36,15 @@ def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
     return {
         "kind": "none" if preprocessing is None else _kind(preprocessing),
         "expects": "" if preprocessing is None else preprocessing.expects,
+        "paper": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.columns),
         "facts": list(_facts(card)),
     }
+
+
+def _is_drawn(preprocessing: Preprocessing) -> bool:
+    """Whether a pen is enough for what the model takes."""
+    return preprocessing.pictures is None or preprocessing.pictures.fit is not None
 
 
 def _kind(preprocessing: Preprocessing) -> str:

@@ -105,8 +105,11 @@ def main() -> int:
             elif "otherwise" in came and options.keep:
                 image.save(options.keep / f"{form.split()[0]}-{index}.png")
     print(f"{sum(found.values())} pictures: {dict(found.most_common())}")
+    host.close()
     print(f"{1 - unequal / pixels:.4%} of {pixels:,} pixels are equal")
-    return int(any("more" in came or "otherwise" in came for came in found))
+    return int(
+        any("more" in came or "otherwise" in came for came in found) or unequal > 0.001 * pixels
+    )
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ function decide(card, outputs) {
   });
 }
 
+const canDecide = ({ task }) => Object.hasOwn(TASKS, task);
+
 /** The softmax of one row. */
 function shares(logits) {
   const most = logits.reduce((one, other) => Math.max(one, other), -Infinity);

@@ -3,14 +3,14 @@
 /**
  * Runs them all; an Error at the first that does not come out.
  * @param {Model} model
- * @returns {{samples: number, error: number, allowed: number}} the error nearest to what is allowed
+ * @returns {Promise<{samples: number, error: number, allowed: number}>} the error nearest to what is allowed
  */
-function replay(model) {
+async function replay(model) {
   const { golden, raw, signature } = model.card;
   const nearest = { samples: 0, error: 0, allowed: 0 };
   const arrays = golden.map((sample) => [mapEntries(sample.inputs, fromCard), sample]);
   for (const [inputs, sample] of [...arrays, ...rawInputs(model.card, raw)]) {
-    const outputs = model.run(inputs);
+    const outputs = await model.run(inputs);
     for (const name of Object.keys(signature.outputs)) checkOutput(name, outputs[name], sample, nearest);
     checkAnswers(model.card, outputs, sample);
     nearest.samples += 1;

@@ -38,7 +38,9 @@ function checkOperators(nodes) {
   const missing = nodes
     .filter(({ domain, operator }) => (domain && domain !== "ai.onnx") || !Object.hasOwn(OPERATORS, operator))
     .map(({ domain, operator }) => (domain ? `${domain}:` : "") + operator);
-  if (missing.length) throw new Error(`a page does not compute the operator ${[...new Set(missing)].join(", ")}`);
+  if (!missing.length) return;
+  const named = [...new Set(missing)].join(", ");
+  throw new Error(`a page does not compute the operator ${named} in plain JavaScript: --runtime ort does`);
 }
 
 /** The attributes by name: numbers, texts, tensors, and lists of numbers. */

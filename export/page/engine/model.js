@@ -7,7 +7,7 @@ const SEAL_HEAD = Uint8Array.from([0x72, 76, 0x0a, 8, ..."ptx.seal"].concat([0x1
 /**
  * @typedef {Object} Model
  * @property {Object} card
- * @property {function(Object<string, Tensor>): Object<string, Tensor>} run
+ * @property {function(Object<string, Tensor>): Object<string, Tensor>} run where ONNX Runtime runs it, a promise of them
  */
 
 /**
@@ -15,14 +15,20 @@ const SEAL_HEAD = Uint8Array.from([0x72, 76, 0x0a, 8, ..."ptx.seal"].concat([0x1
  * @returns {Model}
  */
 function openModel(bytes) {
+  const { card, message } = readModel(bytes);
+  const graph = openGraph(message);
+  return { card, run: (inputs) => runGraph(graph, inputs) };
+}
+
+/** The card of a sealed file, and its message. */
+function readModel(bytes) {
   if (!sealHolds(bytes)) throw new Error("the model has changed since it was written: its seal does not hold");
   const message = readMessage("Model", bytes);
   const entry = message.metadata.find(({ key }) => key === "ptx.card");
   if (!entry) throw new Error("the model has no card");
   const card = JSON.parse(fromUtf8(entry.value));
   if (card.format !== 1) throw new Error(`the card's format is ${card.format}; this page reads 1`);
-  const graph = openGraph(message);
-  return { card, run: (inputs) => runGraph(graph, inputs) };
+  return { card, message };
 }
 
 /** Whether the file is, byte for byte, what was sealed. */
@@ -36,4 +42,10 @@ function sealHolds(bytes) {
 function answerText(model, text) {
   const inputs = mapEntries(JSON.parse(text), fromCard);
   return JSON.stringify(mapEntries(model.run(inputs), toCard));
+}
+
+/** The same of a model whose `run` gives a promise. */
+async function answerLater(model, text) {
+  const inputs = mapEntries(JSON.parse(text), fromCard);
+  return JSON.stringify(mapEntries(await model.run(inputs), toCard));
 }

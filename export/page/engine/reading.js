@@ -2,11 +2,16 @@
 
 const LONGEST = 1000; // characters of a text
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const NPY_TYPES = {
+  "<f4": "float32", "<f8": "float64", "<f2": "float16", "<i8": "int64", "<i4": "int32", "|i1": "int8", "|u1": "uint8", "|b1": "bool",
+};
 const SPACE = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const HIGHEST = "\u0345"; // of all combining marks: any other one is moved before it
 
 /** Kind → (value, setting) → a sample; pictures are decoded by the browser, and fitted by `fitPicture`. */
-const READERS = { columns: readColumns, image: fitPicture, symbols: readSymbols, text: readText };
+const READERS = {
+  arrays: readArray, columns: readColumns, image: fitPicture, photo: fitPhoto, symbols: readSymbols, text: readText,
+};
 
 /**
  * One value as the card's preprocessing reads it; an Error that says why it cannot be.
@@ -16,8 +21,69 @@ const READERS = { columns: readColumns, image: fitPicture, symbols: readSymbols,
  */
 function readSample(card, value) {
   const { kind, ...setting } = card.preprocessing;
-  if (!Object.hasOwn(READERS, kind)) throw new Error("the model takes arrays alone");
-  return READERS[kind](value, setting);
+  return READERS[kind](value, { ...setting, ...specOf(card) });
+}
+
+/** What the first input says: its type, the axes of a sample, and of a photograph its channels. */
+function specOf({ signature, preprocessing: { kind, size } }) {
+  const [[, [dtype, axes]]] = Object.entries(signature.inputs);
+  const own = axes.filter((axis) => axis !== "batch");
+  return kind === "photo" ? { dtype, own, channels: own[channelAxis(own, size)] } : { dtype, own };
+}
+
+/** Which axis of a sample holds the 1 or 3 channels of a photograph. */
+function channelAxis(own, size) {
+  return [0, 2].find((place) => [1, 3].includes(own[place]) && own.toSpliced(place, 1)
+    .every((axis, at) => axis === size[at] || typeof axis === "string"));
+}
+
+/** Numbers as JSON, nested as the array is or in one row, or parted by commas and spaces; a tensor is one already. */
+function readArray(value, { dtype, own }) {
+  const given = typeof value === "string" ? parseNumbers(value) : Array.isArray(value) ? { shape: [value.length], data: value } : value;
+  const count = given.data.length;
+  const free = own.filter((axis) => typeof axis === "string").length;
+  const known = sizeOf(own.filter(Number.isInteger));
+  const flat = given.shape.length === 1 && own.length !== 1 && free <= 1 && (free ? count % known === 0 : count === known);
+  const shape = flat ? own.map((axis) => (Number.isInteger(axis) ? axis : count / known)) : given.shape;
+  const fits = shape.length === own.length && own.every((axis, at) => typeof axis === "string" || axis === shape[at]);
+  if (!fits || !count) throw refusal("array-shape", `(${shape.join(", ")})`, `(${own.join(", ")})`);
+  const bad = given.data.find((number) => !Number.isFinite(number) || (!FLOATS.has(dtype) && !Number.isInteger(number)));
+  if (bad !== undefined) throw refusal("no-number", String(bad));
+  return makeTensor(dtype, shape, ARRAYS[dtype].from(given.data));
+}
+
+function parseNumbers(text) {
+  if (!/^\s*\[/.test(text)) {
+    const items = text.split(/[\s,;]+/).filter(Boolean);
+    return { shape: [items.length], data: items.map((item) => (NUMBER.test(item) ? Number(item) : NaN)) };
+  }
+  const shape = [];
+  let nested;
+  try {
+    nested = JSON.parse(text);
+  } catch {
+    throw refusal("no-array");
+  }
+  for (let part = nested; Array.isArray(part); [part] = part) shape.push(part.length);
+  const data = nested.flat(shape.length);
+  if (data.length !== sizeOf(shape) || !data.every((number) => typeof number === "number")) throw refusal("no-array");
+  return { shape, data };
+}
+
+/** The numbers of a `.npy` file: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+function readNpy(bytes) {
+  if (fromUtf8(bytes.subarray(1, 6)) !== "NUMPY") throw refusal("no-array");
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const begun = bytes[6] > 1 ? 12 : 10;
+  const end = begun + (bytes[6] > 1 ? view.getUint32(8, true) : view.getUint16(8, true));
+  const head = fromUtf8(bytes.subarray(begun, end));
+  const [, descr] = /'descr': *'([^']*)'/.exec(head) || [];
+  const [, sizes] = /'shape': *\(([^)]*)\)/.exec(head) || [];
+  const dtype = NPY_TYPES[descr];
+  if (!dtype || sizes === undefined || /'fortran_order': *True/.test(head)) throw refusal("no-array");
+  const shape = sizes.split(",").filter((size) => size.trim()).map(Number);
+  if (bytes.length - end !== sizeOf(shape) * WIDTHS[dtype]) throw refusal("no-array");
+  return fromBytes(dtype, shape, bytes.subarray(end));
 }
 
 function readColumns(value, { names, mean = [], std = [] }) {
@@ -64,7 +130,8 @@ function collate(card, samples) {
   const { kind, padding = 0, alphabet } = card.preprocessing;
   if (kind === "text") return collateTexts(inputs.map(([each]) => each), samples, padding);
   const made = samples.map((sample) => {
-    if (kind === "image" && sample.dtype === "uint8") return normalize(sample, card.preprocessing, axes);
+    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "photo") return normalizePhoto(sample, card);
+    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "image") return normalize(sample, card.preprocessing, axes);
     return kind === "symbols" && dtype === "float32" ? oneHot(sample, alphabet.length, HOT, -1) : sample;
   });
   const stacked = concat(made.map((sample) => reshape(sample, [1, ...sample.shape])), 0);
@@ -83,13 +150,27 @@ function collateTexts([codes, lengths], samples, padding) {
 }
 
 /** Pixels as numbers, `(pixel/255 − mean)/std`, each step in float32, in the axes of a sample. */
-function normalize({ data }, { mean = 0, std = 1 }, axes) {
-  const table = Float32Array.from({ length: 256 }, (_, pixel) => (
-    Math.fround(Math.fround(pixel / 255) - Math.fround(mean)) / Math.fround(std)));
+function normalize({ data }, { mean, std }, axes) {
+  const table = pixelTable(mean, std);
   const own = axes.filter((axis) => axis !== "batch");
   const known = sizeOf(own.filter(Number.isInteger));
   const shape = own.map((axis) => (Number.isInteger(axis) ? axis : data.length / known));
   return makeTensor("float32", shape, Float32Array.from(data, (pixel) => table[pixel]));
+}
+
+/** The same channel by channel, which then stand where the network has them. */
+function normalizePhoto({ shape: [height, width, channels], data }, { signature, preprocessing: { size, mean = [], std = [] } }) {
+  const [[, [, axes]]] = Object.entries(signature.inputs);
+  const place = channelAxis(axes.filter((axis) => axis !== "batch"), size);
+  const tables = Array.from({ length: channels }, (_, channel) => pixelTable(mean[channel], std[channel]));
+  const numbers = makeTensor("float32", [height, width, channels], Float32Array.from(data, (pixel, at) => tables[at % channels][pixel]));
+  return place === 0 ? transpose(numbers, [2, 0, 1]) : numbers;
+}
+
+/** The number for each value of a pixel. */
+function pixelTable(mean = 0, std = 1) {
+  return Float32Array.from({ length: 256 }, (_, pixel) => (
+    Math.fround(Math.fround(pixel / 255) - Math.fround(mean)) / Math.fround(std)));
 }
 
 /** The sha256 over names, types, shapes and contents of input arrays, as a card notes it. */

@@ -8,9 +8,10 @@ const OFF = 2; // levels of 255 that a pixel may be off where another decoder or
 function work(scope) {
   let model = null;
   const acts = {
-    open: async (packed) => {
-      model = openModel(await unpack(packed));
-      const found = { ...replay(model), products: countProducts(model) };
+    open: async ({ packed, wasm }) => {
+      const bytes = await unpack(packed);
+      model = wasm ? await openSession(bytes, await unpack(wasm)) : openModel(bytes);
+      const found = { ...await replay(model), products: wasm ? 0 : countProducts(model) };
       await checkPictures(model.card);
       return { ...found, examples: examplesOf(model.card) };
     },
@@ -81,16 +82,35 @@ function examplesOf(card) {
 async function answer(model, value) {
   const begun = performance.now();
   const { card } = model;
-  const sample = readSample(card, value instanceof Blob ? await decode(value) : value);
-  const outputs = model.run(collate(card, [sample]));
+  const sample = readSample(card, value instanceof Blob ? await readFile(card, value) : value);
+  const outputs = await model.run(collate(card, [sample]));
   const [name] = Object.keys(card.signature.outputs);
   if (!outputs[name].data.every(Number.isFinite)) throw refusal("not-finite");
-  const [decision] = decide(card, outputs);
+  const [decision] = canDecide(card) ? decide(card, outputs) : [{ ranking: [], told: listOutputs(outputs) }];
   return { ...decision, seen: seenBy(card, sample), milliseconds: performance.now() - begun };
 }
 
-/** @returns {Object|string} pixels `{width, height, data}`, or what is left of a text or of numbers */
-function seenBy({ preprocessing: { kind } }, { shape, data }) {
+/** A picture's pixels; of a model that takes arrays, an array or its text. */
+async function readFile(card, blob) {
+  if (card.preprocessing.kind !== "arrays") return decode(blob);
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  return bytes[0] === 0x93 ? readNpy(bytes) : fromUtf8(bytes);
+}
+
+const SHOWN = 100; // numbers of an output
+
+/** The outputs of a task that nothing is read from. */
+function listOutputs(outputs) {
+  return Object.entries(outputs).map(([name, { shape, data }]) => {
+    const numbers = Array.from(data.subarray(0, SHOWN), (number) => String(Number(number.toPrecision(6))));
+    return `${name} (${shape.join(", ")}): ${numbers.join(", ")}${data.length > SHOWN ? ", …" : ""}`;
+  }).join("\n");
+}
+
+/** @returns {Object|string} pixels `{width, height, data, turned}`, or what is left of a text or of numbers */
+function seenBy({ preprocessing: { kind, colours } }, { dtype, shape, data }) {
+  if (kind === "photo") return { width: shape[1], height: shape[0], data, turned: colours === "BGR" };
+  if (kind === "arrays") return `${dtype} (${shape.join(", ")})`;
   if (kind === "image") return { width: shape[1], height: shape[0], data };
   if (kind === "text") return Array.from(data, (code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "□")).join("");
   return Array.from(data, (number) => String(Number(number.toPrecision(4)))).join(kind === "columns" ? ", " : " ");

@@ -83,7 +83,6 @@ function flatten(raster) {
   const alpha = makePlane(raster.width, raster.height, Uint8Array.from({ length: raster.width * raster.height }, (_, at) => raster.data[4 * at + 3]));
   if (alpha.data.every((value) => value === 255)) return flat;
   const ground = groundOf(flat, alpha);
-  const blend = (sum) => (((sum + 128) >> 8) + sum + 128) >> 8;
   return {
     ...flat,
     bands: flat.bands.map((data, band) => data.map((value, at) => (

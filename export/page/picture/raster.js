@@ -8,6 +8,9 @@
 const makePlane = (width, height, data = new Uint8Array(width * height)) => ({ width, height, data });
 const mapPlane = ({ width, height, data }, change, Kind = Uint8Array) => makePlane(width, height, Kind.from(data, change));
 
+/** A sum of two numbers times shares of 255, as Pillow divides it. */
+const blend = (sum) => (((sum + 128) >> 8) + sum + 128) >> 8;
+
 /** The channels of a picture: one where it holds no colour. */
 function bandsOf({ width, height, data }) {
   const count = width * height;
@@ -56,17 +59,19 @@ const BICUBIC = {
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
   },
 };
+const BILINEAR = { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) };
 const BITS = 22; // of a weight behind the point, Pillow's PRECISION_BITS
 
 /** Where each new pixel begins among the old ones, and its weights in whole numbers. */
 function weights(before, after, { support, weigh }) {
   const scale = before / after;
   const spread = Math.max(scale, 1);
+  const narrow = 1 / spread; // a product, as in Pillow: a quotient ends on another side of a box's edge
   return Array.from({ length: after }, (_, at) => {
     const centre = (at + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - support * spread + 0.5));
     const last = Math.min(before, Math.trunc(centre + support * spread + 0.5));
-    const found = Array.from({ length: last - first }, (__, place) => weigh((place + first - centre + 0.5) / spread));
+    const found = Array.from({ length: last - first }, (__, place) => weigh((place + first - centre + 0.5) * narrow));
     const sum = found.reduce((one, other) => one + other, 0);
     const whole = found.map((weight) => {
       const share = (sum ? weight / sum : weight) * 2 ** BITS;
@@ -87,21 +92,28 @@ function resample(data, lines, { step, stride }, table, out, outStride, outStep)
   }
 }
 
-/** Pillow's `resize`: across, then down. */
+/** Pillow's `resize`: across, then down; the other way round where the height shrinks far more, which is faster. */
 function resizePlane(plane, width, height, filter) {
-  let { data } = plane;
-  if (width !== plane.width) {
-    const out = new Uint8Array(width * plane.height);
-    resample(data, plane.height, { step: 1, stride: plane.width }, weights(plane.width, width, filter), out, width, 1);
-    data = out;
-  }
-  if (height !== plane.height) {
-    const out = new Uint8Array(width * height);
-    resample(data, width, { step: width, stride: 1 }, weights(plane.height, height, filter), out, 1, width);
-    data = out;
-  }
-  return makePlane(width, height, data);
+  const less = plane.height - height;
+  const passes = [resizeAcross(width, filter), resizeDown(height, filter)];
+  if (less > 0 && less > 2 * (plane.width - width)) passes.reverse();
+  return passes.reduce((found, pass) => pass(found), plane);
 }
+
+const resizeAcross = (width, filter) => (plane) => {
+  if (width === plane.width) return plane;
+  const out = new Uint8Array(width * plane.height);
+  resample(plane.data, plane.height, { step: 1, stride: plane.width }, weights(plane.width, width, filter), out, width, 1);
+  return makePlane(width, plane.height, out);
+};
+
+const resizeDown = (height, filter) => (plane) => {
+  if (height === plane.height) return plane;
+  const { width } = plane;
+  const out = new Uint8Array(width * height);
+  resample(plane.data, width, { step: width, stride: 1 }, weights(plane.height, height, filter), out, 1, width);
+  return makePlane(width, height, out);
+};
 
 /** The rows and columns from the first to the last of what is not 0; null where all is. */
 function boxOf({ width, height, data }, isInside = (value) => value !== 0) {

@@ -20,14 +20,20 @@ from weakref import WeakSet
 
 from ptx.infer.errors import BackendError, installing
 
-# A line in, a line out: JSON texts `{call, arguments}` and `{value}` or `{error}`.
+# A line in, a line out: JSON texts `{call, arguments}` and `{value}` or `{error}`. As a worker it also
+# has what ONNX Runtime's script asks a browser's worker for; neither has a way to files or a network.
 _NODE = """
-const vm = require("vm"), context = vm.createContext(Object.create(null));
-require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+const vm = require("vm"), worker = process.argv[1] === "worker";
+const context = vm.createContext(Object.assign(Object.create(null), worker && {
+  TextDecoder, TextEncoder, URL, performance, setTimeout, clearTimeout, WorkerGlobalScope: Object,
+  console: Object.fromEntries(["debug", "error", "info", "log", "warn"].map((name) => [name, () => {}])),
+}));
+if (worker) vm.runInContext("globalThis.self = globalThis", context);
+require("readline").createInterface({ input: process.stdin }).on("line", async (line) => {
   const { script, name, text } = JSON.parse(line), answer = {};
   try {
     context.text = text;
-    answer.value = vm.runInContext(script ?? `${name}(text)`, context) ?? null;
+    answer.value = await vm.runInContext(script ?? `${name}(text)`, context) ?? null;
   } catch (error) { answer.error = String(error?.message ?? error); }
   process.stdout.write(JSON.stringify(answer) + "\\n");
 });
@@ -71,6 +77,21 @@ def find_runtime() -> Any:
             ) from error
         told = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
         return SimpleNamespace(__name__="node", __version__=told.stdout.strip(), path=node)
+
+
+def open_worker() -> Host:
+    """Node, with what a browser's worker has and ONNX Runtime's WebAssembly needs.
+
+    Raises:
+        BackendError: it is not there.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise BackendError(
+            "Node.js is not installed, which runs the WebAssembly of a page: install it (apt-get install"
+            " nodejs, https://nodejs.org), or leave out --runtime ort"
+        )
+    return NodeHost(node, "worker")
 
 
 def open_host() -> Host:
@@ -131,12 +152,12 @@ class V8Host:
 
 @final
 class NodeHost:
-    """Node in a process of its own."""
+    """Node in a process of its own. `form`: `worker`, or bare."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, form: str = "bare") -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [node, "-e", _NODE],
+            [node, "-e", _NODE, form],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -5,14 +5,22 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, final
 
 import numpy as np
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.html_page import ENGINE, MODEL, read_block
+from ptx.infer.artifact.html_page import (
+    ENGINE,
+    MODEL,
+    RUNTIME,
+    WASM,
+    has_block,
+    read_block,
+)
 from ptx.infer.backends import Options
-from ptx.infer.backends.javascript.hosts import ScriptError, open_host
+from ptx.infer.backends.javascript.hosts import ScriptError, open_host, open_worker
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
 
@@ -22,22 +30,39 @@ const open = (text) => { model = ptx.openModel(ptx.fromBase64(text)); return "op
 const answer = (text) => ptx.answerText(model, text);
 """
 
+# The same with the WebAssembly that the page carries, as its worker opens it.
+_OPEN_COMPILED = """
+let model;
+const open = async (text) => {
+  model = await ptx.openSession(...text.split(" ").map(ptx.fromBase64));
+  return "open";
+};
+const answer = (text) => ptx.answerLater(model, text);
+"""
+
 
 @final
 class JavaScriptBackend:
-    """Runs the engine of a page in V8 or Node; arrays go to and fro as JSON with base64."""
+    """Runs the engine of a page in V8 or Node; arrays go to and fro as JSON with base64.
+
+    Of a page with ONNX Runtime's WebAssembly that is what is run, in Node.
+    """
 
     name = "javascript"
     device = "cpu"
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self._artifact = artifact
-        engine = read_block(artifact.data, ENGINE, name=artifact.name).decode()
-        model = read_block(artifact.data, MODEL, name=artifact.name)
-        self._host = open_host()
+        read = partial(read_block, artifact.data, name=artifact.name)
+        scripts, given = [read(ENGINE).decode()], [read(MODEL)]
+        compiled = has_block(artifact.data, WASM)
+        if compiled:
+            scripts.append(read(RUNTIME).decode())
+            given.append(read(WASM))
+        self._host = open_worker() if compiled else open_host()
         try:
-            self._host.run(engine + _OPEN)
-            self._host.call("open", base64.b64encode(model).decode())
+            self._host.run("".join((*scripts, _OPEN_COMPILED if compiled else _OPEN)))
+            self._host.call("open", " ".join(base64.b64encode(each).decode() for each in given))
         except ScriptError as error:
             self._host.close()
             raise ArtifactError(f"{artifact.name}: {error}", code="E-PAGE") from error

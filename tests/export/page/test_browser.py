@@ -24,33 +24,6 @@ ROW = "6,148,72,35,0,33.6,0.627,50"
 PICTURES = Path(__file__).parents[2] / "pictures"
 
 
-@pytest.fixture
-def show(browser: Any) -> Iterator[Show]:
-    """`show(path)`: the page; a word on the console, or a request beside it, is a fault."""
-    faults: list[str] = []
-    contexts = []
-
-    def open_page(path: Path, **options: Any) -> Any:
-        context = browser.new_context(**{"locale": "en-GB", "offline": True, **options})
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: faults.append(message.text))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: elsewhere(request.url, path))
-        page.goto(path.as_uri())
-        return page
-
-    def elsewhere(url: str, path: Path) -> None:
-        if url != path.as_uri() and not url.startswith(("data:", "blob:null/")):
-            faults.append(url)
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
 @pytest.fixture(scope="module")
 def here(artifact: Export) -> Iterator[Callable[[str], Predictor]]:
     """`here(model)`: the ONNX file in Python."""
@@ -183,7 +156,7 @@ def test_numbers_that_are_none_are_refused(show: Show, artifact: Export) -> None
     expect(page, "#label").to_be_visible()
 
 
-@pytest.mark.parametrize("part", ["engine", "model", "data", "sections", "style", "script"])
+@pytest.mark.parametrize("part", ["engine", "model", "page", "data", "sections", "style", "script"])
 def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     part: str, browser: Any, artifact: Export, tmp_path: Path
 ) -> None:

@@ -109,3 +109,26 @@ def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host)
     expected = FITS[fit](image, (28, 28))
     pixels = np.frombuffer(base64.b64decode(got, validate=True), np.uint8).reshape(28, 28)
     assert np.abs(pixels.astype(int) - expected).max() <= 2
+
+
+# The last two shrink in height by more than twice as much as in width: Pillow takes that way first.
+@pytest.mark.parametrize(
+    "sizes", [(40, 30, 9, 7), (7, 9, 30, 40), (29, 74, 8, 20), (125, 272, 9, 20)]
+)
+@pytest.mark.parametrize("name", ["BOX", "BICUBIC"])
+def test_the_page_resizes_as_pillow_does(name: str, sizes: tuple[int, int, int, int]) -> None:
+    width, height, *small = sizes
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
+    host = open_host()
+    host.run(
+        engine().replace("return { openModel", "return { resizePlane, BOX, BICUBIC, openModel")
+    )
+    host.run(f"""
+      const resize = (text) => {{
+        const plane = {{ width: {width}, height: {height}, data: ptx.fromBase64(text) }};
+        return ptx.toBase64(ptx.resizePlane(plane, {small[0]}, {small[1]}, ptx.{name}).data);
+      }}""")
+    got = base64.b64decode(host.call("resize", base64.b64encode(pixels.tobytes()).decode()))
+    host.close()
+    expected = Image.fromarray(pixels).resize((small[0], small[1]), Image.Resampling[name])
+    assert got == expected.tobytes()

@@ -29,8 +29,9 @@ from ptx.infer import (
     parse_artifact,
     read_artifact,
 )
-from ptx.infer.artifact.html_page import ENGINE, MODEL, read_block, seal, write_block
+from ptx.infer.artifact.html_page import ENGINE, MODEL, PAGE, read_block, seal, write_block
 from ptx.infer.page import allow
+from ptx.trainers.data.dataset import read_bundled
 
 Export = Callable[[str, str], Path]
 Checkpoint = Callable[[str], Path]
@@ -68,13 +69,15 @@ def test_the_policy_allows_no_request_and_only_what_the_page_carries(convnet: by
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     (style,) = re.findall(r'<style id="style">(.*?)</style>', text, re.DOTALL)
+    other = read_block(convnet, PAGE, name="it").decode()
     assert policy == (
-        f"default-src 'none'; script-src {allow(script)}; style-src {allow(style)}; worker-src blob:;"
-        " img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allow(script)} {allow(other)}; style-src {allow(style)};"
+        " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    assert re.findall(r"(?:https?:)?//[a-z0-9.-]+", re.sub(r"data:image[^\"]+", "", script)) == []
+    both = script + other
+    assert re.findall(r"(?:https?:)?//[a-z0-9.-]+", re.sub(r"data:image[^\"]+", "", both)) == []
     for forbidden in ("eval(", "fetch(", "XMLHttpRequest", "import(", "WebSocket"):
-        assert forbidden not in script
+        assert forbidden not in both
         assert forbidden not in page.engine()
 
 
@@ -93,6 +96,16 @@ def test_the_same_model_becomes_the_same_page(artifact: Export, convnet: bytes) 
 
 def test_a_convnet_is_smaller_than_its_limit(convnet: bytes) -> None:
     assert len(convnet) <= 200_000
+
+
+def test_a_doubt_stays_in_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    trained = read_model(checkpoint("basic-cnn"))
+    doubt = {**json.loads(read_bundled("doubt.json")), "temperature": 1.0}
+    doubtful = replace(trained, card=replace(trained.card, doubt=doubt))
+    path = export(doubtful, "html", tmp_path / "doubtful.html").path
+    assert read_artifact(path).require_card().doubt == {}
+    onnx = export(doubtful, "onnx", tmp_path / "doubtful.onnx").path
+    assert read_artifact(onnx).require_card().doubt == doubtful.card.doubt
 
 
 def test_a_name_that_holds_tags_ends_nothing(convnet: bytes, checkpoint: Checkpoint) -> None:

@@ -253,3 +253,16 @@ def test_no_text_of_the_page_runs_as_code(show: Callable[..., Any]) -> None:
     page.evaluate("document.querySelector('h1').setAttribute('onclick', 'document.title = 1')")
     page.locator("h1").click()
     assert page.title() == "convnet – ptx"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_axe_finds_nothing(
+    scheme: str, width: int, axe: Callable[[Any], list[str]], show: Callable[..., Any]
+) -> None:
+    page = show(color_scheme=scheme, viewport={"width": width, "height": 700})
+    for model in MODELS:
+        page.locator(f"#models label:has-text('{model}')").click()
+        page.locator("#examples button").first.click()
+        page.locator("#label").wait_for()
+        assert axe(page) == []

@@ -1,0 +1,30 @@
+/** The first script of the page: it runs the other one only where that is what was written. */
+
+const DIGESTS = {{digests}}; // sha256 of the text of each part
+
+/** The text of a part; an Error with its name where it is not what was written. */
+function textOf(id) {
+  const text = document.getElementById(id)?.textContent ?? "";
+  if (sha256(new TextEncoder().encode(text)) !== DIGESTS[id]) throw Object.assign(new Error(`part: ${id}`), { part: id });
+  return text;
+}
+
+/** The text that is packed in a block. */
+function unpackText(id) {
+  const stream = new Blob([fromBase85(textOf(id))]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+window.ptxParts = { textOf, unpackText };
+
+async function boot() {
+  textOf("data"); // which holds the words
+  const text = await unpackText("page");
+  document.head.append(Object.assign(document.createElement("script"), { textContent: text }));
+}
+
+boot().catch(({ part, message }) => {
+  document.getElementById("changed").textContent = part
+    ? `✗ This page gives no answer: its part “${part}” has changed since it was written. 此页面不给出结果：其中的“${part}”部分已被更改。`
+    : `✗ ${message}`;
+});
