@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,8 @@ from pyarrow import fs
 from ptx import infer, scale
 from ptx.scale.store import Store
 
-moto = pytest.importorskip("moto.server", reason="moto[server], an S3 server, is not installed")
+SERVER = shutil.which(os.environ.get("PTX_S3_SERVER", "moto_server"))
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the server
 pictures = [path.read_bytes() for path in
             sorted((Path(__file__).parents[1] / "pictures").glob("mnist-*.png"))]  # fmt: skip
 
@@ -27,24 +29,45 @@ pictures = [path.read_bytes() for path in
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[dict[str, str]]:
     """The variables that lead to a server with a bucket `digits`: pictures, and a table of them."""
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    _, port = server.get_host_and_port()
+    if SERVER is None:
+        pytest.skip("moto_server, an S3 server, is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     said = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "some", "AWS_SECRET_ACCESS_KEY": "one"}  # fmt: skip
     store = fs.S3FileSystem(
         access_key="some", secret_key="one", region="us-east-1",
         endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True,
     )  # fmt: skip
+    with subprocess.Popen([SERVER, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL) as server:  # fmt: skip
+        try:
+            _wait(port)
+            _fill(store)
+            yield said
+        finally:
+            server.terminate()
+
+
+def _wait(port: int) -> None:
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("the S3 server does not answer")
+
+
+def _fill(store: fs.S3FileSystem) -> None:
     store.create_dir("digits/in")
     for index, data in enumerate([*pictures, b"bad"]):
         with store.open_output_stream(f"digits/in/{index:02}.png") as stream:
             stream.write(data)
-    pq.write_table(
-        pa.table({"bytes": [*pictures, b"bad"]}), "digits/table.parquet", filesystem=store
-    )
-    yield said
-    server.stop()
+    table = pa.table({"bytes": [*pictures, b"bad"]})
+    pq.write_table(table, "digits/table.parquet", filesystem=store)
 
 
 def read(said: dict[str, str], folder: str) -> dict[str, Any]:
