@@ -130,6 +130,8 @@ def _compute(
         compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
         **workers.resources(),
     )
+    # Else a worker's error arrives as Ray's own, and its cause is lost on the way.
+    dataset.context.raise_original_map_exception = True
     with own_errors():
         for row in dataset.iter_rows():
             yield Done(int(row["number"]), int(row["good"]), int(row["bad"]))

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pyarrow import ArrowInvalid, fs
@@ -18,8 +19,8 @@ T = TypeVar("T")
 
 _WAITS = (0.1, 0.5, 2.0, 8.0)  # seconds before a read that failed is tried again
 _BUFFER = 2**20  # bytes that a reader of tables asks a store for at once
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
-_SPOKEN = {"az": "abfs"}  # schemes → how Arrow calls them
+_URI = re.compile(r"([a-z][a-z0-9+.-]+://[^/]*)/?(.*)", re.DOTALL)
+_SPOKEN = {"az://": "abfs://"}  # schemes → how Arrow calls them
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,17 @@ class Store:
 
         Raises:
             UsageError: a URI of a kind that is not known.
+            InputError: E-IN-READ: the store does not answer.
         """
         if self.filesystem is not None:
             return self.filesystem, name
-        found = _SCHEME.match(name)
+        found = _URI.fullmatch(name)
         if found is None:
             return fs.LocalFileSystem(), os.path.join(self.folder, name)  # noqa: PTH118
-        scheme = _SPOKEN.get(found[1], found[1])
-        try:
-            system, path = fs.FileSystem.from_uri(f"{scheme}{name[len(found[1]) :]}")
-        except (ArrowInvalid, ValueError) as error:
-            raise UsageError(f"{quote(name)} cannot be reached: {error}") from error
-        return system, path
+        # What lies in the store is taken as it is called: a name may hold spaces, `%` and `#`.
+        root, inner = (name, "") if name.startswith("file://") else found.groups()
+        system, path = _open_store(root)
+        return system, f"{path.rstrip('/')}/{inner}" if inner else path
 
     def list(self, name: str) -> list[tuple[str, int]]:
         """The files below a folder, or the one, with their sizes in bytes, by their names.
@@ -88,6 +88,17 @@ class Store:
         system, path = self.find(name)
         file = patiently(name, lambda: system.open_input_file(path))
         return io.BufferedReader(_Patient(name, file), _BUFFER)
+
+
+@lru_cache(maxsize=64)  # a store has one client in a process, and is asked once where it lies
+def _open_store(uri: str) -> tuple[Any, str]:
+    scheme = uri[: uri.index("://") + 3]
+    spoken = f"{_SPOKEN.get(scheme, scheme)}{uri[len(scheme) :]}"
+    try:
+        system, path = patiently(uri, lambda: fs.FileSystem.from_uri(spoken))
+    except (ArrowInvalid, ValueError) as error:
+        raise UsageError(f"{quote(uri)} cannot be reached: {error}") from error
+    return system, path
 
 
 def _read(system: Any, path: str) -> bytes:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -66,6 +67,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0)) if _size() > 1 else 0
 
 
+def restarts() -> bool:
+    """Whether torchrun started this process: after a failure it does so again, with the same words."""
+    return "TORCHELASTIC_RESTART_COUNT" in os.environ
+
+
 def own_device(device: str) -> str:
     """`cuda` as the GPU of this process, of those on its machine."""
     return f"{device}:{os.environ['LOCAL_RANK']}" if device == "cuda" and _size() > 1 else device
@@ -87,7 +93,8 @@ def joined(device: str) -> Iterator[Group]:
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     # NCCL for what is on a GPU, gloo for what is not, such as the flag of `agree`.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+    distributed.init_process_group(backend, **_meeting(size, local))
     try:
         yield Group(rank(), size)
     except RuntimeError as error:
@@ -100,6 +107,19 @@ def joined(device: str) -> Iterator[Group]:
         ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _meeting(size: int, local: int) -> dict[str, Any]:
+    """Where the processes find each other.
+
+    A torchrun of one machine keeps one store over its restarts, in which the addresses of those that
+    have ended still stand: each attempt has names of its own there. (Machines count theirs apart.)
+    """
+    if not restarts() or local != size:
+        return {}
+    store, *_ = next(distributed.rendezvous("env://"))
+    attempt = f"ptx/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    return {"store": distributed.PrefixStore(attempt, store), "rank": rank(), "world_size": size}
 
 
 def _size() -> int:

@@ -29,7 +29,7 @@ from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
-from ptx.trainers.processes import joined, own_device, rank
+from ptx.trainers.processes import joined, own_device, rank, restarts
 from ptx.trainers.recipe import Recipe
 from ptx.trainers.samples import raw_examples, sample_inputs
 from ptx.trainers.session import PREVIOUS, Session
@@ -80,7 +80,8 @@ def train(
         seed: Of the first weights, the order of the rows and the dropout.
         resume: Go on from the folder's checkpoint; the result is what a run without the
             interruption would have given, bit for bit on the CPU. Without it a checkpoint that is
-            there is kept as `checkpoint.previous.pt` when the first of this run is written.
+            there is kept as `checkpoint.previous.pt` when the first of this run is written. Under
+            torchrun, which starts ended processes again in the same way, there may be none yet.
 
     Raises:
         UsageError: no such model or device, or a model that does not fit the data.
@@ -98,6 +99,7 @@ def train(
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
+    resume = resume and (path.exists() or not restarts())
     if not resume:
         make_folder(folder)
     with lock_folder(folder, "training") if rank() == 0 else nullcontext():

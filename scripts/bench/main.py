@@ -18,6 +18,7 @@ from cuda import cuda
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
 from processes import exporting, folder, large_pictures, training
+from scaling import SCALE
 from serving import serving
 from setting import FULL, QUICK, Setting, prepare
 from weights import forms
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "serve": serving,
     "weights": forms,
 }
+SECTIONS |= SCALE
 
 
 def main() -> int:
@@ -47,7 +49,7 @@ def main() -> int:
     prepare(setting)
     started = time.perf_counter()
     taken: list[Result] = []
-    for name in options.only:
+    for name in _chosen(options.only):
         for result in results(name, SECTIONS[name](setting), options.rows):
             taken.append(result)
             print(result, flush=True)
@@ -55,10 +57,16 @@ def main() -> int:
     return 1 if any(result.verdict.startswith("**") for result in taken) else 0
 
 
+def _chosen(names: list[str]) -> list[str]:
+    """The sections of these names; `scale`, which is not taken unasked, stands for several."""
+    return [one for name in names for one in (SCALE if name == "scale" else [name])]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(SECTIONS),
-                        default=list(SECTIONS), help=", ".join(SECTIONS))  # fmt: skip
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[*SECTIONS, "scale"],
+                        default=[name for name in SECTIONS if name not in SCALE],
+                        help=f"{', '.join(SECTIONS)}; scale: all those")  # fmt: skip
     parser.add_argument("--rows", default="", metavar="PATTERN",
                         help="only those whose text matches, such as 'gRPC|Triton'")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a rehearsal: little work, few rounds")

@@ -98,7 +98,7 @@ def pictures(setting: Setting) -> Path:
     count = setting.effort.files
     folder = setting.folder / f"digits-{count}" / "pictures"
     if not folder.exists():
-        with _whole(folder) as part:
+        with whole(folder) as part:
             pixels = setting.data().test.inputs["image"]
             for number in range(count):
                 Image.fromarray(pixels[number % len(pixels)]).save(part / f"{number:05}.png")
@@ -110,7 +110,7 @@ def photographs(setting: Setting, share: int = 1) -> Path:
     count = setting.effort.photographs // share
     folder = setting.folder / f"photographs-{count}"
     if not folder.exists():
-        with _whole(folder) as part:
+        with whole(folder) as part:
             paper = np.random.default_rng(0).integers(200, 216, (3000, 4000, 3), np.uint8)
             pixels = setting.data().test.inputs["image"]
             for number in range(count):
@@ -123,7 +123,7 @@ def photographs(setting: Setting, share: int = 1) -> Path:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
+def whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name when it is full: a run that was stopped leaves no half."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)

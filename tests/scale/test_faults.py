@@ -144,6 +144,12 @@ def killing(after: int, count: int = 1) -> Fault:
     return fault
 
 
+def test_bad_rows_alone(run: Any, table: Path, answer: Any, tmp_path: Path) -> None:
+    """One in a hundred; what the others cost is told from it (`--durations 0`)."""
+    assert run(table) == (COUNT - 15, 15)
+    check(tmp_path / "out", answer(table))
+
+
 @pytest.mark.parametrize(("after", "count"), [(1, 1), (5, 1), (12, 1), (3, 2)])
 def test_killed_workers(
     run: Any, table: Path, answer: Any, tmp_path: Path, after: int, count: int

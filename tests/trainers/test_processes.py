@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,48 @@ def test_a_killed_process_ends_all_with_one_line_and_the_training_is_resumed(
     resumed = train(tmp_path, "--resume", "--epochs", done + 1, "--processes", 3)
     assert resumed.returncode == 0, resumed.stderr
     assert len(losses(tmp_path)) == done + 1
+
+
+@contextmanager
+def torchrun(root: Path, *options: object, restarts: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """torchrun on two processes, the second of which is killed once there is a checkpoint."""
+    script = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+              "--max-restarts", str(restarts), *command(root, *options)[1:]]  # fmt: skip
+    checkpoint = root / MODEL / "checkpoint.pt"
+    with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            limit = time.monotonic() + 120
+            while not checkpoint.exists() and time.monotonic() < limit:
+                time.sleep(0.05)
+            children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+            os.kill(int(children[1]), signal.SIGKILL)
+            yield run
+        finally:
+            run.terminate()
+
+
+def test_a_process_killed_under_torchrun_ends_all_with_one_line(tmp_path: Path) -> None:
+    with torchrun(tmp_path, "--epochs", 100_000) as run:
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 1  # torchrun's own, for whatever failed
+    said = [line for line in err.splitlines() if line.startswith("ptx: error")]
+    assert len(said) == 1, err
+    assert "[E-PEER]" in said[0]
+    assert "exitcode  : 6" in err
+    assert "ptx/trainers" not in out + err  # the traceback is torchrun's alone
+    done = read_artifact(tmp_path / MODEL / "checkpoint.pt").require_card().training["epochs"]
+    resumed = train(tmp_path, "--resume", "--epochs", done + 1)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(losses(tmp_path)) == done + 1
+
+
+def test_torchrun_starts_the_processes_again_and_they_go_on(tmp_path: Path) -> None:
+    with torchrun(tmp_path, "--epochs", 60, "--resume", restarts=1) as run:
+        out, err = run.communicate(timeout=240)
+    assert run.returncode == 0, err
+    assert err.count("[E-PEER]") == 1
+    assert out.count("trained on") == 1
+    assert len(losses(tmp_path)) == 60
+    whole = train(tmp_path / "whole", "--epochs", 60, "--processes", 2)
+    assert whole.returncode == 0, whole.stderr
+    assert losses(tmp_path) == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
