@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ptx.report.reporting import add_files, report
     from ptx.report.rounding import RoundingCost, rounding_cost
     from ptx.report.text import facts, file_size, percent, table
+    from ptx.report.trial import make_trial
 else:
     _HOMES = {
         "benchmarking": "Benchmark Settings Target benchmark",
@@ -35,6 +36,7 @@ else:
         "preview": "Preview",
         "reporting": "add_files report",
         "rounding": "RoundingCost rounding_cost",
+        "trial": "make_trial",
         "text": "facts file_size percent table",
     }
     __getattr__, __dir__ = lazy(
@@ -61,6 +63,7 @@ __all__ = [
     "file_facts",
     "file_size",
     "join_settings",
+    "make_trial",
     "percent",
     "report",
     "rounding_cost",
