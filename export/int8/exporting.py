@@ -20,8 +20,8 @@ from ptx.export.int8.golden import own_samples
 from ptx.export.int8.known_rows import KnownRows, answer
 from ptx.export.int8.speed import times_as_fast
 from ptx.export.trained_model import TrainedModel
-from ptx.infer.artifact.artifact import Artifact, parse_artifact
-from ptx.infer.artifact.by_accuracy import BY_ACCURACY, ByAccuracy
+from ptx.infer.artifact.artifact import parse_artifact
+from ptx.infer.artifact.by_accuracy import BY_ACCURACY
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.backends import Options, open_backend
@@ -81,12 +81,51 @@ def export_int8(
         AgreementError: E-INT8: a gate does not hold, and nothing is written.
         OutputError: the file cannot be written.
     """
+    tried = try_int8(trained, path, trial, opset=opset, progress=progress)
+    hold(trained.card.model, tried.found)
+    with _open(tried.content, tried.proved.card, path) as ours:
+        card = _make_card(ours, tried)
+    plain_size = len(find_attach(FORMAT)(tried.proved.content, tried.proved.card.to_json()))
+    _check_again(tried.content, card, path)
+    sealed = write(tried.content, card, FORMAT, path, announce)
+    return Int8Exported(path, len(sealed.data), plain_size, sealed.sha256, tried.found)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A network in int8, measured and not yet held.
+
+    Attributes:
+        content: Without card and seal.
+        proved: The same network in float32.
+        steps: One step of each float output.
+    """
+
+    content: bytes
+    proved: Proved
+    steps: dict[str, float]
+    found: Measured
+
+
+def try_int8(
+    trained: TrainedModel,
+    path: Path,
+    trial: Trial,
+    *,
+    opset: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tried:
+    """Prove a network in float32, quantise it and measure what the gates ask; writes nothing.
+
+    Raises:
+        UsageError, InputError, ArtifactError, OutputError: as `export_int8` does.
+    """
+    from ptx.export.int8.static_qdq import quantise
+
     DROP.check("max_drop", trial.max_drop)
     check_model(trained)
     _check_test(trial.test, trial.max_drop)
     check_writable(path)
-    from ptx.export.int8.static_qdq import quantise
-
     proved = prove(trained, FORMAT, path, opset=opset, progress=progress)
     with ExitStack() as stack:
         plain = stack.enter_context(_open(proved.content, proved.card, path))
@@ -94,12 +133,7 @@ def export_int8(
         content = quantise(proved.content, trained.card.signature, trial.calibration)
         ours = stack.enter_context(_open(content, proved.card, path))
         found = _measure(ours, plain, trial, (len(content), len(proved.content)))
-        hold(trained.card.model, found)
-        card = _make_card(ours, proved, found.accuracy, steps)
-    sealed = _check_again(content, card, path)
-    write(content, card, FORMAT, path, announce)
-    plain_size = len(find_attach(FORMAT)(proved.content, proved.card.to_json()))
-    return Int8Exported(path, len(sealed.data), plain_size, sealed.sha256, found)
+    return Tried(content, proved, steps, found)
 
 
 def _measure(ours: Predictor, plain: Predictor, trial: Trial, sizes: tuple[int, int]) -> Measured:
@@ -162,26 +196,24 @@ def _open(content: bytes, card: Card, path: Path) -> Predictor:
     return Predictor(card, lambda: open_backend("ort-cpu", artifact, options))
 
 
-def _make_card(
-    ours: Predictor, proved: Proved, accuracy: ByAccuracy, steps: dict[str, float]
-) -> Card:
+def _make_card(ours: Predictor, tried: Tried) -> Card:
     """The card of the plain file with the outputs of this one, and what it is held by."""
-    version = {"onnxruntime": _runtime_version()}
+    plain = tried.proved.card
     draft = replace(
-        proved.card,
+        plain,
         compute=FORM,
-        versions={**proved.card.versions, **version},
-        **own_samples(ours, proved.card, _fill(steps, proved.card.signature)),
+        versions={**plain.versions, "onnxruntime": _runtime_version()},
+        **own_samples(ours, plain, _fill(tried.steps, plain.signature)),
     )
     return replace(
         draft,
         agreement={
             "reference": BY_ACCURACY,
-            "cases": proved.outcome.cases,
+            "cases": tried.proved.outcome.cases,
             "statement": draft.statement_sha256,
             "samples": draft.samples_sha256,
             "backends": {},
-            "by_accuracy": accuracy.to_data(),
+            "by_accuracy": tried.found.accuracy.to_data(),
         },
     )
 
@@ -192,13 +224,10 @@ def _fill(steps: dict[str, float], signature: Signature) -> dict[str, float]:
     return {name: max(step, first) for name, step in steps.items()}
 
 
-def _check_again(content: bytes, card: Card, path: Path) -> Artifact:
+def _check_again(content: bytes, card: Card, path: Path) -> None:
     """The file as it will stand there, opened anew: it gives its golden samples again."""
-    sealed = parse_artifact(find_attach(FORMAT)(content, card.to_json()), path=path)
-    options = Options(device="cpu", trust=True)
-    with Predictor(card, lambda: open_backend("ort-cpu", sealed, options)) as predictor:
+    with _open(content, card, path) as predictor:
         hold_answers(predictor, card)
-    return sealed
 
 
 def _runtime_version() -> str:
