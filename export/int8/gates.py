@@ -121,7 +121,7 @@ def count(before: Answers, after: Answers, *, data: str, max_drop: float) -> ByA
         changed=int((before.given != after.given).sum()),
         newly_wrong=int((held & ~holds).sum()),
         newly_right=int((holds & ~held).sum()),
-        max_drop=max_drop,
+        max_drop=float(max_drop),
     )
 
 
