@@ -6,7 +6,7 @@ a row does not depend on its batch, and its own outputs, which it must give agai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.predictor import Predictor
 from ptx.infer.ranges import DROP
-from ptx.infer.signature import Signature
+from ptx.infer.signature import Array, Signature
 
 FORM, FORMAT = "int8", "onnx"
 
@@ -132,11 +132,13 @@ def try_int8(
         steps = check_calibration(plain, trial.calibration)
         content = quantise(proved.content, trained.card.signature, trial.calibration)
         ours = stack.enter_context(_open(content, proved.card, path))
-        found = _measure(ours, plain, trial, (len(content), len(proved.content)))
+        found = _measure(ours, plain, trial, (content, proved.content))
     return Tried(content, proved, steps, found)
 
 
-def _measure(ours: Predictor, plain: Predictor, trial: Trial, sizes: tuple[int, int]) -> Measured:
+def _measure(
+    ours: Predictor, plain: Predictor, trial: Trial, contents: tuple[bytes, bytes]
+) -> Measured:
     before, after = (answer(one, trial.test) for one in (plain, ours))
     inputs, _ = next(trial.test.batches())
     alone, differ = rows_that_differ(ours, trial.test)
@@ -144,11 +146,23 @@ def _measure(ours: Predictor, plain: Predictor, trial: Trial, sizes: tuple[int, 
         count(before, after, data=trial.test.name, max_drop=trial.max_drop),
         alone=alone,
         differ=differ,
-        faster=times_as_fast(ours, plain, inputs),
-        size=sizes[0],
-        plain=sizes[1],
+        faster=_time(contents, plain.card, inputs),
+        size=len(contents[0]),
+        plain=len(contents[1]),
         for_size=trial.for_size,
     )
+
+
+def _time(
+    contents: tuple[bytes, bytes], card: Card, inputs: Mapping[str, Array]
+) -> dict[int, float]:
+    """How many times as fast the first file is, each with one thread."""
+    with ExitStack() as stack:
+        ours, plain = (
+            stack.enter_context(_open(content, card, Path("speed.onnx"), threads=1))
+            for content in contents
+        )
+        return times_as_fast(ours, plain, inputs)
 
 
 def check_model(trained: TrainedModel) -> None:
@@ -190,9 +204,9 @@ def _check_test(test: KnownRows, max_drop: float) -> None:
         )
 
 
-def _open(content: bytes, card: Card, path: Path) -> Predictor:
+def _open(content: bytes, card: Card, path: Path, *, threads: int | None = None) -> Predictor:
     artifact = parse_artifact(find_attach(FORMAT)(content, card.to_json()), path=path)
-    options = Options(device="cpu", trust=True)  # it was made in this process
+    options = Options(device="cpu", threads=threads, trust=True)  # it was made in this process
     return Predictor(card, lambda: open_backend("ort-cpu", artifact, options))
 
 

@@ -1,8 +1,8 @@
 """The forms of a file, weights and int8, of eight documented and four torchvision networks: a table.
 
-    ptx train NAME --workspace F …        # each of DOCUMENTED, on its whole data
-    ./scripts/run bench/forms F           # trains torchvision's briefly, makes every form, counts labels
-    ./scripts/run bench/forms F --time    # then alone on the machine: speeds, and the table
+    ptx train NAME --workspace F …           # each of DOCUMENTED, on its whole data
+    ./scripts/run bench/form_table F         # trains torchvision's, makes every form, counts labels
+    ./scripts/run bench/form_table F --time  # then speeds, by processor time, and the table
 
 torchvision's networks have random weights (nothing is downloaded), so they are trained here for a few
 minutes on MNIST in 32×32 pixels before labels can be counted; at 224×224 speed alone is measured, with
@@ -210,10 +210,10 @@ def time_forms(name: str, folder: Path, _: Path) -> None:
     """Each form beside float32, in turns."""
     speed = {}
     if (folder / "float32.onnx").exists():
-        with load(folder / "float32.onnx", backend="ort-cpu") as plain:
+        with load(folder / "float32.onnx", backend="ort-cpu", threads=1) as plain:
             inputs = plain.signature.example(dict.fromkeys(plain.signature.dynamic_axes, LENGTH))
             for form in (*FORMS, "compute"):
-                with load(folder / f"{form}.onnx", backend="ort-cpu") as ours:
+                with load(folder / f"{form}.onnx", backend="ort-cpu", threads=1) as ours:
                     speed[form] = times_as_fast(ours, plain, inputs)
     if name in TORCHVISION:
         speed["large"] = _time_large(folder)
@@ -227,7 +227,9 @@ class _Bare:
         import onnxruntime
 
         self.signature = Signature.from_data(_signature(LARGE))
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path, settings, ["CPUExecutionProvider"])
         self.backend = self
         self.run: Callable[[Any], Any] = partial(session.run, None)
 
