@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ptx.export.formats import FORMATS
     from ptx.export.formats.pixels import take_pixels
     from ptx.export.formats.rounding import round_weights
+    from ptx.export.int8.exporting import Int8Exported, Trial, export_int8
+    from ptx.export.int8.known_rows import KnownRows
     from ptx.export.trained_model import TrainedModel, describe, read_model
     from ptx.infer.described.description import Description
 else:
@@ -26,10 +28,14 @@ else:
             "Comparison": "comparison",
             "Description": "trained_model",
             "Exported": "exporting",
+            "Int8Exported": "int8.exporting",
+            "KnownRows": "int8.known_rows",
             "TrainedModel": "trained_model",
+            "Trial": "int8.exporting",
             "compare": "comparison",
             "describe": "trained_model",
             "export": "exporting",
+            "export_int8": "int8.exporting",
             "read_model": "trained_model",
             "round_weights": "formats.rounding",
             "take_pixels": "formats.pixels",
@@ -42,10 +48,14 @@ __all__ = [
     "Comparison",
     "Description",
     "Exported",
+    "Int8Exported",
+    "KnownRows",
     "TrainedModel",
+    "Trial",
     "compare",
     "describe",
     "export",
+    "export_int8",
     "read_model",
     "round_weights",
     "take_pixels",

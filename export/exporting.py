@@ -14,6 +14,7 @@ from torch import nn
 
 from ptx.export.comparison import wrong_labels
 from ptx.export.formats import (
+    Attach,
     check_size,
     find_attach,
     find_convert,
@@ -27,7 +28,7 @@ from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import TrainedModel, describe
-from ptx.infer.artifact.artifact import parse_artifact
+from ptx.infer.artifact.artifact import Artifact, parse_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.artifact.onnx_bytes import read_header
@@ -94,7 +95,8 @@ def export(
         OutputError: the file cannot be written; what was there before is untouched.
         BackendError: what proves the file is not installed.
     """
-    form, path = find_format(format_name), Path(path)
+    path = Path(path)
+    find_format(format_name)
     if opset is not None:
         OPSETS.check("opset", opset)
     check_writable(path)
@@ -103,32 +105,82 @@ def export(
         trained = describe(trained, **said)
     elif said:
         raise UsageError(f"{', '.join(said)} cannot be said of a trained model, which has a card")
+    proved = prove(trained, format_name, path, opset=opset, progress=progress)
+    attach = find_attach(format_name, trained.runtime)
+    sealed = write(proved.content, proved.card, attach, path, announce)
+    worst = proved.outcome.worst
+    return Exported(
+        path,
+        format_name,
+        size=len(sealed.data),
+        sha256=sealed.sha256,
+        cases=proved.outcome.cases,
+        rows=proved.outcome.rows,
+        error=worst["error"],
+        tolerance=worst["tolerance"],
+        reference=trained.proof.name,
+        saved=proved.saved,
+    )
+
+
+@dataclass(frozen=True)
+class Proved:
+    """The content of a file that computes what its network computes, and the card that says so.
+
+    Attributes:
+        content: Without card and seal.
+        saved: Bytes that rounded weights take less.
+    """
+
+    content: bytes
+    card: Card
+    outcome: Outcome
+    saved: int
+
+
+def prove(
+    trained: TrainedModel,
+    format_name: str,
+    path: Path,
+    *,
+    opset: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Proved:
+    """Convert to `format_name` and prove it, with nothing written; `path`: its name, for messages.
+
+    Raises:
+        ArtifactError, AgreementError, BackendError: as `export` does.
+    """
     proof = trained.proof
     proof.tell(progress)
     proof.check_network()
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
-    attach = find_attach(format_name, trained.runtime)
     draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
-    outcome = _prove(attach(content, draft.to_json()), path, form.backend, proof)
-    artifact = attach(content, _with_agreement(draft, outcome, proof.name).to_json())
-    sealed = parse_artifact(artifact, path=path)
+    candidate = find_attach(format_name, trained.runtime)(content, draft.to_json())
+    outcome = _prove(candidate, path, find_format(format_name).backend, proof)
+    card = _with_agreement(draft, outcome, proof.name)
+    return Proved(content, card, outcome, len(whole) - len(content))
+
+
+def write(
+    content: bytes,
+    card: Card,
+    attach: Attach,
+    path: Path,
+    announce: Callable[[str], None] | None = None,
+) -> Artifact:
+    """Write a file of `content` with its card and seal, whole or not at all; `announce`: as `export`.
+
+    Raises:
+        OutputError: the file cannot be written; what was there before is untouched.
+    """
+    sealed = parse_artifact(attach(content, card.to_json()), path=path)
     sealed.require_card()
     if announce is not None:
         announce(sealed.sha256)
-    write_atomic(path, artifact)
-    return Exported(
-        path,
-        format_name,
-        size=len(artifact),
-        sha256=sealed.sha256,
-        cases=outcome.cases,
-        rows=outcome.rows,
-        error=outcome.worst["error"],
-        tolerance=outcome.worst["tolerance"],
-        reference=proof.name,
-        saved=len(whole) - len(content),
-    )
+    write_atomic(path, sealed.data)
+    return sealed
 
 
 def _check_fit(trained: TrainedModel | nn.Module, format_name: str) -> None:
@@ -169,7 +221,7 @@ def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> byte
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
     """What a backend did on the grid and on the real samples."""
 
     backend: str
@@ -185,7 +237,7 @@ class _Outcome:
         )
 
 
-def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome:
+def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> Outcome:
     """Run the file over the grid, the real samples and the golden ones, raw inputs among them.
 
     Raises:
@@ -202,7 +254,7 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> _Outcome
         errors = proof.check(predictor.backend.run, backend)
         rows = _same_labels(predictor, proof) if proof.samples else 0
         hold_answers(predictor, card)
-    return _Outcome(backend, errors, len(proof.cases), rows)
+    return Outcome(backend, errors, len(proof.cases), rows)
 
 
 def _same_labels(predictor: Predictor, proof: Proof) -> int:
@@ -219,7 +271,7 @@ def _same_labels(predictor: Predictor, proof: Proof) -> int:
     return len(wrong)
 
 
-def _with_agreement(draft: Card, outcome: _Outcome, reference: str) -> Card:
+def _with_agreement(draft: Card, outcome: Outcome, reference: str) -> Card:
     """The card with what was proved, and of which statement."""
     return replace(
         draft,

@@ -108,7 +108,7 @@ def _raw_sample(
         sha256=input_digest(inputs),
         read=tuple(samples) if sum(s.nbytes for s in samples) <= READ_BYTES else (),
         outputs=exact,
-        answers=_answers(card, exact),
+        answers=find_answers(card, exact),
         names=tuple(preprocessing.columns),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
         level=proof.reference.level(inputs, exact),
@@ -129,7 +129,7 @@ def _tolerances(signature: Signature, allowed: Mapping[str, Array]) -> dict[str,
     }
 
 
-def _answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
+def find_answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
     """What the card's task says of the outputs; nothing where it reads none."""
     task = TASKS[card.task]
     if not task.answers:
@@ -167,7 +167,7 @@ def _golden_sample(
     return GoldenSample(
         inputs=dict(inputs),
         outputs=exact,
-        answers=_answers(card, exact),
+        answers=find_answers(card, exact),
         labels_sha256=labels_digest(card.labels) if card.labels else "",
         level=proof.reference.level(inputs, exact),
         **_tolerances(proof.signature, allowed),

@@ -42,6 +42,7 @@ OPSETS = Range(18, 26)  # of ONNX: what the exporter writes itself, and ONNX Run
 SECONDS = Range(0.001, 3600, whole=False)  # of measuring
 MEAN = Range(-(10**9), 10**9, whole=False)  # of pixels or columns
 STD = Range(1e-9, 10**9, whole=False)
+DROP = Range(0.001, 100, whole=False)  # points of accuracy
 WHITE = Range(1e-9, 10**9, whole=False)  # the number of a white pixel
 PORT = Range(0, 65_535)
 PROCESSES = Range(1, 1024)

@@ -51,6 +51,8 @@ def verify(
     checks = [Check("hash", artifact.sealed, seal)]
     if not artifact.is_checkpoint:  # which is proved when it is exported
         checks += check_samples(card), check_statement(card)
+        if found := card.by_accuracy:
+            checks.append(Check("accuracy", True, str(found)))
         checks.extend(missing_parts(card))
     if not run:
         return checks

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     )
     from ptx.report.comparison_file import check_target
     from ptx.report.confusion import confusion_text
+    from ptx.report.fewer_bits import RoundingCost, make_trial, rounding_cost
     from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
     from ptx.report.page import Report
     from ptx.report.preview import Preview
     from ptx.report.reporting import add_files, report
-    from ptx.report.rounding import RoundingCost, rounding_cost
     from ptx.report.text import facts, file_size, percent, table
 else:
     _HOMES = {
@@ -30,11 +30,11 @@ else:
         "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
         "comparison_file": "check_target",
         "confusion": "confusion_text",
+        "fewer_bits": "RoundingCost make_trial rounding_cost",
         "inspection": "card_facts file_facts join_settings signature_facts",
         "page": "Report",
         "preview": "Preview",
         "reporting": "add_files report",
-        "rounding": "RoundingCost rounding_cost",
         "text": "facts file_size percent table",
     }
     __getattr__, __dir__ = lazy(
@@ -61,6 +61,7 @@ __all__ = [
     "file_facts",
     "file_size",
     "join_settings",
+    "make_trial",
     "percent",
     "report",
     "rounding_cost",

@@ -20,6 +20,8 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "labels", ", ".join(card.labels) or "none"
     if card.weights:
         yield "weights", f"rounded to {card.weights}"
+    if found := card.by_accuracy:
+        yield "computes in", str(found)
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
@@ -34,7 +36,9 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
 
 def _list_covered(card: Card) -> Iterator[str]:
     """The parts of a prediction that the card's proof covers, each with what shows it."""
-    if card.agreement:
+    if held := card.by_accuracy:
+        yield f"outputs (int8, by accuracy over {pluralise(held.answers, 'answer')})"
+    elif card.agreement:
         yield f"outputs ({pluralise(card.agreement['cases'], 'case')})"
     if card.raw:
         count = sum(len(sample.values) for sample in card.raw)

@@ -25,6 +25,7 @@ EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network,
 # underscore are public too.
 ROOMS = {
     "ptx.infer.artifact",  # zip_archive
+    "ptx.infer.artifact.by_accuracy",
     "ptx.infer.artifact.files",
     "ptx.infer.artifact.formats",
     "ptx.infer.artifact.artifact",
@@ -38,12 +39,14 @@ ROOMS = {
     "ptx.infer.streaming",
     "ptx.infer.tables.npy",
     "ptx.infer.tables.numbers",
+    "ptx.infer.verification",
     "ptx.models.checkpoint",
     "ptx.trainers.data.mnist",
     "ptx.trainers.loop",
     "ptx.trainers.reached",
     "ptx.export.card_comparison",
     "ptx.export.formats",
+    "ptx.export.int8.exporting",
     "ptx.export.documented",
     "ptx.export.trained_model",
     "ptx.scale.job",

@@ -134,11 +134,13 @@ def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
             note(warning)
 
 
-def place_file(space: Workspace, model: str, kind: str, beside: Path | None, form: str) -> Path:
+def place_file(
+    space: Workspace, card: infer.Card, kind: str, beside: Path | None, form: str
+) -> Path:
     """Beside the checkpoint where MODEL is a path, else in the workspace; `form`: `.int8`."""
     if beside is not None:
         return beside.with_suffix(form + FORMATS[kind].suffix)
-    target = space.artifact(model, kind, form)
+    target = space.artifact(card.model, kind, form)
     make_folder(target.parent)
     return target
 

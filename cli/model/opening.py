@@ -123,6 +123,12 @@ def sort_backends(
             if error.code != "E-NO-ARTIFACT" or not _is_extra(name):
                 left_out.append((name, reason))
             continue
+        if predictor.card.compute:
+            raise ArtifactError(
+                f"{path} computes in {predictor.card.compute}, by accuracy, and is not compared with"
+                f" float64: `ptx verify {path}` holds it; export the plain file again",
+                code="E-INT8",
+            )
         if predictor.card.weights_sha256 != weights:
             raise ArtifactError(
                 f"{path} was exported from other weights than the checkpoint's: export it again",

@@ -184,6 +184,22 @@ def find_own_rows(card: infer.Card, data: str | None, workspace: Path) -> traine
     return _find_test_rows(card, open_data(card.model, name, workspace, card))
 
 
+def open_own_data(card: infer.Card, data: str | None, workspace: Path) -> trainers.Dataset:
+    """The data set of --data; without it that of the training, which a file in int8 cannot do without.
+
+    Raises:
+        UsageError: it is not at hand.
+    """
+    name = data or str(card.training.get("data", {}).get("name", ""))
+    if data is None and not (name in trainers.SOURCES and is_here(name, workspace / DATA)):
+        trained = f"{card.model} was trained on {name}, which is" if name else "its rows are"
+        raise UsageError(
+            f"--compute int8 takes its ranges from training rows and counts test rows, and {trained} not"
+            " at hand: give --data"
+        )
+    return open_data(card.model, name, workspace, card)
+
+
 def _find_test_rows(card: infer.Card, dataset: trainers.Dataset) -> trainers.Split | None:
     """The test rows, their targets by the model's labels; None where it lacks one of theirs."""
     import numpy as np

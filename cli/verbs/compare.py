@@ -56,7 +56,7 @@ def compare(
     with closing_all(predictors):
         with Progress("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
-        told, holds = comparison.reach_record(compared, predictors[0], dataset)
+        told, holds = comparison.reach_record(compared, predictors[0], dataset, space)
     if output is not None:
         comparison.save_comparison(compared, output)
     return comparison.print_comparison(compared, told, holds=holds, as_json=as_json)

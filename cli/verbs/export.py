@@ -22,15 +22,14 @@ from ptx.cli.values.dataset import find_rows
 )
 @click.argument("model", shell_complete=options.complete_model)
 @exporting.asked
-@forms.weights_option
-@forms.inputs_option
-@forms.runtime_option
+@forms.asked
 @options.workspace
 @options.common
+@options.fold(form=forms.Form)
 def export(
     model: str, formats: str, checkpoint: Path | None, describe: Path | None, data: str | None,
-    output: Path | None, device: str | None, opset: int | None, weights: str, inputs: str,
-    runtime: str, workspace: Path, **stated: Any,
+    output: Path | None, device: str | None, opset: int | None, form: forms.Form, workspace: Path,
+    **stated: Any,
 ) -> None:  # fmt: skip
     """Export MODEL and prove that the file computes what PyTorch computes.
 
@@ -39,8 +38,8 @@ def export(
     by more than a few times what eager float32 does is an error, and is not written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how its network
-    was trained: what is assumed is named, and stated otherwise by --labels, --mean, --std, --scale or
-    --describe. Its answers on real rows are counted: of --data, or of the bundled data.
+    was trained: what is assumed is named, and stated by --labels, --mean, --std, --scale or --describe.
+    Its answers on real rows are counted: of --data, or of the bundled data.
 
     --format triton writes a model repository for Triton, of the ONNX file that was exported before.
     """
@@ -48,18 +47,19 @@ def export(
         export_repository(model, output, device, Workspace(workspace))
         return
     names = exporting.choose_formats(formats, output, opset)
-    forms.check_form(names, weights, runtime)
+    form.check(names)
     space = Workspace(workspace)
     trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
     exporting.say_before(trained, names)
-    rows = find_rows(trained, data, workspace)
-    made, form = forms.take_form(rows, weights, inputs, runtime)
+    made = form.take(rows := find_rows(trained, data, workspace))
     for name in names:
-        target = output or exporting.place_file(space, trained.card.model, name, beside, form)
-        exporting.export_one(made, name, target, opset, space)
-        if made.trained.card.weights:
-            forms.say_cost(rows, target, data, workspace)
+        target = output or exporting.place_file(space, trained.card, name, beside, form.suffix)
+        if form.in_int8:
+            forms.export_int8(made.trained, form, target, opset=opset, data=data, space=space)
+        else:
+            exporting.export_one(made, name, target, opset, space)
+        forms.say_cost(form, rows, target, data, workspace)
     if is_reference(model) and output is None:
         rows.trained.save(space.checkpoint(trained.card.model))
     following = exporting.suggest_next(model, trained.card, target, output)
-    verdict("", f"ptx verify {target}" if form else following)
+    verdict("", form.following(target) or following)

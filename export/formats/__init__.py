@@ -51,6 +51,7 @@ class Format:
     backend: str  # that proves the file
     takes_opset: bool = False
     takes_weights: bool = False  # and has `store`, for weights of fewer bits
+    takes_compute: bool = False  # whether a file of it can compute in int8
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
@@ -64,6 +65,7 @@ FORMATS = {
         "ort-cpu",
         takes_opset=True,
         takes_weights=True,
+        takes_compute=True,
         most=2**31 - 2**20,
     ),
     "torchscript": Format(
@@ -149,6 +151,22 @@ def find_store(name: str) -> Store:
         )
     store: Store = import_module(find_format(name).module).store
     return store
+
+
+def find_compute(name: str) -> Format:
+    """The format, if a file of it can compute in int8.
+
+    Raises:
+        UsageError: it computes in the network's own precision alone.
+    """
+    form = find_format(name)
+    if not form.takes_compute:
+        others = [other for other, one in FORMATS.items() if one.takes_compute]
+        raise UsageError(
+            f"a file of {name} computes in the network's own precision: --compute int8 is for"
+            f" {' or '.join(others)}"
+        )
+    return form
 
 
 @contextmanager

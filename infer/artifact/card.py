@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ptx.infer.artifact.by_accuracy import ByAccuracy
 from ptx.infer.artifact.golden import (
     GoldenSample,
     RawSample,
@@ -29,6 +30,7 @@ from ptx.infer.signature import Signature
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
 DEPTH_LIMIT = 32  # of nested lists and objects
+COMPUTES = ("int8",)  # what a file may compute in beside its network's own precision
 
 # The closing quote is optional: so a text that lacks it is walked once too.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -53,6 +55,7 @@ class Card:
         agreement: Grid, tolerance, largest errors.
         raw: None in older cards, or without a preprocessing.
         weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
+        compute: A key of COMPUTES where the file computes so, and is held by its accuracy; else empty.
         doubt: See `ptx.infer.picture.doubt`; empty where none was fitted.
     """
 
@@ -70,6 +73,7 @@ class Card:
     golden: tuple[GoldenSample, ...] = ()
     raw: tuple[RawSample, ...] = ()
     weights: str = ""
+    compute: str = ""
     doubt: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -106,7 +110,13 @@ class Card:
             "labels": list(self.labels),
             "config": self.config,
             "weights_sha256": self.weights_sha256,
+            **({"compute": self.compute} if self.compute else {}),
         }
+
+    @property
+    def by_accuracy(self) -> ByAccuracy | None:
+        """What holds a file that computes in int8; None of one that is held to float64."""
+        return ByAccuracy.from_data(self.agreement["by_accuracy"]) if self.compute else None
 
     @property
     def statement_sha256(self) -> str:
@@ -134,10 +144,12 @@ class Card:
             data = {
                 "raw": [],
                 "weights": "",
+                "compute": "",
                 "doubt": {},
                 **data,
             }  # which older cards, and most, lack
             names = (take(data, "model", str), take(data, "weights", str))
+            _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
             return cls(
                 model=take(data, "model", str),
@@ -154,6 +166,7 @@ class Card:
                 golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
                 raw=tuple(raw_from_data(item) for item in take(data, "raw", list)),
                 weights=take(data, "weights", str),
+                compute=take(data, "compute", str),
                 doubt=take(data, "doubt", dict),
             )
         except ValueError as error:
@@ -226,6 +239,19 @@ def check_lines(texts: Iterable[str]) -> None:
     for text in texts:
         if _CONTROL.search(text):
             raise ValueError(f"{quote(text)} holds a control character; expected a line of text")
+
+
+def _check_compute(data: Mapping[str, Any]) -> None:
+    """What the file computes in is known, and its proof says how its accuracy was found."""
+    compute, agreement = take(data, "compute", str), take(data, "agreement", dict)
+    if compute not in ("", *COMPUTES):
+        raise ValueError(f"it computes in {quote(compute)}; this ptx knows {', '.join(COMPUTES)}")
+    if bool(compute) != ("by_accuracy" in agreement):
+        raise ValueError(
+            "a file that computes in int8, and it alone, says its accuracy in 'agreement'"
+        )
+    if compute:
+        ByAccuracy.from_data(take(agreement, "by_accuracy", dict))
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .fault import VERBS
+from .refusals import REFUSALS
 from .table import FAULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -34,10 +35,24 @@ that none of the words has, is found by `export`, whose proof draws characters f
 not by `verify`.
 """
 
+FORMS = """
+## The forms of an export
+
+Of [rounded weights, int8, pixels, OpenVINO and the page](deploy.md): each row is a fault that a test
+meets, with the code and words of the error (`…` stands for what varies); of `E-AGREEMENT` without an
+export, the check of `ptx verify` that fails. The table is `tests/faults/refusals.py`.
+"""
+
 
 def page() -> str:
     """The page's text."""
-    return HEAD + "\n".join(map(_section, PLACES)) + FOOT
+    return HEAD + "\n".join(map(_section, PLACES)) + FOOT + _forms()
+
+
+def _forms() -> str:
+    lines = [FORMS, "| fault | of | code | words of the message |", "|---|---|---|---|"]
+    lines += [f"| {one.name} | {one.form} | `{one.code}` | {one.told} |" for one in REFUSALS]
+    return "\n".join(lines) + "\n"
 
 
 def _section(place: str) -> str:

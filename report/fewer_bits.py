@@ -1,18 +1,23 @@
-"""What it costs to round a model's weights: its answers on rows that are known, before and after."""
+"""Rows that are known, for files of fewer bits: what rounding cost on them, what int8 is tried on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ptx.export import TrainedModel
+from ptx.export import KnownRows, TrainedModel, Trial
 from ptx.infer import Predictor
 from ptx.infer.errors import pluralise
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Array
-from ptx.trainers.data import Split
+from ptx.trainers.batches import as_read, check_split, model_targets
+from ptx.trainers.data import Dataset, Split
 from ptx.trainers.evaluation import model_inputs
+
+CALIBRATION = 512  # training rows: more change no range that matters
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,36 @@ def _answers(predictor: Predictor, inputs: Mapping[str, Array]) -> Array:
     classes = predictor.classes(outputs)
     first = predictor.signature.outputs[0].name
     return outputs[first].astype(np.float64) if classes is None else classes
+
+
+def make_trial(
+    trained: TrainedModel, dataset: Dataset, *, max_drop: float, for_size: bool
+) -> Trial:
+    """Training rows to take ranges from, drawn with a fixed seed, and all test rows to count on.
+
+    Raises:
+        UsageError: the rows are not for the model, or a label is none of its own.
+        InputError: there are none.
+    """
+    drawn = np.random.default_rng(SEED).permutation(len(dataset.train))[:CALIBRATION]
+    calibration = _known(trained, dataset, dataset.train.take(np.sort(drawn)))
+    test = _known(trained, dataset, dataset.test)
+    return Trial(calibration, test, max_drop=max_drop, for_size=for_size)
+
+
+def _known(trained: TrainedModel, dataset: Dataset, split: Split) -> KnownRows:
+    card = trained.card
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    check_split(split, preprocessing, dataset.labels, name=dataset.name, model=card.model)
+    targets = model_targets(split, dataset.labels, card.labels, card.model)
+    read = as_read(split, preprocessing)
+    return KnownRows(
+        dataset.name, len(split), lambda: _batches(read, preprocessing, dataset.labels, targets)
+    )
+
+
+def _batches(
+    split: Split, preprocessing: Preprocessing, names: tuple[str, ...], targets: Array
+) -> Iterator[tuple[dict[str, Array], Array]]:
+    for rows, inputs in model_inputs(split, preprocessing, names):
+        yield inputs, targets[rows]

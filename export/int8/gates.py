@@ -1,0 +1,163 @@
+"""The gates of a file that computes in int8: what is measured, and what it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptx.export.grid import sample_size
+from ptx.export.int8.known_rows import Answers, KnownRows
+from ptx.infer.artifact.by_accuracy import CHANGED, CHANGED_PER_DROP, ByAccuracy
+from ptx.infer.errors import AgreementError
+from ptx.infer.predictor import Predictor
+
+FASTER = 1.1  # times as fast as the plain file, at a batch of 1 or at the large one
+SMALLER = 0.9  # of the plain file's bytes, at most, where it is made for its size
+ALONE = 256  # rows that are also answered one by one, ...
+ALONE_NUMBERS = 2**22  # ... of fewer than that many numbers, but LEAST_ALONE rows in any case
+LEAST_ALONE = 32
+TOGETHER = 7  # rows of the batch that a row is in when it is not alone
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of a file.
+
+    Attributes:
+        alone: Rows that were answered alone too.
+        differ: Those of them with other bits than within a batch.
+        faster: By batch, how many times as fast as the plain file.
+        size: Bytes of the graph; `plain`: of the plain one.
+        for_size: Whether it is made for its size, and may be slow.
+    """
+
+    accuracy: ByAccuracy
+    alone: int
+    differ: int
+    faster: dict[int, float]
+    size: int
+    plain: int
+    for_size: bool
+
+    @property
+    def speed(self) -> str:
+        """`2.05 times as fast at batch 1, 1.98 at 64`."""
+        (first, one), (last, many) = self.faster.items()
+        return f"{one:.2f} times as fast at batch {first}, {many:.2f} at {last}"
+
+
+def _accuracy(found: Measured) -> str:
+    one = found.accuracy
+    if one.drop <= one.max_drop:
+        return ""
+    return f"accuracy falls by {one.drop:.2f} points; allowed are {one.max_drop:g}: {one}"
+
+
+def _changed(found: Measured) -> str:
+    one = found.accuracy
+    if one.changed <= one.most_changed:
+        return ""
+    return (
+        f"{one.changed:,} of {one.answers:,} labels change; allowed are {one.most_changed:,}"
+        f" ({CHANGED_PER_DROP:g} times the {one.max_drop:g} points of accuracy that may be lost, and"
+        f" {CHANGED:g} %)"
+    )
+
+
+def _alone(found: Measured) -> str:
+    if not found.differ:
+        return ""
+    return f"{found.differ:,} of {found.alone:,} rows get other bits alone than within a batch"
+
+
+def _worth(found: Measured) -> str:
+    if found.for_size:
+        if found.size <= SMALLER * found.plain:
+            return ""
+        return (
+            f"the graph has {found.size:,} bytes instead of {found.plain:,}: it is not smaller,"
+            " and --weights int8 would be"
+        )
+    if max(found.faster.values()) >= FASTER:
+        return ""
+    return (
+        f"it is {found.speed} here; expected at least {FASTER:g} at one of them:"
+        " --weights int8 is as small and as fast as float32, --for-size takes it as it is"
+    )
+
+
+GATES: dict[str, Callable[[Measured], str]] = {
+    "accuracy": _accuracy,
+    "labels": _changed,
+    "batch": _alone,
+    "worth": _worth,
+}
+"""What each gate says against a file; nothing where it passes."""
+
+
+def hold(model: str, found: Measured) -> None:
+    """Refuse a file that does not pass all gates.
+
+    Raises:
+        AgreementError: E-INT8: with each figure that is beyond its limit.
+    """
+    against = [said for gate in GATES.values() if (said := gate(found))]
+    if against:
+        raise AgreementError(
+            f"{model} is not written in int8: {'; and '.join(against)}", code="E-INT8"
+        )
+
+
+def count(before: Answers, after: Answers, *, data: str, max_drop: float) -> ByAccuracy:
+    """Two files' answers to the same rows, one by one."""
+    held, holds = before.given == before.right, after.given == after.right
+    return ByAccuracy(
+        data=data,
+        answers=int(held.size),
+        before=before.accuracy,
+        after=after.accuracy,
+        changed=int((before.given != after.given).sum()),
+        newly_wrong=int((held & ~holds).sum()),
+        newly_right=int((holds & ~held).sum()),
+        max_drop=float(max_drop),
+    )
+
+
+def rows_that_differ(predictor: Predictor, rows: KnownRows) -> tuple[int, int]:
+    """(rows that were answered alone and in a batch, those of them that got other bits)."""
+    size = sample_size(predictor.signature)
+    most = max(LEAST_ALONE, min(ALONE, ALONE_NUMBERS // size))
+    asked = differ = 0
+    for together, alone in _pairs(predictor, rows, most):
+        asked += 1
+        differ += together != alone
+    return asked, differ
+
+
+def _pairs(predictor: Predictor, rows: KnownRows, most: int) -> Iterator[tuple[bytes, bytes]]:
+    """The answer to each of the first rows within a batch and alone, as bytes."""
+    inputs, targets = next(rows.batches())
+    signature = predictor.signature
+
+    def answer(places: range) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+        return predictor.backend.run(
+            {
+                spec.name: np.ascontiguousarray(np.take(inputs[spec.name], places, spec.batch_axis))
+                for spec in signature.inputs
+            }
+        )
+
+    for start in range(0, min(most, len(targets)), TOGETHER):
+        places = range(start, min(start + TOGETHER, most, len(targets)))
+        whole = answer(places)
+        for row, place in enumerate(places):
+            single = answer(range(place, place + 1))
+            yield (
+                b"".join(
+                    np.take(whole[spec.name], [row], spec.batch_axis).tobytes()
+                    for spec in signature.outputs
+                ),
+                b"".join(single[spec.name].tobytes() for spec in signature.outputs),
+            )
