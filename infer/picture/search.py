@@ -42,6 +42,7 @@ class Scene:
     ink: Floats  # 0 to 1, of the pixels that were searched
     labels: Labels
     figures: list[Part]
+    others: list[Part]  # written, too, as it seems, and far smaller than the figures
     pen: int
 
 
@@ -161,15 +162,15 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
 def _scene(gray: Pixels, best: _Reading) -> Scene:
     """The figures of a reading, left to right: all but what the largest one dwarfs or outshines."""
     main, *others = best.objects
-    alike = [
+    clear = [
         part
         for part in others
-        if part.side >= ALIKE * main.side
-        and _contrast(best.ink, best.labels, part) >= ALIKE * best.contrast
+        if _contrast(best.ink, best.labels, part) >= ALIKE * best.contrast
         and not _is_paper(gray, best.ink, best.labels, part)
     ]
+    alike = [part for part in clear if part.side >= ALIKE * main.side]
     ordered = sorted([main, *alike], key=lambda part: part.left + part.right)
-    return Scene(best.ink, best.labels, ordered, best.pen)
+    return Scene(best.ink, best.labels, ordered, clear[len(alike) :], best.pen)
 
 
 def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:

@@ -127,6 +127,17 @@ def test_two_digits_are_refused_with_their_places_and_answered_one_by_one() -> N
     assert left.box == pytest.approx((0.15, 0.3, 0.37, 0.67), abs=0.03)
 
 
+def test_what_is_left_out_beside_a_digit_has_its_place() -> None:
+    sheet = framed(0, 12)
+    ImageDraw.Draw(sheet).line([(320, 40), (340, 40), (325, 65)], fill=INK, width=5)
+    (seen,) = digits(decode(png(sheet)), SIZE)
+    assert alike(seen.pixels) > 0.85
+    (box,) = seen.others
+    assert box == pytest.approx((0.79, 0.13, 0.86, 0.23), abs=0.03)
+    (alone,) = digits(decode(png(framed(0, 12))), SIZE)
+    assert alone.others == ()
+
+
 def test_a_digit_alone_has_its_box() -> None:
     (seen,) = digits(page(), SIZE)
     left, top, right, bottom = seen.box
