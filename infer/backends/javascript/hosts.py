@@ -6,6 +6,7 @@ JavaScript's own objects alone, which is no wall: like every program, a page is 
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.metadata
 import json
@@ -89,6 +90,14 @@ def _keep_contexts() -> None:
     """Let none be taken down in a forked child, which would wait for threads that it has not."""
     for context in _CONTEXTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
+    _CONTEXTS.clear()
+
+
+@atexit.register
+def _close_contexts() -> None:
+    """Before Python goes: V8's thread calls it, and waits for ever for one that has gone."""
+    for context in list(_CONTEXTS):
+        context.close()
 
 
 if hasattr(os, "register_at_fork"):
