@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ptx import report
     from ptx.cli.model.opening import Found
     from ptx.cli.wanted import Wanted
-    from ptx.infer.prediction import Box
     from ptx.scale import Continued
 
 
@@ -93,7 +92,7 @@ class AnswerLines:
 
     def of(self, answers: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each answer."""
-        told: tuple[str | None, tuple[Box, ...]] | None = None  # once for all figures of a picture
+        told: tuple[str | None, Any] | None = None  # once for all figures of a picture
         for answer in answers:
             failed = isinstance(answer, infer.Failure)
             self.bad += failed
@@ -108,7 +107,7 @@ class AnswerLines:
                 note(f"{_name(answer)}: {_DOUBTFUL}")
             if answer.others and (answer.input, answer.others) != told:
                 told = answer.input, answer.others
-                note(f"{_name(answer)}: {_left_out(answer.others)}")
+                note(f"{_name(answer)}: {_left_out(answer)}")
             yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
@@ -135,12 +134,12 @@ def _write_lines(path: Path | None, lines: Iterable[str], former: Continued | No
             write(f"{line}\n".encode())
 
 
-def _left_out(others: Sequence[Box]) -> str:
+def _left_out(answer: infer.Prediction) -> str:
     """What `--all` says of things beside the figures: how many, and where."""
     places = ", ".join(
-        f"{box[0]:.0%} from the left and {box[1]:.0%} from the top" for box in others
+        f"{box[0]:.0%} from the left and {box[1]:.0%} from the top" for box in answer.others
     )
-    return f"{pluralise(len(others), 'smaller thing')} left out, {places}"
+    return f"{pluralise(len(answer.others), 'smaller thing')} left out, {places}"
 
 
 def _text(prediction: infer.Prediction, top: int) -> str:
