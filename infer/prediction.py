@@ -30,6 +30,8 @@ class Prediction:
         value: Of a regression, in the unit of its training data.
         input: The path or text; None for what has no name.
         box: Of one figure among several.
+        others: Of `predict_figures`: the places of what was left out of the picture, written, as it
+            seems, and far smaller than its figures. Not in the JSON.
         judge: Computes `doubt`; None where none was fitted.
     """
 
@@ -42,6 +44,7 @@ class Prediction:
     input: str | None = None
     box: Box | None = None
     judge: Callable[[], float] | None = field(default=None, repr=False, compare=False)
+    others: tuple[Box, ...] = ()
 
     @property
     def doubt(self) -> float | None:

@@ -123,7 +123,7 @@ class Predictor:
         return self.predict_samples([sample], [input_name(value)], top=top)[0]
 
     def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
-        """The answer for each figure of a picture, left to right, with its `box`.
+        """The answer for each figure of a picture, left to right, with its `box` and the `others`.
 
         Args:
             value: A picture as `predict` takes it, of one digit or several.
@@ -140,7 +140,10 @@ class Predictor:
         answers = self.predict_samples(
             [seen.pixels for seen in found], [name] * len(found), top=top
         )
-        return [replace(answer, box=seen.box) for answer, seen in zip(answers, found, strict=True)]
+        return [
+            replace(answer, box=seen.box, others=seen.others)
+            for answer, seen in zip(answers, found, strict=True)
+        ]
 
     @overload
     def predict_many(

@@ -92,6 +92,7 @@ class AnswerLines:
 
     def of(self, answers: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each answer."""
+        told: tuple[str | None, Any] | None = None  # once for all figures of a picture
         for answer in answers:
             failed = isinstance(answer, infer.Failure)
             self.bad += failed
@@ -104,6 +105,9 @@ class AnswerLines:
                 continue
             if answer.doubtful:
                 note(f"{_name(answer)}: {_DOUBTFUL}")
+            if answer.others and (answer.input, answer.others) != told:
+                told = answer.input, answer.others
+                note(f"{_name(answer)}: {_left_out(answer)}")
             yield answer.to_json() if self.as_json else _text(answer, self.top)
 
 
@@ -128,6 +132,14 @@ def _write_lines(path: Path | None, lines: Iterable[str], former: Continued | No
     with atomic_writer(path) as write:
         for line in lines:
             write(f"{line}\n".encode())
+
+
+def _left_out(answer: infer.Prediction) -> str:
+    """What `--all` says of things beside the figures: how many, and where."""
+    places = ", ".join(
+        f"{box[0]:.0%} from the left and {box[1]:.0%} from the top" for box in answer.others
+    )
+    return f"{pluralise(len(answer.others), 'smaller thing')} left out, {places}"
 
 
 def _text(prediction: infer.Prediction, top: int) -> str:

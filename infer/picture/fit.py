@@ -41,6 +41,9 @@ class Seen:
 
     pixels: Pixels
     box: Box
+    others: tuple[
+        Box, ...
+    ] = ()  # of what was left out of the same picture, far smaller than the figures
 
 
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
@@ -78,9 +81,8 @@ def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
     """
     if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
         return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
-    return [
-        Seen(bring_into_form(cut.ink, size), cut.box) for cut in _cuts(_reduce(_flatten(image)))
-    ]
+    cuts, others = _cuts(_reduce(_flatten(image)))
+    return [Seen(bring_into_form(cut.ink, size), cut.box, others) for cut in cuts]
 
 
 def bring_into_form(ink: Floats, size: tuple[int, int]) -> Pixels:
@@ -88,18 +90,25 @@ def bring_into_form(ink: Floats, size: tuple[int, int]) -> Pixels:
     return _centre(_shrink(ink, round(min(size) * MNIST_INK / 28)), size)
 
 
-def _cuts(flat: Image.Image) -> list[Cut]:
-    """The ink of each figure: the only thing on even paper, or else what is found among others."""
+def _cuts(flat: Image.Image) -> tuple[list[Cut], tuple[Box, ...]]:
+    """The ink of each figure: the only thing on even paper, or else what is found among others.
+
+    And the places of what was left out."""
     plain = blank = None
     try:
         plain = cut_plain(find_ink(flat))
     except InputError as error:
         blank = error
     if plain is not None:
-        return [plain]
+        return [plain], ()
     scene = search(flat.convert("L"))
     if scene is not None:
-        return [cut_figure(scene, part) for part in scene.figures]
+        height, width = scene.labels.shape
+        others = tuple(
+            (p.left / width, p.top / height, p.right / width, p.bottom / height)
+            for p in scene.others
+        )
+        return [cut_figure(scene, part) for part in scene.figures], others
     raise blank or InputError(
         "nothing in the picture has the size and the strokes of a digit; expected one digit, with paper"
         " around it",

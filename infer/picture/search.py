@@ -1,8 +1,9 @@
 """A figure among its surroundings: what is darker, or lighter, than all that lies close around it.
 
 The paper behind each pixel is the picture with everything filled that is narrower than a quarter of it
-(a closing). A table, a finger, a shadow are wider, or reach the edge, and so are paper themselves;
-strokes, lines and frames are not. These are told apart as parts: see `ptx.infer.picture.objects`.
+(a closing), and than a tenth where that shows no clear figure. A table, a finger, a shadow are wider,
+or reach the edge, and so are paper themselves; strokes, lines and frames are not. These are told apart
+as parts: see `ptx.infer.picture.objects`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
 
 SIDE: Final = 400  # longest side in pixels that is searched in
-WINDOW: Final = 0.25  # of the shorter side: wider things are no strokes
+WINDOWS: Final = (0.25, 0.1)  # of the shorter side, in turn: wider things are no strokes
 DARK: Final = 32.0  # added to the paper's tone: noise of a dark table is no ink
 LEVELS: Final = (0.55, 0.4, 0.7, 0.25, 0.8)  # of the strongest ink, that a mask is cut at, in turn
 PENS: Final = (1, 3, 5)  # strokes at least so wide in pixels: the lines of squared paper are finer
 _MOST: Final = 12  # objects that are looked at closely
 _FAINT: Final = 12.0  # levels of 255 between a figure and the paper right around it
 _OPEN: Final = 0.12  # of the rim: where no edge is seen, the search has divided a thing
+_SEAMLESS: Final = 0.35  # of the rim, ink or not: the thing goes on there in the same tone
 _PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
 USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
 CLEAR: Final = 0.55  # contrast of a good reading that makes further levels needless
 GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
+_SHADE: Final = 0.7  # of a part's ink: where its rim is so dark, too, it has no edge and is a shade
 LEAST_INK: Final = 0.12  # darkness of ink relative to its paper; noise and shading stay below
 
 
@@ -39,6 +42,7 @@ class Scene:
     ink: Floats  # 0 to 1, of the pixels that were searched
     labels: Labels
     figures: list[Part]
+    others: list[Part]  # written, too, as it seems, and far smaller than the figures
     pen: int
 
 
@@ -58,20 +62,35 @@ def search(gray: Image.Image) -> Scene | None:
     """The best reading of a picture of mode L, brought to SIDE; None where nothing is a figure."""
     factor = -(-max(gray.size) // SIDE)
     pixels = np.asarray(gray.reduce(factor) if factor > 1 else gray)
-    inks = [ink for side in (pixels, 255 - pixels) if (ink := darkness(side)).max() > LEAST_INK]
-    ranges = [_range(ink) for ink in inks]
     best: _Reading | None = None
+    for window in WINDOWS:
+        best = _search_within(pixels, window, best)
+        if _is_clear(best):
+            break
+    return None if best is None else _scene(pixels, best)
+
+
+def _search_within(pixels: Pixels, window: float, best: _Reading | None) -> _Reading | None:
+    """The best reading where what is wider than `window` is paper, if it is better than `best`."""
+    inks = [
+        ink for side in (pixels, 255 - pixels) if (ink := darkness(side, window)).max() > LEAST_INK
+    ]
+    ranges = [_range(ink) for ink in inks]
     for pen in PENS:
         drawn = [_opened(ink, pen) for ink in inks]
         for level in LEVELS:
             for ink, strokes, (least, full) in zip(inks, drawn, ranges, strict=True):
                 mask = strokes > max(least, level * full)
                 best = _read(pixels, ink, mask, pen, best.score if best else 0.0) or best
-            if best is not None and best.contrast > CLEAR and best.score > GOOD:
+            if _is_clear(best):
                 break
         if best is not None and best.score > GOOD:
             break
-    return None if best is None else _scene(pixels, best)
+    return best
+
+
+def _is_clear(best: _Reading | None) -> bool:
+    return best is not None and best.contrast > CLEAR and best.score > GOOD
 
 
 def _range(ink: Floats) -> tuple[float, float]:
@@ -95,11 +114,14 @@ def cut_figure(scene: Scene, part: Part) -> Cut:
     return cut_out(ink, scene.ink.shape, (top, left))
 
 
-def darkness(pixels: Pixels) -> Floats:
-    """How much darker than its paper each pixel is, 0 to 1: 1 is black on white."""
-    window = max(1, round(WINDOW * min(pixels.shape) / 2))
-    wide = np.pad(pixels, 2 * window, mode="edge")
-    paper = 255 - grow(255 - grow(wide, window), window)
+def darkness(pixels: Pixels, window: float) -> Floats:
+    """How much darker than its paper each pixel is, 0 to 1: 1 is black on white.
+
+    `window`: of the shorter side; what is wider is paper itself.
+    """
+    reach = max(1, round(window * min(pixels.shape) / 2))
+    wide = np.pad(pixels, 2 * reach, mode="edge")
+    paper = 255 - grow(255 - grow(wide, reach), reach)
     paper = np.maximum(paper, pixels)
     difference: Floats = (paper - pixels).astype(np.float32)
     difference /= paper + np.float32(DARK)
@@ -121,9 +143,10 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
     """What a mask shows; None where nothing in it is a figure that scores higher than `beaten`."""
     labels, parts = find_parts(mask)
     shape = mask.shape[0], mask.shape[1]
-    objects = [p for p in find_objects(parts, shape) if is_figure(p, shape)][:_MOST]
+    found = [p for p in find_objects(parts, shape) if is_figure(p, shape)][:_MOST]
+    seen = [(part, _contrast(ink, labels, part)) for part in found]
+    objects, contrasts = [part for part, high in seen if high], [high for _, high in seen if high]
     usual = USUAL * max(shape)
-    contrasts = [_contrast(ink, labels, part) for part in objects]
     scores = [
         contrast * min(1.0, part.side / usual) ** 0.5
         for contrast, part in zip(contrasts, objects, strict=True)
@@ -137,15 +160,17 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
 
 
 def _scene(gray: Pixels, best: _Reading) -> Scene:
-    """The figures of a reading, left to right: all but what the largest one dwarfs."""
+    """The figures of a reading, left to right: all but what the largest one dwarfs or outshines."""
     main, *others = best.objects
-    alike = [
+    clear = [
         part
         for part in others
-        if part.side >= ALIKE * main.side and not _is_paper(gray, best.ink, best.labels, part)
+        if _contrast(best.ink, best.labels, part) >= ALIKE * best.contrast
+        and not _is_paper(gray, best.ink, best.labels, part)
     ]
+    alike = [part for part in clear if part.side >= ALIKE * main.side]
     ordered = sorted([main, *alike], key=lambda part: part.left + part.right)
-    return Scene(best.ink, best.labels, ordered, best.pen)
+    return Scene(best.ink, best.labels, ordered, clear[len(alike) :], best.pen)
 
 
 def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
@@ -166,6 +191,8 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     if not ring.any():
         return False
     paper = float(np.percentile(away[ring], 75))
+    if float((away[ring] < 0.35 * paper).mean()) > _SEAMLESS:
+        return True
     ground = ink[window] < 0.3 * float(np.median(ink[window][own]))
     alike = ground & (away < 0.35 * paper)
     beyond = float(alike[outside].mean()) if outside.any() else 0.0
@@ -176,10 +203,11 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
 
 
 def _contrast(ink: Floats, labels: Labels, part: Part) -> float:
-    """How much darker a part is than what lies right around it."""
+    """How much darker a part is than what lies right around it; 0 where it has no edge."""
     top, left = max(0, part.top - 4), max(0, part.left - 4)
     window = slice(top, part.bottom + 4), slice(left, part.right + 4)
     inside = np.isin(labels[window], list(part.labels))
     around = grow(np.pad(inside, 3), 3) & ~grow(np.pad(inside, 1), 1)
     near = ink[window]
-    return float(near[inside].mean() - (near[around].mean() if around.any() else 0.0))
+    own, rim = float(near[inside].mean()), float(near[around].mean()) if around.any() else 0.0
+    return own - rim if rim < _SHADE * own else 0.0

@@ -1,17 +1,19 @@
 /** A figure among its surroundings; the same as `infer/picture/search.py`. */
 
 const SEARCH_SIDE = 400; // longest side in pixels that is searched in
-const WINDOW = 0.25; // of the shorter side: wider things are no strokes
+const WINDOWS = [0.25, 0.1]; // of the shorter side, in turn: wider things are no strokes
 const DARK = 32; // added to the paper's tone: noise of a dark table is no ink
 const LEVELS = [0.55, 0.4, 0.7, 0.25, 0.8]; // of the strongest ink, that a mask is cut at, in turn
 const PENS = [1, 3, 5]; // strokes at least so wide in pixels
 const MOST_OBJECTS = 12; // that are looked at closely
 const FAINT = 12; // levels of 255 between a figure and the paper right around it
 const OPEN = 0.12; // of the rim: where no edge is seen, the search has divided a thing
+const SEAMLESS = 0.35; // of the rim, ink or not: the thing goes on there in the same tone
 const PREVAILS = 0.3; // of the surroundings: a tone that they share is no ink
 const USUAL = 0.35; // side of a figure, of the picture's: no merit in a larger one
 const CLEAR = 0.55; // contrast of a good reading that makes further levels needless
 const GOOD = 0.25; // score of a reading that makes the search for broader pens needless
+const SHADE = 0.7; // of a part's ink: where its rim is so dark, too, it has no edge and is a shade
 const LEAST_INK = 0.12; // darkness of ink relative to its paper
 
 /**
@@ -21,10 +23,21 @@ const LEAST_INK = 0.12; // darkness of ink relative to its paper
  */
 function search(gray) {
   const pixels = reducePlane(gray, Math.ceil(Math.max(gray.width, gray.height) / SEARCH_SIDE));
-  const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map(darkness)
+  let best = null;
+  for (const window of WINDOWS) {
+    best = searchWithin(pixels, window, best);
+    if (isClear(best)) break;
+  }
+  return best && { ...best, figures: figuresOf(pixels, best) };
+}
+
+const isClear = (best) => best?.contrast > CLEAR && best.score > GOOD;
+
+/** The best reading where what is wider than `window` is paper, if it is better than `best`. */
+function searchWithin(pixels, window, best) {
+  const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map((side) => darkness(side, window))
     .filter(({ data }) => largest(data) > Math.fround(LEAST_INK));
   const ranges = inks.map(rangeOf);
-  let best = null;
   for (const pen of PENS) {
     const drawn = inks.map((ink) => opened(ink, pen));
     for (const level of LEVELS) {
@@ -33,11 +46,11 @@ function search(gray) {
         const mask = mapPlane(drawn[at], (value) => Number(value > limit));
         best = readMask(pixels, ink, mask, pen, best?.score ?? 0) ?? best;
       });
-      if (best?.contrast > CLEAR && best.score > GOOD) break;
+      if (isClear(best)) break;
     }
     if (best?.score > GOOD) break;
   }
-  return best && { ...best, figures: figuresOf(pixels, best) };
+  return best;
 }
 
 /** Above which darkness there is ink, and that of the strongest; both 1 where there is none. */
@@ -66,10 +79,10 @@ const windowAround = ({ top, left, bottom, right }, margin) => (
   { top: top - margin, left: left - margin, bottom: bottom + margin, right: right + margin });
 
 /** How much darker than its paper each pixel is, 0 to 1: 1 is black on white. */
-function darkness(pixels) {
-  const window = Math.max(1, roundHalfToEven((WINDOW * Math.min(pixels.width, pixels.height)) / 2));
-  const wide = grow(padPlane(pixels, 2 * window), window);
-  const paper = grow(mapPlane(wide, (value) => 255 - value), window).data;
+function darkness(pixels, window) {
+  const reach = Math.max(1, roundHalfToEven((window * Math.min(pixels.width, pixels.height)) / 2));
+  const wide = grow(padPlane(pixels, 2 * reach), reach);
+  const paper = grow(mapPlane(wide, (value) => 255 - value), reach).data;
   return mapPlane(pixels, (value, at) => {
     const tone = Math.max(255 - paper[at], value);
     return (tone - value) / (tone + DARK);
@@ -88,9 +101,10 @@ function opened(ink, pen) {
 /** What a mask shows; null where nothing in it is a figure that scores higher than `beaten`. */
 function readMask(gray, ink, mask, pen, beaten) {
   const { labels, parts } = findParts(mask);
-  const objects = findObjects(parts, mask).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const found = findObjects(parts, mask).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const seen = found.map((part) => [part, contrastOf(ink, labels, part)]).filter(([, high]) => high);
+  const [objects, contrasts] = [seen.map(([part]) => part), seen.map(([, high]) => high)];
   const usual = USUAL * Math.max(mask.width, mask.height);
-  const contrasts = objects.map((part) => contrastOf(ink, labels, part));
   const scores = objects.map((part, at) => contrasts[at] * Math.sqrt(Math.min(1, sideOf(part) / usual)));
   for (const [at, main] of objects.entries()) {
     if (Math.max(...scores.slice(at)) <= beaten) return null;
@@ -101,9 +115,10 @@ function readMask(gray, ink, mask, pen, beaten) {
   return null;
 }
 
-/** The figures of a reading, left to right: all but what the largest one dwarfs. */
-function figuresOf(gray, { ink, labels, objects: [main, ...others] }) {
-  const alike = others.filter((part) => sideOf(part) >= ALIKE * sideOf(main) && !isPaper(gray, ink, labels, part));
+/** The figures of a reading, left to right: all but what the largest one dwarfs or outshines. */
+function figuresOf(gray, { ink, labels, objects: [main, ...others], contrast }) {
+  const alike = others.filter((part) => sideOf(part) >= ALIKE * sideOf(main)
+    && contrastOf(ink, labels, part) >= ALIKE * contrast && !isPaper(gray, ink, labels, part));
   return [main, ...alike].sort((one, other) => one.left + one.right - other.left - other.right);
 }
 
@@ -124,6 +139,7 @@ function isPaper(gray, ink, labels, part) {
   const ring = away.filter(inRing);
   if (!ring.length) return false;
   const paper = quantile(ring, 0.75);
+  if (shareOf(ring, (value) => value < 0.35 * paper) > SEAMLESS) return true;
   const faint = 0.3 * median(darks.filter(isOwn));
   const alike = away.map((value, at) => Number(darks[at] < faint && value < 0.35 * paper));
   const outside = alike.filter(isOutside);
@@ -134,12 +150,14 @@ function isPaper(gray, ink, labels, part) {
   return paper < FAINT || sumOf(alike.filter(inRing)) / ring.length > OPEN || beyond > PREVAILS;
 }
 
-/** How much darker a part is than what lies right around it. */
+/** How much darker a part is than what lies right around it; 0 where it has no edge. */
 function contrastOf(ink, labels, part) {
   const window = windowAround(part, 4);
   const inside = ownPixels(cropPlane(labels, window), part);
   const [wide, narrow] = [3, 1].map((margin) => grow(padPlane(inside, margin, 0), margin).data);
   const near = cropPlane(ink, window).data;
   const meanOf = (values) => (values.length ? sumOf(values) / values.length : 0);
-  return meanOf(near.filter((_, at) => inside.data[at])) - meanOf(near.filter((_, at) => wide[at] && !narrow[at]));
+  const own = meanOf(near.filter((_, at) => inside.data[at]));
+  const rim = meanOf(near.filter((_, at) => wide[at] && !narrow[at]));
+  return rim < SHADE * own ? own - rim : 0;
 }

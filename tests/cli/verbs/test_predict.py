@@ -385,6 +385,19 @@ def test_all_answers_each_digit_of_a_picture_from_left_to_right(
     assert [line.startswith(f"{seventy_seven} (") for line in text] == [True, True]
 
 
+def test_all_says_once_what_is_left_out_beside_the_digits(
+    ptx: Any, workspace: Path, seventy_seven: Path
+) -> None:
+    with Image.open(seventy_seven) as given:
+        sheet = given.convert("L")
+    sheet.paste(20, (140, 20, 146, 40))
+    sheet.save(seventy_seven)
+    done = ptx("predict", seventy_seven, "--all", "--json", "--workspace", workspace)
+    assert len(done.out.splitlines()) == 2
+    assert "others" not in json.loads(done.out.splitlines()[0])
+    assert done.err.count("1 smaller thing left out") == 1
+
+
 def test_all_is_for_models_of_drawn_digits(ptx: Any, workspace: Path) -> None:
     done = ptx("predict", "2.5", "--all", "--model", "linreg", "--workspace", workspace)
     assert done.code in (2, 4)

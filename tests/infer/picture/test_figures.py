@@ -62,6 +62,32 @@ def shaded(corners: list[tuple[int, int]], soft: float) -> Image.Image:
     return Image.fromarray((np.asarray(page()) * light).astype(np.uint8))
 
 
+def fingered() -> Image.Image:
+    """A digit across the shadows of fingers, each narrower than a quarter of the picture."""
+    mask = Image.new("L", (400, 300), 255)
+    for left in (60, 120, 190, 270):
+        corners = [
+            (left, -10),
+            (left + 40, -10),
+            (left + 70, 190),
+            (left + 55, 205),
+            (left + 40, 190),
+        ]
+        ImageDraw.Draw(mask).polygon(corners, fill=120)
+    light = np.asarray(mask.filter(ImageFilter.GaussianBlur(4)), float)[..., np.newaxis] / 255
+    return Image.fromarray((np.asarray(page(130, (180, 120))) * light).astype(np.uint8))
+
+
+def on_grain() -> Image.Image:
+    """A sheet that lies aslant on a dark table whose grain is coarse."""
+    random = np.random.default_rng(5)
+    coarse = Image.fromarray(random.normal(40, 14, (100, 134)).clip(0, 255).astype(np.uint8))
+    table = coarse.resize((400, 300), Image.Resampling.BICUBIC).convert("RGB")
+    sheet, mask = page(70, (160, 110)), Image.new("L", (400, 300))
+    ImageDraw.Draw(mask).polygon([(60, 40), (330, 20), (370, 270), (40, 250)], fill=255)
+    return Image.composite(sheet, table, mask)
+
+
 def pointed_at() -> Image.Image:
     sheet = page()
     ImageDraw.Draw(sheet).ellipse((330, 220, 460, 360), fill=(200, 150, 120))
@@ -77,6 +103,8 @@ SURROUNDED: dict[str, Callable[[], Image.Image]] = {
     "a sheet on a dark table": lambda: on_table([(60, 30), (360, 50), (340, 270), (40, 260)]),
     "the edge of the table": lambda: on_table([(70, 0), (400, 0), (400, 300), (50, 300)]),
     "the shadow of a hand": lambda: shaded([(60, 0), (330, 0), (300, 110), (190, 150)], 8),
+    "the shadows of fingers": fingered,
+    "a sheet aslant on a coarse table": on_grain,
     "a shadow's edge": lambda: shaded([(200, 0), (400, 0), (400, 300), (230, 300)], 2),
     "a finger in a corner": pointed_at,
 }
@@ -97,6 +125,17 @@ def test_two_digits_are_refused_with_their_places_and_answered_one_by_one() -> N
     assert left.box[2] < 0.5 < right.box[0]
     assert min(alike(left.pixels), alike(right.pixels)) > 0.85
     assert left.box == pytest.approx((0.15, 0.3, 0.37, 0.67), abs=0.03)
+
+
+def test_what_is_left_out_beside_a_digit_has_its_place() -> None:
+    sheet = framed(0, 12)
+    ImageDraw.Draw(sheet).line([(320, 40), (340, 40), (325, 65)], fill=INK, width=5)
+    (seen,) = digits(decode(png(sheet)), SIZE)
+    assert alike(seen.pixels) > 0.85
+    (box,) = seen.others
+    assert box == pytest.approx((0.79, 0.13, 0.86, 0.23), abs=0.03)
+    (alone,) = digits(decode(png(framed(0, 12))), SIZE)
+    assert alone.others == ()
 
 
 def test_a_digit_alone_has_its_box() -> None:
