@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import LimitError
@@ -117,9 +119,9 @@ def _meeting(size: int, local: int) -> dict[str, Any]:
     """
     if not restarts() or local != size:
         return {}
-    store, *_ = next(distributed.rendezvous("env://"))
+    store, *_ = next(rendezvous("env://"))
     attempt = f"ptx/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
-    return {"store": distributed.PrefixStore(attempt, store), "rank": rank(), "world_size": size}
+    return {"store": PrefixStore(attempt, store), "rank": rank(), "world_size": size}
 
 
 def _size() -> int:
