@@ -93,10 +93,8 @@ def slope(setting: Setting) -> Iterator[Pending]:
 
     def rows() -> Iterator[Result]:
         tables = [Tables(setting).make(times) for times in (1, FACTOR)]
-        first, second = (
-            [_seconds(setting, side(given), 1) for given in tables]
-            for side in (lambda given: _on_ray(setting, given, 1), partial(_engine, setting, "one"))
-        )
+        first = [_seconds(setting, _on_ray(setting, given, 1), 1) for given in tables]
+        second = [_seconds(setting, _engine(setting, "one", given), 1) for given in tables]
         for name, (few, many) in (("Ray", first), ("one process", second)):
             print(f"{name}: {few:.1f} s for {ROWS:,} rows, {many:.1f} s for {FACTOR * ROWS:,}")
         ours, theirs = ((many - few) / (FACTOR - 1) / ROWS for few, many in (first, second))
@@ -133,10 +131,8 @@ def memory(setting: Setting) -> Iterator[Pending]:
             _most_held(setting, _on_ray(setting, Tables(setting).make(times), 2))
             for times in (2, 15)
         )
-        print(f"most held by a worker: {many / 1e6:.0f} MB over {15 * ROWS:,} rows,"
-              f" {few / 1e6:.0f} MB over {2 * ROWS:,}")  # fmt: skip
-        yield Row("GB of a worker, 1,050,000 rows", "140,000 rows", many / 1e9, few / 1e9,
-                  many / few, Goal(1.1))  # fmt: skip
+        yield Row("the most that a worker holds, 1,050,000 rows", "140,000 rows", many, few,
+                  many / few, Goal(1.1), _megabytes)  # fmt: skip
 
     yield Computed("memory of a worker", rows)
 
@@ -225,6 +221,10 @@ def _resident(process: Path) -> float:
         return float((process / "statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
         return 0.0
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:.0f} MB"
 
 
 def _workers(count: int) -> str:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -51,7 +52,7 @@ class Server:
 @contextmanager
 def running(model: Path) -> Iterator[Server]:
     """`ptx serve` as a process of its own."""
-    command = [PTX, "serve", f"model={model}", "--port", "0"]
+    command = [str(PTX), "serve", f"model={model}", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -213,10 +214,10 @@ def main() -> int:
         file = Path(folder) / "body"
         file.write_bytes(body)
         for check in (
-            lambda: equal(server, questions, options.equal),
-            lambda: growth(server, file, header, options.count),
-            lambda: steady(server, file, header, options.minutes),
-            lambda: ending(server, questions),
+            partial(equal, server, questions, options.equal),
+            partial(growth, server, file, header, options.count),
+            partial(steady, server, file, header, options.minutes),
+            partial(ending, server, questions),
         ):
             text, holds = check()
             failed |= not holds

@@ -98,7 +98,7 @@ def test_a_bucket_is_answered_into_a_bucket_and_not_twice(
         "predict",
         f"s3://digits/{given}",
         "--model",
-        convnet,
+        str(convnet),
     ]
     command += ["--backend", "ort-cpu", "--on", "ray", "--concurrency", "1", "--output", output]
     environment = {**os.environ, **bucket}

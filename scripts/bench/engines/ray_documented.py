@@ -1,4 +1,4 @@
-"""Ray's documented way with a plain session: `ray_documented.py INPUT MODEL OUTPUT WORKERS [FILES]`.
+"""Ray's documented way with a plain session: `ray_documented.py FOLDER MODEL OUTPUT WORKERS`.
 
 As "Image Classification Batch Inference" of Ray's documentation does it: pictures are decoded by
 `map`, a class with a session answers batches, on as many actors as there are workers.
@@ -13,7 +13,7 @@ import onnxruntime
 import ray
 from PIL import Image
 
-given, model, output, workers, *files = sys.argv[1:]
+given, model, output, workers = sys.argv[1:]
 
 
 def decode(row):
@@ -34,7 +34,8 @@ class Digits:
 
 ray.init("local", num_cpus=int(workers) + 1, include_dashboard=False, log_to_driver=False)
 ray.data.DataContext.get_current().enable_progress_bars = False
-read = ray.data.read_binary_files if files else ray.data.read_parquet
+of_tables = any(Path(given).glob("*.parquet"))
+read = ray.data.read_parquet if of_tables else ray.data.read_binary_files
 content = Path(model).read_bytes()
 answered = (
     read(given)

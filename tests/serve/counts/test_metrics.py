@@ -91,7 +91,7 @@ def test_a_server_counts_what_it_answers(served: Served) -> None:
         return read(served.ask("GET", "/metrics").body)
 
     def grown(*key: str) -> float:
-        return after[key] - before.get(key, 0)
+        return float(after[key] - before.get(key, 0))
 
     before = now()
     for _ in range(3):
