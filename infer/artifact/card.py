@@ -11,9 +11,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ptx.infer.artifact.by_accuracy import ByAccuracy
 from ptx.infer.artifact.golden import (
     GoldenSample,
     RawSample,
@@ -26,6 +25,9 @@ from ptx.infer.artifact.golden import (
 )
 from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
+
+if TYPE_CHECKING:
+    from ptx.infer.artifact.by_accuracy import ByAccuracy
 
 FORMAT = 1  # raised when a reader of an older ptx would misread the card
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
@@ -116,7 +118,7 @@ class Card:
     @property
     def by_accuracy(self) -> ByAccuracy | None:
         """What holds a file that computes in int8; None of one that is held to float64."""
-        return ByAccuracy.from_data(self.agreement["by_accuracy"]) if self.compute else None
+        return _read_accuracy(self.agreement) if self.compute else None
 
     @property
     def statement_sha256(self) -> str:
@@ -251,7 +253,14 @@ def _check_compute(data: Mapping[str, Any]) -> None:
             "a file that computes in int8, and it alone, says its accuracy in 'agreement'"
         )
     if compute:
-        ByAccuracy.from_data(take(agreement, "by_accuracy", dict))
+        _read_accuracy(agreement)
+
+
+def _read_accuracy(agreement: Mapping[str, Any]) -> ByAccuracy:
+    """Few files have it: the others' predictions do not import it."""
+    from ptx.infer.artifact.by_accuracy import ByAccuracy
+
+    return ByAccuracy.from_data(take(agreement, "by_accuracy", dict))
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ REFUSALS = {"blank": "E-IMG-BLANK", "no-digit": "E-IMG-NO-DIGIT", "objects": "E-
 FIT = """
 const fit = (text) => {
   const { width, height, base64, setting } = JSON.parse(text);
-  const card = { preprocessing: { kind: "image", ...setting } };
+  const signature = { inputs: { image: ["float32", ["batch", 1, 28, 28]] } };
+  const card = { signature, preprocessing: { kind: "image", ...setting } };
   try {
     const { data } = ptx.readSample(card, { width, height, data: ptx.fromBase64(base64) });
     return JSON.stringify({ pixels: ptx.toBase64(data) });

@@ -1,4 +1,4 @@
-"""A bucket of a real S3 server on loopback. `scripts/test --scale` installs the server."""
+"""A bucket of a real S3 server on loopback: `scripts/test --scale` installs it, as PTX_S3_SERVER."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyarrow import fs
 from ptx import infer, scale
 from ptx.scale.store import Store
 
-SERVER = shutil.which(os.environ.get("PTX_S3_SERVER", "moto_server"))
+SERVER = shutil.which(os.environ.get("PTX_S3_SERVER", ""))
 
 pictures = [path.read_bytes() for path in
             sorted((Path(__file__).parents[1] / "pictures").glob("mnist-*.png"))]  # fmt: skip
@@ -30,7 +30,7 @@ pictures = [path.read_bytes() for path in
 def bucket() -> Iterator[dict[str, str]]:
     """The variables that lead to a server with a bucket `digits`: pictures, and a table of them."""
     if SERVER is None:
-        pytest.skip("moto_server, an S3 server, is not installed")
+        pytest.skip("PTX_S3_SERVER names no moto_server, which scripts/test --scale installs")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -28,9 +28,12 @@ DIGIT = Path(__file__).parents[1] / "pictures" / "mnist-7.png"
 HTTP, GRPC = tritonclient.http, tritonclient.grpc
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True, scope="session")
 def _no_second_close() -> Iterator[None]:
-    """The HTTP client closes itself again when it is collected, which gevent forbids other threads."""
+    """The HTTP client closes itself again when it is collected, which gevent forbids other threads.
+
+    To the end of the session: what is collected later is not of this file any more.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(HTTP.InferenceServerClient, "__del__")
         yield

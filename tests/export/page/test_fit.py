@@ -26,7 +26,8 @@ const fit = (text) => {
   const { width, height, base64, setting } = JSON.parse(text);
   const raster = { width, height, data: ptx.fromBase64(base64) };
   try {
-    const card = { preprocessing: { kind: "image", ...setting } };
+    const signature = { inputs: { image: ["float32", ["batch", 1, 28, 28]] } };
+    const card = { signature, preprocessing: { kind: "image", ...setting } };
     return ptx.toBase64(ptx.readSample(card, raster).data);
   } catch (error) { return `refused: ${error.word ?? error.stack}`; }
 };
