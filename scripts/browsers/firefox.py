@@ -113,18 +113,21 @@ class Firefox:
         self.ask("Marionette:SetContext", value="content")
         return found
 
-    def text(self, selector: str) -> str:
-        """The text of an element once it has one that is shown; empty after 60 s."""
+    def text(self, selector: str, holding: str = "") -> str:
+        """The text of an element once it has one that is shown and holds this; empty after 60 s."""
         return str(
             self.run(
                 """
                 for (let tries = 0; tries < 600; tries += 1) {
                   const found = document.querySelector(arguments[0]);
-                  if (found?.innerText && !found.innerText.includes("…")) return found.innerText;
+                  const text = found?.innerText ?? "";
+                  if (text && !text.includes("…") && text.includes(arguments[1])) return text;
                   await new Promise((done) => setTimeout(done, 100));
                 }
                 return "";
-                """.replace("arguments[0]", json.dumps(selector))
+                """.replace("arguments[0]", json.dumps(selector)).replace(
+                    "arguments[1]", json.dumps(holding)
+                )
             )
         )
 
