@@ -219,7 +219,8 @@ class Predictor:
         name, model = self.backend.name, self.card.model
         judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            judges = map(partial, repeat(self._doubt.of), samples, first)
+            doubts = _Doubts(partial(self._doubt.of_many, samples, first))
+            judges = map(partial, repeat(doubts.of), range(len(names)))
         return [
             Prediction(label, score, ranking, value, model, name, given, None, judge)
             for (label, score, ranking, value), given, judge in zip(
@@ -277,6 +278,19 @@ class Predictor:
         backend = self._open_backend()
         self._opened = os.getpid(), backend
         return backend
+
+
+class _Doubts:
+    """Those of a batch, computed together when the first of them is asked for."""
+
+    def __init__(self, compute: Callable[[], list[float]]) -> None:
+        self._compute = compute
+        self._found: list[float] = []
+
+    def of(self, row: int) -> float:
+        found = self._found or self._compute()
+        self._found = found
+        return found[row]
 
 
 def _leak(inherited: Backend | None) -> None:

@@ -62,17 +62,27 @@ class Doubt:
             pixels: uint8 (height, width), as the network saw them.
             logits: float (labels,), what it said.
         """
-        rows = pixels[::2].astype(np.float32) + pixels[1::2]
-        values = (rows[:, ::2] + rows[:, 1::2]).reshape(-1) * np.float32(1 / (4 * 255))
+        return self.of_many([pixels], logits[np.newaxis])[0]
+
+    def of_many(self, pixels: Sequence[Array], logits: Array) -> list[float]:
+        """The same of several, each as in `of`: a batch takes little longer than one."""
+        pictures = np.stack(pixels)
+        rows = pictures[:, ::2].astype(np.float32) + pictures[:, 1::2]
+        values = (rows[..., ::2] + rows[..., 1::2]).reshape(len(rows), -1)
+        values *= np.float32(1 / (4 * 255))
         for index, (weights, biases) in enumerate(self.layers):
-            values = weights @ (np.maximum(values, 0) if index else values) + biases
-        label = int(logits.argmax())
-        return 1 - _share(logits / self.temperature, label) * _share(values, label)
+            values = (np.maximum(values, 0) if index else values) @ weights.T + biases
+        labels = logits.argmax(axis=1)[:, np.newaxis]
+        found = 1 - _shares(logits / self.temperature, labels) * _shares(values, labels)
+        doubts: list[float] = found.tolist()
+        return doubts
 
 
-def _share(values: Array, label: int) -> float:
-    """One of the softmax."""
-    return 1 / float(np.exp(np.minimum(values - values[label], 80)).sum())
+def _shares(values: Array, labels: Array) -> Array:
+    """Of each row's softmax the one of its label, in float64."""
+    beyond = values - np.take_along_axis(values, labels, axis=1)
+    totals: Array = np.exp(np.minimum(beyond, 80)).sum(axis=1)
+    return 1 / totals.astype(np.float64)
 
 
 def _layer(data: Mapping[str, Any]) -> tuple[Array, Array]:

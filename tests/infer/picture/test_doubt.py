@@ -53,6 +53,16 @@ def test_a_doubt_is_what_scores_and_reader_leave() -> None:
     assert doubt.of(PIXELS, np.array([0.4, 1.5], np.float32)) == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_doubts_of_a_batch_are_those_of_its_rows() -> None:
+    doubt = Doubt.from_data(DATA, (4, 4), 2)
+    assert doubt is not None
+    pictures = list(RANDOM.integers(0, 256, (7, 4, 4)).astype(np.uint8))
+    logits = RANDOM.normal(0, 3, (7, 2)).astype(np.float32)
+    alone = [doubt.of(*row) for row in zip(pictures, logits, strict=True)]
+    assert doubt.of_many(pictures, logits) == pytest.approx(alone, abs=1e-6)
+    assert len(set(alone)) == 7
+
+
 def test_weights_are_their_integers_times_the_scale() -> None:
     doubt = Doubt.from_data(DATA, (4, 4), 2)
     assert doubt is not None
