@@ -122,9 +122,9 @@ class Pending(Protocol):
 
 
 def results(name: str, section: Iterator[Pending], wanted: str = "") -> Iterator[Result]:
-    """The rows of a section whose text matches `wanted`; in the place of one that fails, the reason."""
+    """The rows of a section whose text matches `wanted`; in the place of what is missing, the reason."""
     for pending in _surviving(name, section):
-        if re.search(wanted, str(pending)) is None:
+        if re.search(wanted, str(pending)) is None and not isinstance(pending, Missing):
             continue
         try:
             yield from pending.take()
