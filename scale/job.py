@@ -126,8 +126,8 @@ def _compute(
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         cast(Any, PredictPart),
         fn_constructor_args=given,
-        # One part at a time: what waits at a worker that is ended would be done late.
-        compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+        # One part at a time: what waits at the worker that started first would be done late.
+        compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
         **workers.resources(),
     )
     # Else a worker's error arrives as Ray's own, and its cause is lost on the way.

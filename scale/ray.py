@@ -159,13 +159,14 @@ def predict(
     shared = model if isinstance(model, Shared) else share(model)
     options = workers.options(options)
     try_backend(shared, backend, options, workers)
+    fewest = 1 if workers.concurrency is None else workers.concurrency
     return dataset.map_batches(
         Predict,
         fn_constructor_kwargs={"model": shared, "backend": backend, "options": options, **how},
         batch_format="pyarrow",
         batch_size=4 * how.get("batch_size", BATCH),
         zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.most()),
+        compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers.most()),
         **workers.resources(),
     )
 
