@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 
 from many import ROWS, Tables, many_files, slow_model
 from pairing import OUTSIDE, Goal, Missing, Pair, Pending, Result, Row, run_outside
 from setting import PTX, Setting, naive
 
+from ptx.scale.parts import FEWEST
+
 DOCUMENTED = "Ray's documented way"
 FACTOR = 10  # how many times as many rows tell the slope from the start
+TIMES = 15  # so often the pictures, for what a worker holds
 _RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # of both sides
@@ -48,14 +52,12 @@ class Computed:
 
 
 def beside_ray(setting: Setting, workers: int) -> Iterator[Pending]:
-    """ptx's class beside Ray's own way, in turns."""
+    """ptx on Ray beside Ray's own way, in turns."""
     given = Tables(setting).make(1)
-    ours, theirs = (
-        partial(_seconds, setting, _engine(setting, name, given), workers)
-        for name in ("ray_class", "ray_documented")
-    )
-    yield Pair(f"{ROWS:,} rows of Parquet, Ray with ptx, {_workers(workers)}", DOCUMENTED, ours, theirs,
-               min(2, setting.effort.long_rounds), Goal(0.85))  # fmt: skip
+    sides = _on_ray(setting, given, workers), _engine(setting, "ray_documented", given)
+    ours, theirs = (partial(_seconds, setting, side, workers) for side in sides)
+    yield Pair(f"{ROWS:,} rows of Parquet, `ptx predict --on ray`, {_workers(workers)}", DOCUMENTED,
+               ours, theirs, min(2, setting.effort.long_rounds), Goal(0.85))  # fmt: skip
 
 
 def engines(setting: Setting, workers: int) -> Iterator[Pending]:
@@ -63,7 +65,7 @@ def engines(setting: Setting, workers: int) -> Iterator[Pending]:
     given = Tables(setting).make(1)
     sides = {
         "ptx, one process": _engine(setting, "one", given),
-        "Ray with ptx": _engine(setting, "ray_class", given),
+        "`ptx.scale.ray.predict`": _engine(setting, "ray_class", given),
         "`ptx predict --on ray`": _on_ray(setting, given, workers),
     }
     for name, (package, file) in _OTHERS.items():
@@ -107,32 +109,40 @@ def slope(setting: Setting) -> Iterator[Pending]:
 def network(setting: Setting) -> Iterator[Pending]:
     """A network of more than 10 ms a row: two workers beside two processes at the same time.
 
-    The start is taken off both sides: what is measured is the seconds of 2,000 rows more.
+    The start is taken off both sides: what is measured is the seconds of two whole parts a worker more.
     """
 
     def rows() -> Iterator[Result]:
         model, tables = slow_model(setting), Tables(setting)
-        few, many = tables.some(64), tables.some(2064)
-        halves = tables.some(32), tables.some(1032)
-        ours = [_seconds(setting, _on_ray(setting, given, 2, model), 2) for given in (few, many)]
-        theirs = [_at_once(setting, _engine(setting, "one", given, model)) for given in halves]
-        whole, sum_of_two = ours[1] - ours[0], theirs[1] - theirs[0]
-        yield Row("2,000 rows of a network of 10 ms or more, Ray, 2 workers", "2 processes at once",
-                  whole, sum_of_two, whole / sum_of_two, Goal(1 / 0.95))  # fmt: skip
+        counts = 2 * FEWEST, 6 * FEWEST
+        few, many = (tables.some(count) for count in counts)
+        halves = [tables.some(count // 2) for count in counts]
+        ours, theirs = [], []
+        for _ in range(min(2, setting.effort.long_rounds)):
+            short, long = (_seconds(setting, _on_ray(setting, given, 2, model), 2)
+                           for given in (few, many))  # fmt: skip
+            ours.append(long - short)
+            short, long = (_at_once(setting, _engine(setting, "one", given, model))
+                           for given in halves)  # fmt: skip
+            theirs.append(long - short)
+        print("Ray", *map("{:.1f} s".format, ours), "beside", *map("{:.1f} s".format, theirs))
+        whole, sum_of_two = median(ours), median(theirs)
+        what = f"{counts[1] - counts[0]:,} rows of a network of 10 ms or more, Ray, 2 workers"
+        yield Row(
+            what, "2 processes at once", whole, sum_of_two, whole / sum_of_two, Goal(1 / 0.95)
+        )
 
     yield Computed("a network of 10 ms or more", rows)
 
 
 def memory(setting: Setting) -> Iterator[Pending]:
-    """The most that a worker holds, in a job and in one of ten times as many rows."""
+    """The most that a worker holds, in the first half of a long job and in the second."""
 
     def rows() -> Iterator[Result]:
-        few, many = (
-            _most_held(setting, _on_ray(setting, Tables(setting).make(times), 2))
-            for times in (2, 15)
-        )
-        yield Row("the most that a worker holds, 1,050,000 rows", "140,000 rows", many, few,
-                  many / few, Goal(1.1), _megabytes)  # fmt: skip
+        held = _held(setting, _on_ray(setting, Tables(setting).make(TIMES), 2))
+        early, late = (max(half) for half in (held[: len(held) // 2], held[len(held) // 2 :]))
+        yield Row(f"the most that a worker holds, second half of {TIMES * ROWS:,} rows", "first half",
+                  late, early, late / early, Goal(1.1), _megabytes)  # fmt: skip
 
     yield Computed("memory of a worker", rows)
 
@@ -195,13 +205,16 @@ def _at_once(setting: Setting, command: Command, count: int = 2) -> float:
     return time.perf_counter() - started
 
 
-def _most_held(setting: Setting, command: Command) -> float:
-    """Bytes: the largest resident set of a process that predicts, while the job runs."""
-    held, over = [0.0], threading.Event()
+def _held(setting: Setting, command: Command) -> list[float]:
+    """Bytes, twice a second while parts are predicted: the largest resident set of a worker."""
+    held: list[float] = []
+    over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.5):
-            held[0] = max(held[0], *map(_resident, Path("/proc").glob("[0-9]*")), 0.0)
+            largest = max(map(_resident, Path("/proc").glob("[0-9]*")), default=0.0)
+            if largest:
+                held.append(largest)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -210,7 +223,7 @@ def _most_held(setting: Setting, command: Command) -> float:
     finally:
         over.set()
         watcher.join()
-    return held[0]
+    return held
 
 
 def _resident(process: Path) -> float:
