@@ -41,9 +41,7 @@ class Seen:
 
     pixels: Pixels
     box: Box
-    others: tuple[
-        Box, ...
-    ] = ()  # of what was left out of the same picture, far smaller than the figures
+    others: tuple[Box, ...] = ()  # of what was left out beside them, far smaller than the figures
 
 
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
@@ -59,6 +57,11 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             answer about it would be made up, so it is refused at any size, 28x28 black too.
             E-IMG-NO-DIGIT where nothing is like a digit, E-IMG-OBJECTS where several figures are.
     """
+    return only_digit(image, size).pixels
+
+
+def only_digit(image: Image.Image, size: tuple[int, int]) -> Seen:
+    """What `digit` gives, its place, and the places of what was left out beside it; raises as that."""
     found = digits(image, size)
     if len(found) > 1:
         places = ", ".join(
@@ -69,7 +72,7 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             " meant, or have each answered (`ptx predict --all`)",
             code="E-IMG-OBJECTS",
         )
-    return found[0].pixels
+    return found[0]
 
 
 def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
