@@ -30,8 +30,8 @@ class Prediction:
         value: Of a regression, in the unit of its training data.
         input: The path or text; None for what has no name.
         box: Of one figure among several.
-        others: Of `predict_figures`: the places of what was left out of the picture, written, as it
-            seems, and far smaller than its figures. Not in the JSON.
+        others: The places of what was left out of the picture, written, as it seems, and far smaller
+            than its figures. Not in the JSON.
         judge: Computes `doubt`; None where none was fitted.
     """
 

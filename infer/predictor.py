@@ -17,9 +17,9 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
 from ptx.infer.errors import ArtifactError, BackendError, InputError
-from ptx.infer.picture.doubt import Doubt
+from ptx.infer.picture.doubt import Doubt, Doubts
 from ptx.infer.prediction import Failure, Prediction, input_name, unname
-from ptx.infer.preprocessing import open_preprocessing, read_figures
+from ptx.infer.preprocessing import open_preprocessing, read_beside, read_figures
 from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import require_task
@@ -107,7 +107,7 @@ class Predictor:
         return outputs
 
     def predict(self, value: Any, *, top: int = TOP) -> Prediction:
-        """The answer for one input.
+        """The answer for one input, with the `others` that were left out of its picture.
 
         Args:
             value: What the model's preprocessing reads: for a picture a path, bytes, a file object,
@@ -119,8 +119,9 @@ class Predictor:
             InputError: the value cannot be used.
             UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
-        sample = self.preprocessing.read(value)
-        return self.predict_samples([sample], [input_name(value)], top=top)[0]
+        sample, others = read_beside(self.preprocessing, value)
+        answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
+        return replace(answer, others=others) if others else answer
 
     def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
         """The answer for each figure of a picture, left to right, with its `box` and the `others`.
@@ -219,7 +220,7 @@ class Predictor:
         name, model = self.backend.name, self.card.model
         judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            doubts = _Doubts(partial(self._doubt.of_many, samples, first))
+            doubts = Doubts(partial(self._doubt.of_many, samples, first))
             judges = map(partial, repeat(doubts.of), range(len(names)))
         return [
             Prediction(label, score, ranking, value, model, name, given, None, judge)
@@ -278,19 +279,6 @@ class Predictor:
         backend = self._open_backend()
         self._opened = os.getpid(), backend
         return backend
-
-
-class _Doubts:
-    """Those of a batch, computed together when the first of them is asked for."""
-
-    def __init__(self, compute: Callable[[], list[float]]) -> None:
-        self._compute = compute
-        self._found: list[float] = []
-
-    def of(self, row: int) -> float:
-        found = self._found or self._compute()
-        self._found = found
-        return found[row]
 
 
 def _leak(inherited: Backend | None) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, groupby, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +21,8 @@ import numpy as np
 
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, nearest
-from ptx.infer.prediction import Failure, Prediction, unname
-from ptx.infer.preprocessing import Preprocessing
+from ptx.infer.prediction import Box, Failure, Prediction, unname
+from ptx.infer.preprocessing import Preprocessing, read_beside
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array
 
@@ -30,10 +31,18 @@ if TYPE_CHECKING:
 
 ON_ERROR = ("raise", "yield")
 
-ReadValue = tuple[str | None, Array | InputError]
-Window = list[ReadValue]
-
 _DIES_WITH_PARENT, _KILLED = 1, 9  # PR_SET_PDEATHSIG, SIGKILL
+
+
+class ReadValue(NamedTuple):
+    """A value as it was read, under its name."""
+
+    name: str | None
+    sample: Array | InputError
+    others: tuple[Box, ...] = ()  # see `Prediction.others`
+
+
+Window = list[ReadValue]
 
 
 class Readers(NamedTuple):
@@ -84,9 +93,9 @@ def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
         try:
             if isinstance(content, InputError):
                 raise content
-            window.append((name, preprocessing.read(content)))
+            window.append(ReadValue(name, *read_beside(preprocessing, content)))
         except InputError as error:
-            window.append((name, error))
+            window.append(ReadValue(name, error))
     return window
 
 
@@ -167,15 +176,18 @@ class _Packed(NamedTuple):
     names: list[str | None]
     samples: Array | list[Array]  # one array where all have the same shape
     errors: dict[int, InputError]
+    others: dict[int, tuple[Box, ...]]
 
 
 def _read_packed(values: list[Any]) -> _Packed:
     window = read_window(_preprocessing, values)
-    errors = {i: item for i, (_, item) in enumerate(window) if isinstance(item, InputError)}
-    samples = [item for _, item in window if not isinstance(item, InputError)]
+    names = [read.name for read in window]
+    errors = {i: r.sample for i, r in enumerate(window) if isinstance(r.sample, InputError)}
+    others = {i: read.others for i, read in enumerate(window) if read.others}
+    samples = [read.sample for read in window if not isinstance(read.sample, InputError)]
     if len({(sample.shape, sample.dtype) for sample in samples}) == 1:
-        return _Packed([name for name, _ in window], np.stack(samples), errors)
-    return _Packed([name for name, _ in window], samples, errors)
+        return _Packed(names, np.stack(samples), errors, others)
+    return _Packed(names, samples, errors, others)
 
 
 def _make_wait(future: Any) -> Callable[[], Window]:
@@ -191,7 +203,9 @@ def _make_wait(future: Any) -> Callable[[], Window]:
             ) from error
         samples = iter(packed.samples)
         return [
-            (name, packed.errors[index] if index in packed.errors else next(samples))
+            ReadValue(name, packed.errors[index])
+            if index in packed.errors
+            else ReadValue(name, next(samples), packed.others.get(index, ()))
             for index, name in enumerate(packed.names)
         ]
 
@@ -244,18 +258,20 @@ def _answers(
     predictor: Predictor, window: Window, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
     def key(item: ReadValue) -> tuple[bool, object]:
-        sample = item[1]
-        if isinstance(sample, InputError):
+        if isinstance(item.sample, InputError):
             return False, None
-        return True, predictor.preprocessing.shape_key(sample)
+        return True, predictor.preprocessing.shape_key(item.sample)
 
     for (usable, _), group in groupby(window, key):
         items = list(group)
         if usable:
-            samples = [sample for _, sample in items if not isinstance(sample, InputError)]
-            yield from _predict_window(predictor, samples, [name for name, _ in items], top, strict)
+            answers = _predict_window(predictor, items, top, strict)
+            for answer, read in zip(answers, items, strict=True):
+                if read.others and isinstance(answer, Prediction):
+                    answer = replace(answer, others=read.others)
+                yield answer
             continue
-        for name, error in items:
+        for name, error, _ in items:
             if isinstance(error, InputError):
                 if strict:
                     raise error
@@ -263,13 +279,11 @@ def _answers(
 
 
 def _predict_window(
-    predictor: Predictor,
-    samples: list[Array],
-    names: list[str | None],
-    top: int,
-    strict: bool,
+    predictor: Predictor, items: Window, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
     """The answers of a batch; where one sample of it cannot be computed, of each by itself."""
+    samples = [read.sample for read in items if not isinstance(read.sample, InputError)]
+    names = [read.name for read in items]
     try:
         yield from predictor.predict_samples(samples, names, top=top)
     except (InputError, ArtifactError) as error:
@@ -278,5 +292,5 @@ def _predict_window(
         if len(samples) == 1:
             yield Failure(error, names[0])
             return
-        for sample, name in zip(samples, names, strict=True):
-            yield from _predict_window(predictor, [sample], [name], top, strict)
+        for item in items:
+            yield from _predict_window(predictor, [item], top, strict)

@@ -6,7 +6,7 @@ scores, softened by a temperature, stands a small reader of pixels that also kno
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -76,6 +76,20 @@ class Doubt:
         found = 1 - _shares(logits / self.temperature, labels) * _shares(values, labels)
         doubts: list[float] = found.tolist()
         return doubts
+
+
+class Doubts:
+    """Those of a batch, computed together when the first of them is asked for."""
+
+    def __init__(self, compute: Callable[[], list[float]]) -> None:
+        self._compute = compute
+        self._found: list[float] = []
+
+    def of(self, row: int) -> float:
+        """That of one row, 0 to 1."""
+        found = self._found or self._compute()
+        self._found = found
+        return found[row]
 
 
 def _shares(values: Array, labels: Array) -> Array:

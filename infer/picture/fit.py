@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
+from ptx.infer.picture.dots import exact_gray, without_dots
 from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, find_ink
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
@@ -41,9 +42,7 @@ class Seen:
 
     pixels: Pixels
     box: Box
-    others: tuple[
-        Box, ...
-    ] = ()  # of what was left out of the same picture, far smaller than the figures
+    others: tuple[Box, ...] = ()  # of what was left out beside them, far smaller than the figures
 
 
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
@@ -59,6 +58,11 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             answer about it would be made up, so it is refused at any size, 28x28 black too.
             E-IMG-NO-DIGIT where nothing is like a digit, E-IMG-OBJECTS where several figures are.
     """
+    return only_digit(image, size).pixels
+
+
+def only_digit(image: Image.Image, size: tuple[int, int]) -> Seen:
+    """What `digit` gives, its place, and the places of what was left out beside it; raises as that."""
     found = digits(image, size)
     if len(found) > 1:
         places = ", ".join(
@@ -69,7 +73,7 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             " meant, or have each answered (`ptx predict --all`)",
             code="E-IMG-OBJECTS",
         )
-    return found[0].pixels
+    return found[0]
 
 
 def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
@@ -81,7 +85,7 @@ def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
     """
     if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
         return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
-    cuts, others = _cuts(_reduce(_flatten(image)))
+    cuts, others = _cuts(without_dots(_reduce(_flatten(image))))
     return [Seen(bring_into_form(cut.ink, size), cut.box, others) for cut in cuts]
 
 
@@ -163,7 +167,7 @@ _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
 
 def _mnist_form(image: Image.Image) -> Pixels | None:
     """The pixels of a 28x28 picture in MNIST's layout, as it is or inverted; None for another."""
-    gray = image if image.mode == "L" else _exact_gray(_flatten(image))
+    gray = image if image.mode == "L" else exact_gray(_flatten(image))
     if gray is None:
         return None
     if (pixels := _lay_out(gray)) is not None:
@@ -196,14 +200,6 @@ def _pixels(gray: Image.Image) -> Pixels:
 
 def _longer_side(box: tuple[int, int, int, int]) -> int:
     return max(box[2] - box[0], box[3] - box[1])
-
-
-def _exact_gray(flat: Image.Image) -> Image.Image | None:
-    """`flat` as mode L if it holds no colour."""
-    if flat.mode == "L":
-        return flat
-    red, green, blue = flat.split()
-    return red if red.tobytes() == green.tobytes() == blue.tobytes() else None
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -40,7 +40,7 @@ def find_ink(flat: Image.Image) -> Floats:
         InputError: E-IMG-BLANK where nothing stands out.
     """
     distance = _distance(flat)
-    inked = distance > _otsu(distance)
+    inked = distance > otsu(distance)
     full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
     grain = float(np.median(distance[~inked])) if not inked.all() else 0.0
     need = max(MIN_CONTRAST, 4 * grain)
@@ -98,7 +98,7 @@ def cut_plain(ink: Floats) -> Cut | None:
     kept = area >= SPECK * area.max()
     parts = [part for part in parts if kept[list(part.labels)].any()]
     own = kept[labels] & (labels > 0)
-    if not is_alone(parts, own):
+    if not is_alone(parts, labels, own):
         return None
     near = grow(np.pad(own, 1), 1).repeat(step, axis=0).repeat(step, axis=1)
     return cut_out(ink * near[: ink.shape[0], : ink.shape[1]])
@@ -156,7 +156,7 @@ def _powers(count: int) -> Floats:
     return np.stack([np.ones(count), middles, np.square(middles)], axis=1).astype(np.float32)
 
 
-def _otsu(distance: Floats) -> float:
+def otsu(distance: Floats) -> float:
     """The threshold that parts the values into the two most distinct groups."""
     top = max(float(distance.max()), 1e-6)
     levels = np.minimum(distance * np.float32(256 / top), np.float32(255)).astype(np.uint8)

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ptx.infer.picture.parts import SPECK, Mask, Part, grow
+from ptx.infer.picture.parts import SPECK, Labels, Mask, Part, grow
 
 LEAST: Final = 0.04
 """Least side of an object, as a share of the picture's longer side."""
@@ -21,6 +21,9 @@ BLOB: Final = 0.3
 ALIKE: Final = 0.5
 """An object with this share of the largest one's side is one more figure, and no speck beside it."""
 
+SEEN: Final = 0.7
+"""Share of a thing's length and width beside which a frame goes, at least."""
+
 _MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
@@ -28,30 +31,31 @@ _TIGHT_EDGE: Final = 0.3  # of the picture's edge, at most, is met by such a fig
 _TIGHT_RUNS: Final = 8  # and in so many places
 
 
-def find_objects(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
+def find_objects(parts: Sequence[Part], labels: Labels) -> list[Part]:
     """The objects among the parts, the largest first.
 
     What touches the picture's edge, what frames another part and what runs along as a line are
     surroundings; parts that lie close together are one object.
 
     Args:
-        shape: Of the mask, (height, width).
+        labels: Of the parts, (height, width).
     """
+    shape = labels.shape[0], labels.shape[1]
     parts = sorted(parts, key=lambda part: -part.area)[:_MOST_PARTS]
     inside = [part for part in parts if not at_edge(part, shape)]
-    inside = [p for p in inside if not any(_frames(p, other, shape) for other in inside)]
+    inside = [p for p in inside if not any(_frames(p, other, labels) for other in inside)]
     least = SPECK * max((part.area for part in inside), default=0)
     inside = [part for part in inside if part.area >= least]
     return sorted(_without_lines(_joined(inside)), key=lambda part: -part.side)
 
 
-def is_alone(parts: Sequence[Part], own: Mask) -> bool:
+def is_alone(parts: Sequence[Part], labels: Labels, own: Mask) -> bool:
     """Whether the parts, whose pixels are `own`, are one figure on paper and nothing else.
 
     A single part may touch the picture's edge, where a figure was cut out tightly.
     """
     shape = own.shape[0], own.shape[1]
-    objects = find_objects(parts, shape)
+    objects = find_objects(parts, labels)
     if not objects and len(parts) == 1 and parts[0].side > _CUT * max(shape):
         objects = list(parts) if _is_tight(own) else []
     return (
@@ -91,12 +95,26 @@ def is_figure(part: Part, shape: tuple[int, int]) -> bool:
     )
 
 
-def _frames(outer: Part, inner: Part, shape: tuple[int, int]) -> bool:
+def _frames(outer: Part, inner: Part, labels: Labels) -> bool:
     """Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot."""
     if not outer.holds(inner) or inner.side < 0.12 * outer.side or outer.stroke > 0.12 * outer.side:
         return False
-    wide = outer.height > 0.7 * shape[0] and outer.width > 0.7 * shape[1]
-    return wide or inner.side > 0.3 * outer.side or outer.stroke < 0.05 * outer.side
+    wide = outer.height > 0.7 * labels.shape[0] and outer.width > 0.7 * labels.shape[1]
+    framing = wide or inner.side > 0.3 * outer.side or outer.stroke < 0.05 * outer.side
+    return framing and _goes_round(outer, inner, labels)
+
+
+def _goes_round(outer: Part, inner: Part, labels: Labels) -> bool:
+    """Whether `outer` is seen from `inner` on all four sides, unlike a letter from its other stroke."""
+    rows, columns = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
+    sides = (
+        labels[rows, outer.left : inner.left],
+        labels[rows, inner.right : outer.right],
+        labels[outer.top : inner.top, columns].T,
+        labels[inner.bottom : outer.bottom, columns].T,
+    )
+    label = min(outer.labels)
+    return all((side == label).any(axis=1).mean() > SEEN for side in sides)
 
 
 def _without_lines(parts: list[Part]) -> list[Part]:

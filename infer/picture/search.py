@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Cut, Floats, cut_out
+from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu
 from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
 
@@ -31,6 +31,8 @@ _PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
 USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
 CLEAR: Final = 0.55  # contrast of a good reading that makes further levels needless
 GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
+LEAST_SCORE: Final = 0.15  # of a reading; a gap between two strokes of something cut off has 0.1
+WIDE_STROKE: Final = 0.6  # of the window: what has such strokes may be a part of what is wider
 _SHADE: Final = 0.7  # of a part's ink: where its rim is so dark, too, it has no edge and is a shade
 LEAST_INK: Final = 0.12  # darkness of ink relative to its paper; noise and shading stay below
 
@@ -75,13 +77,18 @@ def _search_within(pixels: Pixels, window: float, best: _Reading | None) -> _Rea
     inks = [
         ink for side in (pixels, 255 - pixels) if (ink := darkness(side, window)).max() > LEAST_INK
     ]
-    ranges = [_range(ink) for ink in inks]
+    levels = [_levels(ink) for ink in inks]
+    widest = WIDE_STROKE * window * min(pixels.shape) if best else max(pixels.shape)
     for pen in PENS:
         drawn = [_opened(ink, pen) for ink in inks]
-        for level in LEVELS:
-            for ink, strokes, (least, full) in zip(inks, drawn, ranges, strict=True):
-                mask = strokes > max(least, level * full)
-                best = _read(pixels, ink, mask, pen, best.score if best else 0.0) or best
+        for at in range(max(map(len, levels), default=0)):
+            for ink, strokes, limits in zip(inks, drawn, levels, strict=True):
+                if at >= len(limits):
+                    continue
+                beaten = best.score if best else LEAST_SCORE
+                found = _read(pixels, ink, strokes > limits[at], pen, beaten)
+                if found is not None and found.objects[0].stroke <= widest:
+                    best = found
             if _is_clear(best):
                 break
         if best is not None and best.score > GOOD:
@@ -93,11 +100,18 @@ def _is_clear(best: _Reading | None) -> bool:
     return best is not None and best.contrast > CLEAR and best.score > GOOD
 
 
-def _range(ink: Floats) -> tuple[float, float]:
-    """Above which darkness there is ink, and that of the strongest; both 1 where there is none."""
+def _levels(ink: Floats) -> list[float]:
+    """The darknesses that a mask is cut at, in turn; none where there is no ink.
+
+    Where the strongest ink is thin beside wide shadows, all of LEVELS lie among these: one more parts
+    the two.
+    """
     least = max(LEAST_INK, 4 * float(np.median(ink)))
     inked = ink[ink > least]
-    return (least, float(np.percentile(inked, 90))) if inked.size else (1.0, 1.0)
+    if not inked.size:
+        return []
+    full, between = float(np.percentile(inked, 90)), otsu(inked)
+    return [max(least, level * full) for level in LEVELS] + [between] * (between > full)
 
 
 def cut_figure(scene: Scene, part: Part) -> Cut:
@@ -143,7 +157,7 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
     """What a mask shows; None where nothing in it is a figure that scores higher than `beaten`."""
     labels, parts = find_parts(mask)
     shape = mask.shape[0], mask.shape[1]
-    found = [p for p in find_objects(parts, shape) if is_figure(p, shape)][:_MOST]
+    found = [p for p in find_objects(parts, labels) if is_figure(p, shape)][:_MOST]
     seen = [(part, _contrast(ink, labels, part)) for part in found]
     objects, contrasts = [part for part, high in seen if high], [high for _, high in seen if high]
     usual = USUAL * max(shape)

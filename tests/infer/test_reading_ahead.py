@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ptx.infer import load, streaming
 from ptx.infer.errors import InputError
@@ -21,6 +22,7 @@ from ptx.infer.signature import Signature
 from ptx.infer.streaming import (
     ReadAhead,
     Readers,
+    ReadValue,
     Window,
     can_fork,
     read_window,
@@ -34,14 +36,18 @@ needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="reader processe
 PICTURES = Path(__file__).parents[1] / "pictures"
 
 
-def pictures() -> Preprocessing:
-    signature = Signature.from_data(
+def pictures_signature() -> Signature:
+    return Signature.from_data(
         {
             "inputs": {"image": ["float32", ["batch", 784]]},
             "outputs": {"logits": ["float32", ["batch", 10]]},
         }
     )
-    return open_preprocessing({"kind": "image", "size": [28, 28], "fit": "square"}, signature)
+
+
+def pictures() -> Preprocessing:
+    settings = {"kind": "image", "size": [28, 28], "fit": "square"}
+    return open_preprocessing(settings, pictures_signature())
 
 
 VALUES: list[Any] = [
@@ -56,10 +62,10 @@ VALUES: list[Any] = [
 
 def comparable(window: Any) -> list[Any]:
     return [
-        (name, (type(item), item.code, str(item)))
+        (name, (type(item), item.code, str(item)), others)
         if isinstance(item, InputError)
-        else (name, (item.dtype, item.shape, item.tobytes()))
-        for name, item in window
+        else (name, (item.dtype, item.shape, item.tobytes()), others)
+        for name, item, others in window
     ]
 
 
@@ -85,6 +91,45 @@ def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> 
         Path(__file__).parent,
         VALUES.index(values[0]) if values else 0,
         VALUES.index(values[0]) + len(values) if values else 0,
+    )
+
+
+def digit_pictures() -> Preprocessing:
+    signature = pictures_signature()
+    return open_preprocessing({"kind": "image", "size": [28, 28], "fit": "digit"}, signature)
+
+
+def photograph(*specks: int) -> Any:
+    """A seven on black, with a speck at each of the columns."""
+    with Image.open(PICTURES / "mnist-7.png") as given:
+        sheet = Image.new("L", (300, 200))
+        sheet.paste(given.convert("L").resize((140, 140)), (0, 30))
+    for column in specks:
+        sheet.paste(230, (column, 100, column + 6, 130))
+    return np.asarray(sheet)
+
+
+def test_what_is_left_out_of_a_picture_stands_beside_its_sample() -> None:
+    values = [photograph(150), photograph(), photograph(150, 220), str(PICTURES / "mnist-7.png")]
+    window = read_window(digit_pictures(), values)
+    assert [len(read.others) for read in window] == [1, 0, 2, 0]
+    ((left, top, right, bottom),) = window[0].others
+    assert (left, top, right, bottom) == pytest.approx((0.5, 0.5, 0.52, 0.65), abs=0.01)
+
+
+@needs_fork
+def test_processes_tell_what_is_left_out(child: Child) -> None:
+    child(
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_reading_ahead import comparable, digit_pictures, photograph\n"
+        "from ptx.infer.streaming import read_window, reader_processes\n"
+        "values = ['no-such.png', photograph(), photograph(150), photograph(150, 220)]\n"
+        "with reader_processes(digit_pictures()) as readers:\n"
+        "    window = readers.submit(values)()\n"
+        "assert [len(read.others) for read in window] == [0, 0, 1, 2]\n"
+        "assert comparable(window) == comparable(read_window(digit_pictures(), values))",
+        Path(__file__).parent,
     )
 
 
@@ -173,10 +218,10 @@ def test_a_few_hundred_values_are_divided_among_the_readers() -> None:
 
     def submit(values: list[Any]) -> Callable[[], Window]:
         sizes.append(len(values))
-        return lambda: [(str(value), np.zeros(1)) for value in values]
+        return lambda: [ReadValue(str(value), np.zeros(1)) for value in values]
 
     reading = ReadAhead(Readers(9, submit), iter(range(200)), 256, first=32)
-    assert [name for window in reading for name, _ in window] == [str(i) for i in range(200)]
+    assert [read.name for window in reading for read in window] == [str(i) for i in range(200)]
     assert sizes == [32, 32, 64, 64, 8]
 
 
@@ -197,13 +242,13 @@ def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
 
     def submit(values: list[int]) -> Callable[[], Window]:
         begun.append(values)
-        return lambda: [(None, np.array(values))]
+        return lambda: [ReadValue(None, np.array(values))]
 
     reading = ReadAhead(Readers(2, submit), iter(range(9)), 2)
     assert begun == [[0, 1], [2, 3]]
     for number, window in enumerate(reading, 1):
         assert len(begun) == min(5, number + 2)
-        ((_, sample),) = window
+        ((_, sample, _),) = window
         assert isinstance(sample, np.ndarray)
         assert sample.tolist() == begun[number - 1]
     assert begun[-1] == [8]

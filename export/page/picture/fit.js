@@ -23,7 +23,7 @@ function digit(flat, width, height) {
     if (unchanged) return unchanged;
   }
   const side = roundHalfToEven((Math.min(width, height) * MNIST_INK) / 28);
-  return centre(shrink(cutOne(reduceFlat(flat, reducingFactor(flat))), side), width, height);
+  return centre(shrink(cutOne(withoutDots(reduceFlat(flat, reducingFactor(flat)))), side), width, height);
 }
 
 /** The ink of the one figure: the only thing on even paper, or else what is found among others. */

@@ -40,7 +40,7 @@ function cutPlain(ink) {
   labels.data.forEach((label, at) => { if (label) areas[label] += blocks.data[at]; });
   const kept = areas.map((area, label) => Number(label > 0 && area >= SPECK * largest(areas)));
   const own = mapPlane(labels, (label) => kept[label]);
-  if (!isAlone(parts.filter((part) => [...part.labels].some((label) => kept[label])), own)) return null;
+  if (!isAlone(parts.filter((part) => [...part.labels].some((label) => kept[label])), labels, own)) return null;
   const near = grow(padPlane(own, 2, 0), 1);
   const nearOf = (at) => {
     const [y, x] = [Math.floor(Math.floor(at / ink.width) / step), Math.floor((at % ink.width) / step)];

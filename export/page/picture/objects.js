@@ -4,6 +4,7 @@ const LEAST = 0.04; // side of an object, of the picture's longer side
 const WIDEST = 1.7; // width of a figure by its height
 const BLOB = 0.3; // width of the strokes by the longer side
 const ALIKE = 0.5; // of the largest one's side: one more figure
+const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame goes
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
 const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
@@ -12,17 +13,18 @@ const TIGHT = { edge: 0.3, runs: 8 }; // of the picture's edge that is met by su
 const byLargest = (of) => (one, other) => of(other) - of(one);
 
 /** The objects among the parts, the largest first. */
-function findObjects(all, { width, height }) {
+function findObjects(all, labels) {
+  const { width, height } = labels;
   const parts = [...all].sort(byLargest((part) => part.area)).slice(0, MOST_PARTS);
   const within = parts.filter((part) => part.top > 0 && part.left > 0 && part.bottom < height && part.right < width);
-  const free = within.filter((part) => !within.some((other) => frames(part, other, { width, height })));
+  const free = within.filter((part) => !within.some((other) => frames(part, other, labels)));
   const least = SPECK * free.reduce((area, part) => Math.max(area, part.area), 0);
   return withoutLines(joinAll(free.filter((part) => part.area >= least))).sort(byLargest(sideOf));
 }
 
 /** Whether the parts, whose pixels are `own`, are one figure on paper and nothing else. */
-function isAlone(parts, own) {
-  let objects = findObjects(parts, own);
+function isAlone(parts, labels, own) {
+  let objects = findObjects(parts, labels);
   if (!objects.length && parts.length === 1 && sideOf(parts[0]) > CUT_SIDE * Math.max(own.width, own.height)) {
     objects = isTight(own) ? [...parts] : [];
   }
@@ -55,11 +57,32 @@ function isFigure(part, { width, height }) {
 }
 
 /** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
-function frames(outer, inner, { width, height }) {
+function frames(outer, inner, labels) {
   const [own, stroke] = [sideOf(outer), strokeOf(outer)];
   if (!holds(outer, inner) || sideOf(inner) < 0.12 * own || stroke > 0.12 * own) return false;
-  const wide = heightOf(outer) > 0.7 * height && widthOf(outer) > 0.7 * width;
-  return wide || sideOf(inner) > 0.3 * own || stroke < 0.05 * own;
+  const wide = heightOf(outer) > 0.7 * labels.height && widthOf(outer) > 0.7 * labels.width;
+  const framing = wide || sideOf(inner) > 0.3 * own || stroke < 0.05 * own;
+  return framing && goesRound(outer, inner, labels);
+}
+
+/** Whether `outer` is seen from `inner` on all four sides, unlike a letter from its other stroke. */
+function goesRound(outer, inner, labels) {
+  const [label] = outer.labels;
+  const seenAlong = (from, to, first, last, place) => {
+    let seen = 0;
+    for (let line = from; line < to; line += 1) {
+      let at = first;
+      while (at < last && labels.data[place(line, at)] !== label) at += 1;
+      if (at < last) seen += 1;
+    }
+    return seen / (to - from) > SEEN;
+  };
+  const inRow = (y, x) => y * labels.width + x;
+  const inColumn = (x, y) => y * labels.width + x;
+  return seenAlong(inner.top, inner.bottom, outer.left, inner.left, inRow)
+    && seenAlong(inner.top, inner.bottom, inner.right, outer.right, inRow)
+    && seenAlong(inner.left, inner.right, outer.top, inner.top, inColumn)
+    && seenAlong(inner.left, inner.right, inner.bottom, outer.bottom, inColumn);
 }
 
 /** Not the lines beside something else: lying ones, and those far longer than the rest. */

@@ -13,6 +13,8 @@ const PREVAILS = 0.3; // of the surroundings: a tone that they share is no ink
 const USUAL = 0.35; // side of a figure, of the picture's: no merit in a larger one
 const CLEAR = 0.55; // contrast of a good reading that makes further levels needless
 const GOOD = 0.25; // score of a reading that makes the search for broader pens needless
+const LEAST_SCORE = 0.15; // of a reading; a gap between two strokes of something cut off has 0.1
+const WIDE_STROKE = 0.6; // of the window: what has such strokes may be a part of what is wider
 const SHADE = 0.7; // of a part's ink: where its rim is so dark, too, it has no edge and is a shade
 const LEAST_INK = 0.12; // darkness of ink relative to its paper
 
@@ -37,14 +39,16 @@ const isClear = (best) => best?.contrast > CLEAR && best.score > GOOD;
 function searchWithin(pixels, window, best) {
   const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map((side) => darkness(side, window))
     .filter(({ data }) => largest(data) > Math.fround(LEAST_INK));
-  const ranges = inks.map(rangeOf);
+  const levels = inks.map(levelsOf);
+  const widest = best ? WIDE_STROKE * window * Math.min(pixels.width, pixels.height) : Infinity;
   for (const pen of PENS) {
     const drawn = inks.map((ink) => opened(ink, pen));
-    for (const level of LEVELS) {
+    for (let turn = 0; turn < Math.max(0, ...levels.map(({ length }) => length)); turn += 1) {
       inks.forEach((ink, at) => {
-        const limit = Math.fround(Math.max(ranges[at].least, level * ranges[at].full));
-        const mask = mapPlane(drawn[at], (value) => Number(value > limit));
-        best = readMask(pixels, ink, mask, pen, best?.score ?? 0) ?? best;
+        if (turn >= levels[at].length) return;
+        const mask = mapPlane(drawn[at], (value) => Number(value > levels[at][turn]));
+        const found = readMask(pixels, ink, mask, pen, best?.score ?? LEAST_SCORE);
+        if (found && strokeOf(found.objects[0]) <= widest) best = found;
       });
       if (isClear(best)) break;
     }
@@ -53,11 +57,17 @@ function searchWithin(pixels, window, best) {
   return best;
 }
 
-/** Above which darkness there is ink, and that of the strongest; both 1 where there is none. */
-function rangeOf({ data }) {
+/**
+ * The darknesses that a mask is cut at, in turn; none where there is no ink. Where the strongest ink is
+ * thin beside wide shadows, all of LEVELS lie among these: one more parts the two.
+ */
+function levelsOf({ data }) {
   const least = Math.max(LEAST_INK, 4 * median(data));
   const inked = data.filter((value) => value > Math.fround(least));
-  return inked.length ? { least, full: quantile(inked, 0.9) } : { least: 1, full: 1 };
+  if (!inked.length) return [];
+  const [full, between] = [quantile(inked, 0.9), otsu(inked)];
+  const levels = LEVELS.map((level) => Math.max(least, level * full));
+  return [...levels, ...(between > full ? [between] : [])].map(Math.fround);
 }
 
 /** The ink of one figure, without the lines that run through it. */
@@ -101,7 +111,7 @@ function opened(ink, pen) {
 /** What a mask shows; null where nothing in it is a figure that scores higher than `beaten`. */
 function readMask(gray, ink, mask, pen, beaten) {
   const { labels, parts } = findParts(mask);
-  const found = findObjects(parts, mask).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const found = findObjects(parts, labels).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
   const seen = found.map((part) => [part, contrastOf(ink, labels, part)]).filter(([, high]) => high);
   const [objects, contrasts] = [seen.map(([part]) => part), seen.map(([, high]) => high)];
   const usual = USUAL * Math.max(mask.width, mask.height);

@@ -398,6 +398,25 @@ def test_all_says_once_what_is_left_out_beside_the_digits(
     assert done.err.count("1 smaller thing left out") == 1
 
 
+def test_what_is_left_out_beside_one_digit_is_said_once_for_each_picture(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
+    with Image.open(seven.parent / "mnist-7.png") as given:
+        sheet = Image.new("L", (280, 200), 0)
+        sheet.paste(given.convert("L").resize((112, 112)), (40, 40))
+    alone = tmp_path / "alone.png"
+    sheet.save(alone)
+    sheet.paste(220, (200, 120, 208, 150))
+    beside = tmp_path / "beside.png"
+    sheet.save(beside)
+    done = ptx("predict", alone, beside, seven, "--json", "--workspace", workspace)
+    assert done.code == 0
+    assert [json.loads(line)["label"] for line in done.out.splitlines()] == ["7", "7", "7"]
+    assert "others" not in done.out
+    assert done.err.count("left out") == 1
+    assert f"{beside}: 1 smaller thing left out, 71% from the left and 60% from the top" in done.err
+
+
 def test_all_is_for_models_of_drawn_digits(ptx: Any, workspace: Path) -> None:
     done = ptx("predict", "2.5", "--all", "--model", "linreg", "--workspace", workspace)
     assert done.code in (2, 4)

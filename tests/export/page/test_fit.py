@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from ptx.export.page.page import engine
 from ptx.infer import InputError
@@ -71,6 +71,28 @@ def two() -> Image.Image:
     return picture
 
 
+def dithered() -> Image.Image:
+    return SEVEN.point([55 + value * 3 // 4 for value in range(256)] * 3).convert("1").convert("L")
+
+
+def letter() -> Image.Image:
+    """A stroke beside an open one, which is no frame."""
+    picture = Image.new("L", (320, 240), 235)
+    draw = ImageDraw.Draw(picture)
+    draw.line([(80, 50), (230, 50), (250, 120), (230, 190), (80, 190)], fill=30, width=8)
+    draw.line([(110, 75), (110, 165)], fill=30, width=8)
+    return picture
+
+
+def beneath_fingers() -> Image.Image:
+    picture = Image.new("L", (225, 300), 235)
+    draw = ImageDraw.Draw(picture)
+    draw.polygon([(50, 0), (120, 0), (140, 200), (70, 200)], fill=115)
+    draw.polygon([(110, 0), (155, 0), (177, 200), (132, 200)], fill=115)
+    draw.ellipse((76, 113, 124, 185), outline=20, width=5)
+    return picture.filter(ImageFilter.GaussianBlur(2))
+
+
 PICTURES: dict[str, Callable[[], Image.Image]] = {
     "a picture of MNIST": lambda: MNIST,
     "inverted": lambda: ImageOps.invert(MNIST),
@@ -82,6 +104,9 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "transparent": transparent,
     "framed": framed,
     "two": two,
+    "dithered": dithered,
+    "a letter of two strokes": letter,
+    "beneath fingers": beneath_fingers,
     "blank": lambda: Image.new("L", (50, 60), 240),
     "one pixel": lambda: Image.new("L", (1, 1), 0),
     "a disc": lambda: Image.fromarray(

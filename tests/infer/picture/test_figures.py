@@ -127,6 +127,41 @@ def test_two_digits_are_refused_with_their_places_and_answered_one_by_one() -> N
     assert left.box == pytest.approx((0.15, 0.3, 0.37, 0.67), abs=0.03)
 
 
+def test_thin_ink_beneath_the_wide_shadows_of_fingers_is_found_whole() -> None:
+    mask = Image.new("L", (225, 300), 255)
+    for left in (50, 60, 110):
+        corners = [(left, -10), (left + 45, -10), (left + 67, 200), (left + 22, 200)]
+        ImageDraw.Draw(mask).polygon(corners, fill=125)
+    light = np.asarray(mask.filter(ImageFilter.GaussianBlur(5)), float) / 255
+    sheet = Image.new("L", (225, 300), 235)
+    ImageDraw.Draw(sheet).ellipse((76, 113, 124, 185), outline=30, width=5)
+    (seen,) = digits(Image.fromarray((np.asarray(sheet) * light).astype(np.uint8)), SIZE)
+    assert seen.box == pytest.approx((76 / 225, 113 / 300, 125 / 225, 186 / 300), abs=0.02)
+
+
+def test_a_stroke_beside_an_open_one_is_no_figure_in_a_frame() -> None:
+    """A letter whose one stroke goes over, behind and below the other one, and not before it."""
+    sheet = Image.new("L", (320, 240), 235)
+    draw = ImageDraw.Draw(sheet)
+    draw.line([(80, 50), (230, 50), (250, 120), (230, 190), (80, 190)], fill=30, width=8)
+    draw.line([(110, 75), (110, 165)], fill=30, width=8)
+    (seen,) = digits(sheet, SIZE)
+    assert seen.box[2] - seen.box[0] > 0.5
+    draw.line([(84, 50), (84, 190)], fill=30, width=8)
+    (framed_one,) = digits(sheet, SIZE)
+    assert framed_one.box[2] - framed_one.box[0] < 0.1
+
+
+def test_a_faint_scratch_beside_what_is_cut_off_is_no_digit() -> None:
+    sheet = Image.new("L", (225, 300), 225)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((0, 60, 60, 250), fill=50)
+    draw.line([(150, 140), (150, 154)], fill=160, width=2)
+    with pytest.raises(InputError) as caught:
+        digits(sheet, SIZE)
+    assert caught.value.code == "E-IMG-NO-DIGIT"
+
+
 def test_what_is_left_out_beside_a_digit_has_its_place() -> None:
     sheet = framed(0, 12)
     ImageDraw.Draw(sheet).line([(320, 40), (340, 40), (325, 65)], fill=INK, width=5)
