@@ -18,7 +18,7 @@ from ptx.serve.tensors import BYTES, Tensor
 
 Request, Response = MESSAGES["ModelInferRequest"], MESSAGES["ModelInferResponse"]
 SHAPE = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
-MORE = {"parameters": {"timeout": {"int64_param": 5}}, "outputs": [{"name": "y"}]}
+MORE: dict[str, Any] = {"parameters": {"timeout": {"int64_param": 5}}, "outputs": [{"name": "y"}]}
 
 
 def data(raw: bytes = bytes(8), *more: bytes, **said: Any) -> bytes:
@@ -95,7 +95,8 @@ def test_a_request_that_comes_again_is_no_message(monkeypatch: pytest.MonkeyPatc
     known = Requests()
     known.open(data()).read()
     monkeypatch.setattr("ptx.serve.rpc.wire.read_message", None)
-    assert known.open(data(b"abcdefgh")).read().inputs[0].values.tobytes() == b"abcdefgh"
+    (tensor,) = known.open(data(b"abcdefgh")).read().inputs
+    assert bytes(tensor.values) == b"abcdefgh"
 
 
 def test_no_more_are_remembered_than_a_few() -> None:

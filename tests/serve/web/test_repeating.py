@@ -104,9 +104,12 @@ def test_nor_wherever_the_pieces_end(pieces: list[bytes], data: st.DataObject) -
 def test_a_request_that_comes_again_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     begin = Connection.on_url
-    monkeypatch.setattr(
-        Connection, "on_url", lambda self, url: (parsed.append(url), begin(self, url))
-    )
+
+    def on_url(self: Connection, url: bytes) -> None:
+        parsed.append(url)
+        begin(self, url)
+
+    monkeypatch.setattr(Connection, "on_url", on_url)
     seen, *_ = talk([FIRST + b"1234", FIRST + b"5678", OTHER + b"1234", EMPTY, EMPTY])
     assert [said[1:4:2] for said in seen] == [
         (b"/a", b"1234"), (b"/a", b"5678"), (b"/b", b"1234"), (b"/d", b""), (b"/d", b""),
