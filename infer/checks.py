@@ -129,7 +129,10 @@ def as_array(spec: TensorSpec, array: Any) -> Array:
 
 
 def _convert(spec: TensorSpec, array: Any) -> Array:
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+    # An array of NumPy's own class has no mask: NumPy need not import what has one.
+    if type(array) is not np.ndarray and (
+        not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray)
+    ):
         raise InputError(
             f"input {spec.name!r} is a {type(array).__name__}; expected a NumPy array of"
             f" {spec.dtype} {spec.describe()}",

@@ -54,7 +54,7 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
     if jobs[0].of_value:
         return _values(predictor, jobs)
     try:
-        return cast(list[Result | RefusalError], _arrays(predictor, jobs))
+        return cast("list[Result | RefusalError]", _arrays(predictor, jobs))
     except _FAILS as error:
         if len(jobs) == 1:
             return [refusal(error)]
@@ -63,7 +63,7 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
 
 def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
     first = jobs[0]
-    sizes = dict(cast(tuple[tuple[str, int], ...], first.key))
+    sizes = dict(cast("tuple[tuple[str, int], ...]", first.key))
     sizes[BATCH] = rows = sum(job.rows for job in jobs)
     if len(jobs) == 1:
         return [predictor.run_checked(first.content, sizes)]
@@ -98,13 +98,13 @@ def _values(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
         except _FAILS as error:
             results.append(refusal(error, of_value=True))
             continue
-        answers = cast(list[Prediction], [None] * len(samples))
+        answers = cast("list[Prediction]", [None] * len(samples))
         results.append(answers)
         for index, sample in enumerate(samples):
             key = job.top, predictor.preprocessing.shape_key(sample)
             groups.setdefault(key, []).append((answers, index, sample))
     try:
-        for (top, _), members in cast(dict[tuple[int, Hashable], Any], groups).items():
+        for (top, _), members in cast("dict[tuple[int, Hashable], Any]", groups).items():
             samples = [sample for _, _, sample in members]
             found = predictor.predict_samples(samples, [None] * len(samples), top=top)
             for (answers, index, _), prediction in zip(members, found, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ptx.serve.messages import Asked, Wanted, check_parameters, read_classes, read_timeout
-from ptx.serve.model import VERSION, Model
+from ptx.serve.model import VERSION
 from ptx.serve.refusals import bad
 from ptx.serve.rpc.schema import MESSAGES
 from ptx.serve.tensors import BYTES, DATATYPES, Tensor, check_shape, from_bytes, to_bytes
@@ -74,10 +74,10 @@ def _parameters(given: Any, whose: str) -> dict[str, Any]:
             for name, value in given.items()}  # fmt: skip
 
 
-def write_message(model: Model, asked: Asked, outputs: Sequence[Tensor]) -> Any:
+def write_message(model: str, asked: Asked, outputs: Sequence[Tensor]) -> Any:
     """The answer as a message; tensors always as bytes, of which clients read every type."""
     return MESSAGES["ModelInferResponse"](
-        model_name=model.name, model_version=VERSION, id=asked.id,
+        model_name=model, model_version=VERSION, id=asked.id,
         outputs=[
             {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
             for tensor in outputs

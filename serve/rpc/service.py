@@ -16,16 +16,19 @@ from ptx.infer import UsageError
 from ptx.serve.access import Access, log_request
 from ptx.serve.counts.metrics import Metrics
 from ptx.serve.describing import describe_config, describe_model, describe_server, repository_index
+from ptx.serve.messages import Asked
 from ptx.serve.model import VERSION, Model
-from ptx.serve.queue.jobs import Result
+from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError, refusal
 from ptx.serve.registry import Registry
-from ptx.serve.rpc.messages import read_message, write_message
+from ptx.serve.rpc.messages import write_message
 from ptx.serve.rpc.schema import MESSAGES, METHODS, POOL, SERVICE, STREAM
+from ptx.serve.rpc.wire import Given, Requests, write_bytes
 from ptx.serve.settings import Settings
-from ptx.serve.tensors import BYTES
+from ptx.serve.tensors import BYTES, Tensor
 from ptx.serve.tracing import Tracing
 
+_INFER = "ModelInfer"
 _SPARE = 64 * 2**10  # bytes of a message beside its tensors
 
 
@@ -109,6 +112,7 @@ class Service:
     ) -> None:  # fmt: skip
         self._registry, self._settings, self._metrics = registry, settings, metrics
         self._access, self._tracing, self.draining = access, tracing, False
+        self._requests = Requests()
         self._shown: dict[str, Callable[[Any], Any]] = {
             "ServerLive": lambda _: {"live": True},
             "ServerReady": lambda _: {"ready": not self.draining},
@@ -132,9 +136,12 @@ class Service:
             )
             for name in METHODS
         }
+        handlers[_INFER] = grpc.unary_unary_rpc_method_handler(
+            self._guarded(_INFER), request_deserializer=self._requests.open
+        )  # its answer is made as bytes
         handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
             self._stream,
-            request_deserializer=MESSAGES["ModelInferRequest"].FromString,
+            request_deserializer=self._requests.open,
             response_serializer=MESSAGES[f"{STREAM}Response"].SerializeToString,
         )
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
@@ -146,9 +153,9 @@ class Service:
             started, model, code = time.perf_counter(), "", "OK"
             try:
                 self._check(context)
-                if name == "ModelInfer":
+                if name == _INFER:
                     model = given.model_name if given.model_name in self._registry else ""
-                    return await self._infer(given, context)
+                    return write_bytes(*await self._infer(given))
                 if name.startswith("RepositoryModel"):
                     return await self._change(name, given)
                 return ParseDict(
@@ -180,7 +187,7 @@ class Service:
             started, code = time.perf_counter(), "OK"
             model = given.model_name if given.model_name in self._registry else ""
             try:
-                answer = response(infer_response=await self._infer(given, context))
+                answer = response(infer_response=write_message(*await self._infer(given)))
             except Exception as error:
                 refused = refusal(error)
                 code = refused.grpc
@@ -225,27 +232,34 @@ class Service:
         await self._registry.load(given.model_name)
         return MESSAGES[f"{name}Response"]()
 
-    async def _infer(self, given: Any, context: Any) -> Any:
+    async def _infer(self, given: Given) -> tuple[str, Asked, list[Tensor]]:
+        """The model's name, what was asked of it, and the answer."""
         batcher = self._registry.find(given.model_name, given.model_version)
         if pause := self._registry.pause(batcher):
             await asyncio.sleep(pause)
-        asked = read_message(given)
-        batcher = self._registry.find(given.model_name)  # which may be a new one since
-        model = batcher.model
+            batcher = self._registry.find(given.model_name)  # which may be a new one since
+        asked, model = given.read(), batcher.model
         job = model.job(asked, self._settings.max_batch)
-        answer: asyncio.Future[Result | RefusalError] = asyncio.get_running_loop().create_future()
-
-        def deliver(result: Result | RefusalError) -> None:
-            if not answer.done():
-                answer.set_result(result)
-
-        job.deliver = deliver
+        found: list[Result | RefusalError] = []
+        job.deliver = found.append
         self._registry.submit(batcher, job, alone=True)
-        try:
-            result = await answer
-        except asyncio.CancelledError:
-            job.abandon()
-            raise
+        result = found[0] if found else await _later(job)
         if isinstance(result, RefusalError):
             raise result
-        return write_message(model, asked, model.answer(asked, result))
+        return model.name, asked, model.answer(asked, result)
+
+
+async def _later(job: Job) -> Result | RefusalError:
+    """The result of a job that waits; it is not computed where nobody waits for it any more."""
+    answer: asyncio.Future[Result | RefusalError] = asyncio.get_running_loop().create_future()
+
+    def deliver(result: Result | RefusalError) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    job.deliver = deliver
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        job.abandon()
+        raise

@@ -14,6 +14,7 @@ import httptools
 
 from ptx.serve.refusals import RefusalError, bad
 from ptx.serve.web.exchange import Exchange, Site, begin_answer
+from ptx.serve.web.repeating import Known, learn
 
 _HEADER_BYTES, _HEADERS, _URL_BYTES = 32 * 2**10, 100, 8 * 2**10
 _CHUNKS, _CHUNK_BYTES = 1024, 16  # more chunks than these are larger than that on the average
@@ -44,6 +45,8 @@ class Connection(asyncio.Protocol):
         self._advancing = self._paused = self._lingering = self._stuck = False
         self._deadline = 0.0  # of the present state: idle, stuck or lingering
         self._begun: float | None = None  # when the first byte of a request came
+        self._between = True  # whether the parser has begun with no request
+        self._known: Known | None = None  # the last request; it came whole, nothing behind it
         self._fresh()
 
     def _fresh(self) -> None:
@@ -79,6 +82,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused is not None:
             return
+        known, whole = self._known, self._between
+        if known is not None and self._has_room(len(data)) and known.fits(data):
+            exchange = known.again(self, data)
+            self._site.memory += len(exchange.body)
+            self._queue.append(exchange)
+            self._advance()
+            return
         if self._begun is None:
             self._begun = time.monotonic()
         if self._in_headers:
@@ -91,7 +101,16 @@ class Connection(asyncio.Protocol):
             self._refused = self._refused or bad(f"this is no request of HTTP/1.1: {error}")
         if self._in_headers and self._header_size > _HEADER_BYTES:
             self._refused = self._refused or RefusalError(431, "the header is too large")
+        self._known = None
+        if whole and len(self._queue) == 1 and self._refused is None:
+            self._known = learn(data, self._queue[0])
         self._advance()
+
+    def _has_room(self, size: int) -> bool:
+        return self._site.memory + size <= self._settings.max_memory
+
+    def on_message_begin(self) -> None:
+        self._between = False
 
     def eof_received(self) -> bool:
         if self._active is None and self._begun is not None and self._refused is None:
@@ -151,6 +170,7 @@ class Connection(asyncio.Protocol):
             self._refused = RefusalError(503, "too many bodies are being received at once", retry=1)
 
     def on_message_complete(self) -> None:
+        self._between = True
         if self._refused is not None:
             return
         method = self._parser.get_method().decode("latin-1")
@@ -206,14 +226,11 @@ class Connection(asyncio.Protocol):
             return  # the client has gone
         self._site.memory -= len(exchange.body)
         keep = exchange.keep and not self._site.draining
-        lines = [begin_answer(status, content_type), *headers]
-        if not keep:
-            lines.append("Connection: close")
+        head = begin_answer(status, content_type, tuple(headers), keep, len(body))
         given = exchange.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
-            lines.append(f"X-Request-ID: {given.decode('ascii')}")
-        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-        head = "\r\n".join(lines).encode("latin-1")
+            head += b"X-Request-ID: %b\r\n" % given
+        head += b"\r\n"
         self._write(head if exchange.method == "HEAD" else head + body)
         self._active = None
         now = time.monotonic()

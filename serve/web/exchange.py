@@ -17,12 +17,16 @@ JSON = "application/json"
 _SAFE = "X-Content-Type-Options: nosniff\r\nCache-Control: no-store"
 
 
-@lru_cache(64)
-def begin_answer(status: int, content_type: str) -> str:
-    """The lines that an answer begins with."""
-    return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n{_SAFE}"
-    )
+@lru_cache(256)  # the answers to a client are mostly of the same size
+def begin_answer(
+    status: int, content_type: str, headers: tuple[str, ...], keep: bool, size: int
+) -> bytes:
+    """The lines that an answer begins with, without the empty one behind them; `size`: of its body."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {content_type}", _SAFE,
+        *headers, *([] if keep else ["Connection: close"]), f"Content-Length: {size}\r\n",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode("latin-1")
 
 
 class Sender(Protocol):

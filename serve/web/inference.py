@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from ptx.serve import page
 from ptx.serve.describing import raw_shape
 from ptx.serve.messages import Asked, raw_request, read_request, write_answer
 from ptx.serve.model import TOP, VERSION, Model
-from ptx.serve.page import preview
 from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
@@ -67,7 +67,7 @@ class Inference:
         def look() -> tuple[bytes, str]:
             value = model.decode(self._body(exchange))
             try:
-                return preview(model.predictor.preprocessing, value)
+                return page.preview(model.predictor.preprocessing, value)
             except Exception as error:
                 raise refusal(error, of_value=True) from error
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from ptx.serve import page
 from ptx.serve.access import Access, log_request
 from ptx.serve.counts.metrics import CONTENT_TYPE, Metrics
 from ptx.serve.describing import (
@@ -18,7 +19,6 @@ from ptx.serve.describing import (
     repository_index,
 )
 from ptx.serve.model import VERSION, Model
-from ptx.serve.page import render
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.registry import Registry
 from ptx.serve.settings import Settings
@@ -172,7 +172,7 @@ class Site:
             raise RefusalError(404, "there is nothing at this address")
         models = list(self.registry)
         if models != self._shown:
-            self._page = render((model.name, model.predictor.card) for model in models)
+            self._page = page.render((model.name, model.predictor.card) for model in models)
             self._shown = models
         exchange.answer(200, self._page, "text/html; charset=utf-8", [_POLICY])
 
