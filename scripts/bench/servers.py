@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from setting import PTX, Setting, naive
 ROOT = Path(__file__).parents[2]
 PEERS = Path(os.environ.get("PTX_PEERS", ""))  # made by scripts/setup/peers
 TRITON = os.environ.get("PTX_TRITON", "")  # made by scripts/setup/triton
+_ENDING = 10.0  # seconds that a server has to end
 _TICK = os.sysconf("SC_CLK_TCK")
 Command = Sequence[object]
 
@@ -87,13 +89,19 @@ def running(command: Command) -> Iterator[Server]:
     left = iter(free)
     words = [str(next(left)) if word == "PORT" else str(word) for word in command]
     null = subprocess.DEVNULL
-    with subprocess.Popen(words, stdout=null, stderr=null, env=OUTSIDE) as process:
+    with subprocess.Popen(
+        words, stdout=null, stderr=null, env=OUTSIDE, start_new_session=True
+    ) as process:
         try:
             for port in free:
                 _await(port, process)
             yield Server(process.pid, free)
         finally:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING)
+            with suppress(ProcessLookupError):  # LitServe leaves processes behind that ask on
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -156,7 +156,8 @@ def steady(server: Server, body: Path, header: str, minutes: float) -> Found:
         f"{minutes:g} minutes at {got:,.0f} requests a second ({PACED * rate:,} asked, {LOAD:.0%} of"
         f" {most:,.0f}): memory {sizes[0]:.1f} MiB, at the end {grown:+.2f} MiB"
     )
-    return text, grown < GROWTH and got > 0.9 * PACED * rate  # else something else had the processors
+    # A rate that is not reached: something else had the processors.
+    return text, grown < GROWTH and got > 0.9 * PACED * rate
 
 
 def ending(server: Server, questions: Questions) -> Found:
