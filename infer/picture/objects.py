@@ -24,6 +24,9 @@ ALIKE: Final = 0.5
 SEEN: Final = 0.7
 """Share of a thing's length and width beside which a frame goes, at least."""
 
+CLOSE: Final = 2
+"""Pixels between two parts of one figure: of 28 rows a missing one makes such a gap."""
+
 _MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
@@ -152,4 +155,4 @@ def _belong(one: Part, other: Part) -> bool:
     small = min(one.side, other.side) < ALIKE * side
     if across > 0 and down <= 0 and not small:  # beside each other and equally tall
         return gap <= 0.02 * side
-    return gap <= (0.2 if small else 0.08) * side
+    return gap <= max(CLOSE, (0.2 if small else 0.08) * side)

@@ -5,6 +5,7 @@ const WIDEST = 1.7; // width of a figure by its height
 const BLOB = 0.3; // width of the strokes by the longer side
 const ALIKE = 0.5; // of the largest one's side: one more figure
 const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame goes
+const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
 const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
@@ -113,5 +114,5 @@ function belong(one, other) {
   const gap = Math.max(across, down);
   const small = Math.min(sideOf(one), sideOf(other)) < ALIKE * side;
   if (across > 0 && down <= 0 && !small) return gap <= 0.02 * side; // beside each other and equally tall
-  return gap <= (small ? 0.2 : 0.08) * side;
+  return gap <= Math.max(CLOSE, (small ? 0.2 : 0.08) * side);
 }

@@ -152,6 +152,23 @@ def test_a_stroke_beside_an_open_one_is_no_figure_in_a_frame() -> None:
     assert framed_one.box[2] - framed_one.box[0] < 0.1
 
 
+def test_parts_that_one_missing_row_divides_are_one_figure() -> None:
+    rows = (
+        ("....................##", 4), ("..................###.", 5), ("...............####...", 6),
+        ("............#####.....", 7), (".......########.......", 8), (".......#####..........", 9),
+        (".....##...............", 11), (".....##...............", 12), ("......###.............", 13),
+        ("........##............", 14), (".........##...........", 15), (".........##...........", 16),
+        (".........#............", 17), ("........##............", 18), ("........##............", 19),
+        (".......###............", 20), (".......##.............", 21), (".......#..............", 22),
+    )  # fmt: skip
+    pixels = np.full((28, 28), 255, np.uint8)
+    for row, at in rows:
+        pixels[at, :22] = [0 if mark == "#" else 255 for mark in row]
+    (seen,) = digits(Image.fromarray(pixels), SIZE)
+    assert seen.box == pytest.approx((5 / 28, 4 / 28, 22 / 28, 23 / 28), abs=0.05)
+    assert seen.others == ()
+
+
 def test_a_faint_scratch_beside_what_is_cut_off_is_no_digit() -> None:
     sheet = Image.new("L", (225, 300), 225)
     draw = ImageDraw.Draw(sheet)
