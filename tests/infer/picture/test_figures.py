@@ -13,7 +13,7 @@ from ptx.infer.errors import InputError
 from ptx.infer.picture import search
 from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.picture.fit import digit, digits
-from ptx.infer.picture.parts import find_parts
+from ptx.infer.picture.parts import Part, find_parts
 from tests.infer.picture.test_fit import SEVEN, SIZE, drawn, likeness, png
 
 Array = np.ndarray[Any, Any]
@@ -270,3 +270,24 @@ def test_a_clear_figure_is_found_at_the_first_level(monkeypatch: pytest.MonkeyPa
     assert scene is not None
     assert len(scene.figures) == 1
     assert len(masks) == 2  # what is darker than its paper, and what is lighter
+
+
+@pytest.mark.parametrize(
+    ("box", "area", "piece"),
+    [
+        ((58, 132, 218, 247), 8000, True),  # strokes of 20 within what the wide window shows
+        ((58, 132, 218, 261), 8000, True),  # two pixels of a soft edge beyond it
+        ((58, 132, 218, 290), 8000, False),
+        ((58, 132, 218, 247), 4000, False),  # strokes of 10 lose nothing in a window of 30
+    ],
+)
+def test_what_a_narrow_window_may_have_cut_stands_behind_the_whole(
+    box: tuple[int, int, int, int], area: int, piece: bool
+) -> None:
+    nothing = np.zeros((300, 400))
+    main = Part(frozenset((1,)), 24, 131, 218, 259, 12000, 800)
+    whole = search._Reading(
+        nothing.astype(np.float32), nothing.astype(np.intp), [main], 1, 0.5, 0.5
+    )
+    assert search._is_piece(Part(frozenset((1,)), *box, area, 800), whole, 18.0) is piece
+    assert not search._is_piece(Part(frozenset((1,)), *box, area, 800), None, 18.0)
