@@ -5,6 +5,8 @@ const WIDEST = 1.7; // width of a figure by its height
 const BLOB = 0.3; // width of the strokes by the longer side
 const ALIKE = 0.5; // of the largest one's side: one more figure
 const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame goes
+const NET = 0.02; // width of the lines of a net by its longer side
+const LONGEST = 6; // length of all strokes by the longer side; an eight has 5
 const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
@@ -54,8 +56,14 @@ function isBlot(own, side) {
 function isFigure(part, { width, height }) {
   return sideOf(part) >= Math.max(4, LEAST * Math.max(width, height))
     && widthOf(part) <= WIDEST * heightOf(part)
-    && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part));
+    && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part))
+    && !isNet(part, { width, height });
 }
+
+/** Whether a part spans the picture in lines far thinner than strokes, as squares do that end in it. */
+const isNet = (part, { width, height }) => (
+  heightOf(part) > 0.7 * height && widthOf(part) > 0.7 * width && strokeOf(part) < NET * sideOf(part)
+    && part.area > LONGEST * sideOf(part) * strokeOf(part));
 
 /** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
 function frames(outer, inner, labels) {

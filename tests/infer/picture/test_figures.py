@@ -88,6 +88,17 @@ def on_grain() -> Image.Image:
     return Image.composite(sheet, table, mask)
 
 
+def squared_within() -> Image.Image:
+    """Squares that end before the picture does, and are wide and high as a figure is."""
+    sheet = page(80, (170, 110))
+    draw = ImageDraw.Draw(sheet)
+    for x in range(12, 400, 34):
+        draw.line((x, 6, x, 290), fill=(90, 90, 110), width=1)
+    for y in range(6, 300, 34):
+        draw.line((12, y, 386, y), fill=(90, 90, 110), width=1)
+    return sheet
+
+
 def pointed_at() -> Image.Image:
     sheet = page()
     ImageDraw.Draw(sheet).ellipse((330, 220, 460, 360), fill=(200, 150, 120))
@@ -99,6 +110,7 @@ SURROUNDED: dict[str, Callable[[], Image.Image]] = {
     "the edge of a card near the picture's": lambda: framed(3, 5),
     "a frame at a distance": lambda: framed(40, 3),
     "dark squared paper": lambda: ruled((100, 100, 110), 44, across=True),
+    "squares that end in the picture": squared_within,
     "a margin line": lambda: ruled((210, 60, 70), 280, across=False),
     "a sheet on a dark table": lambda: on_table([(60, 30), (360, 50), (340, 270), (40, 260)]),
     "the edge of the table": lambda: on_table([(70, 0), (400, 0), (400, 300), (50, 300)]),
