@@ -6,7 +6,7 @@ const BLOB = 0.3; // width of the strokes by the longer side
 const ALIKE = 0.5; // of the largest one's side: one more figure
 const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame goes
 const NET = 0.02; // width of the lines of a net by its longer side
-const LONGEST = 6; // length of all strokes by the longer side; an eight has 5
+const MOST_LENGTH = 6; // length of all strokes by the longer side; an eight has 5
 const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
@@ -63,7 +63,7 @@ function isFigure(part, { width, height }) {
 /** Whether a part spans the picture in lines far thinner than strokes, as squares do that end in it. */
 const isNet = (part, { width, height }) => (
   heightOf(part) > 0.7 * height && widthOf(part) > 0.7 * width && strokeOf(part) < NET * sideOf(part)
-    && part.area > LONGEST * sideOf(part) * strokeOf(part));
+    && part.area > MOST_LENGTH * sideOf(part) * strokeOf(part));
 
 /** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
 function frames(outer, inner, labels) {
