@@ -24,6 +24,15 @@ ALIKE: Final = 0.5
 SEEN: Final = 0.7
 """Share of a thing's length and width beside which a frame goes, at least."""
 
+NET: Final = 0.02
+"""Width of the lines of a net by its longer side, at most; MNIST's strokes have 0.08."""
+
+LONGEST: Final = 6
+"""Length of all strokes by the longer side, at most; an eight has 5, and squares have more than 9."""
+
+CLOSE: Final = 2
+"""Pixels between two parts of one figure: of 28 rows a missing one makes such a gap."""
+
 _MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
@@ -92,7 +101,14 @@ def is_figure(part: Part, shape: tuple[int, int]) -> bool:
         part.side >= max(4, LEAST * max(shape))
         and part.width <= WIDEST * part.height
         and part.stroke <= max(1.5, BLOB * part.side)
+        and not _is_net(part, shape)
     )
+
+
+def _is_net(part: Part, shape: tuple[int, int]) -> bool:
+    """Whether a part spans the picture in lines far thinner than strokes, as squares may."""
+    wide = part.height > 0.7 * shape[0] and part.width > 0.7 * shape[1]
+    return wide and part.stroke < NET * part.side and part.area > LONGEST * part.side * part.stroke
 
 
 def _frames(outer: Part, inner: Part, labels: Labels) -> bool:
@@ -152,4 +168,4 @@ def _belong(one: Part, other: Part) -> bool:
     small = min(one.side, other.side) < ALIKE * side
     if across > 0 and down <= 0 and not small:  # beside each other and equally tall
         return gap <= 0.02 * side
-    return gap <= (0.2 if small else 0.08) * side
+    return gap <= max(CLOSE, (0.2 if small else 0.08) * side)

@@ -31,6 +31,7 @@ _PREVAILS: Final = 0.3  # of the surroundings: a tone that they share is no ink
 USUAL: Final = 0.35  # side of a figure, of the picture's: no merit in a larger one
 CLEAR: Final = 0.55  # contrast of a good reading that makes further levels needless
 GOOD: Final = 0.25  # score of a reading that makes the search for broader pens needless
+NEARLY: Final = 2  # pixels by which one of two windows shows a figure larger than the other does
 LEAST_SCORE: Final = 0.15  # of a reading; a gap between two strokes of something cut off has 0.1
 WIDE_STROKE: Final = 0.6  # of the window: what has such strokes may be a part of what is wider
 _SHADE: Final = 0.7  # of a part's ink: where its rim is so dark, too, it has no edge and is a shade
@@ -78,7 +79,7 @@ def _search_within(pixels: Pixels, window: float, best: _Reading | None) -> _Rea
         ink for side in (pixels, 255 - pixels) if (ink := darkness(side, window)).max() > LEAST_INK
     ]
     levels = [_levels(ink) for ink in inks]
-    widest = WIDE_STROKE * window * min(pixels.shape) if best else max(pixels.shape)
+    whole, widest = best, WIDE_STROKE * window * min(pixels.shape)
     for pen in PENS:
         drawn = [_opened(ink, pen) for ink in inks]
         for at in range(max(map(len, levels), default=0)):
@@ -87,13 +88,25 @@ def _search_within(pixels: Pixels, window: float, best: _Reading | None) -> _Rea
                     continue
                 beaten = best.score if best else LEAST_SCORE
                 found = _read(pixels, ink, strokes > limits[at], pen, beaten)
-                if found is not None and found.objects[0].stroke <= widest:
+                if found is not None and not _is_piece(found.objects[0], whole, widest):
                     best = found
             if _is_clear(best):
                 break
         if best is not None and best.score > GOOD:
             break
     return best
+
+
+def _is_piece(part: Part, whole: _Reading | None, widest: float) -> bool:
+    """Whether a part has strokes of more than `widest` pixels and lies within what a wider window has
+    shown: there it may have lost what is wider still."""
+    if whole is None or part.stroke <= widest:
+        return False
+    main = whole.objects[0]
+    return (
+        min(part.top - main.top, part.left - main.left) >= -NEARLY
+        and min(main.bottom - part.bottom, main.right - part.right) >= -NEARLY
+    )
 
 
 def _is_clear(best: _Reading | None) -> bool:

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -104,7 +104,7 @@ class PicturePreprocessing(ABC):
         with np.errstate(over="ignore"):  # what does not fit becomes infinite: no model is given it
             return value.astype(np.float32)
 
-    def is_ready(self, value: Any) -> bool:
+    def is_ready(self, value: Any) -> TypeGuard[Array]:
         """Whether a value is a ready sample, and no picture."""
         return isinstance(value, np.ndarray) and value.dtype.kind == "f" and self.spec.is_float
 

@@ -5,6 +5,9 @@ const WIDEST = 1.7; // width of a figure by its height
 const BLOB = 0.3; // width of the strokes by the longer side
 const ALIKE = 0.5; // of the largest one's side: one more figure
 const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame goes
+const NET = 0.02; // width of the lines of a net by its longer side
+const MOST_LENGTH = 6; // length of all strokes by the longer side; an eight has 5
+const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
 const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
@@ -53,8 +56,14 @@ function isBlot(own, side) {
 function isFigure(part, { width, height }) {
   return sideOf(part) >= Math.max(4, LEAST * Math.max(width, height))
     && widthOf(part) <= WIDEST * heightOf(part)
-    && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part));
+    && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part))
+    && !isNet(part, { width, height });
 }
+
+/** Whether a part spans the picture in lines far thinner than strokes, as squares do that end in it. */
+const isNet = (part, { width, height }) => (
+  heightOf(part) > 0.7 * height && widthOf(part) > 0.7 * width && strokeOf(part) < NET * sideOf(part)
+    && part.area > MOST_LENGTH * sideOf(part) * strokeOf(part));
 
 /** Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot. */
 function frames(outer, inner, labels) {
@@ -113,5 +122,5 @@ function belong(one, other) {
   const gap = Math.max(across, down);
   const small = Math.min(sideOf(one), sideOf(other)) < ALIKE * side;
   if (across > 0 && down <= 0 && !small) return gap <= 0.02 * side; // beside each other and equally tall
-  return gap <= (small ? 0.2 : 0.08) * side;
+  return gap <= Math.max(CLOSE, (small ? 0.2 : 0.08) * side);
 }

@@ -13,6 +13,7 @@ const PREVAILS = 0.3; // of the surroundings: a tone that they share is no ink
 const USUAL = 0.35; // side of a figure, of the picture's: no merit in a larger one
 const CLEAR = 0.55; // contrast of a good reading that makes further levels needless
 const GOOD = 0.25; // score of a reading that makes the search for broader pens needless
+const NEARLY = 2; // pixels by which one of two windows shows a figure larger than the other does
 const LEAST_SCORE = 0.15; // of a reading; a gap between two strokes of something cut off has 0.1
 const WIDE_STROKE = 0.6; // of the window: what has such strokes may be a part of what is wider
 const SHADE = 0.7; // of a part's ink: where its rim is so dark, too, it has no edge and is a shade
@@ -40,7 +41,7 @@ function searchWithin(pixels, window, best) {
   const inks = [pixels, mapPlane(pixels, (value) => 255 - value)].map((side) => darkness(side, window))
     .filter(({ data }) => largest(data) > Math.fround(LEAST_INK));
   const levels = inks.map(levelsOf);
-  const widest = best ? WIDE_STROKE * window * Math.min(pixels.width, pixels.height) : Infinity;
+  const [whole, widest] = [best, WIDE_STROKE * window * Math.min(pixels.width, pixels.height)];
   for (const pen of PENS) {
     const drawn = inks.map((ink) => opened(ink, pen));
     for (let turn = 0; turn < Math.max(0, ...levels.map(({ length }) => length)); turn += 1) {
@@ -48,13 +49,21 @@ function searchWithin(pixels, window, best) {
         if (turn >= levels[at].length) return;
         const mask = mapPlane(drawn[at], (value) => Number(value > levels[at][turn]));
         const found = readMask(pixels, ink, mask, pen, best?.score ?? LEAST_SCORE);
-        if (found && strokeOf(found.objects[0]) <= widest) best = found;
+        if (found && !isPiece(found.objects[0], whole, widest)) best = found;
       });
       if (isClear(best)) break;
     }
     if (best?.score > GOOD) break;
   }
   return best;
+}
+
+/** Whether a part may have lost what is wider still: its strokes are wide, and it lies within `whole`. */
+function isPiece(part, whole, widest) {
+  if (!whole || strokeOf(part) <= widest) return false;
+  const [main] = whole.objects;
+  return Math.min(part.top - main.top, part.left - main.left) >= -NEARLY
+    && Math.min(main.bottom - part.bottom, main.right - part.right) >= -NEARLY;
 }
 
 /**

@@ -13,7 +13,7 @@ from ptx.infer.errors import InputError
 from ptx.infer.picture import search
 from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.picture.fit import digit, digits
-from ptx.infer.picture.parts import find_parts
+from ptx.infer.picture.parts import Part, find_parts
 from tests.infer.picture.test_fit import SEVEN, SIZE, drawn, likeness, png
 
 Array = np.ndarray[Any, Any]
@@ -88,6 +88,17 @@ def on_grain() -> Image.Image:
     return Image.composite(sheet, table, mask)
 
 
+def squared_within() -> Image.Image:
+    """Squares that end before the picture does, and are wide and high as a figure is."""
+    sheet = page(80, (170, 110))
+    draw = ImageDraw.Draw(sheet)
+    for x in range(12, 400, 34):
+        draw.line((x, 6, x, 290), fill=(90, 90, 110), width=1)
+    for y in range(6, 300, 34):
+        draw.line((12, y, 386, y), fill=(90, 90, 110), width=1)
+    return sheet
+
+
 def pointed_at() -> Image.Image:
     sheet = page()
     ImageDraw.Draw(sheet).ellipse((330, 220, 460, 360), fill=(200, 150, 120))
@@ -99,6 +110,7 @@ SURROUNDED: dict[str, Callable[[], Image.Image]] = {
     "the edge of a card near the picture's": lambda: framed(3, 5),
     "a frame at a distance": lambda: framed(40, 3),
     "dark squared paper": lambda: ruled((100, 100, 110), 44, across=True),
+    "squares that end in the picture": squared_within,
     "a margin line": lambda: ruled((210, 60, 70), 280, across=False),
     "a sheet on a dark table": lambda: on_table([(60, 30), (360, 50), (340, 270), (40, 260)]),
     "the edge of the table": lambda: on_table([(70, 0), (400, 0), (400, 300), (50, 300)]),
@@ -150,6 +162,23 @@ def test_a_stroke_beside_an_open_one_is_no_figure_in_a_frame() -> None:
     draw.line([(84, 50), (84, 190)], fill=30, width=8)
     (framed_one,) = digits(sheet, SIZE)
     assert framed_one.box[2] - framed_one.box[0] < 0.1
+
+
+def test_parts_that_one_missing_row_divides_are_one_figure() -> None:
+    rows = (
+        ("....................##", 4), ("..................###.", 5), ("...............####...", 6),
+        ("............#####.....", 7), (".......########.......", 8), (".......#####..........", 9),
+        (".....##...............", 11), (".....##...............", 12), ("......###.............", 13),
+        ("........##............", 14), (".........##...........", 15), (".........##...........", 16),
+        (".........#............", 17), ("........##............", 18), ("........##............", 19),
+        (".......###............", 20), (".......##.............", 21), (".......#..............", 22),
+    )  # fmt: skip
+    pixels = np.full((28, 28), 255, np.uint8)
+    for row, at in rows:
+        pixels[at, :22] = [0 if mark == "#" else 255 for mark in row]
+    (seen,) = digits(Image.fromarray(pixels), SIZE)
+    assert seen.box == pytest.approx((5 / 28, 4 / 28, 22 / 28, 23 / 28), abs=0.05)
+    assert seen.others == ()
 
 
 def test_a_faint_scratch_beside_what_is_cut_off_is_no_digit() -> None:
@@ -253,3 +282,24 @@ def test_a_clear_figure_is_found_at_the_first_level(monkeypatch: pytest.MonkeyPa
     assert scene is not None
     assert len(scene.figures) == 1
     assert len(masks) == 2  # what is darker than its paper, and what is lighter
+
+
+@pytest.mark.parametrize(
+    ("box", "area", "piece"),
+    [
+        ((58, 132, 218, 247), 8000, True),  # strokes of 20 within what the wide window shows
+        ((58, 132, 218, 261), 8000, True),  # two pixels of a soft edge beyond it
+        ((58, 132, 218, 290), 8000, False),
+        ((58, 132, 218, 247), 4000, False),  # strokes of 10 lose nothing in a window of 30
+    ],
+)
+def test_what_a_narrow_window_may_have_cut_stands_behind_the_whole(
+    box: tuple[int, int, int, int], area: int, piece: bool
+) -> None:
+    nothing = np.zeros((300, 400))
+    main = Part(frozenset((1,)), 24, 131, 218, 259, 12000, 800)
+    whole = search._Reading(
+        nothing.astype(np.float32), nothing.astype(np.intp), [main], 1, 0.5, 0.5
+    )
+    assert search._is_piece(Part(frozenset((1,)), *box, area, 800), whole, 18.0) is piece
+    assert not search._is_piece(Part(frozenset((1,)), *box, area, 800), None, 18.0)
