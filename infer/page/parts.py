@@ -32,14 +32,36 @@ def allow(text: str) -> str:
 
 
 def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
-    """What a page shows of a model. `preprocessing`: None where it takes arrays alone."""
+    """What a page shows of a model. `preprocessing`: None where the page has no input for it."""
     return {
-        "kind": "none" if preprocessing is None else _kind(preprocessing),
-        "expects": "" if preprocessing is None else preprocessing.expects,
+        "kind": "none" if preprocessing is None else _kind(card, preprocessing),
+        "expects": [] if preprocessing is None else _expected(card, preprocessing),
         "paper": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.columns),
+        "arrays": [
+            f"{spec.name}: {spec.dtype} ({', '.join(map(str, spec.sample_axes))})"
+            for spec in (card.signature.inputs if _takes_arrays(card) else ())
+        ],
         "facts": list(_facts(card)),
     }
+
+
+def _takes_arrays(card: Card) -> bool:
+    return bool(card.preprocessing["kind"] == "arrays")
+
+
+def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
+    """A key of words.json for what a person gives, and what stands in its gaps."""
+    columns = preprocessing.columns
+    if preprocessing.pictures is not None:
+        return ["a-picture"]
+    if len(columns) == 1:
+        return ["a-number"]
+    if columns:
+        return ["a-row", str(len(columns)), ", ".join(columns)]
+    if "alphabet" in card.preprocessing:
+        return ["a-word", ", ".join(card.preprocessing["alphabet"])]
+    return ["numbers" if _takes_arrays(card) else "a-text"]
 
 
 def _is_drawn(preprocessing: Preprocessing) -> bool:
@@ -47,9 +69,11 @@ def _is_drawn(preprocessing: Preprocessing) -> bool:
     return preprocessing.pictures is None or preprocessing.pictures.fit is not None
 
 
-def _kind(preprocessing: Preprocessing) -> str:
+def _kind(card: Card, preprocessing: Preprocessing) -> str:
     if preprocessing.pictures is not None:
         return "picture"
+    if _takes_arrays(card):
+        return "array"
     return "row" if preprocessing.columns else "text"
 
 
