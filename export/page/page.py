@@ -29,7 +29,7 @@ PARTS = (
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
-    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
+    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work", "OPERATORS",
 )  # fmt: skip
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line

@@ -75,9 +75,7 @@ def test_each_array_has_a_field_with_its_name_shape_and_type(
         field = page.get_by_label(name, exact=True)
         assert field.evaluate("field => field.tagName") == "TEXTAREA"
         assert page.get_by_label(f"Open a file (.npy, .json, .csv), {name}").count() == 1
-    expect(page, "#expects").to_have_text(
-        "Expected: numbers, with commas or as JSON, or a file"
-    )
+    expect(page, "#expects").to_have_text("Expected: numbers, with commas or as JSON, or a file")
 
 
 @pytest.mark.parametrize("rows", ["[[1, 2, 3], [4, 5, 6]]", "1 2 3 4 5 6", "1,2,3\n4,5,6"])
