@@ -46,9 +46,10 @@ asked = options.group(
                  help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's"
                  " index become part of the graph, NAME.pixels.onnx."),
     click.option("--runtime", type=click.Choice(RUNTIMES), default=AUTO, show_default=True,
-                 help="Of a page, --format html: what computes in it. auto: plain JavaScript where it has"
-                 " all operators and a row takes at most 20 MFLOP, else ort where npm's onnxruntime-web is"
-                 " at hand. ort: ONNX Runtime's WebAssembly; said by name, the file is NAME.ort.html."),
+                 help="Of a page, --format html: what computes in it. auto: plain JavaScript where it"
+                 " has all operators and a row takes at most 20 MFLOP, else ort where npm's"
+                 " onnxruntime-web is at hand. ort: ONNX Runtime's WebAssembly; said by name, the file"
+                 " is NAME.ort.html."),
 )  # fmt: skip
 
 

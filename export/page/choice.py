@@ -1,4 +1,4 @@
-"""Which runtime a page carries where nobody says it: by the operators of its graph, and how much they compute."""
+"""Which runtime a page carries where nobody says it: by its operators, and how much they compute."""
 
 from __future__ import annotations
 

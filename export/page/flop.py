@@ -76,7 +76,7 @@ def _product(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
 
 
 def _recurrence(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
-    """For each step of each row, all weights: (directions, gates, inputs) and (directions, gates, hidden)."""
+    """For each step of each row, all weights: (directions, gates, inputs or hidden)."""
     taken, *weights = (shapes.get(name) for name in node.input[:3])
     if taken is None or None in weights:
         return None

@@ -25,11 +25,13 @@ PARTS = (
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
     "picture/search", "picture/fit", "picture/photo",
-    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session", "engine/worker",
+    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session",
+    "engine/worker",
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
-    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work", "OPERATORS",
+    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
+    "OPERATORS",
 )  # fmt: skip
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
@@ -78,7 +80,8 @@ def _data(card: Card) -> str:
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     reference = card.agreement.get("reference", "eager float64")
     model = describe(card, preprocessing) | {"reference": f"PyTorch ({reference})"}
-    text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
+    shown = {"model": model, "words": words(_part("words.json"))}
+    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 

@@ -77,8 +77,8 @@ def _kind(card: Card, preprocessing: Preprocessing) -> str:
     return "row" if preprocessing.columns else "text"
 
 
-def _facts(card: Card) -> Iterator[tuple[str, str]]:
-    """The card's lines: a key of words.json, and the text."""
+def _facts(card: Card) -> Iterator[tuple[str, str | list[str]]]:
+    """The card's lines: a key of words.json, and a text, or one more key with what stands in its gaps."""
     yield "model", card.model
     yield "task", card.task
     for word, specs in (
@@ -96,7 +96,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
         figure = (
             f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
         )
-        yield "reached", f"{figure} ({test['rows']:,} rows of {test['data']})"
+        yield "reached", ["rows-of", figure, f"{test['rows']:,}", str(test["data"])]
     for backend, outputs in card.agreement.get("backends", {}).items():
         for name, found in outputs.items():
             yield "agreement", f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}"

@@ -27,7 +27,7 @@ CLASSES, SMALL, LARGE = (
 )  # labels; pixels a side: trained at, and of the networks' papers
 EPOCHS: Final = {
     "resnet18": 1,
-    "mobilenet_v3_small": 2,
+    "mobilenet_v3_small": 1,
     "efficientnet_b0": 1,
     "vision_transformer": 2,
 }

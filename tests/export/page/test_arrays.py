@@ -115,7 +115,8 @@ def test_a_dropped_file_is_of_the_field_below_or_of_the_first_empty_one(
     drop = """(at, name) => {
       const data = new DataTransfer();
       data.items.add(new File(["1, 2"], name));
-      document.querySelector(at).dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+      const event = new DragEvent("drop", { dataTransfer: data, bubbles: true });
+      document.querySelector(at).dispatchEvent(event);
     }"""
     page = show(page_of_three)
     page.locator(ROWS).fill("1 2 3 4 5 6")
