@@ -78,7 +78,7 @@ def _kind(card: Card, preprocessing: Preprocessing) -> str:
 
 
 def _facts(card: Card) -> Iterator[tuple[str, str | list[str]]]:
-    """The card's lines: a key of words.json, and a text, or one more key with what stands in its gaps."""
+    """The card's lines: a key of words.json, and a text, or one more key and what fills its gaps."""
     yield "model", card.model
     yield "task", card.task
     for word, specs in (

@@ -4,8 +4,8 @@
     ./scripts/run bench/form_table F         # trains torchvision's, makes every form, counts labels
     ./scripts/run bench/form_table F --time  # then speeds, by processor time, and the table
 
-torchvision's networks are trained first, on MNIST in 32×32 pixels (`torchvision_networks.py`); at 224×224
-speed alone is measured, with random weights and rows, since it does not depend on the numbers.
+torchvision's networks are trained first, on MNIST in 32×32 pixels (`torchvision_networks.py`); at
+224×224 speed alone is measured, with random weights and rows, since it does not depend on the numbers.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def make_forms(name: str, folder: Path, workspace: Path) -> None:
     if (folder / "facts.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    found = _count(name, folder, workspace)
     if name in TORCHVISION:
         _write_large(name, folder)
-    found = _count(name, folder, workspace)
     (folder / "facts.json").write_text(json.dumps(found))
     print(name, found, flush=True)
 
