@@ -75,6 +75,10 @@ def test_each_array_has_a_field_with_its_name_shape_and_type(
         field = page.get_by_label(name, exact=True)
         assert field.evaluate("field => field.tagName") == "TEXTAREA"
         assert page.get_by_label(f"Open a file (.npy, .json, .csv), {name}").count() == 1
+        above = page.locator("label", has_text=name).first.bounding_box()
+        below = field.bounding_box()
+        assert above["x"] == below["x"]
+        assert above["y"] + above["height"] <= below["y"] + 1
     expect(page, "#expects").to_have_text("Expected: numbers, with commas or as JSON, or a file")
 
 
