@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ptx.export.comparison import wrong_labels
+from ptx.export.comparison import same_labels
 from ptx.export.formats import (
     Attach,
     check_size,
@@ -262,23 +262,9 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> Outcome:
         raise AgreementError(f"{backend} does not take the exported file: {error}") from error
     with opened as predictor:
         errors = proof.check(predictor.backend.run, backend)
-        rows = _same_labels(predictor, proof) if proof.samples else 0
+        rows = same_labels(predictor, proof) if proof.samples else 0
         hold_answers(predictor, card)
     return Outcome(backend, errors, len(proof.cases), rows)
-
-
-def _same_labels(predictor: Predictor, proof: Proof) -> int:
-    """The number of real samples, all with the network's labels; 0 where the task has none."""
-    outputs = predictor.run(proof.samples)
-    wrong = wrong_labels(predictor, outputs, proof.reference.expect(proof.samples))
-    if wrong is None:
-        return 0
-    differ = int(wrong.sum())
-    if differ:
-        raise AgreementError(
-            f"{predictor.backend.name} gives another label on {differ} of {len(wrong)} real samples"
-        )
-    return len(wrong)
 
 
 def _with_agreement(draft: Card, outcome: Outcome, reference: str) -> Card:

@@ -1,8 +1,8 @@
 """The forms of a file, weights and int8, of eight documented and four torchvision networks: a table.
 
     ptx train NAME --workspace F …           # each of DOCUMENTED, on its whole data
-    ./scripts/run bench/form_table F         # trains torchvision's, makes every form, counts labels
-    ./scripts/run bench/form_table F --time  # then speeds, by processor time, and the table
+    ./scripts/run forms/form_table F         # trains torchvision's, makes every form, counts labels
+    ./scripts/run forms/form_table F --time  # then speeds, by processor time, and the table
 
 torchvision's networks are trained first, on MNIST in 32×32 pixels (`torchvision_networks.py`); at
 224×224 speed alone is measured, with random weights and rows, since it does not depend on the numbers.
