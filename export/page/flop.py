@@ -59,20 +59,22 @@ def _shape(value: Any) -> Shape | None:
 def _convolution(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     """For each number of the output, one of a kernel: (outputs, inputs of a group, height, width)."""
     kernel, output = shapes.get(node.input[1]), shapes.get(node.output[0])
-    return kernel and output and math.prod(output) * math.prod(kernel[1:])
+    return None if kernel is None or output is None else math.prod(output) * math.prod(kernel[1:])
 
 
 def _turned_convolution(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     """For each number of the input, one of a kernel: (inputs, outputs of a group, height, width)."""
     taken, kernel = (shapes.get(name) for name in node.input[:2])
-    return taken and kernel and math.prod(taken) * math.prod(kernel[1:])
+    return None if taken is None or kernel is None else math.prod(taken) * math.prod(kernel[1:])
 
 
 def _product(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     """For each number of the output, a row of the first matrix; Gemm may turn that."""
     left, output = shapes.get(node.input[0]), shapes.get(node.output[0])
     turned = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return left and output and math.prod(output) * (left[0] if turned else left[-1])
+    if left is None or output is None:
+        return None
+    return math.prod(output) * (left[0] if turned else left[-1])
 
 
 def _recurrence(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
