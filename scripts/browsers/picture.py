@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-SIZE = {"width": 1000, "height": 706}
+WIDTH, HEIGHT = 1000, 706
 SEVEN = [(70, 70), (210, 70), (120, 230)]  # of a paper of 280×280
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     program = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium") or "chromium"
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(locale=asked.language, viewport=SIZE)
+        page = browser.new_page(locale=asked.language, viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(asked.page.resolve().as_uri())
         page.locator("#paper").wait_for()
         draw(page)

@@ -43,7 +43,10 @@ def make(name: str, size: int) -> nn.Module:
     torch.manual_seed(SEED)
     if name == "vision_transformer" and size == SMALL:
         stem = [models.vision_transformer.ConvStemConfig(*layer) for layer in STEM]
-        return models.VisionTransformer(*TRANSFORMER, num_classes=CLASSES, conv_stem_configs=stem)
+        network: nn.Module = models.VisionTransformer(
+            *TRANSFORMER, num_classes=CLASSES, conv_stem_configs=stem
+        )
+        return network
     build: Callable[..., nn.Module] = getattr(
         models, name.replace("vision_transformer", "vit_b_16")
     )

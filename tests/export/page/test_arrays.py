@@ -190,7 +190,7 @@ def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -
         preprocessing={"kind": "image", "size": [28, 28], "fit": "digit", "mean": 0.0, "std": 1.0},
         signature={
             "inputs": {"image": ["float32", ["batch", 1, 28, 28]]},
-            "outputs": {"mean": ["float32", ["batch", 1]]},
+            "outputs": {"level": ["float32", ["batch", 1]]},
         },
     )
     page = show(path)
@@ -198,8 +198,8 @@ def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -
     page.locator("#file").set_input_files(picture)
     with load(path, trust=True) as predictor:
         sample = predictor.preprocessing.collate([predictor.preprocessing.read(picture)])
-        mean = predictor.run(sample)["mean"].item()
-    expect(page, "#read").to_have_text(f"mean (1, 1): {mean:.6g}")
+        mean = predictor.run(sample)["level"].item()
+    expect(page, "#read").to_have_text(f"level (1, 1): {mean:.6g}")
     expect(page, "#seen").to_be_visible()
 
 

@@ -46,8 +46,9 @@ def graph(
     """One node: its first input is the graph's, the others are weights."""
     names = [f"i{index}" for index in range(len(shapes))]
     weights = [
-        helper.make_tensor(name, TensorProto.FLOAT, shape, np.zeros(shape).ravel())
+        helper.make_tensor(name, TensorProto.FLOAT, sizes, np.zeros(sizes).ravel())
         for name, shape in zip(names[1:], shapes[1:], strict=True)
+        for sizes in [[int(size) for size in shape]]
     ]
     made = helper.make_graph(
         [helper.make_node(operator, names, ["out"], **given)],
@@ -164,7 +165,7 @@ class Resized(nn.Module):
         return larger
 
 
-RESIZED = {
+RESIZED: dict[str, Any] = {
     "name": "resized",
     "signature": {
         "inputs": {"image": ["float32", ["batch", 1, 4, 4]]},
