@@ -19,7 +19,7 @@ from ptx.export.tolerance import (
     see,
     share_of,
 )
-from ptx.infer.errors import PtxError
+from ptx.infer.errors import AgreementError, PtxError
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
@@ -216,3 +216,21 @@ def _between(results: list[BackendResult], answers: list[_Answers]) -> list[list
             row.append(sum(int((a != b).any(axis=1).sum()) for a, b in pairs))
         matrix.append(row)
     return matrix
+
+
+def same_labels(predictor: Predictor, proof: Proof) -> int:
+    """The number of real samples, all with the network's labels; 0 where the task has none.
+
+    Raises:
+        AgreementError: a label is another.
+    """
+    outputs = predictor.run(proof.samples)
+    wrong = wrong_labels(predictor, outputs, proof.reference.expect(proof.samples))
+    if wrong is None:
+        return 0
+    differ = int(wrong.sum())
+    if differ:
+        raise AgreementError(
+            f"{predictor.backend.name} gives another label on {differ} of {len(wrong)} real samples"
+        )
+    return len(wrong)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ptx.export.comparison import wrong_labels
+from ptx.export.comparison import same_labels
 from ptx.export.formats import (
     Attach,
     check_size,
+    choose_runtime,
     find_attach,
     find_convert,
     find_format,
@@ -25,6 +26,7 @@ from ptx.export.formats import (
 from ptx.export.formats.named_outputs import return_in_order
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
+from ptx.export.page.choice import Choice
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
 from ptx.export.trained_model import TrainedModel, describe
@@ -51,6 +53,7 @@ class Exported:
         tolerance: What is allowed there.
         reference: "eager float64", or what stands in for it.
         saved: Bytes that rounded weights take less.
+        choice: Of a page's runtime, where nobody named one.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Exported:
     tolerance: float
     reference: str
     saved: int = 0
+    choice: Choice | None = None
 
 
 def export(
@@ -106,8 +110,7 @@ def export(
     elif said:
         raise UsageError(f"{', '.join(said)} cannot be said of a trained model, which has a card")
     proved = prove(trained, format_name, path, opset=opset, progress=progress)
-    attach = find_attach(format_name, trained.runtime)
-    sealed = write(proved.content, proved.card, attach, path, announce)
+    sealed = write(proved.content, proved.card, proved.attach, path, announce)
     worst = proved.outcome.worst
     return Exported(
         path,
@@ -120,6 +123,7 @@ def export(
         tolerance=worst["tolerance"],
         reference=trained.proof.name,
         saved=proved.saved,
+        choice=proved.choice,
     )
 
 
@@ -130,12 +134,16 @@ class Proved:
     Attributes:
         content: Without card and seal.
         saved: Bytes that rounded weights take less.
+        attach: What makes the file of them.
+        choice: Of the runtime, where nobody named one.
     """
 
     content: bytes
     card: Card
     outcome: Outcome
     saved: int
+    attach: Attach
+    choice: Choice | None
 
 
 def prove(
@@ -157,10 +165,12 @@ def prove(
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
     draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
-    candidate = find_attach(format_name, trained.runtime)(content, draft.to_json())
+    choice = None if trained.runtime else choose_runtime(format_name, content, draft.signature)
+    attach = find_attach(format_name, choice.runtime if choice else trained.runtime)
+    candidate = attach(content, draft.to_json())
     outcome = _prove(candidate, path, find_format(format_name).backend, proof)
     card = _with_agreement(draft, outcome, proof.name)
-    return Proved(content, card, outcome, len(whole) - len(content))
+    return Proved(content, card, outcome, len(whole) - len(content), attach, choice)
 
 
 def write(
@@ -252,23 +262,9 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> Outcome:
         raise AgreementError(f"{backend} does not take the exported file: {error}") from error
     with opened as predictor:
         errors = proof.check(predictor.backend.run, backend)
-        rows = _same_labels(predictor, proof) if proof.samples else 0
+        rows = same_labels(predictor, proof) if proof.samples else 0
         hold_answers(predictor, card)
     return Outcome(backend, errors, len(proof.cases), rows)
-
-
-def _same_labels(predictor: Predictor, proof: Proof) -> int:
-    """The number of real samples, all with the network's labels; 0 where the task has none."""
-    outputs = predictor.run(proof.samples)
-    wrong = wrong_labels(predictor, outputs, proof.reference.expect(proof.samples))
-    if wrong is None:
-        return 0
-    differ = int(wrong.sum())
-    if differ:
-        raise AgreementError(
-            f"{predictor.backend.name} gives another label on {differ} of {len(wrong)} real samples"
-        )
-    return len(wrong)
 
 
 def _with_agreement(draft: Card, outcome: Outcome, reference: str) -> Card:

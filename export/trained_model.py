@@ -42,7 +42,7 @@ class TrainedModel:
         samples: Real inputs by name; empty where none are known.
         notes: How a bare state dict was read.
         examples: Real inputs as a person has them; none where none are known.
-        runtime: That its page is to hold in place of the plain one: `ort`; empty of other formats.
+        runtime: That its page is to hold: `javascript`, `ort`; empty: what the graph asks for.
     """
 
     network: nn.Module

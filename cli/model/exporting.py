@@ -164,6 +164,10 @@ def export_one(
         f"{done.path}: {size}, agrees with {reference} in {cases}: largest error {done.error:.1e},"
         f" allowed {done.tolerance:.1e}{rows.count_right(done)}"
     )
+    if done.choice is not None:
+        verdict(f"runtime of the page: {done.choice.runtime}: {done.choice.reason}")
+        if done.choice.warning:
+            note(done.choice.warning)
 
 
 def suggest_next(model: str, card: infer.Card, last: Path, output: Path | None) -> str:

@@ -25,7 +25,8 @@ COMPUTE = (PLAIN, "int8")
 IN_INT8 = ".compute-int8"  # of the file's name
 ARRAYS = "arrays"
 INPUTS = (ARRAYS, "pixels")
-PLAIN_RUNTIME = "javascript"
+AUTO, ORT = "auto", "ort"
+RUNTIMES = (AUTO, "javascript", ORT)
 MAX_DROP = 0.1  # points
 
 asked = options.group(
@@ -44,10 +45,11 @@ asked = options.group(
     click.option("--inputs", type=click.Choice(INPUTS), default=ARRAYS, show_default=True,
                  help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's"
                  " index become part of the graph, NAME.pixels.onnx."),
-    click.option("--runtime", type=click.Choice((PLAIN_RUNTIME, "ort")), default=PLAIN_RUNTIME,
-                 show_default=True, help="Of a page, --format html: what computes in it. ort: ONNX"
-                 " Runtime's WebAssembly, for operators that plain JavaScript lacks and for large"
-                 " networks, NAME.ort.html; of npm's onnxruntime-web."),
+    click.option("--runtime", type=click.Choice(RUNTIMES), default=AUTO, show_default=True,
+                 help="Of a page, --format html: what computes in it. auto: plain JavaScript where it"
+                 " has all operators and a row takes at most 20 MFLOP, else ort where npm's"
+                 " onnxruntime-web is at hand. ort: ONNX Runtime's WebAssembly; said by name, the file"
+                 " is NAME.ort.html."),
 )  # fmt: skip
 
 
@@ -71,8 +73,10 @@ class Form:
     def suffix(self) -> str:
         """What stands before a file's own: `.int8.pixels`, `.compute-int8`; or nothing."""
         compute = IN_INT8[1:] if self.in_int8 else PLAIN
-        parts = (self.weights, compute, self.inputs, self.runtime)
-        return "".join(f".{part}" for part in parts if part not in (PLAIN, ARRAYS, PLAIN_RUNTIME))
+        parts = [
+            part for part in (self.weights, compute, self.inputs) if part not in (PLAIN, ARRAYS)
+        ]
+        return "".join(f".{part}" for part in (*parts, *([ORT] if self.runtime == ORT else [])))
 
     def following(self, target: Path) -> str:
         """What to try next with a file of it; nothing of the plain form."""
@@ -87,7 +91,7 @@ class Form:
                 find_store(name)
             if self.in_int8:
                 find_compute(name)
-            if self.runtime != PLAIN_RUNTIME:
+            if self.runtime != AUTO:
                 find_attach(name, self.runtime)
         if self.in_int8 and self.weights != PLAIN:
             raise UsageError(
@@ -99,7 +103,7 @@ class Form:
     def take(self, rows: RealRows) -> RealRows:
         """The rows with the model in this form."""
         trained = rows.trained
-        if self.runtime != PLAIN_RUNTIME:
+        if self.runtime != AUTO:
             trained = replace(trained, runtime=self.runtime)
         if self.weights != PLAIN:
             trained = exporting.round_weights(trained, self.weights)

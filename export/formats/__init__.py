@@ -10,6 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
+from ptx.export.page.choice import Choice
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -55,7 +56,7 @@ class Format:
     most: int | None = None  # bytes of weights that a file can hold
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
-    runtimes: tuple[str, ...] = ()  # that a file can hold beside its own: see `find_attach`
+    runtimes: tuple[str, ...] = ()  # that a file can hold, the plain one first: see `find_attach`
     keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
@@ -81,7 +82,7 @@ FORMATS = {
         takes_weights=True,
         most=2**27,
         by_name=True,
-        runtimes=("ort",),
+        runtimes=("javascript", "ort"),
         keeps_doubt=False,  # a page computes none, and it would add a fifth to a small one
     ),
 }
@@ -124,7 +125,7 @@ def find_convert(name: str) -> Convert:
 
 
 def find_attach(name: str, runtime: str = "") -> Attach:
-    """What puts a card into that format, and the runtime of that name where it is not the plain one.
+    """What puts a card into that format, and the runtime of that name, the plain one where it is empty.
 
     Raises:
         UsageError: it holds no such runtime.
@@ -134,8 +135,23 @@ def find_attach(name: str, runtime: str = "") -> Attach:
     if runtime and runtime not in form.runtimes:
         raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
     module = import_module(form.module)
-    attach: Attach = module.find_attach_with_runtime() if runtime else module.attach
+    plain = runtime in form.runtimes[:1] or not runtime
+    attach: Attach = module.attach if plain else module.find_attach_with_runtime()
     return attach
+
+
+def choose_runtime(name: str, content: bytes, signature: Signature) -> Choice | None:
+    """Which runtime a file of that graph holds best, and why; None of a format that holds none.
+
+    Raises:
+        AgreementError: the graph needs one that is not there.
+        BackendError: nothing here could prove it.
+    """
+    form = find_format(name)
+    if not form.runtimes:
+        return None
+    choice: Choice = import_module(form.module).choose_runtime(content, signature)
+    return choice
 
 
 def find_store(name: str) -> Store:

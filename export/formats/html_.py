@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ptx.export.formats import Attach, onnx_
-from ptx.export.page import find_runtime, render
+from ptx.export.page import choose_runtime, find_runtime, render
 from ptx.infer.artifact import onnx_bytes
+
+__all__ = ["attach", "choose_runtime", "convert", "find_attach_with_runtime", "store"]
 
 convert, store = onnx_.convert, onnx_.store
 

@@ -58,11 +58,11 @@ function useModel({ samples, error, allowed, products, examples }) {
 }
 
 /** No answer is given by a page that is not what was written. */
-function giveUp({ message, part }) {
+function giveUp(error) {
   worker?.terminate();
   document.querySelector("main").replaceChildren();
   at("proof").textContent = "";
-  at("changed").textContent = say("changed", part ? say("part", part) : message);
+  at("changed").textContent = say("changed", error.part ? say("part", error.part) : reason(error));
   show(at("changed"), true);
 }
 
@@ -83,19 +83,19 @@ async function ask(value) {
     const answer = await answering;
     if (own === asked) tell(answer);
   } catch (error) {
-    if (own === asked) refuse(error.word ? say(error.word, ...error.gaps) : error.message);
+    if (own === asked) refuse((error.input && model.arrays.length > 1 ? `${error.input}: ` : "") + reason(error));
   }
 }
+
+const reason = ({ word, gaps, message }) => (word ? say(word, ...gaps) : message);
 
 function tell({ ranking, value, told, seen, milliseconds }) {
   if (told === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
   at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
-  if (typeof seen !== "string") {
-    showPixels(seen);
-    return;
-  }
-  at("read").textContent = `${say("read")}: ${seen}${told === undefined ? "" : `\n${told}`}`;
-  show(at("read"), true);
+  const isText = typeof seen === "string";
+  if (!isText) showPixels(seen);
+  at("read").textContent = [...(isText ? [say("read", seen)] : []), told].join("\n");
+  show(at("read"), isText || told !== undefined);
 }
 
 /** Gray pixels, or those of three channels, as the picture that the model saw. */

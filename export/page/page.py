@@ -16,7 +16,6 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, PAGE, RUNTIME, WASM, seal, write_block
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
-from ptx.infer.tasks import TASKS
 
 # The engine's parts, in the order in which each finds what it is made of.
 PARTS = (
@@ -26,14 +25,13 @@ PARTS = (
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
     "picture/search", "picture/dots", "picture/fit", "picture/photo",
-    "engine/reading", "engine/golden", "engine/model", "engine/session", "engine/worker",
+    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session", "engine/worker",
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
     "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
+    "OPERATORS",
 )  # fmt: skip
-READ = ("columns", "image", "photo", "symbols", "text")  # kinds of preprocessing that the page has
-READ_ALONE = ("arrays",)  # that it has where there is one input
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
@@ -79,14 +77,10 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
 def _data(card: Card) -> str:
     """What the page shows of the model, and what it says; `<` would end it where a name holds a tag."""
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = card.preprocessing["kind"] in READ and TASKS[card.task].answers
     reference = card.agreement.get("reference", "eager float64")
-    model = describe(card, preprocessing if read else None) | {
-        "reference": f"PyTorch ({reference})"
-    }
-    if card.preprocessing["kind"] in READ_ALONE and len(card.signature.inputs) == 1:
-        model |= {"kind": "array", "expects": preprocessing.expects}
-    text = json.dumps({"model": model, "words": words(_part("words.json"))}, ensure_ascii=False)
+    model = describe(card, preprocessing) | {"reference": f"PyTorch ({reference})"}
+    shown = {"model": model, "words": words(_part("words.json"))}
+    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 

@@ -19,16 +19,16 @@ function translate() {
 /** Shows what the model takes. */
 function showInput() {
   for (const kind of ["picture", "text", "row", "array", "none"]) show(at(kind), model.kind === kind);
-  at("expects").textContent = model.kind === "none" ? "" : `${say("expects")}: ${model.expects}`;
+  at("expects").textContent = model.kind === "none" ? "" : say("expects", say(...model.expects));
   at("fields").replaceChildren(...model.columns.map(makeField));
+  at("arrays").replaceChildren(...model.arrays.flatMap(makeArray));
   at("word").value = "";
-  at("numbers").value = "";
   const paper = model.paper !== false; // a photograph is not drawn
   for (const id of ["paper", "clear"]) show(at(id), paper);
   at("drop").textContent = say(paper ? "drop" : "drop-alone");
   closeCamera();
   showExamples();
-  at("card").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", text)]));
+  at("card").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", Array.isArray(text) ? say(...text) : text)]));
   clearPaper();
 }
 
@@ -51,12 +51,34 @@ const fields = () => [...at("fields").querySelectorAll("input")];
 
 function useForms() {
   at("text").addEventListener("submit", (event) => { event.preventDefault(); ask(at("word").value); });
-  at("array").addEventListener("submit", (event) => { event.preventDefault(); ask(at("numbers").value); });
+  at("array").addEventListener("submit", (event) => { event.preventDefault(); askArrays(); });
   at("row").addEventListener("submit", (event) => {
     event.preventDefault();
     ask(fields().map((field) => field.value.trim().replace(",", ".")).join(","));
   });
 }
+
+/** A field for one array, and a file for it. */
+function makeArray(text, index) {
+  const own = (name) => (index ? `${name}-${index}` : name);
+  const field = make("textarea", "", { id: own("numbers"), rows: model.arrays.length > 1 ? 3 : 6, autocomplete: "off", spellcheck: false });
+  const file = make("input", "", { id: own("table"), type: "file", accept: ".npy,.json,.csv,.txt" });
+  file.setAttribute("aria-label", `${say("open")}, ${text}`);
+  file.addEventListener("change", () => { giveArray(field, file.files[0]); file.value = ""; });
+  const button = make("label", "", { className: "button" });
+  button.append(make("span", say("open")), file);
+  return [make("label", text, { htmlFor: field.id }), field, button];
+}
+
+const arrays = () => [...at("arrays").querySelectorAll("textarea")];
+
+/** A file stands for what is not written; its name is shown in place of that. */
+function giveArray(field, file) {
+  Object.assign(field, { file, value: "", placeholder: file.name });
+  if (arrays().every((one) => one.value || one.file)) askArrays();
+}
+
+const askArrays = () => ask(arrays().map(({ value, file }) => value || file || ""));
 
 function showExamples() {
   const list = at("examples").lastElementChild;
@@ -127,23 +149,25 @@ function usePaper() {
 
 // Files
 
-function takeFile(list) {
+function takeFile(list, target) {
   const file = [...list].find((one) => one.type.startsWith("image/")) || list[0];
-  if (file && ["picture", "array"].includes(model.kind)) ask(file);
+  if (!file) return;
+  if (model.kind === "picture") ask(file);
+  if (model.kind === "array") giveArray(arrays().find((one) => one === target) || arrays().find((one) => !one.value && !one.file) || arrays()[0], file);
 }
 
 function useFiles() {
   useCamera();
-  for (const id of ["file", "camera", "table"]) {
+  for (const id of ["file", "camera"]) {
     at(id).addEventListener("change", (event) => { takeFile(event.target.files); event.target.value = ""; });
   }
-  document.addEventListener("paste", (event) => takeFile(event.clipboardData.files));
+  document.addEventListener("paste", (event) => takeFile(event.clipboardData.files, event.target));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragged"); });
   document.addEventListener("dragleave", () => document.body.classList.remove("dragged"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragged");
-    takeFile(event.dataTransfer.files);
+    takeFile(event.dataTransfer.files, event.target);
   });
 }
 

@@ -32,14 +32,36 @@ def allow(text: str) -> str:
 
 
 def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
-    """What a page shows of a model. `preprocessing`: None where it takes arrays alone."""
+    """What a page shows of a model. `preprocessing`: None where the page has no input for it."""
     return {
-        "kind": "none" if preprocessing is None else _kind(preprocessing),
-        "expects": "" if preprocessing is None else preprocessing.expects,
+        "kind": "none" if preprocessing is None else _kind(card, preprocessing),
+        "expects": [] if preprocessing is None else _expected(card, preprocessing),
         "paper": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.columns),
+        "arrays": [
+            f"{spec.name}: {spec.dtype} ({', '.join(map(str, spec.sample_axes))})"
+            for spec in (card.signature.inputs if _takes_arrays(card) else ())
+        ],
         "facts": list(_facts(card)),
     }
+
+
+def _takes_arrays(card: Card) -> bool:
+    return bool(card.preprocessing["kind"] == "arrays")
+
+
+def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
+    """A key of words.json for what a person gives, and what stands in its gaps."""
+    columns = preprocessing.columns
+    if preprocessing.pictures is not None:
+        return ["a-picture"]
+    if len(columns) == 1:
+        return ["a-number"]
+    if columns:
+        return ["a-row", str(len(columns)), ", ".join(columns)]
+    if "alphabet" in card.preprocessing:
+        return ["a-word", ", ".join(card.preprocessing["alphabet"])]
+    return ["numbers" if _takes_arrays(card) else "a-text"]
 
 
 def _is_drawn(preprocessing: Preprocessing) -> bool:
@@ -47,14 +69,16 @@ def _is_drawn(preprocessing: Preprocessing) -> bool:
     return preprocessing.pictures is None or preprocessing.pictures.fit is not None
 
 
-def _kind(preprocessing: Preprocessing) -> str:
+def _kind(card: Card, preprocessing: Preprocessing) -> str:
     if preprocessing.pictures is not None:
         return "picture"
+    if _takes_arrays(card):
+        return "array"
     return "row" if preprocessing.columns else "text"
 
 
-def _facts(card: Card) -> Iterator[tuple[str, str]]:
-    """The card's lines: a key of words.json, and the text."""
+def _facts(card: Card) -> Iterator[tuple[str, str | list[str]]]:
+    """The card's lines: a key of words.json, and a text, or one more key and what fills its gaps."""
     yield "model", card.model
     yield "task", card.task
     for word, specs in (
@@ -72,7 +96,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
         figure = (
             f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
         )
-        yield "reached", f"{figure} ({test['rows']:,} rows of {test['data']})"
+        yield "reached", ["rows-of", figure, f"{test['rows']:,}", str(test["data"])]
     for backend, outputs in card.agreement.get("backends", {}).items():
         for name, found in outputs.items():
             yield "agreement", f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}"

@@ -65,7 +65,7 @@ async function askPreview(value, signal) {
   }
   const { seen } = await response.json();
   if (signal.aborted) return;
-  at("read").textContent = `${say("read")}: ${seen}`;
+  at("read").textContent = say("read", seen);
   show(at("read"), true);
 }
 

@@ -15,7 +15,7 @@ async function replay(model) {
     checkAnswers(model.card, outputs, sample);
     nearest.samples += 1;
   }
-  if (!nearest.samples) throw new Error("the card has no golden samples");
+  if (!nearest.samples) throw refusal("sample-other", 0);
   return nearest;
 }
 
@@ -27,7 +27,7 @@ function rawInputs(card, samples) {
     if (pictures && !sample.read.length) return [];
     const read = pictures ? sample.read.map(fromCard) : values.map((value) => readSample(card, value));
     const inputs = collate(card, read);
-    if (inputDigest(inputs) !== sample.sha256) throw new Error("a golden sample is read otherwise than at the proof");
+    if (inputDigest(inputs) !== sample.sha256) throw refusal("sample-other", Object.keys(inputs));
     return [[inputs, sample]];
   });
 }
@@ -35,7 +35,7 @@ function rawInputs(card, samples) {
 function checkOutput(name, got, sample, nearest) {
   const expected = fromCard(sample.outputs[name]);
   if (got.dtype !== (FLOATS.has(got.dtype) ? got.dtype : expected.dtype) || String(got.shape) !== String(expected.shape)) {
-    throw new Error(`the output ${name} is ${got.dtype} of the shape ${got.shape}; the card expects ${expected.shape}`);
+    throw refusal("sample-other", `${name} (${got.shape}), (${expected.shape})`);
   }
   if (FLOATS.has(got.dtype)) checkFloats(name, got, expected, sample, nearest);
   else checkIntegers(name, got, expected, sample.level?.[name]);
@@ -49,7 +49,7 @@ function checkFloats(name, got, expected, sample, nearest) {
   for (let at = 0; at < allowed.length; at += 1) {
     const error = Math.abs(got.data[at] - expected.data[at]);
     if (!(error <= allowed[at])) {
-      throw new Error(`${name} is off by ${error.toExponential(1)}; allowed are ${allowed[at].toExponential(1)}`);
+      throw refusal("sample-off", name, error.toExponential(1), allowed[at].toExponential(1));
     }
     if (error * nearest.allowed > nearest.error * allowed[at] || !nearest.allowed) {
       Object.assign(nearest, { error, allowed: allowed[at] });
@@ -64,7 +64,7 @@ function checkIntegers(name, got, expected, level) {
   const also = new Map(Array.from(places, (place, at) => [place, at]));
   got.data.forEach((value, at) => {
     const choices = also.has(at) ? takeAlong(values, 1, [also.get(at)]).data : [expected.data[at]];
-    if (!choices.includes(value)) throw new Error(`${name} is ${value} at ${at}; the card expects ${expected.data[at]}`);
+    if (!choices.includes(value)) throw refusal("sample-other", `${name}: ${value}, ${expected.data[at]}`);
   });
 }
 
@@ -81,6 +81,6 @@ function checkAnswers(card, outputs, { answers = [], tolerance }) {
     const holds = value !== null
       ? Math.abs(got - value) <= allowed
       : own && Math.abs(own.score - score) <= allowed && ranking[0].score - own.score <= 2 * allowed;
-    if (!holds) throw new Error(`row ${row + 1} is answered otherwise than ${label ?? value}`);
+    if (!holds) throw refusal("sample-other", label ?? value);
   });
 }

@@ -22,7 +22,7 @@ function openModel(bytes) {
 
 /** The card of a sealed file, and its message. */
 function readModel(bytes) {
-  if (!sealHolds(bytes)) throw new Error("the model has changed since it was written: its seal does not hold");
+  if (!sealHolds(bytes)) throw refusal("seal");
   const message = readMessage("Model", bytes);
   const entry = message.metadata.find(({ key }) => key === "ptx.card");
   if (!entry) throw new Error("the model has no card");

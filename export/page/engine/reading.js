@@ -2,25 +2,23 @@
 
 const LONGEST = 1000; // characters of a text
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-const NPY_TYPES = {
-  "<f4": "float32", "<f8": "float64", "<f2": "float16", "<i8": "int64", "<i4": "int32", "|i1": "int8", "|u1": "uint8", "|b1": "bool",
-};
 const SPACE = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const HIGHEST = "\u0345"; // of all combining marks: any other one is moved before it
 
 /** Kind → (value, setting) → a sample; pictures are decoded by the browser, and fitted by `fitPicture`. */
 const READERS = {
-  arrays: readArray, columns: readColumns, image: fitPicture, photo: fitPhoto, symbols: readSymbols, text: readText,
+  columns: readColumns, image: fitPicture, photo: fitPhoto, symbols: readSymbols, text: readText,
 };
 
 /**
  * One value as the card's preprocessing reads it; an Error that says why it cannot be.
  * @param {Object} card
- * @param {string|number[]|Raster} value
- * @returns {Tensor} uint8 pixels, codes, indices, or numbers
+ * @param {string|number[]|Raster|Array} value
+ * @returns {Tensor|Object<string, Tensor>} uint8 pixels, codes, indices, or numbers; of a model that takes arrays, all by name
  */
 function readSample(card, value) {
   const { kind, ...setting } = card.preprocessing;
+  if (kind === "arrays") return readArrays(card, value);
   return READERS[kind](value, { ...setting, ...specOf(card) });
 }
 
@@ -35,55 +33,6 @@ function specOf({ signature, preprocessing: { kind, size } }) {
 function channelAxis(own, size) {
   return [0, 2].find((place) => [1, 3].includes(own[place]) && own.toSpliced(place, 1)
     .every((axis, at) => axis === size[at] || typeof axis === "string"));
-}
-
-/** Numbers as JSON, nested as the array is or in one row, or parted by commas and spaces; a tensor is one already. */
-function readArray(value, { dtype, own }) {
-  const given = typeof value === "string" ? parseNumbers(value) : Array.isArray(value) ? { shape: [value.length], data: value } : value;
-  const count = given.data.length;
-  const free = own.filter((axis) => typeof axis === "string").length;
-  const known = sizeOf(own.filter(Number.isInteger));
-  const flat = given.shape.length === 1 && own.length !== 1 && free <= 1 && (free ? count % known === 0 : count === known);
-  const shape = flat ? own.map((axis) => (Number.isInteger(axis) ? axis : count / known)) : given.shape;
-  const fits = shape.length === own.length && own.every((axis, at) => typeof axis === "string" || axis === shape[at]);
-  if (!fits || !count) throw refusal("array-shape", `(${shape.join(", ")})`, `(${own.join(", ")})`);
-  const bad = given.data.find((number) => !Number.isFinite(number) || (!FLOATS.has(dtype) && !Number.isInteger(number)));
-  if (bad !== undefined) throw refusal("no-number", String(bad));
-  return makeTensor(dtype, shape, ARRAYS[dtype].from(given.data));
-}
-
-function parseNumbers(text) {
-  if (!/^\s*\[/.test(text)) {
-    const items = text.split(/[\s,;]+/).filter(Boolean);
-    return { shape: [items.length], data: items.map((item) => (NUMBER.test(item) ? Number(item) : NaN)) };
-  }
-  const shape = [];
-  let nested;
-  try {
-    nested = JSON.parse(text);
-  } catch {
-    throw refusal("no-array");
-  }
-  for (let part = nested; Array.isArray(part); [part] = part) shape.push(part.length);
-  const data = nested.flat(shape.length);
-  if (data.length !== sizeOf(shape) || !data.every((number) => typeof number === "number")) throw refusal("no-array");
-  return { shape, data };
-}
-
-/** The numbers of a `.npy` file: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
-function readNpy(bytes) {
-  if (fromUtf8(bytes.subarray(1, 6)) !== "NUMPY") throw refusal("no-array");
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const begun = bytes[6] > 1 ? 12 : 10;
-  const end = begun + (bytes[6] > 1 ? view.getUint32(8, true) : view.getUint16(8, true));
-  const head = fromUtf8(bytes.subarray(begun, end));
-  const [, descr] = /'descr': *'([^']*)'/.exec(head) || [];
-  const [, sizes] = /'shape': *\(([^)]*)\)/.exec(head) || [];
-  const dtype = NPY_TYPES[descr];
-  if (!dtype || sizes === undefined || /'fortran_order': *True/.test(head)) throw refusal("no-array");
-  const shape = sizes.split(",").filter((size) => size.trim()).map(Number);
-  if (bytes.length - end !== sizeOf(shape) * WIDTHS[dtype]) throw refusal("no-array");
-  return fromBytes(dtype, shape, bytes.subarray(end));
 }
 
 function readColumns(value, { names, mean = [], std = [] }) {
@@ -128,15 +77,21 @@ function collate(card, samples) {
   const inputs = Object.entries(card.signature.inputs);
   const [[name, [dtype, axes]]] = inputs;
   const { kind, padding = 0, alphabet } = card.preprocessing;
+  if (kind === "arrays") return Object.fromEntries(inputs.map(([each, [, own]]) => [each, stack(samples.map((sample) => sample[each]), own)]));
   if (kind === "text") return collateTexts(inputs.map(([each]) => each), samples, padding);
   const made = samples.map((sample) => {
     if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "photo") return normalizePhoto(sample, card);
     if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "image") return normalize(sample, card.preprocessing, axes);
     return kind === "symbols" && dtype === "float32" ? oneHot(sample, alphabet.length, HOT, -1) : sample;
   });
-  const stacked = concat(made.map((sample) => reshape(sample, [1, ...sample.shape])), 0);
+  return { [name]: stack(made, axes) };
+}
+
+/** Samples as one array whose batch axis stands where `axes` has it. */
+function stack(samples, axes) {
+  const stacked = concat(samples.map((sample) => reshape(sample, [1, ...sample.shape])), 0);
   const others = [...stacked.shape.keys()].slice(1);
-  return { [name]: transpose(stacked, others.toSpliced(axes.indexOf("batch"), 0, 0)) };
+  return transpose(stacked, others.toSpliced(axes.indexOf("batch"), 0, 0));
 }
 
 const HOT = makeTensor("float32", [2], Float32Array.of(0, 1));

@@ -20,8 +20,8 @@ function work(scope) {
   scope.onmessage = async ({ data: { id, act, given } }) => {
     try {
       scope.postMessage({ id, value: await acts[act](given) });
-    } catch ({ message, word, given: gaps }) {
-      scope.postMessage({ id, error: { message, word, gaps } });
+    } catch ({ message, word, given: gaps, input }) {
+      scope.postMessage({ id, error: { message, word, gaps, input } });
     }
   };
 }
@@ -55,7 +55,7 @@ async function checkPictures(card) {
       const got = readSample(card, await decode(new Blob([fromBase64(base64)])));
       const kept = fromCard(read[index]);
       if (got.data.some((pixel, at) => Math.abs(pixel - kept.data[at]) > OFF)) {
-        throw new Error(`golden picture ${index + 1} becomes other pixels in this browser than at the proof`);
+        throw refusal("picture-other", index + 1);
       }
     }
   }
@@ -82,7 +82,8 @@ function examplesOf(card) {
 async function answer(model, value) {
   const begun = performance.now();
   const { card } = model;
-  const sample = readSample(card, value instanceof Blob ? await readFile(card, value) : value);
+  const sample = readSample(card, card.preprocessing.kind === "arrays" ? await Promise.all(value.map(readFile))
+    : value instanceof Blob ? await decode(value) : value);
   const outputs = await model.run(collate(card, [sample]));
   const [name] = Object.keys(card.signature.outputs);
   if (!outputs[name].data.every(Number.isFinite)) throw refusal("not-finite");
@@ -90,10 +91,10 @@ async function answer(model, value) {
   return { ...decision, seen: seenBy(card, sample), milliseconds: performance.now() - begun };
 }
 
-/** A picture's pixels; of a model that takes arrays, an array or its text. */
-async function readFile(card, blob) {
-  if (card.preprocessing.kind !== "arrays") return decode(blob);
-  const bytes = new Uint8Array(await blob.arrayBuffer());
+/** The array of a `.npy` file, or what is a text already. */
+async function readFile(given) {
+  if (typeof given === "string") return given;
+  const bytes = new Uint8Array(await given.arrayBuffer());
   return bytes[0] === 0x93 ? readNpy(bytes) : fromUtf8(bytes);
 }
 
@@ -108,9 +109,10 @@ function listOutputs(outputs) {
 }
 
 /** @returns {Object|string} pixels `{width, height, data, turned}`, or what is left of a text or of numbers */
-function seenBy({ preprocessing: { kind, colours } }, { dtype, shape, data }) {
+function seenBy({ preprocessing: { kind, colours } }, sample) {
+  if (kind === "arrays") return Object.entries(sample).map(([name, { dtype, shape }]) => `${name}: ${dtype} (${shape.join(", ")})`).join("\n");
+  const { shape, data } = sample;
   if (kind === "photo") return { width: shape[1], height: shape[0], data, turned: colours === "BGR" };
-  if (kind === "arrays") return `${dtype} (${shape.join(", ")})`;
   if (kind === "image") return { width: shape[1], height: shape[0], data };
   if (kind === "text") return Array.from(data, (code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "□")).join("");
   return Array.from(data, (number) => String(Number(number.toPrecision(4)))).join(kind === "columns" ? ", " : " ");

@@ -1,12 +1,11 @@
 """The forms of a file, weights and int8, of eight documented and four torchvision networks: a table.
 
     ptx train NAME --workspace F …           # each of DOCUMENTED, on its whole data
-    ./scripts/run bench/form_table F         # trains torchvision's, makes every form, counts labels
-    ./scripts/run bench/form_table F --time  # then speeds, by processor time, and the table
+    ./scripts/run forms/form_table F         # trains torchvision's, makes every form, counts labels
+    ./scripts/run forms/form_table F --time  # then speeds, by processor time, and the table
 
-torchvision's networks have random weights (nothing is downloaded), so they are trained here for a few
-minutes on MNIST in 32×32 pixels before labels can be counted; at 224×224 speed alone is measured, with
-random weights and random rows, since it does not depend on the numbers.
+torchvision's networks are trained first, on MNIST in 32×32 pixels (`torchvision_networks.py`); at
+224×224 speed alone is measured, with random weights and rows, since it does not depend on the numbers.
 """
 
 from __future__ import annotations
@@ -14,44 +13,33 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torchvision
-from torch import nn
+from torchvision_networks import EPOCHS, LARGE, SMALL, images, known, make, signature, train
 
 from ptx.export import KnownRows, TrainedModel, Trial, describe, read_model, round_weights
 from ptx.export.exporting import prove
-from ptx.export.formats import find_attach, find_convert, find_store
+from ptx.export.formats import find_attach, find_convert
 from ptx.export.int8.exporting import try_int8
 from ptx.export.int8.gates import FASTER, GATES
 from ptx.export.int8.known_rows import answer
 from ptx.export.int8.speed import times_as_fast
 from ptx.export.int8.static_qdq import quantise
 from ptx.infer import Signature, load
-from ptx.infer.signature import Array
 from ptx.report import make_trial
-from ptx.trainers import SOURCES, Dataset, open_dataset
+from ptx.trainers import SOURCES, open_dataset
 
 DOCUMENTED = (
     "convnet", "mlp", "deep-convnet", "neural-network", "inception", "residual-net", "lstm",
     "name-classifier",
 )  # fmt: skip
-# Rows of the training on MNIST; none of a network that is too large for a processor to train in minutes.
-TORCHVISION = {
-    "resnet18": 9_000,
-    "mobilenet_v3_small": 15_000,
-    "efficientnet_b0": 6_000,
-    "vit_b_16": 0,
-}
-TRAINED_AT, RATE = 64, 2e-3  # rows of a step; the largest learning rate, which falls to 0
+TORCHVISION = tuple(EPOCHS)
 FORMS = ("float16", "int8")
-CLASSES, SMALL, LARGE = 10, 32, 224
-CALIBRATION, TEST, RANDOM = 512, 2000, 16  # rows
+CALIBRATION, RANDOM = 512, 16  # rows
 LENGTH = 28  # of an axis that is free
 SEED = 0
 
@@ -77,12 +65,9 @@ def make_forms(name: str, folder: Path, workspace: Path) -> None:
     if (folder / "facts.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    found = _count(name, folder, workspace)
     if name in TORCHVISION:
         _write_large(name, folder)
-    if name in TORCHVISION and not TORCHVISION[name]:
-        found = _sizes(name, folder)
-    else:
-        found = _count(name, folder, workspace)
     (folder / "facts.json").write_text(json.dumps(found))
     print(name, found, flush=True)
 
@@ -102,22 +87,9 @@ def _count(name: str, folder: Path, workspace: Path) -> dict[str, Any]:
         found[form] = len(rounded.content)
         found[f"{form} changed"] = _changed(folder / "float32.onnx", folder / f"{form}.onnx", trial)
     found["accuracy"] = tried.found.accuracy.to_data()
-    found["against"] = [key for key, gate in GATES.items() if key != "worth" and gate(tried.found)]
-    return found
-
-
-def _sizes(name: str, folder: Path) -> dict[str, Any]:
-    """The bytes of each form of a network that is not trained, and so neither proved nor counted."""
-    found: dict[str, Any] = {
-        key: (folder / f"large-{key}.onnx").stat().st_size for key in ("float32", "compute")
-    }
-    signature = _signature(LARGE)
-    trained = describe(_make(name).eval(), name=name.replace("_", "-"), signature=signature)
-    for form in FORMS:
-        network = round_weights(trained, form).network
-        weights = {key: weight.numpy(force=True) for key, weight in network.named_parameters()}
-        content = find_convert("onnx")(network, trained.card.signature, opset=None)
-        found[form] = len(find_store("onnx")(content, form, weights))
+    said = {key: gate(tried.found) for key, gate in GATES.items()}
+    found["said"] = "; ".join(filter(None, said.values()))
+    found["against"] = [key for key, words in said.items() if key != "worth" and words]
     return found
 
 
@@ -131,62 +103,14 @@ def _documented(name: str, workspace: Path) -> tuple[TrainedModel, Trial]:
 
 def _torchvision(name: str, workspace: Path) -> tuple[TrainedModel, Trial]:
     dataset = open_dataset("mnist", default="mnist", cache=workspace / "data")
-    network = _make(name)
-    _train(network, dataset, TORCHVISION[name])
-    test = dataset.test.inputs["image"]
+    network = train(name, dataset, workspace / "forms" / name / "trained.pt")
+    pixels, test = (split.inputs["image"] for split in (dataset.train, dataset.test))
     trained = describe(
-        network.eval(), name=name.replace("_", "-"), task="classification",
-        labels=list(dataset.labels), signature=_signature(SMALL),
-        samples={"image": _images(test[:64])},
+        network, name=name.replace("_", "-"), task="classification", labels=list(dataset.labels),
+        signature=signature(SMALL), samples={"image": images(test[:64])},
     )  # fmt: skip
-    calibration = _known(dataset.train.inputs["image"], dataset.train.targets, CALIBRATION)
-    return trained, Trial(calibration, _known(test, dataset.test.targets, TEST))
-
-
-def _make(name: str) -> nn.Module:
-    torch.manual_seed(SEED)
-    network: nn.Module = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES)
-    return network
-
-
-def _train(network: nn.Module, dataset: Dataset, rows: int) -> None:
-    """One short pass over the first rows."""
-    optimizer = torch.optim.Adam(network.parameters(), RATE)
-    steps = rows // TRAINED_AT
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    network.train()
-    pixels, targets = dataset.train.inputs["image"], torch.from_numpy(dataset.train.targets.copy())
-    for step in range(steps):
-        part = slice(step * TRAINED_AT, (step + 1) * TRAINED_AT)
-        images = torch.from_numpy(_images(pixels[part]))
-        loss: Any = nn.functional.cross_entropy(network(images), targets[part])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-
-
-def _images(pixels: Array) -> Array:
-    """float32 (rows, 3, 32, 32) in [−1, 1] of uint8 (rows, 28, 28): the digit within a margin of 2."""
-    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))
-    scaled = padded.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    return np.ascontiguousarray(np.repeat(scaled[:, np.newaxis], 3, axis=1))
-
-
-def _known(pixels: Array, targets: Array, count: int) -> KnownRows:
-    def batches() -> Iterator[tuple[dict[str, Array], Array]]:
-        for start in range(0, count, 250):
-            part = slice(start, min(start + 250, count))
-            yield {"image": _images(pixels[part])}, targets[part]
-
-    return KnownRows("mnist", count, batches)
-
-
-def _signature(size: int) -> dict[str, Any]:
-    return {
-        "inputs": {"image": ["float32", ["batch", 3, size, size]]},
-        "outputs": {"logits": ["float32", ["batch", CLASSES]]},
-    }
+    calibration = known(pixels[:CALIBRATION], dataset.train.targets[:CALIBRATION])
+    return trained, Trial(calibration, known(test, dataset.test.targets))
 
 
 def _changed(plain: Path, rounded: Path, trial: Trial) -> int:
@@ -198,12 +122,12 @@ def _changed(plain: Path, rounded: Path, trial: Trial) -> int:
 
 def _write_large(name: str, folder: Path) -> None:
     """The network at 224×224 in float32 and in int8, without a card; for its speed alone."""
-    signature = Signature.from_data(_signature(LARGE))
-    content = find_convert("onnx")(_make(name).eval(), signature, opset=None)
-    inputs = signature.example({"batch": RANDOM}, seed=SEED)
+    large = Signature.from_data(signature(LARGE))
+    content = find_convert("onnx")(make(name, LARGE).eval(), large, opset=None)
+    inputs = large.example({"batch": RANDOM}, seed=SEED)
     rows = KnownRows("random", RANDOM, lambda: iter([(inputs, np.zeros(RANDOM, np.int64))]))
     (folder / "large-float32.onnx").write_bytes(content)
-    (folder / "large-compute.onnx").write_bytes(quantise(content, signature, rows))
+    (folder / "large-compute.onnx").write_bytes(quantise(content, large, rows))
 
 
 def time_forms(name: str, folder: Path, _: Path) -> None:
@@ -226,7 +150,7 @@ class _Bare:
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        self.signature = Signature.from_data(_signature(LARGE))
+        self.signature = Signature.from_data(signature(LARGE))
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(path, settings, ["CPUExecutionProvider"])
