@@ -18,8 +18,8 @@ function unpackText(id) {
 window.ptxParts = { textOf, unpackText };
 
 async function boot() {
-  textOf("data"); // which holds the words
-  const text = await unpackText("page");
+  const [data, text] = await Promise.all(["data", "page"].map(unpackText));
+  document.getElementById("data").textContent = data; // where both kinds of page have it
   document.head.append(Object.assign(document.createElement("script"), { textContent: text }));
 }
 

@@ -34,7 +34,7 @@ async function start() {
   at("proof").textContent = say("checking");
   document.documentElement.lang = language;
   try {
-    for (const id of ["style", "data"]) textOf(id);
+    textOf("style");
     await startWorker();
     const found = await send("open", { packed: textOf("model"), wasm: usesOrt ? textOf("wasm") : null });
     document.querySelector("main").innerHTML = textOf("sections");

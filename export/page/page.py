@@ -13,7 +13,17 @@ from importlib.resources import files
 from ptx.export.page.runtime import Runtime
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.html_page import ENGINE, HEAD, MODEL, PAGE, RUNTIME, WASM, seal, write_block
+from ptx.infer.artifact.html_page import (
+    DATA,
+    ENGINE,
+    HEAD,
+    MODEL,
+    PAGE,
+    RUNTIME,
+    WASM,
+    seal,
+    write_block,
+)
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 
@@ -25,7 +35,8 @@ PARTS = (
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
     "picture/search", "picture/dots", "picture/fit", "picture/photo",
-    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session", "engine/worker",
+    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session",
+    "engine/worker",
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
@@ -46,13 +57,13 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
     header = onnx_bytes.read_header(model, name="the model")
     card = Card.from_json(header.metadata[onnx_bytes.CARD_KEY], name="the model")
     contents = {ENGINE: engine().encode(), MODEL: model, PAGE: _main().encode()}
+    contents[DATA] = _data(card).encode()
     if runtime is not None:
         contents |= {RUNTIME: runtime.script.encode(), WASM: runtime.wasm}
     blocks = {name: write_block(name, content) for name, content in contents.items()}
     texts = {
         "style": _unindent(part("page.css")),
         "sections": _unindent(part("sections.html")),
-        "data": _data(card),
     }
     script = _boot(texts | {name: _inside(block) for name, block in blocks.items()})
     policy = (
@@ -75,13 +86,12 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
 
 
 def _data(card: Card) -> str:
-    """What the page shows of the model, and what it says; `<` would end it where a name holds a tag."""
+    """What the page shows of the model, and what it says."""
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     reference = card.agreement.get("reference", "eager float64")
     model = describe(card, preprocessing) | {"reference": f"PyTorch ({reference})"}
     shown = {"model": model, "words": words(_part("words.json"))}
-    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
 def _boot(texts: Mapping[str, str]) -> str:

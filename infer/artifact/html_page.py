@@ -18,7 +18,10 @@ from ptx.infer.errors import ArtifactError
 
 HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
 MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its card, and JavaScript
-PAGE = "page"  # a third one: the script of what is seen
+PAGE, DATA = (
+    "page",
+    "data",
+)  # the script of what is seen; what it shows of the model, with the words
 RUNTIME, WASM = (
     "runtime",
     "wasm",

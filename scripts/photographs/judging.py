@@ -119,6 +119,8 @@ def main() -> int:
     print(f"| {head} | right | of them doubted | refused | wrong, doubted | right, refused or doubted |"
           " sure and wrong | without the doubt | each |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     for form in options.form or FORMS:
         row(form, take(form, maker, digits, options.count, options.seed), model, options.keep)
     return 0
