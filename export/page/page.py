@@ -34,7 +34,7 @@ PARTS = (
     "operators/convolution", "operators/reduction", "operators/recurrent",
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
-    "picture/search", "picture/dots", "picture/fit", "picture/photo",
+    "picture/search", "picture/fit", "picture/photo",
     "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session",
     "engine/worker",
 )  # fmt: skip

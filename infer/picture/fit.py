@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.dots import exact_gray, without_dots
-from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, find_ink
+from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, exact_gray, find_ink, without_dots
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
 from ptx.infer.prediction import Box

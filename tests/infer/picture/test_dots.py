@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from ptx.infer.picture.decode import decode
-from ptx.infer.picture.dots import without_dots
 from ptx.infer.picture.fit import digits
+from ptx.infer.picture.ink import without_dots
 from tests.infer.picture.test_figures import INK, alike, page
 from tests.infer.picture.test_fit import SIZE, drawn, png
 
