@@ -19,7 +19,7 @@ from ptx.infer.checks import check_inputs, check_outputs
 from ptx.infer.errors import ArtifactError, BackendError, InputError
 from ptx.infer.picture.doubt import Doubt, Doubts
 from ptx.infer.prediction import Failure, Prediction, input_name, unname
-from ptx.infer.preprocessing import open_preprocessing, read_beside, read_figures
+from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import require_task
@@ -119,8 +119,9 @@ class Predictor:
             InputError: the value cannot be used.
             UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
-        sample, others = read_beside(self.preprocessing, value)
+        sample = self.preprocessing.read(value)
         answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
+        others = getattr(sample, "others", ())  # see `ptx.infer.picture.fit.Sample`
         return replace(answer, others=others) if others else answer
 
     def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:

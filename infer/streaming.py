@@ -22,7 +22,7 @@ import numpy as np
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, nearest
 from ptx.infer.prediction import Box, Failure, Prediction, unname
-from ptx.infer.preprocessing import Preprocessing, read_beside
+from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array
 
@@ -93,7 +93,8 @@ def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
         try:
             if isinstance(content, InputError):
                 raise content
-            window.append(ReadValue(name, *read_beside(preprocessing, content)))
+            sample = preprocessing.read(content)
+            window.append(ReadValue(name, sample, getattr(sample, "others", ())))
         except InputError as error:
             window.append(ReadValue(name, error))
     return window

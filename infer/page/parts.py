@@ -34,20 +34,23 @@ def allow(text: str) -> str:
 def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
     """What a page shows of a model. `preprocessing`: None where the page has no input for it."""
     return {
-        "kind": "none" if preprocessing is None else _kind(card, preprocessing),
+        "kind": "none" if preprocessing is None else _kind(preprocessing),
         "expects": [] if preprocessing is None else _expected(card, preprocessing),
         "paper": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.columns),
         "arrays": [
             f"{spec.name}: {spec.dtype} ({', '.join(map(str, spec.sample_axes))})"
-            for spec in (card.signature.inputs if _takes_arrays(card) else ())
+            for spec in (
+                preprocessing.specs if preprocessing and _takes_arrays(preprocessing) else ()
+            )
         ],
         "facts": list(_facts(card)),
     }
 
 
-def _takes_arrays(card: Card) -> bool:
-    return bool(card.preprocessing["kind"] == "arrays")
+def _takes_arrays(preprocessing: Preprocessing) -> bool:
+    """Whether a value has no form but that of the model's own arrays."""
+    return not (preprocessing.pictures or preprocessing.columns or preprocessing.examples())
 
 
 def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
@@ -61,7 +64,7 @@ def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
         return ["a-row", str(len(columns)), ", ".join(columns)]
     if "alphabet" in card.preprocessing:
         return ["a-word", ", ".join(card.preprocessing["alphabet"])]
-    return ["numbers" if _takes_arrays(card) else "a-text"]
+    return ["numbers" if _takes_arrays(preprocessing) else "a-text"]
 
 
 def _is_drawn(preprocessing: Preprocessing) -> bool:
@@ -69,10 +72,10 @@ def _is_drawn(preprocessing: Preprocessing) -> bool:
     return preprocessing.pictures is None or preprocessing.pictures.fit is not None
 
 
-def _kind(card: Card, preprocessing: Preprocessing) -> str:
+def _kind(preprocessing: Preprocessing) -> str:
     if preprocessing.pictures is not None:
         return "picture"
-    if _takes_arrays(card):
+    if _takes_arrays(preprocessing):
         return "array"
     return "row" if preprocessing.columns else "text"
 

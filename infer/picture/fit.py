@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.ink import Cut, Floats, border, cut_plain, exact_gray, find_ink, without_dots
+from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, without_dots
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
 from ptx.infer.prediction import Box
@@ -44,6 +44,16 @@ class Seen:
     others: tuple[Box, ...] = ()  # of what was left out beside them, far smaller than the figures
 
 
+class Sample(np.ndarray[Any, np.dtype[np.uint8]]):
+    """The pixels of a digit beside which something was left out.
+
+    Attributes:
+        others: The places of that, far smaller than the digit.
+    """
+
+    others: tuple[Box, ...] = ()
+
+
 def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
     """A digit as people draw it, in MNIST's form: uint8 (height, width), light ink on 0.
 
@@ -57,11 +67,6 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             answer about it would be made up, so it is refused at any size, 28x28 black too.
             E-IMG-NO-DIGIT where nothing is like a digit, E-IMG-OBJECTS where several figures are.
     """
-    return only_digit(image, size).pixels
-
-
-def only_digit(image: Image.Image, size: tuple[int, int]) -> Seen:
-    """What `digit` gives, its place, and the places of what was left out beside it; raises as that."""
     found = digits(image, size)
     if len(found) > 1:
         places = ", ".join(
@@ -72,7 +77,11 @@ def only_digit(image: Image.Image, size: tuple[int, int]) -> Seen:
             " meant, or have each answered (`ptx predict --all`)",
             code="E-IMG-OBJECTS",
         )
-    return found[0]
+    if not found[0].others:
+        return found[0].pixels
+    sample = found[0].pixels.view(Sample)
+    sample.others = found[0].others
+    return sample
 
 
 def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
@@ -99,7 +108,7 @@ def _cuts(flat: Image.Image) -> tuple[list[Cut], tuple[Box, ...]]:
     And the places of what was left out."""
     plain = blank = None
     try:
-        plain = cut_plain(find_ink(flat))
+        plain = find_plain(flat)
     except InputError as error:
         blank = error
     if plain is not None:

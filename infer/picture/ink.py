@@ -125,6 +125,11 @@ def exact_gray(flat: Image.Image) -> Image.Image | None:
     return red if red.tobytes() == green.tobytes() == blue.tobytes() else None
 
 
+def find_plain(flat: Image.Image) -> Cut | None:
+    """The ink of the only figure on even paper; None where more stands out. Raises as `find_ink`."""
+    return cut_plain(find_ink(flat))
+
+
 def cut_plain(ink: Floats) -> Cut | None:
     """The ink without specks far smaller than its strokes; None where it is not one figure on paper."""
     step = -(-max(ink.shape) // _BLOCKS)

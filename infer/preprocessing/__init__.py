@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ptx.infer.picture.fit import Seen
-    from ptx.infer.prediction import Box
 
 KINDS = {
     "image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
@@ -133,19 +132,6 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
-
-
-def read_beside(preprocessing: Preprocessing, value: Any) -> tuple[Array, tuple[Box, ...]]:
-    """What `preprocessing.read` gives, and the places of what it left out of a picture: written, too, as
-    it seems, and far smaller than the digit.
-
-    Raises:
-        InputError: as of `read`.
-    """
-    # Of one kind alone: the others, and those of an application, leave nothing out.
-    looks: Callable[[Any], tuple[Array, tuple[Box, ...]]] | None
-    looks = getattr(preprocessing, "read_beside", None)
-    return (preprocessing.read(value), ()) if looks is None else looks(value)
 
 
 def read_figures(preprocessing: Preprocessing, value: Any) -> list[Seen]:

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,8 +15,7 @@ from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import Least, decode, from_array
-from ptx.infer.picture.fit import FITS, least_size, only_digit
-from ptx.infer.prediction import Box
+from ptx.infer.picture.fit import FITS, least_size
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -91,7 +90,7 @@ class PicturePreprocessing(ABC):
 
     def read(self, value: Any) -> Array:
         """uint8 pixels as `fitted` gives them, or a ready sample of a float input as it is."""
-        if not self.is_ready(value):
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not self.spec.is_float:
             return self.fitted(open_picture(value, least=self.least))
         if not self.spec.fits_sample(value.shape):
             raise InputError(
@@ -103,10 +102,6 @@ class PicturePreprocessing(ABC):
             return value
         with np.errstate(over="ignore"):  # what does not fit becomes infinite: no model is given it
             return value.astype(np.float32)
-
-    def is_ready(self, value: Any) -> TypeGuard[Array]:
-        """Whether a value is a ready sample, and no picture."""
-        return isinstance(value, np.ndarray) and value.dtype.kind == "f" and self.spec.is_float
 
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         return list(rows)
@@ -183,13 +178,6 @@ class GrayPreprocessing(PicturePreprocessing):
 
     def fitted(self, image: Image.Image) -> Array:
         return FITS[self.fit](image, (self.width, self.height))
-
-    def read_beside(self, value: Any) -> tuple[Array, tuple[Box, ...]]:
-        """See `ptx.infer.preprocessing.read_beside`."""
-        if self.fit != "digit" or self.is_ready(value):
-            return self.read(value), ()
-        seen = only_digit(open_picture(value, least=self.least), (self.width, self.height))
-        return seen.pixels, seen.others
 
     def arrange(self, batch: Array) -> Array:
         if batch.dtype == np.uint8 and self.spec.is_float:
