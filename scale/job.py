@@ -13,19 +13,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-import ray.data
-
 from ptx.infer.backends import Options
 from ptx.infer.predictor import TOP
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.scale.output import Done, Output
 from ptx.scale.parts import Part, digest, plan
-from ptx.scale.ray import Shared, Workers, open_here, own_errors, share, try_backend
+from ptx.scale.ray import Shared, Workers, begin_trial, open_here, own_errors, share
 from ptx.scale.reading import read_part
 from ptx.scale.records import BATCH
 from ptx.scale.store import Store
 
 _BLOCKS = 10_000  # at most: each costs the driver a millisecond
+_PLENTY = 8  # parts a worker
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,6 @@ def predict_files(
     there = folder.begin()
     rows, good, bad = sum(part.rows for part in parts), 0, 0
     left = [(number, part) for number, part in enumerate(parts) if number not in there]
-    if left:
-        try_backend(shared, job.backend, job.workers.options(job.options), job.workers)
     for done in chain(
         map(folder.read, sorted(there)), _compute(left, (job, shared, store, folder))
     ):
@@ -120,18 +117,27 @@ def _compute(
     """What became of each of these parts, as they are done."""
     if not left:
         return
-    workers = given[0].workers
+    job, shared, *_ = given
+    workers = job.workers
+    wait = begin_trial(shared, job.backend, workers.options(job.options), workers)
+    import ray.data  # half a second, while a worker opens the backend
+
     rows = [{"number": number, "part": pickle.dumps(part)} for number, part in left]
     size = min(workers.most(), len(left))
+    # The next part waits at its worker, or the worker would wait for it; of few parts none does: the
+    # worker that started first would have them, and another none.
+    ahead = 2 if len(left) >= _PLENTY * size else 1
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         cast(Any, PredictPart),
         fn_constructor_args=given,
-        # One part at a time: what waits at the worker that started first would be done late.
-        compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
+        compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=ahead),
         **workers.resources(),
     )
     # Else a worker's error arrives as Ray's own, and its cause is lost on the way.
     dataset.context.raise_original_map_exception = True
+    # `progress` tells more than Ray's bars, which know parts and no rows.
+    dataset.context.enable_progress_bars = dataset.context.print_on_execution_start = False
+    wait()
     with own_errors():
         for row in dataset.iter_rows():
             yield Done(int(row["number"]), int(row["good"]), int(row["bad"]))

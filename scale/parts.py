@@ -163,7 +163,8 @@ def _piece_parts(kind: str, pieces: list[_Piece], rows: int) -> Iterator[Part]:
         if piece.rows <= rows:
             held.append(piece)
             continue
-        size = max(rows, ceil(piece.rows / SLICES))
+        slices = min(SLICES, ceil(piece.rows / rows))
+        size = ceil(piece.rows / slices)  # all alike, and no small rest
         for skip in range(0, piece.rows, size):
             count = min(size, piece.rows - skip)
             yield Part(kind, (piece.file,), (piece.group,), piece.first, skip, count)

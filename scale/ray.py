@@ -10,7 +10,7 @@ the decoder, too little memory) goes on with the model in a process of its own, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import ray
-import ray.data
 import ray.exceptions
 
 from ptx.infer.artifact.artifact import Artifact, read_artifact
@@ -31,6 +30,8 @@ from ptx.scale.records import BATCH, batch
 from ptx.scale.sharing import Opening
 
 if TYPE_CHECKING:
+    import ray.data
+
     from ptx.infer.described.description import Description
 
 __all__ = ["Predict", "Shared", "Workers", "predict", "share"]
@@ -155,10 +156,12 @@ def predict(
         BackendError: the backend is not available where the workers are.
         ArtifactError: the file cannot be used.
     """
+    from ray.data import ActorPoolStrategy  # takes half a second, and no worker needs it to start
+
     workers = workers or Workers()
     shared = model if isinstance(model, Shared) else share(model)
     options = workers.options(options)
-    try_backend(shared, backend, options, workers)
+    begin_trial(shared, backend, options, workers)()
     fewest = 1 if workers.concurrency is None else workers.concurrency
     return dataset.map_batches(
         Predict,
@@ -166,17 +169,24 @@ def predict(
         batch_format="pyarrow",
         batch_size=4 * how.get("batch_size", BATCH),
         zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=workers.most()),
+        compute=ActorPoolStrategy(min_size=fewest, max_size=workers.most()),
         **workers.resources(),
     )
 
 
-def try_backend(shared: Shared, backend: str, options: Options, workers: Workers) -> None:
-    """Open the backend once, on a worker, before any data are read."""
+def begin_trial(
+    shared: Shared, backend: str, options: Options, workers: Workers
+) -> Callable[[], None]:
+    """Begin to open the backend once, on a worker; what this gives waits for it, and raises its error."""
     remote: Any = ray.remote
     task = remote(max_retries=0, **workers.resources())(_open_once)
-    with own_errors():
-        ray.get(task.remote(shared, backend, options))
+    opened = task.remote(shared, backend, options)
+
+    def wait() -> None:
+        with own_errors():
+            ray.get(opened)
+
+    return wait
 
 
 def _open_once(shared: Shared, backend: str, options: Options) -> None:

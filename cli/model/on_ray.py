@@ -57,8 +57,8 @@ def _ray(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _prepare(local=address == "local")
     try:
+        import pyarrow  # noqa: F401 - of the same extra, and Ray does without it until it has data
         import ray
-        import ray.data
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: {installing('ray')}") from error
     own = not ray.is_initialized()
@@ -69,9 +69,6 @@ def _ray(address: str | None) -> Iterator[None]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             text = f"no Ray cluster answers at {quote(address)}: {error}"
             raise BackendError(" ".join(text.split())) from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
     try:
         yield
     finally:
@@ -83,6 +80,7 @@ def _prepare(*, local: bool) -> None:
     """What Ray reads from the environment when it is imported, where the user has not said it."""
     said = os.environ.setdefault
     said("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
+    said("RAY_DATA_LOG_LEVEL", "ERROR")  # it sets up its loggers anew when it is imported
     said("RAY_worker_niceness", "0")  # 15 by default: they would starve beside any other work
     if local and "RAY_AUTH_MODE" not in os.environ:
         # A token of this job alone: Ray would write one into the user's home, and without any whoever
