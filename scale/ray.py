@@ -177,7 +177,7 @@ def predict(
 def begin_trial(
     shared: Shared, backend: str, options: Options, workers: Workers
 ) -> Callable[[], None]:
-    """Begin to open the backend once, on a worker; what this gives waits for it, and raises its error."""
+    """Begin to open the backend once, on a worker; what this gives waits, and raises its error."""
     remote: Any = ray.remote
     task = remote(max_retries=0, **workers.resources())(_open_once)
     opened = task.remote(shared, backend, options)

@@ -132,7 +132,7 @@ def cut_figure(scene: Scene, part: Part) -> Cut:
     margin = scene.pen // 2 + 1
     top, left = max(0, part.top - 2 * margin), max(0, part.left - 2 * margin)
     window = slice(top, part.bottom + 2 * margin), slice(left, part.right + 2 * margin)
-    own = np.isin(scene.labels[window], list(part.labels))
+    own = part.within(scene.labels[window])
     near, ink = grow(np.pad(own, margin), margin), scene.ink[window]
     full = float(np.percentile(ink[own], 75))
     around = near & ~grow(np.pad(own, 1), 1)
@@ -208,7 +208,7 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
         slice(max(0, part.top - reach), part.bottom + reach),
         slice(max(0, part.left - reach), part.right + reach),
     )
-    own = np.isin(labels[window], list(part.labels))
+    own = part.within(labels[window])
     if is_blot(own, part.side):
         return True
     tones = gray[window].astype(np.float32)
@@ -233,7 +233,7 @@ def _contrast(ink: Floats, labels: Labels, part: Part) -> float:
     """How much darker a part is than what lies right around it; 0 where it has no edge."""
     top, left = max(0, part.top - 4), max(0, part.left - 4)
     window = slice(top, part.bottom + 4), slice(left, part.right + 4)
-    inside = np.isin(labels[window], list(part.labels))
+    inside = part.within(labels[window])
     around = grow(np.pad(inside, 3), 3) & ~grow(np.pad(inside, 1), 1)
     near = ink[window]
     own, rim = float(near[inside].mean()), float(near[around].mean()) if around.any() else 0.0
