@@ -31,6 +31,9 @@ LEAST_SIDE: Final = 56
 DOTTED: Final = 0.01
 """Of the pixels that differ from all four neighbours: scanned lines have none."""
 
+ENOUGH: Final = 50_000
+"""Values that a median is taken of, and up to twice as many."""
+
 _DEGREES: Final = (0, 0, 1, 0, 1, 2), (0, 1, 0, 2, 1, 0)  # of y and of x, in 1, x, y, x², xy, y²
 _GRID: Final = 48  # samples of the paper on each axis
 _ROUNDS: Final = 6  # of the fit through them
@@ -74,7 +77,7 @@ def find_ink(flat: Image.Image) -> Floats:
     distance = _distance(flat)
     inked = distance > otsu(distance)
     full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
-    grain = float(np.median(distance[~inked])) if not inked.all() else 0.0
+    grain = float(np.median(thinned(distance[~inked]))) if not inked.all() else 0.0
     need = max(MIN_CONTRAST, 4 * grain)
     if full < need:
         raise InputError(
@@ -87,6 +90,11 @@ def find_ink(flat: Image.Image) -> Floats:
     distance -= np.float32(floor)
     distance *= np.float32(1 / (full - floor))
     return np.clip(distance, 0, 1, out=distance)
+
+
+def thinned(values: Floats) -> Floats:
+    """Some 50,000 of many values, evenly taken: their median is as good, in a tenth of the time."""
+    return values[:: 1 + len(values) // ENOUGH]
 
 
 def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

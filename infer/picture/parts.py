@@ -85,7 +85,7 @@ def find_parts(mask: Mask) -> tuple[Labels, list[Part]]:
     flat = np.zeros((height, stride), bool)
     flat[:, 1:-1] = mask
     row = flat.reshape(-1)
-    change = np.flatnonzero(row[1:] != row[:-1]) + 1  # before the first run and behind each is a gap
+    change = np.flatnonzero(row[1:] != row[:-1]) + 1  # a gap lies before each run and after it
     starts, ends = change[::2], change[1::2]
     roots = _roots(starts, ends, stride)
     numbers, run_label = np.unique(roots, return_inverse=True)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu
+from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
 from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
 
@@ -119,12 +119,13 @@ def _levels(ink: Floats) -> list[float]:
     Where the strongest ink is thin beside wide shadows, all of LEVELS lie among these: one more parts
     the two.
     """
-    least = max(LEAST_INK, 4 * float(np.median(ink)))
+    least = max(LEAST_INK, 4 * float(np.median(thinned(ink.reshape(-1)))))
     inked = ink[ink > least]
     if not inked.size:
         return []
     full, between = float(np.percentile(inked, 90)), otsu(inked)
-    return [max(least, level * full) for level in LEVELS] + [between] * (between > full)
+    levels = [max(least, level * full) for level in LEVELS] + [between] * (between > full)
+    return list(dict.fromkeys(levels))
 
 
 def cut_figure(scene: Scene, part: Part) -> Cut:
@@ -204,35 +205,46 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     """Whether a part is ground between things, or a blot: as wide as no stroke is, or of the tone that
     prevails around it, too."""
     reach = part.side // 2
-    window = (
-        slice(max(0, part.top - reach), part.bottom + reach),
-        slice(max(0, part.left - reach), part.right + reach),
-    )
-    own = part.within(labels[window])
+    box = _window(part, min(reach, 4))
+    own = part.within(labels[box])
     if is_blot(own, part.side):
         return True
-    tones = gray[window].astype(np.float32)
-    away = np.abs(tones - np.median(tones[own]))
-    near, far = grow(np.pad(own, 2), 2), grow(np.pad(own, 4), 4)
-    ring, outside = far & ~near, ~far
+    tones = gray[box].astype(np.float32)
+    tone = float(np.median(tones[own]))
+    away = np.abs(tones - np.float32(tone))
+    far = grow(np.pad(own, 4), 4)
+    ring = far & ~grow(np.pad(own, 2), 2)
     if not ring.any():
         return False
-    paper = float(np.percentile(away[ring], 75))
-    if float((away[ring] < 0.35 * paper).mean()) > _SEAMLESS:
+    rim = away[ring]
+    paper = float(np.percentile(rim, 75))
+    like, faint = 0.35 * paper, 0.3 * float(np.median(ink[box][own]))
+    if paper < _FAINT or float((rim < like).mean()) > _SEAMLESS:
         return True
-    ground = ink[window] < 0.3 * float(np.median(ink[window][own]))
-    alike = ground & (away < 0.35 * paper)
-    beyond = float(alike[outside].mean()) if outside.any() else 0.0
-    if np.median(tones[own]) > np.median(tones[ring]):  # light: what else is as light is paper
-        tone = float(np.median(tones[own]))
-        beyond = max(beyond, float(((np.abs(gray - tone) < 0.35 * paper) & (ink < 0.05)).mean()))
-    return paper < _FAINT or float(alike[ring].mean()) > _OPEN or beyond > _PREVAILS
+    close = (ink[box] < faint) & (away < like)
+    if float(close[ring].mean()) > _OPEN:
+        return True
+    wide = _window(part, reach)
+    ground = ink[wide] < faint
+    ground &= np.abs(gray[wide].astype(np.float32) - np.float32(tone)) < like
+    outside = ground.size - np.count_nonzero(far)
+    beyond = (np.count_nonzero(ground) - np.count_nonzero(close & far)) / max(1, outside)
+    if beyond <= _PREVAILS and tone > np.median(
+        tones[ring]
+    ):  # light: what else is as light is paper
+        beyond = float(((np.abs(gray - tone) < like) & (ink < 0.05)).mean())
+    return bool(beyond > _PREVAILS)
+
+
+def _window(part: Part, margin: int) -> tuple[slice, slice]:
+    """Where a part is, with so many pixels around it, or as many as there are."""
+    top, left = max(0, part.top - margin), max(0, part.left - margin)
+    return slice(top, part.bottom + margin), slice(left, part.right + margin)
 
 
 def _contrast(ink: Floats, labels: Labels, part: Part) -> float:
     """How much darker a part is than what lies right around it; 0 where it has no edge."""
-    top, left = max(0, part.top - 4), max(0, part.left - 4)
-    window = slice(top, part.bottom + 4), slice(left, part.right + 4)
+    window = _window(part, 4)
     inside = part.within(labels[window])
     around = grow(np.pad(inside, 3), 3) & ~grow(np.pad(inside, 1), 1)
     near = ink[window]

@@ -71,12 +71,12 @@ function isPiece(part, whole, widest) {
  * thin beside wide shadows, all of LEVELS lie among these: one more parts the two.
  */
 function levelsOf({ data }) {
-  const least = Math.max(LEAST_INK, 4 * median(data));
+  const least = Math.max(LEAST_INK, 4 * median(thinned(data)));
   const inked = data.filter((value) => value > Math.fround(least));
   if (!inked.length) return [];
   const [full, between] = [quantile(inked, 0.9), otsu(inked)];
   const levels = LEVELS.map((level) => Math.max(least, level * full));
-  return [...levels, ...(between > full ? [between] : [])].map(Math.fround);
+  return [...new Set([...levels, ...(between > full ? [between] : [])].map(Math.fround))];
 }
 
 /** The ink of one figure, without the lines that run through it. */
