@@ -59,7 +59,8 @@ class Part:
     def within(self, labels: Labels) -> Mask:
         """Where a picture's labels, or a window of them, are this part's."""
         if len(self.labels) == 1:  # mostly, and many times faster
-            return labels == next(iter(self.labels))
+            own: Mask = labels == next(iter(self.labels))
+            return own
         return np.isin(labels, list(self.labels))
 
     def joined(self, other: Part) -> Part:

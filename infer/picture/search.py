@@ -227,11 +227,11 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     wide = _window(part, reach)
     ground = ink[wide] < faint
     ground &= np.abs(gray[wide].astype(np.float32) - np.float32(tone)) < like
-    outside = ground.size - np.count_nonzero(far)
-    beyond = (np.count_nonzero(ground) - np.count_nonzero(close & far)) / max(1, outside)
-    if beyond <= _PREVAILS and tone > np.median(
-        tones[ring]
-    ):  # light: what else is as light is paper
+    outside = ground.size - int(np.count_nonzero(far))
+    alike = int(np.count_nonzero(ground)) - int(np.count_nonzero(close & far))
+    beyond = alike / max(1, outside)
+    # of a light part: what else is as light is paper
+    if beyond <= _PREVAILS and tone > np.median(tones[ring]):
         beyond = float(((np.abs(gray - tone) < like) & (ink < 0.05)).mean())
     return bool(beyond > _PREVAILS)
 
