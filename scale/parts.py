@@ -21,7 +21,7 @@ from ptx.infer.errors import InputError, UsageError, quote
 from ptx.infer.preprocessing import Preprocessing
 from ptx.scale.store import Store
 
-PARTS = 64  # at least, where there are rows enough: so that no worker waits long for the last
+PARTS = 32  # at least, where there are rows enough: so that no worker waits long for the last
 FEWEST = 1024  # rows of a part: what a part costs beside its rows is small beside them
 MOST = 16_384  # rows: a few seconds of work, which a killed worker loses
 BYTES = 64 * 2**20  # of a part's samples, as the network takes them, and of a part's files
