@@ -7,6 +7,7 @@ otherwise take as long as its decoding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any, Final
 
 import numpy as np
@@ -31,8 +32,8 @@ LEAST_SIDE: Final = 56
 DOTTED: Final = 0.01
 """Of the pixels that differ from all four neighbours: scanned lines have none."""
 
-ENOUGH: Final = 50_000
-"""Values that a median is taken of, and up to twice as many."""
+ENOUGH: Final = 40_000
+"""Pixels, up to which all are asked for what is common to them."""
 
 _DEGREES: Final = (0, 0, 1, 0, 1, 2), (0, 1, 0, 2, 1, 0)  # of y and of x, in 1, x, y, x², xy, y²
 _GRID: Final = 48  # samples of the paper on each axis
@@ -75,9 +76,10 @@ def find_ink(flat: Image.Image) -> Floats:
         InputError: E-IMG-BLANK where nothing stands out.
     """
     distance = _distance(flat)
-    inked = distance > otsu(distance)
-    full = float(np.percentile(distance[inked], 75)) if inked.any() else 0.0
-    grain = float(np.median(thinned(distance[~inked]))) if not inked.all() else 0.0
+    few = thinned(distance)
+    inked = few > otsu(few)
+    full = float(np.percentile(few[inked], 75)) if inked.any() else 0.0
+    grain = float(np.median(few[~inked])) if not inked.all() else 0.0
     need = max(MIN_CONTRAST, 4 * grain)
     if full < need:
         raise InputError(
@@ -92,9 +94,10 @@ def find_ink(flat: Image.Image) -> Floats:
     return np.clip(distance, 0, 1, out=distance)
 
 
-def thinned(values: Floats) -> Floats:
-    """Some 50,000 of many values, evenly taken: their median is as good, in a tenth of the time."""
-    return values[:: 1 + len(values) // ENOUGH]
+def thinned(plane: Floats) -> Floats:
+    """Every second or third … pixel of both axes: what is common to many can be told from them."""
+    step = 1 + isqrt(plane.size // ENOUGH)
+    return plane[::step, ::step].reshape(-1)
 
 
 def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -192,8 +195,15 @@ def _paper(flat: Image.Image) -> Floats:
             return even
         if np.array_equal(kept, before):
             break  # so would all that follow
-        coefficients, before = np.linalg.lstsq(terms[kept], colours[kept], rcond=1e-3)[0], kept
+        coefficients, before = _least_squares(terms[kept], colours[kept]), kept
     return coefficients
+
+
+def _least_squares(terms: Floats, colours: Floats) -> Floats:
+    """Through the normal equations, whose singular values are the squares: a fifth of the time."""
+    wide = terms.astype(np.float64)
+    found = np.linalg.lstsq(wide.T @ wide, wide.T @ colours, rcond=1e-6)[0]
+    return found.astype(np.float32)
 
 
 def _surface(coefficients: Floats, size: tuple[int, int]) -> Floats:

@@ -119,8 +119,9 @@ def _levels(ink: Floats) -> list[float]:
     Where the strongest ink is thin beside wide shadows, all of LEVELS lie among these: one more parts
     the two.
     """
-    least = max(LEAST_INK, 4 * float(np.median(thinned(ink.reshape(-1)))))
-    inked = ink[ink > least]
+    few = thinned(ink)
+    least = max(LEAST_INK, 4 * float(np.median(few)))
+    inked = few[few > least]
     if not inked.size:
         return []
     full, between = float(np.percentile(inked, 90)), otsu(inked)

@@ -3,7 +3,7 @@
 const MIN_CONTRAST = 20; // of 255: below it lie paper grain and sensor noise
 const EDGE = 0.25; // least ink of a pixel that the digit's box takes in
 const LEAST_SIDE = 56; // of a picture that may be dithered: in a smaller one a dot is a stroke
-const ENOUGH = 50_000; // values that a median is taken of, and up to twice as many
+const ENOUGH = 40_000; // pixels, up to which all are asked for what is common to them
 const DOTTED = 0.01; // of the pixels that differ from all four neighbours: scanned lines have none
 const DEGREES = [[0, 0], [0, 1], [1, 0], [0, 2], [1, 1], [2, 0]]; // of y and of x
 const GRID = 48; // samples of the paper on each axis
@@ -40,21 +40,22 @@ function withoutDots(flat) {
  */
 function findInk(flat) {
   const distance = distanceOf(flat);
-  const threshold = Math.fround(otsu(distance.data));
-  const inked = distance.data.filter((value) => value > threshold);
-  const rest = distance.data.filter((value) => value <= threshold);
+  const few = thinned(distance);
+  const threshold = Math.fround(otsu(few));
+  const inked = few.filter((value) => value > threshold);
+  const rest = few.filter((value) => value <= threshold);
   const full = inked.length ? quantile(inked, 0.75) : 0;
-  const grain = rest.length ? median(thinned(rest)) : 0;
+  const grain = rest.length ? median(rest) : 0;
   if (full < Math.max(MIN_CONTRAST, 4 * grain)) return null;
   const floor = Math.min(3 * grain, 0.5 * full);
   const [base, scale] = [Math.fround(floor), Math.fround(1 / (full - floor))];
   return mapPlane(distance, (value) => Math.max(0, Math.min(1, Math.fround(value - base) * scale)), Float32Array);
 }
 
-/** Some 50,000 of many values, evenly taken. */
-function thinned(values) {
-  const step = 1 + Math.floor(values.length / ENOUGH);
-  return values.filter((_, at) => at % step === 0);
+/** Every second or third … pixel of both axes: what is common to many can be told from them. */
+function thinned({ width, height, data }) {
+  const step = 1 + Math.floor(Math.sqrt(Math.floor((width * height) / ENOUGH)));
+  return data.filter((_, at) => Math.floor(at / width) % step === 0 && (at % width) % step === 0);
 }
 
 /** The part of `ink` that the figure takes in. */

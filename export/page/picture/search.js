@@ -70,9 +70,10 @@ function isPiece(part, whole, widest) {
  * The darknesses that a mask is cut at, in turn; none where there is no ink. Where the strongest ink is
  * thin beside wide shadows, all of LEVELS lie among these: one more parts the two.
  */
-function levelsOf({ data }) {
-  const least = Math.max(LEAST_INK, 4 * median(thinned(data)));
-  const inked = data.filter((value) => value > Math.fround(least));
+function levelsOf(ink) {
+  const few = thinned(ink);
+  const least = Math.max(LEAST_INK, 4 * median(few));
+  const inked = few.filter((value) => value > Math.fround(least));
   if (!inked.length) return [];
   const [full, between] = [quantile(inked, 0.9), otsu(inked)];
   const levels = LEVELS.map((level) => Math.max(least, level * full));
