@@ -6,7 +6,6 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -221,8 +220,7 @@ class Predictor:
         name, model = self.backend.name, self.card.model
         judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            doubts = Doubts(partial(self._doubt.of_many, samples, first))
-            judges = map(partial, repeat(doubts.of), range(len(names)))
+            judges = Doubts(self._doubt, samples, first)
         return [
             Prediction(label, score, ranking, value, model, name, given, None, judge)
             for (label, score, ranking, value), given, judge in zip(

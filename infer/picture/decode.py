@@ -17,13 +17,13 @@ from typing import Any, Final, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from ptx.infer.errors import InputError, quote
+from ptx.infer.errors import InputError, LimitError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
 from ptx.infer.picture.png import decode_png
 from ptx.infer.picture.problems import (
     check_size,
     damaged_error,
-    mapping_decoder_errors,
+    map_decoder_error,
     truncated_error,
 )
 
@@ -71,8 +71,12 @@ def decode(
         LimitError: memory ran out.
     """
     format_name = find_format(data, name)
-    with mapping_decoder_errors(name, format_name, len(data)):
+    try:
         return _decode(data, format_name, name, frame, least)
+    except (InputError, LimitError):
+        raise
+    except Exception as error:  # seven families were seen
+        raise map_decoder_error(error, name, format_name, len(data)) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:

@@ -6,9 +6,10 @@ scores, softened by a temperature, stands a small reader of pixels that also kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -79,17 +80,22 @@ class Doubt:
 
 
 class Doubts:
-    """Those of a batch, computed together when the first of them is asked for."""
+    """Those of a batch: as many functions without arguments, computed together when one is called."""
 
-    def __init__(self, compute: Callable[[], list[float]]) -> None:
-        self._compute = compute
+    __slots__ = ("_found", "_given")
+
+    def __init__(self, doubt: Doubt, pixels: Sequence[Array], logits: Array) -> None:
+        self._given = doubt, pixels, logits
         self._found: list[float] = []
 
-    def of(self, row: int) -> float:
-        """That of one row, 0 to 1."""
-        found = self._found or self._compute()
-        self._found = found
-        return found[row]
+    def __iter__(self) -> Iterator[Callable[[], float]]:
+        return map(partial, repeat(self._of), range(len(self._given[1])))
+
+    def _of(self, row: int) -> float:
+        if not self._found:
+            doubt, pixels, logits = self._given
+            self._found = doubt.of_many(pixels, logits)
+        return self._found[row]
 
 
 def _shares(values: Array, labels: Array) -> Array:

@@ -67,6 +67,8 @@ def digit(image: Image.Image, size: tuple[int, int]) -> Pixels:
             answer about it would be made up, so it is refused at any size, 28x28 black too.
             E-IMG-NO-DIGIT where nothing is like a digit, E-IMG-OBJECTS where several figures are.
     """
+    if (unchanged := _mnist_form(image, size)) is not None:
+        return unchanged
     found = digits(image, size)
     if len(found) > 1:
         places = ", ".join(
@@ -91,7 +93,7 @@ def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
         InputError: E-IMG-BLANK, or E-IMG-NO-DIGIT where what stands out has neither the size nor the
             strokes of a figure.
     """
-    if image.size == size == MNIST_SIZE and (unchanged := _mnist_form(image)) is not None:
+    if (unchanged := _mnist_form(image, size)) is not None:
         return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
     cuts, others = _cuts(without_dots(_reduce(_flatten(image))))
     return [Seen(bring_into_form(cut.ink, size), cut.box, others) for cut in cuts]
@@ -173,8 +175,10 @@ _INVERTED: Final = [255 - value for value in range(256)]
 _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
 
 
-def _mnist_form(image: Image.Image) -> Pixels | None:
+def _mnist_form(image: Image.Image, size: tuple[int, int]) -> Pixels | None:
     """The pixels of a 28x28 picture in MNIST's layout, as it is or inverted; None for another."""
+    if not image.size == size == MNIST_SIZE:
+        return None
     gray = image if image.mode == "L" else exact_gray(_flatten(image))
     if gray is None:
         return None

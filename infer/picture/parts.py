@@ -89,12 +89,13 @@ def find_parts(mask: Mask) -> tuple[Labels, list[Part]]:
     change = np.flatnonzero(row[1:] != row[:-1]) + 1  # a gap lies before each run and after it
     starts, ends = change[::2], change[1::2]
     roots = _roots(starts, ends, stride)
-    numbers, run_label = np.unique(roots, return_inverse=True)
+    first = roots == np.arange(len(roots))
+    run_label = (np.cumsum(first) - 1)[roots]
     values = np.zeros(len(change) + 1, np.int32)
     values[1::2] = run_label + 1
     lengths = np.diff(change, prepend=0, append=flat.size)
     labels = np.repeat(values, lengths).reshape(height, stride)[:, 1:-1]
-    return labels, _measure(mask, starts, ends, run_label, len(numbers))
+    return labels, _measure(mask, starts, ends, run_label, int(first.sum()))
 
 
 def _roots(starts: _Places, ends: _Places, stride: int) -> _Places:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from PIL import Image
@@ -17,20 +15,10 @@ high bytes), and at most two copies live at once while one is turned or converte
 would allow 1.4 GB."""
 
 
-@contextmanager
-def mapping_decoder_errors(name: str, format_name: str, length: int) -> Iterator[None]:
-    """Whatever a decoder raises (seven families were seen) as an error of ptx."""
-    try:
-        yield
-    except (InputError, LimitError):
-        raise
-    except Exception as error:
-        raise _map_error(error, name, format_name, length) from error
-
-
-def _map_error(
+def map_decoder_error(
     error: Exception, name: str, format_name: str, length: int
 ) -> InputError | LimitError:
+    """Whatever a decoder raises as an error of ptx."""
     if isinstance(error, MemoryError):
         return LimitError(
             f"{quote(name)}: not enough memory to decode the {format_name}", code="E-MEMORY"
