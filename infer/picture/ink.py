@@ -15,7 +15,7 @@ from PIL import Image
 
 from ptx.infer.errors import InputError
 from ptx.infer.picture.objects import is_alone
-from ptx.infer.picture.parts import SPECK, find_parts, grow
+from ptx.infer.picture.parts import SPECK, find_parts, widen
 from ptx.infer.prediction import Box
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -156,7 +156,7 @@ def cut_plain(ink: Floats) -> Cut | None:
     own = kept[labels] & (labels > 0)
     if not is_alone(parts, labels, own):
         return None
-    near = grow(np.pad(own, 1), 1).repeat(step, axis=0).repeat(step, axis=1)
+    near = widen(own, 1).repeat(step, axis=0).repeat(step, axis=1)
     return cut_out(ink * near[: ink.shape[0], : ink.shape[1]])
 
 

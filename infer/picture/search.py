@@ -16,7 +16,7 @@ from PIL import Image
 
 from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
 from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
-from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow
+from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow, widen
 
 SIDE: Final = 400  # longest side in pixels that is searched in
 WINDOWS: Final = (0.25, 0.1)  # of the shorter side, in turn: wider things are no strokes
@@ -135,9 +135,9 @@ def cut_figure(scene: Scene, part: Part) -> Cut:
     top, left = max(0, part.top - 2 * margin), max(0, part.left - 2 * margin)
     window = slice(top, part.bottom + 2 * margin), slice(left, part.right + 2 * margin)
     own = part.within(scene.labels[window])
-    near, ink = grow(np.pad(own, margin), margin), scene.ink[window]
+    near, ink = widen(own, margin), scene.ink[window]
     full = float(np.percentile(ink[own], 75))
-    around = near & ~grow(np.pad(own, 1), 1)
+    around = near & ~widen(own, 1)
     floor = min(float(np.median(ink[around])) if around.any() else 0.0, 0.5 * full)
     ink = (np.clip((ink - floor) / (full - floor), 0, 1) * near).astype(np.float32)
     return cut_out(ink, scene.ink.shape, (top, left))
@@ -213,8 +213,8 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     tones = gray[box].astype(np.float32)
     tone = float(np.median(tones[own]))
     away = np.abs(tones - np.float32(tone))
-    far = grow(np.pad(own, 4), 4)
-    ring = far & ~grow(np.pad(own, 2), 2)
+    far = widen(own, 4)
+    ring = far & ~widen(own, 2)
     if not ring.any():
         return False
     rim = away[ring]
@@ -247,7 +247,7 @@ def _contrast(ink: Floats, labels: Labels, part: Part) -> float:
     """How much darker a part is than what lies right around it; 0 where it has no edge."""
     window = _window(part, 4)
     inside = part.within(labels[window])
-    around = grow(np.pad(inside, 3), 3) & ~grow(np.pad(inside, 1), 1)
+    around = widen(inside, 3) & ~widen(inside, 1)
     near = ink[window]
     own, rim = float(near[inside].mean()), float(near[around].mean()) if around.any() else 0.0
     return own - rim if rim < _SHADE * own else 0.0
