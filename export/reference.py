@@ -180,7 +180,8 @@ class Reference:
             if not is_finite(array):
                 raise ArtifactError(
                     f"output {name!r} of {precision} is not finite: the network's numbers overflow or"
-                    " its weights are damaged",
+                    " its weights are damaged; where a mask is meant, fill it with -1e9: its"
+                    " probability is 0, too",
                     code="E-NONFINITE",
                 )
         return outputs

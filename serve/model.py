@@ -58,22 +58,28 @@ class Model:
 
     def _measure(self) -> tuple[int, float]:
         """The rows from which on a batch makes none of them cheaper, and the seconds of one."""
-        axes = self.predictor.signature.dynamic_axes
-        seconds: dict[int, float] = {}
-        rows, lap = 1, 0.0
-        while rows <= _LARGEST and lap < _LONG:
-            inputs = _filled(self.predictor.signature, dict.fromkeys(axes, _SIZE) | {BATCH: rows})
-            laps = []
-            for _ in range(_TRIES):
-                started = time.perf_counter()
-                self.predictor.run(inputs)
-                laps.append(time.perf_counter() - started)
-                if laps[-1] > _LONG or (len(laps) > 1 and sum(laps) > _ENOUGH):
-                    break
-            lap = min(laps)
-            seconds[rows], rows = lap / rows, rows * 2
-        least = min(seconds.values())
-        return next((rows, lap) for rows, lap in seconds.items() if lap * _GAIN <= least)
+        costs: list[float] = []  # seconds of a row, in batches of 1, 2, 4 …
+        while (rows := 1 << len(costs)) <= _LARGEST:
+            lap = self._fastest(rows)
+            costs.append(lap / rows)
+            no_gain = len(costs) > 2 and min(costs[-2:]) >= _GAIN * min(costs[:-2])  # twice
+            if lap >= _LONG or no_gain:
+                break
+        least = min(costs)
+        return next((1 << i, cost) for i, cost in enumerate(costs) if cost * _GAIN <= least)
+
+    def _fastest(self, rows: int) -> float:
+        """Seconds of the fastest of some runs of so many rows."""
+        signature = self.predictor.signature
+        inputs = _filled(signature, dict.fromkeys(signature.dynamic_axes, _SIZE) | {BATCH: rows})
+        laps: list[float] = []
+        while len(laps) < _TRIES and (len(laps) < 2 or sum(laps) <= _ENOUGH):
+            started = time.perf_counter()
+            self.predictor.run(inputs)
+            laps.append(time.perf_counter() - started)
+            if laps[-1] > _LONG:
+                break
+        return min(laps)
 
     def job(self, asked: Asked, limit: int) -> Job:
         """What is to be computed for a request; `limit`: the most rows.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, without_dots
+from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, median, without_dots
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
 from ptx.infer.prediction import Box
@@ -45,11 +45,7 @@ class Seen:
 
 
 class Sample(np.ndarray[Any, np.dtype[np.uint8]]):
-    """The pixels of a digit beside which something was left out.
-
-    Attributes:
-        others: The places of that, far smaller than the digit.
-    """
+    """The pixels of a digit, and the places of what was left out beside it, far smaller."""
 
     others: tuple[Box, ...] = ()
 
@@ -90,8 +86,7 @@ def digits(image: Image.Image, size: tuple[int, int]) -> list[Seen]:
     """Every figure of a picture as `digit` brings one into form, left to right.
 
     Raises:
-        InputError: E-IMG-BLANK, or E-IMG-NO-DIGIT where what stands out has neither the size nor the
-            strokes of a figure.
+        InputError: E-IMG-BLANK, or E-IMG-NO-DIGIT where no figure has the size and the strokes of one.
     """
     if (unchanged := _mnist_form(image, size)) is not None:
         return [Seen(unchanged, (0.0, 0.0, 1.0, 1.0))]
@@ -146,7 +141,7 @@ def square(image: Image.Image, size: tuple[int, int]) -> Pixels:
     gray = _reduce(gray)
     scale = max(gray.width / size[0], gray.height / size[1])
     inner = (max(1, round(gray.width / scale)), max(1, round(gray.height / scale)))
-    canvas = Image.new("L", size, int(np.median(border(np.asarray(gray)))))
+    canvas = Image.new("L", size, int(median(border(np.asarray(gray)))))
     offset = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
     canvas.paste(gray.resize(inner, _filter(scale)), offset)
     return np.asarray(canvas)
@@ -234,7 +229,7 @@ def _ground(opaque: Image.Image, alpha: Image.Image) -> tuple[int, ...]:
     if not solid.any():
         return (255,) * bands
     luminance = np.asarray(_reduce(opaque.convert("L")), np.float32)[solid]
-    middle = float(np.median(luminance))
+    middle = median(luminance)
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     box = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
     # Paper fills its box and carries a second tone; bare ink does neither.

@@ -79,7 +79,7 @@ def find_ink(flat: Image.Image) -> Floats:
     few = thinned(distance)
     inked = few > otsu(few)
     full = float(np.percentile(few[inked], 75)) if inked.any() else 0.0
-    grain = float(np.median(few[~inked])) if not inked.all() else 0.0
+    grain = median(few[~inked]) if not inked.all() else 0.0
     need = max(MIN_CONTRAST, 4 * grain)
     if full < need:
         raise InputError(
@@ -98,6 +98,14 @@ def thinned(plane: Floats) -> Floats:
     """Every second or third … pixel of both axes: what is common to many can be told from them."""
     step = 1 + isqrt(plane.size // ENOUGH)
     return plane[::step, ::step].reshape(-1)
+
+
+def median(values: np.ndarray[Any, Any]) -> float:
+    """As np.median gives it, in a fraction of the time: that one looks for NaN, and imports numpy.ma."""
+    half, odd = divmod(values.size, 2)
+    first = half if odd else half - 1
+    ordered = np.partition(values, range(first, half + 1), axis=None)
+    return float(ordered[first : half + 1].mean())
 
 
 def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -183,7 +191,7 @@ def _paper(flat: Image.Image) -> Floats:
     samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
     colours = samples.reshape(grid.height * grid.width, -1)
     even = np.zeros((6, colours.shape[1]), np.float32)
-    even[0] = np.median(border(samples), axis=0)
+    even[0] = [median(channel) for channel in border(samples).T]
     down, across = _powers(grid.height), _powers(grid.width)
     planes = [np.outer(down[:, i], across[:, j]) for i, j in zip(*_DEGREES, strict=True)]
     terms = np.stack(planes, axis=-1).reshape(-1, len(planes))

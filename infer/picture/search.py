@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
+from ptx.infer.picture.ink import Cut, Floats, cut_out, median, otsu, thinned
 from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow, widen
 
@@ -120,7 +120,7 @@ def _levels(ink: Floats) -> list[float]:
     the two.
     """
     few = thinned(ink)
-    least = max(LEAST_INK, 4 * float(np.median(few)))
+    least = max(LEAST_INK, 4 * median(few))
     inked = few[few > least]
     if not inked.size:
         return []
@@ -138,7 +138,7 @@ def cut_figure(scene: Scene, part: Part) -> Cut:
     near, ink = widen(own, margin), scene.ink[window]
     full = float(np.percentile(ink[own], 75))
     around = near & ~widen(own, 1)
-    floor = min(float(np.median(ink[around])) if around.any() else 0.0, 0.5 * full)
+    floor = min(median(ink[around]) if around.any() else 0.0, 0.5 * full)
     ink = (np.clip((ink - floor) / (full - floor), 0, 1) * near).astype(np.float32)
     return cut_out(ink, scene.ink.shape, (top, left))
 
@@ -211,7 +211,7 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     if is_blot(own, part.side):
         return True
     tones = gray[box].astype(np.float32)
-    tone = float(np.median(tones[own]))
+    tone = median(tones[own])
     away = np.abs(tones - np.float32(tone))
     far = widen(own, 4)
     ring = far & ~widen(own, 2)
@@ -219,7 +219,7 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
         return False
     rim = away[ring]
     paper = float(np.percentile(rim, 75))
-    like, faint = 0.35 * paper, 0.3 * float(np.median(ink[box][own]))
+    like, faint = 0.35 * paper, 0.3 * median(ink[box][own])
     if paper < _FAINT or float((rim < like).mean()) > _SEAMLESS:
         return True
     close = (ink[box] < faint) & (away < like)
@@ -232,7 +232,7 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     alike = int(np.count_nonzero(ground)) - int(np.count_nonzero(close & far))
     beyond = alike / max(1, outside)
     # of a light part: what else is as light is paper
-    if beyond <= _PREVAILS and tone > np.median(tones[ring]):
+    if beyond <= _PREVAILS and tone > median(tones[ring]):
         beyond = float(((np.abs(gray - tone) < like) & (ink < 0.05)).mean())
     return bool(beyond > _PREVAILS)
 
