@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, median, without_dots
+from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, without_dots
+from ptx.infer.picture.numbers import median, quantile
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
 from ptx.infer.prediction import Box
@@ -258,7 +259,7 @@ def _shrink(ink: Floats, side: int) -> Floats:
     scale = max(picture.size) / side
     shape = (max(1, round(picture.width / scale)), max(1, round(picture.height / scale)))
     small = np.asarray(picture.resize(shape, _filter(scale)), np.float32)
-    core = float(np.percentile(small[small > small.max() / 4], 90))  # white in MNIST's strokes
+    core = quantile(small[small > small.max() / 4], 0.9)  # white in MNIST's strokes
     whitened: Floats = np.minimum(small * np.float32(255 / core), np.float32(255))
     return whitened
 

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Cut, Floats, cut_out, median, otsu, thinned
+from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
+from ptx.infer.picture.numbers import median, quantile
 from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow, widen
 
@@ -124,7 +125,7 @@ def _levels(ink: Floats) -> list[float]:
     inked = few[few > least]
     if not inked.size:
         return []
-    full, between = float(np.percentile(inked, 90)), otsu(inked)
+    full, between = quantile(inked, 0.9), otsu(inked)
     levels = [max(least, level * full) for level in LEVELS] + [between] * (between > full)
     return list(dict.fromkeys(levels))
 
@@ -136,7 +137,7 @@ def cut_figure(scene: Scene, part: Part) -> Cut:
     window = slice(top, part.bottom + 2 * margin), slice(left, part.right + 2 * margin)
     own = part.within(scene.labels[window])
     near, ink = widen(own, margin), scene.ink[window]
-    full = float(np.percentile(ink[own], 75))
+    full = quantile(ink[own], 0.75)
     around = near & ~widen(own, 1)
     floor = min(median(ink[around]) if around.any() else 0.0, 0.5 * full)
     ink = (np.clip((ink - floor) / (full - floor), 0, 1) * near).astype(np.float32)
@@ -218,7 +219,7 @@ def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:
     if not ring.any():
         return False
     rim = away[ring]
-    paper = float(np.percentile(rim, 75))
+    paper = quantile(rim, 0.75)
     like, faint = 0.35 * paper, 0.3 * median(ink[box][own])
     if paper < _FAINT or float((rim < like).mean()) > _SEAMLESS:
         return True
