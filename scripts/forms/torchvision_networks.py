@@ -14,17 +14,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 from torchvision import models
 
 from ptx.export import KnownRows
 from ptx.infer.signature import Array
 from ptx.trainers import Dataset
 
-CLASSES, SMALL, LARGE = (
-    10,
-    32,
-    224,
-)  # labels; pixels a side: trained at, and of the networks' papers
+CLASSES, SMALL, LARGE = 10, 32, 224  # labels; pixels a side: trained at, and of the papers
 EPOCHS: Final = {
     "resnet18": 1,
     "mobilenet_v3_small": 1,
@@ -32,6 +29,7 @@ EPOCHS: Final = {
     "vision_transformer": 2,
 }
 BATCH, RATE, SEED, SAVED = 128, 1e-3, 0, 50  # rows; the largest learning rate; steps
+NORMALISED: Final = 12_800  # rows
 # torchvision's class at 32 pixels: patches of 8, 4 blocks, 3 heads, width 192; at 224 it is vit_b_16.
 # Its patches are read by four convolutions, https://arxiv.org/abs/2106.14881, as the class offers.
 TRANSFORMER = (SMALL, 8, 4, 3, 192, 768)
@@ -73,7 +71,16 @@ def train(name: str, dataset: Dataset, path: Path) -> nn.Module:
             print(f"{name}: step {step + 1} of {steps}, loss {loss.item():.3f}", flush=True)
             states = {key: part.state_dict() for key, part in parts.items()}
             torch.save({"steps": step + 1, **states}, path)
+    update_bn(_normalised(dataset), network)
     return network.to(memory_format=torch.contiguous_format).eval()
+
+
+def _normalised(dataset: Dataset) -> Iterator[Tensor]:
+    """What the statistics of batch normalisation are taken of: those of a short training lag behind."""
+    pixels = dataset.train.inputs["image"]
+    for start in range(0, NORMALISED, BATCH):
+        part = torch.from_numpy(images(pixels[start : start + BATCH]))
+        yield part.contiguous(memory_format=torch.channels_last)
 
 
 def _go_on(parts: dict[str, Any], path: Path) -> int:

@@ -3,8 +3,9 @@
     ./scripts/run photographs/fitting --mnist DIR
 
 It learns MNIST's training digits, digits of typefaces, and, as an eleventh class, what is no digit; see
-`strangers.py`. The typefaces are not those that `judging.py` reports. Printed: what it says of rows that
-it has not seen, of the typefaces that are reported and of MNIST's test digits.
+`strangers.py`. The typefaces are all that this machine has for English (`fc-list :lang=en`; the more the
+better: 587 on 2026-11-23) but those that `judging.py` reports, and their families. Printed: what it says
+of rows that it has not seen, of the typefaces that are reported and of MNIST's test digits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +27,8 @@ from torch import Tensor, nn
 
 from ptx.infer.artifact.golden import array_to_data
 
-HIDDEN = (128, 64)
+HIDDEN = (192, 64)
+OTHER_SIGNS = re.compile("symbol|emoji|icon|dingbat|math|barcode|braille|blank|hairline|thin", re.I)
 TARGET = Path(__file__).parents[2] / "trainers" / "bundled" / "doubt.json"
 
 
@@ -34,9 +37,17 @@ def other_fonts() -> tuple[str, ...]:
     reported, tuned = (
         {re.split(r"[-_.\d]", name)[0] for name in FONTS[maker]} for maker in ("report", "tuning")
     )
-    apart = (*(reported - tuned), *FONTS["report"], "LinBiolinum_K", "DejaVuMath", "Lato-Hairline")
-    names = {path.name for path in Path("/usr/share/fonts").rglob("*.?tf")}
-    return find_fonts(tuple(sorted(name for name in names if not name.startswith(apart))))
+    apart = (*(reported - tuned), *FONTS["report"], "LinBiolinum_K")
+    command = ["fc-list", ":lang=en", "--format", "%{file}\n"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    paths = [Path(line) for line in sorted(set(listed.splitlines()))]
+    return tuple(
+        str(path)
+        for path in paths
+        if path.suffix in (".ttf", ".otf")
+        and not path.name.startswith(apart)
+        and not OTHER_SIGNS.search(path.name)
+    )
 
 
 def pooled(images: Any) -> Tensor:
@@ -107,7 +118,7 @@ def report(kind: str, network: nn.Sequential, images: Any, labels: Any) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--mnist", type=Path, required=True, help="the folder of MNIST's files")
-    parser.add_argument("--count", type=int, default=2200, help="pictures, times 4 to 14 of a kind")
+    parser.add_argument("--count", type=int, default=7500, help="pictures, times 4 to 14 of a kind")
     parser.add_argument("--epochs", type=int, default=45)
     options = parser.parse_args()
     torch.manual_seed(0)
