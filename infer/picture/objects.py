@@ -33,6 +33,7 @@ LONGEST: Final = 6
 CLOSE: Final = 2
 """Pixels between two parts of one figure: of 28 rows a missing one makes such a gap."""
 
+_DOT: Final = 0.4  # of the larger part's side, at most, between it and a small one above or below
 _MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
@@ -160,7 +161,8 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
 
 
 def _belong(one: Part, other: Part) -> bool:
-    """Whether two parts are one figure: nearly touching, or a small one close to a large one."""
+    """Whether two parts are one figure: nearly touching, or a small one close to a large one, or above
+    or below it, as the dot of an i."""
     across = max(one.left, other.left) - min(one.right, other.right)
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
     side = max(one.side, other.side)
@@ -168,4 +170,6 @@ def _belong(one: Part, other: Part) -> bool:
     small = min(one.side, other.side) < ALIKE * side
     if across > 0 and down <= 0 and not small:  # beside each other and equally tall
         return gap <= 0.02 * side
-    return gap <= max(CLOSE, (0.2 if small else 0.08) * side)
+    if small:
+        return gap <= max(CLOSE, (_DOT if across <= 0 else 0.2) * side)
+    return gap <= max(CLOSE, 0.08 * side)

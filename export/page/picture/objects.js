@@ -8,6 +8,7 @@ const SEEN = 0.7; // of a thing's length and width: beside so much of it a frame
 const NET = 0.02; // width of the lines of a net by its longer side
 const MOST_LENGTH = 6; // length of all strokes by the longer side; an eight has 5
 const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
+const DOT = 0.4; // of the larger part's side, between it and a small one above or below, as that of an i
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
 const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
@@ -114,7 +115,7 @@ function joinAll(parts) {
   return objects;
 }
 
-/** Whether two parts are one figure: nearly touching, or a small one close to a large one. */
+/** Whether two parts are one figure: nearly touching, or a small one close to a large one, or above or below it. */
 function belong(one, other) {
   const across = Math.max(one.left, other.left) - Math.min(one.right, other.right);
   const down = Math.max(one.top, other.top) - Math.min(one.bottom, other.bottom);
@@ -122,5 +123,6 @@ function belong(one, other) {
   const gap = Math.max(across, down);
   const small = Math.min(sideOf(one), sideOf(other)) < ALIKE * side;
   if (across > 0 && down <= 0 && !small) return gap <= 0.02 * side; // beside each other and equally tall
-  return gap <= Math.max(CLOSE, (small ? 0.2 : 0.08) * side);
+  if (small) return gap <= Math.max(CLOSE, (across <= 0 ? DOT : 0.2) * side);
+  return gap <= Math.max(CLOSE, 0.08 * side);
 }

@@ -219,6 +219,16 @@ def test_a_small_speck_is_no_second_digit() -> None:
     assert alike(digit(sheet, SIZE)) > 0.85
 
 
+def test_the_dot_of_an_i_belongs_to_it() -> None:
+    sheet = Image.new("RGB", (400, 300), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((190, 120, 206, 220), fill=INK)
+    draw.ellipse((186, 76, 210, 98), fill=INK)
+    (seen,) = digits(sheet, SIZE)
+    assert seen.box[1] == pytest.approx(76 / 300, abs=0.01)
+    assert not seen.others
+
+
 @pytest.mark.parametrize("thing", ["a blot", "a lying line", "a table alone"])
 def test_what_has_no_strokes_or_other_sizes_is_no_digit(thing: str) -> None:
     sheet = Image.new("RGB", (400, 300), PAPER)
