@@ -34,6 +34,8 @@ CLOSE: Final = 2
 """Pixels between two parts of one figure: of 28 rows a missing one makes such a gap."""
 
 _DOT: Final = 0.4  # of the larger part's side, at most, between it and a small one above or below
+_BAR: Final = 0.15  # the same, of a wide one that is neither small nor a line
+_SAME_PEN: Final = 2  # times as wide as another's strokes, or as narrow, at most: of the same pen
 _MOST_PARTS: Final = 100  # that are looked at; noise makes thousands
 _MOST_INK: Final = 0.5  # of a picture: where more of it is ink, that is the paper
 _CUT: Final = 0.8  # side of a figure, of the picture's, that was cut out tightly
@@ -96,11 +98,38 @@ def at_edge(part: Part, shape: tuple[int, int]) -> bool:
     return part.top <= 0 or part.left <= 0 or part.bottom >= height or part.right >= width
 
 
+def find_beside(
+    parts: Sequence[Part], objects: Sequence[Part], main: Part, shape: tuple[int, int]
+) -> list[Part]:
+    """What else somebody wrote with the pen of the figure `main`, as it seems, though it is no figure:
+    parts that the picture's edge cuts off, and objects too wide for one, such as a word.
+
+    What meets two edges that face each other is a line, a table or a frame.
+    """
+    height, width = shape
+    cut = (
+        part
+        for part in parts
+        if at_edge(part, shape)
+        and part.side >= ALIKE * main.side
+        and is_figure(part, shape)
+        and not (part.top <= 0 and part.bottom >= height)
+        and not (part.left <= 0 and part.right >= width)
+    )
+    wide = (part for part in objects if part.side >= main.side and _is_wide(part))
+    thin, thick = main.stroke / _SAME_PEN, main.stroke * _SAME_PEN
+    return [part for part in (*cut, *wide) if thin <= part.stroke <= thick]
+
+
+def _is_wide(part: Part) -> bool:
+    return part.width > WIDEST * part.height
+
+
 def is_figure(part: Part, shape: tuple[int, int]) -> bool:
     """Whether an object has the size, the proportions and the strokes of something written."""
     return (
         part.side >= max(4, LEAST * max(shape))
-        and part.width <= WIDEST * part.height
+        and not _is_wide(part)
         and part.stroke <= max(1.5, BLOB * part.side)
         and not _is_net(part, shape)
     )
@@ -162,7 +191,7 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
 
 def _belong(one: Part, other: Part) -> bool:
     """Whether two parts are one figure: nearly touching, or a small one close to a large one, or above
-    or below it, as the dot of an i."""
+    or below it, as the dot of an i or the bar of a 5."""
     across = max(one.left, other.left) - min(one.right, other.right)
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
     side = max(one.side, other.side)
@@ -172,4 +201,6 @@ def _belong(one: Part, other: Part) -> bool:
         return gap <= 0.02 * side
     if small:
         return gap <= max(CLOSE, (_DOT if across <= 0 else 0.2) * side)
-    return gap <= max(CLOSE, 0.08 * side)
+    bar = across <= 0 and _is_wide(one) != _is_wide(other)
+    bar = bar and not (_is_line(one) or _is_line(other))
+    return gap <= max(CLOSE, (_BAR if bar else 0.08) * side)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
 from ptx.infer.picture.numbers import median, quantile
-from ptx.infer.picture.objects import ALIKE, find_objects, is_blot, is_figure
+from ptx.infer.picture.objects import ALIKE, find_beside, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow, widen
 
 SIDE: Final = 400  # longest side in pixels that is searched in
@@ -57,6 +57,7 @@ class _Reading:
     ink: Floats
     labels: Labels
     objects: list[Part]  # the largest first, which is a figure; the others may be paper
+    beside: list[Part]  # written, too, as it seems, though no figures
     pen: int
     contrast: float
     score: float  # the contrast, less where the figure is small
@@ -173,7 +174,8 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
     """What a mask shows; None where nothing in it is a figure that scores higher than `beaten`."""
     labels, parts = find_parts(mask)
     shape = mask.shape[0], mask.shape[1]
-    found = [p for p in find_objects(parts, labels) if is_figure(p, shape)][:_MOST]
+    whole = find_objects(parts, labels)
+    found = [part for part in whole if is_figure(part, shape)][:_MOST]
     seen = [(part, _contrast(ink, labels, part)) for part in found]
     objects, contrasts = [part for part, high in seen if high], [high for _, high in seen if high]
     usual = USUAL * max(shape)
@@ -185,7 +187,8 @@ def _read(gray: Pixels, ink: Floats, mask: Mask, pen: int, beaten: float) -> _Re
         if max(scores[at:]) <= beaten:
             return None
         if not _is_paper(gray, ink, labels, main):
-            return _Reading(ink, labels, objects[at:], pen, contrasts[at], scores[at])
+            beside = find_beside(parts, whole, main, shape)
+            return _Reading(ink, labels, objects[at:], beside, pen, contrasts[at], scores[at])
     return None
 
 
@@ -194,13 +197,14 @@ def _scene(gray: Pixels, best: _Reading) -> Scene:
     main, *others = best.objects
     clear = [
         part
-        for part in others
+        for part in [*others, *best.beside]
         if _contrast(best.ink, best.labels, part) >= ALIKE * best.contrast
         and not _is_paper(gray, best.ink, best.labels, part)
     ]
     alike = [part for part in clear if part.side >= ALIKE * main.side]
     ordered = sorted([main, *alike], key=lambda part: part.left + part.right)
-    return Scene(best.ink, best.labels, ordered, clear[len(alike) :], best.pen)
+    small = [part for part in clear if part.side < ALIKE * main.side]
+    return Scene(best.ink, best.labels, ordered, small, best.pen)
 
 
 def _is_paper(gray: Pixels, ink: Floats, labels: Labels, part: Part) -> bool:

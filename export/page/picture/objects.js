@@ -9,6 +9,8 @@ const NET = 0.02; // width of the lines of a net by its longer side
 const MOST_LENGTH = 6; // length of all strokes by the longer side; an eight has 5
 const CLOSE = 2; // pixels between parts of one figure: of 28 rows one that is missing is a gap of two
 const DOT = 0.4; // of the larger part's side, between it and a small one above or below, as that of an i
+const BAR = 0.15; // the same, of a wide one that is neither small nor a line
+const SAME_PEN = 2; // times as wide as another's strokes, or as narrow: of the same pen
 const MOST_PARTS = 100;
 const MOST_INK = 0.5; // of a picture: where more of it is ink, that is the paper
 const CUT_SIDE = 0.8; // side of a figure, of the picture's, that was cut out tightly
@@ -54,9 +56,27 @@ function isBlot(own, side) {
   return grow(mapPlane(padPlane(own, reach, 0), (value) => 1 - value), reach).data.includes(0);
 }
 
+/**
+ * What else somebody wrote with the pen of the figure `main`, as it seems, though it is no figure: parts
+ * that the picture's edge cuts off, and objects too wide for one. What meets two edges that face each
+ * other is a line, a table or a frame.
+ */
+function findBeside(parts, objects, main, { width, height }) {
+  const cut = parts.filter((part) => {
+    const [top, left, bottom, right] = [part.top <= 0, part.left <= 0, part.bottom >= height, part.right >= width];
+    return (top || left || bottom || right) && !(top && bottom) && !(left && right)
+      && sideOf(part) >= ALIKE * sideOf(main) && isFigure(part, { width, height });
+  });
+  const wide = objects.filter((part) => sideOf(part) >= sideOf(main) && isWide(part));
+  const [thin, thick] = [strokeOf(main) / SAME_PEN, strokeOf(main) * SAME_PEN];
+  return [...cut, ...wide].filter((part) => thin <= strokeOf(part) && strokeOf(part) <= thick);
+}
+
+const isWide = (part) => widthOf(part) > WIDEST * heightOf(part);
+
 function isFigure(part, { width, height }) {
   return sideOf(part) >= Math.max(4, LEAST * Math.max(width, height))
-    && widthOf(part) <= WIDEST * heightOf(part)
+    && !isWide(part)
     && strokeOf(part) <= Math.max(1.5, BLOB * sideOf(part))
     && !isNet(part, { width, height });
 }
@@ -97,11 +117,13 @@ function goesRound(outer, inner, labels) {
 
 /** Not the lines beside something else: lying ones, and those far longer than the rest. */
 function withoutLines(parts) {
-  const others = parts.filter((part) => Math.min(widthOf(part), heightOf(part)) >= 0.15 * sideOf(part));
+  const others = parts.filter((part) => !isLine(part));
   const longest = others.reduce((side, part) => Math.max(side, sideOf(part)), 0);
   return parts.filter((part) => others.includes(part) || !others.length
     || (heightOf(part) > widthOf(part) && sideOf(part) < 1.6 * longest));
 }
+
+const isLine = (part) => Math.min(widthOf(part), heightOf(part)) < 0.15 * sideOf(part);
 
 /** Parts of one figure taken together, again and again until nothing more belongs together. */
 function joinAll(parts) {
@@ -124,5 +146,6 @@ function belong(one, other) {
   const small = Math.min(sideOf(one), sideOf(other)) < ALIKE * side;
   if (across > 0 && down <= 0 && !small) return gap <= 0.02 * side; // beside each other and equally tall
   if (small) return gap <= Math.max(CLOSE, (across <= 0 ? DOT : 0.2) * side);
-  return gap <= Math.max(CLOSE, 0.08 * side);
+  const bar = across <= 0 && isWide(one) !== isWide(other) && !isLine(one) && !isLine(other);
+  return gap <= Math.max(CLOSE, (bar ? BAR : 0.08) * side);
 }

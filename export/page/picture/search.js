@@ -121,7 +121,8 @@ function opened(ink, pen) {
 /** What a mask shows; null where nothing in it is a figure that scores higher than `beaten`. */
 function readMask(gray, ink, mask, pen, beaten) {
   const { labels, parts } = findParts(mask);
-  const found = findObjects(parts, labels).filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
+  const whole = findObjects(parts, labels);
+  const found = whole.filter((part) => isFigure(part, mask)).slice(0, MOST_OBJECTS);
   const seen = found.map((part) => [part, contrastOf(ink, labels, part)]).filter(([, high]) => high);
   const [objects, contrasts] = [seen.map(([part]) => part), seen.map(([, high]) => high)];
   const usual = USUAL * Math.max(mask.width, mask.height);
@@ -129,15 +130,16 @@ function readMask(gray, ink, mask, pen, beaten) {
   for (const [at, main] of objects.entries()) {
     if (Math.max(...scores.slice(at)) <= beaten) return null;
     if (!isPaper(gray, ink, labels, main)) {
-      return { ink, labels, objects: objects.slice(at), pen, contrast: contrasts[at], score: scores[at] };
+      const beside = findBeside(parts, whole, main, mask);
+      return { ink, labels, objects: objects.slice(at), beside, pen, contrast: contrasts[at], score: scores[at] };
     }
   }
   return null;
 }
 
 /** The figures of a reading, left to right: all but what the largest one dwarfs or outshines. */
-function figuresOf(gray, { ink, labels, objects: [main, ...others], contrast }) {
-  const alike = others.filter((part) => sideOf(part) >= ALIKE * sideOf(main)
+function figuresOf(gray, { ink, labels, objects: [main, ...others], beside, contrast }) {
+  const alike = [...others, ...beside].filter((part) => sideOf(part) >= ALIKE * sideOf(main)
     && contrastOf(ink, labels, part) >= ALIKE * contrast && !isPaper(gray, ink, labels, part));
   return [main, ...alike].sort((one, other) => one.left + one.right - other.left - other.right);
 }

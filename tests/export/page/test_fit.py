@@ -84,6 +84,30 @@ def letter() -> Image.Image:
     return picture
 
 
+def cut_off() -> Image.Image:
+    picture = two()
+    return picture.crop((0, 0, 640, 300))
+
+
+def face() -> Image.Image:
+    picture = Image.new("L", (400, 300), 235)
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((100, 50, 300, 250), outline=30, width=4)
+    draw.line([(165, 120), (165, 140)], fill=30, width=4)
+    draw.line([(160, 185), (200, 205), (240, 185)], fill=30, width=4)
+    return picture
+
+
+def five() -> Image.Image:
+    """Its bar stands apart."""
+    picture = Image.new("L", (400, 300), 235)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((20, 20, 380, 280), outline=30, width=3)
+    draw.line([(165, 90), (240, 62)], fill=30, width=12)
+    draw.line([(160, 112), (185, 140), (180, 180), (160, 205)], fill=30, width=12)
+    return picture
+
+
 def beneath_fingers() -> Image.Image:
     picture = Image.new("L", (225, 300), 235)
     draw = ImageDraw.Draw(picture)
@@ -104,6 +128,9 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "transparent": transparent,
     "framed": framed,
     "two": two,
+    "two, the second cut off": cut_off,
+    "a face": face,
+    "a five whose bar stands apart": five,
     "dithered": dithered,
     "a letter of two strokes": letter,
     "beneath fingers": beneath_fingers,

@@ -229,6 +229,43 @@ def test_the_dot_of_an_i_belongs_to_it() -> None:
     assert not seen.others
 
 
+def test_the_bar_of_a_five_belongs_to_it() -> None:
+    sheet = Image.new("RGB", (400, 300), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.line([(165, 90), (240, 62)], fill=INK, width=12)
+    draw.line([(160, 112), (185, 140), (180, 180), (160, 205)], fill=INK, width=12)
+    (seen,) = digits(sheet, SIZE)
+    assert seen.box == pytest.approx((154 / 400, 56 / 300, 246 / 400, 211 / 300), abs=0.02)
+    draw.line([(130, 238), (270, 238)], fill=INK, width=12)  # what is drawn beneath does not
+    (underlined,) = digits(sheet, SIZE)
+    assert underlined.box == pytest.approx(seen.box, abs=0.01)
+
+
+@pytest.mark.parametrize("left", [-30, 330])
+def test_a_digit_that_the_edge_cuts_off_is_one_more(left: int) -> None:
+    sheet = page(110, (180, 90))
+    sheet.paste(page(110, (60, 90)).crop((50, 80, 170, 210)), (left, 85))
+    with pytest.raises(InputError, match="shows 2 figures") as caught:
+        digit(sheet, SIZE)
+    assert caught.value.code == "E-IMG-OBJECTS"
+
+
+def test_a_face_is_no_digit_in_a_frame() -> None:
+    sheet = Image.new("L", (400, 300), 235)
+    draw = ImageDraw.Draw(sheet)
+    draw.ellipse((100, 50, 300, 250), outline=30, width=4)
+    draw.line([(165, 120), (165, 140)], fill=30, width=4)
+    draw.line([(235, 120), (235, 140)], fill=30, width=4)
+    draw.line([(160, 185), (200, 205), (240, 185)], fill=30, width=4)
+    with pytest.raises(InputError) as caught:
+        digit(sheet, SIZE)
+    assert caught.value.code == "E-IMG-OBJECTS"
+    draw.rectangle((225, 110, 245, 150), fill=235)  # winking: an eye alone stands beside the mouth
+    with pytest.raises(InputError) as winking:
+        digit(sheet, SIZE)
+    assert winking.value.code == "E-IMG-OBJECTS"
+
+
 @pytest.mark.parametrize("thing", ["a blot", "a lying line", "a table alone"])
 def test_what_has_no_strokes_or_other_sizes_is_no_digit(thing: str) -> None:
     sheet = Image.new("RGB", (400, 300), PAPER)
@@ -309,7 +346,7 @@ def test_what_a_narrow_window_may_have_cut_stands_behind_the_whole(
     nothing = np.zeros((300, 400))
     main = Part(frozenset((1,)), 24, 131, 218, 259, 12000, 800)
     whole = search._Reading(
-        nothing.astype(np.float32), nothing.astype(np.intp), [main], 1, 0.5, 0.5
+        nothing.astype(np.float32), nothing.astype(np.intp), [main], [], 1, 0.5, 0.5
     )
     assert search._is_piece(Part(frozenset((1,)), *box, area, 800), whole, 18.0) is piece
     assert not search._is_piece(Part(frozenset((1,)), *box, area, 800), None, 18.0)
