@@ -14,7 +14,7 @@ from ptx.infer.signature import BATCH, Signature, bound
 from ptx.infer.verification import failures
 from ptx.serve.messages import Asked, Wanted
 from ptx.serve.own_input import own_input
-from ptx.serve.queue.jobs import VALUES, Job
+from ptx.serve.queue.jobs import ON_LOOP, VALUES, Job
 from ptx.serve.refusals import RefusalError, bad, refusal
 from ptx.serve.tensors import BYTES, NAMES, Tensor, output, ranking, texts_output
 
@@ -23,7 +23,7 @@ TOP = 3  # labels that an answer of the own input ranks unless asked for more
 _GAIN = 0.95  # a larger batch must make a row at least this much cheaper
 _LARGEST = 64  # rows that are tried
 _TRIES = 9
-_ENOUGH = 0.0015  # seconds of runs of one size, from two on
+_ENOUGH = 0.001  # seconds of runs of one size, from two on
 _LONG = 0.05  # seconds of a run, above which no larger batch is tried
 _SIZE = 4  # of a dynamic axis, where the model is measured
 
@@ -63,7 +63,8 @@ class Model:
             lap = self._fastest(rows)
             costs.append(lap / rows)
             no_gain = len(costs) > 2 and min(costs[-2:]) >= _GAIN * min(costs[:-2])  # twice
-            if lap >= _LONG or no_gain:
+            # Runs on the event loop are no longer than ON_LOOP, so a larger batch is never taken.
+            if lap >= _LONG or no_gain or costs[0] < ON_LOOP < 2 * lap:
                 break
         least = min(costs)
         return next((1 << i, cost) for i, cost in enumerate(costs) if cost * _GAIN <= least)

@@ -10,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from ptx.serve.model import Model
-from ptx.serve.queue.jobs import Job, Result, compute
+from ptx.serve.queue.jobs import ON_LOOP, Job, Result, compute
 from ptx.serve.refusals import RefusalError, busy
 from ptx.serve.settings import Settings
 
-ON_LOOP = (
-    0.002  # seconds of a run that may hold the event loop; a hop to a thread and back costs 0.1 ms
-)
 _SMALL = 64 * 2**10  # bytes of values that may be read on the loop
 _PIXELS = 128 * 128  # of a picture that may be
 _READING = 2e-4  # seconds to read a value, until one was read

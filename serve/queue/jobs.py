@@ -15,6 +15,8 @@ from ptx.serve.refusals import RefusalError, refusal
 _FAILS = Exception, SystemExit  # a network's own code may try to end the process
 
 Result = Mapping[str, Array] | list[Prediction]  # of tensors; of the card's own input
+# Seconds of a run that may hold the event loop; a hop to a thread and back costs 0.1 ms.
+ON_LOOP = 0.002
 VALUES = "values"  # the key of all of them: what they become is known when they are read
 Deliver = Callable[[Result | RefusalError], None]
 
