@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -58,6 +59,7 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
             opset = min(opset, OLDER_OPSETS[-1])
             model = export_older(network, signature, opset)
     _strip(model)
+    _write_defaults(model)
     mask_with_infinity(model)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
@@ -116,6 +118,16 @@ def _strip(model: Any) -> None:
         for node in function.node:
             del node.metadata_props[:]
             node.doc_string = ""
+
+
+def _write_defaults(model: Any) -> None:
+    """Say that a ConstantOfShape without a value gives float32 zeros: tract 2026.4 takes float64."""
+    import onnx
+
+    zero = onnx.numpy_helper.from_array(np.zeros(1, np.float32))
+    for node in model.graph.node:
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            node.attribute.append(onnx.helper.make_attribute("value", zero))
 
 
 def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ptx.export import TrainedModel, export, read_model, round_weights, take_pixels
 from ptx.infer import read_artifact
+from ptx.models import CATALOG
 
 tract = pytest.importorskip("tract", reason="tract is not installed (extra dev)")
 
@@ -23,8 +24,12 @@ FORMS: dict[str, Form] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("model", ["convnet", "lstm"])
+CASES = [(model, "as it was trained") for model in CATALOG] + [
+    (model, form) for model in ("convnet", "lstm") for form in list(FORMS)[1:]
+]
+
+
+@pytest.mark.parametrize(("model", "form"), CASES)
 def test_tract_gives_the_golden_answers(
     model: str, form: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
