@@ -11,7 +11,9 @@ from PIL import Image
 
 from ptx.infer.errors import InputError
 from ptx.infer.picture.ink import Cut, Floats, border, exact_gray, find_plain, without_dots
-from ptx.infer.picture.numbers import median, quantile
+
+# isort: split
+from ptx.infer.picture.ink import median, quantile
 from ptx.infer.picture.parts import Pixels, grow
 from ptx.infer.picture.search import cut_figure, search
 from ptx.infer.prediction import Box

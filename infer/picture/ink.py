@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.numbers import median, quantile
 from ptx.infer.picture.objects import is_alone
 from ptx.infer.picture.parts import SPECK, find_parts, widen
 from ptx.infer.prediction import Box
@@ -235,3 +234,21 @@ def otsu(distance: Floats) -> float:
     means = mass[valid] / below[valid] - (mass[-1] - mass[valid]) / above[valid]
     between[valid] = below[valid] * above[valid] * np.square(means)
     return float(edges[1:][int(np.argmax(between))])
+
+
+def quantile(values: np.ndarray[Any, Any], share: float) -> float:
+    """The number below which a share of the values lies, between two of them as they are apart.
+
+    As NumPy's, whose Python takes longer than the work, and which imports numpy.ma.
+    """
+    place = share * (values.size - 1)
+    below = int(place)
+    above = min(below + 1, values.size - 1)
+    ordered = np.partition(values, (below, above), axis=None)
+    low, high = float(ordered[below]), float(ordered[above])
+    return low + (high - low) * (place - below)
+
+
+def median(values: np.ndarray[Any, Any]) -> float:
+    """The number below which half of the values lie."""
+    return quantile(values, 0.5)

@@ -143,11 +143,24 @@ def _is_net(part: Part, shape: tuple[int, int]) -> bool:
 
 def _frames(outer: Part, inner: Part, labels: Labels) -> bool:
     """Whether `outer` goes round `inner` as a frame does, and not as a zero round its dot."""
-    if not outer.holds(inner) or inner.side < 0.12 * outer.side or outer.stroke > 0.12 * outer.side:
+    if (
+        not _holds(outer, inner)
+        or inner.side < 0.12 * outer.side
+        or outer.stroke > 0.12 * outer.side
+    ):
         return False
     wide = outer.height > 0.7 * labels.shape[0] and outer.width > 0.7 * labels.shape[1]
     framing = wide or inner.side > 0.3 * outer.side or outer.stroke < 0.05 * outer.side
     return framing and _goes_round(outer, inner, labels)
+
+
+def _holds(outer: Part, inner: Part) -> bool:
+    return (
+        outer.top < inner.top
+        and outer.left < inner.left
+        and outer.bottom > inner.bottom
+        and outer.right > inner.right
+    )
 
 
 def _goes_round(outer: Part, inner: Part, labels: Labels) -> bool:

@@ -48,14 +48,6 @@ class Part:
         """The width of its strokes in pixels."""
         return 2 * self.area / max(1, self.edge)
 
-    def holds(self, other: Part) -> bool:
-        return (
-            self.top < other.top
-            and self.left < other.left
-            and self.bottom > other.bottom
-            and self.right > other.right
-        )
-
     def within(self, labels: Labels) -> Mask:
         """Where a picture's labels, or a window of them, are this part's."""
         if len(self.labels) == 1:  # mostly, and many times faster

@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.picture.ink import Cut, Floats, cut_out, otsu, thinned
-from ptx.infer.picture.numbers import median, quantile
+from ptx.infer.picture.ink import Cut, Floats, cut_out, median, otsu, quantile, thinned
 from ptx.infer.picture.objects import ALIKE, find_beside, find_objects, is_blot, is_figure
 from ptx.infer.picture.parts import Labels, Mask, Part, Pixels, find_parts, grow, widen
 

@@ -43,14 +43,13 @@ def test_the_own_input_is_named_by_the_preprocessing(
     model.predictor.close()
 
 
-def test_the_best_batch_is_where_a_row_gets_no_cheaper(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
+def measure(
+    predictor: Any, seconds: Callable[[int], float], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, float, set[int]]:
+    """What is measured of a model whose runs of so many rows take `seconds`; and the rows tried."""
+    clock, tried = [0.0], set[int]()
 
-    class Fixed:
-        """Takes 4 ms for any number of rows up to 8, and half a millisecond for each beyond."""
-
+    class Timed:
         signature, card, preprocessing = (
             predictor.signature,
             predictor.card,
@@ -59,9 +58,27 @@ def test_the_best_batch_is_where_a_row_gets_no_cheaper(
         labels = predictor.labels
 
         def run(self, inputs: Any) -> None:
-            clock[0] += max(0.004, 0.0005 * len(inputs["image"]))
+            rows = len(inputs["image"])
+            tried.add(rows)
+            clock[0] += seconds(rows)
 
     monkeypatch.setattr(measured, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    best, seconds = Model("convnet", Fixed())._measure()  # type: ignore[arg-type]
+    return *Model("convnet", Timed())._measure(), tried  # type: ignore[arg-type]
+
+
+def test_the_best_batch_is_where_a_row_gets_no_cheaper(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 ms for any number of rows up to 8, and half a millisecond for each beyond."""
+    best, seconds, _ = measure(predictor, lambda rows: max(0.004, 0.0005 * rows), monkeypatch)
     assert best == 8
     assert seconds == pytest.approx(0.0005)
+
+
+def test_no_batch_is_measured_that_would_hold_the_event_loop_too_long(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each larger batch is cheaper by the row; one of 32 would take 3.3 ms."""
+    best, _, tried = measure(predictor, lambda rows: 0.0001 + 0.0001 * rows, monkeypatch)
+    assert tried == {1, 2, 4, 8, 16}
+    assert best == 16

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ptx.infer.picture.numbers import median, quantile
+from ptx.infer.picture.ink import median, quantile
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 1001])
