@@ -14,6 +14,7 @@ import httptools
 
 from ptx.serve.refusals import RefusalError, bad
 from ptx.serve.web.exchange import Exchange, Site, begin_answer
+from ptx.serve.web.polling import read_soon
 from ptx.serve.web.repeating import Known, learn
 
 _HEADER_BYTES, _HEADERS, _URL_BYTES = 32 * 2**10, 100, 8 * 2**10
@@ -28,6 +29,7 @@ _KEPT = {
         "tracestate", "inference-header-content-length", "x-request-id",
     )
 }  # fmt: skip
+_IN_A_ROW = 16  # requests of a lone client that are read before another can connect
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -80,6 +82,18 @@ class Connection(asyncio.Protocol):
             self._active = None
 
     def data_received(self, data: bytes) -> None:
+        self._receive(data)
+        for _ in range(_IN_A_ROW):
+            if not self._may_poll() or not (data := read_soon(self._file)):
+                return
+            self._receive(data)
+
+    def _may_poll(self) -> bool:
+        """Whether this client alone can ask next, having been answered."""
+        idle = self._active is None and not self._stuck and not self._transport.is_closing()
+        return idle and self._known is not None and self._site.patient and self.is_only
+
+    def _receive(self, data: bytes) -> None:
         if self._refused is not None:
             return
         known, whole = self._known, self._between

@@ -50,6 +50,7 @@ class Site(Protocol):
     connections: set[Any]
     memory: int  # bytes of bodies that are held
     draining: bool
+    patient: bool  # whether a socket may be polled for the next request of the only client
 
     def handle(self, exchange: Exchange) -> None:
         """Answer, now or later."""

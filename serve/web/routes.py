@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from ptx.infer.backends.threads import usable_processors
 from ptx.serve import page
 from ptx.serve.access import Access, log_request
 from ptx.serve.counts.metrics import CONTENT_TYPE, Metrics
@@ -44,6 +45,9 @@ class Site:
         )  # fmt: skip
         self.connections: set[Connection] = set()
         self.memory, self.draining = 0, False
+        alone = settings.workers == 1 and settings.grpc_port is None  # in this process's loop
+        plain = settings.certfile is None
+        self.patient = alone and plain and usable_processors() > 1  # one is left for the client
         self._inference = Inference(registry, settings)
         self._page, self._shown = b"", list[Model]()  # and the models that it shows
         self._known: dict[bytes, str] = {}  # addresses of inference

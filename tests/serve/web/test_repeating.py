@@ -46,7 +46,7 @@ class _Site:
     """Answers each request at once with what it has said."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.memory, self.draining = settings, 0, False
+        self.settings, self.memory, self.draining, self.patient = settings, 0, False, False
         self.connections: set[Any] = set()
         self.seen: list[Any] = []
 
