@@ -21,7 +21,8 @@ from ptx.serve.tensors import BYTES, NAMES, Tensor, output, ranking, texts_outpu
 VERSION = "1"
 TOP = 3  # labels that an answer of the own input ranks unless asked for more
 _GAIN = 0.95  # a larger batch must make a row at least this much cheaper
-_LARGEST = 64  # rows that are tried
+_LARGEST, _STEP = 64, 4  # rows that are tried: 1, 4, 16, 64
+_AROUND = 1e-4  # seconds that a run takes beside the network: a turn of the loop, clients to wake
 _TRIES = 9
 _ENOUGH = 0.001  # seconds of runs of one size, from two on
 _LONG = 0.05  # seconds of a run, above which no larger batch is tried
@@ -58,16 +59,20 @@ class Model:
 
     def _measure(self) -> tuple[int, float]:
         """The rows from which on a batch makes none of them cheaper, and the seconds of one."""
-        costs: list[float] = []  # seconds of a row, in batches of 1, 2, 4 …
-        while (rows := 1 << len(costs)) <= _LARGEST:
-            lap = self._fastest(rows)
-            costs.append(lap / rows)
-            no_gain = len(costs) > 2 and min(costs[-2:]) >= _GAIN * min(costs[:-2])  # twice
-            # Runs on the event loop are no longer than ON_LOOP, so a larger batch is never taken.
-            if lap >= _LONG or no_gain or costs[0] < ON_LOOP < 2 * lap:
+        laps: dict[int, float] = {}  # seconds of a batch, by its rows
+        costs: dict[int, float] = {}  # of a row in it, with its part of what is around a run
+        rows = 1
+        while rows <= _LARGEST:
+            laps[rows] = self._fastest(rows)
+            costs[rows] = (laps[rows] + _AROUND) / rows
+            gains = costs[rows] <= _GAIN * costs.get(rows // _STEP, float("inf"))
+            # Runs on the event loop are no longer than ON_LOOP, so few rows more would be taken.
+            if laps[rows] >= _LONG or not gains or laps[1] < ON_LOOP < 2 * laps[rows]:
                 break
-        least = min(costs)
-        return next((1 << i, cost) for i, cost in enumerate(costs) if cost * _GAIN <= least)
+            rows *= _STEP
+        least = min(costs.values())
+        best = next(rows for rows, cost in costs.items() if cost * _GAIN <= least)
+        return best, laps[best] / best
 
     def _fastest(self, rows: int) -> float:
         """Seconds of the fastest of some runs of so many rows."""

@@ -70,15 +70,33 @@ def test_the_best_batch_is_where_a_row_gets_no_cheaper(
     predictor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """4 ms for any number of rows up to 8, and half a millisecond for each beyond."""
-    best, seconds, _ = measure(predictor, lambda rows: max(0.004, 0.0005 * rows), monkeypatch)
-    assert best == 8
+    best, seconds, tried = measure(predictor, lambda rows: max(0.004, 0.0005 * rows), monkeypatch)
+    assert tried == {1, 4, 16, 64}
+    assert best == 16
     assert seconds == pytest.approx(0.0005)
+
+
+def test_a_short_run_is_shared_by_many_though_none_computes_faster(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of 10 µs; what is around a run takes ten times as long."""
+    best, seconds, _ = measure(predictor, lambda rows: 0.00001 * rows, monkeypatch)
+    assert best == 64
+    assert seconds == pytest.approx(0.00001)
+
+
+def test_a_long_network_that_no_batch_makes_cheaper_is_measured_no_further(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, seconds, tried = measure(predictor, lambda rows: 0.006 * rows, monkeypatch)
+    assert (best, tried) == (1, {1, 4})
+    assert seconds == pytest.approx(0.006)
 
 
 def test_no_batch_is_measured_that_would_hold_the_event_loop_too_long(
     predictor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each larger batch is cheaper by the row; one of 32 would take 3.3 ms."""
+    """Each larger batch is cheaper by the row; one of 64 would take 6.5 ms."""
     best, _, tried = measure(predictor, lambda rows: 0.0001 + 0.0001 * rows, monkeypatch)
-    assert tried == {1, 2, 4, 8, 16}
+    assert tried == {1, 4, 16}
     assert best == 16

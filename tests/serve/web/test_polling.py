@@ -13,6 +13,7 @@ import pytest
 from ptx.serve import Settings
 from ptx.serve.web import connection, polling, routes
 from ptx.serve.web.polling import read_soon
+
 from ..conftest import Serve, Served, binary, read_answer, request
 
 ROWS = np.linspace(0, 1, 20 * 784, dtype=np.float32).reshape(20, 1, 1, 28, 28)
