@@ -60,7 +60,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> T
             f"input {name!r} has {len(data)} bytes; {datatype} of shape {_short(shape)} has"
             f" {count * dtype.itemsize}"
         )
-    array = np.frombuffer(data, dtype).reshape(shape)
+    array: Array = np.ndarray(shape, dtype, data)
     if _SWAPPED or not array.flags.aligned:
         array = array.byteswap() if _SWAPPED else array.copy()
     if datatype == "BOOL" and array.size and array.view(np.uint8).max() > 1:

@@ -57,7 +57,7 @@ class Given:
             asked = read_message(self._message)
             self._learn(self._data, self._message, asked)
             return asked
-        asked, raw = known.asked, memoryview(self._data)[len(known.head) :]
+        asked, raw = known.asked, self._data[len(known.head) :]  # whose numbers are aligned
         ((name, datatype, shape, _),) = asked.inputs
         return Asked([from_bytes(name, datatype, shape, raw)], asked.outputs, asked.id, asked.timeout,
                      binary=True)  # fmt: skip

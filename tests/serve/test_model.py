@@ -7,13 +7,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ptx.serve.model as measured
 from ptx.infer import ArtifactError, load
 from ptx.serve import Source
+from ptx.serve.messages import Asked, Wanted
 from ptx.serve.model import Model
+from ptx.serve.refusals import RefusalError
 from ptx.serve.registry import open_model
+from ptx.serve.tensors import Tensor
 
 
 def test_a_model_that_does_not_hold_here_is_not_served(artifact: Any) -> None:
@@ -41,6 +45,27 @@ def test_the_own_input_is_named_by_the_preprocessing(
     model = Model(name, source(name).open())
     assert (model.value, model.value_outputs) == (value, outputs)
     model.predictor.close()
+
+
+def test_a_request_of_a_shape_that_fitted_before_is_held_to_all_the_rest(predictor: Any) -> None:
+    model = Model("convnet", predictor)
+
+    def ask(array: Any, **more: Any) -> Any:
+        return model.job(Asked([Tensor("image", "FP32", array.shape, array)], **more), limit=4)
+
+    good = np.zeros((2, 1, 28, 28), np.float32)
+    first, again = ask(good), ask(good, timeout=1.5)
+    assert (again.rows, again.key, list(again.content)) == (first.rows, first.key, ["image"])
+    assert (first.deadline, again.deadline) == (None, pytest.approx(again.arrived + 1.5))
+    with pytest.raises(RefusalError, match="nan"):
+        ask(np.where(np.arange(28) == 3, np.float32("nan"), good))
+    with pytest.raises(RefusalError, match="unexpected output"):
+        ask(good, outputs=[Wanted("other")])
+    with pytest.raises(RefusalError, match="5 rows"):
+        ask(np.zeros((5, 1, 28, 28), np.float32))
+    with pytest.raises(RefusalError, match="expected"):
+        model.job(Asked([Tensor("image", "FP64", good.shape, good.astype(np.float64))]), limit=4)
+    assert ask(good).rows == 2
 
 
 def measure(

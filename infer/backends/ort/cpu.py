@@ -46,7 +46,7 @@ class OrtCpuBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         session = self._session
-        if self._two and sum(getattr(i, "size", 0) for i in inputs.values()) > SMALL_INPUT:
+        if self._two and _count(inputs) > SMALL_INPUT:
             session = self._parallel or self._open_parallel()
         return run_session(self._artifact, session, self._outputs, inputs, self._watchdog)
 
@@ -66,3 +66,11 @@ class OrtCpuBackend:
             if self._parallel is None:
                 self._parallel = self._open(None)
             return self._parallel
+
+
+def _count(inputs: Mapping[str, Any]) -> int:
+    """The numbers of all inputs; a sum over a generator would cost half a microsecond more."""
+    count = 0
+    for value in inputs.values():
+        count += getattr(value, "size", 0)
+    return count
