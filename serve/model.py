@@ -70,20 +70,18 @@ class Model:
 
     def _measure(self) -> tuple[int, float]:
         """The rows from which on a batch makes none of them cheaper, and the seconds of one."""
-        laps: dict[int, float] = {}  # seconds of a batch, by its rows
-        costs: dict[int, float] = {}  # of a row in it, with its part of what is around a run
-        rows = 1
-        while rows <= _LARGEST:
-            laps[rows] = self._fastest(rows)
-            costs[rows] = (laps[rows] + _AROUND) / rows
-            gains = costs[rows] <= _GAIN * costs.get(rows // _STEP, float("inf"))
-            # Runs on the event loop are no longer than ON_LOOP, so few rows more would be taken.
-            if laps[rows] >= _LONG or not gains or laps[1] < ON_LOOP < 2 * laps[rows]:
+        rows, lap = 1, self._fastest(1)
+        # Runs on the event loop are no longer than ON_LOOP, so no larger batch would be taken.
+        limit = 2 * ON_LOOP if lap < ON_LOOP else _LONG
+        while rows < _LARGEST and lap < limit:
+            enough = _GAIN * _STEP * (lap + _AROUND) - _AROUND
+            longer = _STEP * lap  # at most, and of a short run that is enough to know
+            if longer > min(enough, 2 * ON_LOOP):
+                longer = self._fastest(_STEP * rows)
+            if longer > enough:
                 break
-            rows *= _STEP
-        least = min(costs.values())
-        best = next(rows for rows, cost in costs.items() if cost * _GAIN <= least)
-        return best, laps[best] / best
+            rows, lap = _STEP * rows, longer
+        return rows, lap / rows
 
     def _fastest(self, rows: int) -> float:
         """Seconds of the fastest of some runs of so many rows."""

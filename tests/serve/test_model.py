@@ -91,37 +91,27 @@ def measure(
     return *Model("convnet", Timed())._measure(), tried  # type: ignore[arg-type]
 
 
-def test_the_best_batch_is_where_a_row_gets_no_cheaper(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """4 ms for any number of rows up to 8, and half a millisecond for each beyond."""
-    best, seconds, tried = measure(predictor, lambda rows: max(0.004, 0.0005 * rows), monkeypatch)
-    assert tried == {1, 4, 16, 64}
-    assert best == 16
-    assert seconds == pytest.approx(0.0005)
-
-
-def test_a_short_run_is_shared_by_many_though_none_computes_faster(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row of 10 µs; what is around a run takes ten times as long."""
-    best, seconds, _ = measure(predictor, lambda rows: 0.00001 * rows, monkeypatch)
-    assert best == 64
-    assert seconds == pytest.approx(0.00001)
-
-
-def test_a_long_network_that_no_batch_makes_cheaper_is_measured_no_further(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    best, seconds, tried = measure(predictor, lambda rows: 0.006 * rows, monkeypatch)
-    assert (best, tried) == (1, {1, 4})
-    assert seconds == pytest.approx(0.006)
-
-
-def test_no_batch_is_measured_that_would_hold_the_event_loop_too_long(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each larger batch is cheaper by the row; one of 64 would take 6.5 ms."""
-    best, _, tried = measure(predictor, lambda rows: 0.0001 + 0.0001 * rows, monkeypatch)
-    assert tried == {1, 4, 16}
-    assert best == 16
+@pytest.mark.parametrize(
+    ("seconds", "rows", "each", "tried"),
+    [
+        # No longer for 8 rows than for one, and half a millisecond for each beyond.
+        (lambda rows: max(0.004, 0.0005 * rows), 16, 0.0005, {1, 4, 16, 64}),
+        # As long for many as for one.
+        (lambda _: 0.0015, 64, 0.0015 / 64, {1, 4, 16, 64}),
+        (lambda _: 0.0005, 64, 0.0005 / 16, {1, 16}),
+        # No row is cheaper beside others; what is around a run takes ten times as long, or no time.
+        (lambda rows: 0.00001 * rows, 64, 0.00001, {1}),
+        (lambda rows: 0.006 * rows, 1, 0.006, {1, 4}),
+        (lambda rows: 0.07 * rows, 1, 0.07, {1}),
+        (lambda rows: 0.0001 + 0.0001 * rows, 64, 0.0065 / 64, {1, 64}),
+        # A batch of 4 holds the event loop for twice as long as any run may.
+        (lambda rows: 0.001 * rows, 4, 0.001, {1}),
+    ],
+)  # fmt: skip
+def test_a_batch_is_as_large_as_makes_a_row_cheaper(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch,
+    seconds: Callable[[int], float], rows: int, each: float, tried: set[int],
+) -> None:  # fmt: skip
+    best, found, sizes = measure(predictor, seconds, monkeypatch)
+    assert (best, sizes) == (rows, tried)
+    assert found == pytest.approx(each)
