@@ -16,6 +16,7 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.values.number import Number, Port, Size
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import BackendError, UsageError, installing
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
 
@@ -98,13 +99,18 @@ def find_source(
     if not name or not file:
         raise UsageError(f"{model!r} is no model; expected a name, a file or NAME=FILE")
 
+    # Several workers share the processors; one has them all.
+    share = None if settings.workers == 1 else max(1, usable_processors() // settings.workers)
+    threads = asked.threads or share
+
     def open_file() -> infer.Predictor:
         found = find_model(space, file, backend)
         heeded = any(
             entry.reads == found.artifact.kind and "timeout" in entry.heeds
             for entry in infer.BACKENDS.values()
         )
-        return open_model(found, replace(asked, timeout=settings.timeout if heeded else None))
+        timeout = settings.timeout if heeded else None
+        return open_model(found, replace(asked, timeout=timeout, threads=threads))
 
     return Source(name, open_file)
 

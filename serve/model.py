@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from ptx.infer import Array, ArtifactError, Prediction, Predictor
+from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.checks import check_inputs, check_values
-from ptx.infer.signature import BATCH, Signature, TensorSpec, bound
+from ptx.infer.signature import BATCH, TensorSpec, bound
 from ptx.infer.verification import failures
 from ptx.serve.messages import Asked, Wanted
 from ptx.serve.own_input import own_input
@@ -67,6 +68,11 @@ class Model:
                     f"model {self.name!r} does not hold here: {told}", code="E-OUTPUT"
                 )
         self.best_batch, self.row_seconds = self._measure()
+        backend = self.predictor.backend
+        if self.row_seconds < ON_LOOP and isinstance(backend, OrtCpuBackend):
+            # Beside the event loop the other processors are the clients' and the other workers'.
+            numbers = sum(array.size for array in self._filled(self.best_batch).values())
+            backend.small_input = max(backend.small_input, numbers)
 
     def _measure(self) -> tuple[int, float]:
         """The rows from which on a batch makes none of them cheaper, and the seconds of one."""
@@ -85,8 +91,7 @@ class Model:
 
     def _fastest(self, rows: int) -> float:
         """Seconds of the fastest of some runs of so many rows."""
-        signature = self.predictor.signature
-        inputs = _filled(signature, dict.fromkeys(signature.dynamic_axes, _SIZE) | {BATCH: rows})
+        inputs = self._filled(rows)
         laps: list[float] = []
         while len(laps) < _TRIES and (len(laps) < 2 or sum(laps) <= _ENOUGH):
             started = time.perf_counter()
@@ -95,6 +100,18 @@ class Model:
             if laps[-1] > _LONG:
                 break
         return min(laps)
+
+    def _filled(self, rows: int) -> dict[str, Array]:
+        """Inputs of the largest numbers that they may have: to draw some costs the start 10 ms."""
+        signature = self.predictor.signature
+        sizes = dict.fromkeys(signature.dynamic_axes, _SIZE) | {BATCH: rows}
+        return {
+            spec.name: np.full(
+                spec.shape(sizes), 1 if spec.bounds is None else bound(spec, sizes)[1],
+                spec.numpy_dtype,
+            )
+            for spec in signature.inputs
+        }  # fmt: skip
 
     def job(self, asked: Asked, limit: int) -> Job:
         """What is to be computed for a request; `limit`: the most rows.
@@ -217,13 +234,3 @@ class Model:
 def _check_rows(rows: int, limit: int) -> None:
     if rows > limit:
         raise bad(f"the request has {rows} rows; one may have {limit} at most (--max-batch)")
-
-
-def _filled(signature: Signature, sizes: Mapping[str, int]) -> dict[str, Array]:
-    """Inputs of the largest numbers that they may have: to draw some costs the start 10 ms."""
-    return {
-        spec.name: np.full(
-            spec.shape(sizes), 1 if spec.bounds is None else bound(spec, sizes)[1], spec.numpy_dtype
-        )
-        for spec in signature.inputs
-    }

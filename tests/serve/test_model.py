@@ -12,6 +12,7 @@ import pytest
 
 import ptx.serve.model as measured
 from ptx.infer import ArtifactError, load
+from ptx.infer.backends.ort.cpu import SMALL_INPUT
 from ptx.serve import Source
 from ptx.serve.messages import Asked, Wanted
 from ptx.serve.model import Model
@@ -115,3 +116,12 @@ def test_a_batch_is_as_large_as_makes_a_row_cheaper(
     best, found, sizes = measure(predictor, seconds, monkeypatch)
     assert (best, sizes) == (rows, tried)
     assert found == pytest.approx(each)
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(0.00002, 64), (0.01, 16)])
+def test_batches_of_the_event_loop_take_one_thread(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int
+) -> None:
+    monkeypatch.setattr(Model, "_measure", lambda _: (rows, seconds))
+    Model("convnet", predictor).prove()
+    assert predictor.backend.small_input == (64 * 784 if rows == 64 else SMALL_INPUT)

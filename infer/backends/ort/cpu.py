@@ -26,13 +26,17 @@ class OrtCpuBackend:
     To wake a second thread for one small picture takes as long as the picture itself: a small model has
     a session with one thread for small inputs, and one with all of them that is opened when a large
     input comes. Where the number of threads is given there is one session.
+
+    Attributes:
+        small_input: Numbers of the largest small input; to be raised where the other processors have
+            other things to do.
     """
 
     name = "ort-cpu"
     device = "cpu"
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
-        self._artifact = artifact
+        self._artifact, self.small_input = artifact, SMALL_INPUT
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
         self._options, self._opening = options, threading.Lock()
         self._two = (
@@ -46,7 +50,7 @@ class OrtCpuBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         session = self._session
-        if self._two and _count(inputs) > SMALL_INPUT:
+        if self._two and _count(inputs) > self.small_input:
             session = self._parallel or self._open_parallel()
         return run_session(self._artifact, session, self._outputs, inputs, self._watchdog)
 

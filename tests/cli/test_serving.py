@@ -1,0 +1,29 @@
+"""What `ptx serve` opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptx.cli import serving
+from ptx.cli.model.workspace import Workspace
+from ptx.infer import Options
+from ptx.serve import Settings
+
+
+@pytest.mark.parametrize(
+    ("workers", "asked", "expected"), [(1, None, None), (2, None, 4), (16, None, 1), (2, 3, 3)]
+)
+def test_workers_share_the_processors(
+    artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    workers: int, asked: int | None, expected: int | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(serving, "usable_processors", lambda: 8)
+    source = serving.find_source(
+        Workspace(tmp_path), f"a={artifact('convnet', 'onnx')}", "ort-cpu", Options(threads=asked),
+        Settings(workers=workers),
+    )  # fmt: skip
+    with source.open() as predictor:
+        assert predictor.backend._options.threads == expected  # type: ignore[attr-defined]
