@@ -16,7 +16,6 @@ from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.values.number import Number, Port, Size
-from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import BackendError, UsageError, installing
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
 
@@ -99,10 +98,6 @@ def find_source(
     if not name or not file:
         raise UsageError(f"{model!r} is no model; expected a name, a file or NAME=FILE")
 
-    # Several workers share the processors; one has them all.
-    share = None if settings.workers == 1 else max(1, usable_processors() // settings.workers)
-    threads = asked.threads or share
-
     def open_file() -> infer.Predictor:
         found = find_model(space, file, backend)
         heeded = any(
@@ -110,7 +105,9 @@ def find_source(
             for entry in infer.BACKENDS.values()
         )
         timeout = settings.timeout if heeded else None
-        return open_model(found, replace(asked, timeout=timeout, threads=threads))
+        return open_model(
+            found, replace(asked, timeout=timeout, threads=asked.threads or settings.threads)
+        )
 
     return Source(name, open_file)
 

@@ -96,7 +96,7 @@ class TensorSpec:
         """The position of the axis named `batch`."""
         return self.axes.index(BATCH)
 
-    @property
+    @cached_property
     def sample_axes(self) -> tuple[Axis, ...]:
         """The axes of one sample: all but the batch axis."""
         return tuple(axis for axis in self.axes if axis != BATCH)

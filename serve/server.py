@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -82,6 +83,7 @@ class Server:
             from ptx.serve.rpc.service import start
 
             rpc = await start(self._registry, settings, self._metrics, self._access, self._tracing)
+        gc.freeze()  # what is here stays: no search for garbage looks at it again
         ready(sock.getsockname()[1], None if rpc is None else rpc.port)
         sweeping = loop.create_task(sweep(self._site))
         await self._stop.wait()

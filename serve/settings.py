@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptx.infer.backends.threads import usable_processors
+
 MIB = 2**20
 
 
@@ -52,3 +54,8 @@ class Settings:
     token_file: Path | None = None
     certfile: Path | None = None
     keyfile: Path | None = None
+
+    @property
+    def threads(self) -> int | None:
+        """Threads for each worker's models: its part of the processors; None: one has them all."""
+        return None if self.workers == 1 else max(1, usable_processors() // self.workers)

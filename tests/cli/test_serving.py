@@ -10,7 +10,7 @@ import pytest
 from ptx.cli import serving
 from ptx.cli.model.workspace import Workspace
 from ptx.infer import Options
-from ptx.serve import Settings
+from ptx.serve import Settings, settings
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_workers_share_the_processors(
     artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     workers: int, asked: int | None, expected: int | None,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(serving, "usable_processors", lambda: 8)
+    monkeypatch.setattr(settings, "usable_processors", lambda: 8)
     source = serving.find_source(
         Workspace(tmp_path), f"a={artifact('convnet', 'onnx')}", "ort-cpu", Options(threads=asked),
         Settings(workers=workers),
