@@ -4,8 +4,8 @@
 >>> from ptx.scale.ray import predict
 >>> answered = predict(ray.data.read_parquet("s3://bucket/digits"), "digits.onnx")
 
-Scheduling, retries and the object store are Ray's. A worker that was ended once (a picture that crashes
-the decoder, too little memory) goes on with the model in a process of its own, see `ptx.scale.guard`.
+Scheduling, retries and the object store are Ray's. What ended its worker once (a picture that crashes
+the decoder, too little memory) is gone on with behind a process of its own, see `ptx.scale.guard`.
 """
 
 from __future__ import annotations
@@ -128,17 +128,52 @@ class Predict:
             [batch(one, cast(Predictor, self._predictor), **self._how) for one in records]
         )
 
+    def close(self) -> None:
+        """End what it answers with."""
+        self._predictor.close()
+
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
 
 
+class _Held:
+    """What the tasks of this process answer with, opened by the first of them."""
+
+    key: Any = None
+    answers: Predict | None = None
+
+
+def _answer(table: pa.Table, **opening: Any) -> pa.Table:
+    """`Predict` in a task; `opening`: its arguments.
+
+    A task that is tried again opens anew, and so does the next: see `open_here`.
+    """
+    again = ray.get_runtime_context().get_task_id() if _tried() else None
+    key = again, tuple(opening.items())
+    if _Held.answers is None or _Held.key != key:
+        if _Held.answers is not None:
+            _Held.answers.close()
+        _Held.answers, _Held.key = Predict(**opening), key
+    return _Held.answers(table)
+
+
+def _tried() -> int | None:
+    """How often this task has been ended before; None where Ray does not say.
+
+    There is no public name for it: ray.get_runtime_context() tells it of actors alone (Ray 2.60).
+    """
+    core = ray.get_runtime_context().worker.core_worker
+    tried = getattr(core, "get_current_task_attempt_number", None)
+    return None if tried is None else int(tried())
+
+
 def open_here(opening: Opening) -> Predictor | Guarded:
-    """The predictor; in a process of its own where this worker is one that has been ended before."""
+    """The predictor; in a process of its own where this actor or task has been ended before."""
     context = ray.get_runtime_context()
-    if context.get_actor_id() is not None and context.was_current_actor_reconstructed:
-        return Guarded(opening)
-    return opening.open()
+    in_actor = context.get_actor_id() is not None
+    ended = context.was_current_actor_reconstructed if in_actor else _tried()
+    return Guarded(opening) if ended else opening.open()
 
 
 def predict(
@@ -156,20 +191,33 @@ def predict(
         BackendError: the backend is not available where the workers are.
         ArtifactError: the file cannot be used.
     """
-    from ray.data import ActorPoolStrategy  # takes half a second, and no worker needs it to start
+    # They take half a second, and no worker needs them to start.
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
     workers = workers or Workers()
     shared = model if isinstance(model, Shared) else share(model)
     options = workers.options(options)
     begin_trial(shared, backend, options, workers)()
-    fewest = 1 if workers.concurrency is None else workers.concurrency
+    opening = {"model": shared, "backend": backend, "options": options, **how}
+    by: dict[str, Any]
+    if workers.num_gpus or _tried() is None:
+        fewest = 1 if workers.concurrency is None else workers.concurrency
+        by = {
+            "fn": Predict,
+            "fn_constructor_kwargs": opening,
+            "compute": ActorPoolStrategy(min_size=fewest, max_size=workers.most()),
+        }
+    else:  # Tasks begin in processes that are there already, where an actor waits seconds for its own.
+        by = {
+            "fn": _answer,
+            "fn_kwargs": opening,
+            "compute": TaskPoolStrategy(size=workers.concurrency),
+        }
     return dataset.map_batches(
-        Predict,
-        fn_constructor_kwargs={"model": shared, "backend": backend, "options": options, **how},
+        **by,
         batch_format="pyarrow",
         batch_size=4 * how.get("batch_size", BATCH),
         zero_copy_batch=True,
-        compute=ActorPoolStrategy(min_size=fewest, max_size=workers.most()),
         **workers.resources(),
     )
 

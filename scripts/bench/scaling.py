@@ -54,10 +54,15 @@ class Computed:
 def beside_ray(setting: Setting, workers: int) -> Iterator[Pending]:
     """ptx on Ray beside Ray's own way, in turns."""
     given = Tables(setting).make(1)
-    sides = _on_ray(setting, given, workers), _engine(setting, "ray_documented", given)
-    ours, theirs = (partial(_seconds, setting, side, workers) for side in sides)
-    yield Pair(f"{ROWS:,} rows of Parquet, `ptx predict --on ray`, {_workers(workers)}", DOCUMENTED,
-               ours, theirs, min(2, setting.effort.long_rounds), Goal(0.85))  # fmt: skip
+    theirs = partial(_seconds, setting, _engine(setting, "ray_documented", given), workers)
+    sides = {
+        "ptx predict --on ray": _on_ray(setting, given, workers),
+        "ptx.scale.ray.predict": _engine(setting, "ray_class", given),
+    }
+    for name, side in sides.items():
+        yield Pair(f"{ROWS:,} rows of Parquet, `{name}`, {_workers(workers)}", DOCUMENTED,
+                   partial(_seconds, setting, side, workers), theirs,
+                   min(3, setting.effort.long_rounds), Goal(0.85))  # fmt: skip
 
 
 def engines(setting: Setting, workers: int) -> Iterator[Pending]:

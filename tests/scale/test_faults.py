@@ -23,7 +23,7 @@ from ptx import infer, scale
 from ptx.infer.errors import OutputError
 from ptx.scale import parts as planning
 from ptx.scale.job import Job, predict_files
-from ptx.scale.ray import Shared, Workers, share
+from ptx.scale.ray import Shared, Workers, predict, share
 
 pytestmark = [
     pytest.mark.skipif("PTX_SCALE" not in os.environ, reason="scripts/test --scale runs it"),
@@ -226,6 +226,19 @@ def test_a_row_that_ends_the_process(
             "[E-IN-CRASH] the process that reads it ends with"
         )
         del expected[name]
+    assert rows == expected
+
+
+def test_a_row_that_ends_the_process_in_a_pipeline(
+    cluster: Cluster, convnet: Path, answer: Any, tmp_path: Path
+) -> None:
+    table = make_table(tmp_path / "t.parquet", {250: CRASH})
+    shared = BrokenShared(**vars(share(convnet)))
+    answered = predict(ray.data.read_parquet(str(table)), shared, backend="ort-cpu")
+    rows = answered.drop_columns(["bytes"]).take_all()
+    expected = list(answer(table).values())
+    assert rows[250]["error"].startswith("[E-IN-CRASH] the process that reads it ends with")
+    del rows[250], expected[250]
     assert rows == expected
 
 
