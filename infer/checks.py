@@ -7,6 +7,7 @@ and aborts the process on an empty batch into an LSTM; eager PyTorch answers a p
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from ptx.infer.errors import ArtifactError, InputError, nearest
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
+_FLOAT32 = np.dtype(np.float32)
+_FIRST = 3 if sys.byteorder == "little" else 0  # where the byte of the sign lies
+_FEW = 2048  # numbers up to which their bytes are looked at sooner than they are
 # What becomes what: the kinds of NumPy's types that a kind of the signature's types is made from.
 _CONVERTIBLE = {"f": "f", "i": "iu", "u": "iu", "b": "b"}
 
@@ -96,10 +100,16 @@ def check_finite_output(spec: TensorSpec, array: Array) -> None:
 
 def is_finite(array: Array) -> bool:
     """Whether all values are finite; integers and bools are."""
+    if array.dtype is _FLOAT32 and array.size <= _FEW:
+        # NumPy's loops over some hundred numbers cost a server 20 microseconds, since no request has
+        # them in the processor's caches. Infinities, NaN and what is above 1e38 have these first bytes.
+        first = array.tobytes()[_FIRST::4]
+        if 0x7F not in first and 0xFF not in first:
+            return True
     if array.dtype.kind != "f":
         return True
-    # The quickest pass: the product of the values with themselves shows what is not finite. It may also
-    # overflow, and then each value is looked at.
+    # The product of the values with themselves shows what is not finite, and needs no other array, which
+    # made 1.7 of 1.1 times the MLP's 0.3 ms. It may overflow too, and then each value is looked at.
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 

@@ -29,6 +29,20 @@ if TYPE_CHECKING:
 TOP = 3  # labels that a prediction ranks unless asked for more
 
 
+class _Here:
+    """This process, told without a system call, after which a processor runs slower for a while."""
+
+    process = os.getpid()
+
+
+def _note_fork() -> None:
+    _Here.process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):  # where processes fork
+    os.register_at_fork(after_in_child=_note_fork)
+
+
 class Predictor:
     """A model that answers. Made by `ptx.infer.load`; one may serve many threads."""
 
@@ -44,7 +58,7 @@ class Predictor:
         self._doubt = Doubt.from_data(card.doubt, size, len(card.labels)) if card.labels else None
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
-        self._opened: tuple[int, Backend | None] = os.getpid(), open_backend()
+        self._opened: tuple[int, Backend | None] = _Here.process, open_backend()
 
     @property
     def signature(self) -> Signature:
@@ -62,7 +76,7 @@ class Predictor:
         process, backend = self._opened
         if backend is None:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
-        return backend if process == os.getpid() else self._after_fork(backend)
+        return backend if process == _Here.process else self._after_fork(backend)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The model alone: arrays in, arrays out, nothing added.
@@ -239,7 +253,7 @@ class Predictor:
         """Close the backend."""
         process, backend = self._opened
         self._opened = process, None
-        if process != os.getpid():
+        if process != _Here.process:
             _leak(backend)
         elif backend is not None:
             backend.close()
@@ -257,7 +271,7 @@ class Predictor:
 
     def __del__(self) -> None:
         process, backend = getattr(self, "_opened", (0, None))
-        if process != os.getpid():
+        if process != _Here.process:
             _leak(backend)
 
     def __repr__(self) -> str:
@@ -276,7 +290,7 @@ class Predictor:
             )
         _leak(inherited)
         backend = self._open_backend()
-        self._opened = os.getpid(), backend
+        self._opened = _Here.process, backend
         return backend
 
 

@@ -124,8 +124,8 @@ class Registry:
             return 0.0
         return min(_PAUSE, self._settings.max_wait)
 
-    def submit(self, batcher: Batcher, job: Job, *, alone: bool = False) -> None:
-        """Queue a job; `alone`: see `Batcher.submit`.
+    def submit(self, batcher: Batcher, job: Job) -> None:
+        """Queue a job.
 
         Raises:
             RefusalError: it would wait longer than it may.
@@ -133,7 +133,7 @@ class Registry:
         wait = batcher.waiting_time()
         if wait > self._settings.max_wait:
             raise busy("the server is busy: this request would wait too long", min(wait, 60))
-        batcher.submit(job, alone=alone)
+        batcher.submit(job)
 
     @property
     def idle(self) -> bool:

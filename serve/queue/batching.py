@@ -70,11 +70,10 @@ class Batcher:
         """Have a job computed; `job.deliver` is called, on the loop.
 
         Args:
-            alone: It may be computed before this returns, where nothing else waits: for requests
-                that come one in a turn of the loop.
+            alone: It may be computed before this returns, see `run_now`: for requests that come one
+                in a turn of the loop.
         """
-        if alone and not self._waiting and not self._running and not self.settings.max_delay:
-            self._begin([job])
+        if alone and self.run_now(job) is not None:
             return
         queue = self._waiting.get(job.key)
         if queue is None:
@@ -83,6 +82,19 @@ class Batcher:
         self._rows[job.of_value] += job.rows
         if not self._scheduled:
             self._schedule(self.settings.max_delay)
+
+    def run_now(self, job: Job) -> Result | RefusalError | None:
+        """The result of a job that the loop can wait for, where nothing else waits; None where it must
+        be submitted."""
+        jobs = [job]
+        if self._waiting or self._running or self.settings.max_delay:
+            return None
+        if not self._is_short(jobs, job.rows):
+            return None
+        started = job.started = job.arrived
+        (result,) = results = compute(self.model.predictor, jobs)
+        self._finish(jobs, job.rows, results, started)
+        return result
 
     def close(self) -> None:
         """Close the predictor once nothing waits any more."""

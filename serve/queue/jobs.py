@@ -66,9 +66,10 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
 def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
     first = jobs[0]
     sizes = dict(cast("tuple[tuple[str, int], ...]", first.key))
-    sizes[BATCH] = rows = sum(job.rows for job in jobs)
     if len(jobs) == 1:
+        sizes[BATCH] = first.rows
         return [predictor.run_checked(first.content, sizes)]
+    sizes[BATCH] = rows = sum(job.rows for job in jobs)
     signature: Signature = predictor.signature
     joined = {
         spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)

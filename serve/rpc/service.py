@@ -54,7 +54,9 @@ async def start(
         ("grpc.max_metadata_size", 32 * 2**10),
         ("grpc.so_reuseport", int(settings.workers > 1)),
     ], maximum_concurrent_rpcs=settings.max_connections)  # fmt: skip
-    server.add_generic_rpc_handlers((service.handlers(),))
+    methods = service.methods()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    server.add_registered_method_handlers(SERVICE, methods)  # which are found before those
     watched = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(watched, server)
     for name in ("", SERVICE):
@@ -126,8 +128,8 @@ class Service:
             "CudaSharedMemoryStatus": lambda _: {},
         }
 
-    def handlers(self) -> Any:
-        """What grpc.aio calls for each method."""
+    def methods(self) -> dict[str, Any]:
+        """What grpc.aio calls for each method, by its name."""
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 self._guarded(name),
@@ -144,7 +146,7 @@ class Service:
             request_deserializer=self._requests.open,
             response_serializer=MESSAGES[f"{STREAM}Response"].SerializeToString,
         )
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        return handlers
 
     def _guarded(self, name: str) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
         """A method whose refusals are gRPC's status codes, counted."""
@@ -240,10 +242,10 @@ class Service:
             batcher = self._registry.find(given.model_name)  # which may be a new one since
         asked, model = given.read(), batcher.model
         job = model.job(asked, self._settings.max_batch)
-        found: list[Result | RefusalError] = []
-        job.deliver = found.append
-        self._registry.submit(batcher, job, alone=True)
-        result = found[0] if found else await _later(job)
+        result = batcher.run_now(job)
+        if result is None:
+            self._registry.submit(batcher, job)
+            result = await _later(job)
         if isinstance(result, RefusalError):
             raise result
         return model.name, asked, model.answer(asked, result)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
+from ptx.infer import Array
 from ptx.serve.messages import Asked
 from ptx.serve.model import VERSION
 from ptx.serve.rpc.messages import read_message
 from ptx.serve.rpc.schema import MESSAGES
-from ptx.serve.tensors import Tensor, from_bytes, to_bytes
+from ptx.serve.tensors import BYTES, DATATYPES, Tensor, to_bytes
 
 _REMEMBERED, _LONGEST = (
     256,
     1024,
 )  # requests that are remembered, and the bytes of one in front of its tensor
+# Types whose bytes do not all stand for a value; where the machine's order is another, all are.
+_LOOKED_AT = (BYTES, "BOOL") if sys.byteorder == "little" else (BYTES, *DATATYPES)
 Learn = Callable[[bytes, Any, Asked], None]
 # Of a field of bytes, by its number, in front of its length.
 _RAW_INPUT, _RAW_OUTPUT, _ID = (bytes([number << 3 | 2]) for number in (7, 6, 3))
@@ -32,6 +37,7 @@ class Known(NamedTuple):
     model_version: str
     id: str
     asked: Asked
+    dtype: np.dtype[Any]
 
 
 class Given:
@@ -59,8 +65,9 @@ class Given:
             return asked
         asked, raw = known.asked, self._data[len(known.head) :]  # whose numbers are aligned
         ((name, datatype, shape, _),) = asked.inputs
-        return Asked([from_bytes(name, datatype, shape, raw)], asked.outputs, asked.id, asked.timeout,
-                     binary=True)  # fmt: skip
+        # As many bytes as the first had, which were held to the shape.
+        tensor = Tensor(name, datatype, shape, np.ndarray(shape, known.dtype, raw))
+        return Asked([tensor], asked.outputs, asked.id, asked.timeout, binary=True)
 
 
 class Requests:
@@ -77,8 +84,8 @@ class Requests:
         return Given(data, known, self._learn)
 
     def _learn(self, data: bytes, message: Any, asked: Asked) -> None:
-        """Remember a request that ends with the bytes of its one tensor."""
-        if len(message.raw_input_contents) != 1:
+        """Remember a request that ends with the bytes of its one tensor, of numbers."""
+        if len(message.raw_input_contents) != 1 or asked.inputs[0].datatype in _LOOKED_AT:
             return
         (raw,) = message.raw_input_contents
         head = data[: len(data) - len(raw)]
@@ -92,11 +99,12 @@ class Requests:
             return
         if len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
-        empty = asked.inputs[0]._replace(values=[])
-        said = Asked([empty], asked.outputs, asked.id, asked.timeout)
+        tensor = asked.inputs[0]
+        said = Asked([tensor._replace(values=[])], asked.outputs, asked.id, asked.timeout)
         self._known[len(data)] = Known(
-            head, message.model_name, message.model_version, message.id, said
-        )
+            head, message.model_name, message.model_version, message.id, said,
+            cast(Array, tensor.values).dtype,
+        )  # fmt: skip
 
 
 def write_bytes(model: str, asked: Asked, outputs: Sequence[Tensor]) -> bytes:
