@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,19 +106,3 @@ class Failure:
     def to_json(self) -> str:
         """`to_data` as a line of JSON."""
         return _ENCODER.encode(self.to_data())
-
-
-def unname(value: Any) -> tuple[str | None, Any]:
-    """The name that a value's prediction bears, and what is to be read."""
-    return (value.name, value.value) if isinstance(value, Named) else (input_name(value), value)
-
-
-def input_name(value: Any) -> str | None:
-    """How a value is named in its prediction: a path or a text as it is."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fsdecode(value)
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
-        return str(value)
-    return None

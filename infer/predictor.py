@@ -8,25 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend
 from ptx.infer.checks import check_inputs, check_outputs
-from ptx.infer.errors import ArtifactError, BackendError, InputError
-from ptx.infer.picture.doubt import Doubt, Doubts
-from ptx.infer.prediction import Failure, Prediction, input_name, unname
+from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
+from ptx.infer.picture.doubt import Doubt
+from ptx.infer.prediction import Failure, Prediction
 from ptx.infer.preprocessing import open_preprocessing, read_figures
-from ptx.infer.ranges import SHOWN_LABELS
+from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
+from ptx.infer.streaming import ReadAhead, input_name, stream, unname
 from ptx.infer.tasks import require_task
 
-if TYPE_CHECKING:
-    from ptx.infer.streaming import ReadAhead
-
 TOP = 3  # labels that a prediction ranks unless asked for more
+ON_ERROR = ("raise", "yield")  # of `predict_many`
 
 
 class _Here:
@@ -193,9 +192,15 @@ class Predictor:
         `ptx.infer.streaming` is read as it was begun, in its own batches. `on_error`: "raise" ends at
         the first value that cannot be used; "yield" gives a `Failure` in its place.
         """
-        from ptx.infer.streaming import stream
-
-        return stream(self, values, batch_size=batch_size, top=top, on_error=on_error)
+        BATCH_SIZE.check("the batch size", batch_size)
+        SHOWN_LABELS.check("top", top)
+        if on_error not in ON_ERROR:
+            raise UsageError(f"on_error is {on_error!r}; {nearest(on_error, ON_ERROR)}")
+        if isinstance(values, str | bytes):
+            raise UsageError(
+                f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
+            )
+        return stream(self, values, batch_size, top, strict=on_error == "raise")
 
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
@@ -234,7 +239,7 @@ class Predictor:
         name, model = self.backend.name, self.card.model
         judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            judges = Doubts(self._doubt, samples, first)
+            judges = self._doubt.judges(samples, first)
         return [
             Prediction(label, score, ranking, value, model, name, given, None, judge)
             for (label, score, ranking, value), given, judge in zip(

@@ -114,8 +114,7 @@ class TensorSpec:
 
     def place_batch(self, rows: Array) -> Array:
         """The input array of rows whose first axis is the batch: it has its own place here."""
-        axis = self.batch_axis
-        return rows if axis == 0 else np.ascontiguousarray(np.moveaxis(rows, 0, axis))
+        return np.ascontiguousarray(np.moveaxis(rows, 0, self.batch_axis))
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for the given sizes of the dynamic axes."""

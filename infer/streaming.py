@@ -20,16 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ptx.infer.backends.threads import usable_processors
-from ptx.infer.errors import ArtifactError, InputError, LimitError, UsageError, nearest
-from ptx.infer.prediction import Box, Failure, Prediction, unname
+from ptx.infer.errors import ArtifactError, InputError, LimitError
+from ptx.infer.prediction import Box, Failure, Named, Prediction
 from ptx.infer.preprocessing import Preprocessing
-from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
+from ptx.infer.ranges import BATCH_SIZE
 from ptx.infer.signature import Array
 
 if TYPE_CHECKING:
     from ptx.infer.predictor import Predictor
-
-ON_ERROR = ("raise", "yield")
 
 _DIES_WITH_PARENT, _KILLED = 1, 9  # PR_SET_PDEATHSIG, SIGKILL
 
@@ -83,6 +81,22 @@ def _window_sizes(first: int, most: int) -> Iterator[int]:
         yield from (first, first)
         first *= 2
     yield from repeat(most)
+
+
+def unname(value: Any) -> tuple[str | None, Any]:
+    """The name that a value's prediction bears, and what is to be read."""
+    return (value.name, value.value) if isinstance(value, Named) else (input_name(value), value)
+
+
+def input_name(value: Any) -> str | None:
+    """How a value is named in its prediction: a path or a text as it is."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
+        return str(value)
+    return None
 
 
 def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
@@ -216,35 +230,22 @@ def _make_wait(future: Any) -> Callable[[], Window]:
 def stream(
     predictor: Predictor,
     values: Iterable[Any] | ReadAhead,
-    *,
     batch_size: int,
     top: int,
-    on_error: str,
+    *,
+    strict: bool,
 ) -> Iterator[Prediction | Failure]:
-    """See `Predictor.predict_many`."""
-    BATCH_SIZE.check("the batch size", batch_size)
-    SHOWN_LABELS.check("top", top)
-    if on_error not in ON_ERROR:
-        raise UsageError(f"on_error is {on_error!r}; {nearest(on_error, ON_ERROR)}")
-    if isinstance(values, str | bytes):
-        raise UsageError(
-            f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
-        )
-    strict = on_error == "raise"
+    """See `Predictor.predict_many`; `strict`: the first value that cannot be used ends it."""
     if isinstance(values, ReadAhead):
-        return _stream(predictor, values, top, strict)
-    return _read_and_stream(predictor, iter(values), batch_size, top, strict)
-
-
-def _read_and_stream(
-    predictor: Predictor, values: Iterator[Any], batch_size: int, top: int, strict: bool
-) -> Iterator[Prediction | Failure]:
-    first = list(islice(values, batch_size))
+        yield from _stream(predictor, values, top, strict)
+        return
+    rest = iter(values)
+    first = list(islice(rest, batch_size))
     if len(first) < batch_size:  # all there is: nothing to overlap with
         yield from _answers(predictor, read_window(predictor.preprocessing, first), top, strict)
         return
     with reader_thread(predictor.preprocessing) as readers:  # ends where an answer raises
-        windows = ReadAhead(readers, chain(first, values), batch_size)
+        windows = ReadAhead(readers, chain(first, rest), batch_size)
         yield from _stream(predictor, windows, top, strict)
 
 

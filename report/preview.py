@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
-from ptx.infer.prediction import Failure, unname
+from ptx.infer.prediction import Failure
 from ptx.infer.preprocessing import read_figures
+from ptx.infer.streaming import unname
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor

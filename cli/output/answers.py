@@ -151,7 +151,9 @@ def _text(prediction: infer.Prediction, top: int) -> str:
 
 
 def _name(prediction: infer.Prediction) -> str:
-    name = _printable(prediction.input)
+    name = "-" if prediction.input is None else prediction.input
+    if not name.isprintable():
+        name = escape_controls(name)
     if prediction.box is None:
         return name
     left, upper, right, bottom = (f"{share:.0%}" for share in prediction.box)
@@ -163,10 +165,6 @@ def _failure_text(failure: infer.Failure) -> str:
     name = quote(failure.input or "")[1:-1]
     prefix = "" if name in text else f"{name}: "
     return f"ptx: error [{failure.error.code}] {prefix}{text}"
-
-
-def _printable(name: str | None) -> str:
-    return "-" if name is None else escape_controls(name)
 
 
 def _make_preview(

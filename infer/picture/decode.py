@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 
 from ptx.infer.errors import InputError, LimitError, quote
 from ptx.infer.picture.formats import FORMATS, find_format
-from ptx.infer.picture.png import decode_png
+from ptx.infer.picture.png import PNG_MAGIC, decode_png
 from ptx.infer.picture.problems import (
     check_size,
     damaged_error,
@@ -70,7 +70,7 @@ def decode(
             E-IMG-FRAMES or E-IMG-DEPTH.
         LimitError: memory ran out.
     """
-    format_name = find_format(data, name)
+    format_name = "PNG" if data.startswith(PNG_MAGIC) else find_format(data, name)
     try:
         return _decode(data, format_name, name, frame, least)
     except (InputError, LimitError):

@@ -6,10 +6,10 @@ scores, softened by a temperature, stands a small reader of pixels that also kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -78,24 +78,16 @@ class Doubt:
         doubts: list[float] = found.tolist()
         return doubts
 
+    def judges(self, pixels: Sequence[Array], logits: Array) -> list[Callable[[], float]]:
+        """Functions that give the doubt of each, computed together when one is called."""
+        found: list[float] = []
 
-class Doubts:
-    """Those of a batch: as many functions without arguments, computed together when one is called."""
+        def judge(row: int) -> float:
+            if not found:
+                found.extend(self.of_many(pixels, logits))
+            return found[row]
 
-    __slots__ = ("_found", "_given")
-
-    def __init__(self, doubt: Doubt, pixels: Sequence[Array], logits: Array) -> None:
-        self._given = doubt, pixels, logits
-        self._found: list[float] = []
-
-    def __iter__(self) -> Iterator[Callable[[], float]]:
-        return map(partial, repeat(self._of), range(len(self._given[1])))
-
-    def _of(self, row: int) -> float:
-        if not self._found:
-            doubt, pixels, logits = self._given
-            self._found = doubt.of_many(pixels, logits)
-        return self._found[row]
+        return [partial(judge, row) for row in range(len(pixels))]
 
 
 def _shares(values: Array, labels: Array) -> Array:

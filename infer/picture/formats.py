@@ -57,8 +57,6 @@ def find_format(data: bytes, name: str) -> str:
     Raises:
         InputError: E-IMG-EMPTY, E-IMG-FORMAT or E-IMG-TRUNCATED.
     """
-    if data.startswith(PNG_MAGIC):  # the usual case, at once
-        return "PNG"
     if not data:
         raise InputError(
             f"{quote(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"

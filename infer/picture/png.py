@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from ptx.infer.picture.problems import check_size, damaged_error, truncated_error
+from ptx.infer.picture.problems import MAX_PIXELS, damaged_error, size_error, truncated_error
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -67,7 +67,8 @@ def _check_header(data: bytes, chunk_type: bytes, length: int, name: str) -> Non
     width, height, *_ = _IHDR(data, 16)
     if width == 0 or height == 0:
         raise damaged_error(name, "PNG", f"its size is {width}x{height}")
-    check_size((width, height), name)
+    if width * height > MAX_PIXELS:
+        raise size_error((width, height), name)
 
 
 def _check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:

@@ -35,9 +35,13 @@ def map_decoder_error(
 
 def check_size(size: tuple[int, int], name: str) -> None:
     """Refuse a picture of (width, height) that is larger than MAX_PIXELS: E-IMG-TOO-LARGE."""
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise too_large_error(name, f"the picture has {width}x{height} pixels")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise size_error(size, name)
+
+
+def size_error(size: tuple[int, int], name: str) -> InputError:
+    """E-IMG-TOO-LARGE of a picture of (width, height)."""
+    return too_large_error(name, f"the picture has {size[0]}x{size[1]} pixels")
 
 
 def too_large_error(name: str, found: str) -> InputError:

@@ -183,7 +183,7 @@ class GrayPreprocessing(PicturePreprocessing):
         if batch.dtype == np.uint8 and self.spec.is_float:
             # No uint8 lies outside the table: "wrap" leaves out the buffer that "raise" needs.
             batch = self.table.take(batch, mode="wrap").reshape(len(batch), *self.sample_shape)
-        return self.spec.place_batch(batch)
+        return self.spec.place_batch(batch) if self.spec.batch_axis else batch
 
 
 def pixels_as_png(pixels: Array) -> bytes:
