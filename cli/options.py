@@ -156,16 +156,24 @@ def group(*several: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-def fold(**records: type[Any]) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Give a verb options as one dataclass: with `answers=Wanted` those that are fields of `Wanted`."""
+def fold(
+    check: Callable[..., None] | None = None, **records: type[Any]
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a verb options as one dataclass: with `answers=Wanted` those that are fields of `Wanted`.
+
+    `check`: called with these, it refuses what does not go together.
+    """
 
     def add(command: Callable[..., R]) -> Callable[..., R]:
         @wraps(command)
         def folded(**given: Any) -> R:
-            for name, record in records.items():
-                made = record(**{field.name: given.pop(field.name) for field in fields(record)})
-                given[name] = made
-            return command(**given)
+            made = {
+                name: record(**{field.name: given.pop(field.name) for field in fields(record)})
+                for name, record in records.items()
+            }
+            if check is not None:
+                check(**made)
+            return command(**given, **made)
 
         return folded
 

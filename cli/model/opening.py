@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ptx import infer
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import note
-from ptx.infer.backends import find_backend
 from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
 
 if TYPE_CHECKING:
@@ -185,6 +184,8 @@ def fitting_options(backend: str, options: infer.Options, *, named: bool) -> inf
     The device is for those that run on more than one, the network for those that need it; the threads
     too where `all` were asked for, and the backend was not `named`.
     """
+    from ptx.infer.backends import find_backend
+
     entry = find_backend(backend)
     heeds_threads = named or "threads" in entry.heeds
     return replace(
@@ -204,6 +205,8 @@ def _heeding_threads(options: infer.Options, artifact: infer.Artifact) -> infer.
 
 def file_kind_of(backend: str) -> str | None:
     """The kind of file that a backend reads; None for auto."""
+    from ptx.infer.backends import find_backend
+
     return None if backend == "auto" else find_backend(backend).reads
 
 

@@ -34,7 +34,7 @@ from ptx.cli.output.answers import answer_inputs
 @options.workspace
 @options.time_limit
 @options.common
-@options.fold(answers=wanted.Wanted, cluster=wanted.Cluster)
+@options.fold(wanted.check, answers=wanted.Wanted, cluster=wanted.Cluster)
 def predict(
     inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
     describe: Path | None, workspace: Path, answers: wanted.Wanted, cluster: wanted.Cluster,
@@ -52,7 +52,6 @@ def predict(
     """
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    wanted.check(answers, cluster)
     found = find_model(space, model, backend, describe=describe)
     if cluster.on:
         from ptx.cli.model.on_ray import predict_on_ray

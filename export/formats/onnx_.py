@@ -19,7 +19,7 @@ from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
 from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.export.formats.stored import store
 from ptx.infer.artifact import onnx_bytes
-from ptx.infer.backends.ort.session import NEWEST_OPSET
+from ptx.infer.backends.ort.cpu import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.ranges import OPSETS
 from ptx.infer.signature import Signature, TensorSpec

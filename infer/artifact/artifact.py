@@ -111,15 +111,22 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
 def _read(data: bytes, name: str) -> tuple[str, Content]:
     """Which kind of file it is, and what its container holds."""
     for container in dict.fromkeys(form.container for form in FORMATS.values()):
-        module = import_module(container)
-        if not module.looks_like(data):
+        content: Content | None = import_module(container).read_content(data, name=name)
+        if content is None:
             continue
-        content: Content = module.read_content(data, name=name)
         for kind, form in FORMATS.items():
-            if form.container == container and form.is_told_by(content.members):
+            if form.container == container and holds_members(content.members, form.members):
                 return kind, content
     raise ArtifactError(
         f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
+    )
+
+
+def holds_members(names: Collection[str], members: Collection[str]) -> bool:
+    """Whether an archive with these names has the members that tell a format: see `FileFormat`."""
+    return all(
+        member in names or (member.endswith("/") and any(name.startswith(member) for name in names))
+        for member in members
     )
 
 

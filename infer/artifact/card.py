@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from ptx.infer.artifact.golden import (
     GoldenSample,
     RawSample,
-    golden_from_data,
     golden_to_data,
-    raw_from_data,
     raw_to_data,
     samples_digest,
+    samples_from_data,
     take,
 )
 from ptx.infer.errors import ArtifactError, quote
@@ -143,16 +142,12 @@ class Card:
             version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            data = {
-                "raw": [],
-                "weights": "",
-                "compute": "",
-                "doubt": {},
-                **data,
-            }  # which older cards, and most, lack
+            # The first four are what older cards, and most, lack.
+            data = {"raw": [], "weights": "", "compute": "", "doubt": {}, **data}
             names = (take(data, "model", str), take(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
+            golden, raw = samples_from_data(data)
             return cls(
                 model=take(data, "model", str),
                 task=take(data, "task", str),
@@ -165,8 +160,8 @@ class Card:
                 checkpoint_sha256=take(data, "checkpoint_sha256", str),
                 versions=take(data, "versions", dict),
                 agreement=_agreement(data),
-                golden=tuple(golden_from_data(item) for item in take(data, "golden", list)),
-                raw=tuple(raw_from_data(item) for item in take(data, "raw", list)),
+                golden=golden,
+                raw=raw,
                 weights=take(data, "weights", str),
                 compute=take(data, "compute", str),
                 doubt=take(data, "doubt", dict),

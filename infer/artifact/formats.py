@@ -24,18 +24,10 @@ class FileFormat:
 
     noun: str  # for messages
     suffix: str
-    container: str  # module with `looks_like(data)` and `read_content(data, name=…)`, a Content
+    container: str  # module with `read_content(data, name=…)`: a Content, None of what is none
     members: tuple[str, ...] = ()  # what tells it from others in such a container; `code/` a folder
     is_program: bool = False  # it can run code as soon as it is loaded
     describable: bool = False  # one without a card says enough to be run with a description
-
-    def is_told_by(self, names: Collection[str]) -> bool:
-        """Whether a container with members of these names is such a file."""
-        return all(
-            member in names
-            or (member.endswith("/") and any(name.startswith(member) for name in names))
-            for member in self.members
-        )
 
 
 FORMATS = {

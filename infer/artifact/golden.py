@@ -141,6 +141,14 @@ def raw_from_data(data: Any) -> RawSample:
     return RawSample(values, take(data, "sha256", str), read, **promised, names=tuple(names))
 
 
+def samples_from_data(
+    data: Mapping[str, Any],
+) -> tuple[tuple[GoldenSample, ...], tuple[RawSample, ...]]:
+    """The golden samples of a card's JSON form, and the raw ones; ValueError where one is none."""
+    golden = tuple(golden_from_data(item) for item in take(data, "golden", list))
+    return golden, tuple(raw_from_data(item) for item in take(data, "raw", list))
+
+
 def as_raw(value: Any) -> Raw:
     """A value as a card can carry it.
 

@@ -32,19 +32,18 @@ _CLOSED = "</script>"
 _SEAL = "<!-- ptx.seal {} -->\n"
 
 
-def looks_like(data: bytes) -> bool:
-    """Whether `data` starts as ptx starts a page."""
-    return data.startswith(HEAD.encode())
-
-
-def read_content(data: bytes, *, name: str) -> Content:
-    """The card of the page's model, and whether the page is what was sealed.
+def read_content(data: bytes, *, name: str) -> Content | None:
+    """The card of the page's model, and whether the page is what was sealed; None of no page of ptx.
 
     Raises:
         ArtifactError: it holds no model.
     """
-    inner = onnx_bytes.read_content(read_block(data, MODEL, name=name), name=name)
-    return Content(inner.card, inner.sealed and seal_holds(data))
+    if not data.startswith(HEAD.encode()):
+        return None
+    model = read_block(data, MODEL, name=name)
+    header = onnx_bytes.read_header(model, name=name)
+    sealed = onnx_bytes.seal_holds(model, header) and seal_holds(data)
+    return Content(header.metadata.get(onnx_bytes.CARD_KEY), sealed)
 
 
 def write_block(block: str, content: bytes) -> str:

@@ -40,13 +40,14 @@ class OnnxHeader:
     sealed: int | None  # how many bytes the seal covers; None without a seal
 
 
-def looks_like(data: bytes) -> bool:
-    """Whether `data` starts as ONNX exporters start a file: with the IR version."""
-    return len(data) > 2 and data[0] == _IR_VERSION << 3 | _VARINT and 0 < data[1] < 0x80
+def read_content(data: bytes, *, name: str) -> Content | None:
+    """The card and the seal; None where `data` does not start as ONNX files do, with the IR version.
 
-
-def read_content(data: bytes, *, name: str) -> Content:
-    """The card and the seal; ArtifactError where it is cut, or no ONNX file."""
+    Raises:
+        ArtifactError: it is cut, or no ONNX file.
+    """
+    if len(data) < 3 or data[0] != _IR_VERSION << 3 | _VARINT or not 0 < data[1] < 0x80:
+        return None
     header = read_header(data, name=name)
     return Content(header.metadata.get(CARD_KEY), seal_holds(data, header))
 

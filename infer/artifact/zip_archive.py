@@ -42,13 +42,14 @@ class Archive:
     members: dict[str, bytes]
 
 
-def looks_like(data: bytes) -> bool:
-    """Whether `data` begins as zip files do."""
-    return data.startswith(b"PK")
+def read_content(data: bytes, *, name: str) -> Content | None:
+    """The card, the seal and the names of the members; None where `data` does not begin as zip files do.
 
-
-def read_content(data: bytes, *, name: str) -> Content:
-    """The card, the seal and the names of the members; ArtifactError as of `read_archive`."""
+    Raises:
+        ArtifactError: as of `read_archive`.
+    """
+    if not data.startswith(b"PK"):
+        return None
     members = read_archive(data, name=name).members
     return Content(members.get(CARD_MEMBER), seal_holds(data), members.keys())
 

@@ -7,23 +7,25 @@ the command line read it.
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptx.infer.artifact.formats import by_preference
-from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.infer.backends.opening import Backend, Factory, Options, open_backend
-else:
-    __getattr__, __dir__ = lazy(
-        __name__,
-        dict.fromkeys(("Backend", "Factory", "Options", "open_backend"), "opening"),
+    from ptx.infer.backends.opening import (
+        Backend,
+        Factory,
+        Options,
+        find_backend,
+        open_backend,
+        require_device,
     )
+else:
+    _OPENING = "Backend Factory Options find_backend open_backend require_device"
+    __getattr__, __dir__ = lazy(__name__, dict.fromkeys(_OPENING.split(), "opening"))
 
 __all__ = [
     "BACKENDS",
@@ -54,7 +56,7 @@ class BackendEntry:
 
 
 _TORCH = "ptx.infer.backends.pytorch.device:import_torch"
-_ONNXRUNTIME = "ptx.infer.backends.ort.session:import_onnxruntime"
+_ONNXRUNTIME = "ptx.infer.backends.ort.cpu:import_onnxruntime"
 
 BACKENDS = {
     "eager": BackendEntry(
@@ -115,33 +117,11 @@ Of those that read one kind of file `auto` tries the last first.
 
 FORMER_NAMES = {"exported": "pt2"}  # which still open the backend
 DEVICES = ("auto", "cpu", "cuda", "mps")
-_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
 
 
 def current_name(name: str) -> str:
     """The name that a backend has today, for one that it had before."""
     return FORMER_NAMES.get(name, name)
-
-
-def require_device(name: str) -> str:
-    """The kind of a device: `cuda` of `cuda:1`; UsageError names the nearest where there is none."""
-    kind = name.partition(":")[0]
-    if _DEVICE.fullmatch(name) is None:
-        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
-    return kind
-
-
-def find_backend(name: str) -> BackendEntry:
-    """The entry of a backend; UsageError names the nearest where there is none.
-
-    A former name is found with a FutureWarning that says the one of today.
-    """
-    today = current_name(name)
-    if today not in BACKENDS:
-        raise UsageError(f"there is no backend {quote(name)}; {nearest(name, BACKENDS)}")
-    if today != name:
-        warnings.warn(f"backend {name!r} is called {today!r} now", FutureWarning, stacklevel=3)
-    return BACKENDS[today]
 
 
 def preferred(kinds: Iterable[str] | None = None) -> list[str]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import pkgutil
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.backends import (
-    BACKENDS,
-    BackendEntry,
-    current_name,
-    find_backend,
-    preferred,
-    require_device,
-)
+from ptx.infer.backends import BACKENDS, DEVICES, FORMER_NAMES, BackendEntry, preferred
 from ptx.infer.errors import BackendError, UsageError, nearest, quote
 from ptx.infer.ranges import THREADS, TIMEOUT
 from ptx.infer.signature import Array
@@ -77,6 +72,7 @@ class Options:
 PRECISIONS = ("float32", "tf32")
 CPU_NODES = ("shapes", "none")  # nodes that compute sizes, where ONNX Runtime puts them; no node
 
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
 _SPOKEN = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
 # What to do instead, where a backend does not heed an option.
 _INSTEAD = {
@@ -87,6 +83,19 @@ _INSTEAD = {
     "network": "an exported file holds its network: leave it out, or use the checkpoint and eager",
     "cpu_nodes": "it is of ort-cuda: leave it out",
 }
+
+
+def find_backend(name: str) -> BackendEntry:
+    """The entry of a backend; UsageError names the nearest where there is none.
+
+    A former name is found with a FutureWarning that says the one of today.
+    """
+    today = FORMER_NAMES.get(name, name)
+    if today not in BACKENDS:
+        raise UsageError(f"there is no backend {quote(name)}; {nearest(name, BACKENDS)}")
+    if today != name:
+        warnings.warn(f"backend {name!r} is called {today!r} now", FutureWarning, stacklevel=3)
+    return BACKENDS[today]
 
 
 def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
@@ -101,7 +110,7 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
     """
     if name == "auto":
         return _open_first(artifact, options)
-    entry, name = find_backend(name), current_name(name)
+    entry, name = find_backend(name), FORMER_NAMES.get(name, name)
     if entry.reads != artifact.kind:
         fitting = preferred([artifact.kind])[::-1]
         raise UsageError(
@@ -141,6 +150,14 @@ def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:
     for option in options.list_changed():
         if option not in entry.heeds:
             raise UsageError(f"backend {name!r} takes no {option}: {_INSTEAD[option]}")
+
+
+def require_device(name: str) -> str:
+    """The kind of a device: `cuda` of `cuda:1`; UsageError names the nearest where there is none."""
+    kind = name.partition(":")[0]
+    if _DEVICE.fullmatch(name) is None:
+        raise UsageError(f"there is no device {quote(name)}; {nearest(kind, DEVICES)}")
+    return kind
 
 
 def _open_first(artifact: Artifact, options: Options) -> Backend:

@@ -8,45 +8,43 @@ side.
 
 from __future__ import annotations
 
-import pkgutil
 import struct
-from collections.abc import Callable
-from io import BytesIO
-from typing import Any, Final, cast
+import zlib
+from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
 from ptx.infer.errors import InputError, LimitError, quote
-from ptx.infer.picture.formats import FORMATS, find_format
-from ptx.infer.picture.png import PNG_MAGIC, decode_png
+from ptx.infer.picture.formats import (
+    PNG_MAGIC,
+    Least,
+    decode_with_pillow,
+    eight_bit_table,
+    find_format,
+)
 from ptx.infer.picture.problems import (
+    MAX_PIXELS,
     check_size,
     damaged_error,
     map_decoder_error,
+    size_error,
     truncated_error,
 )
 
-# Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
-_CONVERT: Final[dict[str, str]] = {
-    "1": "L",
-    "L": "L",
-    "LA": "LA",
-    "La": "LA",
-    "P": "RGB",
-    "PA": "RGBA",
-    "RGB": "RGB",
-    "RGBX": "RGB",
-    "RGBA": "RGBA",
-    "RGBa": "RGBA",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-}
-Least = int | Callable[[tuple[int, int]], tuple[int, int]]
-"""The least length of both sides, or what gives the least (width, height) for those of the file."""
+# PNG bit depth and colour type -> mode, where the pixels need no palette, scaling or interlacing.
+_PLAIN: Final = {(8, 0): "L", (8, 2): "RGB", (8, 4): "LA", (8, 6): "RGBA"}
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                 (0, 1, 1, 2))  # x, y, columns and rows apart, of an interlaced picture  # fmt: skip
+_PIECE: Final = 2**18  # bytes that are unpacked at a time
+# Chunks that neither change pixels nor can hold an orientation.
+_INERT: Final = frozenset((b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"bKGD", b"sBIT"))
+_HEAD: Final = struct.Struct(">I4s").unpack_from
+_CRC: Final = struct.Struct(">I").unpack_from
+_IHDR: Final = struct.Struct(">IIBBBBB").unpack_from
 
-_PIECE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
-_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+Chunk = tuple[bytes, int, int]  # chunk_type, start and end of its data
 
 
 def decode(
@@ -110,7 +108,7 @@ def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Im
     if channels == 1:
         pixels = pixels.reshape(pixels.shape[:2])
     if pixels.dtype.itemsize == 2:
-        pixels = _eight_bit_table(65535)[pixels]
+        pixels = eight_bit_table(65535)[pixels]
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
@@ -126,133 +124,84 @@ def _decode(
     data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
 ) -> Image.Image:
     if format_name == "PNG":
-        plain = decode_png(data, name)
-        if plain is not None:
-            _pick_frame(1, frame, name)
+        chunks = _read_chunks(data, name)
+        _check_pixels(data, chunks, name)
+        plain = _decode_plain(data, chunks)
+        if plain is not None and not frame:
             return plain
-    elif format_name == "WEBP":
-        _check_webp(data, name)
-    elif format_name == "GIF":
-        _check_gif(data, name)
-    return _decode_with_pillow(data, format_name, name, frame, least)
+    return decode_with_pillow(data, format_name, name, frame, least)
 
 
-def _check_webp(data: bytes, name: str) -> None:
-    """Length and canvas: the decoder would allocate the canvas twice over on opening."""
-    if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise truncated_error(name, "WEBP", len(data))
-    if data[12:16] == b"VP8X":
-        size = (
-            int.from_bytes(data[24:27], "little") + 1,
-            int.from_bytes(data[27:30], "little") + 1,
-        )
-    elif data[12:16] == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    else:
-        width, height = struct.unpack_from("<HH", data, 26)
-        size = (width & 0x3FFF, height & 0x3FFF)
-    check_size(size, name)
+def _read_chunks(data: bytes, name: str) -> list[Chunk]:
+    """The chunks up to IEND, each held to its CRC, before any pixel is decoded."""
+    chunks: list[Chunk] = []
+    chunk_type, position, total = b"", len(PNG_MAGIC), len(data)
+    while chunk_type != b"IEND":
+        if position + 8 > total:
+            raise truncated_error(name, "PNG", total)
+        length, chunk_type = _HEAD(data, position)
+        start = position + 8
+        end = start + length
+        if not chunks:
+            _check_header(data, chunk_type, length, name)
+        if end + 4 > total:
+            raise truncated_error(name, "PNG", total)
+        if zlib.crc32(data[position + 4 : end]) != _CRC(data, end)[0]:
+            raise damaged_error(name, "PNG", f"checksum of chunk {chunk_type!r} at byte {position}")
+        chunks.append((chunk_type, start, end))
+        position = end + 4
+    return chunks
 
 
-def _check_gif(data: bytes, name: str) -> None:
-    """Walks the blocks to the trailer: Pillow answers a cut animation with the frames left."""
-    position = 6
-    try:
-        position += 7 + _gif_palette(data[10])
-        while (mark := data[position]) != 0x3B:
-            if mark == 0x2C:
-                position += 11 + _gif_palette(data[position + 9])
-            elif mark == 0x21:
-                position += 2
-            else:
-                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
-            while data[position]:
-                position += data[position] + 1
-            position += 1
-    except IndexError as error:
-        raise truncated_error(name, "GIF", len(data)) from error
+def _check_header(data: bytes, chunk_type: bytes, length: int, name: str) -> None:
+    if chunk_type != b"IHDR" or length != 13:
+        raise damaged_error(name, "PNG", f"it starts with chunk {chunk_type!r} of {length} bytes")
+    if len(data) < 29:
+        raise truncated_error(name, "PNG", len(data))
+    width, height, *_ = _IHDR(data, 16)
+    if width == 0 or height == 0:
+        raise damaged_error(name, "PNG", f"its size is {width}x{height}")
+    if width * height > MAX_PIXELS:
+        raise size_error((width, height), name)
 
 
-def _gif_palette(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+def _check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
+    """A palette where one is needed, and all rows: Pillow leaves those that are missing black."""
+    width, height, depth, colour, *_, interlace = _IHDR(data, 16)
+    if colour == 3 and all(chunk_type != b"PLTE" for chunk_type, _, _ in chunks):
+        raise damaged_error(name, "PNG", "its palette is missing")
+    bits = depth * _CHANNELS.get(colour, 1)
+    left = 0 if interlace else height * (1 + (width * bits + 7) // 8)
+    for x, y, across, down in _ADAM7 if interlace else ():
+        columns, rows = -((x - width) // across), -((y - height) // down)
+        if columns > 0:
+            left += max(rows, 0) * (1 + (columns * bits + 7) // 8)
+    inflate = zlib.decompressobj()
+    for chunk_type, start, end in chunks:
+        packed = data[start:end] if chunk_type == b"IDAT" else b""
+        while packed and left > 0:
+            left -= len(inflate.decompress(packed, min(left, _PIECE)))
+            packed = inflate.unconsumed_tail
+    if left > 0:
+        raise truncated_error(name, "PNG", len(data))
 
 
-def _decode_with_pillow(
-    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
-) -> Image.Image:
-    from PIL import ImageOps
+def _decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
+    """The picture of a plain 8-bit PNG through Pillow's decoder alone; None for every other PNG.
 
-    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
-    with plugin(BytesIO(data)) as image:
-        check_size(image.size, name)
-        chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)
-        if chosen:
-            image.seek(chosen)
-            check_size(image.size, name)
-        if least is not None:
-            size = least(image.size) if callable(least) else (least, least)
-            image.draft(image.mode, size)  # heeded by JPEG alone
-        image.decodermaxblock = _PIECE
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bit(image, data, format_name, name)
-
-
-def _pick_frame(frames: int, frame: int | None, name: str) -> int:
-    if frame is None and frames == 1:
-        return 0
-    if frame is not None and 0 <= frame < frames:
-        return frame
-    asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
-    raise InputError(
-        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
-        f"choose frame 0 to {frames - 1}",
-        code="E-IMG-FRAMES",
-    )
-
-
-def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: str) -> Image.Image:
-    """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha."""
-    key = image.info.get("transparency")
-    depth = data[24] if format_name == "PNG" else 8
-    if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
-        return _from_sixteen_bit(image, format_name, key)
-    if image.mode not in _CONVERT:
-        raise InputError(
-            f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
-            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
-            code="E-IMG-DEPTH",
-        )
-    if key is None:
-        return image.convert(_CONVERT[image.mode])
-    if image.mode in ("1", "L"):
-        # Pillow scales samples of 2 and 4 bits to 0..255 but not the colour that is transparent.
-        scale = 255 // (2**depth - 1) if image.mode == "L" else 1
-        gray = image.convert("L")
-        opaque = [255] * 256
-        opaque[key * scale & 255] = 0
-        return Image.merge("LA", (gray, gray.point(opaque)))
-    if image.mode == "RGB" and depth == 16:
-        image.info["transparency"] = tuple(value >> 8 for value in key)  # as the pixels are
-    return image.convert("RGBA")
-
-
-def _from_sixteen_bit(image: ImageFile.ImageFile, format_name: str, key: int | None) -> Image.Image:
-    """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
-    tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    bits = tags[_TIFF_BITS][0] if format_name == "TIFF" else 16
-    samples = np.asarray(image)
-    gray = _eight_bit_table(2**bits - 1)[samples]
-    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only
-        gray = 255 - gray
-    if key is None:
-        return Image.fromarray(gray)
-    alpha = np.where(samples == key, 0, 255).astype(np.uint8)
-    return Image.fromarray(np.dstack([gray, alpha]))
-
-
-def _eight_bit_table(peak: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Sample 0..65535 -> 0..255, rounded, with `peak` as white."""
-    samples = np.arange(65536)
-    return np.minimum((samples * 255 + peak // 2) // peak, 255).astype(np.uint8)
+    Three times as fast as opening the file a second time through `PngImageFile`, and the chunks are
+    known already.
+    """
+    width, height, depth, colour, compression, filtering, interlace = _IHDR(data, 16)
+    mode = _PLAIN.get((depth, colour))
+    if mode is None or compression or filtering or interlace:
+        return None
+    parts: list[bytes] = []
+    previous = b"IHDR"
+    for chunk_type, start, end in chunks[1:-1]:
+        if chunk_type == b"IDAT" and (previous == b"IDAT" or not parts):
+            parts.append(data[start:end])
+        elif chunk_type not in _INERT:
+            return None
+        previous = chunk_type
+    return Image.frombytes(mode, (width, height), b"".join(parts), "zip", mode, 0)

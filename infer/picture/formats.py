@@ -1,12 +1,20 @@
-"""Which format a picture has, by its first bytes."""
+"""The formats of pictures: told by their first bytes, decoded by Pillow behind checks that it lacks."""
 
 from __future__ import annotations
 
-from typing import Final
+import pkgutil
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Final, cast
+
+import numpy as np
+from PIL import Image, ImageFile
 
 from ptx.infer.errors import InputError, quote
-from ptx.infer.picture.png import PNG_MAGIC
-from ptx.infer.picture.problems import truncated_error
+from ptx.infer.picture.problems import check_size, damaged_error, truncated_error
+
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 FORMATS: Final[dict[str, str]] = {
     "PNG": "PIL.PngImagePlugin:PngImageFile",
@@ -51,6 +59,28 @@ _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 
 
+# Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
+_CONVERT: Final[dict[str, str]] = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "La": "LA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBX": "RGB",
+    "RGBA": "RGBA",
+    "RGBa": "RGBA",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+}
+Least = int | Callable[[tuple[int, int]], tuple[int, int]]
+"""The least length of both sides, or what gives the least (width, height) for those of the file."""
+
+_PIECE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+
+
 def find_format(data: bytes, name: str) -> str:
     """The format by content, a key of FORMATS; the file's name says nothing.
 
@@ -88,3 +118,129 @@ def _looks_like(data: bytes) -> str:
         return "HTML"
     printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
     return "text" if printable > 0.9 * len(head) else "unknown data"
+
+
+def decode_with_pillow(
+    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
+) -> Image.Image:
+    """What `ptx.infer.picture.decode.decode` does for all but a plain PNG."""
+    from PIL import ImageOps
+
+    if format_name == "WEBP":
+        _check_webp(data, name)
+    elif format_name == "GIF":
+        _check_gif(data, name)
+    plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
+    with plugin(BytesIO(data)) as image:
+        check_size(image.size, name)
+        chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)
+        if chosen:
+            image.seek(chosen)
+            check_size(image.size, name)
+        if least is not None:
+            size = least(image.size) if callable(least) else (least, least)
+            image.draft(image.mode, size)  # heeded by JPEG alone
+        image.decodermaxblock = _PIECE
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _eight_bit(image, data, format_name, name)
+
+
+def _check_webp(data: bytes, name: str) -> None:
+    """Length and canvas: the decoder would allocate the canvas twice over on opening."""
+    if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise truncated_error(name, "WEBP", len(data))
+    if data[12:16] == b"VP8X":
+        size = (
+            int.from_bytes(data[24:27], "little") + 1,
+            int.from_bytes(data[27:30], "little") + 1,
+        )
+    elif data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    else:
+        width, height = struct.unpack_from("<HH", data, 26)
+        size = (width & 0x3FFF, height & 0x3FFF)
+    check_size(size, name)
+
+
+def _check_gif(data: bytes, name: str) -> None:
+    """Walks the blocks to the trailer: Pillow answers a cut animation with the frames left."""
+    position = 6
+    try:
+        position += 7 + _gif_palette(data[10])
+        while (mark := data[position]) != 0x3B:
+            if mark == 0x2C:
+                position += 11 + _gif_palette(data[position + 9])
+            elif mark == 0x21:
+                position += 2
+            else:
+                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
+            while data[position]:
+                position += data[position] + 1
+            position += 1
+    except IndexError as error:
+        raise truncated_error(name, "GIF", len(data)) from error
+
+
+def _gif_palette(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _pick_frame(frames: int, frame: int | None, name: str) -> int:
+    if frame is None and frames == 1:
+        return 0
+    if frame is not None and 0 <= frame < frames:
+        return frame
+    asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
+    raise InputError(
+        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
+        f"choose frame 0 to {frames - 1}",
+        code="E-IMG-FRAMES",
+    )
+
+
+def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: str) -> Image.Image:
+    """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha."""
+    key = image.info.get("transparency")
+    depth = data[24] if format_name == "PNG" else 8
+    if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
+        return _from_sixteen_bit(image, format_name, key)
+    if image.mode not in _CONVERT:
+        raise InputError(
+            f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
+            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
+            code="E-IMG-DEPTH",
+        )
+    if key is None:
+        return image.convert(_CONVERT[image.mode])
+    if image.mode in ("1", "L"):
+        # Pillow scales samples of 2 and 4 bits to 0..255 but not the colour that is transparent.
+        scale = 255 // (2**depth - 1) if image.mode == "L" else 1
+        gray = image.convert("L")
+        opaque = [255] * 256
+        opaque[key * scale & 255] = 0
+        return Image.merge("LA", (gray, gray.point(opaque)))
+    if image.mode == "RGB" and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)  # as the pixels are
+    return image.convert("RGBA")
+
+
+def _from_sixteen_bit(image: ImageFile.ImageFile, format_name: str, key: int | None) -> Image.Image:
+    """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    bits = tags[_TIFF_BITS][0] if format_name == "TIFF" else 16
+    samples = np.asarray(image)
+    gray = eight_bit_table(2**bits - 1)[samples]
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only
+        gray = 255 - gray
+    if key is None:
+        return Image.fromarray(gray)
+    alpha = np.where(samples == key, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.dstack([gray, alpha]))
+
+
+def eight_bit_table(peak: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Sample 0..65535 -> 0..255, rounded, with `peak` as white."""
+    samples = np.arange(65536)
+    return np.minimum((samples * 255 + peak // 2) // peak, 255).astype(np.uint8)

@@ -14,8 +14,9 @@ from PIL import Image
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import Least, decode, from_array
+from ptx.infer.picture.decode import decode, from_array
 from ptx.infer.picture.fit import FITS, least_size
+from ptx.infer.picture.formats import Least
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 

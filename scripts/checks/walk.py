@@ -4,6 +4,11 @@
 
 A move is a function of ptx that is called from another file of ptx; each counts once. What is imported,
 properties, and what Python calls by itself (`__exit__`) do not count.
+
+The last line counts them twice: all, and the picture's own. These are the three that carry the INPUT
+before there is a model (the verb, `answer_inputs`, `find_values`), and all behind the return of
+`open_model`, up to the answer. What finds, checks and opens the model is not among them: it is done once
+for however many pictures.
 """
 
 from __future__ import annotations
@@ -22,6 +27,12 @@ from ptx.cli import main
 ROOT = Path(ptx.infer.__file__).resolve().parents[1]
 BY_ITSELF = {"__enter__", "__exit__", "__del__", "__getattr__"}
 LAZY = "infer/lazy.py"  # an import, though it is a call
+CARRIERS = {
+    ("cli/verbs/predict.py", "predict"),
+    ("cli/output/answers.py", "answer_inputs"),
+    ("cli/values/inputs.py", "find_values"),
+}
+OPENS = "cli/model/opening.py", "open_model"
 
 
 @cache
@@ -39,15 +50,19 @@ def is_property(frame: FrameType) -> bool:
 
 
 class Walk:
-    """The moves so far, in their order: (file, function)."""
+    """The moves so far, in their order: (file, function); and those of the picture."""
 
     def __init__(self, verb: str) -> None:
         self.verb = f"cli/verbs/{verb}.py"
         self.moves: dict[tuple[str, str], None] = {}
+        self.own: set[tuple[str, str]] = set()
+        self.is_open = False
 
     def note(self, frame: FrameType, event: str, _: object) -> None:
         """Called by Python at each call and return."""
         name = frame.f_code.co_name
+        if event == "return" and (place(frame.f_code.co_filename), name) == OPENS:
+            self.is_open = True
         here = place(frame.f_code.co_filename) if event == "call" else None
         if here in (None, LAZY) or name.startswith("<") or name in BY_ITSELF:
             return
@@ -60,15 +75,21 @@ class Walk:
             came_from = came_from or place(above.f_code.co_filename)
             above = above.f_back
         if came_from != here:
-            self.moves[str(here), frame.f_code.co_qualname] = None
+            move = str(here), frame.f_code.co_qualname
+            self.moves[move] = None
+            if self.is_open or move in CARRIERS:
+                self.own.add(move)
 
     def leave(self, status: int) -> NoReturn:
         """Tell the moves, at the end of the process."""
         sys.setprofile(None)
         for file, name in self.moves:
             print(f"{file}: {name}", file=sys.stderr)
-        files = {file for file, _ in self.moves}
-        print(f"{len(self.moves)} moves over {len(files)} files", file=sys.stderr)
+        counts = [
+            f"{len(moves)} moves over {len({file for file, _ in moves})} files"
+            for moves in (self.moves, self.own)
+        ]
+        print(f"{counts[0]}; the picture's own are {counts[1]}", file=sys.stderr)
         LEAVE(status)
 
 

@@ -14,7 +14,7 @@ from ptx.export import FORMATS, describe, export
 from ptx.export.formats import find_convert
 from ptx.export.formats.masks import mask_with_infinity
 from ptx.infer import ArtifactError, load
-from ptx.infer.backends.ort.session import import_onnxruntime
+from ptx.infer.backends.ort.cpu import import_onnxruntime
 from ptx.infer.signature import Signature
 
 from .networks.own import KINDS, Attention, Detector, Neighbours, Packed, Returns

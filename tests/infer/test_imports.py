@@ -110,7 +110,7 @@ def test_the_user_s_word_on_telemetry_stands(child: Child) -> None:
 
     done = child(
         "import os\n"
-        "from ptx.infer.backends.ort.session import import_onnxruntime\n"
+        "from ptx.infer.backends.ort.cpu import import_onnxruntime\n"
         "import_onnxruntime()\n"
         "print(os.environ['ORT_DISABLE_TELEMETRY'])",
         env={**os.environ, "ORT_DISABLE_TELEMETRY": "yes"},

@@ -63,11 +63,9 @@ class MinutesPreprocessing:
 VERDICT = tasks.TASKS["binary"]._replace(any_labels=False)
 
 
-def looks_like(data: bytes) -> bool:
-    return data.startswith(MAGIC)
-
-
-def read_content(data: bytes, *, name: str) -> Content:
+def read_content(data: bytes, *, name: str) -> Content | None:
+    if not data.startswith(MAGIC):
+        return None
     said, seal = json.loads(data[len(MAGIC) : -64]), data[-64:]
     sealed = hashlib.sha256(data[:-64]).hexdigest().encode() == seal
     return Content(said["card"].encode(), sealed)

@@ -20,7 +20,9 @@ def test_a_picture_makes_no_more_moves_than_the_page_says(
     first, *others, last = done.stderr.splitlines()
     assert first == "cli/verbs/predict.py: predict"
     assert "infer/tasks.py: classification" in others
-    moves, files = map(int, re.findall(r"\d+", last))
+    moves, files, own_moves, own_files = map(int, re.findall(r"\d+", last))
     assert len(others) + 1 == moves
-    assert moves <= 65
-    assert files <= 38
+    assert moves <= 52
+    assert files <= 30
+    assert own_moves <= 28
+    assert own_files <= 18

@@ -1,22 +1,39 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU; and for all its backends importing it, a session, its errors in our words."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
+from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
-from ptx.infer.backends.ort.session import open_session, run_session
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Watchdog
-from ptx.infer.errors import BackendError
-from ptx.infer.signature import Array
+from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, installing
+from ptx.infer.ranges import OPSETS
+from ptx.infer.signature import Array, TensorSpec
 
 SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads for any input
 SMALL_INPUT = 12_544  # numbers; 16 pictures of 28×28
+NEWEST_OPSET, NEWEST_IR = int(OPSETS.most), 13  # that ONNX Runtime 1.31 supports officially
+# The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
+TYPES = {
+    "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",
+    "uint8": "tensor(uint8)", "int8": "tensor(int8)", "int32": "tensor(int32)",
+    "int64": "tensor(int64)", "bool": "tensor(bool)",
+}  # fmt: skip
+_NOWHERE = (
+    f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
+)
+_SPIN = "200"  # microseconds
+_NO_ENTRIES: Mapping[str, str] = {}
+_FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
 
 
 @final
@@ -78,3 +95,170 @@ def _count(inputs: Mapping[str, Any]) -> int:
     for value in inputs.values():
         count += getattr(value, "size", 0)
     return count
+
+
+def import_onnxruntime() -> Any:
+    """The `onnxruntime` module, with its telemetry off unless the user decided otherwise.
+
+    Since 1.29 importing it starts threads, writes a device id into the home folder, and can hang forked
+    children at exit (microsoft/onnxruntime#27379).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            f"ONNX Runtime is not installed: {installing('cpu')}; for CUDA [gpu] instead"
+        ) from error
+    return onnxruntime
+
+
+def open_session(
+    artifact: Artifact,
+    options: Options,
+    providers: Sequence[Any],
+    watchdog: Watchdog | None,
+    entries: Mapping[str, str] = _NO_ENTRIES,
+) -> Any:
+    """An `InferenceSession` over the file's bytes; `entries`: more of its configuration.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot load the model.
+        LimitError: it takes longer than the watchdog allows.
+    """
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL
+    settings.intra_op_num_threads = options.threads or usable_processors()
+    # Waiting threads spin over the gaps between two operators, and sleep between two predictions: by
+    # default they keep whole processors busy for tens of milliseconds. See docs/performance.md.
+    settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
+    # Else a file could have other files of this machine read as its weights.
+    settings.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", _NOWHERE
+    )
+    for key, value in entries.items():
+        settings.add_session_config_entry(key, value)
+    cancel = partial(settings.set_load_cancellation_flag, True)
+    limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
+    with limit, mapping_onnxruntime_errors(artifact, "load"):
+        # Without its own fallback, which would print and try other providers than those asked for.
+        session = onnxruntime.InferenceSession(
+            artifact.data, settings, providers=list(providers), enable_fallback=0
+        )
+    _check_card(artifact, session)
+    return session
+
+
+def run_session(
+    artifact: Artifact,
+    session: Any,
+    names: Sequence[str],
+    inputs: Mapping[str, Array],
+    watchdog: Watchdog | None,
+) -> dict[str, Array]:
+    """The outputs of these names.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot run the model.
+        LimitError: it takes longer than the watchdog allows, or runs out of memory.
+    """
+    if watchdog is None:
+        return _run(artifact, session, names, inputs)
+    import onnxruntime  # which is there: it opened the session
+
+    settings = onnxruntime.RunOptions()
+    with watchdog.limit(artifact.name, partial(setattr, settings, "terminate", True)):
+        return _run(artifact, session, names, inputs, settings)
+
+
+def _run(
+    artifact: Artifact, session: Any, names: Sequence[str], inputs: Mapping[str, Array],
+    settings: Any = None,
+) -> dict[str, Array]:  # fmt: skip
+    try:  # a context manager would cost a microsecond
+        return dict(zip(names, session.run(names, inputs, settings), strict=True))
+    except Exception as error:
+        raise _map_error(error, artifact, "run") from error
+
+
+@contextmanager
+def mapping_onnxruntime_errors(artifact: Artifact, verb: str) -> Iterator[None]:
+    """What ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
+    try:
+        yield
+    except Exception as error:
+        raise _map_error(error, artifact, verb) from error
+
+
+def _check_card(artifact: Artifact, session: Any) -> None:
+    """Refuse a model whose inputs or outputs are not those of its card, before any data."""
+    signature = artifact.require_card().signature if artifact.sealed else None
+    if signature is None:  # `verify` replays a changed file to see what the change did
+        return
+    for what, specs, found in (
+        ("inputs", signature.inputs, session.get_inputs()),
+        ("outputs", signature.outputs, session.get_outputs()),
+    ):
+        known = {item.name: item for item in found}
+        if known.keys() != {spec.name for spec in specs}:
+            raise _other_model(
+                artifact, f"{what} {sorted(known)}", str([spec.name for spec in specs])
+            )
+        for spec in specs:
+            item = known[spec.name]
+            if item.type != TYPES.get(spec.dtype) or (what == "inputs" and not _fits(spec, item)):
+                got = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
+                raise _other_model(artifact, got, f"{spec.dtype} {spec.describe()}")
+
+
+def _fits(spec: TensorSpec, item: Any) -> bool:
+    """Whether the model takes every size that the card allows."""
+    return len(item.shape) == len(spec.axes) and all(
+        not isinstance(size, int) or size == axis
+        for size, axis in zip(item.shape, spec.axes, strict=True)
+    )
+
+
+def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
+    return ArtifactError(
+        f"{artifact.name} has {got}; its card says {expected}: export it again", code="E-ONNX-CARD"
+    )
+
+
+def _map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
+    """What ONNX Runtime raised as an error of ptx; its exceptions have no base class of their own."""
+    if isinstance(error, PtxError):
+        return error
+    if isinstance(error, MemoryError):
+        return LimitError(f"{artifact.name}: out of memory", code="E-MEMORY")
+    text = " ".join(str(error).split())
+    if "bad_alloc" in text or "Failed to allocate" in text:
+        return LimitError(
+            f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch", code="E-MEMORY"
+        )
+    return _load_error(artifact, verb, text)
+
+
+def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
+    header = read_header(artifact.data, name=artifact.name)
+    opset = header.opsets.get("", 0)
+    if verb == "load" and opset > NEWEST_OPSET:
+        return ArtifactError(
+            f"{artifact.name} uses opset {opset}; ONNX Runtime here supports up to {NEWEST_OPSET}",
+            code="E-ONNX-OPSET",
+        )
+    if verb == "load" and header.ir_version > NEWEST_IR:
+        return ArtifactError(
+            f"{artifact.name} has IR version {header.ir_version}; ONNX Runtime here supports up to"
+            f" {NEWEST_IR}",
+            code="E-ONNX-OPSET",
+        )
+    if verb == "load" and "External data" in text:
+        return ArtifactError(
+            f"{artifact.name} refers to weights in another file; expected one file that holds all",
+            code="E-ONNX-EXTERNAL",
+        )
+    return ArtifactError(
+        f"ONNX Runtime cannot {verb} {artifact.name}: {text[:300]}", code=f"E-ONNX-{verb.upper()}"
+    )

@@ -12,8 +12,8 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
+from ptx.infer.backends.ort.cpu import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
-from ptx.infer.backends.ort.session import import_onnxruntime, open_session, run_session
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, installing, pluralise, quote
 from ptx.infer.signature import Array

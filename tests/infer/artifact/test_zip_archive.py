@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.artifact import holds_members
 from ptx.infer.artifact.formats import FORMATS
 from ptx.infer.errors import ArtifactError
 
@@ -47,7 +48,7 @@ def test_members_come_without_their_folder() -> None:
 )
 def test_the_kind_is_told_by_what_is_inside(names: list[str], kind: str) -> None:
     archive = (one for one, form in FORMATS.items() if form.container == zip_archive.__name__)
-    assert next(one for one in archive if FORMATS[one].is_told_by(names)) == kind
+    assert next(one for one in archive if holds_members(names, FORMATS[one].members)) == kind
 
 
 def test_the_card_is_attached_and_sealed() -> None:

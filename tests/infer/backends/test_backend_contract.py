@@ -392,10 +392,10 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     artifact: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ONNX Runtime answers a request for CUDA with a session on the CPU, without an exception."""
-    from ptx.infer.backends.ort import cuda, session
+    from ptx.infer.backends.ort import cpu, cuda
 
     def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any, entries: Any) -> Any:
-        return session.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
+        return cpu.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
 
     monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime: None)
     monkeypatch.setattr(cuda, "open_session", fallen)

@@ -21,7 +21,7 @@ from onnx.backend.test import BackendTest
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options, open_backend
-from ptx.infer.backends.ort.session import import_onnxruntime
+from ptx.infer.backends.ort.cpu import import_onnxruntime
 from ptx.infer.errors import PtxError
 
 SHARE = 1 if "PTX_ONNX_ALL" in os.environ else 8  # one of so many cases

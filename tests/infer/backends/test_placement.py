@@ -16,7 +16,7 @@ from ptx.infer import load
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
-from ptx.infer.backends.ort import cuda, session
+from ptx.infer.backends.ort import cpu, cuda
 from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
 from ptx.infer.errors import ArtifactError, BackendError
 
@@ -29,7 +29,7 @@ REFUSAL = (
 
 
 def recorded(found: Artifact) -> list[Node]:
-    opened = session.open_session(
+    opened = cpu.open_session(
         found, Options(threads=1), ["CPUExecutionProvider"], None, {RECORD: "1"}
     )
     nodes = cpu_nodes(opened)
@@ -102,7 +102,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Node] | None], li
                 raise ArtifactError(f"ONNX Runtime cannot load it: {REFUSAL}") from RuntimeError(
                     REFUSAL
                 )
-            plain = session.open_session(found, options, ["CPUExecutionProvider"], watchdog)
+            plain = cpu.open_session(found, options, ["CPUExecutionProvider"], watchdog)
             return OnCuda(plain, nodes)
 
         monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime: None)
@@ -179,7 +179,7 @@ def test_auto_takes_the_cpu_for_such_a_graph_and_says_so(
 def test_onnx_runtime_knows_the_entry_and_refuses_the_cpu_with_it(linear_onnx: Artifact) -> None:
     """What can be shown without CUDA: the name of the entry is right, and it is heeded."""
     with pytest.raises(ArtifactError, match="fallback"):
-        session.open_session(
+        cpu.open_session(
             linear_onnx,
             Options(threads=1),
             ["CPUExecutionProvider"],

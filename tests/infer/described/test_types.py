@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ptx.infer import ArtifactError, load
-from ptx.infer.backends.ort.session import import_onnxruntime
+from ptx.infer.backends.ort.cpu import import_onnxruntime
 
 ELEMENTS = {
     "float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ptx.infer import PtxError, load
-from ptx.infer.backends.ort.session import import_onnxruntime
+from ptx.infer.backends.ort.cpu import import_onnxruntime
 
 from .case import Case
 
