@@ -5,58 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptx.infer.backends.threads import settle_threads
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import public
 
 settle_threads()  # before anything here imports torch
 
 if TYPE_CHECKING:
-    from ptx.export.comparison import BackendResult, Comparison, compare
-    from ptx.export.exporting import Exported, export
-    from ptx.export.formats import FORMATS
-    from ptx.export.formats.pixels import take_pixels
-    from ptx.export.formats.rounding import round_weights
-    from ptx.export.int8.exporting import Int8Exported, Trial, export_int8
-    from ptx.export.int8.known_rows import KnownRows
-    from ptx.export.trained_model import TrainedModel, describe, read_model
-    from ptx.infer.described.description import Description
+    from ptx.export.comparison import BackendResult as BackendResult
+    from ptx.export.comparison import Comparison as Comparison
+    from ptx.export.comparison import compare as compare
+    from ptx.export.exporting import Exported as Exported
+    from ptx.export.exporting import export as export
+    from ptx.export.formats import FORMATS as FORMATS
+    from ptx.export.formats.pixels import take_pixels as take_pixels
+    from ptx.export.formats.rounding import round_weights as round_weights
+    from ptx.export.int8.exporting import Int8Exported as Int8Exported
+    from ptx.export.int8.exporting import Trial as Trial
+    from ptx.export.int8.exporting import export_int8 as export_int8
+    from ptx.export.int8.known_rows import KnownRows as KnownRows
+    from ptx.export.trained_model import TrainedModel as TrainedModel
+    from ptx.export.trained_model import describe as describe
+    from ptx.export.trained_model import read_model as read_model
+    from ptx.infer.described.description import Description as Description
+
+    __all__: list[str]
 else:
-    __getattr__, __dir__ = lazy(
+    __getattr__, __dir__, __all__ = public(
         __name__,
         {
-            "FORMATS": "formats",
-            "BackendResult": "comparison",
-            "Comparison": "comparison",
-            "Description": "trained_model",
-            "Exported": "exporting",
-            "Int8Exported": "int8.exporting",
-            "KnownRows": "int8.known_rows",
-            "TrainedModel": "trained_model",
-            "Trial": "int8.exporting",
-            "compare": "comparison",
-            "describe": "trained_model",
-            "export": "exporting",
-            "export_int8": "int8.exporting",
-            "read_model": "trained_model",
-            "round_weights": "formats.rounding",
-            "take_pixels": "formats.pixels",
+            "comparison": "BackendResult Comparison compare",
+            "exporting": "Exported export",
+            "formats": "FORMATS",
+            "formats.pixels": "take_pixels",
+            "formats.rounding": "round_weights",
+            "int8.exporting": "Int8Exported Trial export_int8",
+            "int8.known_rows": "KnownRows",
+            "trained_model": "Description TrainedModel describe read_model",
         },
     )
-
-__all__ = [
-    "FORMATS",
-    "BackendResult",
-    "Comparison",
-    "Description",
-    "Exported",
-    "Int8Exported",
-    "KnownRows",
-    "TrainedModel",
-    "Trial",
-    "compare",
-    "describe",
-    "export",
-    "export_int8",
-    "read_model",
-    "round_weights",
-    "take_pixels",
-]

@@ -10,74 +10,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import public
 
 if TYPE_CHECKING:
-    from ptx.infer.artifact.artifact import Artifact, parse_artifact, read_artifact
-    from ptx.infer.artifact.card import Card
-    from ptx.infer.artifact.golden import GoldenSample
-    from ptx.infer.backends import BACKENDS, Backend, Options
-    from ptx.infer.errors import (
-        AgreementError,
-        ArtifactError,
-        BackendError,
-        InputError,
-        LimitError,
-        OutputError,
-        PtxError,
-        UsageError,
-    )
-    from ptx.infer.loading import load, open_predictor
-    from ptx.infer.prediction import Failure, Named, Prediction
-    from ptx.infer.predictor import Predictor
-    from ptx.infer.replay import Check
-    from ptx.infer.signature import Array, Signature, TensorSpec
-    from ptx.infer.verification import verify
-else:
-    _HOMES = {
-        "artifact.artifact": "Artifact parse_artifact read_artifact",
-        "artifact.card": "Card",
-        "artifact.golden": "GoldenSample",
-        "backends": "BACKENDS Backend Options",
-        "errors": "AgreementError ArtifactError BackendError InputError"
-        " LimitError OutputError PtxError UsageError",
-        "loading": "load open_predictor",
-        "prediction": "Failure Named Prediction",
-        "predictor": "Predictor",
-        "replay": "Check",
-        "signature": "Array Signature TensorSpec",
-        "verification": "verify",
-    }
-    __getattr__, __dir__ = lazy(
-        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
-    )
+    from ptx.infer.artifact.artifact import Artifact as Artifact
+    from ptx.infer.artifact.artifact import parse_artifact as parse_artifact
+    from ptx.infer.artifact.artifact import read_artifact as read_artifact
+    from ptx.infer.artifact.card import Card as Card
+    from ptx.infer.artifact.golden import GoldenSample as GoldenSample
+    from ptx.infer.backends import BACKENDS as BACKENDS
+    from ptx.infer.backends import Backend as Backend
+    from ptx.infer.backends import Options as Options
+    from ptx.infer.errors import AgreementError as AgreementError
+    from ptx.infer.errors import ArtifactError as ArtifactError
+    from ptx.infer.errors import BackendError as BackendError
+    from ptx.infer.errors import InputError as InputError
+    from ptx.infer.errors import LimitError as LimitError
+    from ptx.infer.errors import OutputError as OutputError
+    from ptx.infer.errors import PtxError as PtxError
+    from ptx.infer.errors import UsageError as UsageError
+    from ptx.infer.loading import load as load
+    from ptx.infer.loading import open_predictor as open_predictor
+    from ptx.infer.prediction import Failure as Failure
+    from ptx.infer.prediction import Named as Named
+    from ptx.infer.prediction import Prediction as Prediction
+    from ptx.infer.predictor import Predictor as Predictor
+    from ptx.infer.replay import Check as Check
+    from ptx.infer.signature import Array as Array
+    from ptx.infer.signature import Signature as Signature
+    from ptx.infer.signature import TensorSpec as TensorSpec
+    from ptx.infer.verification import verify as verify
 
-__all__ = [
-    "BACKENDS",
-    "AgreementError",
-    "Array",
-    "Artifact",
-    "ArtifactError",
-    "Backend",
-    "BackendError",
-    "Card",
-    "Check",
-    "Failure",
-    "GoldenSample",
-    "InputError",
-    "LimitError",
-    "Named",
-    "Options",
-    "OutputError",
-    "Prediction",
-    "Predictor",
-    "PtxError",
-    "Signature",
-    "TensorSpec",
-    "UsageError",
-    "load",
-    "open_predictor",
-    "parse_artifact",
-    "read_artifact",
-    "verify",
-]
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = public(
+        __name__,
+        {
+            "artifact.artifact": "Artifact parse_artifact read_artifact",
+            "artifact.card": "Card",
+            "artifact.golden": "GoldenSample",
+            "backends": "BACKENDS Backend Options",
+            "errors": "AgreementError ArtifactError BackendError InputError LimitError OutputError"
+            " PtxError UsageError",
+            "loading": "load open_predictor",
+            "prediction": "Failure Named Prediction",
+            "predictor": "Predictor",
+            "replay": "Check",
+            "signature": "Array Signature TensorSpec",
+            "verification": "verify",
+        },
+    )

@@ -25,3 +25,15 @@ def lazy(
         return value
 
     return find, lambda: sorted({*vars(sys.modules[package]), *homes})
+
+
+def public(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The `__getattr__`, `__dir__` and `__all__` of a package.
+
+    Args:
+        homes: The public names of each module, with spaces between.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
+    return *lazy(package, home_of), sorted(home_of)

@@ -66,12 +66,6 @@ _LANGUAGES = (
 )  # fmt: skip
 _HELLO = ("e", "h", "l", "o")
 
-_MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _DIGITS}
-_SPELLING: dict[str, Any] = {
-    "preprocessing": {"kind": "symbols", "alphabet": list(_HELLO)}, "task": "tagging",
-    "data": "hello", "labels": _HELLO,
-}  # fmt: skip
-
 _PICTURE = {"kind": "image", "size": [28, 28], "fit": "digit"}
 _NORMALISED = {**_PICTURE, "mean": 0.1307, "std": 0.3081}  # of the training images of MNIST
 
@@ -87,24 +81,34 @@ _LETTERS = {
 }
 _IMAGE = {"inputs": {"image": ["float32", ["batch", 1, 28, 28]]}, "outputs": _LOGITS}
 
-_SGD_MINI = {
-    "loss": "cross-entropy",
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "batch_size": 100,
-}
-_ADAM_MINI = {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 100}
-_SGD_LECTURE = {
-    "loss": "cross-entropy",
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.5,
-    "batch_size": 64,
-    "epochs": 10,
-}
+_SGD = {"loss": "cross-entropy", "optimizer": "sgd", "lr": 0.01}
+_ADAM = {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001}
+_SGD_MINI = {**_SGD, "momentum": 0.9, "batch_size": 100}
+_ADAM_MINI = {**_ADAM, "batch_size": 100}
 _ONE_CYCLE = {"loss": "cross-entropy", "optimizer": "adam", "batch_size": 256,
               "schedule": "one-cycle"}  # fmt: skip
+
+# What entries of one source have in common.
+_PERCEPTRON = "ptx.models.networks.perceptron:Perceptron"
+_MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _DIGITS}
+_MINI_MLP: dict[str, Any] = {
+    **_MNIST, "network": _PERCEPTRON, "signature": _FLAT, "preprocessing": _PICTURE,
+}  # fmt: skip
+_MINI_CNN: dict[str, Any] = {
+    **_MNIST, "config": {"classes": 10}, "signature": _IMAGE, "preprocessing": _PICTURE,
+}  # fmt: skip
+_LECTURE: dict[str, Any] = {
+    **_MNIST, "preprocessing": _NORMALISED,
+    "recipe": {**_SGD, "momentum": 0.5, "batch_size": 64, "epochs": 10},
+}  # fmt: skip
+_LECTURE_CNN: dict[str, Any] = {**_LECTURE, "config": {"classes": 10}, "signature": _IMAGE}
+_SPELLING: dict[str, Any] = {
+    "preprocessing": {"kind": "symbols", "alphabet": list(_HELLO)}, "task": "tagging",
+    "data": "hello", "labels": _HELLO,
+}  # fmt: skip
+_CELL: dict[str, Any] = {
+    **_SPELLING, "config": {"symbols": 4}, "signature": _LETTERS, "parameters": 40,
+}  # fmt: skip
 
 _AS_TYPED = {"shuffle": False, "white": 255}
 _AS_TYPED_NOTE = (
@@ -161,7 +165,7 @@ CATALOG = {
     "diabetes": Entry(
         summary="the probability of diabetes from eight measurements",
         source=f"{_LECTURES}, 7: multiple dimension input",
-        network="ptx.models.networks.perceptron:Perceptron",
+        network=_PERCEPTRON,
         config={"inputs": 8, "hidden": [6, 4], "classes": 1, "activation": "sigmoid",
                 "probability": True},
         signature={
@@ -189,12 +193,9 @@ CATALOG = {
     "softmax-regression": Entry(
         summary="one linear layer from pixels to digits",
         source=f"{_MINI}, 2: logistic regression",
-        network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [], "classes": 10, "bias": False},
-        signature=_FLAT,
-        preprocessing=_PICTURE,
         parameters=7_840,
-        **_MNIST,
+        **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
         recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
@@ -202,12 +203,9 @@ CATALOG = {
     "mlp": Entry(
         summary="a perceptron with two hidden layers",
         source=f"{_MINI}, 2 and 3, with two hidden layers of ReLU",
-        network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [128, 64], "classes": 10},
-        signature=_FLAT,
-        preprocessing=_PICTURE,
         parameters=109_386,
-        **_MNIST,
+        **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
         recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
@@ -215,13 +213,10 @@ CATALOG = {
     "sigmoid-mlp": Entry(
         summary="a perceptron with one wide hidden layer of sigmoids",
         source=f"{_MINI}, 3: neural net",
-        network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512], "classes": 10, "activation": "sigmoid",
                 "bias": False},
-        signature=_FLAT,
-        preprocessing=_PICTURE,
         parameters=406_528,
-        **_MNIST,
+        **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE + _CHOSEN_NOTE,
         recipes={
@@ -232,12 +227,9 @@ CATALOG = {
     "dropout-mlp": Entry(
         summary="a perceptron with two wide hidden layers and dropout",
         source=f"{_MINI}, 4: modern neural net",
-        network="ptx.models.networks.perceptron:Perceptron",
         config={"inputs": 784, "hidden": [512, 512], "classes": 10, "bias": False, "dropout": 0.2},
-        signature=_FLAT,
-        preprocessing=_PICTURE,
         parameters=668_672,
-        **_MNIST,
+        **_MINI_MLP,
         recipe={**_ADAM_MINI, "epochs": 100},
         notes=_AS_TYPED_NOTE,
         recipes={"documented": {**_ADAM_MINI, "epochs": 100, **_AS_TYPED}},
@@ -246,11 +238,8 @@ CATALOG = {
         summary="two padded convolutions and a wide hidden layer",
         source="Keras-style ConvNet for MNIST, in PyTorch",
         network="ptx.models.networks.convnet:DeepConvNet",
-        config={"classes": 10},
-        signature=_IMAGE,
-        preprocessing=_PICTURE,
         parameters=1_630_090,
-        **_MNIST,
+        **_MINI_CNN,
         recipe={**_ADAM_MINI, "epochs": 10},
         notes="Documented: 100 epochs. Here: 10, which take minutes instead of hours.",
         recipes={"documented": {**_ADAM_MINI, "epochs": 100}},
@@ -259,11 +248,8 @@ CATALOG = {
         summary="two convolutions with dropout",
         source=f"{_MINI}, 5: convolutional net",
         network="ptx.models.networks.convnet:ConvNet",
-        config={"classes": 10},
-        signature=_IMAGE,
-        preprocessing=_PICTURE,
         parameters=21_840,
-        **_MNIST,
+        **_MINI_CNN,
         recipe={**_SGD_MINI, "epochs": 20},
         notes=_AS_TYPED_NOTE + " The recipe `fast` is four epochs of Adam in batches of 256 under a"
         " one-cycle, without dropout.",
@@ -292,7 +278,7 @@ CATALOG = {
     "neural-network": Entry(
         summary="a perceptron for pictures of clothes",
         source=_QUICKSTART,
-        network="ptx.models.networks.perceptron:Perceptron",
+        network=_PERCEPTRON,
         config={"inputs": 784, "hidden": [512, 512], "classes": 10},
         signature={"inputs": {"image": ["float32", ["batch", 28, 28]]}, "outputs": _LOGITS},
         preprocessing=_PICTURE,
@@ -301,41 +287,30 @@ CATALOG = {
         data="fashion-mnist",
         labels=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
                 "Bag", "Ankle boot"),
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 64,
-                "epochs": 10},
+        recipe={**_ADAM, "batch_size": 64, "epochs": 10},
     ),
     "softmax-mlp": Entry(
         summary="a perceptron with four hidden layers",
         source=f"{_LECTURES}, 9: softmax classifier",
-        network="ptx.models.networks.perceptron:Perceptron",
+        network=_PERCEPTRON,
         config={"inputs": 784, "hidden": [512, 256, 128, 64], "classes": 10},
         signature=_FLAT,
-        preprocessing=_NORMALISED,
         parameters=575_050,
-        **_MNIST,
-        recipe=_SGD_LECTURE,
+        **_LECTURE,
     ),
     "basic-cnn": Entry(
         summary="two convolutions and one linear layer",
         source=f"{_LECTURES}, 10: basic CNN",
         network="ptx.models.networks.convnet:BasicCNN",
-        config={"classes": 10},
-        signature=_IMAGE,
-        preprocessing=_NORMALISED,
         parameters=8_490,
-        **_MNIST,
-        recipe=_SGD_LECTURE,
+        **_LECTURE_CNN,
     ),
     "inception": Entry(
         summary="convolutions of several widths side by side",
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.inception:Inception",
-        config={"classes": 10},
-        signature=_IMAGE,
-        preprocessing=_NORMALISED,
         parameters=97_298,
-        **_MNIST,
-        recipe=_SGD_LECTURE,
+        **_LECTURE_CNN,
         notes=_CHOSEN_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.005, "epochs": 5}},
     ),
@@ -343,12 +318,8 @@ CATALOG = {
         summary="convolutions whose result is added to their input",
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.residual_net:ResidualNet",
-        config={"classes": 10},
-        signature=_IMAGE,
-        preprocessing=_NORMALISED,
         parameters=41_514,
-        **_MNIST,
-        recipe=_SGD_LECTURE,
+        **_LECTURE_CNN,
         notes=_CHOSEN_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.01, "epochs": 5}},
     ),
@@ -356,35 +327,21 @@ CATALOG = {
         summary="one recurrent cell that spells a word from another",
         source=f"{_LECTURES}, 12: basic RNN, RNNCell",
         network="ptx.models.networks.char_rnn:CharRNNCell",
-        config={"symbols": 4},
-        signature=_LETTERS,
-        parameters=40,
-        **_SPELLING,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "weight_decay": 0.01,
-                "batch_size": 1, "epochs": 100},
+        **_CELL,
+        recipe={**_ADAM, "lr": 0.1, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
         " Here: weight decay 0.01 and 100 epochs.",
-        recipes={
-            "documented": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.1, "batch_size": 1,
-                           "epochs": 15},
-        },
+        recipes={"documented": {**_ADAM, "lr": 0.1, "batch_size": 1, "epochs": 15}},
     ),
     "char-rnn": Entry(
         summary="a recurrent layer that spells a word from another",
         source=f"{_LECTURES}, 12: basic RNN, RNN",
         network="ptx.models.networks.char_rnn:CharRNN",
-        config={"symbols": 4},
-        signature=_LETTERS,
-        parameters=40,
-        **_SPELLING,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "weight_decay": 0.01,
-                "batch_size": 1, "epochs": 100},
+        **_CELL,
+        recipe={**_ADAM, "lr": 0.05, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
         " Here: weight decay 0.01 and 100 epochs.",
-        recipes={
-            "documented": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
-                           "epochs": 15},
-        },
+        recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
     "char-rnn-embedding": Entry(
         summary="an embedding and two recurrent layers that spell a word from another",
@@ -397,13 +354,9 @@ CATALOG = {
         },
         parameters=380,
         **_SPELLING,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
-                "epochs": 100},
+        recipe={**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 100},
         notes="Documented: 15 epochs. Here: 100.",
-        recipes={
-            "documented": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.05, "batch_size": 1,
-                           "epochs": 15},
-        },
+        recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
     "name-classifier": Entry(
         summary="the language of a surname, read in both directions",
@@ -422,14 +375,10 @@ CATALOG = {
         task="classification",
         data="names",
         labels=_LANGUAGES,
-        recipe={"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001, "batch_size": 256,
-                "epochs": 20},
+        recipe={**_ADAM, "batch_size": 256, "epochs": 20},
         notes="Documented: 100 epochs. Here: 20. The test has no name that the training has; rows of"
         " one name in two languages stay together, of which at most one language can be right.",
-        recipes={
-            "documented": {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001,
-                           "batch_size": 256, "epochs": 100},
-        },
+        recipes={"documented": {**_ADAM, "batch_size": 256, "epochs": 100}},
     ),
 }  # fmt: skip
 """The documented networks by the name that `build` and the command line take."""

@@ -4,69 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import public
 
 if TYPE_CHECKING:
-    from ptx.report.benchmarking import Benchmark, Settings, Target, benchmark
-    from ptx.report.comparison import (
-        ModelComparison,
-        Rows,
-        carried_rows,
-        compare,
-        split_rows,
-        value_rows,
-    )
-    from ptx.report.comparison_file import check_target
-    from ptx.report.confusion import confusion_text
-    from ptx.report.fewer_bits import RoundingCost, make_trial, rounding_cost
-    from ptx.report.inspection import card_facts, file_facts, join_settings, signature_facts
-    from ptx.report.page import Report
-    from ptx.report.preview import Preview
-    from ptx.report.reporting import add_files, report
-    from ptx.report.text import facts, file_size, percent, table
-else:
-    _HOMES = {
-        "benchmarking": "Benchmark Settings Target benchmark",
-        "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
-        "comparison_file": "check_target",
-        "confusion": "confusion_text",
-        "fewer_bits": "RoundingCost make_trial rounding_cost",
-        "inspection": "card_facts file_facts join_settings signature_facts",
-        "page": "Report",
-        "preview": "Preview",
-        "reporting": "add_files report",
-        "text": "facts file_size percent table",
-    }
-    __getattr__, __dir__ = lazy(
-        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
-    )
+    from ptx.report.benchmarking import Benchmark as Benchmark
+    from ptx.report.benchmarking import Settings as Settings
+    from ptx.report.benchmarking import Target as Target
+    from ptx.report.benchmarking import benchmark as benchmark
+    from ptx.report.comparison import ModelComparison as ModelComparison
+    from ptx.report.comparison import Rows as Rows
+    from ptx.report.comparison import carried_rows as carried_rows
+    from ptx.report.comparison import compare as compare
+    from ptx.report.comparison import split_rows as split_rows
+    from ptx.report.comparison import value_rows as value_rows
+    from ptx.report.comparison_file import check_target as check_target
+    from ptx.report.confusion import confusion_text as confusion_text
+    from ptx.report.fewer_bits import RoundingCost as RoundingCost
+    from ptx.report.fewer_bits import make_trial as make_trial
+    from ptx.report.fewer_bits import rounding_cost as rounding_cost
+    from ptx.report.inspection import card_facts as card_facts
+    from ptx.report.inspection import file_facts as file_facts
+    from ptx.report.inspection import join_settings as join_settings
+    from ptx.report.inspection import signature_facts as signature_facts
+    from ptx.report.page import Report as Report
+    from ptx.report.preview import Preview as Preview
+    from ptx.report.reporting import add_files as add_files
+    from ptx.report.reporting import report as report
+    from ptx.report.text import facts as facts
+    from ptx.report.text import file_size as file_size
+    from ptx.report.text import percent as percent
+    from ptx.report.text import table as table
 
-__all__ = [
-    "Benchmark",
-    "ModelComparison",
-    "Preview",
-    "Report",
-    "RoundingCost",
-    "Rows",
-    "Settings",
-    "Target",
-    "add_files",
-    "benchmark",
-    "card_facts",
-    "carried_rows",
-    "check_target",
-    "compare",
-    "confusion_text",
-    "facts",
-    "file_facts",
-    "file_size",
-    "join_settings",
-    "make_trial",
-    "percent",
-    "report",
-    "rounding_cost",
-    "signature_facts",
-    "split_rows",
-    "table",
-    "value_rows",
-]
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = public(
+        __name__,
+        {
+            "benchmarking": "Benchmark Settings Target benchmark",
+            "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
+            "comparison_file": "check_target",
+            "confusion": "confusion_text",
+            "fewer_bits": "RoundingCost make_trial rounding_cost",
+            "inspection": "card_facts file_facts join_settings signature_facts",
+            "page": "Report",
+            "preview": "Preview",
+            "reporting": "add_files report",
+            "text": "facts file_size percent table",
+        },
+    )

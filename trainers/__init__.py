@@ -5,62 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ptx.infer.backends.threads import settle_threads
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import public
 
 settle_threads()  # before anything here imports torch
 
 if TYPE_CHECKING:
-    from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
-    from ptx.trainers.evaluation import (
-        Answered,
-        Evaluation,
-        answer_rows,
-        evaluate,
-        model_inputs,
-        most_wrong,
-    )
-    from ptx.trainers.loop import Progress
-    from ptx.trainers.processes import rank
-    from ptx.trainers.recipe import Recipe, default_recipe, documented_recipe, find_recipe
-    from ptx.trainers.samples import raw_examples, sample_inputs
-    from ptx.trainers.session import PREVIOUS
-    from ptx.trainers.training import TrainingResult, former_training, train
-else:
-    _HOMES = {
-        "data": "SOURCES Dataset Split open_dataset",
-        "evaluation": "Answered Evaluation answer_rows evaluate model_inputs most_wrong",
-        "loop": "Progress",
-        "processes": "rank",
-        "recipe": "Recipe default_recipe documented_recipe find_recipe",
-        "samples": "raw_examples sample_inputs",
-        "session": "PREVIOUS",
-        "training": "TrainingResult former_training train",
-    }
-    __getattr__, __dir__ = lazy(
-        __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
-    )
+    from ptx.trainers.data import SOURCES as SOURCES
+    from ptx.trainers.data import Dataset as Dataset
+    from ptx.trainers.data import Split as Split
+    from ptx.trainers.data import open_dataset as open_dataset
+    from ptx.trainers.evaluation import Answered as Answered
+    from ptx.trainers.evaluation import Evaluation as Evaluation
+    from ptx.trainers.evaluation import answer_rows as answer_rows
+    from ptx.trainers.evaluation import evaluate as evaluate
+    from ptx.trainers.evaluation import model_inputs as model_inputs
+    from ptx.trainers.evaluation import most_wrong as most_wrong
+    from ptx.trainers.loop import Progress as Progress
+    from ptx.trainers.processes import rank as rank
+    from ptx.trainers.recipe import Recipe as Recipe
+    from ptx.trainers.recipe import default_recipe as default_recipe
+    from ptx.trainers.recipe import documented_recipe as documented_recipe
+    from ptx.trainers.recipe import find_recipe as find_recipe
+    from ptx.trainers.samples import raw_examples as raw_examples
+    from ptx.trainers.samples import sample_inputs as sample_inputs
+    from ptx.trainers.session import PREVIOUS as PREVIOUS
+    from ptx.trainers.training import TrainingResult as TrainingResult
+    from ptx.trainers.training import former_training as former_training
+    from ptx.trainers.training import train as train
 
-__all__ = [
-    "PREVIOUS",
-    "SOURCES",
-    "Answered",
-    "Dataset",
-    "Evaluation",
-    "Progress",
-    "Recipe",
-    "Split",
-    "TrainingResult",
-    "answer_rows",
-    "default_recipe",
-    "documented_recipe",
-    "evaluate",
-    "find_recipe",
-    "former_training",
-    "model_inputs",
-    "most_wrong",
-    "open_dataset",
-    "rank",
-    "raw_examples",
-    "sample_inputs",
-    "train",
-]
+    __all__: list[str]
+else:
+    __getattr__, __dir__, __all__ = public(
+        __name__,
+        {
+            "data": "SOURCES Dataset Split open_dataset",
+            "evaluation": "Answered Evaluation answer_rows evaluate model_inputs most_wrong",
+            "loop": "Progress",
+            "processes": "rank",
+            "recipe": "Recipe default_recipe documented_recipe find_recipe",
+            "samples": "raw_examples sample_inputs",
+            "session": "PREVIOUS",
+            "training": "TrainingResult former_training train",
+        },
+    )
