@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array, Signature
 from ptx.infer.tasks import TASKS
+
+Sample = TypeVar("Sample", GoldenSample, RawSample)
 
 GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
 # Of what is read from raw inputs, to be kept beside their digest, and of random inputs, at most.
@@ -183,3 +185,41 @@ def _longest_random(proof: Proof, rows: int) -> dict[str, Array]:
         case.inputs for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]
+
+
+def own_samples(predictor: Predictor, card: Card, steps: Mapping[str, float]) -> dict[str, Any]:
+    """The fields `golden` and `raw` of the card of a file that computes in int8.
+
+    The inputs stay, the outputs are what it gives itself.
+
+    Args:
+        steps: By output, how far it may be off: one of the 255 steps of its range.
+    """
+    preprocessing = predictor.preprocessing
+    raw = []
+    for sample in card.raw:
+        inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
+        raw.append(_with_own(predictor, card, sample, inputs, steps))
+    golden = [_with_own(predictor, card, sample, sample.inputs, steps) for sample in card.golden]
+    return {"golden": tuple(golden), "raw": tuple(raw)}
+
+
+def _with_own(
+    predictor: Predictor,
+    card: Card,
+    sample: Sample,
+    inputs: Mapping[str, Array],
+    steps: Mapping[str, float],
+) -> Sample:
+    outputs = {
+        name: array.astype(np.float64) if array.dtype.kind == "f" else array
+        for name, array in predictor.run(inputs).items()
+    }
+    return replace(
+        sample,
+        outputs=outputs,
+        tolerance={name: float(steps.get(name, 0.0)) for name in outputs},
+        columns={},
+        level={},
+        answers=find_answers(card, outputs),
+    )

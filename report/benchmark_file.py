@@ -77,11 +77,9 @@ def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: st
     Args:
         note: What they were measured with.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     latency, throughput = figure.subplots(1, 2)
     for index, (backend, timings) in enumerate(series.items()):
         # Markers and line styles differ, so that the curves can be told apart without colour.

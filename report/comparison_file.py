@@ -76,12 +76,10 @@ def _json(model: str, found: Comparison) -> bytes:
 
 def _png(model: str, found: Comparison) -> bytes:
     """The largest errors beside what is allowed, and the matrix of differing labels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     names = [f"{result.backend}\n{result.device}" for result in found.results]
     figure = Figure(figsize=(10 if found.labelled else 5.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if found.labelled else 1, squeeze=False)[0]
     title = f"{model}: {pluralise(found.rows, 'input')}, against {found.reference}"
     figure.suptitle(title, fontsize="medium")

@@ -39,14 +39,12 @@ def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
 
 def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
     """Loss per epoch, training and test, and below it the test accuracy where there is one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in history]
     accurate = all("test_accuracy" in row for row in history)
     figure = Figure(figsize=(7, 6 if accurate else 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2 if accurate else 1, 1, sharex=True, squeeze=False)[:, 0]
     # Line styles and markers differ, so that the curves can be told apart without colour.
     marks = {"marker": "o" if len(epochs) < 40 else None, "markersize": 3.5}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import ptx.export as exporting
 from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.model.description import given_options, read_describe, read_stated, stated_options
 from ptx.cli.model.network import find_factory, is_reference
-from ptx.cli.model.repository import TRITON, device_option
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, note, verdict
 from ptx.cli.values.dataset import RealRows
@@ -24,6 +24,9 @@ from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 from ptx.infer.errors import UsageError, escape_controls, pluralise
 from ptx.infer.ranges import OPSETS
+
+TRITON = "triton"
+_HEEDED = {"model", "formats", "output", "device", "workspace", "debug"}
 
 _NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), "all", TRITON)
 asked = options.group(
@@ -37,7 +40,8 @@ asked = options.group(
                  help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
                  " bare state dict, on the rows that ptx carries."),
     options.output("The file to write; of --format triton the folder."),
-    device_option,
+    click.option("--device", type=click.Choice(["cpu", "cuda"]),
+                 help=f"Of --format {TRITON}: what Triton runs the model on; cpu by default."),
     click.option("--opset", type=Number(OPSETS),
                  help="Of ONNX, instead of the newest that CPU and CUDA run."),
 )  # fmt: skip
@@ -175,3 +179,28 @@ def suggest_next(model: str, card: infer.Card, last: Path, output: Path | None) 
     if is_reference(model):
         return "" if output else f"ptx compare {card.model} --network {model}"
     return f"ptx inspect {last}" if ASSUMED in card.training else f"ptx compare {card.model}"
+
+
+def wants_repository(formats: str, device: str | None) -> bool:
+    """Whether the format is a repository; UsageError where --device is given for another."""
+    if device is not None and formats != TRITON:
+        raise UsageError(f"--device is a matter of --format {TRITON}; the format is {formats}")
+    return formats == TRITON
+
+
+def export_repository(
+    model: str, output: Path | None, device: str | None, space: Workspace
+) -> None:
+    """Write the repository, say what was written and how a server is started on it."""
+    from ptx.serve.triton import write_repository
+
+    context = click.get_current_context()
+    for name in context.params.keys() - _HEEDED:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--format {TRITON} takes the ONNX file as it is: leave out --{name}")
+    if output is None:
+        raise UsageError(f"--format {TRITON} needs --output FOLDER, the repository")
+    artifact = infer.read_artifact(space.find(model, "onnx"))
+    for folder in write_repository(artifact, output, device=device or "cpu"):
+        verdict(str(folder))
+    verdict("", f"tritonserver --model-repository {output.absolute()}")

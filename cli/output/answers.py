@@ -15,7 +15,6 @@ import click
 from ptx import infer
 from ptx.cli.model.opening import open_model
 from ptx.cli.output.terminal import note
-from ptx.cli.values.figures import answer_figures
 from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import atomic_writer
 from ptx.infer.errors import UsageError, escape_controls, pluralise, quote
@@ -71,11 +70,31 @@ def _answer(
 ) -> Iterator[infer.Prediction | infer.Failure]:
     top = max(wanted.top, 3 if wanted.shows_json else 1, preview.bars if preview else 1)
     if wanted.every:
-        return answer_figures(predictor, values, top, preview)
+        return _answer_figures(predictor, values, top, preview)
     answers = predictor.predict_many(
         values, batch_size=wanted.batch_size, top=top, on_error="yield"
     )
     return preview.answers(answers, predictor) if preview else answers
+
+
+def _answer_figures(
+    predictor: infer.Predictor, values: Iterable[Any], top: int, preview: report.Preview | None
+) -> Iterator[infer.Prediction | infer.Failure]:
+    """An answer for every figure that is found, or a failure for the picture; drawn as they come."""
+    for value in values:
+        for answer in _figures_of(predictor, value, top):
+            if preview is not None:
+                preview.draw(value, answer, predictor)
+            yield answer
+
+
+def _figures_of(
+    predictor: infer.Predictor, value: Any, top: int
+) -> list[infer.Prediction] | list[infer.Failure]:
+    try:
+        return predictor.predict_figures(value, top=top)
+    except infer.InputError as error:
+        return [infer.Failure(error, value.name if isinstance(value, infer.Named) else str(value))]
 
 
 class AnswerLines:

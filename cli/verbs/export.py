@@ -10,7 +10,6 @@ import click
 from ptx.cli import options
 from ptx.cli.model import exporting, forms
 from ptx.cli.model.network import is_reference
-from ptx.cli.model.repository import export_repository, wants_repository
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import verdict
 from ptx.cli.values.dataset import find_rows
@@ -43,8 +42,8 @@ def export(
 
     --format triton writes a model repository for Triton, of the ONNX file that was exported before.
     """
-    if wants_repository(formats, device):
-        export_repository(model, output, device, Workspace(workspace))
+    if exporting.wants_repository(formats, device):
+        exporting.export_repository(model, output, device, Workspace(workspace))
         return
     names = exporting.choose_formats(formats, output, opset)
     form.check(names)

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from ptx.export.exporting import Proved, prove, write
 from ptx.export.formats import find_attach
-from ptx.export.golden import hold_answers
+from ptx.export.golden import hold_answers, own_samples
 from ptx.export.int8.calibration import check_calibration
-from ptx.export.int8.gates import Measured, count, hold, rows_that_differ
-from ptx.export.int8.golden import own_samples
+from ptx.export.int8.gates import Measured, count, hold, rows_that_differ, times_as_fast
 from ptx.export.int8.known_rows import KnownRows, answer
-from ptx.export.int8.speed import times_as_fast
 from ptx.export.trained_model import TrainedModel
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.by_accuracy import BY_ACCURACY

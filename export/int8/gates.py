@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ptx.export.grid import sample_size
+from ptx.export.grid import grid_batches, sample_size
 from ptx.export.int8.known_rows import Answers, KnownRows
 from ptx.infer.artifact.by_accuracy import CHANGED, CHANGED_PER_DROP, ByAccuracy
 from ptx.infer.errors import AgreementError
 from ptx.infer.predictor import Predictor
+from ptx.infer.signature import Array
 
 FASTER = 1.1  # times as fast as the plain file, at a batch of 1 or at the large one
 SMALLER = 0.9  # of the plain file's bytes, at most, where it is made for its size
@@ -19,6 +23,9 @@ ALONE = 256  # rows that are also answered one by one, ...
 ALONE_NUMBERS = 2**22  # ... of fewer than that many numbers, but LEAST_ALONE rows in any case
 LEAST_ALONE = 32
 TOGETHER = 7  # rows of the batch that a row is in when it is not alone
+ROUNDS = 9  # in which the two take turns, at least
+SECONDS = 0.5  # that a batch size is measured for
+BLOCK = 5e-3  # seconds of a turn, at least one run
 
 
 @dataclass(frozen=True)
@@ -161,3 +168,43 @@ def _pairs(predictor: Predictor, rows: KnownRows, most: int) -> Iterator[tuple[b
                 ),
                 b"".join(single[spec.name].tobytes() for spec in signature.outputs),
             )
+
+
+def times_as_fast(
+    ours: Predictor, theirs: Predictor, inputs: Mapping[str, Array]
+) -> dict[int, float]:
+    """By batch, how many runs of `ours` take as long as one of `theirs`; both with one thread.
+
+    The batches are 1 and the largest of the proof's grid: 64, or 7 of photographs. What disturbs the
+    machine for a while, its caches and clock, disturbs both. The processor time of one thread counts,
+    and not what else the machine does: so no file is written on one day and refused on the next.
+    """
+    found = {}
+    for batch in (1, grid_batches(ours.signature)[-1]):
+        rows = {
+            spec.name: np.ascontiguousarray(
+                np.take(inputs[spec.name], np.arange(batch), spec.batch_axis, mode="wrap")
+            )
+            for spec in ours.signature.inputs
+        }
+        runs = [partial(one.backend.run, rows) for one in (ours, theirs)]
+        counts = [_runs_of_a_block(run) for run in runs]
+        laps: list[list[float]] = [[], []]
+        end = time.perf_counter() + SECONDS
+        while len(laps[0]) < ROUNDS or time.perf_counter() < end:
+            for run, count, lap in zip(runs, counts, laps, strict=True):
+                lap.append(_time(run, count))
+        found[batch] = statistics.median(laps[1]) / statistics.median(laps[0])
+    return found
+
+
+def _runs_of_a_block(run: Callable[[], object]) -> int:
+    run()
+    return max(1, round(BLOCK / min(_time(run, 1) for _ in range(3))))
+
+
+def _time(run: Callable[[], object], count: int) -> float:
+    started = time.thread_time()
+    for _ in range(count):
+        run()
+    return (time.thread_time() - started) / count

@@ -22,7 +22,7 @@ class TextPreprocessing:
     ASCII then becomes `unknown`. `padding` fills up; the lengths say where each text ends.
     """
 
-    noun = "texts"
+    expects, noun = "a text", "texts"
     dimensions = 1
     suffixes = columns = ()
     pictures = None
@@ -36,10 +36,6 @@ class TextPreprocessing:
         self.specs = signature.inputs
         self.characters, self.lengths = (spec.name for spec in signature.inputs)
         self.unknown, self.padding = int(unknown), int(padding)
-
-    @property
-    def expects(self) -> str:
-        return "a text"
 
     def read(self, value: Any) -> Array:
         """int64 (length,): the code of each character."""

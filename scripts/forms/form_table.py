@@ -25,9 +25,8 @@ from ptx.export import KnownRows, TrainedModel, Trial, describe, read_model, rou
 from ptx.export.exporting import prove
 from ptx.export.formats import find_attach, find_convert
 from ptx.export.int8.exporting import try_int8
-from ptx.export.int8.gates import FASTER, GATES
+from ptx.export.int8.gates import FASTER, GATES, times_as_fast
 from ptx.export.int8.known_rows import answer
-from ptx.export.int8.speed import times_as_fast
 from ptx.export.int8.static_qdq import quantise
 from ptx.infer import Signature, load
 from ptx.report import make_trial

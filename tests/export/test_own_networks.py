@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ptx.export import FORMATS, describe, export
 from ptx.export.formats import find_convert
-from ptx.export.formats.masks import mask_with_infinity
+from ptx.export.formats.onnx_ import mask_with_infinity
 from ptx.infer import ArtifactError, load
 from ptx.infer.backends.ort.cpu import import_onnxruntime
 from ptx.infer.signature import Signature
