@@ -22,8 +22,8 @@ from ptx.export.formats import (
     find_format,
     find_store,
     mapping_export_errors,
+    return_in_order,
 )
-from ptx.export.formats.named_outputs import return_in_order
 from ptx.export.golden import hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.page.choice import Choice

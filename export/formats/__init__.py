@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from ptx.export.page.choice import Choice
+from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -206,3 +208,19 @@ def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
 def traced_sizes(signature: Signature) -> dict[str, int]:
     """The size of each dynamic axis at which networks are traced."""
     return dict(zip(signature.dynamic_axes, _TRACED, strict=False))
+
+
+def return_in_order(network: nn.Module, signature: Signature) -> None:
+    """Have a network that returns names return a tuple in the signature's order; all exporters keep it.
+
+    Its class is exchanged for one of its own, so that its weights keep their names.
+    """
+    own = type(network)
+    forward = own.forward
+
+    @functools.wraps(forward)
+    def in_order(self: nn.Module, *inputs: Any) -> tuple[Tensor, ...]:
+        return find_outputs(signature, forward(self, *inputs))
+
+    members = {"forward": in_order, "__module__": own.__module__}
+    network.__class__ = type(own.__name__, (own,), members)

@@ -7,17 +7,21 @@ time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
-from ptx.infer.described.described_backend import DescribedBackend
 from ptx.infer.described.description import Description
 from ptx.infer.described.graph_signature import GraphReader
 from ptx.infer.described.onnx_graph import read_graph
-from ptx.infer.errors import ArtifactError, PtxError, UsageError
+from ptx.infer.errors import ArtifactError, InputError, PtxError, UsageError
+from ptx.infer.signature import BATCH, Array, Signature
 
 # As the field `op_type` of a node says them.
 _RECURRENT = (b"\x22\x04LSTM", b"\x22\x03GRU")
@@ -68,3 +72,105 @@ def describe_artifact(artifact: Artifact, description: Description) -> Described
     recurrent = any(operator in artifact.data for operator in _RECURRENT)
     described = replace(artifact, card=card, described=True)
     return DescribedArtifact(described, card, reader.rows, recurrent)
+
+
+@final
+class DescribedBackend:
+    """The card's outputs, for a batch of any size where the file has one that is fixed."""
+
+    def __init__(
+        self, backend: Backend, signature: Signature, rows: int | None, recurrent: bool
+    ) -> None:
+        self._backend, self._signature, self._rows = backend, signature, rows
+        self._recurrent = recurrent
+
+    @property
+    def name(self) -> str:
+        return self._backend.name
+
+    @property
+    def device(self) -> str:
+        return self._backend.device
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """As ONNX Runtime answers; more rows than the file is fixed to in turn."""
+        total = self._total(inputs)
+        empty = any(isinstance(value, np.ndarray) and not value.size for value in inputs.values())
+        if empty and (self._recurrent or (self._rows and total == 0)):
+            return self._answer_nothing(inputs, total)
+        if self._rows is None or total is None or (total == self._rows and self._signature.open):
+            return self._name_outputs(self._backend.run(inputs))
+        parts = [self._part(inputs, start, total) for start in range(0, total, self._rows)]
+        outputs = {}
+        for spec in self._signature.outputs:
+            joined = np.concatenate([part[spec.name] for part in parts], axis=spec.batch_axis)
+            outputs[spec.name] = np.take(joined, range(total), axis=spec.batch_axis)
+        return outputs
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def _total(self, inputs: Mapping[str, Any]) -> int | None:
+        """The rows of all inputs that have a batch; None where they differ, or there is none."""
+        found = {
+            inputs[spec.name].shape[spec.batch_axis]
+            for spec in self._signature.inputs
+            if BATCH in spec.axes
+        }
+        return int(found.pop()) if len(found) == 1 else None
+
+    def _part(self, inputs: Mapping[str, Array], start: int, total: int) -> dict[str, Array]:
+        """As many samples as the graph takes; the last one is repeated where they are fewer."""
+        assert self._rows is not None
+        rows = np.minimum(np.arange(start, start + self._rows), total - 1)
+        cut = dict(inputs)
+        for spec in self._signature.inputs:
+            if BATCH in spec.axes:
+                taken = np.take(inputs[spec.name], rows, axis=spec.batch_axis)
+                cut[spec.name] = np.ascontiguousarray(taken)
+        outputs = self._name_outputs(self._backend.run(cut))
+        for spec in self._signature.outputs:
+            got = np.shape(outputs[spec.name])
+            fits = BATCH in spec.axes and len(got) == len(spec.axes)
+            if not fits or got[spec.batch_axis] != self._rows:
+                raise ArtifactError(
+                    f"output {spec.name!r} has shape {got} for a batch of {self._rows}; its"
+                    f" description says {spec.describe()}",
+                    code="E-OUTPUT",
+                )
+        return outputs
+
+    def _name_outputs(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            spec.name: _dense(outputs[spec.name])
+            if spec.dtype.startswith("sparse(")
+            else outputs[spec.name]
+            for spec in self._signature.outputs
+        }
+
+    def _answer_nothing(self, inputs: Mapping[str, Any], total: int | None) -> dict[str, Array]:
+        """No rows for no rows, where all sizes are known."""
+        sizes = {
+            axis: size
+            for spec in self._signature.inputs
+            for axis, size in zip(spec.axes, getattr(inputs[spec.name], "shape", ()), strict=False)
+            if isinstance(axis, str)
+        }
+        given = self._signature.outputs
+        known = all({axis for axis in s.axes if isinstance(axis, str)} <= set(sizes) for s in given)
+        if total == 0 and known and all(BATCH in spec.axes for spec in given):
+            return {spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype) for spec in given}
+        shapes = {name: getattr(value, "shape", None) for name, value in inputs.items()}
+        raise InputError(
+            f"inputs have shapes {shapes}: on an empty array ONNX Runtime ends the process in an LSTM or"
+            " a GRU; expected at least 1 everywhere",
+            code="E-SHAPE",
+        )
+
+
+def _dense(tensor: Any) -> Array:
+    """The array of ONNX Runtime's SparseTensor."""
+    values, places = tensor.values(), tensor.get_coo_data().indices()
+    array = np.zeros(tensor.dense_shape(), values.dtype)
+    array[np.unravel_index(places, array.shape) if places.ndim == 1 else tuple(places.T)] = values
+    return array

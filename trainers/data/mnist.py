@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptx.infer.errors import InputError, quote
+from ptx.models import CATALOG
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.data.dataset import Dataset, Split
 
@@ -86,10 +87,7 @@ FASHION = IdxSpec(
     name="fashion-mnist",
     folder="FashionMNIST/raw",
     torchvision_class="FashionMNIST",
-    labels=(
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-        "Ankle boot",
-    ),
+    labels=CATALOG["neural-network"].labels,
     fit="square",
     files=_list_files(
         "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -97,7 +95,7 @@ FASHION = IdxSpec(
         "8181f5470baa50b63fa0f6fddb340f0a",
         "15d484375f8d13e6eb1aabb0c3f46965",
     ),
-)  # fmt: skip
+)
 
 
 def open_mnist(*, cache: Path) -> Dataset:

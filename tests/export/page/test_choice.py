@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from ptx.export import export
 from ptx.export.formats import choose_runtime
-from ptx.export.page.choice import MOST, row_sizes
-from ptx.export.page.flop import count_flop
+from ptx.export.page.choice import MOST, count_flop, row_sizes
 from ptx.export.page.page import engine
 from ptx.export.trained_model import describe
 from ptx.infer import AgreementError, read_artifact
