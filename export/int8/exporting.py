@@ -14,7 +14,6 @@ from pathlib import Path
 from ptx.export.exporting import Proved, prove, write
 from ptx.export.formats import find_attach
 from ptx.export.golden import hold_answers, own_samples
-from ptx.export.int8.calibration import check_calibration
 from ptx.export.int8.gates import Measured, count, hold, rows_that_differ, times_as_fast
 from ptx.export.int8.known_rows import KnownRows, answer
 from ptx.export.trained_model import TrainedModel
@@ -118,7 +117,7 @@ def try_int8(
     Raises:
         UsageError, InputError, ArtifactError, OutputError: as `export_int8` does.
     """
-    from ptx.export.int8.static_qdq import quantise
+    from ptx.export.int8.static_qdq import check_calibration, quantise
 
     DROP.check("max_drop", trial.max_drop)
     check_model(trained)

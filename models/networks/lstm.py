@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ptx.models.networks.traces import first_state
+from ptx.models.networks.tanh_rnn import first_state
 
 
 class LSTMClassifier(nn.Module):

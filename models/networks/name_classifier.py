@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ptx.models.networks.traces import first_state
+from ptx.models.networks.tanh_rnn import first_state
 
 
 class NameClassifier(nn.Module):
