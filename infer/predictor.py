@@ -34,12 +34,8 @@ class _Here:
     process = os.getpid()
 
 
-def _note_fork() -> None:
-    _Here.process = os.getpid()
-
-
 if hasattr(os, "register_at_fork"):  # where processes fork
-    os.register_at_fork(after_in_child=_note_fork)
+    os.register_at_fork(after_in_child=lambda: setattr(_Here, "process", os.getpid()))
 
 
 class Predictor:
