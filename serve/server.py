@@ -23,6 +23,7 @@ from ptx.serve.tracing import Tracing
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
+_ALLOCATED = 700  # objects between two searches for garbage: soon, their memory is still in the caches
 _LEAVING = 1.0  # seconds in which a client may still ask on an open connection, after SIGTERM
 
 
@@ -84,6 +85,7 @@ class Server:
 
             rpc = await start(self._registry, settings, self._metrics, self._access, self._tracing)
         gc.freeze()  # what is here stays: no search for garbage looks at it again
+        gc.set_threshold(_ALLOCATED)
         ready(sock.getsockname()[1], None if rpc is None else rpc.port)
         sweeping = loop.create_task(sweep(self._site))
         await self._stop.wait()

@@ -99,10 +99,19 @@ def test_backends_that_agree_hold(digits: Setting) -> None:
     assert found.rows == 12
     assert told == [4, 4, 4]
     assert found.between == [[0, 0], [0, 0]]
+    reference = digits.proof.reference
+    errors = [
+        np.abs(reference.exact(inputs)["logits"] - reference.eager(inputs)["logits"])
+        for _, inputs in digits.batches()
+    ]
     for result, name in zip(found.results, ("a", "b"), strict=True):
         assert (result.backend, result.device) == (name, "cpu")
         assert (result.differ, result.first, result.failure) == (0, None, "")
-        assert 0 < result.error == pytest.approx(found.tolerance / FACTOR)
+        # In the column that is nearest to its bound. The bound is the eager error's, or that of rounding
+        # where a processor's products are more exact.
+        columns = np.concatenate(errors).max(axis=0)
+        assert np.isclose(columns, result.error, rtol=1e-6, atol=0).any()
+        assert 0 < result.error <= found.tolerance / FACTOR
 
 
 def test_a_planted_other_label_is_found_with_the_first_input_that_differs(digits: Setting) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptx.infer import predictor as module
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
@@ -210,7 +210,7 @@ def test_each_process_opens_its_own_backend(monkeypatch: pytest.MonkeyPatch) -> 
         return opened[-1]
 
     shared = Predictor(CARD, open_backend)
-    monkeypatch.setattr(os, "getpid", lambda: 12345)  # as a forked child sees itself
+    monkeypatch.setattr(module._Here, "process", 12345)  # as a forked child sees itself
     assert shared.predict(3).value == 6.0
     assert shared.predict(3).value == 6.0
     assert [len(backend.calls) for backend in opened] == [0, 2]
