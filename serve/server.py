@@ -23,7 +23,8 @@ from ptx.serve.tracing import Tracing
 from ptx.serve.web.connection import Connection
 from ptx.serve.web.routes import Site
 
-_ALLOCATED = 700  # objects between two searches for garbage: soon, their memory is still in the caches
+# Objects between two searches for garbage: soon, so that its memory is still in the caches.
+_ALLOCATED = 700
 _LEAVING = 1.0  # seconds in which a client may still ask on an open connection, after SIGTERM
 
 
