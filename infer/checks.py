@@ -110,8 +110,9 @@ def is_finite(array: Array) -> bool:
             return True
     if array.dtype.kind != "f":
         return True
-    # The product of the values with themselves shows what is not finite, and needs no other array, which
-    # made 1.7 of 1.1 times the MLP's 0.3 ms. It may overflow too, and then each value is looked at.
+    # The product of the values with themselves shows what is not finite, and needs no other array:
+    # with one the MLP's batch of 256 took 1.7 of the session's time, without it 1.1. It may overflow
+    # too, and then each value is looked at.
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 

@@ -144,17 +144,17 @@ class _Held:
     answers: Predict | None = None
 
 
-def _answer(table: pa.Table, **opening: Any) -> pa.Table:
-    """`Predict` in a task; `opening`: its arguments.
+def _answer(table: pa.Table, *, model: Shared, **opening: Any) -> pa.Table:
+    """`Predict` in a task; `opening`: its other arguments.
 
     A task that is tried again opens anew, and so does the next: see `open_here`.
     """
     again = ray.get_runtime_context().get_task_id() if _tried() else None
-    key = again, tuple(opening.items())
+    key = again, model.data, tuple(opening.items())  # the bytes' place stands for the whole model
     if _Held.answers is None or _Held.key != key:
         if _Held.answers is not None:
             _Held.answers.close()
-        _Held.answers, _Held.key = Predict(**opening), key
+        _Held.answers, _Held.key = Predict(model, **opening), key
     return _Held.answers(table)
 
 

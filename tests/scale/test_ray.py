@@ -65,6 +65,15 @@ def test_a_pipeline_gets_the_answers_of_the_command_line(
     assert rows == expected.to_pylist()
 
 
+def test_a_process_answers_one_block_after_another(
+    table: Path, convnet: Path, expected: pa.Table
+) -> None:
+    blocks = ray.data.read_parquet(str(table)).repartition(6)
+    answered = predict(blocks, convnet, backend="ort-cpu", workers=Workers(concurrency=1))
+    rows = sorted(answered.take_all(), key=lambda row: row["id"])
+    assert rows == expected.to_pylist()
+
+
 def test_files_go_into_parts_and_a_job_goes_on(
     ptx: Any, table: Path, convnet: Path, expected: pa.Table, tmp_path: Path
 ) -> None:
