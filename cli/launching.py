@@ -1,4 +1,4 @@
-"""The processes of `ptx train --processes N`, on one machine: all end together."""
+"""The processes of `ptx train --processes N` or of torchrun: all end together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO
 
+from ptx.cli.output.terminal import tell_error
 from ptx.infer.errors import LimitError, UsageError
 
 _POLL = 0.1  # seconds between two looks at the processes
 _GRACE = 30.0  # seconds in which the others end by themselves, as after Ctrl-C
+_STUCK = 20.0  # seconds after SIGTERM in one call into a library; torchrun kills after 30
+_LOOK = 0.5  # seconds between two looks at where the main thread is
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
@@ -94,3 +98,54 @@ def _outcome(
             sys.stderr.write(said[rank].read().decode("utf-8", "replace"))
             return codes[rank]
     return codes[failed[0]] if failed else codes[0]
+
+
+@contextmanager
+def ending_with_the_others() -> Iterator[None]:
+    """While inside, one of several processes ends after SIGTERM, though it waits for one that is gone.
+
+    torchrun sends it to the others when one has ended. gloo does not always wake who waits for that one
+    (its `waitSend` goes on), and as long as it does not, Python runs no handler in the main thread.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+    before = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    watch = threading.Thread(target=_end_when_stuck, args=(told,), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        tells.close()
+        watch.join()
+        told.close()
+
+
+def _end_when_stuck(told: socket.socket) -> None:
+    """End the process when SIGTERM has come and the main thread stays where it is."""
+    while signal.SIGTERM not in (signals := told.recv(64)):
+        if not signals:
+            return  # the training has come to its end
+    told.settimeout(_LOOK)
+    place, since = _place(), time.monotonic()
+    while time.monotonic() - since < _STUCK:
+        with suppress(TimeoutError):
+            if not told.recv(64):
+                return
+        if (now := _place()) != place:
+            place, since = now, time.monotonic()
+    error = LimitError(
+        "another process of the training does not answer: --resume goes on from the last checkpoint",
+        code="E-PEER",
+    )
+    tell_error(f"[{error.code}] {error}")
+    os._exit(error.exit_code)
+
+
+def _place() -> tuple[int, int]:
+    """The instruction at which the main thread is."""
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return id(frame), frame.f_lasti

@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.output.streams import NO_SPACE, mute, open_streams
-from ptx.cli.output.terminal import style
+from ptx.cli.output.terminal import tell_error
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
@@ -172,7 +172,7 @@ def _run_verb(interrupts: list[int]) -> int:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
     except click.ClickException as error:
-        _say(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
+        tell_error(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
@@ -200,27 +200,22 @@ def _usage_hint(error: click.ClickException) -> str:
 
 def _report_error(error: Exception) -> int:
     if isinstance(error, PtxError):
-        _say(f"[{error.code}] {error}")
+        tell_error(f"[{error.code}] {error}")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        _say(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
+        tell_error(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        _say(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
+        tell_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
         return 3
     if isinstance(error, MemoryError):
-        _say("[E-MEMORY] out of memory")
+        tell_error("[E-MEMORY] out of memory")
         return 6
-    _say(
+    tell_error(
         f"[E-BUG] {type(error).__name__}: {error}. This is a fault of ptx: please report it with the"
         " output of --debug"
     )
     return 1
-
-
-def _say(text: str) -> None:
-    prefix = style("ptx: error", "red", sys.stderr)
-    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
 
 
 def _leave_pipe() -> int:

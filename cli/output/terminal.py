@@ -45,6 +45,12 @@ def note(remark: str) -> None:
     click.echo(f"ptx: {remark}", err=True)
 
 
+def tell_error(text: str) -> None:
+    """The one line on stderr that a failed verb ends with."""
+    prefix = style("ptx: error", "red", sys.stderr)
+    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+
+
 def verdict(said: str, following: str = "", *, holds: bool = True) -> None:
     """The one line that a finished verb ends with, and the next command to try, in this workspace."""
     if said:

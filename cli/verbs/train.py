@@ -10,7 +10,7 @@ import click
 
 from ptx import trainers
 from ptx.cli import options
-from ptx.cli.launching import launch
+from ptx.cli.launching import ending_with_the_others, launch
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
 from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
@@ -54,10 +54,11 @@ def train(
     space = Workspace(workspace)
     if first and not resume and (former := describe_former(space.checkpoint(model))):
         note(former)
-    result = trainers.train(
-        model, dataset, recipe, folder=space.folder(model), seed=seed, device=device, resume=resume,
-        progress=EpochProgress() if first else None,
-    )  # fmt: skip
+    with ending_with_the_others():
+        result = trainers.train(
+            model, dataset, recipe, folder=space.folder(model), seed=seed, device=device,
+            resume=resume, progress=EpochProgress() if first else None,
+        )  # fmt: skip
     if first:
         print_outcome(model, dataset.name, result, space)
     return 0 if result.interrupted is None else 128 + result.interrupted

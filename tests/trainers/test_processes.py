@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def losses(root: Path) -> list[float]:
         return [float(row["train_loss"]) for row in csv.DictReader(file)]
 
 
+def wait_for_checkpoint(root: Path) -> Path:
+    checkpoint, limit = root / MODEL / "checkpoint.pt", time.monotonic() + 120
+    while not checkpoint.exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    return checkpoint
+
+
 def test_two_processes_train_as_one_and_one_goes_on(tmp_path: Path) -> None:
     one = train(tmp_path / "one", "--epochs", 2)
     two = train(tmp_path / "two", "--epochs", 1, "--processes", 2)
@@ -70,10 +79,7 @@ def test_a_killed_process_ends_all_with_one_line_and_the_training_is_resumed(
     with subprocess.Popen(
         command(tmp_path, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        checkpoint = tmp_path / MODEL / "checkpoint.pt"
-        limit = time.monotonic() + 120
-        while not checkpoint.exists() and time.monotonic() < limit:
-            time.sleep(0.1)
+        checkpoint = wait_for_checkpoint(tmp_path)
         children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
         os.kill(int(children[1]), signal.SIGKILL)
         out, err = run.communicate(timeout=60)
@@ -94,12 +100,9 @@ def torchrun(root: Path, *options: object, restarts: int = 0) -> Iterator[subpro
     """torchrun on two processes, the second of which is killed once there is a checkpoint."""
     script = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
               "--max-restarts", str(restarts), *command(root, *options)[1:]]  # fmt: skip
-    checkpoint = root / MODEL / "checkpoint.pt"
     with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
-            limit = time.monotonic() + 120
-            while not checkpoint.exists() and time.monotonic() < limit:
-                time.sleep(0.05)
+            wait_for_checkpoint(root)
             children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
             os.kill(int(children[1]), signal.SIGKILL)
             yield run
@@ -120,6 +123,42 @@ def test_a_process_killed_under_torchrun_ends_all_with_one_line(tmp_path: Path) 
     resumed = train(tmp_path, "--resume", "--epochs", done + 1)
     assert resumed.returncode == 0, resumed.stderr
     assert len(losses(tmp_path)) == done + 1
+
+
+SOON = "from ptx.cli import launching, main; launching._STUCK = 1.0; main()"
+
+
+def test_sigterm_ends_a_process_that_waits_for_one_that_does_not_answer(tmp_path: Path) -> None:
+    """As torchrun sends it to the others: gloo, in waitSend, does not always see that one is gone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    script = [sys.executable, "-c", SOON, *command(tmp_path, "--epochs", 100_000)[3:]]
+    with ExitStack() as stack:
+        first, second = [
+            stack.enter_context(
+                subprocess.Popen(
+                    script,
+                    env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank},
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for rank in ("0", "1")
+        ]
+        stack.callback(second.kill)
+        stack.callback(first.kill)
+        wait_for_checkpoint(tmp_path)
+        second.send_signal(signal.SIGSTOP)  # its connections stay open
+        with pytest.raises(subprocess.TimeoutExpired):
+            first.wait(timeout=3)
+        first.send_signal(signal.SIGTERM)
+        _, err = first.communicate(timeout=30)
+    assert first.returncode == 6, err
+    (said,) = [line for line in err.splitlines() if line.startswith("ptx: error")]
+    assert said.startswith("ptx: error [E-PEER] another process of the training does not answer: ")
+    assert read_artifact(tmp_path / MODEL / "checkpoint.pt").require_card().training["epochs"] > 0
 
 
 def test_torchrun_starts_the_processes_again_and_they_go_on(tmp_path: Path) -> None:
