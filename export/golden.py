@@ -26,6 +26,7 @@ from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array, Signature
+from ptx.infer.streaming import batch_key
 from ptx.infer.tasks import TASKS
 
 Sample = TypeVar("Sample", GoldenSample, RawSample)
@@ -49,7 +50,7 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw]) -> Card:
     read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
     for value, sample in read:
-        batches.setdefault(preprocessing.shape_key(sample), []).append((value, sample))
+        batches.setdefault(batch_key(preprocessing, sample), []).append((value, sample))
     raw = [_raw_sample(card, proof, preprocessing, batch) for batch in batches.values()]
     return replace(card, golden=_golden(card, proof), raw=tuple(raw))
 

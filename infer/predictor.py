@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -235,7 +236,10 @@ class Predictor:
         name, model = self.backend.name, self.card.model
         judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            judges = self._doubt.judges(samples, first)
+            found: list[float] = []  # by the first that is called
+            judges = [
+                partial(self._doubt.of_row, samples, first, found, i) for i in range(len(names))
+            ]
         return [
             Prediction(label, score, ranking, value, model, name, given, None, judge)
             for (label, score, ranking, value), given, judge in zip(

@@ -114,6 +114,11 @@ def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
     return window
 
 
+def batch_key(preprocessing: Preprocessing, sample: Array) -> object:
+    """Samples with equal keys fit into one batch: pixels and ready samples do not, nor do two shapes."""
+    return None if preprocessing.pads else (sample.dtype, sample.shape)
+
+
 @contextmanager
 def reader_thread(preprocessing: Preprocessing) -> Iterator[Readers]:
     """One thread of this process."""
@@ -262,7 +267,7 @@ def _answers(
     def key(item: ReadValue) -> tuple[bool, object]:
         if isinstance(item.sample, InputError):
             return False, None
-        return True, predictor.preprocessing.shape_key(item.sample)
+        return True, batch_key(predictor.preprocessing, item.sample)
 
     for (usable, _), group in groupby(window, key):
         items = list(group)

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from ptx.infer import InputError, Prediction, Predictor, load
+from ptx.infer.streaming import batch_key
 
 BATCH = 64  # pictures of one batch at most
 BODY_LIMIT = 10 * 2**20  # bytes of one picture file
@@ -74,7 +75,7 @@ class Batcher:
         """The answers in the order of the batch; only samples of one shape go in together."""
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for index, job in enumerate(batch):
-            groups[self.predictor.preprocessing.shape_key(job.sample)].append(index)
+            groups[batch_key(self.predictor.preprocessing, job.sample)].append(index)
         answers: dict[int, Prediction] = {}
         for indices in groups.values():
             samples = [batch[index].sample for index in indices]

@@ -120,7 +120,8 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     _check_values(options)
     _check_heeded(name, entry, options)
-    require_trust(artifact, options.trust)
+    if artifact.format.is_program:
+        require_trust(artifact, options.trust)
     backend = pkgutil.resolve_name(entry.target)(artifact, options)
     if not isinstance(backend, Backend):
         raise TypeError(f"{entry.target} does not implement Backend")

@@ -6,9 +6,8 @@ scores, softened by a temperature, stands a small reader of pixels that also kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -78,16 +77,11 @@ class Doubt:
         doubts: list[float] = found.tolist()
         return doubts
 
-    def judges(self, pixels: Sequence[Array], logits: Array) -> list[Callable[[], float]]:
-        """Functions that give the doubt of each, computed together when one is called."""
-        found: list[float] = []
-
-        def judge(row: int) -> float:
-            if not found:
-                found.extend(self.of_many(pixels, logits))
-            return found[row]
-
-        return [partial(judge, row) for row in range(len(pixels))]
+    def of_row(self, pixels: Sequence[Array], logits: Array, found: list[float], row: int) -> float:
+        """The same of one of several; they are computed together, into `found`, once one is asked."""
+        if not found:
+            found.extend(self.of_many(pixels, logits))
+        return found[row]
 
 
 def _shares(values: Array, labels: Array) -> Array:

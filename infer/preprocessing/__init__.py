@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,6 +77,10 @@ class Preprocessing(Protocol):
         """The names of a value's numbers; none where it is no row of a table."""
 
     @property
+    def pads(self) -> bool:
+        """Whether samples of several lengths go into one batch: see `ptx.infer.streaming.batch_key`."""
+
+    @property
     def pictures(self) -> Pictures | None:
         """How it makes pixels of pictures and numbers of pixels; None where values are no pictures."""
 
@@ -96,9 +100,6 @@ class Preprocessing(Protocol):
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         """A row of a data set as a person has it: a picture file, a text, numbers."""
-
-    def shape_key(self, sample: Array) -> Hashable:
-        """Samples with equal keys fit into one batch."""
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         """The input arrays of a batch of samples, in the signature's axes and dtypes.

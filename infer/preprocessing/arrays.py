@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ class ArraysPreprocessing:
 
     noun = "arrays"
     suffixes = columns = ()
+    pads = False
     pictures = rows = None
 
     def __init__(self, signature: Signature) -> None:
@@ -59,9 +60,6 @@ class ArraysPreprocessing:
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return tuple(np.ravel(row).tolist())
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return sample.dtype, sample.shape
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples, axis=self.spec.batch_axis)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class ColumnsPreprocessing:
 
     noun = "rows"
     dimensions = 1
+    pads = False
     suffixes = ()
     pictures = None
 
@@ -82,9 +83,6 @@ class ColumnsPreprocessing:
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return tuple(map(float, row))
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return None
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples)}

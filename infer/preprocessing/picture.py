@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,7 @@ class PicturePreprocessing(ABC):
 
     expects, noun, suffixes = "a picture", "pictures", SUFFIXES
     columns = ()
+    pads = False
     least: Least | None = None  # see `open_picture`
 
     def __init__(self, signature: Signature, size: Sequence[int]) -> None:
@@ -109,10 +110,6 @@ class PicturePreprocessing(ABC):
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return pixels_as_png(row)
-
-    def shape_key(self, sample: Array) -> Hashable:
-        """Pixels and ready samples do not go into one batch, nor do two sizes."""
-        return sample.dtype.kind, sample.shape
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         # Of a single one no copy is made.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
 
@@ -20,6 +20,7 @@ class SymbolsPreprocessing:
     noun = "sequences"
     dimensions = 1
     suffixes = columns = ()
+    pads = False
     pictures = None
     rows = "sequence", ()
 
@@ -64,9 +65,6 @@ class SymbolsPreprocessing:
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return "".join((names or self.alphabet)[index] for index in row)
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return len(sample)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         batch = np.stack(samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class TextPreprocessing:
     expects, noun = "a text", "texts"
     dimensions = 1
     suffixes = columns = ()
+    pads = True
     pictures = None
     rows = "text", ()
 
@@ -70,9 +71,6 @@ class TextPreprocessing:
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return str(row)
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return None
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         lengths = np.asarray([len(sample) for sample in samples], np.int64)

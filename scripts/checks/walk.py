@@ -3,7 +3,7 @@
     ./scripts/run checks/walk predict digit.png --backend ort-cpu
 
 A move is a function of ptx that is called from another file of ptx; each counts once. What is imported,
-properties, and what Python calls by itself (`__exit__`) do not count.
+properties, and what Python calls by itself (`__exit__`) do not count. `predict` ends with its answer.
 
 The last line counts them twice: all, and the picture's own. These are the three that carry the INPUT
 before there is a model (the verb, `answer_inputs`, `find_values`), and all behind the return of
@@ -33,6 +33,7 @@ CARRIERS = {
     ("cli/values/inputs.py", "find_values"),
 }
 OPENS = "cli/model/opening.py", "open_model"
+ANSWERS = "cli/output/streams.py", "_Answers.write"
 
 
 @cache
@@ -56,14 +57,16 @@ class Walk:
         self.verb = f"cli/verbs/{verb}.py"
         self.moves: dict[tuple[str, str], None] = {}
         self.own: set[tuple[str, str]] = set()
-        self.is_open = False
+        self.is_open = self.is_answered = False
 
     def note(self, frame: FrameType, event: str, _: object) -> None:
         """Called by Python at each call and return."""
         name = frame.f_code.co_name
-        if event == "return" and (place(frame.f_code.co_filename), name) == OPENS:
-            self.is_open = True
-        here = place(frame.f_code.co_filename) if event == "call" else None
+        if event == "return":
+            left = place(frame.f_code.co_filename), frame.f_code.co_qualname
+            self.is_open |= left == OPENS
+            self.is_answered |= left == ANSWERS
+        here = place(frame.f_code.co_filename) if event == "call" and not self.is_answered else None
         if here in (None, LAZY) or name.startswith("<") or name in BY_ITSELF:
             return
         if not (self.moves or here == self.verb) or is_property(frame):

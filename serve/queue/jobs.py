@@ -10,6 +10,7 @@ import numpy as np
 
 from ptx.infer import Array, Prediction, Predictor
 from ptx.infer.signature import BATCH, Signature
+from ptx.infer.streaming import batch_key
 from ptx.serve.refusals import RefusalError, refusal
 
 _FAILS = Exception, SystemExit  # a network's own code may try to end the process
@@ -104,7 +105,7 @@ def _values(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
         answers = cast("list[Prediction]", [None] * len(samples))
         results.append(answers)
         for index, sample in enumerate(samples):
-            key = job.top, predictor.preprocessing.shape_key(sample)
+            key = job.top, batch_key(predictor.preprocessing, sample)
             groups.setdefault(key, []).append((answers, index, sample))
     try:
         for (top, _), members in cast("dict[tuple[int, Hashable], Any]", groups).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import types
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -32,6 +32,7 @@ class MinutesPreprocessing:
     expects, noun = "a number of minutes", "durations"
     dimensions = 0
     suffixes = columns = ()
+    pads = False
     pictures = None
     rows = "columns", (1,)
 
@@ -49,9 +50,6 @@ class MinutesPreprocessing:
 
     def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
         return f"{60 * float(row[0]):g} min"
-
-    def shape_key(self, sample: Array) -> Hashable:
-        return None
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.specs[0].name: np.stack(samples)}

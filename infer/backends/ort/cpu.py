@@ -56,11 +56,7 @@ class OrtCpuBackend:
         self._artifact, self.small_input = artifact, SMALL_INPUT
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
         self._options, self._opening = options, threading.Lock()
-        self._two = (
-            options.threads is None
-            and len(artifact.data) <= SMALL_MODEL
-            and usable_processors() > 1
-        )
+        self._two = options.threads is None and len(artifact.data) <= SMALL_MODEL
         self._session: Any = self._open(1 if self._two else options.threads)
         self._parallel: Any = None
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -85,7 +81,8 @@ class OrtCpuBackend:
     def _open_parallel(self) -> Any:
         with self._opening:
             if self._parallel is None:
-                self._parallel = self._open(None)
+                alone = usable_processors() == 1
+                self._parallel = self._session if alone else self._open(None)
             return self._parallel
 
 

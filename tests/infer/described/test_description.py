@@ -15,6 +15,7 @@ from ptx.infer.described.description import SIZE_LIMIT, Description, read_descri
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.streaming import batch_key
 
 TOML = """
 name = "flowers"
@@ -165,7 +166,7 @@ def test_a_ready_array_is_a_sample() -> None:
     batch = arrays.collate([arrays.read(row) for row in rows])["series"]
     assert batch.shape == (4, 3, 2)
     assert np.array_equal(batch[:, 1], rows[1])
-    assert arrays.shape_key(rows[0]) != arrays.shape_key(rows[0][:3])
+    assert batch_key(arrays, rows[0]) != batch_key(arrays, rows[0][:3])
     with pytest.raises(InputError, match=r"shape \(4, 3\); expected one sample of 'series'"):
         arrays.read(np.zeros((4, 3)))
     with pytest.raises(InputError, match=r"is a str, .*expected one sample .*array \(time, 2\)"):

@@ -18,6 +18,7 @@ from ptx.infer.errors import ArtifactError, InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing, show_value
 from ptx.infer.preprocessing.picture import GrayPreprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.streaming import batch_key
 
 LOGITS = {"logits": ["float32", ["batch", 10]]}
 
@@ -164,7 +165,7 @@ def test_ready_sequences_of_other_lengths_are_in_other_batches() -> None:
     rows = GrayPreprocessing(signature("time", "batch", 28), size=[28, 28], fit="digit")
     samples = [rows.read(np.ones((steps, 28))) for steps in (3, 4)]
     samples.append(rows.read(mnist()[0]))
-    assert len({rows.shape_key(sample) for sample in samples}) == 3
+    assert len({batch_key(rows, sample) for sample in samples}) == 3
 
 
 def closed() -> Any:
@@ -305,7 +306,7 @@ def test_symbols_become_indices_or_one_hot_rows() -> None:
     assert batch.flags.c_contiguous
     assert batch.argmax(-1).tolist() == [[1, 2], [0, 3]]
     assert batch.sum() == 4
-    assert one_hot.shape_key(sample) != one_hot.shape_key(sample[:2])
+    assert batch_key(one_hot, sample) != batch_key(one_hot, sample[:2])
 
 
 @pytest.mark.parametrize(
