@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from types import TracebackType
 from typing import Any, Literal, overload
 
@@ -234,17 +233,13 @@ class Predictor:
                 code="E-NONFINITE",
             )
         name, model = self.backend.name, self.card.model
-        judges: Iterable[Callable[[], float] | None] = repeat(None, len(names))
+        judge = None
         if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            found: list[float] = []  # by the first that is called
-            judges = [
-                partial(self._doubt.of_row, samples, first, found, i) for i in range(len(names))
-            ]
+            judge = partial(self._doubt.of_row, samples, first, [])
+        decided = zip(self._task.decide(first, self.card.labels, top), names, strict=True)
         return [
-            Prediction(label, score, ranking, value, model, name, given, None, judge)
-            for (label, score, ranking, value), given, judge in zip(
-                self._task.decide(first, self.card.labels, top), names, judges, strict=True
-            )
+            Prediction(*said, model, name, given, None, judge and partial(judge, row))
+            for row, (said, given) in enumerate(decided)
         ]
 
     def classes(self, outputs: Mapping[str, Array]) -> Array | None:

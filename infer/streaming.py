@@ -242,7 +242,8 @@ def stream(
 ) -> Iterator[Prediction | Failure]:
     """See `Predictor.predict_many`; `strict`: the first value that cannot be used ends it."""
     if isinstance(values, ReadAhead):
-        yield from _stream(predictor, values, top, strict)
+        for window in values:
+            yield from _answers(predictor, window, top, strict)
         return
     rest = iter(values)
     first = list(islice(rest, batch_size))
@@ -250,28 +251,21 @@ def stream(
         yield from _answers(predictor, read_window(predictor.preprocessing, first), top, strict)
         return
     with reader_thread(predictor.preprocessing) as readers:  # ends where an answer raises
-        windows = ReadAhead(readers, chain(first, rest), batch_size)
-        yield from _stream(predictor, windows, top, strict)
-
-
-def _stream(
-    predictor: Predictor, windows: Iterable[Window], top: int, strict: bool
-) -> Iterator[Prediction | Failure]:
-    for window in windows:
-        yield from _answers(predictor, window, top, strict)
+        for window in ReadAhead(readers, chain(first, rest), batch_size):
+            yield from _answers(predictor, window, top, strict)
 
 
 def _answers(
     predictor: Predictor, window: Window, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
-    def key(item: ReadValue) -> tuple[bool, object]:
+    def key(item: ReadValue) -> object:
         if isinstance(item.sample, InputError):
-            return False, None
-        return True, batch_key(predictor.preprocessing, item.sample)
+            return None
+        return (batch_key(predictor.preprocessing, item.sample),)
 
-    for (usable, _), group in groupby(window, key):
+    for fitting, group in groupby(window, key):
         items = list(group)
-        if usable:
+        if fitting is not None:
             answers = _predict_window(predictor, items, top, strict)
             for answer, read in zip(answers, items, strict=True):
                 if read.others and isinstance(answer, Prediction):
