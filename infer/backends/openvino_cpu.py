@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
@@ -28,6 +30,17 @@ def import_openvino() -> Any:
     except ImportError as error:
         raise BackendError(f"OpenVINO is not installed: {installing('openvino')}") from error
     return openvino
+
+
+@cache
+def _core(process: int) -> Any:
+    """The one `openvino.Core` of a process, which a fork does not share.
+
+    On processors with AMX each core gives its thread a stack for signal handlers, and where a second one
+    goes after the first it leaves that thread the first one's, which is freed: the next signal, such as
+    Ctrl-C, then ends the process without a word.
+    """
+    return import_openvino().Core()
 
 
 @final
@@ -57,8 +70,9 @@ class OpenvinoBackend:
             "INFERENCE_NUM_THREADS": options.threads or usable_processors(),
         }
         with _mapping_errors(artifact, "load"):
-            model = openvino.Core().read_model(artifact.data, b"")
-            self._compiled: Any = openvino.Core().compile_model(model, "CPU", settings)
+            core = _core(os.getpid())
+            model = core.read_model(artifact.data, b"")
+            self._compiled: Any = core.compile_model(model, "CPU", settings)
             self._outputs = {
                 spec.name: self._compiled.output(spec.name) for spec in signature.outputs
             }

@@ -18,6 +18,7 @@ from ptx.infer.backends import BACKENDS, openvino_cpu, preferred
 
 Export = Callable[[str, str], Path]
 Ptx = Callable[..., Any]
+Child = Callable[..., Any]
 
 
 def test_without_the_package_the_error_says_how_it_is_installed(
@@ -47,8 +48,9 @@ def test_a_model_that_is_opened_in_another_precision_is_refused(
             asked.update(settings)
             return SimpleNamespace(output=str, get_property=lambda name: "bf16")
 
-    fake = SimpleNamespace(Core=Core, Type=SimpleNamespace(f32="f32"))
+    fake = SimpleNamespace(Type=SimpleNamespace(f32="f32"))
     monkeypatch.setattr(openvino_cpu, "import_openvino", lambda: fake)
+    monkeypatch.setattr(openvino_cpu, "_core", lambda process: Core())
     with pytest.raises(BackendError, match="opened the model in bf16; expected float32"):
         load(artifact("linear-model", "onnx"), backend="openvino", threads=3)
     assert asked == {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 3}
@@ -95,3 +97,26 @@ def test_what_it_cannot_load_or_run_is_an_artifact_error(
     with pytest.raises(ArtifactError, match=r"OpenVINO cannot load .*: no such operator") as caught:
         load(path, backend="openvino")
     assert caught.value.code == "E-ONNX-LOAD"
+
+
+def test_a_signal_is_handled_after_two_models_were_open_and_are_gone(
+    artifact: Export, child: Child
+) -> None:
+    """On a processor with AMX it ended the process, when each had a core of its own."""
+    pytest.importorskip("openvino")
+    said = child(
+        """
+import gc, signal, sys
+from ptx.infer import load
+
+opened = [load(sys.argv[1], backend="openvino") for _ in range(2)]
+while opened:
+    opened.pop(0).close()
+    gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGINT)
+""",
+        artifact("linear-model", "onnx"),
+        timeout=60,
+    )
+    assert said.stdout == "handled\n"
