@@ -169,8 +169,9 @@ def in_bfloat16(shop: Shop) -> None:
         def compile_model(self, *_: Any) -> Any:
             return SimpleNamespace(output=str, get_property=lambda name: "bf16")
 
-    fake = SimpleNamespace(Core=Core, Type=SimpleNamespace(f32="f32"))
+    fake = SimpleNamespace(Type=SimpleNamespace(f32="f32"))
     shop.patch.setattr(openvino_cpu, "import_openvino", lambda: fake)
+    shop.patch.setattr(openvino_cpu, "_core", lambda process: Core())
     load(shop.artifact("linear-model", "onnx"), backend="openvino")
 
 
