@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.json_format import ParseDict
@@ -28,7 +28,6 @@ from ptx.serve.settings import Settings
 from ptx.serve.tensors import BYTES, Tensor
 from ptx.serve.tracing import Tracing
 
-Answer = tuple[str, Asked, list[Tensor]]  # the model's name, what was asked of it, what it gives
 _INFER = "ModelInfer"
 _SPARE = 64 * 2**10  # bytes of a message beside its tensors
 
@@ -140,7 +139,7 @@ class Service:
             for name in METHODS
         }
         handlers[_INFER] = grpc.unary_unary_rpc_method_handler(
-            self._infer, request_deserializer=self._requests.open
+            self._guarded(_INFER), request_deserializer=self._requests.open
         )  # its answer is made as bytes
         handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
             self._stream,
@@ -153,45 +152,31 @@ class Service:
         """A method whose refusals are gRPC's status codes, counted."""
 
         async def method(given: Any, context: Any) -> Any:
-            started = time.perf_counter()
+            started, model, code = time.perf_counter(), "", "OK"
             try:
                 self._check(context)
+                if name == _INFER:
+                    model = given.model_name if given.model_name in self._registry else ""
+                    return write_bytes(*await self._infer(given))
                 if name.startswith("RepositoryModel"):
-                    answer = await self._change(name, given)
-                else:
-                    answer = ParseDict(
-                        self._shown[name](given),
-                        MESSAGES[f"{name}Response"](),
-                        ignore_unknown_fields=True,
-                    )
+                    return await self._change(name, given)
+                return ParseDict(
+                    self._shown[name](given),
+                    MESSAGES[f"{name}Response"](),
+                    ignore_unknown_fields=True,
+                )
             except Exception as error:
-                await self._refuse(error, name, "", started, context)
-            self._note(name, "", "OK", started, context)
-            return answer
+                refused = refusal(error)
+                code = refused.grpc
+            finally:
+                seconds = time.perf_counter() - started
+                self._note(name, model, code, seconds, context)
+                if self._settings.access_log:
+                    log_request("gRPC", name, code, seconds, id=getattr(given, "id", ""))
+            await context.abort(getattr(grpc.StatusCode, code), refused.message)
+            raise AssertionError("abort raises")
 
         return method
-
-    async def _infer(self, given: Given, context: Any) -> bytes:
-        """ModelInfer. Between a request's bytes and the run stands as little as can be."""
-        started = time.perf_counter()
-        try:
-            if self._access.asks:
-                self._check(context)
-            answer = write_bytes(*(self._infer_now(given) or await self._infer_later(given)))
-        except Exception as error:
-            model = given.model_name if given.model_name in self._registry else ""
-            await self._refuse(error, _INFER, model, started, context, given.id)
-        self._note(_INFER, given.model_name, "OK", started, context, given.id)
-        return answer
-
-    async def _refuse(
-        self, error: Exception, name: str, model: str, started: float, context: Any, id_: str = ""
-    ) -> NoReturn:
-        """End a call with the status code of an error."""
-        refused = refusal(error)
-        self._note(name, model, refused.grpc, started, context, id_)
-        await context.abort(getattr(grpc.StatusCode, refused.grpc), refused.message)
-        raise AssertionError("abort raises")
 
     async def _stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """Answers in the order of the requests; an error of one leaves the stream open."""
@@ -204,28 +189,22 @@ class Service:
             started, code = time.perf_counter(), "OK"
             model = given.model_name if given.model_name in self._registry else ""
             try:
-                found = self._infer_now(given) or await self._infer_later(given)
-                answer = response(infer_response=write_message(*found))
+                answer = response(infer_response=write_message(*await self._infer(given)))
             except Exception as error:
                 refused = refusal(error)
                 code = refused.grpc
                 answer = response(error_message=refused.message, infer_response={"id": given.id})
-            self._note(STREAM, model, code, started, context, given.id)
+            self._note(STREAM, model, code, time.perf_counter() - started, context)
             yield answer
 
-    def _note(
-        self, name: str, model: str, code: str, started: float, context: Any, id_: str = ""
-    ) -> None:
-        """Count a call, or a message of a stream; make it a span and a line of the log."""
-        seconds = time.perf_counter() - started
+    def _note(self, name: str, model: str, code: str, seconds: float, context: Any) -> None:
+        """Count a call, or a message of a stream, and make it a span."""
         self._metrics.answered(model, "grpc", code, seconds)
         if self._tracing.on:
             headers = dict(context.invocation_metadata() or ())
             self._tracing.answered(
                 f"{SERVICE}/{name}", headers, code, seconds, rpc_system="grpc", ptx_model=model
             )
-        if self._settings.access_log and name != STREAM:
-            log_request("gRPC", name, code, seconds, id=id_)
 
     def _check(self, context: Any) -> None:
         if self._access.asks:
@@ -255,31 +234,21 @@ class Service:
         await self._registry.load(given.model_name)
         return MESSAGES[f"{name}Response"]()
 
-    def _infer_now(self, given: Given) -> Answer | None:
-        """The answer to what the loop can wait for; None where it has to be queued."""
-        batcher = self._registry.find(given.model_name, given.model_version)
-        if not batcher.idle:
-            return None
-        asked, model = given.read(), batcher.model
-        result = batcher.run_now(model.job(asked, self._settings.max_batch))
-        return None if result is None else _answer(model, asked, result)
-
-    async def _infer_later(self, given: Given) -> Answer:
-        """The answer to what waits for its turn."""
+    async def _infer(self, given: Given) -> tuple[str, Asked, list[Tensor]]:
+        """The model's name, what was asked of it, and the answer."""
         batcher = self._registry.find(given.model_name, given.model_version)
         if pause := self._registry.pause(batcher):
             await asyncio.sleep(pause)
             batcher = self._registry.find(given.model_name)  # which may be a new one since
         asked, model = given.read(), batcher.model
         job = model.job(asked, self._settings.max_batch)
-        self._registry.submit(batcher, job)
-        return _answer(model, asked, await _later(job))
-
-
-def _answer(model: Model, asked: Asked, result: Result | RefusalError) -> Answer:
-    if isinstance(result, RefusalError):
-        raise result
-    return model.name, asked, model.answer(asked, result)
+        result = batcher.run_now(job)
+        if result is None:
+            self._registry.submit(batcher, job)
+            result = await _later(job)
+        if isinstance(result, RefusalError):
+            raise result
+        return model.name, asked, model.answer(asked, result)
 
 
 async def _later(job: Job) -> Result | RefusalError:
