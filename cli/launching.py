@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO
 
+from ptx import trainers
 from ptx.cli.output.terminal import tell_error
 from ptx.infer.errors import LimitError, UsageError
 
@@ -107,7 +108,7 @@ def ending_with_the_others() -> Iterator[None]:
     torchrun sends it to the others when one has ended. gloo does not always wake who waits for that one
     (its `waitSend` goes on), and as long as it does not, Python runs no handler in the main thread.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if trainers.world_size() == 1:
         yield
         return
     told, tells = socket.socketpair()

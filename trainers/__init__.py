@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptx.trainers.evaluation import most_wrong as most_wrong
     from ptx.trainers.loop import Progress as Progress
     from ptx.trainers.processes import rank as rank
+    from ptx.trainers.processes import world_size as world_size
     from ptx.trainers.recipe import Recipe as Recipe
     from ptx.trainers.recipe import default_recipe as default_recipe
     from ptx.trainers.recipe import documented_recipe as documented_recipe
@@ -41,7 +42,7 @@ else:
             "data": "SOURCES Dataset Split open_dataset",
             "evaluation": "Answered Evaluation answer_rows evaluate model_inputs most_wrong",
             "loop": "Progress",
-            "processes": "rank",
+            "processes": "rank world_size",
             "recipe": "Recipe default_recipe documented_recipe find_recipe",
             "samples": "raw_examples sample_inputs",
             "session": "PREVIOUS",

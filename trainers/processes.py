@@ -64,9 +64,14 @@ class Group:
         return len(range(self.rank, len(rows), self.size))
 
 
+def world_size() -> int:
+    """How many processes train together; 1 where this is the only one."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def rank() -> int:
     """Of this process; 0 where it is the only one."""
-    return int(os.environ.get("RANK", 0)) if _size() > 1 else 0
+    return int(os.environ.get("RANK", 0)) if world_size() > 1 else 0
 
 
 def restarts() -> bool:
@@ -76,7 +81,8 @@ def restarts() -> bool:
 
 def own_device(device: str) -> str:
     """`cuda` as the GPU of this process, of those on its machine."""
-    return f"{device}:{os.environ['LOCAL_RANK']}" if device == "cuda" and _size() > 1 else device
+    alone = device != "cuda" or world_size() == 1
+    return device if alone else f"cuda:{os.environ['LOCAL_RANK']}"
 
 
 @contextmanager
@@ -86,7 +92,7 @@ def joined(device: str) -> Iterator[Group]:
     Raises:
         LimitError: E-PEER: another process of it has ended.
     """
-    size = _size()
+    size = world_size()
     if size == 1:
         yield Group()
         return
@@ -122,10 +128,6 @@ def _meeting(size: int, local: int) -> dict[str, Any]:
     store, *_ = next(rendezvous("env://"))
     attempt = f"ptx/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
     return {"store": PrefixStore(attempt, store), "rank": rank(), "world_size": size}
-
-
-def _size() -> int:
-    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def _is_of_a_peer(error: RuntimeError) -> bool:

@@ -120,8 +120,7 @@ def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
         )
     _check_values(options)
     _check_heeded(name, entry, options)
-    if artifact.format.is_program:
-        require_trust(artifact, options.trust)
+    require_trust(artifact, options.trust)
     backend = pkgutil.resolve_name(entry.target)(artifact, options)
     if not isinstance(backend, Backend):
         raise TypeError(f"{entry.target} does not implement Backend")

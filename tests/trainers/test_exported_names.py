@@ -29,5 +29,6 @@ def test_public_names() -> None:
         "raw_examples",
         "sample_inputs",
         "train",
+        "world_size",
     }
     assert all(hasattr(ptx.trainers, name) for name in ptx.trainers.__all__)
