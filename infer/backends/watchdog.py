@@ -22,12 +22,13 @@ class Watchdog:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._lock = threading.Lock()
-        # What stops each run, and when: in the order of the deadlines, since all have the same seconds.
-        self._watched: dict[object, tuple[float, Callable[[], None]]] = {}
+        # When each is stopped: in the order of the deadlines, since all have the same seconds.
+        self._watched: dict[Limit, float] = {}
         self._awake = False
 
     def limit(self, what: str, stop: Callable[[], None]) -> Limit:
-        """Call `stop`, from another thread, when the body takes too long; it must make the body raise.
+        """A context that calls `stop`, from another thread, when its body takes too long; this must make
+        the body raise. It may be entered again once it was left, unless it was `stopped`.
 
         Raises:
             LimitError: the body was stopped.
@@ -40,12 +41,12 @@ class Watchdog:
             if not self._awake:
                 threading.Thread(target=self._watch, name="ptx-watchdog", daemon=True).start()
                 self._awake = True
-            self._watched[limit] = time.monotonic() + self.seconds, limit.stop
+            self._watched[limit] = time.monotonic() + self.seconds
 
-    def end(self, limit: Limit) -> bool:
-        """Whether it was still watched, and not stopped."""
+    def end(self, limit: Limit) -> None:
+        """It has ended: it is not stopped any more."""
         with self._lock:
-            return self._watched.pop(limit, None) is not None
+            self._watched.pop(limit, None)
 
     def _watch(self) -> None:
         while True:
@@ -53,22 +54,27 @@ class Watchdog:
                 if not self._watched:
                     self._awake = False
                     return
-                key, (deadline, stop) = next(iter(self._watched.items()))
+                limit, deadline = next(iter(self._watched.items()))
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    del self._watched[key]
-                    stop()
+                    del self._watched[limit]
+                    limit.stopped = True
+                    limit.stop()
                     continue
             time.sleep(min(left, _NAP))
 
 
 class Limit:
-    """One body under the watch. A generator's context would cost a run of 30 µs four more."""
+    """One body under the watch. A generator's context would cost a run of 30 µs four more.
 
-    __slots__ = ("_what", "_whose", "stop")
+    Attributes:
+        stopped: Whether a body took too long.
+    """
+
+    __slots__ = ("_what", "_whose", "stop", "stopped")
 
     def __init__(self, whose: Watchdog, what: str, stop: Callable[[], None]) -> None:
-        self._whose, self._what, self.stop = whose, what, stop
+        self._whose, self._what, self.stop, self.stopped = whose, what, stop, False
 
     def __enter__(self) -> None:
         self._whose.begin(self)
@@ -79,7 +85,8 @@ class Limit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._whose.end(self) and isinstance(error, Exception):
+        self._whose.end(self)
+        if self.stopped and isinstance(error, Exception):
             raise LimitError(
                 f"{self._what} took longer than the {self._whose.seconds:g} s it was given: give it"
                 " more, or less to do at a time",

@@ -12,7 +12,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
-from ptx.infer.backends.ort.cpu import import_onnxruntime, open_session, run_session
+from ptx.infer.backends.ort.cpu import Runs, import_onnxruntime, open_session
 from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, installing, pluralise, quote
@@ -52,10 +52,10 @@ class OrtCudaBackend:
         }
         self._session: Any = self._open(options, provider)
         self.device = f"cuda:{self._session.get_provider_options()[_CUDA]['device_id']}"
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._runs = Runs(artifact, self._session, self._watchdog)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return run_session(self._artifact, self._session, self._outputs, inputs, self._watchdog)
+        return self._runs.run(self._session, inputs)
 
     def close(self) -> None:
         self._session = None

@@ -40,6 +40,19 @@ def test_an_endless_model_ends_with_a_limit_error_and_the_next_answer_is_right(
             assert predictor.run({"x": ROW["x"] + 1})["y"].tolist() == [[4.0]]
 
 
+def test_what_can_stop_a_run_serves_the_next_one_but_where_it_did_stop_one(endless: Path) -> None:
+    with load(endless, backend="ort-cpu", timeout=0.2) as predictor:
+        backend: Any = predictor.backend
+        idle = backend._runs._idle
+        predictor.run({"x": ROW["x"] + 1})
+        (first,) = idle
+        predictor.run({"x": ROW["x"] + 2})
+        assert idle == [first]
+        with pytest.raises(LimitError):
+            predictor.run(ROW)
+        assert idle == []
+
+
 def test_of_many_threads_only_the_endless_ones_are_stopped(endless: Path) -> None:
     found: dict[float, Any] = {}
 
