@@ -16,12 +16,16 @@ from ptx.serve.refusals import RefusalError
 class Access:
     """The tokens of a file, one a line; all may ask where there is no file.
 
+    Attributes:
+        asks: Whether a token is needed.
+
     Raises:
         UsageError: the file cannot be read, or holds no token.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._tokens: list[bytes] = []
+        self.asks = path is not None
         if path is None:
             return
         try:
@@ -31,11 +35,6 @@ class Access:
         self._tokens = [line.strip() for line in lines if line.strip()]
         if not self._tokens:
             raise UsageError("the token file holds no token; expected one a line")
-
-    @property
-    def asks(self) -> bool:
-        """Whether a token is needed."""
-        return bool(self._tokens)
 
     def check(self, authorization: bytes | None) -> None:
         """Compare with each token, in a time that says nothing about them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,13 +31,25 @@ _REMEMBERED = 256  # shapes of requests
 _SIZE = 4  # of a dynamic axis, where the model is measured
 
 
-class _Fitting(NamedTuple):
-    """A request of one tensor of a name, a datatype and a shape that fit the model."""
+class Fitting(NamedTuple):
+    """Requests of one tensor of a name, a datatype and a shape that fit the model."""
 
     spec: TensorSpec
     rows: int
     key: Hashable
     sizes: Mapping[str, int]  # of the dynamic axes
+
+    def job(self, values: Array, timeout: float | None) -> Job:
+        """What is to be computed for one of them, from the values of its tensor.
+
+        Raises:
+            RefusalError: a value is out of the tensor's range, or not finite.
+        """
+        try:
+            check_values(self.spec, values, self.sizes, finite=True)
+        except Exception as error:
+            raise refusal(error) from error
+        return Job(self.rows, self.key, {self.spec.name: values}, self.sizes, timeout=timeout)
 
 
 class Model:
@@ -51,7 +63,7 @@ class Model:
         value_outputs = ("label", "score") if predictor.labels else ("value",)
         self.value_outputs = value_outputs if self.value else ()
         self.best_batch, self.row_seconds = 1, 0.0
-        self._fitting: dict[tuple[str, str, tuple[int, ...]], _Fitting] = {}  # lone tensors
+        self._fitting: dict[tuple[str, str, tuple[int, ...]], Fitting] = {}  # lone tensors
 
     def prove(self) -> None:
         """Replay the golden samples on the backend that will answer, and measure it.
@@ -123,15 +135,10 @@ class Model:
             return self._value_job(asked, limit)
         if asked.outputs:
             self._check_wanted(asked.outputs, tuple(self.outputs))
-        first = asked.inputs[0]
-        fitting = self._fitting.get(first[:3]) if len(asked.inputs) == 1 else None
+        fitting = self.fitting(asked)
         if fitting is not None:
-            values = cast(Array, first.values)  # by its datatype
-            try:
-                check_values(fitting.spec, values, fitting.sizes, finite=True)
-            except Exception as error:
-                raise refusal(error) from error
-            return Job(fitting.rows, fitting.key, {first.name: values}, timeout=asked.timeout)
+            values: Any = asked.inputs[0].values  # an array, by its datatype
+            return fitting.job(values, asked.timeout)
         given: dict[str, Array] = {}
         for tensor in asked.inputs:
             spec = self.inputs.get(tensor.name)
@@ -151,8 +158,13 @@ class Model:
         _check_rows(rows, limit)
         key = tuple([item for item in sizes.items() if item[0] != BATCH])
         if len(self.inputs) == len(asked.inputs) == 1 and len(self._fitting) < _REMEMBERED:
-            self._fitting[first[:3]] = _Fitting(self.inputs[first.name], rows, key, sizes)
-        return Job(rows, key, arrays, timeout=asked.timeout)
+            first = asked.inputs[0]
+            self._fitting[first[:3]] = Fitting(self.inputs[first.name], rows, key, sizes)
+        return Job(rows, key, arrays, sizes, timeout=asked.timeout)
+
+    def fitting(self, asked: Asked) -> Fitting | None:
+        """Those that a request is one of, where such a one came before."""
+        return self._fitting.get(asked.inputs[0][:3]) if len(asked.inputs) == 1 else None
 
     def _value_job(self, asked: Asked, limit: int) -> Job:
         (tensor,) = asked.inputs

@@ -157,7 +157,12 @@ def to_bytes(tensor: Tensor) -> bytes:
     values = tensor.values
     if isinstance(values, list):
         return b"".join(piece for text in values for piece in (struct.pack("<I", len(text)), text))
-    return (values.byteswap() if _SWAPPED else values).tobytes()
+    return array_bytes(values)
+
+
+def array_bytes(array: Array) -> bytes:
+    """The same of numbers."""
+    return (array.byteswap() if _SWAPPED else array).tobytes()
 
 
 def to_json(tensor: Tensor) -> Any:

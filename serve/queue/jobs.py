@@ -18,6 +18,7 @@ _FAILS = Exception, SystemExit  # a network's own code may try to end the proces
 Result = Mapping[str, Array] | list[Prediction]  # of tensors; of the card's own input
 # Seconds of a run that may hold the event loop; a hop to a thread and back costs 0.1 ms.
 ON_LOOP = 0.002
+_NO_SIZES: Mapping[str, int] = {}
 VALUES = "values"  # the key of all of them: what they become is known when they are read
 Deliver = Callable[[Result | RefusalError], None]
 
@@ -27,15 +28,24 @@ def _nobody(result: Result | RefusalError) -> None:
 
 
 class Job:
-    """The rows of one request. `deliver` is called once; None: the client has gone."""
+    """The rows of one request. `deliver` is called once; None: the client has gone.
 
-    __slots__ = ("arrived", "content", "deadline", "deliver", "key", "of_value", "rows", "started",
-                 "top")  # fmt: skip
+    Args:
+        key: What jobs that become one run have in common.
+        content: Arrays by their input, or values.
+        sizes: Of the dynamic axes of arrays, the batch among them.
+        top: Labels of each value that are ranked.
+        timeout: Seconds that it may wait.
+    """
+
+    __slots__ = ("arrived", "content", "deadline", "deliver", "key", "of_value", "rows", "sizes",
+                 "started", "top")  # fmt: skip
 
     def __init__(
-        self, rows: int, key: Hashable, content: Any, *, top: int = 0, timeout: float | None = None
-    ) -> None:
-        self.rows, self.key, self.content, self.top = rows, key, content, top
+        self, rows: int, key: Hashable, content: Any, sizes: Mapping[str, int] = _NO_SIZES, *,
+        top: int = 0, timeout: float | None = None,
+    ) -> None:  # fmt: skip
+        self.rows, self.key, self.content, self.sizes, self.top = rows, key, content, sizes, top
         self.of_value = key == VALUES  # values of the card's own input, and no arrays
         self.arrived = self.started = time.perf_counter()
         self.deadline = None if timeout is None else self.arrived + timeout
@@ -57,20 +67,19 @@ def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalE
     if jobs[0].of_value:
         return _values(predictor, jobs)
     try:
-        return cast("list[Result | RefusalError]", _arrays(predictor, jobs))
+        return _arrays(predictor, jobs)
     except _FAILS as error:
         if len(jobs) == 1:
             return [refusal(error)]
     return [result for job in jobs for result in compute(predictor, [job])]
 
 
-def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
+def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
     first = jobs[0]
-    sizes = dict(cast("tuple[tuple[str, int], ...]", first.key))
     if len(jobs) == 1:
-        sizes[BATCH] = first.rows
-        return [predictor.run_checked(first.content, sizes)]
-    sizes[BATCH] = rows = sum(job.rows for job in jobs)
+        return [predictor.run_checked(first.content, first.sizes)]
+    rows = sum(job.rows for job in jobs)
+    sizes = {**first.sizes, BATCH: rows}
     signature: Signature = predictor.signature
     joined = {
         spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)
@@ -80,7 +89,7 @@ def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result]:
     if rows == len(jobs) and all(spec.batch_axis == 0 for spec in signature.outputs):
         return [{name: array[place : place + 1] for name, array in outputs.items()}
                 for place in range(rows)]  # fmt: skip
-    results: list[Result] = []
+    results: list[Result | RefusalError] = []
     place = 0
     for job in jobs:
         part = slice(place, place + job.rows)

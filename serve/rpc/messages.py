@@ -1,4 +1,4 @@
-"""An inference request and its answer in gRPC."""
+"""An inference request in gRPC."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from ptx.serve.messages import Asked, Wanted, check_parameters, read_classes, read_timeout
-from ptx.serve.model import VERSION
 from ptx.serve.refusals import bad
-from ptx.serve.rpc.schema import MESSAGES
-from ptx.serve.tensors import BYTES, DATATYPES, Tensor, check_shape, from_bytes, to_bytes
+from ptx.serve.tensors import BYTES, DATATYPES, Tensor, check_shape, from_bytes
 
 _CONTENTS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents",
@@ -72,15 +70,3 @@ def _parameters(given: Any, whose: str) -> dict[str, Any]:
     check_parameters(given, whose)
     return {name: getattr(value, value.WhichOneof("parameter_choice") or "bool_param")
             for name, value in given.items()}  # fmt: skip
-
-
-def write_message(model: str, asked: Asked, outputs: Sequence[Tensor]) -> Any:
-    """The answer as a message; tensors always as bytes, of which clients read every type."""
-    return MESSAGES["ModelInferResponse"](
-        model_name=model, model_version=VERSION, id=asked.id,
-        outputs=[
-            {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-            for tensor in outputs
-        ],
-        raw_output_contents=[to_bytes(tensor) for tensor in outputs],
-    )  # fmt: skip

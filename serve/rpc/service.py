@@ -16,16 +16,14 @@ from ptx.infer import UsageError
 from ptx.serve.access import Access, log_request
 from ptx.serve.counts.metrics import Metrics
 from ptx.serve.describing import describe_config, describe_model, describe_server, repository_index
-from ptx.serve.messages import Asked
 from ptx.serve.model import VERSION, Model
 from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.refusals import RefusalError, refusal
 from ptx.serve.registry import Registry
-from ptx.serve.rpc.messages import write_message
 from ptx.serve.rpc.schema import MESSAGES, METHODS, POOL, SERVICE, STREAM
-from ptx.serve.rpc.wire import Given, Requests, write_bytes
+from ptx.serve.rpc.wire import Given, Requests, in_stream, refused_in_stream
 from ptx.serve.settings import Settings
-from ptx.serve.tensors import BYTES, Tensor
+from ptx.serve.tensors import BYTES
 from ptx.serve.tracing import Tracing
 
 _INFER = "ModelInfer"
@@ -142,9 +140,7 @@ class Service:
             self._guarded(_INFER), request_deserializer=self._requests.open
         )  # its answer is made as bytes
         handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
-            self._stream,
-            request_deserializer=self._requests.open,
-            response_serializer=MESSAGES[f"{STREAM}Response"].SerializeToString,
+            self._stream, request_deserializer=self._requests.open
         )
         return handlers
 
@@ -156,8 +152,8 @@ class Service:
             try:
                 self._check(context)
                 if name == _INFER:
-                    model = given.model_name if given.model_name in self._registry else ""
-                    return write_bytes(*await self._infer(given))
+                    model = self._known_name(given.said.model_name)
+                    return await self._infer(given)
                 if name.startswith("RepositoryModel"):
                     return await self._change(name, given)
                 return ParseDict(
@@ -178,22 +174,21 @@ class Service:
 
         return method
 
-    async def _stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    async def _stream(self, requests: AsyncIterator[Given], context: Any) -> AsyncIterator[bytes]:
         """Answers in the order of the requests; an error of one leaves the stream open."""
-        response = MESSAGES[f"{STREAM}Response"]
         try:
             self._check(context)
         except RefusalError as error:
             await context.abort(getattr(grpc.StatusCode, error.grpc), error.message)
         async for given in requests:
             started, code = time.perf_counter(), "OK"
-            model = given.model_name if given.model_name in self._registry else ""
+            model = self._known_name(given.said.model_name)
             try:
-                answer = response(infer_response=write_message(*await self._infer(given)))
+                answer = in_stream(await self._infer(given))
             except Exception as error:
                 refused = refusal(error)
                 code = refused.grpc
-                answer = response(error_message=refused.message, infer_response={"id": given.id})
+                answer = refused_in_stream(refused.message, given.id)
             self._note(STREAM, model, code, time.perf_counter() - started, context)
             yield answer
 
@@ -210,6 +205,10 @@ class Service:
         if self._access.asks:
             given = dict(context.invocation_metadata() or ())
             self._access.check(str(given.get("authorization", "")).encode())
+
+    def _known_name(self, name: str) -> str:
+        """A model's name as it is counted."""
+        return name if name in self._registry else ""
 
     def _find(self, given: Any) -> Model:
         return self._registry.find(given.name, given.version).model
@@ -234,21 +233,21 @@ class Service:
         await self._registry.load(given.model_name)
         return MESSAGES[f"{name}Response"]()
 
-    async def _infer(self, given: Given) -> tuple[str, Asked, list[Tensor]]:
-        """The model's name, what was asked of it, and the answer."""
-        batcher = self._registry.find(given.model_name, given.model_version)
+    async def _infer(self, given: Given) -> bytes:
+        """The answer to a request."""
+        said = given.said
+        batcher = self._registry.find(said.model_name, said.model_version)
         if pause := self._registry.pause(batcher):
             await asyncio.sleep(pause)
-            batcher = self._registry.find(given.model_name)  # which may be a new one since
-        asked, model = given.read(), batcher.model
-        job = model.job(asked, self._settings.max_batch)
+            batcher = self._registry.find(said.model_name)  # which may be a new one since
+        job = given.job(batcher.model, self._settings.max_batch)
         result = batcher.run_now(job)
         if result is None:
             self._registry.submit(batcher, job)
             result = await _later(job)
         if isinstance(result, RefusalError):
             raise result
-        return model.name, asked, model.answer(asked, result)
+        return given.answer(batcher.model, result)
 
 
 async def _later(job: Job) -> Result | RefusalError:

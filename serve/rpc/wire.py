@@ -3,71 +3,100 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from ptx.infer import Array
 from ptx.serve.messages import Asked
-from ptx.serve.model import VERSION
+from ptx.serve.model import VERSION, Fitting, Model
+from ptx.serve.queue.jobs import Job, Result
 from ptx.serve.rpc.messages import read_message
 from ptx.serve.rpc.schema import MESSAGES
-from ptx.serve.tensors import BYTES, DATATYPES, Tensor, to_bytes
+from ptx.serve.tensors import BYTES, DATATYPES, Tensor, array_bytes, to_bytes
 
-_REMEMBERED, _LONGEST = (
-    256,
-    1024,
-)  # requests that are remembered, and the bytes of one in front of its tensor
+_REMEMBERED = 256  # requests
+_LONGEST = 1024  # bytes of one in front of its tensor
 # Types whose bytes do not all stand for a value; where the machine's order is another, all are.
 _LOOKED_AT = (BYTES, "BOOL") if sys.byteorder == "little" else (BYTES, *DATATYPES)
-Learn = Callable[[bytes, Any, Asked], None]
 # Of a field of bytes, by its number, in front of its length.
-_RAW_INPUT, _RAW_OUTPUT, _ID = (bytes([number << 3 | 2]) for number in (7, 6, 3))
+_RAW_INPUT, _RAW_OUTPUT, _ID, _STREAMED = (bytes([number << 3 | 2]) for number in (7, 6, 3, 2))
 _Request, _Response = MESSAGES["ModelInferRequest"], MESSAGES["ModelInferResponse"]
+_Streamed = MESSAGES["ModelStreamInferResponse"]
 
 
 class Known(NamedTuple):
-    """A request up to the bytes of its one tensor, and what it says but for these."""
+    """Requests that begin with the same bytes, up to those of their one tensor: all that they say but
+    for these, and what their model makes of it."""
 
     head: bytes
     model_name: str
     model_version: str
-    id: str
-    asked: Asked
+    model: ref[Model]
+    asked: Asked  # without values
+    fitting: Fitting
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    fronts: list[bytes]  # of their answers, in front of each output's bytes
+    id = ""  # those with another differ each time
 
 
 class Given:
-    """A request, in its bytes or as the message that these are."""
+    """A request in its bytes.
 
-    __slots__ = ("_data", "_known", "_learn", "_message", "id", "model_name", "model_version")
+    Attributes:
+        said: What these say of it: `model_name`, `model_version` and `id`.
 
-    def __init__(self, data: bytes, known: Known | None, learn: Learn) -> None:
-        self._data, self._known, self._learn = data, known, learn
-        self._message = said = known or _Request.FromString(data)
-        self.model_name: str = said.model_name
-        self.model_version: str = said.model_version
-        self.id: str = said.id
+    Raises:
+        DecodeError: they are no message.
+    """
 
-    def read(self) -> Asked:
-        """What it asks for.
+    __slots__ = ("_asked", "_data", "_known", "_requests", "said")
+
+    def __init__(self, requests: Requests, data: bytes, known: Known | None) -> None:
+        self._requests, self._data, self._known = requests, data, known
+        self.said: Any = known or _Request.FromString(data)
+
+    @property
+    def id(self) -> str:
+        """Of its client's; "": none."""
+        found: str = self.said.id
+        return found
+
+    def job(self, model: Model, limit: int) -> Job:
+        """What is to be computed for it; `limit`: the most rows.
 
         Raises:
-            RefusalError: it says two things at once, or nothing.
+            RefusalError: it says two things at once, or nothing, or does not fit the model.
         """
         known = self._known
+        if known is not None and known.model() is model:
+            self._asked = known.asked
+            raw = self._data[len(known.head) :]  # whose numbers are aligned
+            # As many bytes as the first had, which were held to the shape.
+            values: Array = np.ndarray(known.shape, known.dtype, raw)
+            return known.fitting.job(values, known.asked.timeout)
+        if known is not None:  # the model was replaced since
+            self._known, self.said = None, _Request.FromString(self._data)
+        self._asked = read_message(self.said)
+        return model.job(self._asked, limit)
+
+    def answer(self, model: Model, result: Result) -> bytes:
+        """The message that answers it, with tensors as bytes, of which clients read every type."""
+        known, asked = self._known, self._asked
+        if known is not None and known.fronts and not isinstance(result, list):
+            parts: list[bytes] = []
+            for front, array in zip(known.fronts, result.values(), strict=True):
+                parts += front, array_bytes(array)
+            return b"".join(parts)
+        outputs = model.answer(asked, result)
         if known is None:
-            asked = read_message(self._message)
-            self._learn(self._data, self._message, asked)
-            return asked
-        asked, raw = known.asked, self._data[len(known.head) :]  # whose numbers are aligned
-        ((name, datatype, shape, _),) = asked.inputs
-        # As many bytes as the first had, which were held to the shape.
-        tensor = Tensor(name, datatype, shape, np.ndarray(shape, known.dtype, raw))
-        return Asked([tensor], asked.outputs, asked.id, asked.timeout, binary=True)
+            self._requests.learn(self._data, self.said, model, asked, outputs)
+        return write_bytes(model.name, asked, outputs)
 
 
 class Requests:
@@ -81,16 +110,21 @@ class Requests:
         known = self._known.get(len(data))
         if known is not None and not data.startswith(known.head):
             known = None
-        return Given(data, known, self._learn)
+        return Given(self, data, known)
 
-    def _learn(self, data: bytes, message: Any, asked: Asked) -> None:
-        """Remember a request that ends with the bytes of its one tensor, of numbers."""
-        if len(message.raw_input_contents) != 1 or asked.inputs[0].datatype in _LOOKED_AT:
+    def learn(
+        self, data: bytes, message: Any, model: Model, asked: Asked, outputs: Sequence[Tensor]
+    ) -> None:
+        """Remember a request that ends with the bytes of its one tensor, of numbers, and its answer."""
+        tensor, fitting = asked.inputs[0], model.fitting(asked)
+        if fitting is None or message.id or len(message.raw_input_contents) != 1:
             return
         (raw,) = message.raw_input_contents
         head = data[: len(data) - len(raw)]
         begun = _RAW_INPUT + _length(len(raw))
-        if not raw or len(head) > _LONGEST or not head.endswith(begun):
+        if tensor.datatype in _LOOKED_AT or not raw:
+            return
+        if len(head) > _LONGEST or not head.endswith(begun):
             return
         # In front of it stand fields that are whole: else it may lie within another.
         try:
@@ -99,16 +133,17 @@ class Requests:
             return
         if len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
-        tensor = asked.inputs[0]
-        said = Asked([tensor._replace(values=[])], asked.outputs, asked.id, asked.timeout)
+        values: Any = tensor.values
+        fronts = [] if asked.outputs else _fronts(model.name, outputs)
         self._known[len(data)] = Known(
-            head, message.model_name, message.model_version, message.id, said,
-            cast(Array, tensor.values).dtype,
+            head, message.model_name, message.model_version, ref(model),
+            Asked([], asked.outputs, timeout=asked.timeout), fitting, tensor.shape, values.dtype,
+            fronts,
         )  # fmt: skip
 
 
 def write_bytes(model: str, asked: Asked, outputs: Sequence[Tensor]) -> bytes:
-    """The answer as `write_message` gives it, in its bytes."""
+    """The answer in its bytes."""
     parts = [_begin(model, tuple([tensor[:3] for tensor in outputs]))]
     if asked.id:
         text = asked.id.encode()
@@ -117,6 +152,24 @@ def write_bytes(model: str, asked: Asked, outputs: Sequence[Tensor]) -> bytes:
         data = to_bytes(tensor)
         parts += (_RAW_OUTPUT, _length(len(data)), data)
     return b"".join(parts)
+
+
+def in_stream(answer: bytes) -> bytes:
+    """An answer as a message of a stream."""
+    return _STREAMED + _length(len(answer)) + answer
+
+
+def refused_in_stream(told: str, request: str) -> bytes:
+    """An error as a message of a stream; `request`: the id of what is refused."""
+    found: bytes = _Streamed(error_message=told, infer_response={"id": request}).SerializeToString()
+    return found
+
+
+def _fronts(model: str, outputs: Sequence[Tensor]) -> list[bytes]:
+    """What `write_bytes` writes in front of each output's bytes, where there is no id."""
+    found = [_RAW_OUTPUT + _length(len(to_bytes(tensor))) for tensor in outputs]
+    found[0] = _begin(model, tuple([tensor[:3] for tensor in outputs])) + found[0]
+    return found
 
 
 @lru_cache(_REMEMBERED)

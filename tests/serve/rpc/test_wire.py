@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from ptx.serve.messages import Asked
 from ptx.serve.refusals import RefusalError
-from ptx.serve.rpc.messages import read_message, write_message
+from ptx.serve.rpc.messages import read_message
 from ptx.serve.rpc.schema import MESSAGES
-from ptx.serve.rpc.wire import Requests, write_bytes
-from ptx.serve.tensors import BYTES, Tensor
+from ptx.serve.rpc.wire import Requests, in_stream, refused_in_stream, write_bytes
+from ptx.serve.tensors import BYTES, Tensor, to_bytes
 
 Request, Response = MESSAGES["ModelInferRequest"], MESSAGES["ModelInferResponse"]
+Streamed = MESSAGES["ModelStreamInferResponse"]
 SHAPE = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
 MORE: dict[str, Any] = {"parameters": {"timeout": {"int64_param": 5}}, "outputs": [{"name": "y"}]}
 
@@ -48,27 +50,80 @@ CASES = [
 ]  # fmt: skip
 
 
-def said(asked: Asked) -> list[Any]:
+class Form(NamedTuple):
+    """What fitted before."""
+
+    asked: Asked
+
+    def job(self, values: Any, timeout: float | None) -> Any:
+        tensor = self.asked.inputs[0]._replace(values=values)
+        return Asked([tensor], self.asked.outputs, timeout=timeout, binary=True)
+
+
+class Model:
+    """What it is asked is what it computes."""
+
+    name = "m"
+
+    def job(self, asked: Asked, limit: int) -> Any:
+        return asked
+
+    def fitting(self, asked: Asked) -> Any:
+        return Form(asked) if len(asked.inputs) == 1 else None
+
+    def answer(self, asked: Asked, result: Any) -> list[Tensor]:
+        return [Tensor(name, "FP32", array.shape, array) for name, array in result.items()]
+
+
+ECHO: Any = Model()
+RESULT: Any = {"y": np.ones((1, 40), np.float32), "z": np.arange(2, dtype=np.float32)}
+
+
+def said(asked: Any) -> list[Any]:
     tensors = [(*tensor[:3], np.array(tensor.values).tolist()) for tensor in asked.inputs]
-    return [tensors, asked.outputs, asked.id, asked.timeout, asked.binary]
+    return [tensors, asked.outputs, asked.timeout, asked.binary]
 
 
-def reading(request: Any, read: Any) -> list[Any]:
-    """What a request says, or why it says nothing."""
+def message(name: str, tensors: list[Tensor]) -> Any:
+    """The answer with these, made field by field."""
+    answer = Response(model_name="m", model_version="1", id=name)
+    for tensor in tensors:
+        answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        answer.raw_output_contents.append(to_bytes(tensor))
+    return answer
+
+
+def given_reading(requests: Requests, data: bytes, model: Any = ECHO) -> list[Any]:
+    found = requests.open(data)
+    said = found.said
+    names = [said.model_name, said.model_version, found.id]
+    job = found.job(model, 1)
+    return [*names, job, Response.FromString(found.answer(model, RESULT))]
+
+
+def message_reading(data: bytes) -> list[Any]:
+    found = Request.FromString(data)
+    names = [found.model_name, found.model_version, found.id]
+    asked = read_message(found)
+    return [*names, asked, message(found.id, ECHO.answer(asked, RESULT))]
+
+
+def outcome(read: Callable[[], list[Any]]) -> list[Any]:
+    """What a request says and its answer, or why it says nothing."""
     try:
-        found = request()
-        return [found.model_name, found.model_version, found.id, *said(read(found))]
+        *names, job, answer = read()
     except RefusalError as error:
         return [error.status, error.message]
     except Exception as error:
         return [type(error)]
+    return [*names, *said(job), answer]
 
 
 def same(requests: list[bytes]) -> None:
     known = Requests()
     for one in requests:
-        told = reading(lambda one=one: known.open(one), lambda found: found.read())
-        assert told == reading(lambda one=one: Request.FromString(one), read_message)
+        told = outcome(lambda one=one: given_reading(known, one))  # type: ignore[misc]
+        assert told == outcome(lambda one=one: message_reading(one))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("one", CASES)
@@ -84,7 +139,7 @@ def test_in_any_order(requests: list[bytes]) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_byte_that_is_another_is_read_as_it_stands(changes: list[tuple[int, int]]) -> None:
-    base = data(b"abcdefgh", id="one")
+    base = data(b"abcdefgh")
     other = bytearray(base)
     for place, value in changes:
         other[place % len(base)] = value
@@ -93,18 +148,28 @@ def test_a_byte_that_is_another_is_read_as_it_stands(changes: list[tuple[int, in
 
 def test_a_request_that_comes_again_is_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Requests()
-    known.open(data()).read()
+    first = given_reading(known, data())
     monkeypatch.setattr("ptx.serve.rpc.wire.read_message", None)
-    (tensor,) = known.open(data(b"abcdefgh")).read().inputs
-    assert np.asarray(tensor.values).tobytes() == b"abcdefgh"
+    *_, asked, answer = given_reading(known, data(b"abcdefgh"))
+    assert np.asarray(asked.inputs[0].values).tobytes() == b"abcdefgh"
+    assert answer == first[-1]
+
+
+def test_of_a_model_that_was_replaced_nothing_is_remembered() -> None:
+    known, other = Requests(), Model()
+    other.name = "n"
+    for model in (ECHO, other, other, ECHO):
+        assert given_reading(known, data(), model)[-1].model_name == model.name
 
 
 def test_no_more_are_remembered_than_a_few() -> None:
     known = Requests()
     for size in range(1, 600):
-        known.open(data(bytes(4 * size), inputs=[{**SHAPE, "shape": [size]}])).read()
+        given_reading(known, data(bytes(4 * size), inputs=[{**SHAPE, "shape": [size]}]))
     assert len(known._known) == 256
-    known.open(data(model_name="m" * 2000)).read()
+    for one in (data(model_name="m" * 2000), data(id="another")):
+        given_reading(known, one)
+        assert len(one) not in known._known
     assert all(len(one.head) < 1100 for one in known._known.values())
 
 
@@ -118,5 +183,9 @@ def test_an_answer_in_bytes_is_its_message(name: str, values: Any) -> None:
     ]
     asked = Asked([], id=name)
     for shown in ([], tensors, tensors[::-1]):
-        answer = Response.FromString(write_bytes("m", asked, shown))
-        assert answer == write_message("m", asked, shown)
+        answer = write_bytes("m", asked, shown)
+        assert Response.FromString(answer) == message(name, shown)
+        streamed = Streamed.FromString(in_stream(answer))
+        assert streamed == Streamed(infer_response=message(name, shown))
+    told = Streamed.FromString(refused_in_stream("why", name))
+    assert (told.error_message, told.infer_response.id) == ("why", name)
