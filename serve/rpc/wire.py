@@ -42,7 +42,7 @@ class Known(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fronts: list[bytes]  # of their answers, in front of each output's bytes
-    id = ""  # those with another differ each time
+    id: str = ""  # those with another differ each time
 
 
 class Given:
