@@ -86,15 +86,14 @@ class Batcher:
     def run_now(self, job: Job) -> Result | RefusalError | None:
         """The result of a job that the loop can wait for, where nothing else waits; None where it must
         be submitted."""
-        jobs = [job]
         if self._waiting or self._running or self.settings.max_delay:
             return None
+        jobs = [job]
         if not self._is_short(jobs, job.rows):
             return None
-        started = job.started = job.arrived
-        (result,) = results = compute(self.model.predictor, jobs)
-        self._finish(jobs, job.rows, results, started)
-        return result
+        results = compute(self.model.predictor, jobs)
+        self._finish(jobs, job.rows, results, job.arrived)
+        return results[0]
 
     def close(self) -> None:
         """Close the predictor once nothing waits any more."""

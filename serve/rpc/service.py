@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.json_format import ParseDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ptx.infer import UsageError
 from ptx.serve.access import Access, log_request
@@ -52,15 +52,17 @@ async def start(
         ("grpc.max_metadata_size", 32 * 2**10),
         ("grpc.so_reuseport", int(settings.workers > 1)),
     ], maximum_concurrent_rpcs=settings.max_connections)  # fmt: skip
-    methods = service.methods()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-    server.add_registered_method_handlers(SERVICE, methods)  # which are found before those
+    found = _Found(server)
+    found.add_generic_rpc_handlers([
+        grpc.method_handlers_generic_handler(SERVICE, service.methods())
+    ])  # fmt: skip
     watched = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(watched, server)
+    health_pb2_grpc.add_HealthServicer_to_server(watched, found)
     for name in ("", SERVICE):
         await watched.set(name, health_pb2.HealthCheckResponse.SERVING)
     names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server, pool=_Pools())
+    told = reflection.aio.ReflectionServicer(names, pool=_Pools())
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, found)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     try:
@@ -86,6 +88,17 @@ def _listen(server: Any, address: str, settings: Settings) -> int:
     key = certificate if settings.keyfile is None else settings.keyfile.read_bytes()
     credentials = grpc.ssl_server_credentials([(key, certificate)])
     return int(server.add_secure_port(address, credentials))
+
+
+class _Found:
+    """A server whose methods are found when they are called, and none is registered: grpc.aio 1.85 looks
+    at every registered method at every call, which cost 17 of a call's 240 microseconds."""
+
+    def __init__(self, server: Any) -> None:
+        self.add_generic_rpc_handlers: Callable[[Any], None] = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, name: str, handlers: Any) -> None:
+        """Of a service, beside the others: not taken."""
 
 
 class _Pools:
