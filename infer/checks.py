@@ -82,22 +82,17 @@ def check_outputs(
                 f" {shape}",
                 code="E-OUTPUT",
             )
-        if finite:
-            check_finite_output(spec, array)
+        if finite and not is_finite(array):
+            raise not_finite(spec)
 
 
-def check_finite_output(spec: TensorSpec, array: Array) -> None:
-    """That an output has no infinity and no NaN.
-
-    Raises:
-        ArtifactError: E-NONFINITE: it has.
-    """
-    if not is_finite(array):
-        raise ArtifactError(
-            f"output {spec.name!r} is not finite: the model's numbers overflow or its weights are"
-            " damaged; allow_nonfinite (--allow-nonfinite) where infinities are meant",
-            code="E-NONFINITE",
-        )
+def not_finite(spec: TensorSpec) -> ArtifactError:
+    """That an output has an infinity or a NaN."""
+    return ArtifactError(
+        f"output {spec.name!r} is not finite: the model's numbers overflow or its weights are"
+        " damaged; allow_nonfinite (--allow-nonfinite) where infinities are meant",
+        code="E-NONFINITE",
+    )
 
 
 def is_finite(array: Array) -> bool:

@@ -72,6 +72,10 @@ class Registry:
     def __contains__(self, name: str) -> bool:
         return name in self._batchers
 
+    def known(self, name: str) -> str:
+        """A model's name as it is counted: "" where there is none."""
+        return name if name in self._batchers else ""
+
     def find(self, name: str, version: str = "") -> Batcher:
         """The queue of a model.
 

@@ -15,10 +15,11 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.backends import Backend
 from ptx.infer.checks import (
     as_array,
-    check_finite_output,
     check_outputs,
     check_shape,
     check_values,
+    is_finite,
+    not_finite,
     wrong_names,
 )
 from ptx.infer.errors import InputError
@@ -43,7 +44,8 @@ def run_open(
     check_outputs(held, outputs, sizes, finite=finite)
     for spec in outputs_of_card if finite else ():
         for array in arrays_of(outputs[spec.name]):
-            check_finite_output(spec, array)
+            if not is_finite(array):
+                raise not_finite(spec)
     return outputs
 
 

@@ -64,22 +64,23 @@ class Job:
 
 def compute(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
     """The results of jobs with one key, in one run; a bad one spoils no other."""
-    if jobs[0].of_value:
+    first = jobs[0]
+    if first.of_value:
         return _values(predictor, jobs)
     try:
-        return _arrays(predictor, jobs)
+        if len(jobs) == 1:
+            return [predictor.run_checked(first.content, first.sizes)]
+        return _joined(predictor, jobs)
     except _FAILS as error:
         if len(jobs) == 1:
             return [refusal(error)]
     return [result for job in jobs for result in compute(predictor, [job])]
 
 
-def _arrays(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
-    first = jobs[0]
-    if len(jobs) == 1:
-        return [predictor.run_checked(first.content, first.sizes)]
+def _joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RefusalError]:
+    """Arrays that go in together."""
     rows = sum(job.rows for job in jobs)
-    sizes = {**first.sizes, BATCH: rows}
+    sizes = {**jobs[0].sizes, BATCH: rows}
     signature: Signature = predictor.signature
     joined = {
         spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)

@@ -163,9 +163,10 @@ class Service:
         async def method(given: Any, context: Any) -> Any:
             started, model, code = time.perf_counter(), "", "OK"
             try:
-                self._check(context)
+                if self._access.asks:
+                    self._check(context)
                 if name == _INFER:
-                    model = self._known_name(given.said.model_name)
+                    model = self._registry.known(given.said.model_name)
                     return await self._infer(given)
                 if name.startswith("RepositoryModel"):
                     return await self._change(name, given)
@@ -189,13 +190,14 @@ class Service:
 
     async def _stream(self, requests: AsyncIterator[Given], context: Any) -> AsyncIterator[bytes]:
         """Answers in the order of the requests; an error of one leaves the stream open."""
-        try:
-            self._check(context)
-        except RefusalError as error:
-            await context.abort(getattr(grpc.StatusCode, error.grpc), error.message)
+        if self._access.asks:
+            try:
+                self._check(context)
+            except RefusalError as error:
+                await context.abort(getattr(grpc.StatusCode, error.grpc), error.message)
         async for given in requests:
             started, code = time.perf_counter(), "OK"
-            model = self._known_name(given.said.model_name)
+            model = self._registry.known(given.said.model_name)
             try:
                 answer = in_stream(await self._infer(given))
             except Exception as error:
@@ -215,13 +217,9 @@ class Service:
             )
 
     def _check(self, context: Any) -> None:
-        if self._access.asks:
-            given = dict(context.invocation_metadata() or ())
-            self._access.check(str(given.get("authorization", "")).encode())
-
-    def _known_name(self, name: str) -> str:
-        """A model's name as it is counted."""
-        return name if name in self._registry else ""
+        """Hold a call to its token."""
+        given = dict(context.invocation_metadata() or ())
+        self._access.check(str(given.get("authorization", "")).encode())
 
     def _find(self, given: Any) -> Model:
         return self._registry.find(given.name, given.version).model
