@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 from pairing import run_outside
-from servers import Servers, processor_seconds
+from servers import Command, Servers, processor_seconds, running
 from setting import Setting, pictures
 
 SECONDS = 2  # of one window
+GRPC_SECONDS = 1  # of one of gRPC
 WARM_UP = "500ms"  # before it
 HERE = Path(__file__).parent
 _INFER = "/v2/models/convnet/infer"
@@ -110,13 +111,15 @@ class Asking:
         return int(found[1])
 
 
-def asking_grpc(servers: Servers, name: str, clients: int) -> Callable[[], float]:
-    """Clients of gRPC."""
+def asking_grpc(server: Command, clients: int) -> Callable[[], float]:
+    """Clients of gRPC: each call is a window on a server that was started for it."""
 
     def seconds() -> float:
-        port = servers[name].ports[-1]
-        command = [sys.executable, HERE / "asking_grpc.py", port, clients, SECONDS]
-        good: float = json.loads(run_outside(command))["good"]
+        with running(server) as found:
+            told = run_outside([
+                sys.executable, HERE / "asking_grpc.py", found.ports[-1], clients, GRPC_SECONDS
+            ])  # fmt: skip
+        good: float = json.loads(told)["good"]
         return 1 / good
 
     return seconds
