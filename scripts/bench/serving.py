@@ -18,7 +18,7 @@ from setting import Setting
 ROUNDS = 3
 # Of sides that are within some hundredths of each other; and of gRPC's, which differ by a tenth with
 # each start of a server, so that each round has its own.
-_CLOSE, _STARTS = 9, 15
+_CLOSE, _STARTS = 9, 31
 Seconds = Callable[[], float]
 _NEEDED = ("uvicorn", "starlette", "tritonclient")
 # Clients → how many times the requests of the other that ptx must answer.
