@@ -17,18 +17,14 @@ class Watchdog:
 
     Its thread sleeps until the first deadline, and ends when nothing is watched then: a run between two
     deadlines costs a dictionary entry and wakes nobody.
-
-    Attributes:
-        lock: Over the others.
-        watched: When each is stopped, in that order.
-        awake: Whether the thread is there.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.lock = threading.Lock()
-        self.watched: dict[Limit, float] = {}
-        self.awake = False
+        self._lock = threading.Lock()
+        # When each is stopped: in the order of the deadlines, since all have the same seconds.
+        self._watched: dict[Limit, float] = {}
+        self._awake = False
 
     def limit(self, what: str, stop: Callable[[], None]) -> Limit:
         """A context that calls `stop`, from another thread, when its body takes too long; this must make
@@ -39,21 +35,29 @@ class Watchdog:
         """
         return Limit(self, what, stop)
 
-    def wake(self) -> None:
-        """Start the thread, under the lock."""
-        threading.Thread(target=self._watch, name="ptx-watchdog", daemon=True).start()
-        self.awake = True
+    def begin(self, limit: Limit) -> None:
+        """Watch it, from now on."""
+        with self._lock:
+            if not self._awake:
+                threading.Thread(target=self._watch, name="ptx-watchdog", daemon=True).start()
+                self._awake = True
+            self._watched[limit] = time.monotonic() + self.seconds
+
+    def end(self, limit: Limit) -> None:
+        """It has ended: it is not stopped any more."""
+        with self._lock:
+            self._watched.pop(limit, None)
 
     def _watch(self) -> None:
         while True:
-            with self.lock:
-                if not self.watched:
-                    self.awake = False
+            with self._lock:
+                if not self._watched:
+                    self._awake = False
                     return
-                limit, deadline = next(iter(self.watched.items()))
+                limit, deadline = next(iter(self._watched.items()))
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    del self.watched[limit]
+                    del self._watched[limit]
                     limit.stopped = True
                     limit.stop()
                     continue
@@ -73,12 +77,7 @@ class Limit:
         self._whose, self._what, self.stop, self.stopped = whose, what, stop, False
 
     def __enter__(self) -> None:
-        whose = self._whose
-        with whose.lock:
-            if not whose.awake:
-                whose.wake()
-            # Behind all others, since all have the same seconds.
-            whose.watched[self] = time.monotonic() + whose.seconds
+        self._whose.begin(self)
 
     def __exit__(
         self,
@@ -86,12 +85,10 @@ class Limit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        whose = self._whose
-        with whose.lock:
-            whose.watched.pop(self, None)
+        self._whose.end(self)
         if self.stopped and isinstance(error, Exception):
             raise LimitError(
-                f"{self._what} took longer than the {whose.seconds:g} s it was given: give it"
+                f"{self._what} took longer than the {self._whose.seconds:g} s it was given: give it"
                 " more, or less to do at a time",
                 code="E-TIMEOUT",
             ) from error

@@ -41,7 +41,8 @@ class Known(NamedTuple):
     fitting: Fitting
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    fronts: list[bytes]  # of their answers, in front of each output's bytes
+    begun: bytes  # of their answers, in front of the outputs' bytes
+    fronts: dict[str, bytes]  # in front of the bytes of each output; none where outputs are named
     id: str = ""  # those with another differ each time
 
 
@@ -89,9 +90,9 @@ class Given:
         """The message that answers it, with tensors as bytes, of which clients read every type."""
         known, asked = self._known, self._asked
         if known is not None and known.fronts and not isinstance(result, list):
-            parts: list[bytes] = []
-            for front, array in zip(known.fronts, result.values(), strict=True):
-                parts += front, array_bytes(array)
+            parts = [known.begun]
+            for name, front in known.fronts.items():  # a batch may give them in another order
+                parts += front, array_bytes(result[name])
             return b"".join(parts)
         outputs = model.answer(asked, result)
         if known is None:
@@ -134,11 +135,12 @@ class Requests:
         if len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
         values: Any = tensor.values
-        fronts = [] if asked.outputs else _fronts(model.name, outputs)
+        plain = [] if asked.outputs else outputs
+        fronts = {one.name: _RAW_OUTPUT + _length(len(to_bytes(one))) for one in plain}
         self._known[len(data)] = Known(
             head, message.model_name, message.model_version, ref(model),
             Asked([], asked.outputs, timeout=asked.timeout), fitting, tensor.shape, values.dtype,
-            fronts,
+            _begin(model.name, tuple([tensor[:3] for tensor in outputs])), fronts,
         )  # fmt: skip
 
 
@@ -162,13 +164,6 @@ def in_stream(answer: bytes) -> bytes:
 def refused_in_stream(told: str, request: str) -> bytes:
     """An error as a message of a stream; `request`: the id of what is refused."""
     found: bytes = _Streamed(error_message=told, infer_response={"id": request}).SerializeToString()
-    return found
-
-
-def _fronts(model: str, outputs: Sequence[Tensor]) -> list[bytes]:
-    """What `write_bytes` writes in front of each output's bytes, where there is no id."""
-    found = [_RAW_OUTPUT + _length(len(to_bytes(tensor))) for tensor in outputs]
-    found[0] = _begin(model, tuple([tensor[:3] for tensor in outputs])) + found[0]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,8 +123,8 @@ def outcome(read: Callable[[], list[Any]]) -> list[Any]:
 def same(requests: list[bytes]) -> None:
     known = Requests()
     for one in requests:
-        told = outcome(lambda one=one: given_reading(known, one))  # type: ignore[misc]
-        assert told == outcome(lambda one=one: message_reading(one))  # type: ignore[misc]
+        told = outcome(partial(given_reading, known, one))
+        assert told == outcome(partial(message_reading, one))
 
 
 @pytest.mark.parametrize("one", CASES)
@@ -153,6 +154,16 @@ def test_a_request_that_comes_again_is_no_message(monkeypatch: pytest.MonkeyPatc
     *_, asked, answer = given_reading(known, data(b"abcdefgh"))
     assert np.asarray(asked.inputs[0].values).tobytes() == b"abcdefgh"
     assert answer == first[-1]
+
+
+def test_a_known_answer_does_not_depend_on_the_order_of_the_outputs() -> None:
+    known = Requests()
+    first = given_reading(known, data())
+    found = known.open(data())
+    found.job(ECHO, 1)
+    turned = dict(reversed(RESULT.items()))
+    assert list(turned) != list(RESULT)
+    assert Response.FromString(found.answer(ECHO, turned)) == first[-1]
 
 
 def test_of_a_model_that_was_replaced_nothing_is_remembered() -> None:
