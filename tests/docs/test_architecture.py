@@ -25,10 +25,10 @@ def test_the_picture_is_what_the_script_draws() -> None:
 
 
 @pytest.mark.parametrize("walk", ["A picture", "A network", "A row"])
-def test_a_walk_has_at_most_twelve_stops_and_each_is_there(walk: str) -> None:
+def test_every_function_of_a_walk_is_there(walk: str) -> None:
     part = TEXT[TEXT.index(f"## {walk}") :].split("\n## ")[0]
     stops = STOP.findall(part)
-    assert 8 <= len(stops) == len(re.findall(r"^\d+\. ", part, re.MULTILINE)) <= 12
+    assert stops
     for name, function in stops:
         nodes = ast.walk(ast.parse((ROOT / name).read_text()))
         defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
