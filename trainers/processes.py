@@ -1,7 +1,7 @@
 """Several processes that train one network: each takes its share of every batch.
 
 The gradients are averaged by PyTorch's DistributedDataParallel, so that a step is that of the recipe's
-batch, whatever the number of processes. torchrun starts them, or `ptx train --processes`.
+batch, whatever the number of processes. torchrun starts them.
 """
 
 from __future__ import annotations

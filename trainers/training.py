@@ -73,7 +73,7 @@ def train(
     """Train a model of the catalog and write `checkpoint.pt`, `metrics.csv` and `training.png`.
 
     Ctrl-C and SIGTERM end the run after the step at hand, with everything saved. Under torchrun, or as
-    `ptx train --processes`, each process takes its share of every batch and the first one writes.
+    `torchrun -m ptx.cli train`, each process takes its share of every batch and the first one writes.
 
     Args:
         folder: Where they are written; it is made where it is missing.

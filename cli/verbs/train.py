@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import click
 
 from ptx import trainers
 from ptx.cli import options
-from ptx.cli.launching import ending_with_the_others, launch
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output.terminal import note
 from ptx.cli.output.training import EpochProgress, describe_former, print_outcome
 from ptx.cli.values.dataset import open_data
 from ptx.cli.values.number import Number
-from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, PROCESSES, SEED
+from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
 
 
 @click.command(
@@ -33,32 +30,28 @@ from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, PROCESSES, SEED
 @options.device
 @options.data
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the workspace.")
-@click.option("--processes", type=Number(PROCESSES), default=1, show_default=True,
-              help="On this machine, each with its share of every batch.")  # fmt: skip
 @options.workspace
 @options.common
 def train(
     model: str, recipe_name: str, epochs: int | None, batch_size: int | None, lr: float | None,
-    seed: int, device: str, data: str | None, resume: bool, processes: int, workspace: Path,
+    seed: int, device: str, data: str | None, resume: bool, workspace: Path,
 ) -> int:  # fmt: skip
     """Train MODEL, a name that `ptx models` lists, and write its checkpoint after each epoch.
 
-    Ctrl-C ends after the step at hand, with everything saved; --resume goes on from there.
+    Ctrl-C ends after the current step, with everything saved; --resume continues from there.
+    Several processes share each batch under torchrun: torchrun --nproc-per-node 2 -m ptx.cli train ...
     """
     require_model(model)
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        return launch(sys.argv[1:], processes)
     first = trainers.rank() == 0
     recipe = trainers.find_recipe(model, recipe_name, epochs=epochs, batch_size=batch_size, lr=lr)
     dataset = open_data(model, data, workspace)
     space = Workspace(workspace)
     if first and not resume and (former := describe_former(space.checkpoint(model))):
         note(former)
-    with ending_with_the_others():
-        result = trainers.train(
-            model, dataset, recipe, folder=space.folder(model), seed=seed, device=device,
-            resume=resume, progress=EpochProgress() if first else None,
-        )  # fmt: skip
+    result = trainers.train(
+        model, dataset, recipe, folder=space.folder(model), seed=seed, device=device,
+        resume=resume, progress=EpochProgress() if first else None,
+    )  # fmt: skip
     if first:
         print_outcome(model, dataset.name, result, space)
     return 0 if result.interrupted is None else 128 + result.interrupted

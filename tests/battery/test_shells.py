@@ -284,8 +284,7 @@ def test_both_ends_of_a_range_are_taken_and_shown(option: NumberOption) -> None:
     assert f"{least}<=x<={most}" in shown
 
 
-ALONE = {("train", "--processes")}  # 1024 of them: tests/trainers/test_processes.py
-RUN = [o for o in NUMBERS if o.name != "--timeout" and (o.verb, o.name) not in ALONE]
+RUN = [o for o in NUMBERS if o.name != "--timeout"]
 FOR_EVER = {("train", "--epochs"), ("benchmark", "--seconds")}  # the most of these
 
 
