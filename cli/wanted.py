@@ -46,6 +46,7 @@ class Cluster:
     on: str | None
     address: str | None
     column: str | None
+    prefix: str | None
     num_cpus: float | None
     num_gpus: float | None
     concurrency: int | None
@@ -70,7 +71,7 @@ answers = options.group(
     click.option("--shard", metavar="K/N", callback=lambda ctx, param, text: text and parse_shard(text),
                  help="Take the K-th of N shares of the inputs, told by their names: such as 3/16."),
     click.option("--resume", is_flag=True,
-                 help="Write --output FILE.jsonl as answers come, and skip what it answers already."),
+                 help="Continue an interrupted run: skip the inputs that --output has already."),
     options.output("Write to this file: .json and .jsonl get JSON Lines, .png a picture of the inputs as"
                    " they were given and as the model saw them, others text."),
     click.option("--show", is_flag=True, help="Draw that picture and open it."),
@@ -79,6 +80,7 @@ cluster = options.group(
     click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder."),
     click.option("--address", help="Of the Ray cluster, such as auto; else one of this machine."),
     click.option("--column", help="Of tables: the one that is predicted."),
+    click.option("--prefix", help="Before the names of the added columns, if a table has such names."),
     click.option("--num-cpus", type=Number(WORKERS_CPUS),
                  help="Processors of a worker; 1 by default."),
     click.option("--num-gpus", type=Number(WORKERS_GPUS), help="GPUs of a worker, or a part of one."),
@@ -94,8 +96,7 @@ def check(answers: Wanted, cluster: Cluster) -> None:
         UsageError: options that exclude each other.
         OutputError: the file of --output cannot be written.
     """
-    alone = {"shard": answers.shard, "resume": answers.resume, "show": answers.show,
-             "json": answers.as_json, "all": answers.every,
+    alone = {"shard": answers.shard, "show": answers.show, "json": answers.as_json, "all": answers.every,
              "allow-nonfinite": answers.allow_nonfinite}  # fmt: skip
     together = {key: value for key, value in asdict(cluster).items() if key != "on"}
     for name, value in (alone if cluster.on else together).items():

@@ -76,7 +76,6 @@ ERROR_CODES = {
     ),
     "E-IMG-TOO-LARGE": Explained((4,), "A picture has too many pixels.", "Make it smaller."),
     "E-IMG-TRUNCATED": Explained((4,), "A picture ends early.", "Save or fetch it again."),
-    "E-IN-CRASH": Explained((4,), "An input ends the process that reads it.", "Leave it out, and report it."),
     "E-IN-EMPTY": Explained((4,), "A folder holds no pictures.", "Give one that does."),
     "E-IN-FORMAT": Explained((4,), "A file of this kind is no input.", "Give .csv, .npy, a value or `-`."),
     "E-IN-LOOP": Explained((4,), "Links lead in a circle.", "Mend the links."),
@@ -131,6 +130,6 @@ ERROR_CODES = {
     "E-OUT-SPACE": Explained((5,), "The disk is full.", "Make room."),
     "E-LIMIT": Explained((6,), "A limit was reached.", "Read the message."),
     "E-MEMORY": Explained((6,), "There is too little memory.", "Take smaller batches or inputs."),
-    "E-PEER": Explained((6,), "Another process of the training has ended.", "Resume the training."),
+    "E-PEER": Explained((6,), "Another process of a training, or workers on Ray, have ended.", "Resume."),
     "E-TIMEOUT": Explained((6,), "Not finished in time.", "Give more time."),
 }  # fmt: skip

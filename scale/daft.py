@@ -11,7 +11,7 @@ import pyarrow as pa
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.backends import Options
 from ptx.scale.records import answer_schema, batch
-from ptx.scale.sharing import Opening
+from ptx.scale.spec import PredictorSpec
 
 ANSWERS = daft.DataType.from_arrow_type(pa.struct(list(answer_schema())))
 
@@ -21,12 +21,12 @@ def answerer(
 ) -> Any:
     """A stateful function from the predicted column to `ANSWERS`; `how`: as of `ptx.scale.batch`."""
     data = read_artifact(model).data
-    opening = Opening(data, str(model), backend, options or Options(threads=1))
+    spec = PredictorSpec(data, str(model), backend, options or Options(threads=1))
 
     @daft.cls
     class Answers:
         def __init__(self) -> None:
-            self.predictor = opening.open()
+            self.predictor = spec.open()
 
         @daft.method.batch(return_dtype=ANSWERS)
         def answer(self, values: daft.Series) -> pa.Array:

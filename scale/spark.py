@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.backends import Options
 from ptx.scale.records import batch
-from ptx.scale.sharing import Opening
+from ptx.scale.spec import PredictorSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,10 +29,10 @@ def answerer(
     `how`: as of `ptx.scale.batch`.
     """
     data = read_artifact(model).data
-    opening = Opening(data, str(model), backend, options or Options(threads=1))
+    spec = PredictorSpec(data, str(model), backend, options or Options(threads=1))
 
     def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with opening.open() as predictor:
+        with spec.open() as predictor:
             for records in batches:
                 yield batch(records, predictor, **how)
 

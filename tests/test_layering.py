@@ -49,8 +49,8 @@ ROOMS = {
     "ptx.export.int8.exporting",
     "ptx.export.documented",
     "ptx.export.trained_model",
-    "ptx.scale.job",
     "ptx.scale.ray",
+    "ptx.scale.ray_files",
     "ptx.serve.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}

@@ -1,10 +1,11 @@
-"""`ptx predict --on ray`: the same answers from a cluster, into a folder of Parquet parts."""
+"""`ptx predict --on ray`: the same answers from a cluster, into a folder of Parquet files."""
 
 from __future__ import annotations
 
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,6 @@ import click
 from ptx import infer
 from ptx.cli.model.opening import Found
 from ptx.cli.output.answers import AnswerLines
-from ptx.cli.output.terminal import Progress
 from ptx.cli.wanted import Cluster, Wanted
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
@@ -22,32 +22,33 @@ from ptx.infer.errors import BackendError, UsageError, installing, quote
 def predict_on_ray(
     inputs: tuple[str, ...], found: Found, asked: infer.Options, wanted: Wanted, cluster: Cluster
 ) -> int:
-    """Answer the inputs on the cluster, with three labels at least."""
+    """Predict the inputs on the cluster, with at least three labels."""
     if wanted.output is None:
-        raise UsageError("--on ray writes Parquet parts: give --output DIR")
+        raise UsageError("--on ray writes Parquet files: give --output DIR")
+    # A path made of a URI has lost one of its two slashes.
+    output = os.fspath(wanted.output).replace(":/", "://", 1)
     with _ray(cluster.address):
-        from ptx.scale.job import Job, predict_files
-        from ptx.scale.ray import Workers, share
+        from ptx.scale.ray import Workers, put_model
+        from ptx.scale.ray_files import Job, predict_files
 
         workers = Workers(
             num_cpus=cluster.num_cpus or 1,
             num_gpus=cluster.num_gpus or 0,
             concurrency=cluster.concurrency,
         )
-        top = max(wanted.top, 3)
-        job = Job(found.backend, asked, cluster.column, top, wanted.batch_size, workers)
-        shared = share(found.artifact, found.description)
-        lines = AnswerLines(as_json=True, top=top)
-        with Progress("predicting", "inputs") as progress:
-
-            def tell(done: Any, rows: int) -> None:
-                lines.good, lines.bad = lines.good + done.good, lines.bad + done.bad
-                progress.reach(lines.good + lines.bad, max(rows, lines.good + lines.bad))
-
-            place = os.fspath(wanted.output)
-            place = place.replace(":/", "://", 1) if ":/" in place else place
-            lines.good, lines.bad = predict_files(inputs, shared, place, job, progress=tell)
-    click.echo(f"{place}: {lines.summary()}")
+        job = Job(
+            backend=found.backend,
+            options=asked,
+            column=cluster.column,
+            top=max(wanted.top, 3),
+            batch_size=wanted.batch_size,
+            prefix=cluster.prefix or "",
+            workers=workers,
+        )
+        model = put_model(found.artifact, found.description)
+        lines = AnswerLines(as_json=True, top=job.top)
+        lines.good, lines.bad = predict_files(inputs, model, output, job, resume=wanted.resume)
+    click.echo(f"{output}: {lines.summary()}")
     return 4 if lines.bad else 0
 
 
@@ -58,17 +59,26 @@ def _ray(address: str | None) -> Iterator[None]:
     _prepare(local=address == "local")
     try:
         import pyarrow  # noqa: F401 - of the same extra, and Ray does without it until it has data
-        import ray
+        import ray.data
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: {installing('ray')}") from error
     own = not ray.is_initialized()
     if own:
-        local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+        # A processor more than there are: reading and writing, which need one, are small work.
+        local: dict[str, Any] = {"include_dashboard": False, "num_cpus": (os.cpu_count() or 1) + 1}
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            ray.init(
+                address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **(local if address == "local" else {}),
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             text = f"no Ray cluster answers at {quote(address)}: {error}"
             raise BackendError(" ".join(text.split())) from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = sys.stderr.isatty()
+    context.print_on_execution_start = False
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A model as it travels: the file's bytes, and how they are opened where they arrive."""
+"""A model that travels: the file's bytes, and how they are opened where they arrive."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """All that another process needs to open a predictor; its seal is checked there."""
+class PredictorSpec:
+    """Everything that another process needs to open a predictor."""
 
-    data: bytes
+    data: bytes  # of the artifact
     name: str  # of the file, for messages
     backend: str
     options: Options
-    description: Description | None = None
+    description: Description | None = None  # of an ONNX file without metadata of ptx
 
     def open(self) -> Predictor:
         """The predictor.
 
         Raises:
-            ArtifactError: the bytes are not those that were sealed.
+            ArtifactError: the bytes are not those that the content digest was computed of.
             BackendError: the backend is not available here.
         """
         artifact = parse_artifact(self.data, path=Path(self.name))
-        options = heeded(self.options, artifact)
         return open_predictor(
-            artifact, backend=self.backend, options=options, description=self.description
+            artifact,
+            backend=self.backend,
+            options=without_unsupported_threads(self.options, artifact),
+            description=self.description,
         )
 
 
-def heeded(options: Options, artifact: Artifact) -> Options:
-    """The options, without threads where no backend of such a file heeds them."""
+def without_unsupported_threads(options: Options, artifact: Artifact) -> Options:
+    """The options, without threads if no backend of this kind of file takes them."""
     entries = [entry for entry in BACKENDS.values() if entry.reads == artifact.kind]
-    return options if any("threads" in e.heeds for e in entries) else replace(options, threads=None)
+    if any("threads" in entry.heeds for entry in entries):
+        return options
+    return replace(options, threads=None)
