@@ -24,7 +24,7 @@ from ptx.export.formats import (
     mapping_export_errors,
     return_in_order,
 )
-from ptx.export.golden import hold_answers, with_golden
+from ptx.export.golden import check_room, hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
 from ptx.export.page.choice import Choice
 from ptx.export.proof import Proof
@@ -160,16 +160,20 @@ def prove(
         ArtifactError, AgreementError, BackendError: as `export` does.
     """
     proof = trained.proof
+    check_room(trained.card)
     proof.tell(progress)
     proof.check_network()
     whole = _convert(trained, format_name, opset)
     content = _store(whole, trained, format_name)
-    draft = with_golden(_draft(trained, format_name, content), proof, trained.examples)
+    plain = _draft(trained, format_name, content)
+    draft = with_golden(plain, proof, trained.examples, len(content))
     choice = None if trained.runtime else choose_runtime(format_name, content, draft.signature)
     attach = find_attach(format_name, choice.runtime if choice else trained.runtime)
     candidate = attach(content, draft.to_json())
     outcome = _prove(candidate, path, find_format(format_name).backend, proof)
-    card = _with_agreement(draft, outcome, proof.name)
+    carried = {value for sample in draft.raw for value in sample.values}
+    left_out = sum(value not in carried for value in trained.examples)
+    card = _with_agreement(draft, outcome, proof.name, left_out)
     return Proved(content, card, outcome, len(whole) - len(content), attach, choice)
 
 
@@ -267,8 +271,8 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> Outcome:
     return Outcome(backend, errors, len(proof.cases), rows)
 
 
-def _with_agreement(draft: Card, outcome: Outcome, reference: str) -> Card:
-    """The card with what was proved, and of which statement."""
+def _with_agreement(draft: Card, outcome: Outcome, reference: str, left_out: int) -> Card:
+    """The card with what was proved, and of which statement; `left_out`: examples that are too large."""
     return replace(
         draft,
         agreement={
@@ -281,6 +285,7 @@ def _with_agreement(draft: Card, outcome: Outcome, reference: str) -> Card:
             "statement": draft.statement_sha256,
             "samples": draft.samples_sha256,
             "backends": {outcome.backend: outcome.errors},
+            **({"examples_left_out": left_out} if left_out else {}),
         },
     )
 

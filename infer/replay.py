@@ -16,10 +16,11 @@ from ptx.infer.artifact.golden import (
     input_digest,
     labels_digest,
 )
+from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
-from ptx.infer.signature import Array
+from ptx.infer.signature import Array, TensorSpec
 
 LEVELS = (
     2  # of 255 that a pixel may be off where another processor rounds a picture's ink otherwise
@@ -120,31 +121,70 @@ def _check_outputs(
         if expected is None or expected.shape != got.shape or not got.size:
             what = "nothing" if expected is None else f"shape {expected.shape}"
             yield Check(title, False, f"shape {got.shape}; the card expects {what}")
-        elif spec.is_float:
-            yield _compare(
-                title, got, expected,
-                sample.columns.get(spec.name, np.asarray(sample.tolerance.get(spec.name, 0.0))),
-            )  # fmt: skip
         else:
-            wrong = int(wrong_integers(got, expected, sample.level.get(spec.name)).sum())
-            told = (
-                f"{wrong:,} of {got.size:,} are not equal"
-                if wrong
-                else f"all {got.size:,} are equal"
-            )
-            yield Check(title, not wrong, told)
+            check = _check_elements(title, got, expected, sample, spec)
+            yield check
+            if check.holds and isinstance(expected, SampledArray):
+                yield _check_blocks(title, got, expected)
     if sample.answers:
         yield _check_answers(predictor, outputs, sample, f"{name}, answers")
 
 
-def _compare(name: str, got: Array, expected: Array, allowed: Array) -> Check:
-    """`allowed`: the largest error of the whole output, or of each column of it."""
+def _check_elements(
+    name: str,
+    got: Array,
+    expected: Array | SampledArray,
+    sample: GoldenSample | RawSample,
+    spec: TensorSpec,
+) -> Check:
+    """The elements of an output, all of them or those that the card has."""
+    shape, indices = got.shape, None
+    if isinstance(expected, SampledArray):
+        got, indices, expected = expected.take(got), expected.indices, expected.values
+    if spec.is_float:
+        tolerance = np.asarray(sample.tolerance.get(spec.name, 0.0))
+        allowed = sample.columns.get(spec.name, tolerance)
+        return _compare(name, got, expected, allowed, shape, indices)
+    wrong = int(wrong_integers(got, expected, sample.level.get(spec.name)).sum())
+    count = f"{got.size:,}" if indices is None else f"{got.size:,} that the card has"
+    told = f"{wrong:,} of {count} are not equal" if wrong else f"all {count} are equal"
+    return Check(name, not wrong, told)
+
+
+def _check_blocks(name: str, got: Array, expected: SampledArray) -> Check:
+    """All elements of an output of which the card has some, by the checksums."""
+    wrong = np.flatnonzero(expected.wrong_blocks(got))
+    count = expected.checksums.size
+    told = (
+        f"{wrong.size} of {count} blocks have another checksum, the first is block {wrong[0] + 1}"
+        if wrong.size
+        else f"the checksums of all {count} blocks hold"
+    )
+    return Check(f"{name}, checksums", not wrong.size, told)
+
+
+def _compare(
+    name: str,
+    got: Array,
+    expected: Array,
+    allowed: Array,
+    shape: tuple[int, ...],
+    indices: Array | None,
+) -> Check:
+    """Hold floats to their tolerance.
+
+    Args:
+        allowed: The largest error of the whole output, or of each column of it.
+        shape: Of the whole output, to name the place of the largest error.
+        indices: Of the elements in it; None where these are all.
+    """
     errors = np.abs(got.astype(np.float64) - expected)
     allowed = np.broadcast_to(allowed.astype(np.float64), errors.shape)
     beyond = np.flatnonzero(~(errors <= allowed))  # NaN is
     place = beyond[errors.flat[beyond].argmax()] if beyond.size else errors.argmax()
     error, tolerance = errors.flat[place], allowed.flat[place]
-    column = ", ".join(str(index) for index in np.unravel_index(place, errors.shape))
+    at = place if indices is None else indices[place]
+    column = ", ".join(str(index) for index in np.unravel_index(at, shape))
     where = f" at ({column})" if beyond.size and allowed.min() < allowed.max() else ""
     return Check(
         name, not beyond.size, f"largest error {error:.2g}{where}, allowed {tolerance:.2g}"

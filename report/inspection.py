@@ -30,8 +30,23 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
             yield key, join_settings(training[key])
     yield from _agreement(card)
     yield "proof covers", ", ".join(_list_covered(card)) or "nothing"
-    yield "golden samples", str(len(card.golden))
+    yield "golden samples", _golden(card)
     yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
+
+
+def _golden(card: Card) -> str:
+    """`3, 1 of them random numbers`."""
+    seeded = sum(sample.is_seeded for sample in card.golden)
+    left_out = card.agreement.get("examples_left_out", 0)
+    return "".join(
+        (
+            str(len(card.golden)),
+            f", {seeded} of them random numbers" if seeded else "",
+            f"; {pluralise(left_out, 'example')} of the export left out, too large"
+            if left_out
+            else "",
+        )
+    )
 
 
 def _list_covered(card: Card) -> Iterator[str]:

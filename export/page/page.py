@@ -35,8 +35,8 @@ PARTS = (
     "engine/graph", "engine/answer",
     "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
     "picture/search", "picture/fit", "picture/photo",
-    "engine/reading", "engine/arrays", "engine/golden", "engine/model", "engine/session",
-    "engine/worker",
+    "engine/reading", "engine/arrays", "engine/stored", "engine/golden", "engine/model",
+    "engine/session", "engine/worker",
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",

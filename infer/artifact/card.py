@@ -282,6 +282,7 @@ def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
     agreement = take(data, "agreement", dict)
     if agreement:
         take(agreement, "cases", int)
+        take({"examples_left_out": 0, **agreement}, "examples_left_out", int)
         for key in ("statement", "samples"):
             take({key: "", **agreement}, key, str)
         backends = take(agreement, "backends", dict)

@@ -2,6 +2,9 @@
 
 A `GoldenSample` is a batch of input arrays. A `RawSample` begins before that, with what a person has in
 hand, and so holds the preprocessing too. Both end in what a person is told: label and score, or value.
+
+Both are small, so that a card is: random inputs are stored as a seed, of a large output some elements
+with checksums.
 """
 
 from __future__ import annotations
@@ -16,13 +19,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ptx.infer.artifact.sampled import SampledArray
+from ptx.infer.artifact.seeded import SEEDED_LIMIT, SPAN_LIMIT, SeededArray
 from ptx.infer.signature import DTYPES, Array
 
 Raw = bytes | str | tuple[float, ...]
 """What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
 
+AXES_LIMIT = 32  # of an array: what every version of NumPy takes
+
 T = TypeVar("T")
 _DTYPES = set(DTYPES.values())  # of arrays, in NumPy
+_SAMPLED = ("indices", "values", "checksums", "slack")  # the arrays of a sampled array
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Answer:
 class Level:
     """The places of an integer output where rounding decides, and what may stand there."""
 
-    places: Array  # int64 (places,): in the flat output
+    places: Array  # int64 (places,): in the flat output, or among the elements of a sampled one
     values: Array  # (answers, places), of the output's type
 
 
@@ -47,22 +55,40 @@ class GoldenSample:
     """Inputs with the outputs that the model gives them in float64.
 
     Attributes:
+        arrays: The inputs as they are stored.
         outputs: Float64; integers and bools in their own type.
         tolerance: Output name → largest absolute difference that is accepted.
         answers: One for each row; none in older cards or of the task "raw".
         columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
-            other axes.
+            other axes; of a sampled output for each of its elements.
         labels_sha256: Of all the labels that the answers are taken from; none in older cards.
         level: Of integer outputs, where there are any.
     """
 
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
+    arrays: Mapping[str, Array | SeededArray]
+    outputs: dict[str, Array | SampledArray]
     tolerance: dict[str, float]
     answers: tuple[Answer, ...] = ()
     columns: dict[str, Array] = field(default_factory=dict)
     labels_sha256: str = ""
     level: dict[str, Level] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """The input arrays; those of a seed are made anew.
+
+        Raises:
+            ArtifactError: E-CARD: one that is made here has another digest.
+        """
+        return {
+            name: array.make() if isinstance(array, SeededArray) else array
+            for name, array in self.arrays.items()
+        }
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether its inputs are random numbers of a seed."""
+        return any(isinstance(array, SeededArray) for array in self.arrays.values())
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class RawSample:
     values: tuple[Raw, ...]
     sha256: str  # of the input arrays, see `input_digest`
     read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
-    outputs: dict[str, Array]  # float64; integers and bools in their own type
+    outputs: dict[str, Array | SampledArray]  # float64; integers and bools in their own type
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
     columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample
@@ -105,20 +131,30 @@ def samples_digest(golden: Iterable[GoldenSample], raw: Iterable[RawSample]) -> 
 
 def golden_to_data(sample: GoldenSample) -> dict[str, Any]:
     """The JSON form of a golden sample."""
-    return {"inputs": _arrays_to_data(sample.inputs), **_promised_to_data(sample)}
+    inputs = {
+        name: _seeded_to_data(array) if isinstance(array, SeededArray) else array_to_data(array)
+        for name, array in sample.arrays.items()
+    }
+    return {"inputs": inputs, **_promised_to_data(sample)}
 
 
 def golden_from_data(data: Any) -> GoldenSample:
     """The golden sample behind the JSON form; ValueError where it is not one."""
     if not isinstance(data, dict):
         raise ValueError("a golden sample is not an object")
-    return GoldenSample(_arrays_from_data(data, "inputs"), **_promised_from_data(data))
+    arrays = {
+        name: _seeded_from_data(item) if _has(item, "seed") else array_from_data(item)
+        for name, item in take(data, "inputs", dict).items()
+    }
+    if sum(array.nbytes for array in arrays.values()) > SEEDED_LIMIT:
+        raise ValueError(f"the inputs of a golden sample have more than {SEEDED_LIMIT:,} bytes")
+    return GoldenSample(arrays, **_promised_from_data(data))
 
 
 def raw_to_data(sample: RawSample) -> dict[str, Any]:
     """The JSON form of a raw sample."""
     return {
-        "values": [_value_to_data(value) for value in sample.values],
+        "values": [value_to_data(value) for value in sample.values],
         "sha256": sample.sha256,
         "read": [array_to_data(array) for array in sample.read],
         **({"names": list(sample.names)} if sample.names else {}),
@@ -173,7 +209,12 @@ def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
         for name, found in sample.level.items()
     }
     return {
-        "outputs": _arrays_to_data(sample.outputs),
+        "outputs": {
+            name: _sampled_to_data(array)
+            if isinstance(array, SampledArray)
+            else array_to_data(array)
+            for name, array in sample.outputs.items()
+        },
         "tolerance": sample.tolerance,
         **({"columns": _arrays_to_data(sample.columns)} if sample.columns else {}),
         **({"answers": answers} if answers else {}),
@@ -189,17 +230,24 @@ def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
     answers = take(data, "answers", list) if "answers" in data else []
     level = take(data, "level", dict) if "level" in data else {}
-    outputs = _arrays_from_data(data, "outputs")
+    outputs = {
+        name: _sampled_from_data(item) if _has(item, "indices") else array_from_data(item)
+        for name, item in take(data, "outputs", dict).items()
+    }
+    stored = {
+        name: array.values if isinstance(array, SampledArray) else array
+        for name, array in outputs.items()
+    }
     columns = _arrays_from_data(data, "columns") if "columns" in data else {}
     for name, array in columns.items():
-        _check_columns(name, array, outputs.get(name))
+        _check_columns(name, array, stored.get(name))
     return {
         "outputs": outputs,
         "tolerance": tolerance,
         "columns": columns,
         "answers": tuple(_answer(item) for item in answers),
         "labels_sha256": take({"labels_sha256": "", **data}, "labels_sha256", str),
-        "level": {name: _level(level, name, outputs) for name in level},
+        "level": {name: _level(level, name, stored) for name in level},
     }
 
 
@@ -240,7 +288,8 @@ def _answer(data: Any) -> Answer:
     return Answer(label, *numbers)
 
 
-def _value_to_data(value: Raw) -> dict[str, Any]:
+def value_to_data(value: Raw) -> dict[str, Any]:
+    """The JSON form of a raw value."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
     return {"text": value} if isinstance(value, str) else {"numbers": list(value)}
@@ -273,17 +322,83 @@ def array_to_data(array: Array) -> dict[str, Any]:
 def array_from_data(data: Any) -> Array:
     if not isinstance(data, dict):
         raise ValueError("an array is not an object")
-    dtype = take(data, "dtype", str)
-    shape = take(data, "shape", list)
-    if dtype not in _DTYPES:
-        raise ValueError(f"an array has dtype {dtype!r}")
-    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise ValueError(f"an array has shape {shape}")
+    dtype, shape = _dtype_from_data(data), _shape_from_data(data)
     content = base64.b64decode(take(data, "base64", str), validate=True)
     if len(content) != math.prod(shape) * np.dtype(dtype).itemsize:
-        raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
+        raise ValueError(f"an array of shape {list(shape)} has {len(content)} bytes")
     array = np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
     return array.astype(dtype)
+
+
+def _seeded_to_data(array: SeededArray) -> dict[str, Any]:
+    return {
+        "dtype": array.dtype,
+        "shape": list(array.shape),
+        "seed": array.seed,
+        **({} if array.bounds is None else {"bounds": list(array.bounds)}),
+        "sha256": array.sha256,
+    }
+
+
+def _seeded_from_data(data: Mapping[str, Any]) -> SeededArray:
+    dtype, shape = _dtype_from_data(data), _shape_from_data(data)
+    seed, bounds = take(data, "seed", int), None
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"an array has the seed {seed}; expected 0 to {2**32 - 1}")
+    if (np.dtype(dtype).kind == "f") == ("bounds" in data):
+        raise ValueError(f"an array of a seed is {dtype}; integers have bounds, floats have none")
+    if "bounds" in data:
+        bounds = _bounds_from_data(dtype, take(data, "bounds", list))
+    return SeededArray(dtype, shape, seed, bounds, take(data, "sha256", str))
+
+
+def _bounds_from_data(dtype: str, bounds: list[Any]) -> tuple[int, int]:
+    if len(bounds) != 2 or not all(type(end) is int for end in bounds):
+        raise ValueError(f"an array of a seed has the bounds {bounds}; expected two integers")
+    low, high = bounds
+    limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if not limits[0] <= low <= high <= limits[1] or high - low >= SPAN_LIMIT:
+        raise ValueError(f"an array of a seed has the bounds {bounds}, which {dtype} does not hold")
+    return low, high
+
+
+def _sampled_to_data(array: SampledArray) -> dict[str, Any]:
+    parts = {name: getattr(array, name) for name in _SAMPLED}
+    return {"shape": list(array.shape), **_arrays_to_data(parts)}
+
+
+def _sampled_from_data(data: Mapping[str, Any]) -> SampledArray:
+    parts = {name: array_from_data(take(data, name, dict)) for name in _SAMPLED}
+    found = SampledArray(_shape_from_data(data), **parts)
+    indices, sums, slack = found.indices, found.checksums, found.slack
+    lines = all(array.ndim == 1 and array.size for array in parts.values())
+    if not lines or indices.dtype != np.int64 or indices.shape != found.values.shape:
+        raise ValueError("a sampled array has no elements, or not as many indices as values")
+    if indices[0] < 0 or indices[-1] >= found.size or (np.diff(indices) <= 0).any():
+        raise ValueError("the indices of a sampled array do not ascend within it")
+    if sums.dtype != np.float64 or slack.dtype != np.float64 or sums.shape != slack.shape:
+        raise ValueError("the checksums of a sampled array are not float64 with a slack each")
+    if sums.size > found.size or not (np.isfinite(sums).all() and (slack >= 0).all()):
+        raise ValueError("the checksums of a sampled array are too many, or no numbers")
+    return found
+
+
+def _dtype_from_data(data: Mapping[str, Any]) -> str:
+    dtype = take(data, "dtype", str)
+    if dtype not in _DTYPES:
+        raise ValueError(f"an array has dtype {dtype!r}")
+    return dtype
+
+
+def _shape_from_data(data: Mapping[str, Any]) -> tuple[int, ...]:
+    shape = take(data, "shape", list)
+    if len(shape) > AXES_LIMIT or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+        raise ValueError(f"an array has shape {shape}")
+    return tuple(shape)
+
+
+def _has(data: Any, key: str) -> bool:
+    return isinstance(data, dict) and key in data
 
 
 def _little(array: Array) -> Array:

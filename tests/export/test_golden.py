@@ -122,7 +122,7 @@ def test_a_predictor_that_answers_otherwise_fails_the_export(
     artifact: Export, checkpoint: Checkpoint
 ) -> None:
     trained = read_model(checkpoint("convnet"))
-    golden: Card = with_golden(trained.card, trained.proof, trained.examples)
+    golden: Card = with_golden(trained.card, trained.proof, trained.examples, 100_000)
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as digits:
         hold_answers(digits, golden)
         digits.preprocessing.fit = "square"  # type: ignore[attr-defined]

@@ -65,7 +65,7 @@ async function checkPictures(card) {
 function countProducts(model) {
   const [sample] = model.card.golden;
   const before = counted.products;
-  const inputs = mapEntries(sample.inputs, fromCard);
+  const inputs = mapEntries(sample.inputs, readInput);
   model.run(inputs);
   const [[name, [, axes]]] = Object.entries(model.card.signature.inputs);
   return (counted.products - before) / inputs[name].shape[axes.indexOf("batch")];
