@@ -40,8 +40,8 @@ PARTS = (
 )  # fmt: skip
 PUBLIC = (
     "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
-    "answerLater", "readSample", "decide", "fromBase64", "toBase64", "fromCard", "toCard", "work",
-    "OPERATORS",
+    "answerLater", "readInput", "readSample", "decide", "fromBase64", "toBase64", "fromCard",
+    "toCard", "work", "OPERATORS",
 )  # fmt: skip
 _COMPILE = "'wasm-unsafe-eval'"  # lets WebAssembly be compiled, and no text be run
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no text of the parts runs over a line
