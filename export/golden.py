@@ -8,6 +8,7 @@ largest are left out first, and for real inputs random ones stand in.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -38,7 +39,7 @@ from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
-from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
+from ptx.infer.signature import BATCH, Array, TensorSpec, bound
 from ptx.infer.streaming import batch_key
 from ptx.infer.tasks import TASKS
 
@@ -98,7 +99,8 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: in
     """
     budget = golden_budget(file_size)
     maker = _Maker(card, proof, budget // OUTPUTS_SHARE)
-    random = maker.random(ALONE)
+    most = maker.most_random_rows()
+    random = maker.random(most)
     left = budget - _json_size(golden_to_data(random))
     raw = []
     for batch in _batches(card, examples):
@@ -108,10 +110,11 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: in
             left -= size
     golden = []
     for rows in GOLDEN_ROWS:
-        sample = maker.real(rows, left)
-        if sample is not None:
-            left -= _json_size(golden_to_data(sample))
-        golden.append(sample or (random if rows == ALONE else maker.random(rows)))
+        if (real := maker.real(rows, left)) is not None:
+            golden.append(real)
+            left -= _json_size(golden_to_data(real))
+        elif rows <= most:
+            golden.append(random if rows == most else maker.random(rows))
     if all(sample is not random for sample in golden):
         golden.append(random)
     made = replace(card, golden=tuple(golden), raw=tuple(raw))
@@ -187,17 +190,22 @@ class _Maker:
     proof: Proof
     limit: int
 
+    def most_random_rows(self) -> int:
+        """ALONE, or 1 where so many rows are too large to be made."""
+        sizes = _longest_random(self.proof, ALONE)
+        shapes = [(spec.shape(sizes), spec.numpy_dtype) for spec in self.proof.signature.inputs]
+        size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes)
+        return ALONE if size <= SEEDED_LIMIT else 1
+
     def random(self, rows: int) -> GoldenSample:
         """Random inputs of a seed, which leave nothing out.
 
         A weight that only ever meets the black border of a picture shows in random pixels alone.
         """
-        signature, sizes = self.proof.signature, _longest_random(self.proof, rows)
-        if rows > 1 and rows * _row_bytes(signature, sizes) > SEEDED_LIMIT:
-            return self.random(1)
+        sizes = _longest_random(self.proof, rows)
         arrays = {
             spec.name: _random_input(spec, sizes, seed=100 * rows + index)
-            for index, spec in enumerate(signature.inputs)
+            for index, spec in enumerate(self.proof.signature.inputs)
         }
         return self._golden(arrays, "random")
 
@@ -285,14 +293,6 @@ def _random_input(spec: TensorSpec, sizes: Mapping[str, int], *, seed: int) -> S
     return seeded_array(spec.numpy_dtype.name, spec.shape(sizes), seed, bounds)
 
 
-def _row_bytes(signature: Signature, sizes: Mapping[str, int]) -> int:
-    one = {**sizes, BATCH: 1}
-    return sum(
-        int(np.prod(spec.shape(one), dtype=object)) * spec.numpy_dtype.itemsize
-        for spec in signature.inputs
-    )
-
-
 def _longest_random(proof: Proof, rows: int) -> dict[str, int]:
     """The sizes of the largest random case of so many rows."""
     fitting = [
@@ -354,7 +354,7 @@ def _by_column(spec: TensorSpec, array: Array, find: Any) -> Array:
     kept = column_axes(spec)
     order = (*(axis for axis in range(array.ndim) if axis not in kept), *kept)
     moved = array.transpose(order)
-    columns = int(np.prod([array.shape[axis] for axis in kept], dtype=int))
+    columns = math.prod(array.shape[axis] for axis in kept)
     rows = find(moved.reshape(-1, columns), axis=0)
     places = np.unravel_index(rows * columns + np.arange(columns), moved.shape)
     by_axis = [places[order.index(axis)] for axis in range(array.ndim)]

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ptx.export.documented import as_typed, documented_card
+from ptx.export.golden import check_room
 from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.infer.artifact import zip_archive
@@ -136,6 +137,7 @@ def make_model(
     _check_weights(own)
     signature = description.signature()
     card = description.card(signature, name=kebab(type(network).__name__))
+    check_room(card)
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
     trained = TrainedModel(

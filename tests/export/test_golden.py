@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ptx.export import describe, export, read_model
-from ptx.export.golden import hold_answers, with_golden
-from ptx.infer import load, read_artifact
+from ptx.export.golden import golden_budget, hold_answers, with_golden
+from ptx.infer import load, read_artifact, verify
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import as_raw, input_digest
+from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.preprocessing.examples import png_bytes
+from ptx.infer.signature import Array
+from ptx.report.inspection import card_facts
 
 Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
@@ -128,6 +133,172 @@ def test_a_predictor_that_answers_otherwise_fails_the_export(
         digits.preprocessing.fit = "square"  # type: ignore[attr-defined]
         with pytest.raises(AgreementError, match="raw sample 1, preprocessing: 14 raw inputs"):
             hold_answers(digits, golden)
+
+
+class Marked(torch.nn.Module):
+    """A picture to a picture and to a mask of where it is bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.layer(x)
+        return y, (y > 0.5).to(torch.uint8)
+
+
+PICTURE = ["batch", 3, 224, 224]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file whose golden samples would be 26 MB with all numbers."""
+    signature = {
+        "inputs": {"x": ["float32", PICTURE]},
+        "outputs": {"y": ["float32", PICTURE], "mask": ["uint8", PICTURE]},
+    }
+    path = tmp_path_factory.mktemp("large") / "large.onnx"
+    return export(Marked(), "onnx", path, signature=signature).path
+
+
+def test_large_pictures_have_small_golden_samples(large: Path) -> None:
+    checks = verify(large, backend="ort-cpu")
+    assert all(check.holds for check in checks)
+    card = read_artifact(large).require_card()
+    assert [sample.inputs["x"].shape[0] for sample in card.golden] == [3, 1]
+    assert len(card.to_json()) - len(replace(card, golden=()).to_json()) < golden_budget(0)
+    for sample in card.golden:
+        exact = Marked().double()(torch.from_numpy(sample.inputs["x"]).double())
+        for stored, expected in zip(sample.outputs.values(), exact, strict=True):
+            assert isinstance(stored, SampledArray)
+            expected = expected.detach().numpy()
+            assert (stored.shape, stored.values.dtype) == (expected.shape, expected.dtype)
+            assert np.array_equal(stored.values, stored.take(expected))
+            assert stored.values.max() == expected.max()
+            assert stored.values.min() == expected.min()
+            assert not stored.wrong_blocks(expected).any()
+            assert set(stored.indices // (3 * 224 * 224)) == set(range(len(expected)))
+
+
+def one_pixel(y: Array) -> None:
+    y[0, 2, 100, 100] += 1
+
+
+def corner(y: Array) -> None:
+    y[-1, 0, -1, -1] += 1
+
+
+def shifted(y: Array) -> None:
+    y[...] = np.roll(y, 1, axis=3)
+
+
+def other_row(y: Array) -> None:
+    y[...] = y[::-1]
+
+
+def other_channels(y: Array) -> None:
+    y[...] = y[:, ::-1]
+
+
+def slightly(y: Array) -> None:
+    y += np.where(np.arange(224) == 50, 1, 0).astype(y.dtype)  # one column of the picture
+
+
+@pytest.mark.parametrize("name", ["y", "mask"])
+@pytest.mark.parametrize(
+    "change", [one_pixel, corner, shifted, other_row, other_channels, slightly]
+)
+def test_another_large_output_is_found(
+    large: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Array], None], name: str
+) -> None:
+    with load(large, backend="ort-cpu") as predictor:
+        run = predictor.backend.run
+
+        def changed(inputs: Any) -> dict[str, Array]:
+            outputs = {key: array.copy() for key, array in run(inputs).items()}
+            change(outputs[name])
+            return outputs
+
+        hold_answers(predictor, predictor.card)
+        monkeypatch.setattr(predictor.backend, "run", changed)
+        with pytest.raises(AgreementError, match=f"sample [12], {name}"):
+            hold_answers(predictor, predictor.card)
+
+
+def describe_wide(outputs: int) -> Any:
+    torch.manual_seed(0)
+    signature = {
+        "inputs": {"x": ["float32", ["batch", 8000]]},
+        "outputs": {"y": ["float32", ["batch", outputs]]},
+    }
+    samples = {"x": np.random.default_rng(0).normal(size=(3, 8000)).astype(np.float32)}
+    network = torch.nn.Linear(8000, outputs)
+    return describe(network, signature=signature, samples=samples), samples["x"]
+
+
+@pytest.mark.parametrize(("outputs", "real"), [(1, [1]), (400, [3, 1])])
+def test_real_inputs_are_carried_where_they_fit(
+    tmp_path: Path, outputs: int, real: list[int]
+) -> None:
+    """Three rows are 128 kB in a card: more than 64 kB, less than a twentieth of 13 MB."""
+    trained, samples = describe_wide(outputs)
+    path = export(trained, "onnx", tmp_path / "a.onnx").path
+    card = read_artifact(path).require_card()
+    assert [s.inputs["x"].shape[0] for s in card.golden if not s.is_seeded] == real
+    for sample in card.golden:
+        if not sample.is_seeded:
+            assert np.array_equal(sample.inputs["x"], samples[: len(sample.inputs["x"])])
+    assert sum(sample.is_seeded for sample in card.golden) == 1
+    size = path.stat().st_size
+    assert len(card.to_json()) - len(replace(card, golden=()).to_json()) < golden_budget(size)
+    assert all(check.holds for check in verify(path, backend="ort-cpu"))
+
+
+def test_an_example_that_is_too_large_is_left_out_and_noted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    examples = [png_bytes(Image.fromarray(pixels)) for pixels in (noise, noise[:20, :30])]
+    assert len(examples[0]) > golden_budget(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 24 * 20, 2))
+    about: dict[str, Any] = {
+        "signature": {
+            "inputs": {"x": ["float32", ["batch", 3, 24, 20]]},
+            "outputs": {"y": ["float32", ["batch", 2]]},
+        },
+        "preprocessing": {"kind": "photo", "size": [24, 20], "resize": [24, 20]},
+        "labels": ["a", "b"],
+        "task": "classification",
+    }
+    path = export(network, "onnx", tmp_path / "a.onnx", **about, examples=examples).path
+    card = read_artifact(path).require_card()
+    values = [value for sample in card.raw for value in sample.values]
+    assert examples[1] in values
+    assert examples[0] not in values
+    assert card.agreement["examples_left_out"] == 1
+    assert dict(card_facts(card))["golden samples"].endswith(
+        "1 example of the export left out, too large"
+    )
+
+
+def test_what_no_card_can_carry_is_refused_before_the_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = [letter * 3_000_000 for letter in "abc"]
+    with pytest.raises(ArtifactError, match="shorten the labels") as caught:
+        export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **{**ROWS, "labels": labels})
+    assert caught.value.code == "E-EXPORT"
+    monkeypatch.setattr("ptx.export.golden.SEEDED_LIMIT", 7)
+    with pytest.raises(ArtifactError, match="the inputs of one row") as caught:
+        export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **ROWS)
+    assert caught.value.code == "E-EXPORT"
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_rows_that_are_large_come_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptx.export.golden.SEEDED_LIMIT", 8)  # one row of two numbers
+    path = export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **ROWS).path
+    golden = read_artifact(path).require_card().golden
+    assert [sample.inputs["x"].shape for sample in golden] == [(1, 2)]
 
 
 def test_what_is_no_raw_input_is_refused() -> None:
