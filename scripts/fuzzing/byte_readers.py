@@ -17,6 +17,8 @@ from ptx.infer.artifact import onnx_bytes, zip_archive
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import GoldenSample
+from ptx.infer.artifact.sampled import SampledArray
+from ptx.infer.artifact.seeded import seeded_array
 from ptx.infer.errors import PtxError
 from ptx.infer.picture import decode
 from ptx.infer.preprocessing import open_preprocessing
@@ -38,7 +40,14 @@ NUMBERS = open_preprocessing({"kind": "columns", "names": ["x"]}, COLUMNS)
 CARD = Card(
     model="double", task="regression", signature=COLUMNS,
     preprocessing={"kind": "columns", "names": ["x"], "mean": [0.5], "std": [2.0]},
-    golden=(GoldenSample({"x": np.ones((1, 1), np.float32)}, {"y": np.ones((1, 1))}, {"y": 1e-6}),),
+    golden=(
+        GoldenSample({"x": np.ones((1, 1), np.float32)}, {"y": np.ones((1, 1))}, {"y": 1e-6}),
+        GoldenSample(
+            {"x": seeded_array("float32", (3, 1), 7, None)},
+            {"y": SampledArray((3, 1), np.arange(2), np.ones(2), np.ones(1), np.ones(1))},
+            {"y": 1e-6},
+        ),
+    ),
 )  # fmt: skip
 
 

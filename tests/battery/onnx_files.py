@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import read_artifact
+from ptx.infer.artifact.golden import array_to_data
 
 from .case import Case, Group, Kit
 from .pictures import sparse
@@ -254,6 +255,28 @@ def _tensor(side: str, tensor: str, value: Any) -> Change:
     return lambda data: data["signature"][side].update({tensor: value})
 
 
+def _seeded(**entries: Any) -> Change:
+    """Another input of a seed in the last golden sample."""
+    return lambda data: data["golden"][-1]["inputs"]["image"].update(entries)
+
+
+def _stored(array: Any) -> dict[str, Any]:
+    data: dict[str, Any] = array_to_data(np.array(array))
+    return data
+
+
+def _sampled(**entries: Any) -> Change:
+    """An output of which some elements are stored in the first golden sample."""
+    parts = {
+        "shape": [3, 10],
+        "indices": _stored([0, 29]),
+        "values": _stored([0.5, 1.5]),
+        "checksums": _stored([0.5, 1.5]),
+        "slack": _stored([1.0, 1.0]),
+    }
+    return lambda data: data["golden"][0]["outputs"].update(logits={**parts, **entries})
+
+
 def _text(text: str) -> Change:
     return lambda data: text
 
@@ -317,6 +340,33 @@ CASES: list[Case] = [
     model("a TorchScript archive for ort-cpu", lambda kit: kit.model("torchscript"), "E-USAGE",
             status=2),
     model("a checkpoint for ort-cpu", lambda kit: kit.model("pt"), "E-USAGE", status=2),
+    # Golden samples that are not stored whole
+    model("an output of some elements", lying(_sampled())),
+    *(model(f"a random input of {what}", lying(_seeded(**entries)), "E-CARD")
+      for what, entries in (("seed -1", {"seed": -1}), ("seed 2^32", {"seed": 2**32}),
+                            ("a seed that is text", {"seed": "0"}), ("no digest", {"sha256": None}),
+                            ("a terabyte", {"shape": [2**30, 2**10]}),
+                            ("2^62 bytes", {"shape": [2**31 - 1, 2**29]}),
+                            ("a negative size", {"shape": [-3, 1, 28, 28]}),
+                            ("99 axes", {"shape": [1] * 99}), ("integers", {"dtype": "int64"}),
+                            ("bounds", {"bounds": [0, 1]}), ("objects", {"dtype": "object"}))),
+    *(model(f"an output of some elements, {what}", lying(_sampled(**entries)), "E-CARD")
+      for what, entries in (("of a smaller one", {"shape": [2, 10]}),
+                            ("of one with 99 axes", {"shape": [1] * 99}),
+                            ("cut", {"indices": {**_stored([0, 29]), "base64": "AAAA"}}),
+                            ("that is no base64", {"values": {**_stored([0.5]), "base64": "*"}}),
+                            ("with a value too few", {"values": _stored([0.5])}),
+                            ("in no order", {"indices": _stored([29, 0])}),
+                            ("one twice", {"indices": _stored([29, 29])}),
+                            ("beyond it", {"indices": _stored([0, 30])}),
+                            ("before it", {"indices": _stored([-1, 29])}),
+                            ("at half places", {"indices": _stored([0.5, 29.0])}),
+                            ("none", {"indices": _stored([]), "values": _stored([])}),
+                            ("no checksums", {"checksums": _stored([]), "slack": _stored([])}),
+                            ("a checksum of NaN", {"checksums": _stored([np.nan, 0.0])}),
+                            ("a negative slack", {"slack": _stored([-1.0, 0.0])}),
+                            ("more checksums than elements", {"checksums": _stored([0.0] * 31),
+                                                              "slack": _stored([0.0] * 31)}))),
     # Cards that lie
     model("a card of 9 MB", lying(_with(training={"x": "x" * 9_000_000})), "E-CARD"),
     model("a million labels", lying(_with(labels=["x"] * 1_000_000)), "E-CARD"),

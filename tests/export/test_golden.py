@@ -21,6 +21,7 @@ from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.preprocessing.examples import png_bytes
+from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
 from ptx.report.inspection import card_facts
 
@@ -224,6 +225,40 @@ def test_another_large_output_is_found(
         monkeypatch.setattr(predictor.backend, "run", changed)
         with pytest.raises(AgreementError, match=f"sample [12], {name}"):
             hold_answers(predictor, predictor.card)
+
+
+class Nearest(torch.nn.Module):
+    """Which of two numbers is larger; in the first 100 columns they differ by rounding alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        same = x[:, :100] * 0.1 + x[:, :100] * 0.7
+        other = torch.cat([same, -x[:, 100:]], 1)
+        return torch.stack([x * 0.8, other]).argmax(0)
+
+
+def test_of_large_integers_those_that_rounding_decides_may_differ(tmp_path: Path) -> None:
+    signature = {
+        "inputs": {"x": ["float32", ["batch", 2000]]},
+        "outputs": {"y": ["int64", ["batch", 2000]]},
+    }
+    path = export(Nearest(), "onnx", tmp_path / "a.onnx", signature=signature).path
+    assert all(check.holds for check in verify(path, backend="ort-cpu"))
+    sample = read_artifact(path).require_card().golden[0]
+    stored, level = sample.outputs["y"], sample.level["y"]
+    assert isinstance(stored, SampledArray)
+    tied = stored.indices[level.places]
+    assert tied.size
+    assert (tied % 2000 < 100).all()
+    exact = Nearest()(torch.from_numpy(sample.inputs["x"]).double()).numpy()
+    assert stored.values.dtype == np.int64
+    other = exact.copy()
+    other.flat[tied] = 1 - other.flat[tied]
+    assert not wrong_integers(stored.take(other), stored.values, level).any()
+    assert not stored.wrong_blocks(other).any()
+    free = np.setdiff1d(stored.indices, tied)
+    other.flat[free[-1]] = 1 - other.flat[free[-1]]
+    assert wrong_integers(stored.take(other), stored.values, level).sum() == 1
+    assert stored.wrong_blocks(other).any()
 
 
 def describe_wide(outputs: int) -> Any:

@@ -15,6 +15,7 @@ import pytest
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.golden import GoldenSample, samples_digest
+from ptx.infer.artifact.seeded import seeded_array
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.replay import Check
 from ptx.infer.verification import verify
@@ -131,6 +132,23 @@ def test_a_golden_sample_that_is_wrong_fails(
     (check,) = (check for check in checks if not check.holds)
     assert check.name == name
     assert detail in check.detail
+
+
+def test_random_inputs_that_come_out_otherwise_fail(linear_onnx: Artifact, tmp_path: Path) -> None:
+    seeded = seeded_array("float32", (3, 1), 1, None)
+    assert linear_onnx.card is not None
+    (first, *_) = linear_onnx.card.golden
+    good = replace(first, arrays={"x": seeded}, answers=())
+    for array, detail in (
+        (replace(seeded, seed=2), "another sha256"),
+        (replace(seeded, sha256=""), "another sha256"),
+        (seeded_array("float32", (3, 2), 1, None), "shape (3, 2)"),
+        (seeded_array("int64", (3, 1), 1, (0, 9)), "dtype int64"),
+    ):
+        path = resealed(linear_onnx, tmp_path, replace(good, arrays={"x": array}))
+        (check,) = (c for c in verify(path, backend="ort-cpu") if not c.holds)
+        assert check.name == "sample 1"
+        assert detail in check.detail
 
 
 def test_a_file_that_promises_nothing_does_not_hold(linear_onnx: Artifact, tmp_path: Path) -> None:
