@@ -101,7 +101,8 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: in
     maker = _Maker(card, proof, budget // OUTPUTS_SHARE)
     most = maker.most_random_rows()
     random = maker.random(most)
-    left = budget - _json_size(golden_to_data(random))
+    # The sample of one row comes last: room for its outputs is kept.
+    left = budget - _json_size(golden_to_data(random)) - maker.limit
     raw = []
     for batch in _batches(card, examples):
         sample = maker.raw(batch, left)
@@ -110,6 +111,7 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: in
             left -= size
     golden = []
     for rows in GOLDEN_ROWS:
+        left += maker.limit if rows == 1 else 0
         if (real := maker.real(rows, left)) is not None:
             golden.append(real)
             left -= _json_size(golden_to_data(real))

@@ -66,7 +66,7 @@ class GoldenSample:
     """
 
     arrays: Mapping[str, Array | SeededArray]
-    outputs: dict[str, Array | SampledArray]
+    outputs: Mapping[str, Array | SampledArray]
     tolerance: dict[str, float]
     answers: tuple[Answer, ...] = ()
     columns: dict[str, Array] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class RawSample:
     values: tuple[Raw, ...]
     sha256: str  # of the input arrays, see `input_digest`
     read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
-    outputs: dict[str, Array | SampledArray]  # float64; integers and bools in their own type
+    outputs: Mapping[str, Array | SampledArray]  # float64; integers and bools in their own type
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
     answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
     columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample

@@ -92,7 +92,8 @@ def random_words(seed: int, start: int, count: int) -> Array:
 def _mix(words: Array) -> Array:
     words = (words ^ (words >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     words = (words ^ (words >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return words ^ (words >> np.uint32(16))
+    words ^= words >> np.uint32(16)
+    return words
 
 
 def _make(dtype: str, shape: tuple[int, ...], seed: int, bounds: tuple[int, int] | None) -> Array:

@@ -106,7 +106,7 @@ def test_golden_samples_are_real_inputs_and_a_random_one_with_float64_answers(
                 real = trained.samples[own.name].take(range(rows), axis=own.batch_axis)
                 assert np.array_equal(sample.inputs[own.name], real)
         for name, outputs in proof.reference.exact(sample.inputs).items():
-            assert sample.outputs[name].dtype == np.float64
+            assert np.asarray(sample.outputs[name]).dtype == np.float64
             np.testing.assert_array_equal(sample.outputs[name], outputs)
             assert 0 < sample.tolerance[name] < 1e-4
 

@@ -136,7 +136,7 @@ def half(_: Shop) -> Any:
 def beyond_a_step(shop: Shop) -> None:
     def moved(card: Card) -> Card:
         (first, *others) = card.golden
-        outputs = {"logits": first.outputs["logits"] + 1.01 * first.tolerance["logits"]}
+        outputs = {"logits": np.asarray(first.outputs["logits"]) + 1.01 * first.tolerance["logits"]}
         changed = replace(card, golden=(replace(first, outputs=outputs), *others))
         return replace(changed, agreement={**card.agreement, "samples": changed.samples_sha256})
 

@@ -115,7 +115,8 @@ def test_a_process_is_measured_with_its_error_and_memory(artifact: Export) -> No
         assert found.error == largest_error(predictor, card)
         assert found.error is not None
         assert 0 <= found.error <= card.golden[0].tolerance["logits"]
-        wrong = replace(card.golden[0], outputs={"logits": card.golden[0].outputs["logits"] + 1.5})
+        logits = np.asarray(card.golden[0].outputs["logits"])
+        wrong = replace(card.golden[0], outputs={"logits": logits + 1.5})
         assert largest_error(predictor, replace(card, golden=(wrong,))) == pytest.approx(
             1.5, abs=1e-3
         )

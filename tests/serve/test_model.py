@@ -26,7 +26,10 @@ def test_a_model_that_does_not_hold_here_is_not_served(artifact: Any) -> None:
         predictor = load(artifact("convnet", "onnx"), backend="ort-cpu")
         golden = replace(
             predictor.card.golden[0],
-            outputs={name: array + 1 for name, array in predictor.card.golden[0].outputs.items()},
+            outputs={
+                name: np.asarray(array) + 1
+                for name, array in predictor.card.golden[0].outputs.items()
+            },
         )
         predictor.card = replace(predictor.card, golden=(golden, *predictor.card.golden[1:]))
         return predictor

@@ -125,7 +125,9 @@ def test_golden_samples_hold_within_one_step(
 
     def moved(card: Card) -> Card:
         (first, *others) = card.golden
-        outputs = {"logits": first.outputs["logits"] + steps * first.tolerance["logits"]}
+        outputs = {
+            "logits": np.asarray(first.outputs["logits"]) + steps * first.tolerance["logits"]
+        }
         golden = (replace(first, outputs=outputs, answers=()), *others)
         changed = replace(card, golden=golden)
         agreement = {**card.agreement, "samples": changed.samples_sha256}

@@ -69,7 +69,7 @@ def test_a_card_comes_back_bit_for_bit() -> None:
     assert card.to_json() == CARD.to_json()
     assert card.preprocessing == {"kind": "columns", "names": ["größe"]}
     assert card.golden[0].inputs["x"].dtype == np.float32
-    assert card.golden[0].outputs["y"].tobytes() == np.array([[8.1]]).tobytes()
+    assert np.asarray(card.golden[0].outputs["y"]).tobytes() == np.array([[8.1]]).tobytes()
     big_endian = card.golden[1].inputs["x"]
     assert big_endian.dtype.isnative
     assert big_endian.tolist() == [[3]]

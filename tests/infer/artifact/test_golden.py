@@ -87,7 +87,7 @@ def again(sample: GoldenSample) -> GoldenSample:
 def test_arrays_of_every_type_come_back_bit_for_bit(kind: str) -> None:
     array = np.array([[0, 1, 1], [1, 0, 1]], kind)
     got = again(GoldenSample({"x": array}, {"y": array[:, :1]}, {"y": 0.0}))
-    assert got.inputs["x"].dtype == got.outputs["y"].dtype == kind
+    assert got.inputs["x"].dtype == np.asarray(got.outputs["y"]).dtype == kind
     assert got.inputs["x"].tobytes() == array.tobytes()
     assert got.level == {}
 
