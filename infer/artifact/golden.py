@@ -378,7 +378,8 @@ def _sampled_from_data(data: Mapping[str, Any]) -> SampledArray:
         raise ValueError("the indices of a sampled array do not ascend within it")
     if sums.dtype != np.float64 or slack.dtype != np.float64 or sums.shape != slack.shape:
         raise ValueError("the checksums of a sampled array are not float64 with a slack each")
-    if sums.size > found.size or not (np.isfinite(sums).all() and (slack >= 0).all()):
+    finite = np.isfinite(sums).all() and np.isfinite(slack).all()
+    if sums.size > found.size or not finite or (slack < 0).any():
         raise ValueError("the checksums of a sampled array are too many, or no numbers")
     return found
 

@@ -47,6 +47,6 @@ function hasChecksums({ data }, stored) {
       sum += word(at) >>> 31 ? -data[at] : data[at];
       magnitude += Math.abs(data[at]);
     }
-    return Math.abs(sum - expected) <= slack[block] + (end - start) * 2 ** -52 * magnitude;
+    return Number.isFinite(sum) && Math.abs(sum - expected) <= slack[block] + (end - start) * 2 ** -52 * magnitude;
   });
 }

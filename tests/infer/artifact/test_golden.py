@@ -239,6 +239,7 @@ def test_all_inputs_together_have_a_limit() -> None:
         {"checksums": np.array([np.nan, 0])},
         {"slack": np.array([-1.0, 0])},
         {"slack": np.array([np.nan, 0])},
+        {"slack": np.array([np.inf, 0])},
     ],
 )
 def test_a_sampled_output_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
