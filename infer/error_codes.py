@@ -89,7 +89,10 @@ ERROR_CODES = {
     "E-CARD": Explained((4,), "The card of a file is faulty.", "Export the model again."),
     "E-CARD-MISSING": Explained((4,), "The file has no card.", "Say what it takes with `--describe`."),
     "E-DESCRIPTION": Explained((4,), "A description does not fit the model.", "Mend the key named."),
-    "E-EXPORT": Explained((4,), "PyTorch cannot export the network.", "Take another format."),
+    "E-EXPORT": Explained(
+        (4,), "PyTorch cannot export the network, or no file can hold it.",
+        "Do what the message says, or take another format.",
+    ),
     "E-EXPORT-AXES": Explained(
         (4,), "The exporter has frozen an axis that must stay dynamic.",
         "Take the size from the tensor and not from Python, or take another format.",
