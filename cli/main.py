@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import pkgutil
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from ptx.cli.output.streams import NO_SPACE, mute, open_streams
+from ptx.cli.output.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
 from ptx.cli.output.terminal import tell_error
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
@@ -125,13 +126,16 @@ def main() -> NoReturn:
     try:
         code = _run()
         sys.stdout.flush()
-        sys.stderr.flush()
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except BrokenPipeError:
         code = _leave_pipe()
     except OSError as error:
         code = _report_error(error)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        mute(sys.stderr)
     if "matplotlib" in sys.modules:
         sys.exit(code)  # it may have a temporary folder, which it removes at the end
     # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
@@ -169,7 +173,7 @@ def _run_verb(interrupts: list[int]) -> int:
     try:
         code = ptx.main(prog_name="ptx", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
     except click.ClickException as error:
         tell_error(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
@@ -202,8 +206,11 @@ def _report_error(error: Exception) -> int:
     if isinstance(error, PtxError):
         tell_error(f"[{error.code}] {error}")
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in NO_SPACE:
-        tell_error(f"[E-OUT-SPACE] the output cannot be written: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        mute(sys.stdout)
+        code = "E-OUT-SPACE" if error.errno in NO_SPACE else "E-OUT"
+        why = "standard output is closed" if error.errno == errno.EBADF else error.strerror
+        tell_error(f"[{code}] the output cannot be written: {why}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
         tell_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
@@ -230,7 +237,7 @@ def _version(ctx: click.Context) -> None:
     for package in ("ptx", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
                     "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
         try:
-            click.echo(f"{package} {version(package)}")
+            echo(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
     ctx.exit()

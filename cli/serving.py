@@ -15,6 +15,7 @@ from ptx import infer
 from ptx.cli import options
 from ptx.cli.model.opening import find_model, open_model
 from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.streams import echo
 from ptx.cli.values.number import Number, Port, Size
 from ptx.infer.errors import BackendError, UsageError, installing
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
@@ -118,5 +119,5 @@ def announce(settings: Settings, sources: list[Source], port: int, grpc_port: in
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     grpc = "" if grpc_port is None else f", gRPC at {host}:{grpc_port}"
     names = ", ".join(source.name for source in sources)
-    click.echo(f"serving {names} at {scheme}://{host}:{port}{grpc}; Ctrl-C ends it")
+    echo(f"serving {names} at {scheme}://{host}:{port}{grpc}; Ctrl-C ends it")
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from ptx.infer.errors import PtxError
 from ptx.infer.tasks import Ranking
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_ASCII_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 Box = tuple[float, float, float, float]
@@ -51,9 +52,12 @@ class Prediction:
         return None if self.judge is None else self.judge()
 
     @property
-    def doubtful(self) -> bool:
-        """Whether what was given more likely shows none of the labels, or another one."""
-        return (self.doubt or 0.0) > 0.5
+    def low_confidence(self) -> bool | None:
+        """Whether the label is more probably wrong than right; None for a regression.
+
+        False for a model that cannot tell.
+        """
+        return None if self.label is None else (self.doubt or 0.0) > 0.5
 
     @property
     def text(self) -> str:
@@ -61,12 +65,16 @@ class Prediction:
         return self.label or "" if self.value is None else f"{self.value:.6g}"
 
     def to_data(self) -> dict[str, Any]:
-        """The JSON object of the command line's `--json`."""
+        """The JSON object of the command line's `--json`.
+
+        A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`.
+        """
         if self.value is not None:
             answer: dict[str, Any] = {"value": self.value if math.isfinite(self.value) else None}
         else:
             top = [{"label": label, "score": score} for label, score in self.top]
             answer = {"label": self.label, "score": self.score, "top": top}
+            answer["low_confidence"] = self.low_confidence
         place = {} if self.box is None else {"box": [round(share, 4) for share in self.box]}
         return {
             "input": self.input,
@@ -76,9 +84,9 @@ class Prediction:
             "backend": self.backend,
         }
 
-    def to_json(self) -> str:
+    def to_json(self, *, ensure_ascii: bool = False) -> str:
         """`to_data` as a line of JSON."""
-        return _ENCODER.encode(self.to_data())
+        return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,6 @@ class Failure:
         """The JSON object of the command line's `--json`."""
         return {"input": self.input, "error": str(self.error), "code": self.error.code}
 
-    def to_json(self) -> str:
+    def to_json(self, *, ensure_ascii: bool = False) -> str:
         """`to_data` as a line of JSON."""
-        return _ENCODER.encode(self.to_data())
+        return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())

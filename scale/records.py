@@ -20,6 +20,7 @@ _RANKED = pa.struct([("label", pa.string()), ("score", pa.float64())])
 _ANSWERS = {
     "label": pa.string(),
     "score": pa.float64(),
+    "low_confidence": pa.bool_(),
     "top": pa.list_(_RANKED),
     "value": pa.float64(),
     "error": pa.string(),
@@ -30,6 +31,7 @@ def answer_schema(prefix: str = "") -> pa.Schema:
     """The columns that `batch` adds, with `prefix` before each name.
 
     `label`: string, null for a regression. `score`: double, the label's probability in [0, 1].
+    `low_confidence`: bool, whether the label is more probably wrong than right; null for a regression.
     `top`: list of structs of `label` (string) and `score` (double), best first. `value`: double, of a
     regression. `error`: string, `[E-…] …` where the row could not be used, and then alone; else null.
     """
@@ -114,9 +116,9 @@ def _is_numbers(kind: pa.DataType) -> bool:
 def answer_arrays(answers: Iterable[Prediction | Failure]) -> list[pa.Array]:
     """The columns of `answer_schema` for these answers."""
     rows: list[tuple[Any, ...]] = [
-        (None, None, (), None, error_text(answer))
+        (None, None, None, (), None, error_text(answer))
         if isinstance(answer, Failure)
-        else (answer.label, answer.score, answer.top, answer.value, None)
+        else (answer.label, answer.score, answer.low_confidence, answer.top, answer.value, None)
         for answer in answers
     ]
     columns = zip(*rows, strict=True) if rows else [()] * len(_ANSWERS)

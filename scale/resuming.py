@@ -72,7 +72,7 @@ class Continued:
             self._file.truncate()
         for line in lines:
             with mapping_os_errors(self._path):
-                self._file.write(f"{line}\n".encode())
+                self._file.write(f"{line}\n".encode(errors="backslashreplace"))  # in file names
         with mapping_os_errors(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -58,4 +59,5 @@ def log_request(
         "time": round(time.time(), 3), "method": method, "path": target, "status": status,
         "ms": round(seconds * 1e3, 3), **{key: value for key, value in more.items() if value},
     }  # fmt: skip
-    sys.stderr.write(orjson.dumps(line).decode() + "\n")
+    with suppress(OSError):  # a full disk must not end requests
+        sys.stderr.write(orjson.dumps(line).decode() + "\n")

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from ptx import infer
 from ptx.cli.model.opening import Found
 from ptx.cli.output.answers import AnswerLines
+from ptx.cli.output.streams import echo
 from ptx.cli.wanted import Cluster, Wanted
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
@@ -48,7 +47,7 @@ def predict_on_ray(
         model = put_model(found.artifact, found.description)
         lines = AnswerLines(as_json=True, top=job.top)
         lines.good, lines.bad = predict_files(inputs, model, output, job, resume=wanted.resume)
-    click.echo(f"{output}: {lines.summary()}")
+    echo(f"{output}: {lines.summary()}")
     return 4 if lines.bad else 0
 
 

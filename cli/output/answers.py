@@ -14,6 +14,7 @@ import click
 
 from ptx import infer
 from ptx.cli.model.opening import open_model
+from ptx.cli.output.streams import echo, echo_error, writes_unicode
 from ptx.cli.output.terminal import note
 from ptx.cli.values.inputs import find_values, read_ahead, with_progress
 from ptx.infer.artifact.files import atomic_writer
@@ -36,7 +37,12 @@ def answer_inputs(
     preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
     with ExitStack() as stack:
         former = _open_former(wanted.output, found.card, stack) if wanted.resume else None
-        lines = AnswerLines(wanted.shows_json, wanted.top, former)
+        lines = AnswerLines(
+            wanted.shows_json,
+            wanted.top,
+            former,
+            ensure_ascii=target is None and not writes_unicode(),
+        )
         values, window = find_values(inputs, found.card)
         if wanted.shard is not None or former is not None:
             from ptx import scale
@@ -56,7 +62,7 @@ def answer_inputs(
             answers = with_progress(answers, inputs if whole else (), found.card)
         _write_lines(target, lines.of(answers), former)
     if target is not None:
-        click.echo(f"{target}: {lines.summary()}")
+        echo(f"{target}: {lines.summary()}")
     if preview:
         _finish_preview(preview, show=wanted.show)
     return 4 if lines.bad else 0
@@ -100,8 +106,15 @@ def _figures_of(
 class AnswerLines:
     """Answers as lines; what cannot be used goes to stderr unless JSON shows it."""
 
-    def __init__(self, as_json: bool, top: int, former: Continued | None = None) -> None:
-        self.as_json, self.top = as_json, top
+    def __init__(
+        self,
+        as_json: bool,
+        top: int,
+        former: Continued | None = None,
+        *,
+        ensure_ascii: bool = False,
+    ) -> None:
+        self.as_json, self.top, self.ensure_ascii = as_json, top, ensure_ascii
         self.good, self.bad = (0, 0) if former is None else (former.good, former.bad)
 
     def summary(self) -> str:
@@ -118,16 +131,19 @@ class AnswerLines:
             self.good += not failed
             if isinstance(answer, infer.Failure):
                 if self.as_json:
-                    yield answer.to_json()
+                    yield answer.to_json(ensure_ascii=self.ensure_ascii)
                 else:
-                    click.echo(_failure_text(answer), err=True)
+                    echo_error(_failure_text(answer))
                 continue
-            if answer.doubtful:
+            if answer.low_confidence:
                 note(f"{_name(answer)}: {_DOUBTFUL}")
             if answer.others and (answer.input, answer.others) != told:
                 told = answer.input, answer.others
                 note(f"{_name(answer)}: {_left_out(answer)}")
-            yield answer.to_json() if self.as_json else _text(answer, self.top)
+            if self.as_json:
+                yield answer.to_json(ensure_ascii=self.ensure_ascii)
+            else:
+                yield _text(answer, self.top)
 
 
 def _open_former(output: Path | None, card: infer.Card, stack: ExitStack) -> Continued:
@@ -150,7 +166,8 @@ def _write_lines(path: Path | None, lines: Iterable[str], former: Continued | No
         return
     with atomic_writer(path) as write:
         for line in lines:
-            write(f"{line}\n".encode())
+            # A file name may have bytes that are not UTF-8; JSON has the same escapes for them.
+            write(f"{line}\n".encode(errors="backslashreplace"))
 
 
 def _left_out(answer: infer.Prediction) -> str:

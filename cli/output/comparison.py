@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
-
 from ptx import export, infer, models, report, trainers
 from ptx.cli.model.forms import IN_INT8
 from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.streams import echo, writes_unicode
 from ptx.cli.output.terminal import Progress, colour_verdict, columns, note, verdict
 from ptx.cli.values.dataset import open_data
 from ptx.cli.values.inputs import find_inputs
@@ -109,9 +108,9 @@ def _reach_int8(path: Path, card: infer.Card, dataset: trainers.Dataset) -> tupl
 def print_problems(model: str, problems: list[str], *, as_json: bool) -> int:
     """Say in what the files are not what was proved; their numbers would say nothing then."""
     if as_json:
-        click.echo(json.dumps({"model": model, "holds": False, "problems": problems}))
+        echo(json.dumps({"model": model, "holds": False, "problems": problems}))
     else:
-        click.echo("\n".join(problems))
+        echo("\n".join(problems))
         following = f"ptx export {model} --format all"
         verdict(f"{model}: the files are not what was proved", following, holds=False)
     return 1
@@ -133,12 +132,12 @@ def print_comparison(
         note("no input could be compared")
         return 4
     if as_json:
-        click.echo(json.dumps({**compared.data(), "reached": reached, "holds": holds}))
+        echo(json.dumps({**compared.data(), "reached": reached, "holds": holds}))
         return 0 if holds else 1
-    click.echo(compared.table(colour_verdict, columns()))
+    echo(compared.table(colour_verdict, columns()))
     for line in (*compared.differences(), reached):
         if line:
-            click.echo(line)
+            echo(line)
     agree = f"{sum(r.holds for r in found.results)} of {len(found.results)} backends agree"
     following = f"ptx report {model}" if holds else f"ptx export {model} --format all"
     if models.lookup(model) is None:
@@ -151,9 +150,9 @@ def print_benchmark(found: report.Benchmark, *, as_json: bool) -> None:
     """A table, or a line of JSON for each measurement."""
     if as_json:
         for line in found.lines():
-            click.echo(json.dumps(line))
+            echo(json.dumps(line))
     else:
-        click.echo(found.table(colour_verdict, columns()))
+        echo(found.table(colour_verdict, columns()))
 
 
 def print_evaluation(
@@ -172,10 +171,10 @@ def print_evaluation(
         record = {"model": card.model, "backend": backend, "data": data, "rows": found.rows,
                   "accuracy": found.accuracy, "rmse": found.error, "labels": list(card.labels),
                   "confusion": matrix, "holds": holds, "record": told}  # fmt: skip
-        click.echo(json.dumps(record, ensure_ascii=False))
+        echo(json.dumps(record, ensure_ascii=not writes_unicode()))
         return 0 if holds else 1
     if matrix is not None:
-        click.echo(report.confusion_text(card.labels, matrix))
+        echo(report.confusion_text(card.labels, matrix))
     rows = pluralise(found.rows, "row")
     verdict(
         f"{card.model} on {backend}: {found.figure} of {rows}; {told}",

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 import click
 from click.core import ParameterSource
 
+from ptx.cli.output.streams import echo, echo_error
+
 DELAY = 1.0  # seconds before a bar appears: what is done sooner needs none
 INTERVAL = 0.2  # seconds between two drawings
 # Fits into 80 columns with loss and accuracy behind it.
@@ -42,21 +44,21 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 def note(remark: str) -> None:
     """A remark on stderr."""
-    click.echo(f"ptx: {remark}", err=True)
+    echo_error(f"ptx: {remark}")
 
 
 def tell_error(text: str) -> None:
     """The one line on stderr that a failed verb ends with."""
     prefix = style("ptx: error", "red", sys.stderr)
-    click.echo(f"{prefix} {' '.join(text.split())}", err=True)
+    echo_error(f"{prefix} {' '.join(text.split())}")
 
 
 def verdict(said: str, following: str = "", *, holds: bool = True) -> None:
     """The one line that a finished verb ends with, and the next command to try, in this workspace."""
     if said:
-        click.echo(said if holds else style(said, "red", sys.stdout))
+        echo(said if holds else style(said, "red", sys.stdout))
     if following:
-        click.echo(f"next: {following}{workspace_option() if following.startswith('ptx ') else ''}")
+        echo(f"next: {following}{workspace_option() if following.startswith('ptx ') else ''}")
 
 
 def colour_verdict(word: str, holds: bool) -> str:

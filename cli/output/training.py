@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ptx import report, trainers
+from ptx.cli.output.streams import echo_error
 from ptx.cli.output.terminal import INTERVAL, note, open_bar, verdict
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
@@ -55,7 +56,7 @@ class EpochProgress:
             self._bar.close()
         if self._bar is not None or now - self._said >= 1.0 or self._last:
             self._said = now
-            click.echo(f"{self._title}: {_row_text(row)}", err=True)
+            echo_error(f"{self._title}: {_row_text(row)}")
 
 
 def _row_text(row: dict[str, float]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ptx.cli import options
+from ptx.cli.output.streams import echo
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -28,4 +29,4 @@ def completion(shell: str) -> None:
     assert found is not None
     maker = found(click.Group(), {}, "ptx", "_PTX_COMPLETE")
     # The base class's: that of bash starts bash to ask for its version.
-    click.echo(ShellComplete.source(maker))
+    echo(ShellComplete.source(maker))

@@ -9,6 +9,7 @@ import click
 
 from ptx import infer, models
 from ptx.cli import options
+from ptx.cli.output.streams import echo
 from ptx.cli.output.terminal import colour_verdict, table, verdict
 from ptx.cli.probe import examine
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -28,15 +29,15 @@ def doctor(as_json: bool) -> None:
     found = {name: examine(name) for name in infer.BACKENDS}
     if as_json:
         for name, one in found.items():
-            click.echo(json.dumps({"backend": name, "works": one.works, "detail": one.detail}))
+            echo(json.dumps({"backend": name, "works": one.works, "detail": one.detail}))
         return
-    click.echo(table(("package", "version"), list(_versions())))
-    click.echo()
+    echo(table(("package", "version"), list(_versions())))
+    echo()
     rows = [(name, colour_verdict("works" if one.works else "no", one.works), one.detail)
             for name, one in found.items()]  # fmt: skip
-    click.echo(table(("backend", "", ""), rows))
+    echo(table(("backend", "", ""), rows))
     for name, reason in models.broken_entries().items():
-        click.echo(f"\nthe model {name!r} of a package is left out: {reason}")
+        echo(f"\nthe model {name!r} of a package is left out: {reason}")
     working = [name for name, one in found.items() if one.works]
     train, predict = "ptx train convnet --data bundled", "ptx predict INPUT --model FILE.onnx"
     verdict(

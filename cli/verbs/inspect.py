@@ -10,6 +10,7 @@ import click
 from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.streams import echo, writes_unicode
 from ptx.cli.output.terminal import facts, verdict
 
 
@@ -26,9 +27,9 @@ def inspect(model: str, workspace: Path, as_json: bool) -> None:
     found, card = report.file_facts(artifact), artifact.card
     if as_json:
         said = None if card is None else json.loads(card.to_json())
-        click.echo(json.dumps({**found, "card": said}, ensure_ascii=False))
+        echo(json.dumps({**found, "card": said}, ensure_ascii=not writes_unicode()))
         return
-    click.echo(facts([*found.items(), *(() if card is None else report.card_facts(card))]))
+    echo(facts([*found.items(), *(() if card is None else report.card_facts(card))]))
     if card is None and artifact.format.describable:
         verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
     else:

@@ -11,6 +11,7 @@ import ptx.models as catalog
 from ptx.cli import options
 from ptx.cli.model.workspace import Workspace, require_model
 from ptx.cli.output import listing
+from ptx.cli.output.streams import echo, writes_unicode
 from ptx.cli.output.terminal import facts, note, table, verdict
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
@@ -34,13 +35,13 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
         records = [listing.record(name, list(space.files(name))) for name in names]
         records += [{"model": name, "files": list(space.files(name))} for name in own]
         for record in records:
-            click.echo(json.dumps(record, ensure_ascii=False))
+            echo(json.dumps(record, ensure_ascii=not writes_unicode()))
     elif model is not None:
-        click.echo(facts(listing.facts(model, list(space.files(model)))))
+        echo(facts(listing.facts(model, list(space.files(model)))))
         verdict("", _suggest_next(space, names))
     else:
         rows = [listing.row(name, space) for name in (*names, *own)]
-        click.echo(table(("model", "task", "parameters", "trained", "exported"), rows))
+        echo(table(("model", "task", "parameters", "trained", "exported"), rows))
         trained = [name for name in names if CHECKPOINT in space.files(name)]
         verdict(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 

@@ -47,7 +47,7 @@ def predict(
     Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
 
     Many machines: each takes a --shard, and the outputs put together are that of one run. With --on ray
-    an INPUT may also be a Parquet, CSV or WebDataset tar file, here or at a URI such as s3://…, and
+    an INPUT may also be a Parquet, CSV or WebDataset tar file, here or at a URI such as s3://..., and
     --output is a folder. --resume continues an interrupted run.
     """
     space = Workspace(workspace)

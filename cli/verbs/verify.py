@@ -11,6 +11,7 @@ from ptx import infer
 from ptx.cli import options
 from ptx.cli.model.opening import file_kind_of
 from ptx.cli.model.workspace import Workspace
+from ptx.cli.output.streams import echo
 from ptx.cli.output.terminal import colour_verdict, table, verdict
 from ptx.infer.errors import pluralise
 
@@ -44,12 +45,12 @@ def verify(
     if as_json:
         for c in checks:
             lacks = {"lacks": True} if c.lacks else {}
-            click.echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
+            echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
         return 1 if failed else 0
     words = ["lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds)
              for c in checks]  # fmt: skip
     rows = [(c.name, word, c.detail) for c, word in zip(checks, words, strict=True)]
-    click.echo(table(("check", "", "detail"), rows))
+    echo(table(("check", "", "detail"), rows))
     if failed:
         verdict(f"{path} does not hold: {failed}", "export it again", holds=False)
         return 1

@@ -92,9 +92,9 @@ def judge(form: str, text: str, value: bytes, model: infer.Predictor) -> tuple[s
         return "refused", error.code
     said = str(answer.label)
     if answer.label == text and form not in NO_ANSWER:
-        return ("right, doubted" if answer.doubtful else "right"), said
+        return ("right, doubted" if answer.low_confidence else "right"), said
     sure = (answer.score or 0) > 0.9
-    if answer.doubtful:
+    if answer.low_confidence:
         return ("doubted" if sure else "doubted, unsure"), said
     return ("sure and wrong" if sure else "wrong"), said
 

@@ -5,7 +5,6 @@ The calls are made from what the verbs declare, so that a new verb or option is 
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import re
@@ -22,7 +21,6 @@ import click
 import pytest
 
 from ptx.cli.main import VERBS
-from ptx.cli.output.streams import escape
 from ptx.cli.values.number import Number
 
 from .forking import HEAVY, LIGHT, Ended, Forking, Streams
@@ -122,8 +120,7 @@ def decode(data: bytes, streams: Streams) -> str:
 
 def as_written(text: str, encoding: str) -> str:
     """The text as it comes through a stream that escapes what it lacks."""
-    codecs.register_error("as-written", escape)
-    return text.encode(encoding, "as-written").decode(encoding)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def expect(plain: Ended, streams: Streams) -> tuple[int, bool]:

@@ -36,6 +36,7 @@ def test_the_line_of_a_value_is_its_data_as_json(value: float, name: str | None)
     data = json.loads(prediction.to_json())
     assert data == prediction.to_data()
     assert data["value"] == (value if math.isfinite(value) else None)
+    assert "low_confidence" not in data
 
 
 @given(texts, st.none() | texts)
@@ -44,13 +45,15 @@ def test_the_line_of_a_failure_is_its_data_as_json(message: str, name: str | Non
     assert json.loads(failure.to_json()) == failure.to_data()
 
 
-def test_a_doubt_is_asked_of_its_judge_and_changes_neither_json_nor_equality() -> None:
+def test_a_doubt_is_asked_of_its_judge_and_is_a_flag_in_the_json() -> None:
     plain = Prediction("7", 0.9, (("7", 0.9),), None, "convnet", "ort-cpu", "a.png")
     assert plain.doubt is None
-    assert not plain.doubtful
+    assert plain.low_confidence is False
     for doubt in (0.5, 0.51):
         judged = replace(plain, judge=partial(float, doubt))
         assert judged.doubt == doubt
-        assert judged.doubtful == (doubt > 0.5)
-        assert judged.to_json() == plain.to_json()
+        assert judged.low_confidence is (doubt > 0.5)
+        data = json.loads(judged.to_json())
+        assert data.pop("low_confidence") is (doubt > 0.5)
+        assert data == {k: v for k, v in plain.to_data().items() if k != "low_confidence"}
         assert judged == plain

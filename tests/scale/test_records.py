@@ -35,11 +35,14 @@ def test_the_types_are_those_that_are_documented() -> None:
     assert scale.answer_schema("x_").types == [
         pa.string(),
         pa.float64(),
+        pa.bool_(),
         pa.list_(pa.struct([("label", pa.string()), ("score", pa.float64())])),
         pa.float64(),
         pa.string(),
     ]
-    assert scale.answer_schema("x_").names == ["x_label", "x_score", "x_top", "x_value", "x_error"]
+    assert scale.answer_schema("x_").names == [
+        "x_label", "x_score", "x_low_confidence", "x_top", "x_value", "x_error"
+    ]  # fmt: skip
 
 
 def test_the_answers_are_those_of_the_command_line(
@@ -51,7 +54,7 @@ def test_the_answers_are_those_of_the_command_line(
     row = answered.to_pylist()[1]
     assert row.pop("id") == 6
     del row["bytes"]
-    expected = {key: said[key] for key in ("label", "score", "top")}
+    expected = {key: said[key] for key in ("label", "score", "low_confidence", "top")}
     assert row == {**expected, "value": None, "error": None}
 
 

@@ -70,8 +70,10 @@ def test_a_letter_is_answered_with_a_word_of_doubt_on_stderr(
     assert done.code == 0
     assert f"ptx: {given}: the answer is doubtful" in done.err
     assert done.err.count("doubtful") == 1  # and none of the seven
-    keys = [set(json.loads(line)) for line in done.out.splitlines()]
-    assert keys == 2 * [{"input", "label", "score", "top", "model", "backend"}]
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert [answer["low_confidence"] for answer in answers] == [True, False]
+    keys = {"input", "label", "score", "top", "low_confidence", "model", "backend"}
+    assert [set(answer) for answer in answers] == 2 * [keys]
 
 
 def make_bad(folder: Path, seven: Path) -> dict[str, str]:
