@@ -241,7 +241,7 @@ def _read_csv(
 def _number_rows(
     data: bytes, name: str, preprocessing: Preprocessing
 ) -> Iterator[tuple[int, list[float] | InputError]]:
-    for line, row in read_rows(data, name=name, columns=preprocessing.columns):
+    for line, row in read_rows(data, name=name, columns=preprocessing.columns).rows:
         yield line, row if isinstance(row, InputError) else row.tolist()
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # The columns of `ptx.scale.answer_schema`, as Spark writes a schema.
 ANSWERS = (
-    "label string, score double, top array<struct<label: string, score: double>>, value double,"
-    " error string"
+    "label string, score double, low_confidence boolean,"
+    " top array<struct<label: string, score: double>>, value double, error string"
 )
 
 

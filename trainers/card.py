@@ -46,6 +46,8 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         preprocessing.update(mean=0.0, std=1 / recipe.white)
     if dataset.fit is not None:
         preprocessing["fit"] = dataset.fit
+    if dataset.columns:
+        preprocessing["names"] = list(dataset.columns)
     said = Description(
         name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
     )
@@ -59,6 +61,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
                 "sha256": dataset.sha256,
                 "rows": len(dataset.train),
                 "test_rows": len(dataset.test),
+                **({"split_bounds": list(dataset.split_bounds)} if dataset.split_bounds else {}),
             },
             "recipe": recipe.to_data(),
             "seed": seed,
@@ -81,7 +84,7 @@ def with_doubt(card: Card, run: Run) -> Card:
 
 def _check_names(dataset: Dataset) -> None:
     """A file may have a name that is no text; a card, which is one, cannot carry it."""
-    for name in (dataset.name, dataset.source, *dataset.labels):
+    for name in (dataset.name, dataset.source, *dataset.labels, *dataset.columns):
         if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
             raise InputError(
                 f"{quote(name)}, of the data set, is not valid text: rename the file or folder",

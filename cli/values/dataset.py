@@ -48,9 +48,16 @@ def open_data(
     if source is None:
         source = _find_documented(entry.data, cache)
     dataset = trainers.open_dataset(
-        source, default=entry.data, cache=cache, fit=fit, labels=labels, columns=columns
+        source,
+        default=entry.data,
+        cache=cache,
+        fit=fit,
+        labels=labels,
+        columns=columns,
+        trained=card is not None,
+        split_bounds=_split_bounds(card),
     )
-    _tell(dataset)
+    _tell(dataset, card)
     return dataset
 
 
@@ -77,10 +84,18 @@ def _own_pictures(
         cache=Path(),
         size=(height, width),
         labels=labels or None,
+        split_bounds=_split_bounds(card),
         **({"fit": pictures.fit} if pictures.fit else {"read": pictures.read}),
     )
-    _tell(dataset)
+    _tell(dataset, card)
     return dataset
+
+
+def _split_bounds(card: infer.Card | None) -> list[int] | None:
+    """What tells the rows that were held out when the model was trained on files."""
+    data = {} if card is None else card.training.get("data", {})
+    bounds: list[int] | None = data.get("split_bounds")
+    return bounds
 
 
 def has_data(entry: models.Entry) -> bool:
@@ -96,11 +111,20 @@ def documented(entry: models.Entry) -> Preprocessing:
     return open_preprocessing(entry.preprocessing, infer.Signature.from_data(entry.signature))
 
 
-def _tell(dataset: trainers.Dataset) -> None:
+def _tell(dataset: trainers.Dataset, card: infer.Card | None) -> None:
     note(
         f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
         f" ({dataset.source})"
     )
+    if dataset.note:
+        note(f"data {dataset.name}: {dataset.note}")
+    if card is None or not dataset.split_bounds or _split_bounds(card) is None:
+        return
+    if card.training["data"]["sha256"] != dataset.sha256:
+        note(
+            f"data {dataset.name}: other rows than in the training; no row that was trained on is among"
+            " the test rows"
+        )
 
 
 def is_here(name: str, cache: Path) -> bool:

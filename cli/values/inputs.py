@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx import infer
-from ptx.cli.output.terminal import Progress
+from ptx.cli.output.terminal import Progress, note
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 
@@ -192,8 +192,17 @@ def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
         return
     from ptx.infer.tables.numbers import read_rows
 
-    for line, row in read_rows(data, name=argument, columns=preprocessing.columns):
+    table = read_rows(data, name=argument, columns=preprocessing.columns)
+    if table.note:
+        _note_once(f"{quote(argument)}: {table.note}")
+    for line, row in table.rows:
         yield infer.Named(f"{argument}, line {line}", row)
+
+
+@cache
+def _note_once(text: str) -> None:
+    """A table is read a second time where a progress bar counts its rows."""
+    note(text)
 
 
 def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:

@@ -31,6 +31,7 @@ class Table:
     rows: NDArray[np.float64]  # (rows, columns), finite
     lines: tuple[int, ...]  # the line of the file on which each row begins, from 1
     places: tuple[int, ...]  # where each column stands in the file
+    by_name: bool = False  # whether the header has the columns that were asked for
 
     def place(self, row: int, column: int) -> str:
         """Where a cell stands in the file, for a message: `line 3, column 2 ('bmi')`."""
@@ -56,50 +57,75 @@ def read_table(data: bytes, *, name: str, columns: Sequence[str] = ()) -> Table:
         if isinstance(row, InputError):
             raise row
     rows = np.array(values, np.float64)
-    found = (_places(header, columns, name) if header and columns else None) or []
+    found = _find_columns(header, columns, name) if header and columns else []
     places = [*found, *(place for place in range(rows.shape[1]) if place not in found)]
-    return Table(header, rows[:, places], tuple(line for line, _ in parsed), tuple(places))
+    lines = tuple(line for line, _ in parsed)
+    return Table(header, rows[:, places], lines, tuple(places), by_name=bool(found))
 
 
-def read_rows(
-    data: bytes, *, name: str, columns: Sequence[str] = ()
-) -> list[tuple[int, NDArray[np.float64] | InputError]]:
+@dataclass(frozen=True, eq=False)
+class ModelRows:
+    """The rows of a CSV file, each with the numbers of a model's columns, in the model's order."""
+
+    rows: list[tuple[int, NDArray[np.float64] | InputError]]  # line, and numbers or what is wrong
+    note: str = ""  # how the columns were found, where a person should know
+
+
+def read_rows(data: bytes, *, name: str, columns: Sequence[str] = ()) -> ModelRows:
     """The same rows with their lines, each with its numbers or with why it cannot be used.
 
     Args:
-        columns: The names of a model's columns. Where the file's header has all of them they are
-            taken by name, in whatever order they stand and whatever else is there; where it has
-            none of them, by place.
+        columns: The names of a model's columns. A file with a header must have all of them, in any
+            order and next to any others; without a header the model's order is assumed. A file of one
+            column for a model of one column may have any title.
 
     Raises:
-        InputError: the file is empty, not UTF-8, or no table at all; its header has some of the names
-            and not all.
+        InputError: the file is empty, not UTF-8, or no table at all; its header lacks names.
     """
     header, rows = _parse(data, name)
-    places = _places(header, columns, name) if header and columns else None
-    if places is None:
-        return rows
-    return [(line, row if isinstance(row, InputError) else row[places]) for line, row in rows]
+    if not columns or (len(columns) == 1 and not header):
+        return ModelRows(rows)
+    if not header:
+        order = f"no header: the columns are taken as {', '.join(columns)}, in this order"
+        return ModelRows(rows, order)
+    if len(columns) == len(header) == 1:
+        return ModelRows(rows)
+    places = _find_columns(header, columns, name)
+    if not places:
+        raise _missing_error(name, columns, columns)
+    ignored = [title for place, title in enumerate(header) if place not in places]
+    return ModelRows(
+        [(line, row if isinstance(row, InputError) else row[places]) for line, row in rows],
+        f"not used: {', '.join(map(_shorten, ignored))}" if ignored else "",
+    )
 
 
-def _places(header: tuple[str, ...], columns: Sequence[str], name: str) -> list[int] | None:
-    """Where each of a model's columns stands in the file; None where they are not told by name."""
+def _find_columns(header: tuple[str, ...], columns: Sequence[str], name: str) -> list[int]:
+    """The index of each of a model's columns in the file; none where the header names none of them.
+
+    Raises:
+        InputError: the header has some of them and not all, or one title twice.
+    """
     titles = [_comparable(title) for title in header]
     wanted = [_comparable(column) for column in columns]
-    found = [column for column in wanted if column in titles]
-    # One name says little: `x` may head anything.
-    if not found or (len(wanted) == 1 and len(titles) == 1):
-        return None
+    if not any(column in titles for column in wanted):
+        return []
     missing = [column for column in columns if _comparable(column) not in titles]
     if missing:
-        raise _table_error(
-            name, f"has a header without {', '.join(map(_shorten, missing))}",
-            f"the columns {', '.join(columns)}", "name them all, or leave the header out",
-        )  # fmt: skip
+        raise _missing_error(name, missing, columns)
     double = [title for title in header if titles.count(_comparable(title)) > 1]
     if double:
         raise _table_error(name, f"has the column {_shorten(double[0])} twice", "each column once")
     return [titles.index(column) for column in wanted]
+
+
+def _missing_error(name: str, missing: Sequence[str], columns: Sequence[str]) -> InputError:
+    return _table_error(
+        name,
+        f"has a header without {', '.join(map(_shorten, missing))}",
+        f"the columns {', '.join(columns)}",
+        "name them all in any order, or leave the header out and keep this order",
+    )
 
 
 def _comparable(title: str) -> str:

@@ -83,7 +83,7 @@ def read_array(data: bytes) -> None:
 
 
 def read_table(data: bytes) -> None:
-    for _, row in numbers.read_rows(data, name="x"):
+    for _, row in numbers.read_rows(data, name="x").rows:
         assert isinstance(row, PtxError) or np.isfinite(row).all()
     numbers.read_table(data, name="x")
 

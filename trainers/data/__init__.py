@@ -80,6 +80,8 @@ def open_dataset(
     labels: tuple[str, ...] | None = None,
     read: ReadPixels | None = None,
     columns: Sequence[str] = (),
+    trained: bool = False,
+    split_bounds: Sequence[int] | None = None,
 ) -> Dataset:
     """The data set that `source` names, for a model whose own data set is `default`.
 
@@ -92,7 +94,13 @@ def open_dataset(
     makes the pixels of a decoded picture, in which case no named data set will do. `labels`
     are the only labels that rows from files may have, in the order of the indices; without them
     the labels are those of the files, sorted. `columns` are the names of the model's columns, by which
-    those of a file with a header are found.
+    those of a file with a header are found. A file whose header has none of them is refused for a model
+    that is `trained`; one that is still to be trained takes the header's names.
+
+    Rows from files are split by their content, a fifth of each class into the test part, unless a
+    folder has sub-folders `train` and `test`. `split_bounds` of the data set that a model was trained on
+    keep every row of its training out of the test part, also when the files have changed since; a card
+    has them as `training["data"]["split_bounds"]`.
 
     Raises:
         UsageError: no such source, or one that does not fit the model.
@@ -106,7 +114,14 @@ def open_dataset(
     kind = KINDS[own.kind]
     if kind.opener is None or (path.is_dir() and not kind.folders):
         raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
-    form = {"fit": fit, "size": size, "read": read, "columns": columns}
+    form = {
+        "fit": fit,
+        "size": size,
+        "read": read,
+        "columns": columns,
+        "trained": trained,
+        "split_bounds": split_bounds,
+    }
     opener = pkgutil.resolve_name(kind.opener)
     dataset: Dataset = opener(path, labels, partial(_open_own, default, path.parent), form)
     return dataset

@@ -97,6 +97,9 @@ class Dataset:
         source: One line for the card: where the content came from, without paths of this
             machine.
         fit: Pictures: the key of FITS that brings others to the form of these.
+        columns: Tables: the names of the inputs, as the header of the file has them.
+        split_bounds: Rows from files: what tells the test rows, of each class; see `split_by_content`.
+        note: Tables: what was assumed about the columns.
     """
 
     name: str
@@ -106,6 +109,9 @@ class Dataset:
     labels: tuple[str, ...]
     source: str
     fit: str | None = None
+    columns: tuple[str, ...] = ()
+    split_bounds: tuple[int, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind

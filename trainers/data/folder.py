@@ -7,7 +7,8 @@ collected first, so that a large folder is corrected in one go.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.trainers.data.dataset import Dataset, Split
 from ptx.trainers.data.pairs import CSV_LIMIT, class_problems, raise_problems, read_pairs
-from ptx.trainers.data.split import stratified_split
+from ptx.trainers.data.split import split_by_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,10 +33,11 @@ Pictures = list[tuple[Path, str]]  # files and their labels
 
 
 class Form(NamedTuple):
-    """What pictures are brought to."""
+    """What pictures are brought to, and how they are split."""
 
     read: ReadPixels
     fit: str | None  # the key of FITS that does so
+    split_bounds: Sequence[int] | None  # of a former split
 
 
 def open_pictures(
@@ -45,15 +47,15 @@ def open_pictures(
 
     The sub-folders of a folder are the classes, named by their labels. With sub-folders `train` and
     `test`, each of class folders, these are the two splits; otherwise the pictures are split 80/20
-    within each class. Hidden files are passed over. A CSV file has `file,label` rows; relative file
-    names count from its own folder. Without `labels` the labels are those of the (training) pictures,
-    sorted. `read` of the form makes the pixels of a picture; without it they are fitted to its `size`
-    in the manner of its `fit`.
+    within each class, by the content of the files. Hidden files are passed over. A CSV file has
+    `file,label` rows; relative file names count from its own folder. Without `labels` the labels are
+    those of the (training) pictures, sorted. `read` of the form makes the pixels of a picture; without
+    it they are fitted to its `size` in the manner of its `fit`.
 
     Raises:
         InputError: a row, a picture, a class or a label cannot be used; up to five problems are named.
     """
-    way = _form(form["fit"], form["size"], form["read"])
+    way = _form(form["fit"], form["size"], form["read"], form["split_bounds"])
     if not path.is_dir():
         rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
         pictures = [(path.parent / file, label) for file, label in rows]
@@ -71,14 +73,23 @@ def _split_dataset(
     labels: tuple[str, ...] | None,
 ) -> Dataset:
     classes = [label for _, label in pictures]
-    images = _read(pictures, form.read, problems)
+    images, contents = _read(pictures, form.read, problems)
     problems += class_problems(classes, labels)
     _raise(path, problems)
     known = labels or tuple(sorted(set(classes)))
     rows = _split(images, classes, known)
-    train, test = stratified_split(rows.targets)
+    train, test, bounds = split_by_content(rows.targets, contents, len(known), form.split_bounds)
     name, source = _parse_name(path)
-    return Dataset(name, "image", rows.take(train), rows.take(test), known, source, form.fit)
+    return Dataset(
+        name,
+        "image",
+        rows.take(train),
+        rows.take(test),
+        known,
+        source,
+        form.fit,
+        split_bounds=bounds,
+    )
 
 
 def _open_presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Dataset:
@@ -95,7 +106,7 @@ def _open_presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> 
         ]
         if len(counts) < 2:
             problems.append(f"{part} has {'one class' if counts else 'no class'}")
-    splits = [(_read(part, form.read, problems), part) for part in (train, test)]
+    splits = [(_read(part, form.read, problems)[0], part) for part in (train, test)]
     _raise(folder, problems)
     first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
     name, source = _parse_name(folder)
@@ -136,27 +147,35 @@ def _entries(folder: Path) -> list[Path]:
     ]
 
 
-def _form(fit: str, size: Size, read: ReadPixels | None) -> Form:
+def _form(
+    fit: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
+) -> Form:
     from ptx.infer.picture.fit import FITS
 
     if read is not None:
-        return Form(read, None)
+        return Form(read, None, split_bounds)
     height, width = size
-    return Form(lambda image: FITS[fit](image, (width, height)), fit)
+    return Form(lambda image: FITS[fit](image, (width, height)), fit, split_bounds)
 
 
-def _read(pictures: Pictures, read: ReadPixels, problems: list[str]) -> list[NDArray[Any]]:
-    """The pictures in the model's form; those that cannot be used are added to `problems`."""
+def _read(
+    pictures: Pictures, read: ReadPixels, problems: list[str]
+) -> tuple[list[NDArray[Any]], list[bytes]]:
+    """The pictures in the model's form and the digests of their files.
+
+    Those that cannot be used are added to `problems`.
+    """
     from ptx.infer.picture.decode import decode
 
-    images = []
+    images, contents = [], []
     for path, _ in pictures:
         try:
             data = read_bytes(path, limit=PICTURE_LIMIT)
             images.append(read(decode(data, name=str(path))))
+            contents.append(blake2b(data).digest())
         except InputError as error:
             problems.append(str(error))
-    return images
+    return images, contents
 
 
 def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ...]) -> Split:

@@ -12,7 +12,7 @@ import numpy as np
 from ptx.infer.artifact.files import read_bytes
 from ptx.trainers.data.dataset import Dataset, Split, read_bundled
 from ptx.trainers.data.pairs import CSV_LIMIT, class_problems, raise_problems, read_pairs
-from ptx.trainers.data.split import grouped_split
+from ptx.trainers.data.split import grouped_split, grouped_split_by_content
 
 
 def open_names() -> Dataset:
@@ -21,26 +21,41 @@ def open_names() -> Dataset:
     The table holds some names many times, also in two languages; all rows of one name are on one side
     of the split, so that no name of the test is known from the training.
     """
-    return _dataset(
-        "names", read_bundled("names.csv"), "names.csv", None, "surnames (S. Robertson)"
-    )
+    rows, groups, labels = _rows(read_bundled("names.csv"), "names.csv", None)
+    train, test = grouped_split(rows.targets, np.array(groups))
+    source = "surnames (S. Robertson)"
+    return Dataset("names", "text", rows.take(train), rows.take(test), labels, source)
 
 
 def open_texts(
     path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
 ) -> Dataset:
-    """A CSV file of `text,label` rows, split 80/20 within each class; equal texts stay together.
+    """A CSV file of `text,label` rows, split 80/20 within each class by the texts.
+
+    Equal texts stay together.
 
     Raises:
         InputError: the file cannot be used; up to five problems are named.
     """
-    content = read_bytes(path, limit=CSV_LIMIT)
-    return _dataset(path.stem, content, str(path), labels, f"the file {path.name}")
+    rows, groups, known = _rows(read_bytes(path, limit=CSV_LIMIT), str(path), labels)
+    train, test, bounds = grouped_split_by_content(
+        rows.targets, groups, len(known), form["split_bounds"]
+    )
+    return Dataset(
+        path.stem,
+        "text",
+        rows.take(train),
+        rows.take(test),
+        known,
+        f"the file {path.name}",
+        split_bounds=bounds,
+    )
 
 
-def _dataset(
-    name: str, data: bytes, file: str, labels: tuple[str, ...] | None, source: str
-) -> Dataset:
+def _rows(
+    data: bytes, file: str, labels: tuple[str, ...] | None
+) -> tuple[Split, list[str], tuple[str, ...]]:
+    """The rows of a file, which of them are of one text, and the labels."""
     pairs = read_pairs(data, name=file)
     classes = [label for _, label in pairs]
     raise_problems(
@@ -50,9 +65,7 @@ def _dataset(
     index = {label: position for position, label in enumerate(known)}
     targets = np.array([index[label] for label in classes], np.int64)
     texts = np.array([text for text, _ in pairs], dtype=object)
-    train, test = grouped_split(targets, np.array([_same(text) for text in texts]))
-    rows = Split({"text": texts}, targets)
-    return Dataset(name, "text", rows.take(train), rows.take(test), known, source)
+    return Split({"text": texts}, targets), [_same(text) for text in texts], known
 
 
 def _same(text: str) -> str:

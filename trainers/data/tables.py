@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ptx.infer.artifact.files import read_bytes
 from ptx.infer.errors import InputError, quote
 from ptx.infer.tables.numbers import Table, read_table
 from ptx.trainers.data.dataset import Dataset, Split, read_bundled
-from ptx.trainers.data.split import stratified_folds, stratified_split
+from ptx.trainers.data.split import split_by_content, stratified_folds, stratified_split
 
 DIABETES_LABELS = ("no diabetes", "diabetes")
 CSV_LIMIT = 1 << 30  # bytes
@@ -40,7 +40,8 @@ def open_own_table(
     """A CSV file of numbers, split 80/20: the last column is the target, the others are inputs.
 
     It has as many inputs as a model's `own` data. Where the header has the names `columns` of the form,
-    these are the inputs in this order, and the column that is left is the target. With `labels`, or
+    these are the inputs in this order, and the column that is left is the target. A header without any
+    of them is refused for a model that is `trained`; else it names the columns. With `labels`, or
     else with those of the own data, the target is a class index and the split keeps the classes in
     proportion; without any, it is the number to predict.
 
@@ -52,19 +53,53 @@ def open_own_table(
     content = read_bytes(path, limit=CSV_LIMIT)
     table = read_table(content, name=str(path), columns=form["columns"])
     _check_width(table, path, expected.train.inputs["columns"].shape[1] + 1)
+    columns = _name_columns(table, path, form["columns"], trained=form["trained"])
     rows = _rows(table, str(path), labels)
+    classes = rows.targets if labels else np.zeros(len(rows), np.int64)
     if labels:
         _check_classes(rows.targets, str(path), labels)
-        train, test = stratified_split(rows.targets)
     elif len(rows) < 2:
         raise InputError(
             f"{quote(path)} has one row; expected two or more, for a training and a test part",
             code="E-DATA",
         )
-    else:
-        train, test = stratified_split(np.zeros(len(rows)))
-    source = f"the file {path.name}"
-    return Dataset(path.stem, "columns", rows.take(train), rows.take(test), labels, source)
+    train, test, bounds = split_by_content(
+        classes, [row.tobytes() for row in table.rows], max(len(labels), 1), form["split_bounds"]
+    )
+    order = f"no header: the columns are taken as {', '.join(form['columns'])} and the target"
+    return Dataset(
+        path.stem,
+        "columns",
+        rows.take(train),
+        rows.take(test),
+        labels,
+        f"the file {path.name}",
+        columns=columns,
+        split_bounds=bounds,
+        note="" if table.header or len(form["columns"]) < 2 else order,
+    )
+
+
+def _name_columns(
+    table: Table, path: Path, expected: Sequence[str], *, trained: bool
+) -> tuple[str, ...]:
+    """The names of a table's inputs: those that the model has, or the header's own where it has none."""
+    if table.header is None or not expected or table.by_name:
+        return tuple(expected)
+    names = tuple(table.header[place] for place in table.places[:-1])
+    if trained and len(expected) > 1:
+        raise InputError(
+            f"{quote(path)} has a header with none of the columns {', '.join(expected)}, which the model"
+            " was trained on: name them all in any order, or leave the header out and keep this order",
+            code="E-CSV",
+        )
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(
+            f"{quote(path)} has a column without a name, or two of one name; expected a name for each:"
+            " correct the header, or leave it out",
+            code="E-CSV",
+        )
+    return names
 
 
 def _diabetes_rows() -> Split:

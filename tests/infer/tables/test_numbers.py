@@ -119,12 +119,11 @@ COLUMNS = ("glucose", "body mass index", "age")
         "glucose,body mass index,age\n1,2,3\n4,5,6\n",
         "Age,Glucose,Body_Mass-Index\n3,1,2\n6,4,5\n",
         "id,age,outcome,glucose,body mass index\n9,3,0,1,2\n9,6,1,4,5\n",
-        "a,b,c\n1,2,3\n4,5,6\n",
         "1,2,3\n4,5,6\n",
     ],
 )
 def test_columns_are_taken_by_name_where_the_header_names_them(text: str) -> None:
-    rows = read_rows(text.encode(), name="x.csv", columns=COLUMNS)
+    rows = read_rows(text.encode(), name="x.csv", columns=COLUMNS).rows
     assert all(not isinstance(row, InputError) for _, row in rows)
     assert [list(row) for _, row in rows if not isinstance(row, InputError)] == [
         [1, 2, 3],
@@ -136,21 +135,34 @@ def test_columns_are_taken_by_name_where_the_header_names_them(text: str) -> Non
     ("text", "message"),
     [
         ("age,glucose,b\n1,2,3\n", "has a header without 'body mass index'; expected the columns"),
+        ("a,b,c\n1,2,3\n", "has a header without 'glucose', 'body mass index', 'age'; expected"),
         ("age,b,c\n1,2,3\n", "has a header without 'glucose', 'body mass index'; expected"),
         ("age,glucose,body mass index,AGE\n1,2,3,4\n", "has the column 'age' twice"),
     ],
 )
-def test_a_header_with_some_of_the_names_is_refused(text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_a_header_without_all_of_the_names_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         read_rows(text.encode(), name="x.csv", columns=COLUMNS)
+    assert caught.value.code == "E-CSV"
+
+
+def test_what_was_assumed_and_what_was_not_used_is_noted() -> None:
+    def note(text: str) -> str:
+        return read_rows(text.encode(), name="x.csv", columns=COLUMNS).note
+
+    assert note("glucose,body mass index,age\n1,2,3\n") == ""
+    assert "'id', 'outcome'" in note("id,age,outcome,glucose,body mass index\n9,3,0,1,2\n")
+    assert "glucose, body mass index, age" in note("1,2,3\n")
+    assert read_rows(b"1\n2\n", name="x.csv", columns=("x",)).note == ""
 
 
 def test_of_a_row_that_cannot_be_used_the_error_stays() -> None:
-    rows = read_rows(b"age,glucose,body mass index\n1,x,3\n4,5,6\n", name="x.csv", columns=COLUMNS)
+    text = b"age,glucose,body mass index\n1,x,3\n4,5,6\n"
+    rows = read_rows(text, name="x.csv", columns=COLUMNS).rows
     assert isinstance(rows[0][1], InputError)
     assert list(rows[1][1]) == [5, 6, 4]  # type: ignore[arg-type]
 
 
 def test_the_only_column_may_be_called_anything() -> None:
-    ((_, row),) = read_rows(b"hours\n4\n", name="x.csv", columns=("x",))
+    ((_, row),) = read_rows(b"hours\n4\n", name="x.csv", columns=("x",)).rows
     assert list(row) == [4]  # type: ignore[arg-type]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptx.trainers.data.split import grouped_split, stratified_folds, stratified_split
+from ptx.infer.errors import InputError
+from ptx.trainers.data.split import (
+    grouped_split,
+    grouped_split_by_content,
+    split_by_content,
+    stratified_folds,
+    stratified_split,
+)
 
 CLASSES = st.dictionaries(st.integers(0, 20), st.integers(2, 30), min_size=1, max_size=5).map(
     lambda counts: np.repeat(list(counts), list(counts.values()))
@@ -65,3 +74,59 @@ def test_a_grouped_split_gives_each_class_its_share_of_groups() -> None:
     classes, groups = np.repeat([0, 1], 100), np.arange(200) // 2
     _, test = grouped_split(classes, groups)
     assert np.bincount(classes[test]).tolist() == [20, 20]
+
+
+Labelled = list[tuple[int, bytes]]
+CONTENTS = st.lists(
+    st.tuples(st.integers(0, 2), st.binary(min_size=1, max_size=3)), min_size=6, max_size=60
+)
+
+
+def split(rows: Labelled, bounds: tuple[int, ...] | None = None) -> tuple[Labelled, Labelled, Any]:
+    """The rows of the training and of the test, and the bounds."""
+    classes = np.array([label for label, _ in rows], np.int64)
+    train, test, found = split_by_content(classes, [content for _, content in rows], 3, bounds)
+    return [rows[row] for row in train], [rows[row] for row in test], found
+
+
+@given(CONTENTS)
+def test_a_split_by_content_has_the_proportions_of_a_stratified_one(rows: Labelled) -> None:
+    train, test, _ = split(rows)
+    assert sorted(train + test) == sorted(rows)
+    for label in range(3):
+        count = sum(row[0] == label for row in rows)
+        if count > 1:
+            tested = sum(row[0] == label for row in test)
+            assert tested == min(max(round(0.2 * count), 1), count - 1)
+
+
+@given(CONTENTS, CONTENTS, st.randoms(use_true_random=False))
+def test_no_trained_row_is_tested_whatever_is_added_or_removed(
+    rows: Labelled, more: Labelled, random: Any
+) -> None:
+    rows = list({content: (label, content) for label, content in rows}.values())
+    train, test, bounds = split(rows)
+    changed = random.sample(rows, random.randint(1, len(rows)))
+    changed += [row for row in more if row[1] not in {content for _, content in rows}]
+    try:
+        _, tested, again = split(changed, bounds)
+    except InputError:
+        tested, again = [], bounds
+    assert again == bounds
+    assert not {content for _, content in tested} & {content for _, content in train}
+    assert {row for row in changed if row in test} <= set(tested)
+
+
+def test_bounds_of_other_classes_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        split_by_content(np.zeros(4, np.int64), [b"a", b"b", b"c", b"d"], 1, (1, 2))
+    assert caught.value.code == "E-DATA"
+
+
+def test_a_group_is_on_one_side_of_a_split_by_content() -> None:
+    groups = [f"g{n // 3}" for n in range(60)]
+    train, test, bounds = grouped_split_by_content(np.zeros(60, np.int64), groups, 1)
+    assert len(test) == 12
+    assert not {groups[row] for row in train} & {groups[row] for row in test}
+    _, fewer, _ = grouped_split_by_content(np.zeros(30, np.int64), groups[30:], 1, bounds)
+    assert {groups[30:][row] for row in fewer} == {groups[row] for row in test if row >= 30}

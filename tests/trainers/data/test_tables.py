@@ -88,6 +88,30 @@ def test_the_columns_of_a_header_are_matched_by_name(
     assert data.train.inputs["columns"].tolist() == [expected, expected]
 
 
+def test_a_header_of_other_names_is_that_of_a_new_model_and_refused_for_a_trained_one(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"1,2,3,4,5,6,7,{n},{n % 2}\n" for n in range(8))
+    path = table(tmp_path, f"p,q,r,s,t,u,v,w,x\n{rows}")
+    data = open_dataset(str(path), default="diabetes", cache=tmp_path, columns=DIABETES)
+    assert data.columns == tuple("pqrstuvw")
+    with pytest.raises(InputError) as caught:
+        open_dataset(str(path), default="diabetes", cache=tmp_path, columns=DIABETES, trained=True)
+    assert caught.value.code == "E-CSV"
+    again = open_dataset(
+        str(path), default="diabetes", cache=tmp_path, columns=data.columns, trained=True
+    )
+    assert again.sha256 == data.sha256
+
+
+@pytest.mark.parametrize("title", ["", "p"])
+def test_columns_that_cannot_be_told_by_name_are_refused(tmp_path: Path, title: str) -> None:
+    path = table(tmp_path, f"p,q,r,s,t,u,v,{title},x\n1,2,3,4,5,6,7,8,0\n1,2,3,4,5,6,7,8,1\n")
+    with pytest.raises(InputError) as caught:
+        open_dataset(str(path), default="diabetes", cache=tmp_path, columns=DIABETES)
+    assert caught.value.code == "E-CSV"
+
+
 def test_a_header_that_names_some_of_the_columns_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path, "a,b,c,d,e,f,g,x,target\n1,2,3,4,5,6,7,8,0\n")
     with pytest.raises(InputError, match="has a header without 'h'; expected the columns a, b"):
