@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact
 from ptx.infer.backends import Factory, Options, open_backend
+from ptx.infer.errors import ArtifactError
 from ptx.infer.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -77,14 +79,38 @@ def load(
         "preprocess": preprocess,
     }
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
-    artifact = read_artifact(path)
+    return _load(read_artifact(path), backend, options, description, allow_nonfinite)
+
+
+def _load(
+    artifact: Artifact,
+    backend: str,
+    options: Options,
+    description: Description | None,
+    allow_nonfinite: bool,
+) -> Predictor:
+    """A predictor for a file that stands at the artifact's path, from which it can be opened again."""
+    how = backend, options, description, allow_nonfinite
     return open_predictor(
         artifact,
         backend=backend,
         options=options,
         description=description,
         allow_nonfinite=allow_nonfinite,
+        reopen=partial(_load_again, artifact.path.absolute(), artifact.sha256, how),
     )
+
+
+def _load_again(
+    path: Path, sha256: str, how: tuple[str, Options, Description | None, bool]
+) -> Predictor:
+    artifact = read_artifact(path)
+    if artifact.sha256 != sha256:
+        raise ArtifactError(
+            f"{artifact.name} has changed since the predictor that is copied was loaded: load it again",
+            code="E-HASH",
+        )
+    return _load(artifact, *how)
 
 
 def open_predictor(
@@ -94,8 +120,9 @@ def open_predictor(
     options: Options,
     description: Description | None = None,
     allow_nonfinite: bool = False,
+    reopen: Callable[[], Predictor] | None = None,
 ) -> Predictor:
-    """A predictor for a file that has been read already."""
+    """A predictor for a file that has been read already; `reopen` makes another one for a copy."""
     if description is not None:
         from ptx.infer.described.described_artifact import describe_artifact
 
@@ -104,11 +131,13 @@ def open_predictor(
             described.card,
             lambda: described.open(backend, options),
             allow_nonfinite=allow_nonfinite,
+            reopen=reopen,
         )
     return Predictor(
         artifact.require_card(),
         lambda: open_backend(backend, artifact, options),
         allow_nonfinite=allow_nonfinite,
+        reopen=reopen,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -39,12 +40,22 @@ if hasattr(os, "register_at_fork"):  # where processes fork
 
 
 class Predictor:
-    """A model that answers. Made by `ptx.infer.load`; one may serve many threads."""
+    """A model that answers. Made by `ptx.infer.load`; one may serve many threads.
+
+    A predictor that was loaded from a file can be pickled and copied: the copy opens the file again,
+    which must have the same content, with the same options.
+    """
 
     def __init__(
-        self, card: Card, open_backend: Callable[[], Backend], *, allow_nonfinite: bool = False
+        self,
+        card: Card,
+        open_backend: Callable[[], Backend],
+        *,
+        allow_nonfinite: bool = False,
+        reopen: Callable[[], Predictor] | None = None,
     ) -> None:
         self.card = card
+        self._reopen = reopen
         self._finite = not allow_nonfinite
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
         self._output = card.signature.outputs[0]
@@ -273,6 +284,30 @@ class Predictor:
         process, backend = getattr(self, "_opened", (0, None))
         if process != _Here.process:
             _leak(backend)
+
+    def __reduce__(self) -> tuple[Callable[[], Predictor], tuple[()]]:
+        reopen = self._require_reopen()
+        try:
+            pickle.dumps(reopen)
+        except Exception as error:  # pickle has no base class of errors
+            raise UsageError(
+                f"the predictor of {self.card.model} cannot be pickled, since what it was loaded with"
+                f" cannot: {error}; give a network as a function of a module"
+            ) from error
+        return reopen, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Predictor:
+        return self._require_reopen()()
+
+    def _require_reopen(self) -> Callable[[], Predictor]:
+        if self._opened[1] is None:
+            raise BackendError("the predictor has been closed", code="E-CLOSED")
+        if self._reopen is None:
+            raise UsageError(
+                f"the predictor of {self.card.model} cannot be pickled or copied, since it was not"
+                " loaded from a file: use ptx.infer.load with a path"
+            )
+        return self._reopen
 
     def __repr__(self) -> str:
         _, backend = self._opened
