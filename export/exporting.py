@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from ptx.export.formats import (
 )
 from ptx.export.golden import check_room, hold_answers, with_golden
 from ptx.export.grid import LENGTHS, grid_batches
+from ptx.export.network_copy import copy_network
 from ptx.export.page.choice import Choice
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
@@ -227,7 +227,7 @@ def _draft(trained: TrainedModel, format_name: str, content: bytes) -> Card:
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:
     """The network in the format, without a card."""
     # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
-    network = copy.deepcopy(trained.network).eval().requires_grad_(False)
+    network = copy_network(trained.network).eval().requires_grad_(False)
     if trained.proof.reference.names_outputs:
         return_in_order(network, trained.card.signature)
     with mapping_export_errors(trained.card.model, format_name):

@@ -8,13 +8,13 @@ say it too; at the other places it must say what one of them says.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ptx.export.network_copy import copy_network
 from ptx.infer.artifact.golden import Level
 from ptx.infer.errors import AgreementError
 from ptx.infer.replay import wrong_integers
@@ -59,7 +59,7 @@ def nudged_networks(network: nn.Module, by: float) -> list[nn.Module]:
     """Copies whose float weights are each larger or smaller by that share."""
     copies = []
     for seed, sign in NUDGES:
-        nudged = copy.deepcopy(network)
+        nudged = copy_network(network)
         weights = [weight for weight in nudged.state_dict().values() if weight.is_floating_point()]
         with torch.no_grad():
             for weight, factor in zip(weights, _factors(weights, by * sign, seed), strict=True):

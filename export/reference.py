@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from ptx.export.integers import find_level, nudged_inputs, nudged_networks
+from ptx.export.network_copy import copy_network
 from ptx.export.precision import float_types, network_precision
 from ptx.export.tolerance import FACTOR
 from ptx.infer.artifact.golden import Level
@@ -50,8 +50,8 @@ class Reference:
     def __init__(self, network: nn.Module, signature: Signature) -> None:
         self._signature = signature
         self.precision = network_precision(network, signature)  # its own
-        self._network = copy.deepcopy(network).eval()
-        self._double = copy.deepcopy(network).double().eval()
+        self._network = copy_network(network).eval()
+        self._double = copy_network(network).double().eval()
         self.names_outputs = False  # it returns names, which were seen once it has been run
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from torch import nn
 
 from ptx.export.documented import as_typed, documented_card
 from ptx.export.golden import check_room
+from ptx.export.network_copy import copy_network
 from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.infer.artifact import zip_archive
@@ -127,7 +127,9 @@ def make_model(
     samples: Mapping[str, Array] | None = None,
 ) -> TrainedModel:
     """A network with a description that has inputs and outputs; `weights`: a state dict for it."""
-    own = copy.deepcopy(network).cpu()
+    network = _unwrap(network)
+    _check_kind(network)
+    own = copy_network(network).cpu()
     notes: tuple[str, ...] = ()
     if weights is not None:
         with mapping_load_errors(weights):
@@ -152,6 +154,49 @@ def make_model(
     )
     trained.proof.check_signature()
     return trained
+
+
+def _unwrap(network: nn.Module) -> nn.Module:
+    """The network itself, of one that was compiled or divided among devices."""
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    compiled = getattr(network, "_orig_mod", None)  # of what torch.compile gives
+    return compiled if isinstance(compiled, nn.Module) else network
+
+
+def _check_kind(network: nn.Module) -> None:
+    """Refuse what has no weights to copy, or no Python code to convert.
+
+    Raises:
+        UsageError: it was compiled by TorchScript or quantized by PyTorch, or its weights are not made.
+    """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UsageError(
+            "the network is a ScriptModule, which torch.jit made of another: give the network that was"
+            " scripted or traced; its state_dict() has the same weights"
+        )
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            layer = type(network.get_submodule(name.rpartition(".")[0])).__name__
+            raise UsageError(
+                f"weight {name!r} of a {layer} has no size yet: run the network once on an input, as"
+                " the training does, and load its weights"
+            )
+        if tensor.is_meta:
+            raise UsageError(
+                f"weight {name!r} is on the device 'meta', where tensors have no content: load the"
+                " weights, as with load_state_dict(…, assign=True)"
+            )
+    for name, value in network.state_dict().items():
+        if not isinstance(value, torch.Tensor) or value.is_quantized:
+            layer = name.partition("._packed_params")[0]
+            layer = name.rpartition(".")[0] if layer == name else layer
+            kind = type(network.get_submodule(layer))
+            raise UsageError(
+                f"the layer {layer!r} is a {kind.__module__}.{kind.__name__}, whose weights are not all"
+                " tensors of numbers; if torch.ao.quantization made it, export the network as it was"
+                " before and let ptx quantize it: --weights int8 or --compute int8"
+            )
 
 
 def _check_weights(network: nn.Module) -> None:

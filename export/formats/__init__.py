@@ -110,7 +110,8 @@ def check_size(network: nn.Module, name: str) -> None:
     """
     most = find_format(name).most
     tensors = (*network.parameters(), *network.buffers())
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    made = [tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in made)
     if most is not None and size > most:
         others = [other for other, form in FORMATS.items() if form.most is None]
         raise ArtifactError(

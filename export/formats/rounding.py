@@ -6,13 +6,13 @@ significant bits, so that each product is exact in float32 and the codes can be 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from ptx.export.network_copy import copy_network
 from ptx.export.trained_model import TrainedModel
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 from ptx.infer.signature import Array
@@ -40,7 +40,7 @@ def round_weights(trained: TrainedModel, form: str) -> TrainedModel:
         raise UsageError(f"there are no weights of {quote(form)}; {nearest(form, FORMS)}")
     if trained.card.weights:
         raise UsageError(f"the weights are rounded to {trained.card.weights} already")
-    network = copy.deepcopy(trained.network)
+    network = copy_network(trained.network)
     rounded = 0
     for name, weight in network.named_parameters():
         if weight.dtype == torch.float32 and weight.ndim > 1 and weight.numel() >= LEAST:
