@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -149,11 +154,29 @@ def place_file(
     return target
 
 
+@contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Keep off standard error what PyTorch's exporters log and print: an error has it in its line.
+
+    With --debug it is shown. For a command alone: it holds for all threads of the process.
+    """
+    if "--debug" in sys.argv:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def export_one(
     rows: RealRows, name: str, target: Path, opset: int | None, space: Workspace
 ) -> None:
     """Convert, prove and write one file, with a bar; its line says its size, its proof, its answers."""
-    with Progress(f"proving {name}", "runs") as progress:
+    with Progress(f"proving {name}", "runs") as progress, quiet_exporters():
         progress.say(f"converting {rows.trained.card.model} to {name}")
         done = exporting.export(
             rows.trained, name, target, opset=opset if exporting.FORMATS[name].takes_opset else None,

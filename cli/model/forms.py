@@ -12,6 +12,7 @@ import click
 import ptx.export as exporting
 from ptx import infer, report
 from ptx.cli import options
+from ptx.cli.model.exporting import quiet_exporters
 from ptx.cli.model.workspace import Workspace
 from ptx.cli.output.terminal import Progress, note, verdict
 from ptx.cli.values.dataset import RealRows, find_own_rows, open_own_data
@@ -141,7 +142,7 @@ def export_int8(
     dataset = open_own_data(trained.card, data, space.root)
     drop = MAX_DROP if form.max_drop is None else form.max_drop
     trial = report.make_trial(trained, dataset, max_drop=drop, for_size=form.for_size)
-    with Progress("proving onnx", "runs") as progress:
+    with Progress("proving onnx", "runs") as progress, quiet_exporters():
         done = exporting.export_int8(
             trained, target, trial, opset=opset,
             announce=partial(space.note_export, target, "onnx"), progress=progress.reach,

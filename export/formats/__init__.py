@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ptx.export.formats.conversion_errors import conversion_error
 from ptx.export.page.choice import Choice
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import (
@@ -200,9 +201,9 @@ def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
             f"the export to {format_name} needs {error.name}: {installing('train')}"
         ) from error
     except Exception as error:  # torch's exporters have no base class of errors
-        text = " ".join(str(error).split()) or type(error).__name__
         raise ArtifactError(
-            f"{model} cannot be converted to {format_name}: {text[:300]}", code="E-EXPORT"
+            f"{model} cannot be converted to {format_name}: {conversion_error(error)}",
+            code="E-EXPORT",
         ) from error
 
 
