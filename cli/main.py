@@ -59,6 +59,12 @@ TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "jinja2"
 _ALLOCATED = 50_000  # objects between two searches for garbage, instead of 700
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
 _INTERRUPTED = 130  # 128 + SIGINT
+# Of the dynamic linker, of the system, and of Python where an allocation fails within an extension.
+_NO_MEMORY = (
+    "failed to map segment from shared object",
+    "annot allocate memory",
+    "error return without exception set",
+)
 
 
 class Verbs(click.Group):
@@ -120,6 +126,8 @@ def main() -> NoReturn:
     # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
     # takes a tenth of the time of a short verb.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Nothing is drawn on a screen, and matplotlib refuses to be imported where this names nothing.
+    os.environ["MPLBACKEND"] = "agg"
     # What a verb imports is no garbage: to search it again and again takes a twentieth of a short verb.
     gc.set_threshold(_ALLOCATED)
     open_streams()
@@ -215,7 +223,7 @@ def _report_error(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
         tell_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
         return 3
-    if isinstance(error, MemoryError):
+    if _is_out_of_memory(error):
         tell_error("[E-MEMORY] out of memory")
         return 6
     tell_error(
@@ -223,6 +231,17 @@ def _report_error(error: Exception) -> int:
         " output of --debug"
     )
     return 1
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Also when a library could not be loaded for want of memory, or does not say why it failed."""
+    known = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    before = error.__cause__ or error.__context__
+    return (
+        known
+        or any(text in str(error) for text in _NO_MEMORY)
+        or (before is not None and _is_out_of_memory(before))
+    )
 
 
 def _leave_pipe() -> int:
