@@ -69,7 +69,6 @@ ERROR_CODES = {
     "E-IMG-EMPTY": Explained((4,), "A picture has no bytes or no pixels.", "Save it again."),
     "E-IMG-FORMAT": Explained((4,), "Not a picture of a known format.", "Save it as PNG or JPEG."),
     "E-IMG-FRAMES": Explained((4,), "A picture has several frames.", "Save the one that is meant."),
-    "E-IMG-MODE": Explained((4,), "The picture's colour mode is not known.", "Save it as gray or RGB."),
     "E-IMG-NO-DIGIT": Explained((4,), "Nothing in a picture is like a digit.", "Give one of a digit."),
     "E-IMG-OBJECTS": Explained(
         (4,), "A picture shows several figures.", "Cut out one, or take `ptx predict --all`."

@@ -19,6 +19,7 @@ from ptx.infer.errors import InputError, LimitError, quote
 from ptx.infer.picture.formats import (
     PNG_MAGIC,
     Least,
+    convert_pillow_image,
     decode_with_pillow,
     eight_bit_table,
     find_format,
@@ -75,6 +76,21 @@ def decode(
         raise
     except Exception as error:  # seven families were seen
         raise map_decoder_error(error, name, format_name, len(data)) from error
+
+
+def from_pillow(image: Image.Image, *, name: str = "the Pillow image") -> Image.Image:
+    """The picture that a Pillow image shows, as `decode` gives it of the file that it was opened from.
+
+    Raises:
+        InputError: E-IMG-DEPTH, E-IMG-TOO-LARGE, or as of `decode` where its file cannot be read.
+        LimitError: memory ran out.
+    """
+    try:
+        return convert_pillow_image(image, name)
+    except (InputError, LimitError):
+        raise
+    except Exception as error:
+        raise map_decoder_error(error, name, image.format or "picture", 0) from error
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:

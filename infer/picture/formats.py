@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pkgutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final, cast
 
@@ -24,12 +25,13 @@ FORMATS: Final[dict[str, str]] = {
     "TIFF": "PIL.TiffImagePlugin:TiffImageFile",
     "WEBP": "PIL.WebPImagePlugin:WebPImageFile",
     "PPM": "PIL.PpmImagePlugin:PpmImageFile",
+    "AVIF": "PIL.AvifImagePlugin:AvifImageFile",
 }
 """The formats that are accepted. Each is opened by its own class: `Image.open` would try others,
 warn through the process-wide filters, and follow a JPEG into the preview frames that phones append
 to it."""
 
-# First bytes of what is accepted; WEBP (its mark stands at byte 8) and PPM: see `find_format`.
+# First bytes of what is accepted; WEBP (its mark stands at byte 8), PPM and AVIF: see `find_format`.
 _MAGIC: Final[dict[bytes, str]] = {
     PNG_MAGIC: "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -42,6 +44,8 @@ _MAGIC: Final[dict[bytes, str]] = {
     b"MM\x00+": "TIFF",
 }
 
+_AVIF: Final = (b"ftypavif", b"ftypavis")  # at byte 4: a picture, a sequence of them
+
 # What else a file named .png turns out to be: for the message only.
 _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"%!PS", "EPS"),
@@ -53,6 +57,7 @@ _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
     (0, b"\x93NUMPY", "a NumPy array"),
     (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftypmif", "HEIC"),
     (4, b"ftyp", "a video"),
@@ -77,6 +82,7 @@ _CONVERT: Final[dict[str, str]] = {
 Least = int | Callable[[tuple[int, int]], tuple[int, int]]
 """The least length of both sides, or what gives the least (width, height) for those of the file."""
 
+_MOST_COUNTED: Final = 1000  # pages of a TIFF
 _PIECE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
@@ -98,13 +104,26 @@ def find_format(data: bytes, name: str) -> str:
         return "WEBP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\r\n#" and len(data) > 2:
         return "PPM"
+    if data[4:12] in _AVIF and _reads_avif():
+        return "AVIF"
     if PNG_MAGIC.startswith(data):
         raise truncated_error(name, "PNG", len(data))
     raise InputError(
         f"{quote(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
-        f"expected one of {', '.join(FORMATS)}: save it as PNG or JPEG",
+        f"expected one of {', '.join(_readable())}: save it as PNG or JPEG",
         code="E-IMG-FORMAT",
     )
+
+
+def _readable() -> list[str]:
+    """The formats that the installed Pillow can decode: it may be built without AVIF."""
+    return [name for name in FORMATS if name != "AVIF" or _reads_avif()]
+
+
+def _reads_avif() -> bool:
+    from PIL import features  # as slow to import as a small picture is to read
+
+    return bool(features.check("avif"))
 
 
 def _looks_like(data: bytes) -> str:
@@ -133,7 +152,7 @@ def decode_with_pillow(
     plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
     with plugin(BytesIO(data)) as image:
         check_size(image.size, name)
-        chosen = _pick_frame(getattr(image, "n_frames", 1), frame, name)
+        chosen = _pick_frame(image, frame, name)
         if chosen:
             image.seek(chosen)
             check_size(image.size, name)
@@ -143,7 +162,22 @@ def decode_with_pillow(
         image.decodermaxblock = _PIECE
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _eight_bit(image, data, format_name, name)
+        depth = data[24] if format_name == "PNG" else 8
+        return _eight_bit(image, format_name, name, depth, getattr(image, "tag_v2", {}))
+
+
+def convert_pillow_image(image: Image.Image, name: str) -> Image.Image:
+    """What `decode_with_pillow` makes of a file, of a picture that Pillow has opened or that was made.
+
+    It has the frame that it is at. `image` stays as it is.
+    """
+    from PIL import ImageOps
+
+    check_size(image.size, name)
+    image.load()
+    tags = getattr(image, "tag_v2", {})  # which a copy has not
+    upright = ImageOps.exif_transpose(image)
+    return _eight_bit(upright, image.format or "picture", name, 8, tags)
 
 
 def _check_webp(data: bytes, name: str) -> None:
@@ -187,25 +221,49 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _pick_frame(frames: int, frame: int | None, name: str) -> int:
+def _pick_frame(image: ImageFile.ImageFile, frame: int | None, name: str) -> int:
+    most = max(_MOST_COUNTED, frame or 0) + 1
+    frames = _count_frames(image, most)
     if frame is None and frames == 1:
         return 0
     if frame is not None and 0 <= frame < frames:
         return frame
     asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
+    held, last = str(frames), f"to {frames - 1}"
+    if image.format == "TIFF" and frames == most:  # no more of them were counted
+        held, last = f"more than {most - 1:,}", "or a later one"
     raise InputError(
-        f"{quote(name)}: the file holds {frames} frame{'s' * (frames != 1)}, {asked}: "
-        f"choose frame 0 to {frames - 1}",
+        f"{quote(name)}: the file holds {held} frame{'s' * (frames != 1)}, {asked}: "
+        f"choose frame 0 {last}",
         code="E-IMG-FRAMES",
     )
 
 
-def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: str) -> Image.Image:
-    """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha."""
+def _count_frames(image: ImageFile.ImageFile, most: int) -> int:
+    """The frames of a picture, of a TIFF up to `most`: each page is parsed to find the next one."""
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    count = 1
+    with suppress(EOFError):
+        while count < most:
+            image.seek(count)
+            count += 1
+    image.seek(0)
+    return count
+
+
+def _eight_bit(
+    image: Image.Image, format_name: str, name: str, depth: int, tags: Mapping[int, Any]
+) -> Image.Image:
+    """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha.
+
+    Args:
+        depth: Bits of a sample in a PNG.
+        tags: Of a TIFF.
+    """
     key = image.info.get("transparency")
-    depth = data[24] if format_name == "PNG" else 8
     if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
-        return _from_sixteen_bit(image, format_name, key)
+        return _from_sixteen_bit(image, tags, key)
     if image.mode not in _CONVERT:
         raise InputError(
             f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
@@ -226,10 +284,9 @@ def _eight_bit(image: ImageFile.ImageFile, data: bytes, format_name: str, name: 
     return image.convert("RGBA")
 
 
-def _from_sixteen_bit(image: ImageFile.ImageFile, format_name: str, key: int | None) -> Image.Image:
+def _from_sixteen_bit(image: Image.Image, tags: Mapping[int, Any], key: int | None) -> Image.Image:
     """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
-    tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    bits = tags[_TIFF_BITS][0] if format_name == "TIFF" else 16
+    bits = tags[_TIFF_BITS][0] if tags else 16
     samples = np.asarray(image)
     gray = eight_bit_table(2**bits - 1)[samples]
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only

@@ -14,13 +14,14 @@ from PIL import Image
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.picture.decode import decode, from_array, from_pillow
 from ptx.infer.picture.fit import FITS, least_size
 from ptx.infer.picture.formats import Least
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+            ".avif")  # fmt: skip
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
@@ -209,7 +210,7 @@ def open_picture(value: Any, *, least: Least | None = None) -> Image.Image:
     if isinstance(value, str | os.PathLike):
         return decode(read_bytes(value, limit=SIZE_LIMIT), name=os.fsdecode(value), least=least)
     if isinstance(value, Image.Image):
-        return decode(_png(value), name="the Pillow image", least=least)
+        return from_pillow(value)
     if hasattr(value, "read"):
         return decode(_content(value), name="the file object", least=least)
     raise InputError(
@@ -239,17 +240,3 @@ def _content(file: Any) -> bytes:
     if left <= 0:
         raise InputError(f"the file object gives more than {SIZE_LIMIT:,} bytes", code="E-IN-SIZE")
     return b"".join(parts)
-
-
-def _png(image: Any) -> bytes:
-    """The picture as a file: so that a Pillow image takes the one path that all pictures take."""
-    import io
-
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format="PNG", exif=image.getexif(), compress_level=0)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"the Pillow image of mode {image.mode} cannot be used: {error}", code="E-IMG-MODE"
-        ) from error
-    return buffer.getvalue()
