@@ -19,6 +19,8 @@ name = Group("name", "")
 table = Group("table", ".csv")
 
 LINE = "1,85,66,29,0,26.6,0.351,31\n"  # eight columns of the diabetes model
+HEADER = "pregnancies,glucose,blood pressure,skin thickness,insulin,body mass index,pedigree,age\n"
+TURNED = "".join(",".join(line.split(",")[::-1]) + "\n" for line in (HEADER + LINE).splitlines())
 ROW = np.array([1, 85, 66, 29, 0, 26.6, 0.351, 31])
 
 
@@ -164,7 +166,8 @@ TABLES = [
     *(table(what, bind(lambda kit, text: text if isinstance(text, bytes) else text.encode(), text),
             answer=answer) for what, text, answer in (
         ("a table", LINE * 2, "* *"),
-        ("a header", "a,b,c,d,e,f,g,h\n" + LINE, "*"),
+        ("a header", HEADER + LINE, "*"),
+        ("a header in another order", TURNED, "*"),
         ("a byte order mark", b"\xef\xbb\xbf" + LINE.encode(), "*"),
         ("line ends of Windows", LINE.replace("\n", "\r\n") * 2, "* *"),
         ("line ends of the old Macintosh", LINE.replace("\n", "\r") * 2, "* *"),
@@ -176,7 +179,8 @@ TABLES = [
       for what, text in (
         ("an empty table", ""),
         ("blank lines alone", "\n\n"),
-        ("a header alone", "a,b,c,d,e,f,g,h\n"),
+        ("a header alone", HEADER),
+        ("a header of other names", "a,b,c,d,e,f,g,h\n" + LINE),
         ("a word in a cell", LINE.replace("66", "many")),
         ("an empty cell", LINE.replace("66", "")),
         ("semicolons", LINE.replace(",", ";")),

@@ -410,7 +410,7 @@ CASES: list[Case] = [
             form), form, mode), "E-IMG-FORMAT", suffix=f".{form.lower()}")
       for form, mode in (("TGA", "L"), ("ICO", "RGB"), ("PCX", "L"), ("SGI", "L"), ("XBM", "1"),
             ("JPEG2000", "L"), ("DDS", "RGB"), ("MSP", "1"), ("SPIDER", "F"),
-            ("PDF", "L"), ("EPS", "L"), ("ICNS", "RGB"), ("AVIF", "RGB"), ("BLP", "P"))),
+            ("PDF", "L"), ("EPS", "L"), ("ICNS", "RGB"), ("BLP", "P"))),
     picture("a BMP packed by run length", lambda kit: rle_bmp(), "E-IMG-TRUNCATED"),
     picture("a digit in a strip", lambda kit: saved(ImageOps.expand(kit.seven, (0, 28, 0, 28)))),
     picture("a digit in a wide strip", lambda kit: saved(ImageOps.expand(kit.seven, (56, 0, 56, 0)))),
