@@ -50,7 +50,7 @@ def test_processes_take_it_with_its_options(
 
 
 def test_a_described_file_keeps_its_description(tmp_path: Path) -> None:
-    axes = ["batch", 2]
+    axes: list[str | int | None] = ["batch", 2]
     graph = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])], "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, axes)],
