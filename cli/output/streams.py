@@ -6,16 +6,14 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import click
 
 NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-UNWRITABLE = (
-    *NO_SPACE,
-    errno.EBADF,
-    errno.EIO,
-)  # a write to a stream fails so; opening a file does not
+# What a write to a stream fails with, and the opening of a file does not.
+UNWRITABLE = (*NO_SPACE, errno.EBADF, errno.EIO)
 
 
 def open_streams() -> None:
@@ -58,7 +56,8 @@ def writes_unicode() -> bool:
 
 def mute(stream: TextIO) -> None:
     """Discard what a stream has not written yet, now and at exit."""
-    _occupy(stream.fileno(), os.O_WRONLY)
+    with suppress(io.UnsupportedOperation):  # it is in memory
+        _occupy(stream.fileno(), os.O_WRONLY)
 
 
 def _occupy(number: int, mode: int) -> None:
