@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.errors import ArtifactError, InputError, nearest
-from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
+from ptx.infer.signature import (
+    BATCH,
+    Array,
+    Signature,
+    TensorSpec,
+    bound,
+    describe_limits,
+    within,
+)
 
 _FLOAT32 = np.dtype(np.float32)
 _FIRST = 3 if sys.byteorder == "little" else 0  # where the byte of the sign lies
@@ -35,8 +43,9 @@ def check_inputs(
         finite: Whether infinities and NaN are refused.
 
     Raises:
-        InputError: a missing or unknown input, a wrong type, rank or axis, a value that is not
-            finite, an index out of range, or a length of 0 on an axis that is not the batch.
+        InputError: a missing or unknown input, a wrong type, rank or axis, a size outside the limits
+            of its axis, a value that is not finite, an index out of range, or a length of 0 on an axis
+            that is not the batch.
     """
     # A dict is told at once; to ask the abstract class costs half a microsecond.
     known = type(inputs) is dict or isinstance(inputs, Mapping)
@@ -51,6 +60,8 @@ def check_inputs(
             raise wrong_names(signature, inputs) from None
         check_shape(spec, array, sizes)
         arrays[spec.name] = array
+    if signature.limits:
+        check_limits(signature, sizes)
     for spec in signature.inputs:
         check_values(spec, arrays[spec.name], sizes, finite=finite)
     return arrays, sizes
@@ -191,6 +202,22 @@ def check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
         if size == 0 and axis != BATCH:
             raise InputError(
                 f"input {spec.name!r} has shape {shape}: its {axis} is 0; expected at least 1",
+                code="E-SHAPE",
+            )
+
+
+def check_limits(signature: Signature, sizes: Mapping[str, int]) -> None:
+    """Hold the sizes of the dynamic axes to their limits: beyond them the file is another model.
+
+    Raises:
+        InputError: E-SHAPE, with the axis, its size and its limits.
+    """
+    for axis, limits in signature.limits.items():
+        # What an optional input leaves out has no sizes.
+        if axis in sizes and not within(sizes[axis], limits):
+            raise InputError(
+                f"{axis} is {sizes[axis]}; the model takes {axis} {describe_limits(limits)}: cut or pad"
+                " the input",
                 code="E-SHAPE",
             )
 

@@ -7,13 +7,16 @@ An axis that is an int is fixed, one that is a string is dynamic, and the same s
 size wherever it stands. The batch axis is found by its name. An integer input may have a third element,
 its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 
+A dynamic axis other than the batch may have limits, the least and the largest size that the model takes:
+`"axes": {"time": [1, 64]}`, or `[3]` where there is no largest. One that is not named takes any size.
+
 What the graph of an ONNX file of others says alone is `open`: ONNX Runtime decides what fits there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +24,9 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Axis = int | str
+Limits = tuple[int, int | None]  # the least and the largest size of an axis
 
+NO_LIMITS: Limits = (1, None)
 BATCH = "batch"
 # The tensor's type → that of its NumPy arrays. NumPy has no bfloat16: its values are float32 there.
 DTYPES = {
@@ -147,10 +152,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """All inputs and outputs of a model, in the order in which its forward method takes them."""
+    """All inputs and outputs of a model, in the order in which its forward method takes them.
+
+    Attributes:
+        limits: By dynamic axis, where it does not take any size; the batch always does.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    limits: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.outputs or not (self.inputs or self.open):
@@ -168,6 +178,7 @@ class Signature:
         for specs in (self.inputs, self.outputs):
             if len({spec.name for spec in specs}) != len(specs):
                 raise ValueError("two tensors have the same name")
+        _check_limits(self.limits, known - {BATCH})
 
     def __iter__(self) -> Iterator[TensorSpec]:
         yield from self.inputs
@@ -184,6 +195,33 @@ class Signature:
         names = {axis for spec in self.inputs for axis in spec.axes if isinstance(axis, str)}
         return (BATCH, *sorted(names - {BATCH}))
 
+    def limit(self, limits: Mapping[str, Limits]) -> Signature:
+        """The same with these limits; NO_LIMITS of an axis take its own away."""
+        found = {**self.limits, **limits}
+        return replace(
+            self, limits={axis: ends for axis, ends in found.items() if ends != NO_LIMITS}
+        )
+
+    def clamp(self, axis: str, size: int) -> int:
+        """The size of an axis that is nearest to this one within its limits."""
+        least, most = self.limits.get(axis, NO_LIMITS)
+        return max(least, size if most is None else min(size, most))
+
+    def equal_sizes(self, length: int, *, batch: int) -> dict[str, int]:
+        """This batch, and all other dynamic axes of one length, as far as their limits allow it."""
+        return {axis: self.clamp(axis, length) for axis in self.dynamic_axes} | {BATCH: batch}
+
+    def distinct_sizes(self, preferred: Sequence[int]) -> dict[str, int]:
+        """Sizes of the dynamic axes: these in turn, within limits, different where those allow it."""
+        sizes: dict[str, int] = {}
+        for axis, size in zip(self.dynamic_axes, preferred, strict=False):
+            least, most = self.limits.get(axis, NO_LIMITS)
+            nearest = self.clamp(axis, size)
+            end = nearest + len(preferred) if most is None else most
+            choices = (*range(nearest, max(least, 2) - 1, -1), *range(nearest, end + 1))
+            sizes[axis] = next((c for c in choices if c not in sizes.values()), nearest)
+        return sizes
+
     def example(self, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, Array]:
         """Random inputs of the given sizes: normal floats, integers over their whole range."""
         generator = np.random.default_rng(seed)
@@ -194,6 +232,7 @@ class Signature:
         return {
             "inputs": {spec.name: spec.to_data() for spec in self.inputs},
             "outputs": {spec.name: spec.to_data() for spec in self.outputs},
+            **({"axes": limits_to_data(self.limits)} if self.limits else {}),
         }
 
     @classmethod
@@ -204,9 +243,57 @@ class Signature:
             return cls(
                 tuple(TensorSpec.from_data(name, spec) for name, spec in inputs.items()),
                 tuple(TensorSpec.from_data(name, spec) for name, spec in outputs.items()),
+                limits_from_data(data.get("axes", {})),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a signature: {error!r}") from error
+
+
+def _check_limits(limits: Mapping[str, Limits], axes: set[str]) -> None:
+    for axis, (least, most) in limits.items():
+        if axis not in axes:
+            raise ValueError(f"{axis!r} has limits; expected a dynamic axis but the batch")
+        if least < 1 or (most is not None and most < least):
+            raise ValueError(
+                f"the limits of {axis!r} are {least} and {most}; expected 1 or more, and no less"
+                " after it"
+            )
+
+
+def limits_to_data(limits: Mapping[str, Limits]) -> dict[str, list[int]]:
+    """The JSON form: `{"time": [1, 64]}`."""
+    return {
+        axis: [least] if most is None else [least, most] for axis, (least, most) in limits.items()
+    }
+
+
+def limits_from_data(data: Any) -> dict[str, Limits]:
+    """The limits of axes behind the JSON form; ValueError where it is not one."""
+    if not isinstance(data, Mapping):
+        raise ValueError(
+            'axes: expected names with their least and largest size, {"time": [1, 64]}'
+        )
+    limits: dict[str, Limits] = {}
+    for axis, ends in data.items():
+        if not isinstance(ends, list | tuple) or len(ends) not in (1, 2):
+            raise ValueError(f"axis {axis!r}: expected its least and largest size, or the least")
+        least, most = (*ends, None)[:2]
+        if type(least) is not int or not (most is None or type(most) is int):
+            raise ValueError(f"axis {axis!r}: its sizes are {ends}; expected integers")
+        limits[axis] = least, most
+    return limits
+
+
+def within(size: int, limits: Limits) -> bool:
+    """Whether an axis of these limits takes a size."""
+    least, most = limits
+    return least <= size and (most is None or size <= most)
+
+
+def describe_limits(limits: Limits) -> str:
+    """`1 to 64`, `at least 3`."""
+    least, most = limits
+    return f"at least {least}" if most is None else f"{least} to {most}"
 
 
 def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:

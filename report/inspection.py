@@ -9,6 +9,7 @@ from ptx.infer import Artifact, Card, Signature
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.described.onnx_graph import read_graph
 from ptx.infer.errors import pluralise
+from ptx.infer.signature import describe_limits
 
 
 def card_facts(card: Card) -> Iterator[tuple[str, str]]:
@@ -80,10 +81,12 @@ def _agreement(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
-    """`input`, `image: float32 (batch, 1, 28, 28)`, and so on."""
+    """`input`, `image: float32 (batch, 1, 28, 28)`, and so on; `axis`, `time: 1 to 64`."""
     for title, specs in (("input", signature.inputs), ("output", signature.outputs)):
         for spec in specs:
             yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
+    for axis, limits in signature.limits.items():
+        yield "axis", f"{axis}: {describe_limits(limits)}"
 
 
 def join_settings(values: Mapping[str, Any]) -> str:

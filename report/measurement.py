@@ -30,7 +30,7 @@ from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import replay
-from ptx.infer.signature import BATCH, Array
+from ptx.infer.signature import Array
 from ptx.infer.streaming import end_with_parent
 
 ROUNDS = 5  # in which the batch sizes take turns
@@ -115,8 +115,7 @@ def _round(run: Callable[[], object], seconds: float) -> list[float]:
 def sample_batch(card: Card, batch: int) -> dict[str, Array]:
     """Inputs of `batch` rows: the first golden sample, repeated; random numbers where there is none."""
     if not card.golden:
-        sizes = dict.fromkeys(card.signature.dynamic_axes, LENGTH) | {BATCH: batch}
-        return card.signature.example(sizes)
+        return card.signature.example(card.signature.equal_sizes(LENGTH, batch=batch))
     rows, inputs = np.arange(batch), card.golden[0].inputs
     return {
         spec.name: np.ascontiguousarray(

@@ -116,7 +116,7 @@ class Model:
     def _filled(self, rows: int) -> dict[str, Array]:
         """Inputs of the largest numbers that they may have: to draw some costs the start 10 ms."""
         signature = self.predictor.signature
-        sizes = dict.fromkeys(signature.dynamic_axes, _SIZE) | {BATCH: rows}
+        sizes = signature.equal_sizes(_SIZE, batch=rows)
         return {
             spec.name: np.full(
                 spec.shape(sizes), 1 if spec.bounds is None else bound(spec, sizes)[1],

@@ -14,7 +14,7 @@ from ptx.export.page.page import engine
 from ptx.export.page.runtime import find_runtime
 from ptx.infer.backends.javascript.hosts import open_host
 from ptx.infer.errors import AgreementError, BackendError
-from ptx.infer.signature import BATCH, Signature
+from ptx.infer.signature import Signature
 
 PLAIN, ORT = "javascript", "ort"
 MOST: Final = (
@@ -67,7 +67,7 @@ def choose_runtime(content: bytes, signature: Signature) -> Choice:
 
 def row_sizes(signature: Signature) -> dict[str, int]:
     """The size of each free axis of the row that is counted."""
-    return dict.fromkeys(signature.dynamic_axes, LENGTH) | {BATCH: 1}
+    return signature.equal_sizes(LENGTH, batch=1)
 
 
 def _why_absent() -> str:

@@ -10,6 +10,9 @@ library; a file of them is TOML or JSON:
     [inputs]
     image = ["float32", ["batch", 3, 224, 224]]              # see `ptx.infer.signature`
 
+    [axes]                                                   # the limits of dynamic axes
+    time = [1, 64]
+
     [outputs]
     logits = ["float32", ["batch", 5]]
 
@@ -33,10 +36,10 @@ from ptx.infer.artifact.card import Card, parse_json
 from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.errors import ArtifactError, InputError, nearest, quote
 from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
-from ptx.infer.signature import Signature, TensorSpec
+from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
 from ptx.infer.tasks import TASKS, unreadable
 
-KEYS = ("name", "task", "inputs", "outputs", "preprocessing", "labels")
+KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
 FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
@@ -57,6 +60,7 @@ class Description:
     task: str = "raw"
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    axes: dict[str, Limits] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
     labels: tuple[str, ...] = ()
     # Of a bare state dict, in the place of a whole preprocessing. Of pixels on `scale`, one or one a
@@ -102,7 +106,7 @@ class Description:
                     self.origin, key, 'is missing; expected names with ["float32", ["batch", 3]]'
                 )
         try:
-            return Signature(self.inputs, self.outputs)
+            return Signature(self.inputs, self.outputs, self.axes)
         except ValueError as error:
             raise _key_error(self.origin, "inputs and outputs", f"do not fit: {error}") from error
 
@@ -218,6 +222,13 @@ def _tensors(key: str, value: Any, origin: str) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
+def _axes(value: Any, origin: str) -> dict[str, Limits]:
+    try:
+        return limits_from_data(value)
+    except ValueError as error:
+        raise _key_error(origin, "axes", f"is {show_value(value)}: {error}") from error
+
+
 def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _key_error(
@@ -261,5 +272,6 @@ _READERS = {
     "task": _task,
     "inputs": _inputs,
     "outputs": _outputs,
+    "axes": _axes,
     "preprocessing": _preprocessing,
 }

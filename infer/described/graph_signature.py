@@ -40,7 +40,11 @@ class GraphReader:
             raise self._unclear_error(
                 "input", self.graph.inputs[0], "it has no batch that is known"
             )
-        return Signature(inputs, self._outputs(inputs))
+        signature = Signature(inputs, self._outputs(inputs))
+        try:
+            return signature.limit(self.description.axes)
+        except ValueError as error:
+            raise self._misfit_error("axes", f"do not fit: {error}") from error
 
     def _inputs(self) -> tuple[TensorSpec, ...]:
         given = {spec.name: spec for spec in self.description.inputs}

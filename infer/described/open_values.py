@@ -15,6 +15,7 @@ from ptx.infer.artifact.card import Card
 from ptx.infer.backends import Backend
 from ptx.infer.checks import (
     as_array,
+    check_limits,
     check_outputs,
     check_shape,
     check_values,
@@ -73,6 +74,7 @@ def check_open_inputs(
             continue
         values[spec.name] = as_array(spec, value)
         check_shape(spec, values[spec.name], sizes)
+    check_limits(signature, sizes)
     for spec in signature.inputs:
         for array in arrays_of(values[spec.name]):
             check_values(spec, array, sizes, finite=finite)

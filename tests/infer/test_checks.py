@@ -258,3 +258,20 @@ def test_one_value_that_is_not_finite_is_found_and_large_ones_are_not_taken_for_
     for value in (np.inf, -np.inf, np.nan):
         array[-1] = value
         assert not is_finite(array)
+
+
+@pytest.mark.parametrize(("axes", "right", "wrong"), [
+    ({"time": [2, 4]}, (2, 4), (1, 5, 400)),
+    ({"time": [3]}, (3, 400), (1, 2)),
+])  # fmt: skip
+def test_a_size_outside_the_limits_of_its_axis_is_refused(
+    axes: dict[str, list[int]], right: tuple[int, ...], wrong: tuple[int, ...]
+) -> None:
+    signature = Signature.from_data({**NAMES.to_data(), "axes": axes})
+    for time in right:
+        sizes = {"batch": 3, "time": time}
+        assert check_inputs(signature, signature.example(sizes))[1] == sizes
+    for time in wrong:
+        with pytest.raises(InputError, match=f"time is {time}; the model takes time") as caught:
+            check_inputs(signature, signature.example({"batch": 3, "time": time}))
+        assert caught.value.code == "E-SHAPE"

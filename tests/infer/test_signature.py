@@ -155,3 +155,36 @@ def test_any_json_is_a_signature_or_a_value_error(data: Any) -> None:
     except ValueError:
         return
     assert Signature.from_data(signature.to_data()) == signature
+
+
+# The limits of axes.
+
+
+@pytest.mark.parametrize("axes", [{"time": [1, 64]}, {"time": [3]}, {"time": [5, 5]}])
+def test_limits_come_back_from_their_json_form(axes: dict[str, list[int]]) -> None:
+    signature = Signature.from_data({**LSTM, "axes": axes})
+    assert signature.to_data()["axes"] == axes
+    assert Signature.from_data(signature.to_data()) == signature
+    assert signature != Signature.from_data(LSTM)
+    assert hash(signature) is not None
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"batch": [1, 100]}, {"width": [1, 2]}, {"time": [0, 2]}, {"time": [3, 2]}, {"time": []},
+        {"time": [1, 2, 3]}, {"time": [1.0, 2]}, {"time": [True, 2]}, {"time": 64}, [1, 64], "time",
+    ],
+)  # fmt: skip
+def test_limits_that_are_none_are_refused(axes: Any) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        Signature.from_data({**LSTM, "axes": axes})
+
+
+def test_sizes_are_chosen_within_limits() -> None:
+    signature = Signature.from_data({**LSTM, "axes": {"time": [3, 6]}})
+    assert [signature.clamp("time", size) for size in (1, 4, 28)] == [3, 4, 6]
+    assert signature.equal_sizes(28, batch=7) == {"batch": 7, "time": 6}
+    assert signature.distinct_sizes((5, 11)) == {"batch": 5, "time": 6}
+    assert signature.distinct_sizes((6, 9)) == {"batch": 6, "time": 5}
+    assert signature.limit({"time": (1, None)}) == Signature.from_data(LSTM)

@@ -17,7 +17,20 @@ const SEAL_HEAD = Uint8Array.from([0x72, 76, 0x0a, 8, ..."ptx.seal"].concat([0x1
 function openModel(bytes) {
   const { card, message } = readModel(bytes);
   const graph = openGraph(message);
-  return { card, run: (inputs) => runGraph(graph, inputs) };
+  return { card, run: (inputs) => runGraph(graph, withinLimits(card, inputs)) };
+}
+
+/** The inputs; an Error where an axis has a size that the card's limits leave out: the graph is another model there. */
+function withinLimits({ signature }, inputs) {
+  const limits = new Map(Object.entries(signature.axes ?? {}));
+  for (const [name, [, axes]] of Object.entries(signature.inputs)) {
+    axes.forEach((axis, at) => {
+      const [least, most = Infinity] = limits.get(axis) ?? [0];
+      const size = inputs[name].shape[at];
+      if (size < least || size > most) throw refusal("axis-limits", axis, size, least, most === Infinity ? "∞" : most);
+    });
+  }
+  return inputs;
 }
 
 /** The card of a sealed file, and its message. */

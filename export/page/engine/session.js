@@ -17,7 +17,7 @@ async function openSession(bytes, wasm) {
   Object.assign(ort.env, { logLevel: "error" });
   Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-  return { card, run: async (inputs) => mapEntries(await session.run(mapEntries(inputs, toOrt)), fromOrt) };
+  return { card, run: async (inputs) => mapEntries(await session.run(mapEntries(withinLimits(card, inputs), toOrt)), fromOrt) };
 }
 
 function toOrt({ dtype, shape, data }) {

@@ -20,7 +20,7 @@ from ptx.infer.errors import (
     UsageError,
     installing,
 )
-from ptx.infer.signature import BATCH, DTYPES, Array, Signature, TensorSpec
+from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
 
 _SIZES = 28  # of the dynamic axes but the batch, in a trial of the memory layout
 
@@ -178,7 +178,7 @@ def use_channels_last(network: Any, signature: Signature, device: str) -> None:
     torch = import_torch()
     if device != "cpu" or all(parameter.dim() != 4 for parameter in network.parameters()):
         return
-    sizes = dict.fromkeys(signature.dynamic_axes, _SIZES) | {BATCH: 2}
+    sizes = signature.equal_sizes(_SIZES, batch=2)
     example = to_tensors(signature, signature.example(sizes), "cpu")
     training = network.training
     network.eval().to(memory_format=torch.channels_last)

@@ -111,6 +111,8 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"labels": ["daisy"]}, r"labels are 1; with the output 'logits' \(batch, 2\) they do not"),
         ({"task": "raw"}, "labels are 2; .* do not fit the task 'raw'"),
         ({"labels": "nowhere.txt"}, "nowhere.txt': no such file"),
+        ({"axes": {"time": 64}}, "axes is .*time.*: expected"),
+        ({"axes": {"time": [1, 64]}}, "do not fit: 'time' has limits"),
     ],
 )
 def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -> None:
@@ -198,3 +200,12 @@ def test_the_former_name_of_preprocessing_is_read_and_says_so(tmp_path: Path) ->
 def test_both_names_of_preprocessing_at_once_are_refused() -> None:
     with pytest.raises(InputError, match="preprocess is said beside preprocessing"):
         Description.from_data({**DATA, "preprocess": DATA["preprocessing"]})
+
+
+def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:
+    text = (
+        '[inputs]\nx = ["float32", ["batch", "time"]]\n[outputs]\ny = ["float32", ["batch", 2]]\n'
+    )
+    (tmp_path / "net.toml").write_text(text + "[axes]\ntime = [3]\n")
+    signature = read_description(tmp_path / "net.toml").signature()
+    assert signature.limits == {"time": (3, None)}
