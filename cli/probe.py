@@ -74,6 +74,7 @@ def make_probe(kind: str) -> bytes:
 
         return zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
     from ptx.export.formats import find_attach, find_convert
+    from ptx.export.trained_model import TrainedModel
 
-    content = find_convert(kind)(network, card.signature, opset=None)
+    content = find_convert(kind)(TrainedModel(network, card, {}).traced, opset=None)
     return find_attach(kind)(content, card.to_json())

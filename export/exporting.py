@@ -21,11 +21,9 @@ from ptx.export.formats import (
     find_format,
     find_store,
     mapping_export_errors,
-    return_in_order,
 )
 from ptx.export.golden import check_room, hold_answers, with_golden
-from ptx.export.grid import LENGTHS, grid_batches
-from ptx.export.network_copy import copy_network
+from ptx.export.grid import grid_batches, grid_lengths
 from ptx.export.page.choice import Choice
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
@@ -221,17 +219,13 @@ def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
 def _draft(trained: TrainedModel, format_name: str, content: bytes) -> Card:
     """The card of the file, still without golden samples and agreement."""
     doubt = trained.card.doubt if find_format(format_name).keeps_doubt else {}
-    return replace(trained.card, versions=_versions(format_name, content), doubt=doubt)
+    return replace(trained.limited_card, versions=_versions(format_name, content), doubt=doubt)
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:
     """The network in the format, without a card."""
-    # A copy in eval mode: dropout is off whatever mode the caller's network is in, and stays in.
-    network = copy_network(trained.network).eval().requires_grad_(False)
-    if trained.proof.reference.names_outputs:
-        return_in_order(network, trained.card.signature)
     with mapping_export_errors(trained.card.model, format_name):
-        return find_convert(format_name)(network, trained.card.signature, opset=opset)
+        return find_convert(format_name)(trained.traced, opset=opset)
 
 
 @dataclass(frozen=True)
@@ -279,7 +273,13 @@ def _with_agreement(draft: Card, outcome: Outcome, reference: str, left_out: int
             "reference": reference,
             "factor": FACTOR,
             "batches": list(grid_batches(draft.signature)),
-            "lengths": list(LENGTHS) if len(draft.signature.dynamic_axes) > 1 else [],
+            "lengths": sorted(
+                {
+                    length
+                    for axis in draft.signature.dynamic_axes[1:]
+                    for length in grid_lengths(draft.signature, axis)
+                }
+            ),
             "cases": outcome.cases,
             "labels": outcome.rows,
             "statement": draft.statement_sha256,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,17 @@ ALONE = 3  # rows of the batches whose rows are also computed one by one
 
 
 def grid(
-    signature: Signature, samples: Mapping[str, Array]
+    signature: Signature,
+    samples: Mapping[str, Array],
+    further_sizes: Sequence[Mapping[str, int]] = (),
 ) -> Iterable[tuple[str, dict[str, int], dict[str, Array]]]:
-    """(fill, sizes, inputs) for each case; the last one is all real samples at their own length."""
+    """(fill, sizes, inputs) for each case; the last one is all real samples at their own length.
+
+    `further_sizes` beside those of the grid (see `ptx.export.tracing`) take random inputs alone.
+    """
     axes = signature.dynamic_axes
     batches = grid_batches(signature)
-    choices = [batches if axis == BATCH else LENGTHS for axis in axes]
+    choices = [batches if axis == BATCH else grid_lengths(signature, axis) for axis in axes]
     low, high = _range(samples)
     for seed, sizes in enumerate(
         dict(zip(axes, c, strict=True)) for c in itertools.product(*choices)
@@ -46,6 +51,10 @@ def grid(
                 ("extremes", (low, high)),
             ):
                 yield fill, sizes, _constant(signature, sizes, *pair)
+    crossed = [*itertools.product(*choices)]
+    for sizes in map(dict, further_sizes):
+        if tuple(sizes[axis] for axis in axes) not in crossed:
+            yield "random", sizes, signature.example(sizes)
     if samples:
         yield "real", own_sizes(signature, samples), dict(samples)
 
@@ -56,9 +65,14 @@ def grid_batches(signature: Signature) -> tuple[int, ...]:
     return tuple(batch for batch in BATCHES if batch <= ALWAYS or batch * size <= ELEMENTS)
 
 
+def grid_lengths(signature: Signature, axis: str) -> tuple[int, ...]:
+    """The sizes of the grid of an axis that is not the batch: those of LENGTHS within its limits."""
+    return tuple(dict.fromkeys(signature.clamp(axis, length) for length in LENGTHS))
+
+
 def sample_size(signature: Signature) -> int:
     """How many numbers the inputs of one sample hold, at the largest lengths of the grid."""
-    sizes = {axis: max(LENGTHS) for axis in signature.dynamic_axes} | {BATCH: 1}
+    sizes = signature.equal_sizes(max(LENGTHS), batch=1)
     return sum(math.prod(spec.shape(sizes)) for spec in signature.inputs)
 
 

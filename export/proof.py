@@ -6,7 +6,7 @@ of `ptx.export.grid`, and how far a file may be off is told by `ptx.export.toler
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from torch import nn
@@ -45,10 +45,12 @@ class Proof:
         network: nn.Module,
         signature: Signature,
         samples: Mapping[str, Array],
+        further_sizes: Sequence[Mapping[str, int]] = (),
     ) -> None:
         self.signature = signature
         self.reference = Reference(network, signature)
         self.samples = dict(samples)
+        self._further_sizes = further_sizes
         self._progress: Callable[[int, int], None] | None = None
         self._done = 0
 
@@ -107,7 +109,7 @@ class Proof:
             ArtifactError: the network answers the same input in two ways.
         """
         cases = []
-        planned = list(grid(self.signature, self.samples))
+        planned = list(grid(self.signature, self.samples, self._further_sizes))
         for fill, sizes, inputs in planned:
             exact = self.reference.exact(inputs)
             case = Case(fill, sizes, inputs, exact, self.reference.level(inputs, exact))

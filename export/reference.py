@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -81,7 +80,7 @@ class Reference:
 
     def small_sizes(self) -> dict[str, int]:
         """Sizes of a small batch, each another one."""
-        return dict(zip(self._signature.dynamic_axes, itertools.count(2)))
+        return self._signature.distinct_sizes(range(2, 2 + len(self._signature.dynamic_axes)))
 
     def exact(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs that every file is held against, in float64 if the name does not say otherwise.

@@ -14,9 +14,11 @@ from torch import nn
 
 from ptx.export.documented import as_typed, documented_card
 from ptx.export.golden import check_room
+from ptx.export.grid import own_sizes
 from ptx.export.network_copy import copy_network
 from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
+from ptx.export.tracing import Traced, trace
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
@@ -25,7 +27,7 @@ from ptx.infer.artifact.golden import Raw, as_raw
 from ptx.infer.backends import Factory
 from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
-from ptx.infer.checks import check_inputs
+from ptx.infer.checks import check_inputs, check_limits
 from ptx.infer.described.description import Description
 from ptx.infer.errors import ArtifactError, InputError, UsageError
 from ptx.infer.signature import Array, Signature
@@ -54,9 +56,33 @@ class TrainedModel:
     runtime: str = ""
 
     @cached_property
+    def traced(self) -> Traced:
+        """The network, ready to be converted, with the limits of its axes; once for all formats.
+
+        Raises:
+            ArtifactError: as `ptx.export.tracing.trace` does.
+        """
+        # In eval mode: dropout is off whatever mode the caller's network is in, and stays in.
+        network = copy_network(self.network).eval().requires_grad_(False)
+        return trace(network, self.card.signature)
+
+    @property
+    def limited_card(self) -> Card:
+        """The card with the limits of the axes, as every file of the model has it."""
+        return replace(self.card, signature=self.traced.signature)
+
+    @cached_property
     def proof(self) -> Proof:
-        """What every file of this model is held against; computed once for all formats."""
-        return Proof(self.network, self.card.signature, self.samples)
+        """What every file of this model is held against; computed once for all formats.
+
+        Raises:
+            ArtifactError: as `traced`.
+            InputError: the samples are longer than the network takes.
+        """
+        signature = self.traced.signature
+        if self.samples:
+            check_limits(signature, own_sizes(signature, self.samples))
+        return Proof(self.network, signature, self.samples, self.traced.further_sizes)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint of it: weights, card and samples.
@@ -152,7 +178,7 @@ def make_model(
         found,
         notes,
     )
-    trained.proof.check_signature()
+    Proof(own, signature, found).check_signature()
     return trained
 
 

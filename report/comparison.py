@@ -65,10 +65,10 @@ def value_rows(values: Iterable[Any], predictor: Predictor) -> Rows:
 
 def carried_rows(model: TrainedModel) -> Rows:
     """The real samples that the checkpoint carries, else random numbers, in one batch."""
-    signature, samples = model.card.signature, model.samples
+    signature, samples = model.limited_card.signature, model.samples
     title = "the checkpoint's samples" if samples else "the random numbers"
     if not samples:
-        sizes = dict.fromkeys(signature.dynamic_axes, RANDOM_LENGTH) | {"batch": RANDOM_ROWS}
+        sizes = signature.equal_sizes(RANDOM_LENGTH, batch=RANDOM_ROWS)
         samples = signature.example(sizes)
     spec = signature.inputs[0]
     count = samples[spec.name].shape[spec.batch_axis]

@@ -143,6 +143,14 @@ def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
             note(warning)
 
 
+def say_limits(trained: exporting.TrainedModel) -> None:
+    """Say the sizes of axes that every file will take alone, where nobody has stated them."""
+    if not trained.card.signature.limits:
+        for title, text in report.signature_facts(trained.limited_card.signature):
+            if title == "axis":
+                note(f"limits of {text}; other sizes are refused")
+
+
 def place_file(
     space: Workspace, card: infer.Card, kind: str, beside: Path | None, form: str
 ) -> Path:

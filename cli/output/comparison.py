@@ -31,7 +31,7 @@ def find_problems(
             cards[path.name] = card
         else:
             note(f"{path} was exported from other weights: its card is left out")
-    return card_problems(trained.card, cards, predictors)
+    return card_problems(trained.limited_card, cards, predictors)
 
 
 def find_compared_rows(

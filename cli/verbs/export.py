@@ -51,6 +51,7 @@ def export(
     trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
     exporting.say_before(trained, names)
     made = form.take(rows := find_rows(trained, data, workspace))
+    exporting.say_limits(made.trained)
     for name in names:
         target = output or exporting.place_file(space, trained.card, name, beside, form.suffix)
         if form.in_int8:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from ptx.export.formats.conversion_errors import conversion_error
 from ptx.export.page.choice import Choice
-from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
@@ -25,14 +23,17 @@ from ptx.infer.errors import (
 )
 from ptx.infer.signature import Array, Signature
 
+if TYPE_CHECKING:
+    from ptx.export.tracing import Traced
+
 
 class Convert(Protocol):
-    """Turns a network into a file's content, still without a card.
+    """Turns a traced network into a file's content, still without a card.
 
     The dynamic axes of the signature stay dynamic; `opset` is heeded by ONNX alone.
     """
 
-    def __call__(self, network: nn.Module, signature: Signature, *, opset: int | None) -> bytes: ...
+    def __call__(self, traced: Traced, *, opset: int | None) -> bytes: ...
 
 
 class Attach(Protocol):
@@ -90,10 +91,6 @@ FORMATS = {
     ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
-
-# Sizes at which a network is traced: at least 2, since torch.export freezes a dimension of size 1,
-# different from each other, and none of them a size of the agreement grid.
-_TRACED = (5, 11, 13, 17, 19)
 
 
 def find_format(name: str) -> Format:
@@ -205,24 +202,3 @@ def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
             f"{model} cannot be converted to {format_name}: {conversion_error(error)}",
             code="E-EXPORT",
         ) from error
-
-
-def traced_sizes(signature: Signature) -> dict[str, int]:
-    """The size of each dynamic axis at which networks are traced."""
-    return dict(zip(signature.dynamic_axes, _TRACED, strict=False))
-
-
-def return_in_order(network: nn.Module, signature: Signature) -> None:
-    """Have a network that returns names return a tuple in the signature's order; all exporters keep it.
-
-    Its class is exchanged for one of its own, so that its weights keep their names.
-    """
-    own = type(network)
-    forward = own.forward
-
-    @functools.wraps(forward)
-    def in_order(self: nn.Module, *inputs: Any) -> tuple[Tensor, ...]:
-        return find_outputs(signature, forward(self, *inputs))
-
-    members = {"forward": in_order, "__module__": own.__module__}
-    network.__class__ = type(own.__name__, (own,), members)

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptx.export.formats import traced_sizes
 from ptx.export.formats.packed import export_older, packs
-from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
 from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.export.formats.stored import store
+from ptx.export.tracing import Traced, require_limits
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.backends.ort.cpu import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
@@ -26,6 +25,7 @@ from ptx.infer.signature import Signature, TensorSpec
 # The newest opset for which ONNX Runtime 1.28 and 1.31 have CPU and CUDA kernels of every operator
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
+_ANY = 2**63 - 1  # no axis is as long
 OLDER_OPSETS = range(18, 21)  # of the exporter over tracing
 
 __all__ = ["attach", "convert", "store"]
@@ -33,7 +33,7 @@ __all__ = ["attach", "convert", "store"]
 attach = onnx_bytes.attach
 
 
-def convert(network: nn.Module, signature: Signature, *, opset: int | None = None) -> bytes:
+def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     """The network as one ONNX file, checked by `onnx.checker`, without the exporting machine's paths.
 
     Raises:
@@ -43,7 +43,8 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     """
     import onnx
 
-    _refuse_bfloat16(network, signature)
+    signature = traced.signature
+    _refuse_bfloat16(traced.network, signature)
     opset = OPSET if opset is None else opset
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OPSETS.least <= opset <= newest:
@@ -51,15 +52,16 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"), recurrent_shapes():
         warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
         try:
-            model = _export(network, signature, opset)
+            model = _export(traced, opset)
         except Exception:
-            if opset not in (OPSET, *OLDER_OPSETS) or not packs(network, signature):
+            if opset not in (OPSET, *OLDER_OPSETS) or not packs(traced):
                 raise
             opset = min(opset, OLDER_OPSETS[-1])
-            model = export_older(network, signature, opset)
+            model = export_older(traced, opset)
     _strip(model)
     _write_defaults(model)
     mask_with_infinity(model)
+    enforce_limits(model, signature)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
         raise UsageError(f"the exporter wrote opset {written.get('')} where {opset} was asked for")
@@ -70,13 +72,16 @@ def convert(network: nn.Module, signature: Signature, *, opset: int | None = Non
     return content
 
 
-def _export(network: nn.Module, signature: Signature, opset: int) -> Any:
-    """The model as the exporter over torch.export writes it."""
+def _export(traced: Traced, opset: int) -> Any:
+    """The model as the exporter over torch.export writes it, its axes under their names."""
+    signature = traced.signature
     program = torch.onnx.export(
-        network,
-        example_tensors(signature, traced_sizes(signature)),
+        traced.require_program(),
         dynamo=True,
-        dynamic_shapes=dynamic_shapes(signature),
+        dynamic_shapes=tuple(
+            {place: axis for place, axis in enumerate(spec.axes) if isinstance(axis, str)}
+            for spec in signature.inputs
+        ),
         input_names=[spec.name for spec in signature.inputs],
         output_names=[spec.name for spec in signature.outputs],
         opset_version=opset,
@@ -84,7 +89,16 @@ def _export(network: nn.Module, signature: Signature, opset: int) -> Any:
         verbose=False,
     )
     assert program is not None
-    return program.model_proto
+    assert program.exported_program is not None
+    require_limits(program.exported_program, traced)
+    model = program.model_proto
+    # Within the limits each symbolic size of an output is its axis: `Min(64, time)` of a table of 64
+    # positions is the time. The trace has proved it.
+    for value, spec in zip(model.graph.output, signature.outputs, strict=False):
+        for dim, axis in zip(value.type.tensor_type.shape.dim, spec.axes, strict=False):
+            if isinstance(axis, str) and dim.dim_param:
+                dim.dim_param = axis
+    return model
 
 
 def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
@@ -156,6 +170,42 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+def enforce_limits(model: Any, signature: Signature) -> None:
+    """Have every runtime refuse a size outside the limits of its axis, without ptx too, as in Triton.
+
+    An input is reshaped to its own shape, in which such a size is replaced by the end of its limits:
+    that is no shape for so many numbers. Within the limits nothing is copied.
+    """
+    from onnx import helper, numpy_helper
+
+    graph, known = model.graph, dict(signature.limits)
+    for spec in signature.inputs:
+        limits = {axis: known.pop(axis) for axis in map(str, spec.axes) if axis in known}
+        if not limits:
+            continue
+        name = f"ptx.limits.{spec.name}"
+        found = [limits.get(axis, (0, None)) for axis in map(str, spec.axes)]
+        ends = {
+            "least": [least for least, _ in found],
+            "most": [_ANY if most is None else most for _, most in found],
+        }
+        for end, sizes in ends.items():
+            graph.initializer.append(
+                numpy_helper.from_array(np.array(sizes, np.int64), f"{name}.{end}")
+            )
+        for node in graph.node:
+            for at, given in enumerate(node.input):
+                node.input[at] = name if given == spec.name else given
+        steps = (
+            ("Shape", [spec.name], f"{name}.shape"),
+            ("Max", [f"{name}.shape", f"{name}.least"], f"{name}.raised"),
+            ("Min", [f"{name}.raised", f"{name}.most"], f"{name}.sizes"),
+            ("Reshape", [spec.name, f"{name}.sizes"], name),
+        )
+        for at, (operator, given, made) in enumerate(steps):
+            graph.node.insert(at, helper.make_node(operator, given, [made], name=made))
 
 
 def mask_with_infinity(model: Any) -> None:

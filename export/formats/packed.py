@@ -14,29 +14,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from ptx.export.formats import traced_sizes
-from ptx.export.formats.pt2 import example_tensors
-from ptx.infer.signature import Signature
+from ptx.export.tracing import Traced, example_tensors
 
 
-def packs(network: nn.Module, signature: Signature) -> bool:
+def packs(traced: Traced) -> bool:
     """Whether a layer is given a packed sequence."""
-    with _keeping_outputs(network) as kept, torch.no_grad():
-        network(*example_tensors(signature, traced_sizes(signature)))
+    with _keeping_outputs(traced.network) as kept, torch.no_grad():
+        traced.network(*example_tensors(traced.signature))
     return bool(kept)
 
 
-def export_older(network: nn.Module, signature: Signature, opset: int) -> Any:
+def export_older(traced: Traced, opset: int) -> Any:
     """The model. The proof shows whether its free axes are free."""
     import onnx
 
+    signature = traced.signature
     buffer = io.BytesIO()
     names = [spec.name for spec in signature.outputs]
-    with _keeping_outputs(network) as kept, redirect_stdout(io.StringIO()):
-        examples = example_tensors(signature, traced_sizes(signature))
+    with _keeping_outputs(traced.network) as kept, redirect_stdout(io.StringIO()):
         torch.onnx.export(
-            _Kept(network, kept),
-            examples,
+            _Kept(traced.network, kept),
+            example_tensors(signature),
             buffer,  # type: ignore[arg-type]  # which it takes, unlike what it says
             dynamo=False,
             input_names=[spec.name for spec in signature.inputs],

@@ -28,6 +28,7 @@ from ptx.export.int8.exporting import try_int8
 from ptx.export.int8.gates import FASTER, GATES, times_as_fast
 from ptx.export.int8.known_rows import answer
 from ptx.export.int8.static_qdq import quantise
+from ptx.export.tracing import trace
 from ptx.infer import Signature, load
 from ptx.report import make_trial
 from ptx.trainers import SOURCES, open_dataset
@@ -122,7 +123,7 @@ def _changed(plain: Path, rounded: Path, trial: Trial) -> int:
 def _write_large(name: str, folder: Path) -> None:
     """The network at 224×224 in float32 and in int8, without a card; for its speed alone."""
     large = Signature.from_data(signature(LARGE))
-    content = find_convert("onnx")(make(name, LARGE).eval(), large, opset=None)
+    content = find_convert("onnx")(trace(make(name, LARGE).eval(), large), opset=None)
     inputs = large.example({"batch": RANDOM}, seed=SEED)
     rows = KnownRows("random", RANDOM, lambda: iter([(inputs, np.zeros(RANDOM, np.int64))]))
     (folder / "large-float32.onnx").write_bytes(content)

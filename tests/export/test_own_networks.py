@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ptx.export import FORMATS, describe, export
 from ptx.export.formats import find_convert
 from ptx.export.formats.onnx_ import mask_with_infinity
+from ptx.export.tracing import trace
 from ptx.infer import ArtifactError, load
 from ptx.infer.backends.ort.cpu import import_onnxruntime
 from ptx.infer.signature import Signature
@@ -102,12 +103,13 @@ def test_a_branch_on_values_is_not_traced_by_the_older_exporter() -> None:
         {"inputs": {"x": ["float32", ["batch", 4]]}, "outputs": {"y": ["float32", ["batch", 4]]}}
     )
     with pytest.raises(Exception, match=r"torch\.export"):
-        find_convert("onnx")(Branches(), signature, opset=None)
+        find_convert("onnx")(trace(Branches(), signature), opset=None)
 
 
 def test_a_query_that_may_look_at_nothing_is_answered_with_zeros_in_onnx() -> None:
     network = Attention().eval()
-    content = find_convert("onnx")(network, Signature.from_data(Attention.SIGNATURE), opset=None)
+    traced = trace(network, Signature.from_data(Attention.SIGNATURE))
+    content = find_convert("onnx")(traced, opset=None)
     session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     words = torch.randint(0, 12, (3, 4))
     for mask in (torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]), torch.ones(3, 4).long()):
@@ -133,9 +135,8 @@ def test_no_other_mask_is_touched(least: float) -> None:
 
 
 def test_a_table_of_positions_bounds_the_time_of_a_pt2_file(tmp_path: Path) -> None:
-    content = find_convert("pt2")(
-        Attention().eval(), Signature.from_data(Attention.SIGNATURE), opset=None
-    )
+    traced = trace(Attention().eval(), Signature.from_data(Attention.SIGNATURE))
+    content = find_convert("pt2")(traced, opset=None)
     (tmp_path / "net.pt2").write_bytes(content)
     program = torch.export.load(tmp_path / "net.pt2").module()
     network = Attention().eval()

@@ -18,11 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ptx.export import TrainedModel, export, read_model
-from ptx.export.formats import Convert, find_convert, traced_sizes
+from ptx.export.formats import Convert, find_convert
 from ptx.export.grid import BATCHES, LENGTHS, first_rows, grid, own_sizes
+from ptx.export.guards import TRACED
 from ptx.export.precision import PRECISIONS
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
+from ptx.export.tracing import Traced, trace
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
@@ -59,13 +61,13 @@ def trained_of(model: str, samples: dict[str, Array] | None = None) -> TrainedMo
 @cache
 def converted(model: str) -> bytes:
     """The right ONNX file of the seeded network."""
-    return find_convert("onnx")(seeded(model), card_of(model).signature, opset=None)
+    return find_convert("onnx")(trace(seeded(model), card_of(model).signature), opset=None)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     """Let the next export be `content` and its conversion take no time."""
 
-    def convert(network: nn.Module, signature: Signature, *, opset: int | None) -> bytes:
+    def convert(traced: Traced, *, opset: int | None) -> bytes:
         return content
 
     def find(name: str) -> Convert:
@@ -132,9 +134,9 @@ def before_inputs(*nodes: Any, constants: Mapping[str, Array]) -> Edit:
 
 def freeze_batch(proto: Any) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = traced_sizes(card_of("mlp").signature)[
-            "batch"
-        ]
+        value.type.tensor_type.shape.dim[0].dim_value = card_of("mlp").signature.distinct_sizes(
+            TRACED
+        )["batch"]
 
 
 def rename_output(proto: Any) -> None:
@@ -282,8 +284,8 @@ def test_what_an_exporter_does_to_the_network_does_not_reach_the_reference(
     trained = trained_of("linear-model")
     before = {name: tensor.clone() for name, tensor in trained.network.state_dict().items()}
 
-    def convert(network: nn.Module, signature: Signature, *, opset: int | None) -> bytes:
-        for parameter in network.parameters():
+    def convert(traced: Traced, *, opset: int | None) -> bytes:
+        for parameter in traced.network.parameters():
             parameter.mul_(1.001)
         return edited("linear-model", one_weight("linear.weight", 1.001))
 
@@ -325,7 +327,7 @@ def test_labels_that_differ_on_real_samples_alone_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     trained, edit = near_tie()
-    right = find_convert("onnx")(trained.network, trained.card.signature, opset=None)
+    right = find_convert("onnx")(trace(trained.network, trained.card.signature), opset=None)
     proto = onnx.load_from_string(right)
     edit(proto)
     wrong = proto.SerializeToString()
@@ -356,7 +358,7 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     network.load_state_dict(
         {"linear.weight": torch.tensor([[0.45]]), "linear.bias": torch.tensor([0.0])}
     )
-    right = find_convert("onnx")(network, card_of("linear-model").signature, opset=None)
+    right = find_convert("onnx")(trace(network, card_of("linear-model").signature), opset=None)
     proto = onnx.load_from_string(right)
     edit(proto)
     plant(monkeypatch, proto.SerializeToString())
@@ -390,7 +392,7 @@ def test_the_grid_crosses_the_batches_with_the_lengths(model: str) -> None:
 @pytest.mark.parametrize("model", CATALOG)
 def test_no_size_of_the_grid_is_the_traced_one(model: str) -> None:
     signature = card_of(model).signature
-    traced = traced_sizes(signature)
+    traced = signature.distinct_sizes(TRACED)
     assert set(BATCHES) >= {1, 2, 3, 7, 64}
     assert set(LENGTHS) >= {1, 2, 14, 28, 40}
     assert len(set(traced.values())) == len(traced)

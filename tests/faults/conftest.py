@@ -62,7 +62,7 @@ def good(
         path = tmp_path_factory.mktemp("good") / f"{model}{FORMATS[format_name].suffix}"
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore")  # of the exporters, about themselves
-            content = find_convert(format_name)(source.network, source.card.signature, opset=None)
+            content = find_convert(format_name)(source.traced, opset=None)
             patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: content)
             export(source, format_name, path)
         card = read_artifact(path).require_card()

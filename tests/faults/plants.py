@@ -14,6 +14,7 @@ from torch import nn
 from ptx.export import export, exporting
 from ptx.export.formats import find_attach, find_convert
 from ptx.export.golden import with_golden
+from ptx.export.tracing import trace
 from ptx.infer.artifact.card import Card
 
 from .fault import Good
@@ -68,7 +69,8 @@ def converted(change: Change) -> Converted:
 
 def _content(good: Good, change: Change) -> bytes:
     network = change(good.trained.network).eval()
-    return find_convert(good.format)(network, good.trained.card.signature, opset=None)
+    traced = trace(network, good.trained.card.signature)
+    return find_convert(good.format)(traced, opset=None)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def read_content(data: bytes, *, name: str) -> Content | None:
     return Content(said["card"].encode(), sealed)
 
 
-def convert(network: Any, signature: Signature, *, opset: int | None) -> bytes:
+def convert(traced: Any, *, opset: int | None) -> bytes:
+    network, signature = traced.network, traced.signature
     weights = {name: float(tensor) for name, tensor in network.state_dict().items()}
     names = [signature.inputs[0].name, signature.outputs[0].name]
     squashes = type(network).__name__ == "LogisticRegression"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export.formats import find_convert
+from ptx.export.tracing import trace
 from ptx.infer import Signature, read_artifact
 from ptx.models import CATALOG
 
@@ -69,6 +70,6 @@ def test_a_trace_that_kept_its_device_is_found_out() -> None:
     signature = Signature.from_data(
         {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 2]]}}
     )
-    data = find_convert("torchscript")(Nailed(), signature, opset=None)
+    data = find_convert("torchscript")(trace(Nailed(), signature), opset=None)
     with pytest.raises(RuntimeError, match="device"):
         run_on_meta("torchscript", data, signature)

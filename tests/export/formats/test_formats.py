@@ -23,6 +23,7 @@ import ptx.models.catalog
 from ptx.export import FORMATS, read_model
 from ptx.export.formats import find_convert, find_format, mapping_export_errors
 from ptx.export.formats.onnx_ import OPSET
+from ptx.export.tracing import trace
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
 from ptx.infer.backends.ort.cpu import NEWEST_OPSET
 from ptx.models import CATALOG, build
@@ -111,7 +112,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
 
     _, signature = network_of("linear-model")
     if format_name == "torchscript":  # a trace keeps what it saw; the grid refuses it
-        find_convert(format_name)(Frozen(), signature, opset=None)
+        find_convert(format_name)(trace(Frozen(), signature), opset=None)
         return
     with (
         pytest.raises(
@@ -119,7 +120,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
         ),
         mapping_export_errors("frozen", format_name),
     ):
-        find_convert(format_name)(Frozen(), signature, opset=None)
+        find_convert(format_name)(trace(Frozen(), signature), opset=None)
 
 
 def test_a_graph_whose_axes_are_not_the_signatures_is_refused() -> None:
@@ -130,7 +131,7 @@ def test_a_graph_whose_axes_are_not_the_signatures_is_refused() -> None:
     with pytest.raises(
         ArtifactError, match=r"the exported graph has .* the signature says"
     ) as caught:
-        find_convert("onnx")(network, other, opset=None)
+        find_convert("onnx")(trace(network, other), opset=None)
     assert caught.value.code == "E-EXPORT-AXES"
 
 
@@ -146,20 +147,20 @@ def test_the_opset_is_21_unless_asked() -> None:
     """The newest whose MaxPool ONNX Runtime runs on CUDA."""
     assert OPSET == 21
     network, signature = network_of("convnet")
-    assert opset_of(find_convert("onnx")(network, signature, opset=None)) == 21
+    assert opset_of(find_convert("onnx")(trace(network, signature), opset=None)) == 21
 
 
 @pytest.mark.parametrize("opset", [18, 20, 22, NEWEST_OPSET])
 def test_an_opset_that_is_asked_for_is_written(opset: int) -> None:
     network, signature = network_of("linear-model")
-    assert opset_of(find_convert("onnx")(network, signature, opset=opset)) == opset
+    assert opset_of(find_convert("onnx")(trace(network, signature), opset=opset)) == opset
 
 
 @pytest.mark.parametrize("opset", [-1, 0, 17, NEWEST_OPSET + 1, 99])
 def test_an_opset_that_cannot_be_run_is_wrong_usage(opset: int) -> None:
     network, signature = network_of("linear-model")
     with pytest.raises(UsageError, match=f"opset {opset} cannot be written; expected 18 to 26"):
-        find_convert("onnx")(network, signature, opset=opset)
+        find_convert("onnx")(trace(network, signature), opset=opset)
 
 
 # One clean file.
@@ -187,7 +188,7 @@ def test_no_path_of_this_machine_is_in_an_export(
 def test_the_search_for_paths_finds_those_that_torch_writes() -> None:
     """The negative control: TorchScript as it comes out of torch names source files."""
     network, signature = network_of("lstm")
-    raw = find_convert("torchscript")(network, signature, opset=None)
+    raw = find_convert("torchscript")(trace(network, signature), opset=None)
     assert any(name.endswith(".debug_pkl") for name in zipfile.ZipFile(io.BytesIO(raw)).namelist())
     assert places_in(raw)
 
@@ -216,10 +217,11 @@ def test_a_recurrent_pt2_is_the_first_export_of_its_process() -> None:
     """An export to ONNX leaves behind what keeps the time axis free; without it pt2 must do as well."""
     code = (
         "import torch; from ptx.export.formats import find_convert\n"
+        "from ptx.export.tracing import trace\n"
         "from ptx.infer import Signature; from ptx.models import CATALOG, build\n"
         "for model in ('char-rnn', 'lstm'):\n"
         "    signature = Signature.from_data(CATALOG[model].signature)\n"
-        "    content = find_convert('pt2')(build(model).eval(), signature, opset=None)\n"
+        "    content = find_convert('pt2')(trace(build(model).eval(), signature), opset=None)\n"
         "    print(b'aten.gru.input' in content, b'aten.lstm.input' in content)"
     )
     done = subprocess.run(
@@ -258,7 +260,7 @@ def test_a_conversion_says_nothing_of_torchs_internals(
     network, signature = network_of(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        find_convert(format_name)(network, signature, opset=None)
+        find_convert(format_name)(trace(network, signature), opset=None)
     assert [str(warning.message) for warning in caught] == []
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
@@ -271,7 +273,7 @@ def test_a_conversion_leaves_the_loggers_as_they_were(format_name: str) -> None:
     names = ("torch.onnx", "onnxscript", "torch.export")
     before = [logging.getLogger(name).level for name in names]
     network, signature = network_of("linear-model")
-    find_convert(format_name)(network, signature, opset=None)
+    find_convert(format_name)(trace(network, signature), opset=None)
     assert [logging.getLogger(name).level for name in names] == before
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export.formats import find_convert
-from ptx.export.formats.pt2 import dynamic_shapes, example_tensors
 from ptx.export.formats.recurrent import recurrent_shapes
+from ptx.export.tracing import trace
+from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG, build
 
@@ -32,6 +33,10 @@ class Recurrent(nn.Module):
     def forward(self, sequence: Tensor) -> Tensor:
         outputs: Tensor = self.layer(sequence)[0]
         return outputs
+
+
+def make_inputs(signature: Signature, sizes: dict[str, int]) -> tuple[Tensor, ...]:
+    return tuple(to_tensors(signature, signature.example(sizes), "cpu"))
 
 
 def capture(network: nn.Module) -> torch.export.ExportedProgram:
@@ -74,13 +79,12 @@ def test_a_layer_that_was_unrolled_before_is_not_afterwards(model: str) -> None:
     torch.manual_seed(0)
     network = build(model).eval().requires_grad_(False)
     signature = Signature.from_data(CATALOG[model].signature)
-    inputs = example_tensors(signature, dict.fromkeys(signature.dynamic_axes, 4))
+    inputs = make_inputs(signature, dict.fromkeys(signature.dynamic_axes, 4))
     torch.export.export(network, inputs)  # torch now remembers that it unrolls these layers
-    content = find_convert("pt2")(network, signature, opset=None)
+    content = find_convert("pt2")(trace(network, signature), opset=None)
     program = torch.export.load(io.BytesIO(content))
-    assert len(program.range_constraints) >= len(dynamic_shapes(signature)[0])
-    sizes = dict(zip(signature.dynamic_axes, (2, 9), strict=True))
-    inputs = example_tensors(signature, sizes)
+    assert len(program.range_constraints) >= len(signature.dynamic_axes)
+    inputs = make_inputs(signature, dict(zip(signature.dynamic_axes, (2, 9), strict=True)))
     assert torch.equal(program.module()(*inputs), network(*inputs))
 
 

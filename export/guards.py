@@ -1,0 +1,297 @@
+"""The decisions that torch.export took by sizes, and where they are taken in the same way.
+
+There are two kinds of guards:
+
+- A rule, `time <= 64` or `time % 2 == 0`, says where the graph ends. It becomes a limit of its axis, or
+  the network is refused: a batch has no limits, and the limits of an axis are one range.
+- That two sizes differ, `time != 1`, is mostly torch's own: what has the size 1 is broadcast, or has
+  other strides. The graph may be right there all the same. Such sizes are few, and the check runs the
+  file at each of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+
+import sympy
+import torch
+from torch.export import ExportedProgram
+from torch.utils._sympy.printers import PythonPrinter
+
+from ptx.infer.errors import ArtifactError
+from ptx.infer.signature import (
+    BATCH,
+    NO_LIMITS,
+    Limits,
+    Signature,
+    describe_limits,
+    within,
+)
+
+Sizes = dict[str, int]
+
+EXCEPTIONS = 8  # sizes that are run one by one, at most; where there are more it is a rule
+# Sizes at which guards are looked at: all small ones, and powers of two with their neighbours. Those
+# around the integers of the guards, where a decision changes, are added.
+_SCANNED = {*range(1, 513), *(2**power + by for power in range(10, 21) for by in (-1, 0, 1))}
+_MOST = 2**20  # what is decided beyond it is no limit
+# Sizes at which networks are traced: different from each other, and none of them a size of the grid.
+TRACED = (5, 11, 13, 17, 19)
+# Sizes of the other axes while one is looked at.
+_OTHERS = (TRACED, (2, 3, 7, 6, 9), (64, 40, 38, 34, 33))
+# Of several axes together. At 1 and 2 the grid crosses an axis with all others.
+_TOGETHER = (3, 5, 7, 16, 63, 100, 257, 1000, 4096)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One decision that was taken by sizes.
+
+    Attributes:
+        text: It, with the names of the axes.
+        names: Of the axes that it looks at, in the code → their own.
+        constants: The integers in it.
+        differs: It says that two sizes differ; see the head of this module.
+        stated: It is no decision: the signature states it of an output.
+    """
+
+    text: str
+    code: CodeType
+    names: Mapping[str, str]
+    constants: frozenset[int]
+    differs: bool
+    stated: bool
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the decision is taken in the same way at these sizes."""
+        known = {name: sizes[axis] for name, axis in self.names.items()}
+        try:
+            # torch has printed this code from an expression of its own; nothing of it is from a file.
+            return bool(eval(self.code, {"math": math}, known))  # noqa: S307
+        except ArithmeticError:  # it divides by what is 0 at these sizes
+            return False
+
+
+def input_symbols(program: ExportedProgram, signature: Signature) -> dict[sympy.Symbol, str]:
+    """The symbols that stand in a program for the sizes of its inputs, and whose axes they are."""
+    symbols: dict[sympy.Symbol, str] = {}
+    for size, axis in _dynamic_sizes(program, signature):
+        if isinstance(size, sympy.Symbol):
+            symbols.setdefault(size, axis)
+    return symbols
+
+
+def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
+    """The guards of a program, and that its outputs have the axes of the signature.
+
+    What depends on an input's values (the number of its nonzeros) is no guard of sizes.
+    """
+    names = {axis: sympy.Symbol(f"size{at}") for at, axis in enumerate(signature.dynamic_axes)}
+    symbols = input_symbols(program, signature)
+    known = {symbol: names[axis] for symbol, axis in symbols.items()}
+    expressions = [sympy.Eq(size, names[axis]) for size, axis in _dynamic_sizes(program, signature)]
+    stated = {expression.xreplace(known) for expression in expressions}
+    for symbol, values in program.range_constraints.items():
+        if values.lower > 2:  # 2 is torch's own, and means 1
+            expressions.append(sympy.Ge(symbol, int(values.lower)))
+        if values.upper < _MOST:
+            expressions.append(sympy.Le(symbol, int(values.upper)))
+    (environment,) = {
+        id(found): found
+        for node in program.graph.nodes
+        if (found := getattr(getattr(node.meta.get("val"), "fake_mode", None), "shape_env", None))
+    }.values()
+    expressions += [environment.replace(guard.expr) for guard in environment.guards]
+    of_sizes = dict.fromkeys(expression.xreplace(known) for expression in expressions)
+    inputs = set(names.values())
+    return [
+        _make_guard(expression, {str(symbol): axis for axis, symbol in names.items()}, stated)
+        for expression in of_sizes
+        if expression.free_symbols and expression.free_symbols <= inputs
+    ]
+
+
+def _dynamic_sizes(
+    program: ExportedProgram, signature: Signature
+) -> Iterator[tuple[sympy.Expr, str]]:
+    """The size of each dynamic axis, inputs first; not of one that the graph has frozen.
+
+    Outputs that are others than the signature's are not for here: the check says so.
+    """
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    known = program.graph_signature
+    for specs, names in (
+        (signature.inputs, known.user_inputs),
+        (signature.outputs, known.user_outputs),
+    ):
+        for spec, name in zip(specs, names, strict=False):
+            shape = getattr(values.get(name), "shape", ())
+            for axis, size in zip(spec.axes, shape, strict=False):
+                if isinstance(axis, str) and isinstance(size, torch.SymInt):
+                    yield size.node.expr, axis
+
+
+def _make_guard(
+    expression: sympy.Expr, axes: Mapping[str, str], stated: Collection[sympy.Expr]
+) -> Guard:
+    code = PythonPrinter().doprint(expression)
+    names = {str(symbol): axes[str(symbol)] for symbol in expression.free_symbols}
+    return Guard(
+        text=re.sub(r"\bsize\d+\b", lambda found: axes[found[0]], code),
+        code=compile(code, "<guard>", "eval"),
+        names=names,
+        constants=frozenset(abs(int(number)) for number in expression.atoms(sympy.Integer)),
+        differs=isinstance(expression, sympy.Ne),
+        stated=expression in stated,
+    )
+
+
+class Ranges:
+    """Where the guards hold, within the limits of a signature."""
+
+    def __init__(self, guards: Sequence[Guard], signature: Signature) -> None:
+        self._signature = signature
+        constants = {number for guard in guards for number in guard.constants}
+        near = {number * by + off for number in constants for by in (1, 2) for off in (-1, 0, 1)}
+        self._scanned = sorted(_SCANNED | {size for size in near if 0 < size <= _MOST})
+        self._others = [signature.distinct_sizes(others) for others in _OTHERS]
+        self._rules = [guard for guard in guards if not self._leaves_out_few(guard)]
+        self._exceptions = [guard for guard in guards if guard not in self._rules]
+
+    def find_limits(self, axis: str) -> Limits:
+        """The sizes of an axis at which all rules hold.
+
+        Raises:
+            ArtifactError: E-EXPORT-AXES, E-ROWS: they are not one range.
+        """
+        scanned = self._scan(axis)
+        right = [size for size in scanned if self._find_broken(self._rules, axis, size) is None]
+        for size in scanned:
+            between = not right or right[0] < size < right[-1]
+            if between and (rule := self._find_broken(self._rules, axis, size)):
+                raise other_sizes([axis], rule.text)
+
+        def holds(size: int) -> bool:
+            return self._find_broken(self._rules, axis, size) is None
+
+        least, most = self._limits(axis)
+        if right[0] > scanned[0]:
+            least = find_end(right[0], scanned[scanned.index(right[0]) - 1], holds)
+        if right[-1] < scanned[-1]:
+            most = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], holds)
+        return least, most
+
+    def describe_end(self, axis: str, limits: Limits) -> str:
+        """The rule that ends the sizes of an axis there."""
+        least, most = limits
+        rule = self._find_broken(self._rules, axis, least - 1 if most is None else most + 1)
+        return rule.text if rule else f"{axis} {describe_limits(limits)}"
+
+    def find_exceptions(self, axis: str) -> list[int]:
+        """The few sizes of an axis that a guard leaves out."""
+        scanned = self._scan(axis)
+        return [size for size in scanned if self._find_broken(self._exceptions, axis, size)]
+
+    def check_together(self) -> list[Sizes]:
+        """Sizes of several axes that guards leave out together, one combination of each guard.
+
+        Raises:
+            ArtifactError: E-EXPORT-AXES, E-ROWS: a rule binds the axes to each other.
+        """
+        found = []
+        for guard in (*self._rules, *self._exceptions):
+            sizes = self._find_together(guard)
+            if sizes and guard in self._rules:
+                raise other_sizes(sorted(sizes), guard.text)
+            if sizes:
+                found.append(sizes)
+        return found
+
+    def find_beyond(self, known: Collection[str]) -> Sizes | None:
+        """Sizes above the traced ones at which a rule fails that is not among the `known` ones."""
+        for rule in self._rules:
+            if rule.stated or rule.text in known:
+                continue
+            axes = set(rule.names.values())
+            sizes = self._find_together(rule) if len(axes) > 1 else None
+            for axis in axes if len(axes) == 1 else ():
+                above = (size for size in self._scan(axis) if size > self._others[0][axis])
+                broken = next(
+                    (size for size in above if not self._can_hold(rule, axis, size)), None
+                )
+                sizes = None if broken is None else {axis: broken}
+            if sizes:
+                return {**self._others[0], **sizes}
+        return None
+
+    def _find_together(self, guard: Guard) -> Sizes | None:
+        """The least sizes of several axes at which the guard fails; it holds at each of them alone."""
+        axes = sorted(set(guard.names.values()))
+        if len(axes) < 2:
+            return None
+        for together in sorted(itertools.product(*map(self._choose, axes)), key=math.prod):
+            sizes = dict(zip(axes, together, strict=True))
+            if not guard.holds(sizes):
+                return sizes
+        return None
+
+    def _choose(self, axis: str) -> list[int]:
+        """Some sizes of an axis, for its combinations with others."""
+        least, most = self._limits(axis)
+        exceptions = set(self.find_exceptions(axis))
+        sizes = sorted({*_TOGETHER, most or least} - exceptions)
+        return [size for size in sizes if size > 2 and within(size, (least, most))]
+
+    def _scan(self, axis: str) -> list[int]:
+        least, most = self._limits(axis)
+        sizes = {*self._scanned, least, most or least}
+        return [size for size in sorted(sizes) if within(size, (least, most))]
+
+    def _limits(self, axis: str) -> Limits:
+        return self._signature.limits.get(axis, NO_LIMITS)
+
+    def _leaves_out_few(self, guard: Guard) -> bool:
+        broken = {
+            axis: sum(not self._can_hold(guard, axis, size) for size in self._scan(axis))
+            for axis in (guard.names.values() if guard.differs else ())
+        }
+        return guard.differs and max(broken.values()) <= EXCEPTIONS
+
+    def _find_broken(self, guards: Sequence[Guard], axis: str, size: int) -> Guard | None:
+        """The first guard that fails at this size of the axis, whatever the others are."""
+        return next((guard for guard in guards if not self._can_hold(guard, axis, size)), None)
+
+    def _can_hold(self, guard: Guard, axis: str, size: int) -> bool:
+        if axis not in guard.names.values():
+            return True
+        return any(guard.holds({**others, axis: size}) for others in self._others)
+
+
+def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
+    """What the exported graph is bound to, by name."""
+    if BATCH in axes:
+        return ArtifactError(
+            "what the network computes depends on how many rows are asked together, and an exported"
+            f" graph is right for {text} alone: have forward take no decision by the size of the batch",
+            code="E-ROWS",
+        )
+    named = " and ".join(axes)
+    return ArtifactError(
+        f"the exported graph is right for {text} alone, and not for one range of {named}: have forward"
+        f" take no decision by that size, or make {named} a number in the signature; axes that are"
+        " always equal have one name there",
+        code="E-EXPORT-AXES",
+    )
+
+
+def find_end(right: int, wrong: int, holds: Callable[[int], bool]) -> int:
+    """The last number on the way from `right` to `wrong` for which something holds."""
+    while abs(wrong - right) > 1:
+        middle = (right + wrong) // 2
+        right, wrong = (middle, wrong) if holds(middle) else (right, middle)
+    return right
