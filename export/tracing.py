@@ -14,7 +14,8 @@ import functools
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -180,9 +181,6 @@ def _capture(
     network: nn.Module, signature: Signature, examples: tuple[Tensor, ...]
 ) -> ExportedProgram:
     """The program; dynamo's tracer is asked where running `forward` with symbols fails."""
-    torch_logger = logging.getLogger("torch")
-    level = torch_logger.level
-    torch_logger.setLevel(logging.CRITICAL)  # what fails is raised, too
     try:
         return _run_export(network, signature, examples, strict=False)
     except Exception as error:
@@ -190,8 +188,6 @@ def _capture(
             return _run_export(network, signature, examples, strict=True)
         except Exception:
             raise error from None
-    finally:
-        torch_logger.setLevel(level)
 
 
 def _run_export(
@@ -209,6 +205,7 @@ def _run_export(
         torch.no_grad(),
         warnings.catch_warnings(),
         recurrent_shapes(),
+        _quiet_torch(),
         symbolic_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
@@ -221,6 +218,18 @@ def _run_export(
                 for key in _PATHS:
                     node.meta.pop(key, None)
     return program
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[None]:
+    """What torch logs of a trace that fails, it raises too."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @dataclass(frozen=True)
