@@ -146,7 +146,9 @@ def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
 def say_limits(trained: exporting.TrainedModel) -> None:
     """Say the sizes of axes that every file will take alone, where nobody has stated them."""
     if not trained.card.signature.limits:
-        for title, text in report.signature_facts(trained.limited_card.signature):
+        with quiet_exporters():
+            limited = trained.limited_card.signature
+        for title, text in report.signature_facts(limited):
             if title == "axis":
                 note(f"limits of {text}; other sizes are refused")
 
