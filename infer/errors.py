@@ -49,14 +49,17 @@ class BackendError(PtxError, RuntimeError):
 
     Args:
         reason: Why, without the ways out, for what has words of its own around it.
+        absent: This machine has nothing of the kind, so `auto` need not say why it did not take it.
     """
 
     exit_code = 3
     code = "E-BACKEND"
 
-    def __init__(self, message: str, *, code: str | None = None, reason: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, reason: str = "", absent: bool = False
+    ) -> None:
         super().__init__(message, code=code)
-        self.reason = reason or message
+        self.reason, self.absent = reason or message, absent
 
 
 class InputError(PtxError, ValueError):

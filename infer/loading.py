@@ -41,7 +41,8 @@ def load(
         path: An artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, told by its content.
         backend: `auto`, or one of `ptx.infer.backends.BACKENDS`; what is asked for is opened, or an
             error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU,
-            and the torch backend of the other kinds of file; `predictor.backend` says what it took.
+            and the torch backend of the other kinds of file; `predictor.backend` says what it took, and
+            `predictor.skipped` why not CUDA.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         threads: For ONNX Runtime; one for each usable processor by default. What a backend does not
             heed, of this and the following, is refused.
@@ -123,21 +124,24 @@ def open_predictor(
     reopen: Callable[[], Predictor] | None = None,
 ) -> Predictor:
     """A predictor for a file that has been read already; `reopen` makes another one for a copy."""
+    skipped: dict[str, str] = {}
     if description is not None:
         from ptx.infer.described.described_artifact import describe_artifact
 
         described = describe_artifact(artifact, description)
         return Predictor(
             described.card,
-            lambda: described.open(backend, options),
+            lambda: described.open(backend, options, skipped),
             allow_nonfinite=allow_nonfinite,
             reopen=reopen,
+            skipped=skipped,
         )
     return Predictor(
         artifact.require_card(),
-        lambda: open_backend(backend, artifact, options),
+        lambda: open_backend(backend, artifact, options, skipped=skipped),
         allow_nonfinite=allow_nonfinite,
         reopen=reopen,
+        skipped=skipped,
     )
 
 

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -44,6 +44,11 @@ class Predictor:
 
     A predictor that was loaded from a file can be pickled and copied: the copy opens the file again,
     which must have the same content, with the same options.
+
+    Attributes:
+        card: What the file says of itself.
+        skipped: The backends that `auto` tried before the one it took, and why each cannot be used:
+            `{"ort-cuda": "the NVIDIA driver is too old: …"}`. Empty on a machine without a driver.
     """
 
     def __init__(
@@ -53,8 +58,9 @@ class Predictor:
         *,
         allow_nonfinite: bool = False,
         reopen: Callable[[], Predictor] | None = None,
+        skipped: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.card = card
+        self.card, self.skipped = card, skipped
         self._reopen = reopen
         self._finite = not allow_nonfinite
         self.preprocessing = open_preprocessing(card.preprocessing, card.signature)

@@ -16,13 +16,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from ptx.cli.main import _run
 from ptx.infer.artifact.artifact import Artifact, read_artifact
+
+sys.path.insert(0, str(Path(__file__).parent / "null_cuda"))  # of `null_cuda`
+
+if TYPE_CHECKING:
+    from null_cuda import NullCuda
 
 # One thread, also in the processes that tests start: answers do not depend on how many there are, and
 # threads of several libraries would fight for the processors.
@@ -235,6 +240,16 @@ def child() -> Child:
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def null_cuda(tmp_path_factory: pytest.TempPathFactory) -> NullCuda:
+    """CUDA without a device: `child(code, env=null_cuda.environment())` runs code on it."""
+    import null_cuda
+
+    if (obstacle := null_cuda.find_obstacle()) is not None:
+        pytest.skip(f"null CUDA cannot be built: {obstacle}")
+    return null_cuda.build(tmp_path_factory.mktemp("null_cuda"))
 
 
 @pytest.fixture

@@ -55,10 +55,12 @@ def open_model(
     """The predictor; says on stderr what `auto` took."""
     if found.backend != "auto" or found.description is not None:
         fitting = _heeding_threads(options, found.artifact)
-        return infer.open_predictor(
+        predictor = infer.open_predictor(
             found.artifact, backend=found.backend, options=fitting, description=found.description,
             allow_nonfinite=allow_nonfinite,
         )  # fmt: skip
+        _say_skipped(predictor)
+        return predictor
     last = found.others[-1] if found.others else found.artifact.path
     for artifact in _candidates(found):
         try:
@@ -70,11 +72,18 @@ def open_model(
             if artifact.path == last:
                 raise
             continue
+        _say_skipped(predictor)
         note(
             f"backend {predictor.backend.name} on {predictor.backend.device}, from {artifact.path}"
         )
         return predictor
     raise AssertionError("there is at least one file")
+
+
+def _say_skipped(predictor: infer.Predictor) -> None:
+    """Why `auto` did not take a backend that it prefers."""
+    for name, reason in predictor.skipped.items():
+        say_left_out(name, reason)
 
 
 def _candidates(found: Found) -> Iterator[infer.Artifact]:
@@ -98,7 +107,7 @@ def open_backends(
 
 
 def say_left_out(name: str, reason: str) -> None:
-    """A backend that is not available, where `all` were asked for."""
+    """A backend that is not available, if `auto` or `all` were asked for."""
     note(f"{name} is left out: {reason}")
 
 

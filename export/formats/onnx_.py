@@ -17,7 +17,7 @@ from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.export.formats.stored import store
 from ptx.export.tracing import Traced, require_limits
 from ptx.infer.artifact import onnx_bytes
-from ptx.infer.backends.ort.cpu import NEWEST_OPSET
+from ptx.infer.backends.ort.failures import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.ranges import OPSETS
 from ptx.infer.signature import Signature, TensorSpec

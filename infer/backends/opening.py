@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
 from ptx.infer.backends import BACKENDS, DEVICES, FORMER_NAMES, BackendEntry, preferred
-from ptx.infer.errors import BackendError, UsageError, nearest, quote
+from ptx.infer.errors import BackendError, LimitError, UsageError, nearest, quote
 from ptx.infer.ranges import THREADS, TIMEOUT
 from ptx.infer.signature import Array
 
@@ -98,18 +98,24 @@ def find_backend(name: str) -> BackendEntry:
     return BACKENDS[today]
 
 
-def open_backend(name: str, artifact: Artifact, options: Options) -> Backend:
+def open_backend(
+    name: str, artifact: Artifact, options: Options, *, skipped: dict[str, str] | None = None
+) -> Backend:
     """Open `artifact` with the backend that was asked for, and with no other.
 
     `auto` takes the first that is available here and heeds the options; the opened backend says which.
+
+    Args:
+        skipped: Is filled with the backends that `auto` tried before, and why each cannot be used.
 
     Raises:
         UsageError: no such backend, it does not run this kind of file, or does not heed an option.
         BackendError: its library, driver or device is not available here.
         ArtifactError: the file cannot be loaded, or is a program that is not trusted.
+        LimitError: there is not enough memory, or loading takes longer than the options allow.
     """
     if name == "auto":
-        return _open_first(artifact, options)
+        return _open_first(artifact, options, {} if skipped is None else skipped)
     entry, name = find_backend(name), FORMER_NAMES.get(name, name)
     if entry.reads != artifact.kind:
         fitting = preferred([artifact.kind])[::-1]
@@ -160,14 +166,19 @@ def require_device(name: str) -> str:
     return kind
 
 
-def _open_first(artifact: Artifact, options: Options) -> Backend:
+def _open_first(artifact: Artifact, options: Options, skipped: dict[str, str]) -> Backend:
     fitting = preferred([artifact.kind])
     candidates = [name for name in fitting if _heeds(BACKENDS[name], options)] or fitting[-1:]
     for name in candidates[:-1]:
         try:
             return open_backend(name, artifact, options)
-        except BackendError:
-            continue
+        except BackendError as error:
+            if not error.absent:
+                skipped[name] = error.reason
+        except LimitError as error:
+            if error.code != "E-MEMORY":
+                raise
+            skipped[name] = error.message  # of the device; the next has another
     return open_backend(candidates[-1], artifact, options)
 
 

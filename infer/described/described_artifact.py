@@ -36,9 +36,11 @@ class DescribedArtifact:
     rows: int | None  # the batch that the graph is fixed to; None where it is free
     recurrent: bool  # it has an LSTM or a GRU, on which an empty array ends the process
 
-    def open(self, backend: str, options: Options) -> Backend:
-        """The backend behind the outputs and the batch of the card."""
-        opened = open_backend(backend, self.artifact, options)
+    def open(
+        self, backend: str, options: Options, skipped: dict[str, str] | None = None
+    ) -> Backend:
+        """The backend behind the outputs and the batch of the card; `skipped`: see `open_backend`."""
+        opened = open_backend(backend, self.artifact, options, skipped=skipped)
         return DescribedBackend(opened, self.card.signature, self.rows, self.recurrent)
 
 

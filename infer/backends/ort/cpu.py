@@ -1,27 +1,25 @@
-"""ONNX Runtime on the CPU; and for all its backends importing it, a session, its errors in our words."""
+"""ONNX Runtime on the CPU; and for all its backends importing it, a session, runs."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
+from ptx.infer.backends.ort.failures import map_error, mapping_onnxruntime_errors
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.backends.watchdog import Limit, Watchdog
-from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError, installing
-from ptx.infer.ranges import OPSETS
+from ptx.infer.errors import ArtifactError, BackendError, installing
 from ptx.infer.signature import Array, TensorSpec
 
 SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads for any input
 SMALL_INPUT = 12_544  # numbers; 16 pictures of 28×28
-NEWEST_OPSET, NEWEST_IR = int(OPSETS.most), 13  # that ONNX Runtime 1.31 supports officially
 # The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
 TYPES = {
     "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",
@@ -183,7 +181,7 @@ class Runs:
         try:  # a context manager would cost a microsecond
             return dict(zip(names, session.run(names, inputs, settings), strict=True))
         except Exception as error:
-            raise _map_error(error, self._artifact, "run") from error
+            raise map_error(error, self._artifact, "run") from error
 
     def _stopping(self, watchdog: Watchdog) -> tuple[Any, Limit]:
         import onnxruntime  # which is there: it opened the session
@@ -191,15 +189,6 @@ class Runs:
         settings = onnxruntime.RunOptions()
         stop = partial(setattr, settings, "terminate", True)
         return settings, watchdog.limit(self._artifact.name, stop)
-
-
-@contextmanager
-def mapping_onnxruntime_errors(artifact: Artifact, verb: str) -> Iterator[None]:
-    """What ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
-    try:
-        yield
-    except Exception as error:
-        raise _map_error(error, artifact, verb) from error
 
 
 def _check_card(artifact: Artifact, session: Any) -> None:
@@ -234,42 +223,4 @@ def _fits(spec: TensorSpec, item: Any) -> bool:
 def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
     return ArtifactError(
         f"{artifact.name} has {got}; its card says {expected}: export it again", code="E-ONNX-CARD"
-    )
-
-
-def _map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
-    """What ONNX Runtime raised as an error of ptx; its exceptions have no base class of their own."""
-    if isinstance(error, PtxError):
-        return error
-    if isinstance(error, MemoryError):
-        return LimitError(f"{artifact.name}: out of memory", code="E-MEMORY")
-    text = " ".join(str(error).split())
-    if "bad_alloc" in text or "Failed to allocate" in text:
-        return LimitError(
-            f"{artifact.name}: ONNX Runtime ran out of memory: use a smaller batch", code="E-MEMORY"
-        )
-    return _load_error(artifact, verb, text)
-
-
-def _load_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
-    header = read_header(artifact.data, name=artifact.name)
-    opset = header.opsets.get("", 0)
-    if verb == "load" and opset > NEWEST_OPSET:
-        return ArtifactError(
-            f"{artifact.name} uses opset {opset}; ONNX Runtime here supports up to {NEWEST_OPSET}",
-            code="E-ONNX-OPSET",
-        )
-    if verb == "load" and header.ir_version > NEWEST_IR:
-        return ArtifactError(
-            f"{artifact.name} has IR version {header.ir_version}; ONNX Runtime here supports up to"
-            f" {NEWEST_IR}",
-            code="E-ONNX-OPSET",
-        )
-    if verb == "load" and "External data" in text:
-        return ArtifactError(
-            f"{artifact.name} refers to weights in another file; expected one file that holds all",
-            code="E-ONNX-EXTERNAL",
-        )
-    return ArtifactError(
-        f"ONNX Runtime cannot {verb} {artifact.name}: {text[:300]}", code=f"E-ONNX-{verb.upper()}"
     )

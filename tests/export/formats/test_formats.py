@@ -25,7 +25,7 @@ from ptx.export.formats import find_convert, find_format, mapping_export_errors
 from ptx.export.formats.onnx_ import OPSET
 from ptx.export.tracing import trace
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
-from ptx.infer.backends.ort.cpu import NEWEST_OPSET
+from ptx.infer.backends.ort.failures import NEWEST_OPSET
 from ptx.models import CATALOG, build
 
 Checkpoint = Callable[[str], Path]

@@ -377,12 +377,13 @@ def test_cuda_without_a_driver_names_the_library_and_both_ways_out(artifact: Exp
 def test_auto_takes_the_cpu_where_cuda_is_not_and_says_so(
     artifact: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def not_here(onnxruntime: Any) -> None:
+    def not_here(onnxruntime: Any, index: int) -> None:
         raise BackendError("not here", code="E-CUDA")
 
     monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", not_here)
     predictor = load(artifact("linear-model", "onnx"))
     assert predictor.backend.name == "ort-cpu"
+    assert predictor.skipped == {"ort-cuda": "not here"}
     assert predictor.predict(4).backend == "ort-cpu"
     with pytest.raises(BackendError, match="not here"):
         load(artifact("linear-model", "onnx"), device="cuda")
@@ -397,10 +398,11 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(
     def fallen(artifact: Any, options: Any, providers: Any, watchdog: Any, entries: Any) -> Any:
         return cpu.open_session(artifact, options, ["CPUExecutionProvider"], watchdog)
 
-    monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime: None)
+    monkeypatch.setattr(cuda, "require_cuda", lambda onnxruntime, index: None)
     monkeypatch.setattr(cuda, "open_session", fallen)
-    with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
+    with pytest.raises(BackendError, match="ort-cuda is not available") as caught:
         load(artifact("linear-model", "onnx"), backend="ort-cuda")
+    assert caught.value.code == "E-CUDA"
 
 
 def test_onnx_runtime_itself_is_not_believed_without_a_device(
@@ -414,10 +416,11 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         pytest.skip("needs onnxruntime-gpu")
     if torch.cuda.is_available():
         pytest.skip("there is a device")
-    monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", lambda onnxruntime: None)
-    with pytest.raises(BackendError, match="ONNX Runtime opened CPUExecutionProvider instead"):
+    monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", lambda onnxruntime, index: None)
+    with pytest.raises(BackendError, match=r"the library lib\w+\.so\.\d+ is missing") as caught:
         load(artifact("linear-model", "onnx"), backend="ort-cuda")
-    assert "Falling back" not in capfd.readouterr().out  # nor does it try other providers
+    assert caught.value.code == "E-CUDA"
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -550,7 +553,7 @@ def test_a_former_name_opens_the_backend_and_says_the_one_of_today(artifact: Exp
 def test_auto_passes_by_what_does_not_heed_the_options(
     artifact: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def not_here(onnxruntime: Any) -> None:
+    def not_here(onnxruntime: Any, index: int) -> None:
         raise BackendError("there is no driver", code="E-CUDA")
 
     monkeypatch.setattr("ptx.infer.backends.ort.cuda.require_cuda", not_here)

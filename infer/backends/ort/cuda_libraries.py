@@ -1,0 +1,230 @@
+"""What ONNX Runtime's CUDA provider needs: a build that has it, a driver, a device, NVIDIA's libraries.
+
+ONNX Runtime falls back to the CPU without an exception and writes its reason to the C stderr, and the
+dynamic loader names only the first library that it misses. So each requirement is checked by itself, the
+cheapest first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ptx.infer.errors import BackendError, installing, pluralise
+
+CUDA = "CUDAExecutionProvider"
+
+_WAYS_OUT = "use --backend ort-cpu, or let --backend auto choose"
+_MAJOR, _MINOR = 75, 76  # the attributes CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+# The lowest compute capability that a version of CUDA compiles for: 13 has no Maxwell, Pascal and Volta.
+_LOWEST_CAPABILITY = {12: (5, 0), 13: (7, 5)}
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+
+
+def require_cuda(onnxruntime: Any, index: int = 0) -> None:
+    """Check what a session on the device `index` needs, and load NVIDIA's libraries.
+
+    Raises:
+        BackendError: E-CUDA: what is missing, and what to do; `absent` if there is no driver. E-DEVICE:
+            there is no device of this index.
+    """
+    driver = _open_driver()
+    if CUDA not in onnxruntime.get_available_providers():
+        raise unavailable(
+            f"ONNX Runtime {onnxruntime.__version__} is installed without CUDA: pip uninstall"
+            f" onnxruntime, then {installing('gpu')}",
+            absent=driver is None,
+        )
+    if driver is None:
+        raise unavailable(
+            f"there is no NVIDIA driver on this machine ({_driver_name(sys.platform)} cannot be opened):"
+            " install one",
+            absent=True,
+        )
+    version = str(getattr(onnxruntime, "cuda_version", "") or "0")
+    _check_driver(driver, version)
+    _check_device(driver, index, version)
+    _load_libraries(Path(onnxruntime.__file__).parent.parent, version)
+
+
+def unavailable(reason: str, *, absent: bool = False) -> BackendError:
+    """The error of a machine that cannot run ort-cuda."""
+    return BackendError(
+        f"ort-cuda is not available: {reason}, {_WAYS_OUT}",
+        code="E-CUDA",
+        reason=reason,
+        absent=absent,
+    )
+
+
+def explain_fallback(onnxruntime: Any) -> str:
+    """Why ONNX Runtime did not load its CUDA provider, after it opened another one.
+
+    Only then: the provider is made to be loaded by ONNX Runtime, and crashed others who loaded it
+    themselves (microsoft/onnxruntime#9874, #16146).
+    """
+    capi = Path(onnxruntime.__file__).parent / "capi"
+    try:
+        ctypes.CDLL(str(capi / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(capi / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        return _library_reason("", error)
+    return f"ONNX Runtime {onnxruntime.__version__} does not open it and does not say why"
+
+
+def _driver_name(platform: str) -> str:
+    return "nvcuda.dll" if platform == "win32" else "libcuda.so.1"
+
+
+def _open_driver() -> Any:
+    try:
+        return ctypes.CDLL(_driver_name(sys.platform))
+    except OSError:
+        return None
+
+
+def _check_driver(driver: Any, needed: str) -> None:
+    """Whether the driver starts, finds a device, and is new enough for CUDA `needed`, as in "13.0"."""
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if status not in (0, _NO_DEVICE):
+        raise unavailable(
+            f"the NVIDIA driver does not start (cuInit gives {status}): check nvidia-smi"
+        )
+    if not count.value:
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = "check nvidia-smi" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
+        raise unavailable(f"the NVIDIA driver finds no GPU (cuInit gives {status}): {hint}")
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    major, minor = version.value // 1000, version.value % 1000 // 10
+    if major and major < _major(needed):
+        raise unavailable(
+            f"the NVIDIA driver is too old: it offers CUDA {major}.{minor} and ONNX Runtime needs"
+            f" {needed}: update it"
+        )
+
+
+def _check_device(driver: Any, index: int, cuda_version: str) -> None:
+    """Whether there is a device `index`, and this version of CUDA has kernels for it."""
+    count, device = ctypes.c_int(0), ctypes.c_int(0)
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    if index >= count.value:
+        raise BackendError(
+            f"device 'cuda:{index}' is not available: the NVIDIA driver shows"
+            f" {pluralise(count.value, 'GPU')}, from cuda:0",
+            code="E-DEVICE",
+        )
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    capability = tuple(_read_attribute(driver, device, which) for which in (_MAJOR, _MINOR))
+    lowest = _LOWEST_CAPABILITY.get(_major(cuda_version), (0, 0))
+    if capability < lowest:
+        found, needed = (".".join(map(str, one)) for one in (capability, lowest))
+        raise unavailable(
+            f"the GPU cuda:{index} has compute capability {found}, and ONNX Runtime built with CUDA"
+            f" {cuda_version} needs {needed} or more"
+        )
+
+
+def _read_attribute(driver: Any, device: ctypes.c_int, which: int) -> int:
+    value = ctypes.c_int(0)
+    driver.cuDeviceGetAttribute(ctypes.byref(value), which, device)
+    return value.value
+
+
+def _major(cuda_version: str) -> int:
+    return int(cuda_version.partition(".")[0])
+
+
+@cache  # a failure is not cached: the library may be installed while a notebook runs
+def _load_libraries(site: Path, cuda_version: str) -> None:
+    """Load NVIDIA's libraries, so that the provider finds them: the wheels' folders are not where the
+    dynamic loader looks.
+
+    `onnxruntime.preload_dlls` looks in one folder only, and prints what it misses to sys.stdout.
+    """
+    folders = list(library_folders([site, *map(Path, sys.path)], sys.platform))
+    for name, optional in library_names(cuda_version, sys.platform).items():
+        try:
+            _load(name, folders)
+        except OSError as error:
+            if not optional:
+                raise unavailable(_library_reason(name, error)) from error
+
+
+def library_names(cuda_version: str, platform: str) -> dict[str, bool]:
+    """The libraries in the order of loading; True for those that only some versions or models need."""
+    major = _major(cuda_version)
+    cufft = 12 if major >= 13 else 11
+    if platform == "win32":
+        parts = ("engines_runtime_compiled", "engines_precompiled", "heuristic", "ops", "adv", "graph",
+                 "engines_tensor_ir")  # fmt: skip
+        return {
+            f"cublasLt64_{major}.dll": False,
+            f"cublas64_{major}.dll": False,
+            f"cudart64_{major}.dll": False,
+            f"cufft64_{cufft}.dll": True,
+            **{f"cudnn_{part}64_9.dll": True for part in parts},
+            "cudnn64_9.dll": False,
+        }
+    return {
+        f"libcublasLt.so.{major}": False,
+        f"libcublas.so.{major}": False,
+        "libcurand.so.10": False,
+        f"libcudart.so.{major}": False,
+        f"libnvrtc.so.{major}": True,
+        f"libcufft.so.{cufft}": True,
+        "libcudnn.so.9": False,
+    }
+
+
+def library_folders(sites: Iterable[Path], platform: str) -> Iterator[Path]:
+    """Where the libraries may be: what LD_LIBRARY_PATH names, then each site's wheels of NVIDIA, and
+    torch's own copies.
+
+    Args:
+        sites: The folders that packages are installed into: sys.path and where ONNX Runtime is.
+    """
+    if platform != "win32":
+        named = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        yield from (Path(folder) for folder in named if folder)
+    patterns = ("*/bin", "*/bin/*") if platform == "win32" else ("*/lib",)
+    for site in dict.fromkeys(sites):
+        for pattern in patterns:
+            yield from sorted((site / "nvidia").glob(pattern))
+        yield site / "torch" / "lib"
+
+
+def _load(name: str, folders: Iterable[Path]) -> None:
+    """Load the library unless the process has it, as after `import torch`."""
+    if hasattr(os, "RTLD_NOLOAD"):
+        try:
+            ctypes.CDLL(name, os.RTLD_NOLOAD)
+        except OSError:
+            pass
+        else:
+            return
+    first: OSError | None = None
+    found = [str(folder / name) for folder in folders if (folder / name).is_file()]
+    for candidate in (*found, name):  # the bare name: where the dynamic loader itself looks
+        try:
+            ctypes.CDLL(candidate)
+        except OSError as error:
+            first = first or error
+        else:
+            return
+    assert first is not None
+    raise first
+
+
+def _library_reason(name: str, error: OSError) -> str:
+    """Why a library cannot be loaded; the loader names another one if that is missing for it."""
+    library, _, text = str(error).partition(": ")
+    library = Path(library).name if text else name
+    if "No such file" in text or not text:
+        return f"the library {library} is missing: {installing('gpu')}"
+    return f"the library {library} cannot be loaded ({text}): {installing('gpu')}"

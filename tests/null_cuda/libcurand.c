@@ -1,0 +1,3 @@
+#include "null_cuda.h"
+
+MAKES_HANDLE(curandCreateGenerator)
