@@ -42,4 +42,6 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     return 0;
 }
 
+#ifndef OLD_DRIVER
 NO_EFFECT(cuTensorMapEncodeTiled)
+#endif

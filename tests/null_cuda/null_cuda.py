@@ -28,21 +28,26 @@ CUDNN = "libcudnn.so.9"
 
 @dataclass(frozen=True)
 class NullCuda:
-    """The built libraries, in two sets.
+    """The built libraries.
 
     Attributes:
         all: The folder of all stubs: sessions open, memory and copies are real, kernels do nothing.
         driver: The folder of the driver's stub only: with NVIDIA's own libraries every CUDA call fails.
+        old_driver: A driver that lacks a function which the provider imports.
     """
 
     all: Path
     driver: Path
+    old_driver: Path
 
-    def environment(self, *, broken_driver: bool = False, **settings: object) -> dict[str, str]:
+    def environment(
+        self, *, broken_driver: bool = False, old_driver: bool = False, **settings: object
+    ) -> dict[str, str]:
         """The environment of a process that uses them; `fail="cudaMalloc=2"` sets NULL_CUDA_FAIL."""
         folder = self.driver if broken_driver else self.all
+        path = f"{self.old_driver}:{folder}" if old_driver else str(folder)
         named = {f"NULL_CUDA_{key.upper()}": str(value) for key, value in settings.items()}
-        return os.environ | {"LD_LIBRARY_PATH": str(folder)} | named
+        return os.environ | {"LD_LIBRARY_PATH": path} | named
 
     def functions_without_body(self) -> list[str]:
         """What the provider asks for and no C file here defines."""
@@ -103,9 +108,9 @@ def needed_functions(provider: Path) -> dict[str, list[str]]:
 
 def build(folder: Path) -> NullCuda:
     """Build both sets of libraries into `folder`."""
-    built = NullCuda(folder / "all", folder / "driver")
-    built.all.mkdir(parents=True)
-    built.driver.mkdir()
+    built = NullCuda(folder / "all", folder / "driver", folder / "old_driver")
+    for place in (built.all, built.driver, built.old_driver):
+        place.mkdir(parents=True)
     running = []
     for library, functions in needed_functions(find_provider()).items():
         stem = library.partition(".so")[0]
@@ -127,6 +132,12 @@ def build(folder: Path) -> NullCuda:
             flags.append(f"-Wl,--version-script={versions}")
         command = ["gcc", *flags, *map(str, sources), "-o", str(built.all / library), "-lpthread"]
         running.append(subprocess.Popen(command))
+        if library == DRIVER:
+            old = ["-shared", "-fPIC", "-w", "-DOLD_DRIVER", f"-Wl,-soname,{library}"]
+            parts = map(str, (SOURCES / "null_cuda.c", own))
+            running.append(
+                subprocess.Popen(["gcc", *old, *parts, "-o", str(built.old_driver / library)])
+            )
     statuses = [process.wait() for process in running]
     if any(statuses):
         raise RuntimeError("gcc cannot build the stub libraries")

@@ -73,7 +73,13 @@ def explain_fallback(onnxruntime: Any) -> str:
         ctypes.CDLL(str(capi / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(capi / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
-        return _library_reason("", error)
+        if _is_missing(error):
+            return _library_reason("", error)
+        text = str(error).partition(": ")[2]
+        return (
+            f"ONNX Runtime's CUDA provider cannot be loaded ({text}): the driver or a CUDA library is"
+            " too old: update it"
+        )
     return f"ONNX Runtime {onnxruntime.__version__} does not open it and does not say why"
 
 
@@ -114,9 +120,10 @@ def _check_device(driver: Any, index: int, cuda_version: str) -> None:
     count, device = ctypes.c_int(0), ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
     if index >= count.value:
+        known = "cuda:0" if count.value == 1 else f"cuda:0 to cuda:{count.value - 1}"
         raise BackendError(
-            f"device 'cuda:{index}' is not available: the NVIDIA driver shows"
-            f" {pluralise(count.value, 'GPU')}, from cuda:0",
+            f"device 'cuda:{index}' is not available: the NVIDIA driver finds"
+            f" {pluralise(count.value, 'GPU')}: use {known}",
             code="E-DEVICE",
         )
     driver.cuDeviceGet(ctypes.byref(device), index)
@@ -225,6 +232,11 @@ def _library_reason(name: str, error: OSError) -> str:
     """Why a library cannot be loaded; the loader names another one if that is missing for it."""
     library, _, text = str(error).partition(": ")
     library = Path(library).name if text else name
-    if "No such file" in text or not text:
+    if _is_missing(error):
         return f"the library {library} is missing: {installing('gpu')}"
     return f"the library {library} cannot be loaded ({text}): {installing('gpu')}"
+
+
+def _is_missing(error: OSError) -> bool:
+    """Whether a file is missing: glibc says so, and Windows says nothing else."""
+    return "No such file" in str(error) or sys.platform == "win32"
