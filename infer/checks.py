@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from ptx.infer.signature import (
     describe_limits,
     within,
 )
+
+if TYPE_CHECKING:
+    from ptx.infer.backends.ort.device_arrays import DeviceArray
 
 _FLOAT32 = np.dtype(np.float32)
 _FIRST = 3 if sys.byteorder == "little" else 0  # where the byte of the sign lies
@@ -67,6 +70,53 @@ def check_inputs(
     return arrays, sizes
 
 
+def check_device_inputs(
+    signature: Signature,
+    inputs: Mapping[str, Any],
+    import_array: Callable[[TensorSpec, Any], DeviceArray],
+    *,
+    finite: bool = True,
+) -> tuple[dict[str, Array | DeviceArray], dict[str, int]]:
+    """The same for inputs of which some are on a device: of those all but their values is checked.
+
+    Args:
+        import_array: Of the backend, for what is no NumPy array.
+
+    Raises:
+        InputError: as `check_inputs` does, and for an empty batch.
+    """
+    if not isinstance(inputs, Mapping) or inputs.keys() != {spec.name for spec in signature.inputs}:
+        raise wrong_names(signature, inputs)
+    arrays: dict[str, Array | DeviceArray] = {}
+    sizes: dict[str, int] = {}
+    for spec in signature.inputs:
+        value = inputs[spec.name]
+        take = as_array if isinstance(value, np.ndarray) else import_array
+        arrays[spec.name] = take(spec, value)
+        check_shape(spec, arrays[spec.name], sizes)
+    for spec in signature.inputs:
+        array = arrays[spec.name]
+        if isinstance(array, np.ndarray):
+            check_values(spec, array, sizes, finite=finite)
+    if sizes[BATCH] == 0:
+        raise InputError("the batch is empty; expected at least one sample", code="E-SHAPE")
+    return arrays, sizes
+
+
+def check_device_outputs(
+    specs: Iterable[TensorSpec], outputs: Mapping[str, DeviceArray], sizes: Mapping[str, int]
+) -> None:
+    """That outputs on a device have the types and shapes of the card.
+
+    Raises:
+        ArtifactError: one has not.
+    """
+    for spec in specs:
+        array = outputs[spec.name]
+        if array.dtype != spec.numpy_dtype or array.shape != spec.shape(sizes):
+            raise _wrong_output(spec, array, spec.shape(sizes))
+
+
 def check_outputs(
     specs: Iterable[TensorSpec],
     outputs: Mapping[str, Array],
@@ -88,13 +138,18 @@ def check_outputs(
         # As `spec.shape(sizes)`, without a call for each output of each run.
         shape = tuple([axis if isinstance(axis, int) else sizes[axis] for axis in spec.axes])
         if array.shape != shape or array.dtype != spec.numpy_dtype:
-            raise ArtifactError(
-                f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype}"
-                f" {shape}",
-                code="E-OUTPUT",
-            )
+            raise _wrong_output(spec, array, shape)
         if finite and not is_finite(array):
             raise not_finite(spec)
+
+
+def _wrong_output(
+    spec: TensorSpec, array: Array | DeviceArray, shape: tuple[int, ...]
+) -> ArtifactError:
+    return ArtifactError(
+        f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype} {shape}",
+        code="E-OUTPUT",
+    )
 
 
 def not_finite(spec: TensorSpec) -> ArtifactError:
@@ -177,7 +232,7 @@ def _convert(spec: TensorSpec, array: Any) -> Array:
     return converted
 
 
-def check_shape(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+def check_shape(spec: TensorSpec, array: Array | DeviceArray, sizes: dict[str, int]) -> None:
     """Hold an array to the axes of its input; `sizes`: of the dynamic ones so far, added to."""
     shape = array.shape
     if len(shape) != len(spec.axes):

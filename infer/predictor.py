@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from ptx.infer.artifact.card import Card
-from ptx.infer.backends import BACKENDS, Backend
-from ptx.infer.checks import check_inputs, check_outputs
+from ptx.infer.backends import BACKENDS, Backend, DeviceBackend
+from ptx.infer.checks import (
+    check_device_inputs,
+    check_device_outputs,
+    check_inputs,
+    check_outputs,
+)
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
 from ptx.infer.picture.doubt import Doubt
 from ptx.infer.prediction import Failure, Prediction
@@ -24,6 +29,9 @@ from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.streaming import ReadAhead, input_name, stream, unname
 from ptx.infer.tasks import require_task
+
+if TYPE_CHECKING:
+    from ptx.infer.backends.ort.device_arrays import DeviceArray
 
 TOP = 3  # labels that a prediction ranks unless asked for more
 ON_ERROR = ("raise", "yield")  # of `predict_many`
@@ -90,23 +98,58 @@ class Predictor:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
         return backend if process == _Here.process else self._after_fork(backend)
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    @overload
+    def run(
+        self, inputs: Mapping[str, Any], *, device_outputs: Literal[False] = False
+    ) -> dict[str, Array]: ...
+
+    @overload
+    def run(
+        self, inputs: Mapping[str, Any], *, device_outputs: Literal[True]
+    ) -> dict[str, DeviceArray]: ...
+
+    def run(
+        self, inputs: Mapping[str, Any], *, device_outputs: bool = False
+    ) -> dict[str, Array] | dict[str, DeviceArray]:
         """The model alone: arrays in, arrays out, nothing added.
 
         Args:
             inputs: An array for each input of the signature, in its axes; an empty batch is
                 answered with empty outputs. Of a file of others also lists for its sequences, None
                 for what may be left out, and numbers for its scalars, as it answers them.
+            device_outputs: Of ort-cuda: leave the outputs on the GPU, and take inputs that are there
+                without a copy: anything with `__dlpack__`, as tensors of PyTorch or CuPy's arrays,
+                contiguous and in the signature's dtype. NumPy arrays among them are copied to it.
+                Names, types and shapes are checked. Not checked is what lies on the GPU: whether
+                numbers are finite, and whether indices are in their range (ONNX Runtime takes a row of
+                zeros for those that are not). The call returns when the outputs are computed.
 
         Raises:
             InputError: an array that does not fit the signature or is not finite.
             ArtifactError: the model's outputs are not finite or not as its card says.
+            UsageError: the backend has no device outputs.
         """
+        if device_outputs:
+            return self._run_on_device(inputs)
         if self.card.signature.open:
             from ptx.infer.described.open_values import run_open
 
             return run_open(self.card, self.backend, inputs, finite=self._finite)
         return self.run_checked(*check_inputs(self.card.signature, inputs, finite=self._finite))
+
+    def _run_on_device(self, inputs: Mapping[str, Any]) -> dict[str, DeviceArray]:
+        backend, signature = self.backend, self.card.signature
+        if not isinstance(backend, DeviceBackend) or signature.open:
+            raise UsageError(
+                f"device_outputs is for a file that ptx exported and for ort-cuda; this is on"
+                f" {backend.name}: leave it out"
+            )
+        arrays, sizes = check_device_inputs(
+            signature, inputs, backend.import_array, finite=self._finite
+        )
+        outputs = backend.run_on_device(arrays)
+        check_device_outputs(signature.outputs, outputs, sizes)
+        return outputs
 
     def run_checked(
         self, arrays: Mapping[str, Array], sizes: Mapping[str, int]

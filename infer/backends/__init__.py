@@ -17,6 +17,7 @@ from ptx.infer.lazy import lazy
 if TYPE_CHECKING:
     from ptx.infer.backends.opening import (
         Backend,
+        DeviceBackend,
         Factory,
         Options,
         find_backend,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         require_device,
     )
 else:
-    _OPENING = "Backend Factory Options find_backend open_backend require_device"
+    _OPENING = "Backend DeviceBackend Factory Options find_backend open_backend require_device"
     __getattr__, __dir__ = lazy(__name__, dict.fromkeys(_OPENING.split(), "opening"))
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DEVICES",
     "Backend",
     "BackendEntry",
+    "DeviceBackend",
     "Factory",
     "Options",
     "current_name",

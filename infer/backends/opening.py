@@ -7,14 +7,17 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
 from ptx.infer.backends import BACKENDS, DEVICES, FORMER_NAMES, BackendEntry, preferred
 from ptx.infer.errors import BackendError, LimitError, UsageError, nearest, quote
 from ptx.infer.ranges import THREADS, TIMEOUT
-from ptx.infer.signature import Array
+from ptx.infer.signature import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from ptx.infer.backends.ort.device_arrays import DeviceArray
 
 Factory = Callable[[], Any]  # makes a network, a torch.nn.Module
 
@@ -36,6 +39,21 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give the runtime's memory back; the backend cannot be used afterwards."""
+
+
+@runtime_checkable
+class DeviceBackend(Backend, Protocol):
+    """A backend that takes and gives arrays on its device."""
+
+    def import_array(self, spec: TensorSpec, array: Any) -> DeviceArray:
+        """An input on the device, without a copy.
+
+        Raises:
+            InputError: it is no DLPack array on the device, or has another dtype.
+        """
+
+    def run_on_device(self, inputs: Mapping[str, Array | DeviceArray]) -> dict[str, DeviceArray]:
+        """The outputs on the device, for checked inputs: NumPy arrays, and what `import_array` gave."""
 
 
 @dataclass(frozen=True)

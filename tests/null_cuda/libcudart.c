@@ -151,6 +151,7 @@ struct work {
 struct stream {
     struct work *queue;
     size_t count, done, room;
+    int device;
 };
 
 struct event {
@@ -158,11 +159,12 @@ struct event {
     size_t position;
 };
 
-static struct stream default_stream, *all_streams[4096];
+static __thread int current; /* the device of this thread */
+static struct stream default_streams[16], *all_streams[4096];
 static size_t stream_count;
 
-static struct stream *stream_of(void *handle) { /* 0, 1 and 2 are the default streams */
-    return (size_t)handle <= 2 ? &default_stream : handle;
+static struct stream *stream_of(void *handle) { /* 0, 1 and 2 are the default streams of the device */
+    return (size_t)handle <= 2 ? &default_streams[current] : handle;
 }
 
 static void run_until(struct stream *stream, size_t position) {
@@ -179,8 +181,9 @@ static void run_until(struct stream *stream, size_t position) {
 static void flush(struct stream *stream) { run_until(stream, stream->count); }
 
 static void flush_all(void) {
-    flush(&default_stream);
-    for (size_t index = 0; index < stream_count; index++) flush(all_streams[index]);
+    flush(&default_streams[current]);
+    for (size_t index = 0; index < stream_count; index++)
+        if (all_streams[index]->device == current) flush(all_streams[index]);
 }
 
 static void put(struct stream *stream, struct work work) {
@@ -194,6 +197,7 @@ static void put(struct stream *stream, struct work work) {
 static int create_stream(void **handle) {
     pthread_mutex_lock(&lock);
     struct stream *stream = calloc(1, sizeof *stream); /* kept: an event may still name it */
+    stream->device = current;
     all_streams[stream_count++] = stream;
     pthread_mutex_unlock(&lock);
     *handle = stream;
@@ -355,7 +359,7 @@ int cudaMemcpy(void *to, const void *from, size_t size, int kind) {
     MAY_FAIL;
     pthread_mutex_lock(&lock);
     record(__func__, "%s size %zu", direction(to, from), size);
-    flush(&default_stream);
+    flush(&default_streams[current]);
     memmove(to, from, size);
     pthread_mutex_unlock(&lock);
     return 0;
@@ -372,7 +376,7 @@ int cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_p
 int cudaMemset(void *to, int value, size_t size) {
     MAY_FAIL;
     pthread_mutex_lock(&lock);
-    flush(&default_stream);
+    flush(&default_streams[current]);
     memset(to, value, size);
     pthread_mutex_unlock(&lock);
     return 0;
@@ -387,8 +391,6 @@ int cudaMemsetAsync(void *to, int value, size_t size, void *handle) {
 }
 
 /* ---- devices ---- */
-
-static __thread int current;
 
 int cudaGetDeviceCount(int *count) {
     MAY_FAIL;

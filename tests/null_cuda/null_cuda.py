@@ -47,7 +47,8 @@ class NullCuda:
         folder = self.driver if broken_driver else self.all
         path = f"{self.old_driver}:{folder}" if old_driver else str(folder)
         named = {f"NULL_CUDA_{key.upper()}": str(value) for key, value in settings.items()}
-        return os.environ | {"LD_LIBRARY_PATH": path} | named
+        paths = {"LD_LIBRARY_PATH": path, "PYTHONPATH": str(SOURCES)}  # of `device_memory`
+        return os.environ | paths | named
 
     def functions_without_body(self) -> list[str]:
         """What the provider asks for and no C file here defines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, final
@@ -173,6 +173,19 @@ class Runs:
         if not limit.stopped:
             self._idle.append(stopping)
         return outputs
+
+    def run_bound(self, session: Any, binding: Any) -> None:
+        """Run with the inputs and outputs of an `IOBinding`; the outputs are computed on return.
+
+        Raises:
+            As `run`.
+        """
+        settings: Any = None
+        limit: AbstractContextManager[None] = nullcontext()
+        if self._watchdog is not None:
+            settings, limit = self._stopping(self._watchdog)
+        with limit, mapping_onnxruntime_errors(self._artifact, "run"):
+            session.run_with_iobinding(binding, settings)
 
     def _outputs(
         self, session: Any, inputs: Mapping[str, Array], settings: Any

@@ -10,11 +10,18 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.cpu import Runs, import_onnxruntime, open_session
-from ptx.infer.backends.ort.cuda_libraries import CUDA, explain_fallback, require_cuda, unavailable
+from ptx.infer.backends.ort.cuda_libraries import (
+    CUDA,
+    explain_fallback,
+    require_cuda,
+    unavailable,
+    wait_for_default_stream,
+)
+from ptx.infer.backends.ort.device_arrays import DeviceArray, bind, import_array
 from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import BackendError, pluralise, quote
-from ptx.infer.signature import Array
+from ptx.infer.signature import Array, TensorSpec
 
 _SHOWN = 5  # nodes in a message
 _FATAL = 4  # ONNX Runtime's log level
@@ -45,6 +52,23 @@ class OrtCudaBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return self._runs.run(self._session, inputs)
+
+    def import_array(self, spec: TensorSpec, array: Any) -> DeviceArray:
+        """An input on this device, without a copy: see `ptx.infer.backends.ort.device_arrays`."""
+        return import_array(spec, array, self.device)
+
+    def run_on_device(self, inputs: Mapping[str, Array | DeviceArray]) -> dict[str, DeviceArray]:
+        """The outputs on this device, for checked inputs."""
+        session, index = self._session, int(self.device.partition(":")[2])
+        wait_for_default_stream(import_onnxruntime(), index)
+        binding = bind(session, inputs, index)
+        self._runs.run_bound(session, binding)
+        binding.clear_binding_inputs()  # else the outputs would keep them
+        names = [output.name for output in session.get_outputs()]
+        return {
+            name: DeviceArray(value, self.device, session)
+            for name, value in zip(names, binding.get_outputs(), strict=True)
+        }
 
     def close(self) -> None:
         self._session = None

@@ -62,6 +62,29 @@ def unavailable(reason: str, *, absent: bool = False) -> BackendError:
     )
 
 
+def wait_for_default_stream(onnxruntime: Any, index: int) -> None:
+    """Wait until the default stream of the device `index` has done what it was given.
+
+    `IOBinding.synchronize_inputs` waits for all streams instead, and of the thread's current device.
+
+    Raises:
+        BackendError: E-CUDA: what was given to the device before has failed.
+    """
+    name = "cudart64_{}.dll" if sys.platform == "win32" else "libcudart.so.{}"
+    runtime = ctypes.CDLL(name.format(_major(str(onnxruntime.cuda_version))))  # loaded already
+    current = ctypes.c_int(0)
+    status = runtime.cudaGetDevice(ctypes.byref(current)) or runtime.cudaSetDevice(index)
+    status = status or runtime.cudaStreamSynchronize(None)
+    runtime.cudaSetDevice(current)
+    if status:
+        runtime.cudaGetErrorString.restype = ctypes.c_char_p
+        text = runtime.cudaGetErrorString(status).decode()
+        raise BackendError(
+            f"the work on cuda:{index} that computes an input has failed: CUDA error {status}: {text}",
+            code="E-CUDA",
+        )
+
+
 def explain_fallback(onnxruntime: Any) -> str:
     """Why ONNX Runtime did not load its CUDA provider, after it opened another one.
 
