@@ -60,7 +60,7 @@ class DeviceMemory:
         self.pointer, self._stream = ctypes.c_void_p(), ctypes.c_void_p()
         _call("cudaSetDevice", index)
         _call("cudaMalloc", ctypes.byref(self.pointer), ctypes.c_size_t(max(numbers.nbytes, 1)))
-        _call("cudaStreamCreateWithFlags", ctypes.byref(self._stream), 1)
+        _call("cudaStreamCreateSlow", ctypes.byref(self._stream))
         source = numbers.ctypes.data_as(ctypes.c_void_p)
         _call(
             "cudaMemcpyAsync",

@@ -1,7 +1,9 @@
-/* The runtime. "Device" memory is the host's, kernels do nothing, and streams are as lazy as CUDA allows:
-   what is put into one happens when something waits for it, so that a missing synchronisation shows.
+/* The runtime. "Device" memory is the host's, kernels do nothing, and work is done as late or as early as CUDA
+   allows, so that a missing synchronisation shows.
 
    NULL_CUDA_MEMORY  megabytes of the device; 8192.
+   NULL_CUDA_EARLY   0: what is put into a stream is done when something waits for it. 1: it is done at once, except
+                     in streams of cudaStreamCreateSlow.
    and those of libcuda.c. */
 
 #include "null_cuda.h"
@@ -151,7 +153,7 @@ struct work {
 struct stream {
     struct work *queue;
     size_t count, done, room;
-    int device;
+    int device, slow;
 };
 
 struct event {
@@ -165,6 +167,10 @@ static size_t stream_count;
 
 static struct stream *stream_of(void *handle) { /* 0, 1 and 2 are the default streams of the device */
     return (size_t)handle <= 2 ? &default_streams[current] : handle;
+}
+
+static int is_blocked(const struct work *work) {
+    return work->kind == WAIT && work->other->done < work->position;
 }
 
 static void run_until(struct stream *stream, size_t position) {
@@ -192,6 +198,9 @@ static void put(struct stream *stream, struct work work) {
         stream->queue = realloc(stream->queue, stream->room * sizeof *stream->queue);
     }
     stream->queue[stream->count++] = work;
+    if (stream->slow || !setting("NULL_CUDA_EARLY", 0)) return;
+    while (stream->done < stream->count && !is_blocked(&stream->queue[stream->done]))
+        run_until(stream, stream->done + 1);
 }
 
 static int create_stream(void **handle) {
@@ -213,6 +222,13 @@ int cudaStreamCreate(void **handle) {
 int cudaStreamCreateWithFlags(void **handle, unsigned flags) {
     MAY_FAIL;
     return create_stream(handle);
+}
+
+/* No function of CUDA: a stream whose work always takes long. */
+int cudaStreamCreateSlow(void **handle) {
+    create_stream(handle);
+    ((struct stream *)*handle)->slow = 1;
+    return 0;
 }
 
 int cudaStreamDestroy(void *handle) {

@@ -1,7 +1,7 @@
 """Arrays on the GPU in and out of a run, on null CUDA: bindings, waiting, lifetimes and errors.
 
-Copies are real there and happen only when something waits for them. So a network that only moves numbers
-answers with the right ones, unless a wait is missing.
+Copies are real there, and happen as late or as early as CUDA allows. So a network that only moves
+numbers answers with the right ones, unless a wait is missing.
 """
 
 from __future__ import annotations
@@ -69,8 +69,11 @@ def on_device(
     return run
 
 
+@pytest.mark.parametrize("early", [0, 1])
 @pytest.mark.parametrize("index", [0, 1])
-def test_numbers_go_in_and_out_on_the_device(on_device: Callable[..., object], index: int) -> None:
+def test_numbers_go_in_and_out_on_the_device(
+    on_device: Callable[..., object], index: int, early: int
+) -> None:
     code = f"""
 with load(sys.argv[1], backend="ort-cuda", device="cuda:{index}") as predictor:
     found = []
@@ -81,7 +84,7 @@ with load(sys.argv[1], backend="ort-cuda", device="cuda:{index}") as predictor:
         found.append([equal, y.device, list(y.shape), str(y.dtype), list(y.__dlpack_device__())])
 """
     expected = [True, f"cuda:{index}", [2, 12], "float32", [2, index]]
-    assert on_device(code, devices=2) == [expected] * 3
+    assert on_device(code, devices=2, early=early) == [expected] * 3
 
 
 def test_nothing_is_copied_to_the_host_or_from_it(on_device: Callable[..., object]) -> None:
@@ -161,7 +164,8 @@ found = [bool(np.array_equal(y.numpy(), numbers(2).reshape(2, 12)))]
     assert on_device(code) == [True]
 
 
-def test_many_threads_get_their_own_numbers(on_device: Callable[..., object]) -> None:
+@pytest.mark.parametrize("early", [0, 1])
+def test_many_threads_get_their_own_numbers(on_device: Callable[..., object], early: int) -> None:
     code = """
 from concurrent.futures import ThreadPoolExecutor
 with load(sys.argv[1], backend="ort-cuda") as predictor:
@@ -171,7 +175,7 @@ with load(sys.argv[1], backend="ort-cuda") as predictor:
     with ThreadPoolExecutor(8) as pool:
         found = all(pool.map(one, range(200)))
 """
-    assert on_device(code) is True
+    assert on_device(code, early=early) is True
 
 
 @pytest.mark.parametrize(
