@@ -113,9 +113,6 @@ def provider_options(index: int, precision: str) -> dict[str, str]:
         # cuDNN's heuristic mode A. EXHAUSTIVE, the default, is its mode B since ONNX Runtime 1.20
         # (microsoft/onnxruntime#22705), and DEFAULT a slow fallback.
         "cudnn_conv_algo_search": "HEURISTIC",
-        # The default doubles what the arena takes, and an arena never gives anything back: a server with
-        # several models would keep up to twice the sum of their peaks.
-        "arena_extend_strategy": "kSameAsRequested",
     }
     # Not for 0, the default: to parse it ONNX Runtime makes a call of CUDA, whose failure it hides.
     return options | ({"device_id": str(index)} if index else {})

@@ -115,3 +115,37 @@ def test_only_what_computes_sizes_is_on_the_cpu(opened: dict[str, dict[str, Any]
         assert on_cpu == ON_CPU.get(name, ON_CPU.get(name.partition(",")[0], set())), name
         assert not on_cpu & COMPUTING, name
         assert on_cuda & COMPUTING, name
+
+
+OPTIONS = """
+import json, sys
+import onnxruntime
+from ptx.infer import load
+
+sessions = []
+
+class Kept(onnxruntime.InferenceSession):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        sessions.append(self)
+
+onnxruntime.InferenceSession = Kept
+for options in ({}, {"precision": "tf32"}, {"device": "cuda:1"}):
+    with load(sys.argv[1], backend="ort-cuda", **options) as predictor:
+        read = sessions[-1].get_provider_options()["CUDAExecutionProvider"]
+        print(json.dumps([predictor.backend.device, read]))
+"""
+
+
+def test_the_options_are_those_that_the_session_has(
+    artifact: Export, null_cuda: NullCuda, child: Child
+) -> None:
+    path = artifact("linear-model", "onnx")
+    done = child(OPTIONS, path, env=null_cuda.environment(devices=2), timeout=60)
+    assert done.stderr == ""
+    (plain, tf32, second) = map(json.loads, done.stdout.splitlines())
+    for device, options in (plain, tf32, second):
+        assert f"cuda:{options['device_id']}" == device
+        assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert [options["use_tf32"] for _, options in (plain, tf32, second)] == ["0", "1", "0"]
+    assert second[0] == "cuda:1"
