@@ -19,7 +19,7 @@ from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, TensorSpec
 
 _DTYPES = {name: np.dtype(dtype) for dtype, name in TYPES.items()}
-_CUDA = 2  # kDLCUDA of DLPack
+_CPU, _CUDA = 1, 2  # kDLCPU and kDLCUDA of DLPack
 _DEFAULT_STREAM = 1  # in DLPack: the legacy default stream of the device
 
 
@@ -98,7 +98,7 @@ def import_array(spec: TensorSpec, array: Any, device: str) -> DeviceArray:
             code="E-TYPE",
         ) from None
     if kind != _CUDA or f"cuda:{index}" != device:
-        where = f"cuda:{index}" if kind == _CUDA else f"DLPack's device {int(kind)}"
+        where = {_CUDA: f"cuda:{index}", _CPU: "the CPU"}.get(kind, f"DLPack's device {int(kind)}")
         raise InputError(f"input {spec.name!r} is on {where}; {expected}", code="E-TYPE")
     try:
         value = import_onnxruntime().OrtValue.from_dlpack(_OnDefaultStream(array))

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from ptx.export import export
-from ptx.infer import load
-from ptx.infer.errors import UsageError
+from ptx.infer import TensorSpec, load
+from ptx.infer.backends.ort.device_arrays import import_array
+from ptx.infer.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from null_cuda import NullCuda
@@ -231,6 +232,13 @@ with load(sys.argv[1], backend="ort-cuda") as predictor:
     del os.environ["NULL_CUDA_FAIL"]
 """
     assert on_device(program) == code
+
+
+def test_a_tensor_on_the_cpu_is_refused() -> None:
+    spec = TensorSpec("x", "float32", ("batch", 3))
+    with pytest.raises(InputError, match="is on the CPU") as caught:
+        import_array(spec, torch.zeros(2, 3), "cuda:0")
+    assert caught.value.code == "E-TYPE"
 
 
 def test_other_backends_have_no_device_outputs(flat: Path) -> None:
