@@ -35,9 +35,11 @@ _given: dict[
 ] = {}  # the capsules' tensors; they keep their arrays
 
 
-@_Deleter
-def _release(tensor: int) -> None:
+def _give_back(tensor: int) -> None:
     released.append(_given.pop(tensor)[0].name)
+
+
+_release = _Deleter(_give_back)
 
 
 class DeviceMemory:

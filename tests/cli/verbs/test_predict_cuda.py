@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ def predict(
 ) -> Callable[..., Done]:
     """`predict("--backend", "auto", fail=…)`: what is left behind on null CUDA."""
 
-    def run(*options: str, **settings: object) -> Done:
+    def run(*options: str, **settings: Any) -> Done:
         model = artifact("linear-model", "onnx")
         environment = null_cuda.environment(**settings)
         arguments = ("predict", "4", "--model", model, *options)

@@ -10,7 +10,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def on_device(
 ) -> Callable[..., object]:
     """`on_device(code)`: what the code puts into `found`, run with a path and a log of CUDA's calls."""
 
-    def run(code: str, **settings: object) -> object:
+    def run(code: str, **settings: Any) -> object:
         environment = null_cuda.environment(log=tmp_path / "log", **settings)
         program = f"{BEGIN}\nfound = None\n{code}\nprint(json.dumps(found))\n"
         done = child(program, flat, tmp_path / "log", env=environment, timeout=60)
