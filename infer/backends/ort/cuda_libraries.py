@@ -92,10 +92,19 @@ def explain_fallback(onnxruntime: Any) -> str:
     themselves (microsoft/onnxruntime#9874, #16146).
     """
     capi = Path(onnxruntime.__file__).parent / "capi"
+    name = (
+        "onnxruntime_providers_{}.dll"
+        if sys.platform == "win32"
+        else "libonnxruntime_providers_{}.so"
+    )
     try:
-        ctypes.CDLL(str(capi / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(capi / "libonnxruntime_providers_cuda.so"))
+        ctypes.CDLL(str(capi / name.format("shared")), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(capi / name.format("cuda")))
     except OSError as error:
+        if sys.platform == "win32":  # which names no cause
+            return (
+                f"the CUDA provider of ONNX Runtime cannot be loaded ({error}): {installing('gpu')}"
+            )
         if _is_missing(error):
             return _library_reason("", error)
         text = str(error).partition(": ")[2]

@@ -102,9 +102,7 @@ def import_array(spec: TensorSpec, array: Any, device: str) -> DeviceArray:
         raise InputError(f"input {spec.name!r} is on {where}; {expected}", code="E-TYPE")
     try:
         value = import_onnxruntime().OrtValue.from_dlpack(_OnDefaultStream(array))
-    except (
-        Exception
-    ) as error:  # whatever the array's library raises, as for a tensor with gradients
+    except Exception as error:  # of the array's library, as for a tensor with gradients
         raise InputError(
             f"input {spec.name!r} cannot be read through DLPack ({' '.join(str(error).split())[:200]});"
             f" {expected}, contiguous and without gradients",

@@ -14,13 +14,13 @@ from ptx.infer.ranges import OPSETS
 
 NEWEST_OPSET, NEWEST_IR = int(OPSETS.most), 13  # that ONNX Runtime 1.31 supports officially
 
-_SHOWN = (
+_START, _END = (
     100,
     200,
-)  # characters from the start of ONNX Runtime's text and, where the reason is, from its end
+)  # characters of ONNX Runtime's text that are shown; the reason is at its end
 _HOST_MEMORY = "bad_alloc"
 # Of the arena, which says neither which device is full nor what CUDA answered.
-_ARENA = ("Failed to allocate memory", "is smaller than requested bytes")
+_ARENA = ("Failed to allocate", "is smaller than requested bytes")
 # See onnxruntime/core/providers/cuda/cuda_call.cc and cudnn_fe_call.cc.
 _FAILURE = re.compile(
     r"(CUDA|CUBLAS|CUDNN|CUDNN_FE|CURAND|CUFFT|CUSPARSE) failure (-?\d+): (.*?) ?; GPU="
@@ -30,6 +30,10 @@ _LIBRARIES = {
     "CUBLAS": "cuBLAS", "CUDNN": "cuDNN", "CUDNN_FE": "cuDNN", "CURAND": "cuRAND", "CUFFT": "cuFFT",
     "CUSPARSE": "cuSPARSE",
 }  # fmt: skip
+_MORE_MEMORY = {
+    "load": "end other programs that use the memory, or use a smaller model",
+    "run": "use a smaller batch",
+}
 # On the machine that built ONNX Runtime.
 _SOURCE_PATH = re.compile(r"\S+\.(cc|cu|h|cpp):\d+ ")
 
@@ -72,16 +76,10 @@ def map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
     if failure is not None or _HOST_MEMORY in text or any(words in text for words in _ARENA):
         cause = f" ({failure})" if failure else ""
         return LimitError(
-            f"{artifact.name}: ONNX Runtime ran out of memory{cause}: {_REMEDIES[verb]}",
+            f"{artifact.name}: ONNX Runtime ran out of memory{cause}: {_MORE_MEMORY[verb]}",
             code="E-MEMORY",
         )
     return _artifact_error(artifact, verb, text)
-
-
-_REMEDIES = {
-    "load": "end other programs on the device, or use a smaller model",
-    "run": "use a smaller batch",
-}
 
 
 def find_cuda_failure(text: str) -> CudaFailure | None:
@@ -112,9 +110,9 @@ def _artifact_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
             f"{artifact.name} refers to weights in another file; expected one file that holds all",
             code="E-ONNX-EXTERNAL",
         )
-    text, (start, end) = _SOURCE_PATH.sub("", text), _SHOWN
-    if len(text) > start + end:
-        text = f"{text[:start]}…{text[-end:]}"
+    text = _SOURCE_PATH.sub("", text)
+    if len(text) > _START + _END:
+        text = f"{text[:_START]}…{text[-_END:]}"
     return ArtifactError(
         f"ONNX Runtime cannot {verb} {artifact.name}: {text}", code=f"E-ONNX-{verb.upper()}"
     )
