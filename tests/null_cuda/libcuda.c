@@ -1,6 +1,6 @@
 /* The driver, as far as ptx and ONNX Runtime ask it themselves.
 
-   NULL_CUDA_DEVICES     how many devices there are; 1.
+   NULL_CUDA_DEVICES     how many devices there are; 1. CUDA_VISIBLE_DEVICES= hides them.
    NULL_CUDA_DRIVER      the CUDA version that the driver offers; 13020 is 13.2.
    NULL_CUDA_CAPABILITY  the compute capability of all devices; 80 is 8.0. */
 
@@ -8,19 +8,19 @@
 
 int cuInit(unsigned flags) {
     MAY_FAIL;
-    return setting("NULL_CUDA_DEVICES", 1) ? 0 : 100;
+    return device_count() ? 0 : 100;
 }
 
 int cuDeviceGetCount(int *count) {
     MAY_FAIL;
-    *count = setting("NULL_CUDA_DEVICES", 1);
+    *count = device_count();
     return 0;
 }
 
 int cuDeviceGet(int *device, int ordinal) {
     MAY_FAIL;
     *device = ordinal;
-    return ordinal < setting("NULL_CUDA_DEVICES", 1) ? 0 : 101;
+    return ordinal < device_count() ? 0 : 101;
 }
 
 int cuDeviceGetName(char *name, int length, int device) {

@@ -410,7 +410,7 @@ int cudaMemsetAsync(void *to, int value, size_t size, void *handle) {
 
 int cudaGetDeviceCount(int *count) {
     MAY_FAIL;
-    *count = setting("NULL_CUDA_DEVICES", 1);
+    *count = device_count();
     return *count ? 0 : cudaErrorNoDevice;
 }
 
@@ -423,7 +423,7 @@ int cudaGetDevice(int *device) {
 int cudaSetDevice(int device) {
     record(__func__, "%d", device);
     MAY_FAIL;
-    if (device < 0 || device >= setting("NULL_CUDA_DEVICES", 1)) return cudaErrorInvalidDevice;
+    if (device < 0 || device >= device_count()) return cudaErrorInvalidDevice;
     current = device;
     return 0;
 }

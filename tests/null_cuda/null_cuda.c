@@ -7,6 +7,12 @@ int setting(const char *name, int otherwise) {
     return value && *value ? atoi(value) : otherwise;
 }
 
+/* As many as there are; none if CUDA_VISIBLE_DEVICES is empty. */
+int device_count(void) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    return visible && !*visible ? 0 : setting("NULL_CUDA_DEVICES", 1);
+}
+
 int planted(const char *function, int call) {
     const char *entry = getenv("NULL_CUDA_FAIL");
     size_t length = strlen(function);

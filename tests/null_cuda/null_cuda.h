@@ -15,6 +15,7 @@
 HIDDEN int planted(const char *function, int call);
 HIDDEN void record(const char *function, const char *format, ...) __attribute__((format(printf, 2, 3)));
 HIDDEN int setting(const char *name, int otherwise);
+HIDDEN int device_count(void);
 
 /* The first statement of a stub: return the status that is planted for it. */
 #define MAY_FAIL                                                        \

@@ -56,7 +56,7 @@ def fails(**statuses: int) -> dict[str, str]:
 # On null CUDA, where everything but the planted fault works.
 FAULTS = (
     Fault("no GPU", "E-CUDA", "finds no GPU", {"devices": "0"}),
-    Fault("all GPUs hidden", "E-CUDA", "CUDA_VISIBLE_DEVICES", {"devices": "0"},
+    Fault("all GPUs hidden", "E-CUDA", "CUDA_VISIBLE_DEVICES", {},
           environment={"CUDA_VISIBLE_DEVICES": ""}),
     Fault("the driver does not start", "E-CUDA", "999", fails(cuInit=999)),
     Fault("driver and kernel module differ", "E-CUDA", "803", fails(cuInit=803)),
