@@ -18,30 +18,76 @@ _TORCH_NAMES = {"float32": "ieee", "tf32": "tf32"}
 def set_precision(precision: str) -> Restore:
     """Let CUDA's products, convolutions and recurrent layers compute so; returns what undoes it.
 
-    Undone is only what still stands as it was set: what the application chose in between stays. The
-    older switches (`allow_tf32`) are not read: they raise where the application has used these.
+    PyTorch's older switches (`allow_tf32`) are set along with the newer ones (`fp32_precision`): where
+    the two disagree, to read an older one raises in every thread, and `torch.backends.cudnn.flags()` and
+    torch.compile read them. Only the newer ones are set where the application has made them disagree, or
+    has chosen `set_float32_matmul_precision("medium")`, which an older switch cannot restore. (Where it
+    has chosen "high", `get_float32_matmul_precision` raises during a run in float32: the setting is also
+    that of the CPU, which is left alone.)
+
+    Undone is only what is still as it was set: what the application chose in between stays.
     See https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
     """
     import torch  # which is there: something runs on CUDA
 
     backends = torch.backends
-    wanted = _TORCH_NAMES[precision]
-    before = [(part, part.fp32_precision) for part in _parts(backends)]
-    # A part without a choice of its own shows that of all CUDA: it is left without one again.
-    general = backends.cudnn.fp32_precision
-    for part, _ in before:
-        part.fp32_precision = wanted
+    products = None if _is_medium(torch) else _read_older(backends.cuda.matmul)
+    others = _read_older(backends.cudnn)
+    undo = [
+        _set(backends, backends.cuda.matmul, products, (backends.cuda.matmul,), precision),
+        _set(
+            backends, backends.cudnn, others, (backends.cudnn.conv, backends.cudnn.rnn), precision
+        ),
+    ]
 
     def restore() -> None:
-        for part, chosen in before:
-            if part.fp32_precision == wanted:
-                part.fp32_precision = "none" if chosen == general else chosen
+        for one in undo:
+            one()
 
     return restore
 
 
-def _parts(backends: Any) -> tuple[Any, ...]:
-    return backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
+def _is_medium(torch: Any) -> bool:
+    try:
+        return bool(torch.get_float32_matmul_precision() == "medium")
+    except RuntimeError:  # the newer switches say what has no older name
+        return False
+
+
+def _read_older(switch: Any) -> bool | None:
+    """What an older switch says; None where the newer ones disagree with it."""
+    try:
+        return bool(switch.allow_tf32)
+    except RuntimeError:
+        return None
+
+
+def _set(
+    backends: Any, older: Any, allowed: bool | None, parts: tuple[Any, ...], precision: str
+) -> Restore:
+    """Set an older switch, which says `allowed`, and the newer ones in its place; returns what undoes it."""
+    wanted = _TORCH_NAMES[precision]
+    before = [part.fp32_precision for part in parts]
+    # A part without a choice of its own shows that of all CUDA: it is left without one again.
+    general = backends.cudnn.fp32_precision
+    changed = allowed is not None and allowed != (precision == "tf32")
+    if changed:  # first, since it sets the newer ones too
+        older.allow_tf32 = not allowed
+    for part in parts:
+        part.fp32_precision = wanted
+
+    def restore() -> None:
+        found = [part.fp32_precision for part in parts]
+        now = _read_older(older) if changed else None
+        # Another thread's `cudnn.flags()` leaves the older one as it was, and the newer ones at "none".
+        same = changed and now is not allowed and (now is not None or wanted in found)
+        if same:
+            older.allow_tf32 = allowed
+        for part, chosen, value in zip(parts, before, found, strict=True):
+            own = "none" if chosen == general else chosen
+            part.fp32_precision = own if value == wanted or (same and now is not None) else value
+
+    return restore
 
 
 class SharedSetting:

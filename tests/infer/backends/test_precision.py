@@ -105,6 +105,72 @@ def test_a_part_without_a_choice_still_follows_that_of_all() -> None:
     assert BACKENDS.cuda.matmul.fp32_precision == "tf32"
 
 
+def all_in_tf32() -> None:
+    BACKENDS.fp32_precision = "tf32"
+
+
+def products_in_high() -> None:
+    torch.set_float32_matmul_precision("high")
+
+
+def read_older_switches() -> None:
+    """What torch.compile and an application of the older names read, each of which may raise."""
+    assert isinstance(BACKENDS.cudnn.allow_tf32, bool)
+    assert isinstance(BACKENDS.cuda.matmul.allow_tf32, bool)
+    with BACKENDS.cudnn.flags():
+        pass
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("choose", [nothing, older_switches, all_in_float32, products_in_high])
+def test_another_thread_can_read_the_older_switches_during_a_run(
+    choose: Callable[[], None], precision: str
+) -> None:
+    choose()
+    read_older_switches()
+    before = BACKENDS.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    nobody: Any = None
+    with (
+        ThreadPoolExecutor(1) as thread,
+        mapping_run_errors(nobody, Options(precision=precision), "cuda:0"),
+    ):
+        thread.submit(read_older_switches).result()
+        assert [value == "tf32" for value in precisions()] == [precision == "tf32"] * 3
+    read_older_switches()
+    assert (BACKENDS.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == before
+
+
+@pytest.mark.parametrize("choose", [all_in_tf32, convolutions_in_float32, matmul_tf32])
+def test_float32_is_held_where_the_application_uses_the_newer_switches(
+    choose: Callable[[], None],
+) -> None:
+    choose()
+    restore = set_precision("float32")
+    assert precisions() == ["ieee"] * 3
+    restore()
+
+
+def test_products_in_medium_are_so_again() -> None:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        restore = set_precision("float32")
+        assert precisions() == ["ieee"] * 3
+        restore()
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert precisions()[0] == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_an_older_switch_that_the_application_sets_in_between_stays() -> None:
+    BACKENDS.cudnn.allow_tf32 = False
+    restore = set_precision("tf32")
+    BACKENDS.cudnn.allow_tf32 = False
+    restore()
+    assert not BACKENDS.cudnn.allow_tf32
+    assert "tf32" not in precisions()
+
+
 # One value at a time.
 
 
