@@ -65,7 +65,7 @@ def _read_older(switch: Any) -> bool | None:
 def _set(
     backends: Any, older: Any, allowed: bool | None, parts: tuple[Any, ...], precision: str
 ) -> Restore:
-    """Set an older switch, which says `allowed`, and the newer ones in its place; returns what undoes it."""
+    """Set an older switch, which says `allowed`, and the newer ones for it; returns what undoes it."""
     wanted = _TORCH_NAMES[precision]
     before = [part.fp32_precision for part in parts]
     # A part without a choice of its own shows that of all CUDA: it is left without one again.

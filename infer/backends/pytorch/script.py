@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import TorchBackend, import_torch
+from ptx.infer.backends.pytorch.script_graph import free_convolutions
 from ptx.infer.errors import ArtifactError
+
+log = logging.getLogger(__name__)
 
 # Where operators that behave otherwise in train mode are told that they are in it: which input.
 _TRAIN_INPUT = {
@@ -37,6 +41,12 @@ class TorchScriptBackend(TorchBackend):
             # TorchScript is deprecated upstream; ptx says so at export, once.
             warnings.simplefilter("ignore")
             module = import_torch().jit.load(io.BytesIO(artifact.data), map_location=device)
+            if device != "cpu" and free_convolutions(module):
+                log.warning(
+                    "%s was traced with TF32 fixed in its convolutions, and other programs compute them"
+                    " so on CUDA; here they are computed in %s: export it again",
+                    artifact.name, options.precision,
+                )  # fmt: skip
             _require_eval_mode(artifact, module)
         return module
 
