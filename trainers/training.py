@@ -16,7 +16,8 @@ from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
 from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors, use_channels_last
-from ptx.infer.errors import ArtifactError, LimitError, quote
+from ptx.infer.backends.pytorch.failures import map_device_failure
+from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.ranges import SEED
 from ptx.models import build
@@ -91,6 +92,7 @@ def train(
             (`E-BUSY`) another process is training into it.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
         LimitError: the device ran out of memory.
+        BackendError: the device failed.
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
     """
     SEED.check("the seed", seed)
@@ -107,7 +109,7 @@ def train(
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
         with (
-            _mapping_memory_errors(device),
+            _mapping_device_failures(device),
             _without_denormals(),
             deferred_interruption() as interruption,
             joined(device) as group,
@@ -234,18 +236,11 @@ def _identity(card: Card) -> dict[str, Any]:
 
 
 @contextmanager
-def _mapping_memory_errors(device: str) -> Iterator[None]:
-    """The allocators' errors in our words."""
+def _mapping_device_failures(device: str) -> Iterator[None]:
+    """PyTorch's errors of memory and of the device in our words."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+        if (failure := map_device_failure(error, "the training", device)) is None:
             raise
-        raise LimitError(
-            f"the training ran out of memory on {device}: use a smaller batch", code="E-MEMORY"
-        ) from error
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # The CPU's allocator has no class of its own.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+        raise failure from error

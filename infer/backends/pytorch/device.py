@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.backends import Options, require_device
+from ptx.infer.backends import DEVICES, Options, require_device
+from ptx.infer.backends.pytorch.failures import map_device_failure
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.infer.backends.threads import settle_threads
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
-    LimitError,
     PtxError,
     UsageError,
     installing,
 )
 from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
+
+log = logging.getLogger(__name__)
 
 _SIZES = 28  # of the dynamic axes but the batch, in a trial of the memory layout
 
@@ -40,15 +43,18 @@ def import_torch() -> Any:
 def find_device(name: str) -> str:
     """The device to use for `auto`, or `name` once it has been proved to be there.
 
+    `auto` is an accelerator that ptx knows and PyTorch can compute on, else the CPU; where there is one
+    that PyTorch cannot compute on, a warning says why.
+
     Raises:
         UsageError: no such type of device.
-        BackendError: no such device here.
+        BackendError: no such device here, or none that PyTorch can compute on.
     """
     torch = import_torch()
     chosen, index = require_device(name), name.partition(":")[2]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
-        return accelerator.type if accelerator is not None else "cpu"
+        return "cpu" if accelerator is None else _find_accelerator(torch, accelerator.type)
     if chosen == "cpu":
         return "cpu"
     if accelerator is None or accelerator.type != chosen:
@@ -63,7 +69,65 @@ def find_device(name: str) -> str:
             f"device {name!r} is not available: there are {torch.accelerator.device_count()}",
             code="E-DEVICE",
         )
+    if chosen == "cuda":
+        _require_kernels(torch, name)
     return name
+
+
+def _find_accelerator(torch: Any, kind: str) -> str:
+    """That kind of device, where ptx names it and PyTorch can compute on it; else the CPU."""
+    if kind not in DEVICES:
+        return "cpu"
+    if kind == "cuda":
+        try:
+            _require_kernels(torch, kind)
+        except BackendError as error:
+            log.warning("computing on the CPU: %s", error.reason)
+            return "cpu"
+    return kind
+
+
+def _require_kernels(torch: Any, device: str) -> None:
+    """Refuse a GPU that cannot be started, or is too old for this build of PyTorch, or too new.
+
+    Raises:
+        BackendError: E-CUDA, E-DEVICE.
+    """
+    try:
+        index = int(device.partition(":")[2] or torch.cuda.current_device())
+        capability = torch.cuda.get_device_capability(index)
+    except RuntimeError as error:
+        reason = f"PyTorch cannot start it: {str(error).strip().splitlines()[0]}"
+        raise BackendError(
+            f"device {device!r} cannot be used: {reason}: check nvidia-smi, or use --device cpu",
+            code="E-CUDA",
+            reason=reason,
+        ) from error
+    built = torch.cuda.get_arch_list()
+    if torch.version.cuda and built and not runs_on(capability, built):
+        major, minor = capability
+        reason = (
+            f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, and PyTorch"
+            f" {torch.__version__} is built for {', '.join(built)}"
+        )
+        raise BackendError(
+            f"device {device!r} cannot be used: {reason}: install a PyTorch for it, or use --device cpu",
+            code="E-DEVICE",
+            reason=reason,
+        )
+
+
+def runs_on(capability: tuple[int, int], built: list[str]) -> bool:
+    """Whether code built for these architectures (`sm_90`, `compute_80`) runs on such a GPU.
+
+    Machine code (sm) runs on later minor versions of its major version, PTX (compute) on all later ones.
+    """
+    for architecture in built:
+        kind, _, number = architecture.rstrip("af").partition("_")
+        least = divmod(int(number), 10)
+        if least <= capability and (kind == "compute" or least[0] == capability[0]):
+            return True
+    return False
 
 
 class TorchBackend:
@@ -77,7 +141,7 @@ class TorchBackend:
         self._artifact, self._options = artifact, options
         self._signature = artifact.require_card().signature
         device = _choose_device(options)
-        with mapping_load_errors(artifact):
+        with mapping_load_errors(artifact, device):
             self._module = self._load(artifact, options, device)
         if self.channels_last:
             use_channels_last(self._module, self._signature, device)
@@ -203,28 +267,27 @@ def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Ite
                 yield
     except PtxError:
         raise
-    except MemoryError as error:
-        raise LimitError(f"{artifact.name}: out of memory", code="E-MEMORY") from error
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        if (failure := map_device_failure(error, artifact.name, device)) is not None:
+            raise failure from error
         text = " ".join(str(error).split())
-        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
-            raise LimitError(
-                f"{artifact.name}: PyTorch ran out of memory on {device}: use a smaller batch",
-                code="E-MEMORY",
-            ) from error
         raise ArtifactError(
             f"PyTorch cannot run {artifact.name}: {text[:300]}", code="E-TORCH-RUN"
         ) from error
 
 
 @contextmanager
-def mapping_load_errors(artifact: Artifact) -> Iterator[None]:
+def mapping_load_errors(artifact: Artifact, device: str = "cpu") -> Iterator[None]:
     """torch's errors while a file is loaded, in our words."""
     try:
         yield
     except PtxError:
         raise
     except Exception as error:  # torch raises a dozen kinds for damaged files, some without a text
+        # On the CPU a damaged file asks for more memory than there is.
+        failure = None if device == "cpu" else map_device_failure(error, artifact.name, device)
+        if failure is not None:
+            raise failure from error
         text = " ".join(str(error).split()) or type(error).__name__
         raise ArtifactError(
             f"PyTorch cannot load {artifact.name}: {text[:300]}", code="E-TORCH-LOAD"
