@@ -26,7 +26,7 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     training = card.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
-    for key in ("recipe", "metrics", "assumed"):
+    for key in ("recipe", "precision", "metrics", "assumed"):
         if isinstance(training.get(key), dict):
             yield key, join_settings(training[key])
     yield from _agreement(card)

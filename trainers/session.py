@@ -15,6 +15,7 @@ from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.golden import Raw
+from ptx.infer.backends.pytorch.precision import read_precision
 from ptx.infer.errors import PtxError
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
@@ -111,6 +112,7 @@ class Session:
             training={
                 **self.card.training,
                 "device": self.device,
+                "precision": read_precision(self.device),
                 "epochs": self.epoch - 1,
                 "metrics": {
                     name: last[name] for name in last if name.startswith(("train", "test"))

@@ -143,6 +143,7 @@ def test_each_model_trains_on_its_data_and_predicts(model: str, few: Few, tmp_pa
     assert card.training["recipe"] == default_recipe(model, batch_size=50, epochs=2).to_data()
     assert (card.training["seed"], card.training["epochs"]) == (0, 2)
     assert card.training["device"] == "cpu"
+    assert set(card.training["precision"].values()) == {"float32"}
     (value, *_) = next(iter(data.test.inputs.values()))
     answer = "hello" if model.startswith("char-rnn") else value
     with load(result.checkpoint, device="cpu") as predictor:

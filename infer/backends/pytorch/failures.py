@@ -1,4 +1,4 @@
-"""Which of PyTorch's exceptions are about memory or the CUDA device, told by their class and their text."""
+"""Which of PyTorch's exceptions are about memory or the CUDA device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def map_device_failure(error: BaseException, name: str, device: str) -> PtxError
         isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)
     ):
         return LimitError(
-            f"{name}: PyTorch ran out of memory on {device}: use a smaller batch, or end what else uses it",
+            f"{name}: PyTorch ran out of memory on {device}: use a smaller batch, or end other programs"
+            " there",
             code="E-MEMORY",
         )
     if isinstance(error, RuntimeError) and _CUDA.search(text):

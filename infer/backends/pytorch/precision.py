@@ -12,6 +12,7 @@ from ptx.infer.errors import UsageError
 
 Restore = Callable[[], None]
 
+_KINDS = ("products", "convolutions", "recurrent")
 _TORCH_NAMES = {"float32": "ieee", "tf32": "tf32"}
 
 
@@ -88,6 +89,25 @@ def _set(
             part.fp32_precision = own if value == wanted or (same and now is not None) else value
 
     return restore
+
+
+def read_precision(device: str) -> dict[str, str]:
+    """In which precision PyTorch computes float32 on that device now: of each kind of operator.
+
+    "float32", "tf32" or "bf16"; PyTorch's default on CUDA is "tf32" for all but matrix products.
+    """
+    import torch  # which is there: something runs on the device
+
+    backends: Any = torch.backends
+    parts = {
+        "cuda": (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
+        "cpu": (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    }.get(device.partition(":")[0], ())
+    found = dict.fromkeys(_KINDS, "float32")
+    for kind, part in zip(_KINDS, parts, strict=False):
+        if part.fp32_precision not in ("none", "ieee"):
+            found[kind] = part.fp32_precision
+    return found
 
 
 class SharedSetting:

@@ -17,7 +17,7 @@ import torch
 
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import mapping_run_errors
-from ptx.infer.backends.pytorch.precision import SharedSetting, set_precision
+from ptx.infer.backends.pytorch.precision import SharedSetting, read_precision, set_precision
 from ptx.infer.errors import UsageError
 
 BACKENDS: Any = torch.backends  # its stubs lack the settings of the parts of cuDNN
@@ -169,6 +169,23 @@ def test_an_older_switch_that_the_application_sets_in_between_stays() -> None:
     restore()
     assert not BACKENDS.cudnn.allow_tf32
     assert "tf32" not in precisions()
+
+
+@pytest.mark.parametrize(
+    ("device", "choose", "expected"),
+    [
+        ("cuda:0", nothing, ("float32", "tf32", "tf32")),
+        ("cuda", older_switches, ("tf32", "float32", "float32")),
+        ("cuda", matmul_tf32, ("tf32", "tf32", "tf32")),
+        ("cpu", nothing, ("float32", "float32", "float32")),
+        ("mps", all_in_tf32, ("float32", "float32", "float32")),
+    ],
+)
+def test_the_precision_of_a_training_is_that_of_its_device(
+    device: str, choose: Callable[[], None], expected: tuple[str, ...]
+) -> None:
+    choose()
+    assert tuple(read_precision(device).values()) == expected
 
 
 # One value at a time.
