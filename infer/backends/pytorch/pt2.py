@@ -10,6 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import TorchBackend, import_torch
+from ptx.infer.backends.pytorch.recurrent_weights import find_in_program, flatten_weights
 
 
 @final
@@ -34,7 +35,10 @@ class Pt2Backend(TorchBackend):
             logger.removeFilter(_not_about_unused_symbols)
         if device != "cpu":
             program = move_to_device_pass(program, device)
-        return program.module()
+        module = program.module()
+        if device.startswith("cuda"):
+            flatten_weights(list(find_in_program(module)))
+        return module
 
 
 def _not_about_unused_symbols(record: logging.LogRecord) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import TorchBackend, import_torch
+from ptx.infer.backends.pytorch.recurrent_weights import find_in_script, flatten_weights
 from ptx.infer.backends.pytorch.script_graph import free_convolutions
 from ptx.infer.errors import ArtifactError
 
@@ -48,6 +49,8 @@ class TorchScriptBackend(TorchBackend):
                     artifact.name, options.precision,
                 )  # fmt: skip
             _require_eval_mode(artifact, module)
+        if device.startswith("cuda"):
+            flatten_weights(list(find_in_script(module)))
         return module
 
 
