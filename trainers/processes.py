@@ -98,11 +98,13 @@ def joined(device: str) -> Iterator[Group]:
         return
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     torch.set_num_threads(max(1, usable_processors() // local))
+    backend, own = "gloo", {}
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    # NCCL for what is on a GPU, gloo for what is not, such as the flag of `agree`.
-    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-    distributed.init_process_group(backend, **_meeting(size, local))
+        # NCCL for what is on a GPU, gloo for what is not, such as the flag of `agree`. Told its device,
+        # NCCL connects at once: what hinders it is found out here and not at the first step.
+        backend, own = "cpu:gloo,cuda:nccl", {"device_id": torch.device(device)}
+    distributed.init_process_group(backend, **own, **_meeting(size, local))
     try:
         yield Group(rank(), size)
     except RuntimeError as error:
