@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
 from ptx.trainers.batches import Feed
+from ptx.trainers.interruption import Interruption
 from ptx.trainers.processes import Group
 from ptx.trainers.recipe import LOSSES, Loss, Recipe
 
@@ -39,6 +40,7 @@ class Totals:
     correct: Tensor  # int64 (): rows, or steps of a sequence, with the right class
     answers: int = 0  # rows, or steps of a sequence
     rows: int = 0
+    stop: bool = False  # whether one of several processes was asked to stop before the last step
 
     @classmethod
     def zero(cls, device: str) -> Totals:
@@ -130,8 +132,13 @@ def epoch_order(run: Run, epoch: int) -> Tensor:
     return torch.randperm(len(run.train), generator=generator)
 
 
-def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterator[int]:
-    """Train one epoch from step `first_step` on; yields the number of steps done after each."""
+def train_steps(
+    run: Run, epoch: int, first_step: int, totals: Totals, interruption: Interruption
+) -> Iterator[int]:
+    """Train one epoch from step `first_step` on; yields the number of steps done after each.
+
+    An interruption does not end it: with the sums of a step, `totals` is told of one in any process.
+    """
     run.network.train()
     order = epoch_order(run, epoch).to(run.train.device)
     if run.recipe.drop_last:
@@ -152,23 +159,25 @@ def train_steps(run: Run, epoch: int, first_step: int, totals: Totals) -> Iterat
         if run.group.size == 1:
             totals.add(run.total_loss(loss, len(targets)), outputs, targets)
         else:
-            _add_shares(run, totals, rows, (loss, outputs, targets))
+            _add_shares(run, totals, rows, (loss, outputs, targets), stop=bool(interruption))
         yield step + 1
 
 
 def _add_shares(
-    run: Run, totals: Totals, rows: Tensor, done: tuple[Tensor, Tensor, Tensor]
+    run: Run, totals: Totals, rows: Tensor, done: tuple[Tensor, Tensor, Tensor], *, stop: bool
 ) -> None:
     """Count one batch, of which each process has computed a part."""
     loss, outputs, targets = done
     mine = Totals.zero(run.train.device)
     if run.group.counts(rows):
         mine.add(run.total_loss(loss, len(targets)), outputs, targets)
-    figures = torch.stack([mine.loss, mine.correct, torch.tensor(mine.answers).to(mine.loss)])
-    total_loss, correct, answers = run.group.sum(figures)
-    totals.loss += total_loss
-    totals.correct += correct.long()
+    counts = torch.tensor([mine.answers, stop]).to(mine.loss)
+    figures = run.group.sum(torch.cat([torch.stack([mine.loss, mine.correct]), counts]))
+    answers, stops = figures[2:].tolist()
+    totals.loss += figures[0]
+    totals.correct += figures[1].long()
     totals.answers += int(answers)
+    totals.stop = stops > 0
     totals.rows += len(rows)
 
 

@@ -64,10 +64,12 @@ class Session:
         rows = len(self.run.train)
         started, done_before = time.perf_counter(), self.totals.rows
         progress.epoch_begins(self.epoch, self.run.recipe.epochs, rows, done_before)
-        for step in train_steps(self.run, self.epoch, self.step, self.totals):
+        alone = self.run.group.size == 1
+        for step in train_steps(self.run, self.epoch, self.step, self.totals, interruption):
             self.step = step
             progress.step_done(self.totals.rows, self.totals)
-            if self.run.group.agree(bool(interruption)) and self.totals.rows < rows:
+            stop = bool(interruption) if alone else self.totals.stop
+            if stop and self.totals.rows < rows:
                 self._require_finite([float(self.totals.loss)])
                 self.save()
                 return True

@@ -16,6 +16,7 @@ from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
 from ptx.trainers.card import make_card
+from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Run, Totals, epoch_order, temperature, train_steps
 from ptx.trainers.loop import test as measure
 from ptx.trainers.training import _make_run
@@ -209,7 +210,7 @@ def test_a_last_batch_that_is_not_whole_is_left_out_where_the_recipe_says_so(
     recipe = default_recipe("softmax-regression", batch_size=50, drop_last=drop_last)
     run = make_run("softmax-regression", few("softmax-regression"), recipe)
     totals = Totals.zero("cpu")
-    assert list(train_steps(run, 1, 0, totals))[-1] == steps
+    assert list(train_steps(run, 1, 0, totals, Interruption()))[-1] == steps
     assert totals.rows == (200 if drop_last else 230)
 
 
