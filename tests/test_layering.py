@@ -30,6 +30,7 @@ ROOMS = {
     "ptx.infer.artifact.formats",
     "ptx.infer.artifact.artifact",
     "ptx.infer.backends",
+    "ptx.infer.backends.cuda_versions",
     "ptx.infer.backends.pytorch.device",
     "ptx.infer.described.described_artifact",
     "ptx.infer.described.description",

@@ -1,0 +1,206 @@
+"""Which driver, CUDA runtime and cuDNN PyTorch and ONNX Runtime load, and whether these fit together.
+
+`python -m ptx.infer.backends.cuda_versions torch` prints it as JSON. Each is asked in a process of its
+own: one process loads one `libcudnn.so.9`, that of whichever comes first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ptx.infer.errors import BackendError
+
+LIBRARIES = ("torch", "onnxruntime")
+# cuDNN of both is `nvidia/cudnn/lib/libcudnn.so.9`: pip lets the later one overwrite the earlier.
+CUDNN_PACKAGES = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
+_SECONDS = 120  # in which a library is imported, on any machine
+_MAPPED = re.compile(r"/\S*/(libcudart|libcudnn)\.so\.\d+\S*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CudaVersions:
+    """What one library loads; versions as in "13.0", None where it is not loaded or does not say."""
+
+    library: str  # one of LIBRARIES
+    built_for: str  # CUDA
+    driver: str | None = None  # the newest CUDA that it supports
+    runtime: str | None = None
+    cudnn: str | None = None
+    cudnn_built_for: str | None = None  # CUDA
+    cudnn_path: str | None = None
+
+
+def read_versions() -> list[CudaVersions]:
+    """Of each library that is installed and built for CUDA, see `CudaVersions`."""
+    built = [name for name in LIBRARIES if find_build(name)]
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, name], text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        for name in built
+    ]  # fmt: skip
+    return [
+        _read_child(child, name) or CudaVersions(name, find_build(name) or "")
+        for name, child in zip(built, children, strict=True)
+    ]
+
+
+def _read_child(child: subprocess.Popen[str], name: str) -> CudaVersions | None:
+    """What a child has printed; None where the library ended it, or took too long."""
+    try:
+        said, _ = child.communicate(timeout=_SECONDS)
+        return CudaVersions(**json.loads(said.splitlines()[-1]))
+    except (subprocess.TimeoutExpired, ValueError, IndexError, TypeError):
+        child.kill()
+        child.wait()
+        return None
+
+
+def find_build(library: str) -> str | None:
+    """The version of CUDA that a library is built for; None where it is built for none, or missing."""
+    if library == "torch":
+        from ptx.infer.backends.pytorch.device import import_torch
+
+        with suppress(BackendError):
+            version: str | None = import_torch().version.cuda
+            return version
+        return None
+    from ptx.infer.backends.ort.cpu import import_onnxruntime
+
+    with suppress(BackendError):
+        onnxruntime = import_onnxruntime()
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            return str(getattr(onnxruntime, "cuda_version", "")) or None
+    return None
+
+
+def read_loaded(library: str) -> CudaVersions:
+    """The versions in this process, once the library has loaded what it needs."""
+    built_for = find_build(library) or ""
+    if library == "onnxruntime":
+        from ptx.infer.backends.ort.cpu import import_onnxruntime
+        from ptx.infer.backends.ort.cuda import require_cuda
+
+        with suppress(BackendError):  # which `ptx doctor` says of the backend
+            require_cuda(import_onnxruntime())
+    paths = _loaded_paths()
+    cudnn, runtime = _open(paths.get("libcudnn")), _open(paths.get("libcudart"))
+    return CudaVersions(
+        library,
+        built_for,
+        driver=_version(_ask(_open("libcuda.so.1"), "cuDriverGetVersion")),
+        runtime=_version(_ask(runtime, "cudaRuntimeGetVersion")),
+        cudnn=_cudnn_version(_call(cudnn, "cudnnGetVersion")),
+        cudnn_built_for=_version(_call(cudnn, "cudnnGetCudartVersion")),
+        cudnn_path=paths.get("libcudnn"),
+    )
+
+
+def _loaded_paths() -> dict[str, str]:
+    """The CUDA libraries that the process has loaded, by name; Linux alone tells."""
+    with suppress(OSError):
+        found = _MAPPED.finditer(Path("/proc/self/maps").read_text())
+        return {match[1]: match[0] for match in found}
+    return {}
+
+
+def _open(path: str | None) -> ctypes.CDLL | None:
+    if path is not None:
+        with suppress(OSError):
+            return ctypes.CDLL(path)
+    return None
+
+
+def _ask(library: Any, function: str) -> int | None:
+    """The number that a function of the library writes into its argument."""
+    number = ctypes.c_int(0)
+    if hasattr(library, function) and not getattr(library, function)(ctypes.byref(number)):
+        return number.value
+    return None
+
+
+def _call(library: Any, function: str) -> int | None:
+    """The number that a function of the library returns."""
+    if not hasattr(library, function):
+        return None
+    called = getattr(library, function)
+    called.restype = ctypes.c_size_t
+    return int(called())
+
+
+def _version(number: int | None) -> str | None:
+    """Of CUDA: 13020 is 13.2."""
+    return f"{number // 1000}.{number % 1000 // 10}" if number else None
+
+
+def _cudnn_version(number: int | None) -> str | None:
+    """92600 is 9.26.0; before cuDNN 9, 8907 was 8.9.7."""
+    if not number:
+        return None
+    major, rest = divmod(number, 10_000 if number >= 90_000 else 1000)
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def find_problems(
+    versions: Sequence[CudaVersions], packages: Iterable[str] | None = None
+) -> Iterator[str]:
+    """What does not fit together, and what to do about it; `packages`: the installed cuDNN, if given."""
+    for one in versions:
+        yield from _problems_of(one)
+    built = {_major(one.built_for): one for one in versions if one.built_for}
+    if len(built) > 1:
+        each = " and ".join(f"{one.library} for CUDA {one.built_for}" for one in built.values())
+        yield (
+            f"{each}: a process that uses both loads the cuDNN of one of them: install a torch and an"
+            " onnxruntime-gpu for one major version of CUDA"
+        )
+    found = _installed_cudnn() if packages is None else list(packages)
+    if len(found) > 1:
+        yield (
+            f"{' and '.join(found)} write the same files: pip uninstall {' '.join(found)}, then install"
+            " the one for your CUDA again"
+        )
+
+
+def _problems_of(one: CudaVersions) -> Iterator[str]:
+    needed = _major(one.runtime or one.built_for)
+    if one.driver and _major(one.driver) < needed:
+        yield (
+            f"the driver supports CUDA up to {one.driver}, and {one.library} uses"
+            f" {one.runtime or one.built_for}: update the driver"
+        )
+    for what, found in (("CUDA runtime", one.runtime), ("cuDNN", one.cudnn_built_for)):
+        if found and one.built_for and _major(found) != _major(one.built_for):
+            where = f" ({one.cudnn_path})" if what == "cuDNN" else ""
+            yield (
+                f"{one.library} is built for CUDA {one.built_for} and loads a {what} for {found}{where}:"
+                f" install {one.library} again in an environment of its own"
+            )
+
+
+def _installed_cudnn() -> list[str]:
+    found = []
+    for name in CUDNN_PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+            found.append(name)
+    return found
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(read_loaded(sys.argv[1]))) + "\n")
