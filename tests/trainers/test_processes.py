@@ -17,9 +17,7 @@ import pytest
 import torch
 from torch import distributed
 
-from ptx.cli.launching import launch
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.infer.errors import LimitError
 from ptx.trainers.processes import Group, joined
 
 
@@ -60,32 +58,6 @@ def test_the_group_is_told_the_device_of_its_process(
         assert (group.rank, group.size) == (1, 2)
     expected = {"backend": "cpu:gloo,cuda:nccl", "device_id": torch.device("cuda:1")}
     assert asked == (expected if device == "cuda:1" else {"backend": "gloo"})
-
-
-ABORTS = """
-import os, signal, sys, time
-if os.environ["RANK"] == "0":
-    os.kill(os.getpid(), signal.SIGABRT)
-time.sleep(60)
-"""
-
-
-def test_a_process_that_nccls_watchdog_aborts_is_a_lost_peer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Where a peer is lost under NCCL, the watchdog of the others ends them by SIGABRT."""
-    program = tmp_path / "program"
-    program.write_text(f"#!{sys.executable}\n{ABORTS}")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with pytest.raises(LimitError, match="process 1 of 2 was ended by signal 6") as caught:
-            launch(["train"], 2)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert (caught.value.code, caught.value.exit_code) == ("E-PEER", 6)
 
 
 MODEL = "diabetes"  # 768 rows
