@@ -24,12 +24,10 @@ def cuda(setting: Setting) -> Iterator[Pending]:
         except BackendError as error:
             yield Missing(f"{name}, ort-cuda", str(error))
             continue
-        import onnxruntime
+        from naive.captured import open_session
 
         with predictor:
-            session = onnxruntime.InferenceSession(
-                str(path), providers=[("CUDAExecutionProvider", {"use_tf32": "0"})]
-            )
+            session = open_session(str(path))
             raw = partial(session.run, None, sample_batch(predictor.card, BATCH))
             yield batches(setting, f"{name}, ort-cuda", "`session.run`", predictor, raw,
                           Goal(1 / 0.97))  # fmt: skip

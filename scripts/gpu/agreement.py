@@ -66,10 +66,28 @@ class _Model:
             return *asked, *errors, verdict
 
 
+def prepare(page: Page, setting: Setting) -> None:
+    """Train the first models for an epoch; their exports then run beside the rows."""
+    for name in setting.first_models:
+        page.guard(f"the training of {name}", partial(setting.prepare, name))
+
+
 def measure(page: Page, setting: Setting) -> None:
-    page.section("Agreement with eager float64", "model", "backend", "device read back", "precision",
-                 "largest error", "allowed", "labels that differ", "")  # fmt: skip
-    for name in setting.models:
+    """Of the first models."""
+    _table(page, setting, setting.first_models, "Agreement with eager float64")
+
+
+def measure_others(page: Page, setting: Setting) -> None:
+    """Of the others."""
+    others = [name for name in setting.models if name not in setting.first_models]
+    if others:
+        _table(page, setting, others, "Agreement with eager float64 of the other models")
+
+
+def _table(page: Page, setting: Setting, models: list[str], title: str) -> None:
+    page.section(title, "model", "backend", "device read back", "precision", "largest error",
+                 "allowed", "labels that differ", "")  # fmt: skip
+    for name in models:
         model = _Model(setting, name)
         for kind, backend, device, precision in _kinds():
             wanted = f"{name}, {backend}, {device}, {precision}"

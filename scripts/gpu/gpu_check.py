@@ -1,9 +1,10 @@
-"""Run ptx on an NVIDIA GPU and write one page: training, agreement, speed, a folder, faults.
+"""Run ptx on an NVIDIA GPU and write one page: doctor, agreement, faults, speed, training, all models.
 
-Writes gpu.md, gpu.json and gpu.log into a folder, anew after each row; a row that fails is one line, and
-the others follow. Without a CUDA device it runs through on the CPU and says which rows are missing. It
-needs no network: the models train on the digits that ptx carries, or on MNIST under PTX_DATA
-(--data mnist). onnxruntime-gpu may stand on PYTHONPATH.
+Writes gpu.md, gpu.json and gpu.log into a folder, anew after each row. A row that fails is one line, and
+the others follow; each part has a share of the time. Without a CUDA device it runs through on the CPU
+and says which rows are skipped; likewise where ONNX Runtime alone finds a device. It needs no network:
+the models train on the digits that ptx carries, or on MNIST under PTX_DATA (--data mnist).
+onnxruntime-gpu may stand on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -20,25 +21,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import agreement
+import backends
 import faults
 import speed
 import torch
 import training
-from gpu_setting import Setting, make_pool
+from gpu_setting import FIRST, Setting, make_pool
 from page import Page
 
 from ptx.models import CATALOG
 from ptx.report.measurement import machine
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
-SECTIONS: dict[str, Callable[[Page, Setting], None]] = {
-    "training": training.measure,
-    "agreement": agreement.measure,
-    "speed": speed.measure,
-    "folder": speed.measure_folder,
-    "faults": faults.measure,
-    "mixed-precision": training.measure_mixed,
-    "compiled": speed.measure_compiled,
+# What is measured, in this order, and its share of the time: what it leaves goes to those after it.
+SECTIONS: dict[str, tuple[Callable[[Page, Setting], None], float]] = {
+    "doctor": (backends.measure, 0.1),
+    "prepare": (agreement.prepare, 0.1),
+    "agreement": (agreement.measure, 0.25),
+    "faults": (faults.measure, 0.25),
+    "speed": (speed.measure, 0.2),
+    "folder": (speed.measure_folder, 0.1),
+    "training": (training.measure, 0.25),
+    "all-models": (agreement.measure_others, 0.25),
+    "mixed-precision": (training.measure_mixed, 0.1),
+    "compiled": (speed.measure_compiled, 1.0),
 }
 
 
@@ -47,7 +53,9 @@ def head() -> str:
     if torch.cuda.is_available():
         device = f"{torch.cuda.get_device_name()}, driver {_driver()}, CUDA {torch.version.cuda}"
     else:
-        device = f"**no CUDA device** ({machine()}): its rows are missing here and unproven"
+        device = (
+            f"PyTorch finds **no CUDA device** ({machine()}): its rows are skipped and unproven"
+        )
     found = [f"{name} {number}" for name in PACKAGES if (number := _version(name))]
     return (
         f"# ptx on a GPU\n\n{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {device}.\n\nPython"
@@ -82,13 +90,14 @@ def main() -> int:
     parser.add_argument("--data", default="bundled", help="of the models of digits")
     parser.add_argument("--minutes", type=float, default=8.5, help="after which no row is begun")
     options = parser.parse_args()
-    few = ["softmax-regression", "convnet", "lstm", "name-classifier"]
-    models = options.models or (list(CATALOG) if options.all else few)
-    page = Page(options.output, head(), time.monotonic() + 60 * options.minutes)
+    models = options.models or list(CATALOG if options.all else FIRST)
+    seconds = 60 * options.minutes
+    page = Page(options.output, head(), time.monotonic() + seconds)
     with tempfile.TemporaryDirectory() as place, make_pool() as pool:
         setting = Setting(Path(place), models, options.epochs, options.data, options.files, pool)
         for name in options.sections:
-            page.guard(name, partial(SECTIONS[name], page, setting))
+            measure, share = SECTIONS[name]
+            page.part(name, partial(measure, page, setting), share * seconds)
         pool.shutdown(cancel_futures=True)
     page.note(f"{page.failures} rows failed")
     return 1 if page.failures else 0

@@ -6,18 +6,32 @@ import os
 import subprocess
 import sys
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
+from page import SkippedError
+from PIL import Image
 
 from ptx.export import FORMATS, export, read_model
+from ptx.export.documented import documented_card
+from ptx.export.formats import find_attach, find_convert
+from ptx.infer import BackendError
+from ptx.infer.artifact import zip_archive
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.formats import FORMATS as FILES
-from ptx.models import CATALOG
-from ptx.trainers import Dataset, open_dataset
+from ptx.infer.backends.ort.cpu import import_onnxruntime
+from ptx.infer.backends.ort.cuda import require_cuda
+from ptx.infer.described.description import Description
+from ptx.models import CATALOG, build
+from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
+from ptx.trainers import Dataset, default_recipe, open_dataset, train
 
 Paths = dict[str, Path]
+FIRST = ("softmax-regression", "convnet", "lstm", "name-classifier")
 PTX = [sys.executable, "-c", "from ptx.cli import main; main()"]
 
 
@@ -36,8 +50,34 @@ class Setting:
 
     @property
     def device(self) -> str:
-        """The accelerator, or what the check is rehearsed on."""
+        """Of PyTorch: the accelerator, or what the check is rehearsed on."""
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def runtime_device(self) -> str:
+        """Of ONNX Runtime: likewise."""
+        try:
+            require_cuda(import_onnxruntime())
+        except BackendError:
+            return "cpu"
+        return "cuda"
+
+    def torch_device(self) -> str:
+        """The device of PyTorch, for a row beside one of ONNX Runtime.
+
+        Raises:
+            SkippedError: they have different ones.
+        """
+        if self.device != self.runtime_device:
+            raise SkippedError(
+                f"PyTorch is on {self.device!r} here and ONNX Runtime on {self.runtime_device!r}"
+            )
+        return self.device
+
+    @property
+    def first_models(self) -> list[str]:
+        """Those that are looked at before the others."""
+        return [model for model in self.models if model in FIRST] or self.models
 
     def dataset(self, model: str) -> Dataset:
         default = CATALOG[model].data
@@ -49,11 +89,47 @@ class Setting:
         self.checkpoints[model] = checkpoint
         self._exports[model] = self.pool.submit(export_all, model, checkpoint)
 
+    def prepare(self, model: str) -> None:
+        """Train a model for one epoch, where it has not been trained."""
+        if model not in self._exports:
+            recipe = default_recipe(model, epochs=1)
+            result = train(model, self.dataset(model), recipe, folder=self.folder / "prepared" / model,
+                           device=self.device)  # fmt: skip
+            self.trained(model, result.checkpoint)
+
     def paths(self, model: str) -> Paths:
         """A model's files by format, "checkpoint" among them; waits for the exports."""
-        if model not in self._exports:
-            raise LookupError(f"{model} was not trained")
+        self.prepare(model)
         return {"checkpoint": self.checkpoints[model], **self._exports[model].result()}
+
+    def untrained(self, model: str) -> Paths:
+        """A model with its first weights, as a checkpoint and an ONNX file without a proof."""
+        paths = {
+            kind: self.folder / f"untrained-{model}{FILES[kind].suffix}"
+            for kind in (CHECKPOINT, "onnx")
+        }
+        if not all(path.exists() for path in paths.values()):
+            torch.manual_seed(0)
+            network = build(model, dict(CATALOG[model].config)).eval()
+            weights = network.state_dict()
+            card = replace(documented_card(model, Description()), training={},
+                           weights_sha256=weights_digest(weights))  # fmt: skip
+            content = find_convert("onnx")(network, card.signature, opset=None)
+            paths["onnx"].write_bytes(find_attach("onnx")(content, card.to_json()))
+            checkpoint = zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
+            paths[CHECKPOINT].write_bytes(checkpoint)
+        return paths
+
+    def pictures(self, count: int) -> Path:
+        """A folder of so many pictures of digits."""
+        folder = self.folder / f"pictures-{count}"
+        if not folder.exists():
+            folder.mkdir()
+            pixels = self.dataset("convnet").test.inputs["image"]
+            for number in range(count):
+                picture = Image.fromarray(np.squeeze(pixels[number % len(pixels)]))
+                picture.save(folder / f"{number:05}.png")
+        return folder
 
 
 def make_pool() -> ProcessPoolExecutor:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Cells = Sequence[object]
+GRACE = 30.0  # seconds by which the last row of a part may exceed its time
+
+
+class SkippedError(Exception):
+    """Why a row cannot be measured here."""
 
 
 @dataclass
@@ -26,6 +33,7 @@ class Page:
     def __init__(self, folder: Path, head: str, deadline: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._head, self._deadline = folder, head, deadline
+        self._until = deadline  # of the part at hand
         self._started = time.monotonic()
         self.sections: list[Section] = []
         self.failures = 0
@@ -36,27 +44,34 @@ class Page:
         self.sections.append(Section(title, columns))
         self.note(title)
 
+    def part(self, name: str, measure: Callable[[], None], seconds: float) -> None:
+        """Some sections, which have so many seconds; what fails outside a row costs no other part."""
+        self._until = min(self._deadline, time.monotonic() + seconds)
+        self.guard(name, measure)
+
     def row(self, name: str, measure: Callable[[], Cells]) -> bool:
         """One row, or why it is missing; True where it was taken. It never raises."""
         from ptx.infer import BackendError
 
-        if time.monotonic() > self._deadline:
-            return self._add(name, ["left out: the time is over"], taken=False)
+        left = self._until - time.monotonic()
+        if left <= 0:
+            return self.add(name, ["left out: the time is over"], taken=False)
         try:
-            return self._add(name, measure(), taken=True)
-        except BackendError as error:
-            return self._add(name, [f"missing: {error}"], taken=False)
+            with _limit(left + GRACE):
+                return self.add(name, measure(), taken=True)
+        except (BackendError, SkippedError) as error:
+            return self.add(name, [f"skipped: {error}"], taken=False)
         except Exception as error:  # a row that fails must not cost the others
             self.failures += 1
             self.note(traceback.format_exc())
             text = " ".join(str(error).split())[:200]
-            return self._add(name, [f"**failed**: {type(error).__name__}: {text}"], taken=False)
+            return self.add(name, [f"**failed**: {type(error).__name__}: {text}"], taken=False)
 
-    def guard(self, name: str, measure: Callable[[], None]) -> None:
-        """A whole section, whose failure costs no other."""
+    def guard(self, name: str, measure: Callable[[], object]) -> None:
+        """What is done outside a row, and may fail."""
         try:
             measure()
-        except Exception:  # outside its rows
+        except Exception:
             self.failures += 1
             self.note(f"{name} failed: {traceback.format_exc()}")
 
@@ -67,7 +82,8 @@ class Page:
         with (self._folder / "gpu.log").open("a") as log:
             log.write(line + "\n")
 
-    def _add(self, name: str, cells: Cells, *, taken: bool) -> bool:
+    def add(self, name: str, cells: Cells, *, taken: bool = True) -> bool:
+        """A row that is known already; returns `taken`."""
         section = self.sections[-1]
         row = [name, *(str(cell).replace("|", "/").replace("\n", " ") for cell in cells)]
         section.rows.append(row + [""] * (len(section.columns) - len(row)))
@@ -86,6 +102,22 @@ class Page:
             for s in self.sections
         ]
         (self._folder / "gpu.json").write_text(json.dumps({"sections": data}, indent=1))
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Let the body raise TimeoutError after so long, once it is in Python."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError(f"it took longer than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _line(cells: Sequence[str]) -> str:

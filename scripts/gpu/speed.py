@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_setting import Setting, run_ptx
-from page import Cells, Page
-from PIL import Image
+from page import Cells, Page, SkippedError
 
 from ptx.export import read_model
 from ptx.infer import BackendError, load
+from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.report.measurement import sample_batch
 
 MODELS = ("convnet", "lstm", "mlp")
@@ -52,7 +52,10 @@ def _row(setting: Setting, model: str, batch: int, make: Make, p50: dict[str, fl
     paths = setting.paths(model)
     with load(paths["onnx"], backend="ort-cpu") as predictor:
         inputs = sample_batch(predictor.card, batch)
-    laps = _laps(make(setting.device, paths, inputs))
+    on_torch = make in (eager, compiled, scripted)
+    device = setting.torch_device() if on_torch else setting.runtime_device
+    with CUDA_PRECISION.hold_at("float32"):  # that of the others; PyTorch's own choice is TF32
+        laps = _laps(make(device, paths, inputs))
     middle, late = statistics.median(laps), np.quantile(laps, 0.95)
     first = p50.setdefault("session.run", middle)  # the first row of each group
     beside = f"{1e6 * (middle - first):+.0f} µs, {first / middle:.2f} of its throughput"
@@ -123,7 +126,7 @@ def bound(device: str, paths: Mapping[str, Path], inputs: dict[str, Any], **opti
 def captured(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
     """The same, as a CUDA graph."""
     if device == "cpu":
-        raise BackendError("there are no CUDA graphs on the CPU")
+        raise SkippedError("there are no CUDA graphs on the CPU")
     return bound(device, paths, inputs, enable_cuda_graph="1")
 
 
@@ -183,20 +186,8 @@ def measure_folder(page: Page, setting: Setting) -> None:
     page.row("reading alone, one thread", partial(_reading, setting))
 
 
-def _pictures(setting: Setting) -> Path:
-    folder = setting.folder / "pictures"
-    if not folder.exists():
-        folder.mkdir()
-        pixels = setting.dataset("convnet").test.inputs["image"]
-        for number in range(setting.files):
-            Image.fromarray(np.squeeze(pixels[number % len(pixels)])).save(
-                folder / f"{number:05}.png"
-            )
-    return folder
-
-
 def _verb(setting: Setting, backend: str, *, many: bool) -> Cells:
-    pictures, model = _pictures(setting), setting.paths("convnet")["onnx"]
+    pictures, model = setting.pictures(setting.files), setting.paths("convnet")["onnx"]
     output = setting.folder / "answers.jsonl"
     value = pictures if many else next(pictures.iterdir())
     started = time.perf_counter()
@@ -218,7 +209,7 @@ def _computing(setting: Setting, backend: str) -> Cells:
 
 def _reading(setting: Setting) -> Cells:
     with load(setting.paths("convnet")["onnx"], backend="ort-cpu") as predictor:
-        paths = iter(list(_pictures(setting).iterdir()))
+        paths = iter(list(setting.pictures(setting.files).iterdir()))
         read = predictor.preprocessing.read
         return (_seconds(lambda: read(next(paths)), setting.files),)
 

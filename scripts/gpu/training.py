@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 from gpu_setting import Setting
-from page import Cells, Page
+from page import Cells, Page, SkippedError
 
-from ptx.infer import BackendError, load
+from ptx.infer import load
 from ptx.infer.artifact.artifact import read_artifact
+from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
 from ptx.models import CATALOG, build
 from ptx.trainers import TrainingResult, default_recipe, find_recipe, train
 from ptx.trainers.evaluation import model_inputs
@@ -26,7 +27,7 @@ Batch = tuple[list[torch.Tensor], torch.Tensor]
 
 
 def measure(page: Page, setting: Setting) -> None:
-    page.section("Training", "model", "device read back", "epochs", "s per epoch",
+    page.section("Training", "model", "device read back", "precision", "epochs", "s per epoch",
                  "accuracy or loss", "CPU, two seeds")  # fmt: skip
     for model in setting.models:
         page.row(model, partial(_row, setting, model))
@@ -44,8 +45,11 @@ def _row(setting: Setting, model: str) -> Cells:
     seconds = sum(row["seconds"] for row in result.history) / len(result.history)
     spread = " to ".join(sorted(_reached_text(one) for one in beside))
     card = read_artifact(result.checkpoint).require_card()
-    told = card.training["device"]
-    return told, len(result.history), f"{seconds:.2f}", _reached_text(result), spread
+    told = (
+        card.training["device"],
+        ", ".join(f"{kind} {precision}" for kind, precision in card.training["precision"].items()),
+    )
+    return *told, len(result.history), f"{seconds:.2f}", _reached_text(result), spread
 
 
 def _train(setting: Setting, model: str, device: str, seed: int) -> TrainingResult:
@@ -66,7 +70,7 @@ def _reached_text(result: TrainingResult) -> str:
 
 def _fast(setting: Setting, seed: int) -> Cells:
     if setting.device == "cpu":
-        raise BackendError("its mark of three seconds is for a CUDA device, and PyTorch finds none")
+        raise SkippedError("its mark of three seconds is for a CUDA device, and PyTorch finds none")
     folder: Path = setting.folder / "fast" / str(seed)
     recipe = find_recipe("convnet", "fast")
     result = train("convnet", setting.dataset("convnet"), recipe, folder=folder,
@@ -84,14 +88,16 @@ def measure_mixed(page: Page, setting: Setting) -> None:
 
 def _mixed_row(setting: Setting, model: str) -> Cells:
     batches = _batches(setting, model)
-    (plain, loss), (mixed, mixed_loss) = (
-        _steps(setting, model, batches, halved=halved) for halved in (False, True)
-    )
+    with CUDA_PRECISION.hold_at("float32"):  # PyTorch's own choice is TF32 in convolutions
+        (plain, loss), (mixed, mixed_loss) = (
+            _steps(setting, model, batches, halved=halved) for halved in (False, True)
+        )
     return (f"{plain:.2f}", f"{mixed:.2f}", f"{plain / mixed:.2f}", f"{loss:.4f}",
             f"{mixed_loss:.4f}")  # fmt: skip
 
 
 def _batches(setting: Setting, model: str) -> list[Batch]:
+    setting.prepare(model)
     dataset, size = setting.dataset(model), default_recipe(model).batch_size
     with load(setting.checkpoints[model], backend="eager", device="cpu") as predictor:
         found = []

@@ -7,10 +7,19 @@ import numpy as np
 import onnxruntime
 
 
+def open_session(path: str, **options: str) -> onnxruntime.InferenceSession:
+    """A session on CUDA; ONNX Runtime itself would fall back to the CPU in silence."""
+    onnxruntime.preload_dlls()
+    provider = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", **options}
+    session = onnxruntime.InferenceSession(path, providers=[("CUDAExecutionProvider", provider)])
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        raise RuntimeError(f"the session is on {session.get_providers()[0]}")
+    return session
+
+
 def captured(path: str, inputs: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
     """What copies the inputs to the device, replays the graph, and copies the outputs back."""
-    provider = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "enable_cuda_graph": "1"}
-    session = onnxruntime.InferenceSession(path, providers=[("CUDAExecutionProvider", provider)])
+    session = open_session(path, enable_cuda_graph="1")
     make = onnxruntime.OrtValue.ortvalue_from_numpy
     values = {name: make(array, "cuda", 0) for name, array in inputs.items()}
     binding = session.io_binding()
