@@ -98,7 +98,7 @@ def joined(device: str) -> Iterator[Group]:
         return
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     torch.set_num_threads(max(1, usable_processors() // local))
-    backend, own = "gloo", {}
+    backend, own = "gloo", dict[str, Any]()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
         # NCCL for what is on a GPU, gloo for what is not, such as the flag of `agree`. Told its device,

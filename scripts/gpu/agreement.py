@@ -69,7 +69,8 @@ class _Model:
 def prepare(page: Page, setting: Setting) -> None:
     """Train the first models for an epoch; their exports then run beside the rows."""
     for name in setting.first_models:
-        page.guard(f"the training of {name}", partial(setting.prepare, name))
+        page.note(f"one epoch of {name}")
+        page.step(f"the training of {name}", partial(setting.prepare, name))
 
 
 def measure(page: Page, setting: Setting) -> None:

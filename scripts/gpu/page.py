@@ -44,10 +44,25 @@ class Page:
         self.sections.append(Section(title, columns))
         self.note(title)
 
-    def part(self, name: str, measure: Callable[[], None], seconds: float) -> None:
-        """Some sections, which have so many seconds; what fails outside a row costs no other part."""
+    def part(self, name: str, measure: Callable[[], object], seconds: float) -> None:
+        """Some sections, which have so many seconds; a failure outside a row costs no other part."""
         self._until = min(self._deadline, time.monotonic() + seconds)
-        self.guard(name, measure)
+        try:
+            measure()
+        except Exception:
+            self._note_failure(name)
+
+    def step(self, name: str, do: Callable[[], object]) -> None:
+        """What is done outside a row, may fail, and takes no longer than a row may."""
+        try:
+            with _limit(max(0.0, self._until - time.monotonic()) + GRACE):
+                do()
+        except Exception:
+            self._note_failure(name)
+
+    def _note_failure(self, name: str) -> None:
+        self.failures += 1
+        self.note(f"{name} failed: {traceback.format_exc()}")
 
     def row(self, name: str, measure: Callable[[], Cells]) -> bool:
         """One row, or why it is missing; True where it was taken. It never raises."""
@@ -66,14 +81,6 @@ class Page:
             self.note(traceback.format_exc())
             text = " ".join(str(error).split())[:200]
             return self.add(name, [f"**failed**: {type(error).__name__}: {text}"], taken=False)
-
-    def guard(self, name: str, measure: Callable[[], object]) -> None:
-        """What is done outside a row, and may fail."""
-        try:
-            measure()
-        except Exception:
-            self.failures += 1
-            self.note(f"{name} failed: {traceback.format_exc()}")
 
     def note(self, text: str) -> None:
         """A line of the log, with the seconds since the start."""

@@ -31,7 +31,7 @@ def set_precision(precision: str) -> Restore:
     """
     import torch  # which is there: something runs on CUDA
 
-    backends = torch.backends
+    backends: Any = torch.backends
     products = None if _is_medium(torch) else _read_older(backends.cuda.matmul)
     others = _read_older(backends.cudnn)
     undo = [

@@ -44,6 +44,7 @@ def flatten_weights(operators: list[Recurrent]) -> None:
     """Flatten the weights of each operator, where cuDNN takes them; shared weights once."""
     import torch
 
+    cudnn: Any = torch.backends.cudnn
     done = set[int]()
     for operator in operators:
         memory = {weight.data_ptr() for weight in operator.weights}
@@ -52,7 +53,7 @@ def flatten_weights(operators: list[Recurrent]) -> None:
             alike
             and len(memory) == len(operator.weights)
             and not memory & done
-            and torch.backends.cudnn.is_acceptable(operator.weights[0])
+            and cudnn.is_acceptable(operator.weights[0])
         ):
             operator.flatten()
             done |= {weight.data_ptr() for weight in operator.weights}
