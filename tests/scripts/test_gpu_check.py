@@ -49,6 +49,11 @@ def test_no_row_is_begun_when_the_time_is_over(page_module: Any, tmp_path: Path)
     assert page.failures == 0
 
 
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
 def test_a_part_has_its_share_of_the_time_and_the_next_one_its_own(
     page_module: Any, tmp_path: Path
 ) -> None:
@@ -56,7 +61,7 @@ def test_a_part_has_its_share_of_the_time_and_the_next_one_its_own(
 
     def long() -> None:
         page.section("Long", "what", "seconds")
-        page.row("first", lambda: (time.sleep(0.2),))
+        page.row("first", lambda: (sleep(0.2),))
         page.row("second", lambda: pytest.fail("it was begun"))
 
     def after() -> None:
@@ -76,7 +81,7 @@ def test_a_row_that_does_not_end_is_ended(
     monkeypatch.setattr(page_module, "GRACE", 0.1)
     page = page_module.Page(tmp_path, "# Title", time.monotonic() + 60)
     page.section("Speed", "what", "seconds")
-    page.part("stuck", lambda: page.row("stuck", lambda: (time.sleep(30),)), 0.1)
+    page.part("stuck", lambda: page.row("stuck", lambda: (sleep(30),)), 0.1)
     page.part("next", lambda: page.row("next", lambda: (1,)), 10)
     text = (tmp_path / "gpu.md").read_text()
     assert "| stuck | **failed**: TimeoutError" in text

@@ -81,8 +81,8 @@ def test_the_versions_are_those_that_are_loaded() -> None:
     assert ("torch" in found) == (torch.version.cuda is not None)
     if "torch" in found:
         assert found["torch"].built_for == torch.version.cuda
-        expected = _cudnn_version(torch.backends.cudnn.version())
-        assert found["torch"].cudnn == expected
+        cudnn: Any = torch.backends.cudnn
+        assert found["torch"].cudnn == _cudnn_version(cudnn.version())
 
 
 def test_a_library_that_ends_its_process_is_without_versions(

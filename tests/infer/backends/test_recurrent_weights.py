@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.backends.cudnn.rnn import get_cudnn_mode
+from torch.backends.cudnn import rnn
 
 from ptx.infer import load, read_artifact
 from ptx.infer.backends.pytorch.recurrent_weights import (
@@ -86,10 +86,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return found
 
 
+CUDNN: Any = rnn
+
+
 def as_layer_asks(layer: nn.RNNBase) -> tuple[Any, ...]:
     """The arguments of `nn.RNNBase.flatten_parameters`, but for `batch_first`, which is not heeded."""
     count = (4 if layer.bias else 2) + (layer.proj_size > 0)
-    return (layer._flat_weights, count, layer.input_size, get_cudnn_mode(layer.mode),
+    return (layer._flat_weights, count, layer.input_size, CUDNN.get_cudnn_mode(layer.mode),
             layer.hidden_size, layer.proj_size, layer.num_layers, False,
             layer.bidirectional)  # fmt: skip
 

@@ -76,7 +76,7 @@ def test_auto_is_the_cpu_where_ptx_does_not_name_the_accelerator(
 BROKEN = RuntimeError(
     "CUDA error: all CUDA-capable devices are busy or unavailable\nCompile with …"
 )
-UNUSABLE: Any = pytest.mark.parametrize(
+UNUSABLE = pytest.mark.parametrize(
     ("capability", "code", "said"),
     [((6, 1), "E-DEVICE", "Some GPU has compute capability 6.1"), (BROKEN, "E-CUDA", "are busy")],
 )
