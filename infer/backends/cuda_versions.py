@@ -90,7 +90,7 @@ def read_loaded(library: str) -> CudaVersions:
     built_for = find_build(library) or ""
     if library == "onnxruntime":
         from ptx.infer.backends.ort.cpu import import_onnxruntime
-        from ptx.infer.backends.ort.cuda import require_cuda
+        from ptx.infer.backends.ort.cuda_libraries import require_cuda
 
         with suppress(BackendError):  # which `ptx doctor` says of the backend
             require_cuda(import_onnxruntime())

@@ -70,7 +70,7 @@ _DETERMINISTIC = """
 import onnxruntime
 with load(path, backend="ort-cpu") as predictor:
     signature = predictor.signature
-from ptx.infer.backends.ort.cuda import require_cuda
+from ptx.infer.backends.ort.cuda_libraries import require_cuda
 require_cuda(onnxruntime)
 settings = onnxruntime.SessionOptions()
 settings.use_deterministic_compute = True

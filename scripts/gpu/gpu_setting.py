@@ -24,7 +24,7 @@ from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.formats import FORMATS as FILES
 from ptx.infer.backends.ort.cpu import import_onnxruntime
-from ptx.infer.backends.ort.cuda import require_cuda
+from ptx.infer.backends.ort.cuda_libraries import require_cuda
 from ptx.infer.described.description import Description
 from ptx.models import CATALOG, build
 from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
