@@ -121,7 +121,7 @@ def compare(
         expected = proof.reference.expect(inputs)
         for spec in proof.signature.outputs:
             parts = seen.setdefault(spec.name, [])
-            found = see(spec, expected.exact[spec.name], expected.eager[spec.name])
+            found = see(spec, expected.exact[spec.name], expected.errors)
             parts[:] = [merge([*parts, found])]
         for predictor, result, answer in zip(opened, results, answers, strict=True):
             if not result.failure:

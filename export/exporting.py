@@ -23,7 +23,7 @@ from ptx.export.formats import (
     mapping_export_errors,
 )
 from ptx.export.golden import check_room, hold_answers, with_golden
-from ptx.export.grid import grid_batches, grid_lengths
+from ptx.export.grid import grid_lengths
 from ptx.export.page.choice import Choice
 from ptx.export.proof import Proof
 from ptx.export.tolerance import FACTOR
@@ -171,7 +171,7 @@ def prove(
     outcome = _prove(candidate, path, find_format(format_name).backend, proof)
     carried = {value for sample in draft.raw for value in sample.values}
     left_out = sum(value not in carried for value in trained.examples)
-    card = _with_agreement(draft, outcome, proof.name, left_out)
+    card = _with_agreement(draft, outcome, proof, left_out)
     return Proved(content, card, outcome, len(whole) - len(content), attach, choice)
 
 
@@ -265,14 +265,14 @@ def _prove(candidate: bytes, path: Path, backend: str, proof: Proof) -> Outcome:
     return Outcome(backend, errors, len(proof.cases), rows)
 
 
-def _with_agreement(draft: Card, outcome: Outcome, reference: str, left_out: int) -> Card:
+def _with_agreement(draft: Card, outcome: Outcome, proof: Proof, left_out: int) -> Card:
     """The card with what was proved, and of which statement; `left_out`: examples that are too large."""
     return replace(
         draft,
         agreement={
-            "reference": reference,
+            "reference": proof.name,
             "factor": FACTOR,
-            "batches": list(grid_batches(draft.signature)),
+            "batches": list(proof.batches),
             "lengths": sorted(
                 {
                     length
@@ -285,6 +285,7 @@ def _with_agreement(draft: Card, outcome: Outcome, reference: str, left_out: int
             "statement": draft.statement_sha256,
             "samples": draft.samples_sha256,
             "backends": {outcome.backend: outcome.errors},
+            **({"ill_conditioned": dict(proof.ill_conditioned)} if proof.ill_conditioned else {}),
             **({"examples_left_out": left_out} if left_out else {}),
         },
     )

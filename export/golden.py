@@ -254,7 +254,7 @@ class _Maker:
         self, inputs: Mapping[str, Array], allowed: Mapping[str, Array]
     ) -> dict[str, Any]:
         """The fields that both kinds of samples have; `allowed`: by output, of each column."""
-        exact = self.proof.reference.exact(inputs)
+        exact = self.proof.exact(inputs)
         level = self.proof.reference.level(inputs, exact)
         outputs: dict[str, Array | SampledArray] = dict(exact)
         columns = {

@@ -1,14 +1,23 @@
-"""The inputs of the proof at export: several batch sizes crossed with several lengths.
+"""The inputs of the proof at export: the test matrix.
 
 None of them is only the traced size. There are real samples, random numbers, zeros, ones and the
 extremes of what was seen.
+
+| | complete | short |
+|---|---|---|
+| networks | whose random cases take up to WORK operations | the others |
+| random | all batches × all lengths | a batch of 3, its rows as a batch of 1 and one of 2; each length once |
+| real | as random, and all samples | a batch of 3, and all samples |
+| zeros, ones, extremes | the second and fourth batch × all lengths | one row |
+| rows that are compared with themselves in another batch | of 3, each alone | of 3, the first alone, the others together |
+| run twice, to the same bits | all | random, one row |
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,22 +30,45 @@ LENGTHS = (1, 2, 14, 28, 40)
 # (9.6 million) the proof of a vision transformer would take an hour of one processor.
 ELEMENTS = 2**20
 ALWAYS = 7  # batches up to this one are never left out
-ALONE = 3  # rows of the batches whose rows are also computed one by one
+ALONE = 3  # rows of the batches whose rows are also computed apart from each other
+SHORT_BATCHES = (1, 2, ALONE)
+SHORT_APART = (
+    (0,),
+    (1, 2),
+)  # of the rows of a batch of ALONE: the short matrix has these as batches
+# Additions and multiplications in the random cases of a complete matrix, at most: beyond it the runs of
+# the matrix take longer than the export itself.
+WORK = 2**33
+
+GridCase = tuple[str, dict[str, int], dict[str, Array]]
 
 
 def grid(
     signature: Signature,
     samples: Mapping[str, Array],
     further_sizes: Sequence[Mapping[str, int]] = (),
-) -> Iterable[tuple[str, dict[str, int], dict[str, Array]]]:
+    *,
+    short: bool = False,
+) -> Iterable[GridCase]:
     """(fill, sizes, inputs) for each case; the last one is all real samples at their own length.
 
-    `further_sizes` beside those of the grid (see `ptx.export.tracing`) take random inputs alone.
+    `further_sizes` beside those of the matrix (see `ptx.export.tracing`) take random inputs alone.
     """
+    done = []
+    for case in (_short if short else _complete)(signature, samples):
+        done.append(case[1])
+        yield case
+    for sizes in map(dict, further_sizes):
+        if sizes not in done:
+            yield "random", sizes, signature.example(sizes)
+    if samples:
+        yield "real", own_sizes(signature, samples), dict(samples)
+
+
+def _complete(signature: Signature, samples: Mapping[str, Array]) -> Iterator[GridCase]:
     axes = signature.dynamic_axes
     batches = grid_batches(signature)
     choices = [batches if axis == BATCH else grid_lengths(signature, axis) for axis in axes]
-    low, high = _range(samples)
     for seed, sizes in enumerate(
         dict(zip(axes, c, strict=True)) for c in itertools.product(*choices)
     ):
@@ -45,22 +77,44 @@ def grid(
             yield "real", sizes, real
         yield "random", sizes, signature.example(sizes, seed=seed)
         if sizes[BATCH] in BATCHES[1::2]:  # zeros and the like need no more than a few batches
-            for fill, pair in (
-                ("zeros", (0.0, 0.0)),
-                ("ones", (1.0, 1.0)),
-                ("extremes", (low, high)),
-            ):
-                yield fill, sizes, _constant(signature, sizes, *pair)
-    crossed = [*itertools.product(*choices)]
-    for sizes in map(dict, further_sizes):
-        if tuple(sizes[axis] for axis in axes) not in crossed:
-            yield "random", sizes, signature.example(sizes)
-    if samples:
-        yield "real", own_sizes(signature, samples), dict(samples)
+            yield from _constants(signature, samples, sizes)
 
 
-def grid_batches(signature: Signature) -> tuple[int, ...]:
+def _short(signature: Signature, samples: Mapping[str, Array]) -> Iterator[GridCase]:
+    def sized(lengths: Mapping[str, int], batch: int) -> dict[str, int]:
+        return {axis: {**lengths, BATCH: batch}[axis] for axis in signature.dynamic_axes}
+
+    first, *others = _length_choices(signature)
+    batch = signature.example(sized(first, ALONE))
+    yield "random", sized(first, ALONE), batch
+    for rows in SHORT_APART:
+        yield "random", sized(first, len(rows)), take_rows(signature.inputs, batch, rows)
+    for seed, lengths in enumerate(others, 1):
+        sizes = sized(lengths, SHORT_BATCHES[seed % len(SHORT_BATCHES)])
+        yield "random", sizes, signature.example(sizes, seed=seed)
+    yield from _constants(signature, samples, sized(first, 1))
+    real = first_rows(signature, samples, ALONE)
+    if real is not None:
+        yield "real", {**own_sizes(signature, samples), BATCH: ALONE}, real
+
+
+def _length_choices(signature: Signature) -> list[dict[str, int]]:
+    """Sizes of the axes but the batch, with each length of each axis once; those of one choice differ."""
+    lengths = {axis: grid_lengths(signature, axis) for axis in signature.dynamic_axes[1:]}
+    starts = range(max(map(len, lengths.values()), default=1))
+    return [
+        {
+            axis: known[(len(known) // 2 + start + place) % len(known)]
+            for place, (axis, known) in enumerate(lengths.items())
+        }
+        for start in starts
+    ]
+
+
+def grid_batches(signature: Signature, *, short: bool = False) -> tuple[int, ...]:
     """The batch sizes of the grid: all of BATCHES but those that inputs of this size make too heavy."""
+    if short:
+        return SHORT_BATCHES
     size = sample_size(signature)
     return tuple(batch for batch in BATCHES if batch <= ALWAYS or batch * size <= ELEMENTS)
 
@@ -70,9 +124,31 @@ def grid_lengths(signature: Signature, axis: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(signature.clamp(axis, length) for length in LENGTHS))
 
 
+def is_heavy(signature: Signature, operations: int) -> bool:
+    """Whether the complete matrix takes too long; `operations`: of one row at the largest lengths."""
+    lengths = [grid_lengths(signature, axis) for axis in signature.dynamic_axes[1:]]
+    shares = math.prod(sum(known) / max(known) for known in lengths)
+    return operations * shares * sum(grid_batches(signature)) > WORK
+
+
+def largest_row(signature: Signature) -> dict[str, int]:
+    """The sizes of one row at the largest lengths of the grid."""
+    return signature.equal_sizes(max(LENGTHS), batch=1)
+
+
+def apart(*, short: bool) -> tuple[tuple[int, ...], ...]:
+    """Which rows of a batch of ALONE are computed together, apart from the others."""
+    return SHORT_APART if short else tuple((row,) for row in range(ALONE))
+
+
+def runs_twice(fill: str, sizes: Mapping[str, int], *, short: bool) -> bool:
+    """Whether a case is run a second time, which must give the same bits."""
+    return not short or (fill == "random" and sizes[BATCH] == 1)
+
+
 def sample_size(signature: Signature) -> int:
     """How many numbers the inputs of one sample hold, at the largest lengths of the grid."""
-    sizes = signature.equal_sizes(max(LENGTHS), batch=1)
+    sizes = largest_row(signature)
     return sum(math.prod(spec.shape(sizes)) for spec in signature.inputs)
 
 
@@ -95,9 +171,11 @@ def first_rows(
     return _cut(signature, samples, {**own_sizes(signature, samples), BATCH: rows})
 
 
-def one_row(specs: Iterable[TensorSpec], arrays: Mapping[str, Array], row: int) -> dict[str, Array]:
-    """One sample of a batch, as a batch of one."""
-    return {spec.name: np.take(arrays[spec.name], [row], spec.batch_axis) for spec in specs}
+def take_rows(
+    specs: Iterable[TensorSpec], arrays: Mapping[str, Array], rows: Sequence[int]
+) -> dict[str, Array]:
+    """Some samples of a batch, as a batch of their own."""
+    return {spec.name: np.take(arrays[spec.name], rows, spec.batch_axis) for spec in specs}
 
 
 def _range(samples: Mapping[str, Array]) -> tuple[float, float]:
@@ -123,6 +201,14 @@ def _cut(
             array = np.clip(array, *bound(spec, sizes))  # a length is at most what is left
         cut[spec.name] = np.ascontiguousarray(array)
     return cut
+
+
+def _constants(
+    signature: Signature, samples: Mapping[str, Array], sizes: dict[str, int]
+) -> Iterator[GridCase]:
+    pairs = {"zeros": (0.0, 0.0), "ones": (1.0, 1.0), "extremes": _range(samples)}
+    for fill, pair in pairs.items():
+        yield fill, sizes, _constant(signature, sizes, *pair)
 
 
 def _constant(

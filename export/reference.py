@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +11,13 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ptx.export.integers import find_level, nudged_inputs, nudged_networks
 from ptx.export.network_copy import copy_network
 from ptx.export.precision import float_types, network_precision
-from ptx.export.tolerance import FACTOR
+from ptx.export.rounding_noise import SEEDS, RoundingNoise
+from ptx.export.tolerance import FACTOR, distance
 from ptx.infer.artifact.golden import Level
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.backends.pytorch.outputs import has_names
@@ -36,6 +38,7 @@ class Expected:
 
     exact: dict[str, Array]  # float64; integers and bools in their own type
     eager: dict[str, Array]  # in its own precision
+    errors: dict[str, Array]  # by float output, how far its own precision is off
     level: dict[str, Level]  # by output, the integers that rounding decides
 
 
@@ -118,8 +121,71 @@ class Reference:
 
     def expect(self, inputs: Mapping[str, Array]) -> Expected:
         """All that is known of the answers; raises as the others."""
-        exact = self.exact(inputs)
-        return Expected(exact, self.eager(inputs), self.level(inputs, exact))
+        exact, eager = self.exact(inputs), self.eager(inputs)
+        errors = self.errors(inputs, exact, eager)
+        return Expected(exact, eager, errors, self.level(inputs, exact))
+
+    def errors(
+        self, inputs: Mapping[str, Array], exact: Mapping[str, Array], eager: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """By float output, how far the network in its own precision is off at each number.
+
+        Where float64 does not tell, since the network runs in its own precision alone, what rounding
+        moves is taken in its place. A network in float64 shows nothing: its tolerance is the least.
+
+        Raises:
+            ArtifactError: as the others.
+        """
+        if self.name == self.own_name != FLOAT64:
+            return self.moved_by_rounding(inputs, exact, SEEDS[:1])
+        names = [spec.name for spec in self._signature.outputs if spec.is_float]
+        return {name: distance(eager[name], exact[name]) for name in names}
+
+    def moved_by_rounding(
+        self,
+        inputs: Mapping[str, Array],
+        exact: Mapping[str, Array],
+        seeds: Sequence[int] = SEEDS,
+    ) -> dict[str, Array]:
+        """By float output, how far one rounding in each operator moves each number at most.
+
+        The roundings are those of the network's own precision; see `ptx.export.rounding_noise`.
+
+        Raises:
+            ArtifactError: the network fails, or an output is not finite.
+        """
+        in_own = self.name == self.own_name
+        network = self._network if in_own else self._double
+        # In its own precision the reference is rounded as well, and half a step added to 1 is lost.
+        rounding = self.precision.eps if in_own else self.precision.eps / 2
+        moved = {
+            spec.name: np.zeros_like(exact[spec.name])
+            for spec in self._signature.outputs
+            if spec.is_float
+        }
+        for seed in seeds:
+            tensors = self._tensors(inputs, self.name)
+            with (
+                _float64_by_default() if self.name == SWITCHED else nullcontext(),
+                RoundingNoise(rounding, seed),
+            ):
+                answer = self._answer(network, tensors, self.name)
+            for name, most in moved.items():
+                np.maximum(most, distance(answer[name], exact[name]), out=most)
+        return moved
+
+    def count_operations(self, sizes: Mapping[str, int]) -> int:
+        """How many additions and multiplications of matrices and convolutions a run of these sizes takes.
+
+        0 where the network fails; whatever runs it next says why.
+        """
+        counter = FlopCounterMode(display=False)
+        try:
+            with counter:
+                self.eager(self._signature.example(sizes))
+        except ArtifactError:
+            return 0
+        return int(counter.get_total_flops())
 
     def _nudged_answers(self, inputs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         tensors = self._tensors(inputs, self.name)

@@ -9,7 +9,7 @@ held to its own magnitude too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class Seen:
     """The largest numbers of one output over some inputs, in each column."""
 
     magnitude: Array  # of the reference
-    error: Array  # of the eager network in its own precision, against the reference
+    error: Array  # of the network in its own precision
 
     @property
     def scale(self) -> Array:
@@ -92,14 +92,15 @@ def along_output(spec: TensorSpec, columns: Array) -> Array:
     return columns.reshape([kept.get(axis, 1) for axis in range(len(spec.axes))])
 
 
-def see(spec: TensorSpec, exact: Array, eager: Array) -> Seen:
-    """What one batch shows; of integers nothing, since they have no tolerance."""
+def see(spec: TensorSpec, exact: Array, errors: Mapping[str, Array]) -> Seen:
+    """What one batch shows; of integers nothing, since they have no tolerance.
+
+    `errors`: by float output, how far the network in its own precision is off at each number.
+    """
     if not spec.is_float:
         nothing = np.zeros_like(largest_by_column(spec, exact), np.float64)
         return Seen(nothing, nothing)
-    return Seen(
-        largest_by_column(spec, np.abs(exact)), largest_by_column(spec, distance(eager, exact))
-    )
+    return Seen(largest_by_column(spec, np.abs(exact)), largest_by_column(spec, errors[spec.name]))
 
 
 def merge(seen: Iterable[Seen]) -> Seen:
