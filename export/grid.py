@@ -5,11 +5,11 @@ extremes of what was seen.
 
 | | complete | short |
 |---|---|---|
-| networks | whose random cases take up to WORK operations | the others |
-| random | all batches × all lengths | a batch of 3, its rows as a batch of 1 and one of 2; each length once |
-| real | as random, and all samples | a batch of 3, and all samples |
-| zeros, ones, extremes | the second and fourth batch × all lengths | one row |
-| rows that are compared with themselves in another batch | of 3, each alone | of 3, the first alone, the others together |
+| networks | random cases of up to WORK operations | the others |
+| random | all batches × all lengths | 3 rows, these as 1 and 2 rows; each length once |
+| real | as random, and all samples | 3 rows, and all samples |
+| zeros, ones, extremes | the 2nd and 4th batch × all lengths | one row |
+| rows of 3 apart from each other | each alone | the first alone, the others together |
 | run twice, to the same bits | all | random, one row |
 """
 
@@ -99,7 +99,7 @@ def _short(signature: Signature, samples: Mapping[str, Array]) -> Iterator[GridC
 
 
 def _length_choices(signature: Signature) -> list[dict[str, int]]:
-    """Sizes of the axes but the batch, with each length of each axis once; those of one choice differ."""
+    """Sizes of the axes but the batch: each length of each axis once, other ones at a time."""
     lengths = {axis: grid_lengths(signature, axis) for axis in signature.dynamic_axes[1:]}
     starts = range(max(map(len, lengths.values()), default=1))
     return [

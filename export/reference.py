@@ -175,7 +175,7 @@ class Reference:
         return moved
 
     def count_operations(self, sizes: Mapping[str, int]) -> int:
-        """How many additions and multiplications of matrices and convolutions a run of these sizes takes.
+        """The additions and multiplications of matrices and convolutions in a run of these sizes.
 
         0 where the network fails; whatever runs it next says why.
         """

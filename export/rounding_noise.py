@@ -17,11 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 SEEDS = (0, 1)
 # Operators that create or move numbers and round none.
-EXACT = frozenset(
-    "arange cat clone _to_copy constant_pad_nd copy_ detach empty fill_ flip full full_like gather"
-    " index index_select lift_fresh masked_fill max_pool2d max_pool2d_with_indices neg new_zeros ones"
-    " ones_like relu relu_ repeat scalar_tensor stack tril triu where zero_ zeros zeros_like".split()
-)
+EXACT = {
+    "arange", "cat", "clone", "_to_copy", "constant_pad_nd", "copy_", "detach", "empty",
+    "fill_", "flip", "full", "full_like", "gather", "index", "index_select", "lift_fresh",
+    "masked_fill", "max_pool2d", "max_pool2d_with_indices", "neg", "new_zeros", "ones",
+    "ones_like", "relu", "relu_", "repeat", "scalar_tensor", "stack", "tril", "triu",
+    "where", "zero_", "zeros", "zeros_like",
+}  # fmt: skip
 
 
 class RoundingNoise(TorchDispatchMode):  # type: ignore[no-untyped-call]
