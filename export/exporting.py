@@ -218,8 +218,7 @@ def _store(content: bytes, trained: TrainedModel, format_name: str) -> bytes:
 
 def _draft(trained: TrainedModel, format_name: str, content: bytes) -> Card:
     """The card of the file, still without golden samples and agreement."""
-    doubt = trained.card.doubt if find_format(format_name).keeps_doubt else {}
-    return replace(trained.limited_card, versions=_versions(format_name, content), doubt=doubt)
+    return replace(trained.limited_card, versions=_versions(format_name, content))
 
 
 def _convert(trained: TrainedModel, format_name: str, opset: int | None) -> bytes:

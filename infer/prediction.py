@@ -32,7 +32,7 @@ class Prediction:
         box: Of one figure among several.
         others: The places of what was left out of the picture, written, as it seems, and far smaller
             than its figures. Not in the JSON.
-        judge: Computes `doubt`; None where none was fitted.
+        judge: Computes `doubt`; None for a model that was not calibrated.
     """
 
     label: str | None
@@ -43,7 +43,7 @@ class Prediction:
     backend: str
     input: str | None = None
     box: Box | None = None
-    judge: Callable[[], float] | None = field(default=None, repr=False, compare=False)
+    judge: Callable[[], float | None] | None = field(default=None, repr=False, compare=False)
     others: tuple[Box, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import BACKENDS, Backend, DeviceBackend
+from ptx.infer.calibration import Calibration
 from ptx.infer.checks import (
     check_device_inputs,
     check_device_outputs,
@@ -22,7 +23,6 @@ from ptx.infer.checks import (
     check_outputs,
 )
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
-from ptx.infer.picture.doubt import Doubt
 from ptx.infer.prediction import Failure, Prediction
 from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
@@ -75,7 +75,9 @@ class Predictor:
         self._output = card.signature.outputs[0]
         self._task = require_task(card.task, self._output, len(card.labels))
         _, size = self.preprocessing.rows or ("", ())
-        self._doubt = Doubt.from_data(card.doubt, size, len(card.labels)) if card.labels else None
+        self._calibration = Calibration.from_data(
+            card.calibration, card.task, size, len(card.labels)
+        )
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
         self._opened: tuple[int, Backend | None] = _Here.process, open_backend()
@@ -282,7 +284,7 @@ class Predictor:
             outputs: What `run` gave.
             names: Of the inputs, one for each row.
             top: How many labels to rank.
-            samples: What was run; a doubt looks at them.
+            samples: What was run; the out-of-distribution detector looks at them.
         """
         first = outputs[self._output.name]
         if self._output.batch_axis:
@@ -294,11 +296,11 @@ class Predictor:
             )
         name, model = self.backend.name, self.card.model
         judge = None
-        if self._doubt is not None and samples and samples[0].dtype.kind == "u":
-            judge = partial(self._doubt.of_row, samples, first, [])
+        if self._calibration is not None:
+            judge = _ErrorProbabilities(self._calibration, first, samples)
         decided = zip(self._task.decide(first, self.card.labels, top), names, strict=True)
         return [
-            Prediction(*said, model, name, given, None, judge and partial(judge, row))
+            Prediction(*said, model, name, given, None, judge and partial(judge.of_row, row))
             for row, (said, given) in enumerate(decided)
         ]
 
@@ -376,6 +378,20 @@ class Predictor:
         backend = self._open_backend()
         self._opened = _Here.process, backend
         return backend
+
+
+class _ErrorProbabilities:
+    """Those of a batch, computed when the first one is asked for."""
+
+    def __init__(self, calibration: Calibration, logits: Array, samples: Sequence[Array]) -> None:
+        self._compute = partial(calibration.error_probabilities, logits, samples)
+
+    @cached_property
+    def _rows(self) -> list[float] | None:
+        return self._compute()
+
+    def of_row(self, row: int) -> float | None:
+        return None if self._rows is None else self._rows[row]
 
 
 def _leak(inherited: Backend | None) -> None:

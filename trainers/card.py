@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from ptx.infer.artifact.card import Card, check_lines
 from ptx.infer.described.description import Description
+from ptx.infer.digits import ood
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
@@ -19,8 +20,7 @@ from ptx.models import Entry
 from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.data.bundled import DIGITS
-from ptx.trainers.data.dataset import read_bundled
-from ptx.trainers.loop import Run, temperature
+from ptx.trainers.loop import Run, fit_temperature
 from ptx.trainers.recipe import Recipe, find_entry
 
 
@@ -70,16 +70,18 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     )
 
 
-def with_doubt(card: Card, run: Run) -> Card:
-    """The card of a network that has been trained to its end; of digits in MNIST's form with a doubt.
+def with_calibration(card: Card, run: Run) -> Card:
+    """The card of a fully trained network with its temperature, if it is a classifier.
 
-    The reader of pixels is bundled, see its README; the temperature is this network's own.
+    Digits in MNIST's form get the out-of-distribution detector for them as well.
     """
-    form = [card.preprocessing.get(key) for key in ("fit", "size")]
-    if card.labels != DIGITS or form != ["digit", [28, 28]]:
+    if card.task != "classification":
         return card
-    reader = json.loads(read_bundled("doubt.json"))
-    return replace(card, doubt={**reader, "temperature": temperature(run)})
+    calibration: dict[str, Any] = {"temperature": fit_temperature(run)}
+    form = [card.preprocessing.get(key) for key in ("fit", "size")]
+    if card.labels == DIGITS and form == ["digit", list(ood.SIZE)]:
+        calibration["ood_detector"] = ood.CURRENT
+    return replace(card, calibration=calibration)
 
 
 def _check_names(dataset: Dataset) -> None:

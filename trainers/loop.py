@@ -199,8 +199,8 @@ def test(run: Run) -> dict[str, float]:
     return totals.metrics("test")
 
 
-def temperature(run: Run) -> float:
-    """By what logits are to be divided for the test rows' scores to be right as often as they say."""
+def fit_temperature(run: Run) -> float:
+    """The softmax temperature, 0.1 to 10, that minimises the cross-entropy of the test split."""
     run.network.eval()
     candidates = torch.logspace(-1, 1, 81).tolist()
     losses = torch.zeros(len(candidates))

@@ -19,7 +19,7 @@ from ptx.infer.backends.pytorch.precision import read_precision
 from ptx.infer.errors import PtxError
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
-from ptx.trainers.card import with_doubt
+from ptx.trainers.card import with_calibration
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
 from ptx.trainers.processes import Group
@@ -123,7 +123,7 @@ class Session:
             },
         )
         if self.epoch > self.run.recipe.epochs:
-            card = with_doubt(card, self.run)
+            card = with_calibration(card, self.run)
         write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
 
     def _reached_figures(self) -> dict[str, Any]:

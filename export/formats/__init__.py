@@ -61,7 +61,6 @@ class Format:
     warning: str = ""  # what is said before an export
     by_name: bool = False  # whether `--format all` leaves it out
     runtimes: tuple[str, ...] = ()  # that a file can hold, the plain one first: see `find_attach`
-    keeps_doubt: bool = True  # whether the card's doubt goes into the file
 
 
 FORMATS = {
@@ -87,7 +86,6 @@ FORMATS = {
         most=2**27,
         by_name=True,
         runtimes=("javascript", "ort"),
-        keeps_doubt=False,  # a page computes none, and it would add a fifth to a small one
     ),
 }
 """The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""

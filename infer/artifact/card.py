@@ -57,7 +57,7 @@ class Card:
         raw: None in older cards, or without a preprocessing.
         weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
         compute: A key of COMPUTES where the file computes so, and is held by its accuracy; else empty.
-        doubt: See `ptx.infer.picture.doubt`; empty where none was fitted.
+        calibration: See `ptx.infer.calibration`; empty if the model was not calibrated.
     """
 
     model: str
@@ -75,7 +75,7 @@ class Card:
     raw: tuple[RawSample, ...] = ()
     weights: str = ""
     compute: str = ""
-    doubt: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -96,7 +96,7 @@ class Card:
             "agreement": self.agreement,
             "golden": [golden_to_data(sample) for sample in self.golden],
             "raw": [raw_to_data(sample) for sample in self.raw],
-            **({"doubt": self.doubt} if self.doubt else {}),
+            **({"calibration": self.calibration} if self.calibration else {}),
             **({"weights": self.weights} if self.weights else {}),
         }
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -143,7 +143,7 @@ class Card:
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
             # The first four are what older cards, and most, lack.
-            data = {"raw": [], "weights": "", "compute": "", "doubt": {}, **data}
+            data = {"raw": [], "weights": "", "compute": "", "calibration": {}, **data}
             names = (take(data, "model", str), take(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
@@ -164,7 +164,7 @@ class Card:
                 raw=raw,
                 weights=take(data, "weights", str),
                 compute=take(data, "compute", str),
-                doubt=take(data, "doubt", dict),
+                calibration=take(data, "calibration", dict),
             )
         except ValueError as error:
             raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error

@@ -1,17 +1,21 @@
-"""Fits the reader of pixels that a doubt is made of, and writes trainers/bundled/doubt.json.
+"""Trains the out-of-distribution detector of digits and writes infer/digits/ood.npz.
 
     ./scripts/run photographs/fitting --mnist DIR
 
 It learns MNIST's training digits, digits of typefaces, and, as an eleventh class, what is no digit; see
 `strangers.py`. The typefaces are all that this machine has for English (`fc-list :lang=en`; the more the
-better: 587 on 2026-11-23) but those that `judging.py` reports, and their families. Printed: what it says
-of rows that it has not seen, of the typefaces that are reported and of MNIST's test digits.
+better: 587 on 2026-11-23) but those that `judging.py` reports, and their families. One thread and fixed
+seeds: the same data and typefaces give the same file. Printed: its digest, which goes to
+`ptx.infer.digits.ood.DETECTORS` (rename the file there if models with the former one are to keep their
+probabilities), and what it says of rows that it has not seen, of the typefaces that are reported and of
+MNIST's test digits.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
+import io
 import re
 import subprocess
 import sys
@@ -25,11 +29,9 @@ from judging import FONTS, find_fonts, read_rows
 from strangers import NONE, rows
 from torch import Tensor, nn
 
-from ptx.infer.artifact.golden import array_to_data
-
 HIDDEN = (192, 64)
 OTHER_SIGNS = re.compile("symbol|emoji|icon|dingbat|math|barcode|braille|blank|hairline|thin", re.I)
-TARGET = Path(__file__).parents[2] / "trainers" / "bundled" / "doubt.json"
+TARGET = Path(__file__).parents[2] / "infer" / "digits" / "ood.npz"
 
 
 def other_fonts() -> tuple[str, ...]:
@@ -86,23 +88,19 @@ def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
     return network.eval()
 
 
-def to_data(network: nn.Sequential) -> dict[str, Any]:
-    """Weights as int8 with a scale for each layer."""
-    layers = []
-    for layer in network:
-        if not isinstance(layer, nn.Linear):
-            continue
+def to_file(network: nn.Sequential) -> bytes:
+    """The file as `ptx.infer.digits.ood.load_detector` reads it; the network gets the rounded weights."""
+    arrays: dict[str, Any] = {}
+    for at, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
         weights = layer.weight.detach().numpy()
         scale = float(np.abs(weights).max()) / 127
-        layer.weight.data = torch.from_numpy(np.rint(weights / scale).astype(np.float32) * scale)
-        layers.append(
-            {
-                "weights": array_to_data(np.rint(weights / scale).astype(np.int8)),
-                "scale": scale,
-                "biases": array_to_data(layer.bias.detach().numpy()),
-            }
-        )
-    return {"layers": layers}
+        rounded = np.rint(weights / scale).astype(np.int8)
+        layer.weight.data = torch.from_numpy(rounded.astype(np.float32) * np.float32(scale))
+        arrays[f"weights{at}"], arrays[f"scale{at}"] = rounded, np.float64(scale)
+        arrays[f"biases{at}"] = layer.bias.detach().numpy()
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
 def report(kind: str, network: nn.Sequential, images: Any, labels: Any) -> None:
@@ -122,12 +120,14 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=45)
     options = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # sums in another order are other weights
     digits, seen = read_rows(options.mnist, "train"), read_rows(options.mnist, "t10k")
     _, images, labels = collect(other_fonts(), digits, options.count, 1)
     images, labels = np.concatenate([digits[0], images]), np.concatenate([digits[1], labels])
     network = fit(images, labels, options.epochs)
-    data = to_data(network)
-    TARGET.write_text(json.dumps(data, separators=(",", ":")) + "\n")
+    content = to_file(network)
+    TARGET.write_bytes(content)
+    print(f"SHA-256 of {TARGET.name}: {hashlib.sha256(content).hexdigest()}")
     kinds, images, labels = collect(find_fonts(FONTS["report"]), seen, 100, 2)
     report("MNIST's test digits", network, *seen)
     for kind in dict.fromkeys(kinds):

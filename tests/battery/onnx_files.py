@@ -385,7 +385,7 @@ CASES: list[Case] = [
             "E-ONNX-CARD"),
     model("a signature of 32×32", lying(_tensor("inputs", "image", ["float32", ["batch", 1, 32,
             32]])), "E-CARD"),
-    model("a signature and size of 32×32", lying(lambda data: [data.pop("doubt", None),
+    model("a signature and size of 32×32", lying(lambda data: [data.pop("calibration", None),
         _tensor("inputs", "image", ["float32", ["batch", 1, 32, 32]])(data),
         _preprocessing(size=[32, 32])(data)]), "E-ONNX-CARD"),
     model("a signature of float64", lying(_tensor("inputs", "image", ["float64", ["batch", 784]])),

@@ -17,7 +17,7 @@ from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
 from ptx.trainers.card import make_card
 from ptx.trainers.interruption import Interruption
-from ptx.trainers.loop import Run, Totals, epoch_order, temperature, train_steps
+from ptx.trainers.loop import Run, Totals, epoch_order, fit_temperature, train_steps
 from ptx.trainers.loop import test as measure
 from ptx.trainers.training import _make_run
 
@@ -276,4 +276,4 @@ def test_the_temperature_makes_scores_right_as_often_as_they_say(few: Few) -> No
     recipe = default_recipe("convnet")
     run = _make_run(make_card("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
     # Four of five are right, which the logit ln 36 says of ten classes.
-    assert temperature(replace(run, network=Sure())) == pytest.approx(2, rel=0.04)
+    assert fit_temperature(replace(run, network=Sure())) == pytest.approx(2, rel=0.04)

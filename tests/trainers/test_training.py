@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from ptx.infer import load, read_artifact
+from ptx.infer.calibration import Calibration
 from ptx.infer.errors import BackendError, InputError, LimitError, OutputError, PtxError, UsageError
-from ptx.infer.picture.doubt import Doubt
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
@@ -49,20 +49,31 @@ def run(model: str, data: Dataset, folder: Path, **options: Any) -> TrainingResu
 
 
 @quick
-def test_a_finished_run_on_digits_has_their_doubt(few: Few, tmp_path: Path) -> None:
+def test_a_finished_classifier_is_calibrated_and_one_of_digits_has_the_detector(
+    few: Few, tmp_path: Path
+) -> None:
     data = few("convnet")
     card = read_artifact(run("convnet", data, tmp_path / "digits").checkpoint).card
     assert card is not None
-    doubt = Doubt.from_data(card.doubt, (28, 28), len(card.labels))
-    assert doubt is not None
-    assert 0.1 <= doubt.temperature <= 10
+    calibration = Calibration.from_data(card.calibration, card.task, (28, 28), len(card.labels))
+    assert calibration is not None
+    assert 0.1 <= calibration.temperature <= 10
     seven = int(np.flatnonzero(data.test.targets == 7)[0])
     pixels, sure = data.test.inputs["image"][seven], 20 * np.eye(10, dtype=np.float32)
-    assert doubt.of(pixels, sure[7]) < 0.2 < 0.8 < doubt.of(pixels, sure[4])
+    wrong = calibration.error_probabilities(sure[[7, 4]], [pixels, pixels])
+    assert wrong is not None
+    assert wrong[0] < 0.2 < 0.8 < wrong[1]
     named = replace(data, labels=tuple(f"figure {label}" for label in data.labels))
     other = read_artifact(run("convnet", named, tmp_path / "others").checkpoint).card
     assert other is not None
-    assert other.doubt == {}
+    assert list(other.calibration) == ["temperature"]
+
+
+@quick
+def test_a_regression_is_not_calibrated(few: Few, tmp_path: Path) -> None:
+    card = read_artifact(run("linear-model", few("linear-model"), tmp_path).checkpoint).card
+    assert card is not None
+    assert card.calibration == {}
 
 
 def test_a_run_leaves_three_files(few: Few, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ from ptx.infer import (
     read_artifact,
 )
 from ptx.infer.artifact.html_page import ENGINE, MODEL, PAGE, read_block, seal, write_block
+from ptx.infer.digits import ood
 from ptx.infer.page import allow
-from ptx.trainers.data.dataset import read_bundled
 
 Export = Callable[[str, str], Path]
 Checkpoint = Callable[[str], Path]
@@ -98,14 +98,12 @@ def test_a_convnet_is_smaller_than_its_limit(convnet: bytes) -> None:
     assert len(convnet) <= 200_000
 
 
-def test_a_doubt_stays_in_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_page_keeps_the_calibration(checkpoint: Checkpoint, tmp_path: Path) -> None:
     trained = read_model(checkpoint("basic-cnn"))
-    doubt = {**json.loads(read_bundled("doubt.json")), "temperature": 1.0}
-    doubtful = replace(trained, card=replace(trained.card, doubt=doubt))
-    path = export(doubtful, "html", tmp_path / "doubtful.html").path
-    assert read_artifact(path).require_card().doubt == {}
-    onnx = export(doubtful, "onnx", tmp_path / "doubtful.onnx").path
-    assert read_artifact(onnx).require_card().doubt == doubtful.card.doubt
+    calibration = {"temperature": 1.5, "ood_detector": ood.CURRENT}
+    calibrated = replace(trained, card=replace(trained.card, calibration=calibration))
+    path = export(calibrated, "html", tmp_path / "calibrated.html").path
+    assert read_artifact(path).require_card().calibration == calibration
 
 
 def test_a_name_that_holds_tags_ends_nothing(convnet: bytes, checkpoint: Checkpoint) -> None:

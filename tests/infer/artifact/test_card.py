@@ -53,15 +53,15 @@ def read(data: Any) -> Card:
     return Card.from_json(text, name="'a.onnx'")
 
 
-def test_a_card_of_before_has_no_doubt_and_is_written_as_it_was() -> None:
-    assert "doubt" not in DATA
-    assert read(DATA).doubt == {}
-    card = read({**DATA, "doubt": {"temperature": 2.0}})
-    assert card.doubt == {"temperature": 2.0}
+def test_a_calibration_is_stored_only_if_there_is_one() -> None:
+    assert "calibration" not in DATA
+    assert read(DATA).calibration == {}
+    card = read({**DATA, "calibration": {"temperature": 2.0}})
+    assert card.calibration == {"temperature": 2.0}
     assert read(card.to_json().encode()) == card
     assert card.statement_sha256 == CARD.statement_sha256
-    with pytest.raises(ArtifactError, match="'doubt' is a list"):
-        read({**DATA, "doubt": []})
+    with pytest.raises(ArtifactError, match="'calibration' is a list"):
+        read({**DATA, "calibration": []})
 
 
 def test_a_card_comes_back_bit_for_bit() -> None:

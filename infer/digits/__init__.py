@@ -1,0 +1,1 @@
+"""Handwritten digits: found in photographs, and told from what is no digit."""
