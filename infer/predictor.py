@@ -191,7 +191,7 @@ class Predictor:
         """
         sample = self.preprocessing.read(value)
         answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
-        others = getattr(sample, "others", ())  # see `ptx.infer.picture.fit.Sample`
+        others = getattr(sample, "ignored_regions", ())  # of `ptx.infer.digits.mnist.DigitPixels`
         return replace(answer, others=others) if others else answer
 
     def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
@@ -213,7 +213,7 @@ class Predictor:
             [seen.pixels for seen in found], [name] * len(found), top=top
         )
         return [
-            replace(answer, box=seen.box, others=seen.others)
+            replace(answer, box=seen.box, others=seen.ignored_regions)
             for answer, seen in zip(answers, found, strict=True)
         ]
 

@@ -19,7 +19,7 @@ from ptx.infer.streaming import unname
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
-    from ptx.infer.picture.fit import Seen
+    from ptx.infer.digits.mnist import DetectedDigit
     from ptx.infer.prediction import Box
 
 SHOWN = 24  # inputs at most
@@ -49,7 +49,10 @@ class Preview:
         self._values: list[Any] = []
         self._cells: list[Image.Image] = []
         self._noun = "input"
-        self._searched: tuple[Any, list[Seen]] = None, []  # the last picture with several figures
+        self._searched: tuple[Any, list[DetectedDigit]] = (
+            None,
+            [],
+        )  # the last picture with several figures
 
     def values(self, values: Iterable[Any]) -> Iterator[Any]:
         """`values`, the first of them remembered."""
@@ -75,7 +78,7 @@ class Preview:
 
     def _figures(
         self, value: Any, answer: Prediction | Failure, predictor: Predictor
-    ) -> list[Seen]:
+    ) -> list[DetectedDigit]:
         """Those of a picture that has several, found once; none for another."""
         several = (
             answer.error.code == "E-IMG-OBJECTS" if isinstance(answer, Failure) else answer.box
@@ -118,7 +121,7 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
 
 
 def _cell(
-    value: Any, answer: Prediction | Failure, predictor: Predictor, figures: list[Seen]
+    value: Any, answer: Prediction | Failure, predictor: Predictor, figures: list[DetectedDigit]
 ) -> Image.Image:
     pictured = predictor.preprocessing.pictures is not None
     left = 2 * (SIDE + GAP) if pictured else 0
@@ -192,7 +195,7 @@ def _draw_given(content: Any, boxes: list[Box]) -> Image.Image | None:
 
 
 def _draw_seen(
-    content: Any, predictor: Predictor, box: Box | None, figures: list[Seen]
+    content: Any, predictor: Predictor, box: Box | None, figures: list[DetectedDigit]
 ) -> Image.Image | None:
     """The pixels that the network gets; a ready sample scaled to its range."""
     try:

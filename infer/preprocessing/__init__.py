@@ -19,7 +19,7 @@ from ptx.infer.signature import Array, Signature, TensorSpec
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ptx.infer.picture.fit import Seen
+    from ptx.infer.digits.mnist import DetectedDigit
 
 KINDS = {
     "image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
@@ -36,7 +36,7 @@ class Pictures:
     """A preprocessing's way with pictures, for those that make rows of them or draw them."""
 
     read: Callable[[Image], Array]  # a decoded picture as uint8 pixels (height, width[, channels])
-    fit: str | None  # the key of FITS that does so; None where it is another way
+    fit: str | None  # the key of RESIZE_MODES that does so; None where it is another way
     table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
     sample_shape: tuple[int, ...]  # in the signature's axes; −1 for a dynamic one
     channel_axis: int = 0  # of a sample whose pixels have channels
@@ -135,14 +135,15 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
     return opened
 
 
-def read_figures(preprocessing: Preprocessing, value: Any) -> list[Seen]:
+def read_figures(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit]:
     """Every figure of a picture in the model's form, left to right.
 
     Raises:
         InputError: the picture cannot be used, or shows nothing that is like a digit.
         UsageError: the preprocessing does not look for digits.
     """
-    from ptx.infer.picture.fit import digits, least_size
+    from ptx.infer.digits.mnist import detect_digits
+    from ptx.infer.picture.flatten import min_decode_size
     from ptx.infer.preprocessing.picture import open_picture
 
     pictures, rows = preprocessing.pictures, preprocessing.rows
@@ -151,7 +152,7 @@ def read_figures(preprocessing: Preprocessing, value: Any) -> list[Seen]:
             "the model does not look for digits in pictures: there is one answer for each"
         )
     height, width = rows[1]
-    return digits(open_picture(value, least=least_size), (width, height))
+    return detect_digits(open_picture(value, least=min_decode_size), (width, height))
 
 
 def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:

@@ -15,8 +15,9 @@ from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.golden import Raw
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode, from_array, from_pillow
-from ptx.infer.picture.fit import FITS, least_size
+from ptx.infer.picture.flatten import min_decode_size
 from ptx.infer.picture.formats import Least
+from ptx.infer.picture.resize import RESIZE_MODES
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -141,10 +142,10 @@ class GrayPreprocessing(PicturePreprocessing):
         mean: float = 0.0,
         std: float = 1.0,
     ) -> None:
-        if fit not in FITS:
-            raise ValueError(f"fit is {fit!r}; known: {', '.join(FITS)}")
+        if fit not in RESIZE_MODES:
+            raise ValueError(f"fit is {fit!r}; known: {', '.join(RESIZE_MODES)}")
         super().__init__(signature, size)
-        self.least = least_size  # a larger picture is made smaller while it is decoded
+        self.least = min_decode_size  # a larger picture is made smaller while it is decoded
         self.fit = fit
         self.mean, self.std = float(mean), float(std)
         with np.errstate(over="ignore"):
@@ -176,7 +177,7 @@ class GrayPreprocessing(PicturePreprocessing):
         return tuple(axis if isinstance(axis, int) else -1 for axis in self.spec.sample_axes)
 
     def fitted(self, image: Image.Image) -> Array:
-        return FITS[self.fit](image, (self.width, self.height))
+        return RESIZE_MODES[self.fit](image, (self.width, self.height))
 
     def arrange(self, batch: Array) -> Array:
         if batch.dtype == np.uint8 and self.spec.is_float:

@@ -89,7 +89,7 @@ def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
 
 
 def to_file(network: nn.Sequential) -> bytes:
-    """The file as `ptx.infer.digits.ood.load_detector` reads it; the network gets the rounded weights."""
+    """The file for `ptx.infer.digits.ood.load_detector`; the network gets the rounded weights."""
     arrays: dict[str, Any] = {}
     for at, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
         weights = layer.weight.detach().numpy()

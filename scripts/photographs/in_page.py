@@ -23,7 +23,8 @@ from ptx.export.page.page import engine
 from ptx.infer.backends.javascript.hosts import Host, open_host
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode
-from ptx.infer.picture.fit import FITS, least_size
+from ptx.infer.picture.flatten import min_decode_size
+from ptx.infer.picture.resize import RESIZE_MODES
 
 REFUSALS = {"blank": "E-IMG-BLANK", "no-digit": "E-IMG-NO-DIGIT", "objects": "E-IMG-OBJECTS"}
 FIT = """
@@ -66,7 +67,7 @@ def fit_in_page(host: Host, image: Image.Image, fit: str = "digit") -> Any:
 def fit_here(image: Image.Image, fit: str = "digit") -> Any:
     """The same of Python's."""
     try:
-        return FITS[fit](image, (28, 28))
+        return RESIZE_MODES[fit](image, (28, 28))
     except InputError as error:
         return error.code
 
@@ -97,7 +98,7 @@ def main() -> int:
     host, found, unequal, pixels = open_fit(), Counter[str](), 0, 0
     for form in FORMS:
         for index, (_, value) in enumerate(take(form, maker, digits, options.count, 1)):
-            image = decode(value, name=form, least=least_size)
+            image = decode(value, name=form, least=min_decode_size)
             got, expected = fit_in_page(host, image), fit_here(image)
             came = compare(got, expected)
             found[came] += 1

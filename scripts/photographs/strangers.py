@@ -15,8 +15,8 @@ from doodles import LINES, draw_doodle
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scene import Random
 
-from ptx.infer.picture.fit import MNIST_SIZE, bring_into_form
-from ptx.infer.picture.objects import WIDEST
+from ptx.infer.digits.grouping import MAX_ASPECT
+from ptx.infer.digits.mnist import SIZE, normalize
 
 NONE = 10  # the class of what is no digit
 SIGNS = (
@@ -92,10 +92,10 @@ def in_form(ink: Image.Image, random: Random) -> Any:
     box = ink.point([255 * (value > 64) for value in range(256)]).getbbox()
     if box is None or min(box[2] - box[0], box[3] - box[1]) < 2:
         return None
-    if box[2] - box[0] > WIDEST * (box[3] - box[1]):
+    if box[2] - box[0] > MAX_ASPECT * (box[3] - box[1]):
         return None
     pixels = np.asarray(ink.crop(box), np.float32)
-    return bring_into_form(pixels / pixels.max(), MNIST_SIZE)
+    return normalize(pixels / pixels.max(), SIZE)
 
 
 def doodle(random: Random) -> Image.Image:

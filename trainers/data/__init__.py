@@ -90,8 +90,8 @@ def open_dataset(
     `text,label` rows, or of numbers whose last column is the target. A name wins over a path of the
     same name; write `./mnist` for the path.
 
-    `fit` (a key of `FITS`) and `size` (height, width) are the form of pictures from files, or `read`
-    makes the pixels of a decoded picture, in which case no named data set will do. `labels`
+    `fit` (a key of `RESIZE_MODES`) and `size` (height, width) are the form of pictures from files, or
+    `read` makes the pixels of a decoded picture, in which case no named data set will do. `labels`
     are the only labels that rows from files may have, in the order of the indices; without them
     the labels are those of the files, sorted. `columns` are the names of the model's columns, by which
     those of a file with a header are found. A file whose header has none of them is refused for a model

@@ -96,7 +96,7 @@ class Dataset:
         labels: The class names by index; () for regression.
         source: One line for the card: where the content came from, without paths of this
             machine.
-        fit: Pictures: the key of FITS that brings others to the form of these.
+        fit: Pictures: the key of RESIZE_MODES that brings others to the form of these.
         columns: Tables: the names of the inputs, as the header of the file has them.
         split_bounds: Rows from files: what tells the test rows, of each class; see `split_by_content`.
         note: Tables: what was assumed about the columns.

@@ -36,7 +36,7 @@ class Form(NamedTuple):
     """What pictures are brought to, and how they are split."""
 
     read: ReadPixels
-    fit: str | None  # the key of FITS that does so
+    fit: str | None  # the key of RESIZE_MODES that does so
     split_bounds: Sequence[int] | None  # of a former split
 
 
@@ -150,12 +150,12 @@ def _entries(folder: Path) -> list[Path]:
 def _form(
     fit: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
 ) -> Form:
-    from ptx.infer.picture.fit import FITS
+    from ptx.infer.picture.resize import RESIZE_MODES
 
     if read is not None:
         return Form(read, None, split_bounds)
     height, width = size
-    return Form(lambda image: FITS[fit](image, (width, height)), fit, split_bounds)
+    return Form(lambda image: RESIZE_MODES[fit](image, (width, height)), fit, split_bounds)
 
 
 def _read(

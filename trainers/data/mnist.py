@@ -54,7 +54,7 @@ class IdxSpec:
     folder: str  # where torchvision keeps the files, relative to its root
     torchvision_class: str
     labels: tuple[str, ...]
-    fit: str  # what brings other pictures to the form of these, a key of FITS
+    fit: str  # what brings other pictures to the form of these, a key of RESIZE_MODES
     files: tuple[IdxFile, ...]  # training images and labels, test images and labels
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from ptx.export.page.page import engine
 from ptx.infer import InputError
 from ptx.infer.backends.javascript.hosts import Host, open_host
-from ptx.infer.picture.fit import FITS
+from ptx.infer.picture.resize import RESIZE_MODES
 
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 
@@ -142,7 +142,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 }
 
 
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", RESIZE_MODES)
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host) -> None:
     image = PICTURES[name]()
@@ -156,10 +156,10 @@ def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host)
     got = host.call("fit", json.dumps(question))
     if got.startswith("refused: "):
         with pytest.raises(InputError) as caught:
-            FITS[fit](image, (28, 28))
+            RESIZE_MODES[fit](image, (28, 28))
         assert got == f"refused: {WORDS[caught.value.code]}"
         return
-    expected = FITS[fit](image, (28, 28))
+    expected = RESIZE_MODES[fit](image, (28, 28))
     pixels = np.frombuffer(base64.b64decode(got, validate=True), np.uint8).reshape(28, 28)
     assert np.abs(pixels.astype(int) - expected).max() <= 2
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode
-from ptx.infer.picture.fit import FITS
+from ptx.infer.picture.resize import RESIZE_MODES
 from ptx.trainers.data import Dataset, open_dataset
 
 
@@ -53,7 +53,7 @@ def test_pictures_come_through_the_code_of_prediction(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "digits", {"a": 2, "b": 2})
     data = opened(folder, fit="square", size=(20, 24))
     image = decode((folder / "a" / "00.png").read_bytes(), name="a")
-    expected = FITS["square"](image, (24, 20)).tobytes()
+    expected = RESIZE_MODES["square"](image, (24, 20)).tobytes()
     images = [*data.train.inputs["image"], *data.test.inputs["image"]]
     assert expected in [image.tobytes() for image in images]
     assert images[0].shape == (20, 24)

@@ -1,9 +1,9 @@
-"""What is taken of many numbers, beside NumPy's."""
+"""Quantiles, against NumPy's."""
 
 import numpy as np
 import pytest
 
-from ptx.infer.picture.ink import median, quantile
+from ptx.infer.digits.thresholds import median, quantile
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 1001])

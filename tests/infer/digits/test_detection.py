@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from ptx.infer.digits import detection
+from ptx.infer.digits.components import Component, connected_components
+from ptx.infer.digits.mnist import detect_digits, to_mnist
 from ptx.infer.errors import InputError
-from ptx.infer.picture import search
 from ptx.infer.picture.decode import decode, from_array
-from ptx.infer.picture.fit import digit, digits
-from ptx.infer.picture.parts import Part, find_parts
-from tests.infer.picture.test_fit import SEVEN, SIZE, drawn, likeness, png
+from tests.infer.digits.test_mnist import SEVEN, SIZE, drawn, likeness, png
 
 Array = np.ndarray[Any, Any]
 PAPER, INK = (240, 238, 230), (25, 25, 40)
@@ -124,16 +124,16 @@ SURROUNDED: dict[str, Callable[[], Image.Image]] = {
 
 @pytest.mark.parametrize("case", SURROUNDED)
 def test_a_digit_is_found_among_other_things(case: str) -> None:
-    assert alike(digit(decode(png(SURROUNDED[case]())), SIZE)) > 0.85
+    assert alike(to_mnist(decode(png(SURROUNDED[case]())), SIZE)) > 0.85
 
 
 def test_two_digits_are_refused_with_their_places_and_answered_one_by_one() -> None:
     sheet = page(110, (60, 90))
     sheet.paste(page(110, (60, 90)).crop((50, 80, 190, 210)), (220, 85))
     with pytest.raises(InputError, match="shows 2 figures: 15% to") as caught:
-        digit(sheet, SIZE)
+        to_mnist(sheet, SIZE)
     assert caught.value.code == "E-IMG-OBJECTS"
-    left, right = digits(sheet, SIZE)
+    left, right = detect_digits(sheet, SIZE)
     assert left.box[2] < 0.5 < right.box[0]
     assert min(alike(left.pixels), alike(right.pixels)) > 0.85
     assert left.box == pytest.approx((0.15, 0.3, 0.37, 0.67), abs=0.03)
@@ -147,7 +147,7 @@ def test_thin_ink_beneath_the_wide_shadows_of_fingers_is_found_whole() -> None:
     light = np.asarray(mask.filter(ImageFilter.GaussianBlur(5)), float) / 255
     sheet = Image.new("L", (225, 300), 235)
     ImageDraw.Draw(sheet).ellipse((76, 113, 124, 185), outline=30, width=5)
-    (seen,) = digits(Image.fromarray((np.asarray(sheet) * light).astype(np.uint8)), SIZE)
+    (seen,) = detect_digits(Image.fromarray((np.asarray(sheet) * light).astype(np.uint8)), SIZE)
     assert seen.box == pytest.approx((76 / 225, 113 / 300, 125 / 225, 186 / 300), abs=0.02)
 
 
@@ -157,10 +157,10 @@ def test_a_stroke_beside_an_open_one_is_no_figure_in_a_frame() -> None:
     draw = ImageDraw.Draw(sheet)
     draw.line([(80, 50), (230, 50), (250, 120), (230, 190), (80, 190)], fill=30, width=8)
     draw.line([(110, 75), (110, 165)], fill=30, width=8)
-    (seen,) = digits(sheet, SIZE)
+    (seen,) = detect_digits(sheet, SIZE)
     assert seen.box[2] - seen.box[0] > 0.5
     draw.line([(84, 50), (84, 190)], fill=30, width=8)
-    (framed_one,) = digits(sheet, SIZE)
+    (framed_one,) = detect_digits(sheet, SIZE)
     assert framed_one.box[2] - framed_one.box[0] < 0.1
 
 
@@ -176,9 +176,9 @@ def test_parts_that_one_missing_row_divides_are_one_figure() -> None:
     pixels = np.full((28, 28), 255, np.uint8)
     for row, at in rows:
         pixels[at, :22] = [0 if mark == "#" else 255 for mark in row]
-    (seen,) = digits(Image.fromarray(pixels), SIZE)
+    (seen,) = detect_digits(Image.fromarray(pixels), SIZE)
     assert seen.box == pytest.approx((5 / 28, 4 / 28, 22 / 28, 23 / 28), abs=0.05)
-    assert seen.others == ()
+    assert seen.ignored_regions == ()
 
 
 def test_a_faint_scratch_beside_what_is_cut_off_is_no_digit() -> None:
@@ -187,28 +187,28 @@ def test_a_faint_scratch_beside_what_is_cut_off_is_no_digit() -> None:
     draw.rectangle((0, 60, 60, 250), fill=50)
     draw.line([(150, 140), (150, 154)], fill=160, width=2)
     with pytest.raises(InputError) as caught:
-        digits(sheet, SIZE)
+        detect_digits(sheet, SIZE)
     assert caught.value.code == "E-IMG-NO-DIGIT"
 
 
 def test_what_is_left_out_beside_a_digit_has_its_place() -> None:
     sheet = framed(0, 12)
     ImageDraw.Draw(sheet).line([(320, 40), (340, 40), (325, 65)], fill=INK, width=5)
-    (seen,) = digits(decode(png(sheet)), SIZE)
+    (seen,) = detect_digits(decode(png(sheet)), SIZE)
     assert alike(seen.pixels) > 0.85
-    (box,) = seen.others
+    (box,) = seen.ignored_regions
     assert box == pytest.approx((0.79, 0.13, 0.86, 0.23), abs=0.03)
-    (alone,) = digits(decode(png(framed(0, 12))), SIZE)
-    assert alone.others == ()
+    (alone,) = detect_digits(decode(png(framed(0, 12))), SIZE)
+    assert alone.ignored_regions == ()
 
 
 def test_a_digit_alone_has_its_box() -> None:
-    (seen,) = digits(page(), SIZE)
+    (seen,) = detect_digits(page(), SIZE)
     left, top, right, bottom = seen.box
     assert (top, bottom) == pytest.approx((80 / 300, 210 / 300), abs=0.01)
     assert left > 150 / 400 - 0.01
     assert right < 0.8
-    (exact,) = digits(from_array(SEVEN), SIZE)
+    (exact,) = detect_digits(from_array(SEVEN), SIZE)
     assert exact.box == (0.0, 0.0, 1.0, 1.0)
 
 
@@ -216,7 +216,7 @@ def test_a_small_speck_is_no_second_digit() -> None:
     sheet = page()
     ImageDraw.Draw(sheet).ellipse((40, 40, 70, 75), fill=INK)
     ImageDraw.Draw(sheet).line((0, 280, 400, 270), fill=INK, width=4)
-    assert alike(digit(sheet, SIZE)) > 0.85
+    assert alike(to_mnist(sheet, SIZE)) > 0.85
 
 
 def test_the_dot_of_an_i_belongs_to_it() -> None:
@@ -224,9 +224,9 @@ def test_the_dot_of_an_i_belongs_to_it() -> None:
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((190, 120, 206, 220), fill=INK)
     draw.ellipse((186, 76, 210, 98), fill=INK)
-    (seen,) = digits(sheet, SIZE)
+    (seen,) = detect_digits(sheet, SIZE)
     assert seen.box[1] == pytest.approx(76 / 300, abs=0.01)
-    assert not seen.others
+    assert not seen.ignored_regions
 
 
 def test_the_bar_of_a_five_belongs_to_it() -> None:
@@ -234,10 +234,10 @@ def test_the_bar_of_a_five_belongs_to_it() -> None:
     draw = ImageDraw.Draw(sheet)
     draw.line([(165, 90), (240, 62)], fill=INK, width=12)
     draw.line([(160, 112), (185, 140), (180, 180), (160, 205)], fill=INK, width=12)
-    (seen,) = digits(sheet, SIZE)
+    (seen,) = detect_digits(sheet, SIZE)
     assert seen.box == pytest.approx((154 / 400, 56 / 300, 246 / 400, 211 / 300), abs=0.02)
     draw.line([(130, 238), (270, 238)], fill=INK, width=12)  # what is drawn beneath does not
-    (underlined,) = digits(sheet, SIZE)
+    (underlined,) = detect_digits(sheet, SIZE)
     assert underlined.box == pytest.approx(seen.box, abs=0.01)
 
 
@@ -246,7 +246,7 @@ def test_a_digit_that_the_edge_cuts_off_is_one_more(left: int) -> None:
     sheet = page(110, (180, 90))
     sheet.paste(page(110, (60, 90)).crop((50, 80, 170, 210)), (left, 85))
     with pytest.raises(InputError, match="shows 2 figures") as caught:
-        digit(sheet, SIZE)
+        to_mnist(sheet, SIZE)
     assert caught.value.code == "E-IMG-OBJECTS"
 
 
@@ -258,11 +258,11 @@ def test_a_face_is_no_digit_in_a_frame() -> None:
     draw.line([(235, 120), (235, 140)], fill=30, width=4)
     draw.line([(160, 185), (200, 205), (240, 185)], fill=30, width=4)
     with pytest.raises(InputError) as caught:
-        digit(sheet, SIZE)
+        to_mnist(sheet, SIZE)
     assert caught.value.code == "E-IMG-OBJECTS"
     draw.rectangle((225, 110, 245, 150), fill=235)  # winking: an eye alone stands beside the mouth
     with pytest.raises(InputError) as winking:
-        digit(sheet, SIZE)
+        to_mnist(sheet, SIZE)
     assert winking.value.code == "E-IMG-OBJECTS"
 
 
@@ -277,14 +277,14 @@ def test_what_has_no_strokes_or_other_sizes_is_no_digit(thing: str) -> None:
     else:
         draw.rectangle((0, 0, 160, 300), fill=(70, 50, 40))
     with pytest.raises(InputError, match="has the size and the strokes") as caught:
-        digit(sheet, SIZE)
+        to_mnist(sheet, SIZE)
     assert caught.value.code == "E-IMG-NO-DIGIT"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
 def test_parts_are_those_that_touch(share: float) -> None:
     mask = np.random.default_rng(4).random((23, 31)) < share
-    labels, parts = find_parts(mask)
+    labels, parts = connected_components(mask)
     np.testing.assert_array_equal(labels > 0, mask)
     seen = np.zeros_like(mask)
     for row, column in np.argwhere(mask):
@@ -318,16 +318,16 @@ def test_a_clear_figure_is_found_at_the_first_level(monkeypatch: pytest.MonkeyPa
 
     def find(mask: Any) -> Any:
         masks.append(mask)
-        return find_parts(mask)
+        return connected_components(mask)
 
-    monkeypatch.setattr(search, "find_parts", find)
+    monkeypatch.setattr(detection, "connected_components", find)
     sheet = Image.new("L", (400, 300), 240)
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((40, 40, 360, 260), outline=0, width=3)
     draw.line([(150, 90), (230, 90), (170, 210)], fill=0, width=14)
-    scene = search.search(sheet)
-    assert scene is not None
-    assert len(scene.figures) == 1
+    found = detection.detect(sheet)
+    assert found is not None
+    assert len(found.figures) == 1
     assert len(masks) == 2  # what is darker than its paper, and what is lighter
 
 
@@ -344,9 +344,9 @@ def test_what_a_narrow_window_may_have_cut_stands_behind_the_whole(
     box: tuple[int, int, int, int], area: int, piece: bool
 ) -> None:
     nothing = np.zeros((300, 400))
-    main = Part(frozenset((1,)), 24, 131, 218, 259, 12000, 800)
-    whole = search._Reading(
+    main = Component(frozenset((1,)), 24, 131, 218, 259, 12000, 800)
+    whole = detection.Candidate(
         nothing.astype(np.float32), nothing.astype(np.intp), [main], [], 1, 0.5, 0.5
     )
-    assert search._is_piece(Part(frozenset((1,)), *box, area, 800), whole, 18.0) is piece
-    assert not search._is_piece(Part(frozenset((1,)), *box, area, 800), None, 18.0)
+    assert detection._is_part(Component(frozenset((1,)), *box, area, 800), whole, 18.0) is piece
+    assert not detection._is_part(Component(frozenset((1,)), *box, area, 800), None, 18.0)

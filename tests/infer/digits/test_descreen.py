@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ptx.infer.digits.foreground import descreen
+from ptx.infer.digits.mnist import detect_digits
 from ptx.infer.picture.decode import decode
-from ptx.infer.picture.fit import digits
-from ptx.infer.picture.ink import without_dots
-from tests.infer.picture.test_figures import INK, alike, page
-from tests.infer.picture.test_fit import SIZE, drawn, png
+from tests.infer.digits.test_detection import INK, alike, page
+from tests.infer.digits.test_mnist import SIZE, drawn, png
 
 
 def two_tones(image: Image.Image) -> Image.Image:
@@ -20,8 +20,8 @@ def two_tones(image: Image.Image) -> Image.Image:
 def test_the_strokes_of_a_dithered_digit_are_no_wider_than_those_of_the_digit() -> None:
     gray = drawn((70, 70, 75), (225, 225, 225), side=130, at=(150, 80)).convert("L")
     dithered = gray.convert("1")
-    (seen,) = digits(decode(png(dithered)), SIZE)
-    (whole,) = digits(decode(png(gray)), SIZE)
+    (seen,) = detect_digits(decode(png(dithered)), SIZE)
+    (whole,) = detect_digits(decode(png(gray)), SIZE)
     assert alike(seen.pixels) > 0.95
     assert float(seen.pixels.mean()) == pytest.approx(float(whole.pixels.mean()), rel=0.25)
 
@@ -30,7 +30,7 @@ def test_the_strokes_of_a_dithered_digit_are_no_wider_than_those_of_the_digit() 
 def test_dots_become_the_mean_of_what_lies_around_them(mode: str) -> None:
     pixels = np.full((60, 80), 255, np.uint8)
     pixels[1::4, 1::4] = 0
-    flat = without_dots(Image.fromarray(pixels).convert(mode))
+    flat = descreen(Image.fromarray(pixels).convert(mode))
     assert flat.mode == "L"
     around = np.pad(pixels.astype(float), 1, mode="edge")
     means = sum(around[y : y + 60, x : x + 80] for y in range(3) for x in range(3)) / 9
@@ -45,4 +45,4 @@ def test_what_is_not_dithered_stays_as_it_is() -> None:
     grainy.putpixel((3, 3), 128)
     small = Image.fromarray(dotted[:55])
     for flat in (two_tones(page()), coloured, grainy, small):
-        assert without_dots(flat) is flat
+        assert descreen(flat) is flat

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
+from ptx.infer.digits.mnist import to_mnist
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode, from_array
-from ptx.infer.picture.fit import FITS, digit, least_size, square
+from ptx.infer.picture.flatten import min_decode_size
+from ptx.infer.picture.resize import RESIZE_MODES, letterbox
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
@@ -86,7 +88,7 @@ DRAWN: dict[str, Callable[[], Image.Image]] = {
 
 @pytest.mark.parametrize("case", DRAWN)
 def test_a_drawn_digit_comes_out_as_mnist_would_have_it(case: str) -> None:
-    pixels = digit(decode(png(DRAWN[case]())), SIZE)
+    pixels = to_mnist(decode(png(DRAWN[case]())), SIZE)
     assert pixels.shape == (28, 28)
     assert pixels.dtype == np.uint8
     assert is_in_form(pixels)
@@ -100,16 +102,16 @@ def test_any_ink_on_transparency_is_seen(ink: Colour, hidden: Colour) -> None:
     sheet = Image.new("RGB", mask.size, hidden)
     sheet.paste(ink, mask=mask.point([255 * (value > 0) for value in range(256)]))
     sheet.putalpha(mask)
-    assert likeness(digit(decode(png(sheet)), SIZE)) > 0.9
+    assert likeness(to_mnist(decode(png(sheet)), SIZE)) > 0.9
     gray = sheet.convert("LA")
-    assert likeness(digit(decode(png(gray)), SIZE)) > 0.9
+    assert likeness(to_mnist(decode(png(gray)), SIZE)) > 0.9
 
 
 def test_ink_on_paper_that_lies_on_transparency_is_seen() -> None:
     for ink, paper in (((0, 0, 0), (250, 250, 250)), ((250, 250, 250), (20, 40, 30))):
         sheet = Image.new("RGBA", (500, 400))
         sheet.paste(drawn(ink, paper), (50, 40))
-        assert likeness(digit(decode(png(sheet)), SIZE)) > 0.9
+        assert likeness(to_mnist(decode(png(sheet)), SIZE)) > 0.9
 
 
 @pytest.mark.parametrize("grain", [4, 12])
@@ -119,7 +121,7 @@ def test_shaded_and_grainy_paper_does_not_count_as_ink(grain: int) -> None:
     light = 1 - 0.35 * (rows / 300 + columns / 400) / 2 - 0.1 * np.square(columns / 400 - 0.5)
     noise = np.random.default_rng(3).normal(0, grain, sheet.shape)
     photo = np.clip(sheet * light[..., np.newaxis] + noise, 0, 255).astype(np.uint8)
-    pixels = digit(from_array(photo), SIZE)
+    pixels = to_mnist(from_array(photo), SIZE)
     assert is_in_form(pixels)
     assert likeness(pixels) > 0.9
 
@@ -129,14 +131,14 @@ def test_specks_do_not_move_the_digit() -> None:
     dusty = clean.copy()
     for x, y in ((5, 5), (390, 290), (20, 280), (380, 12)):
         ImageDraw.Draw(dusty).ellipse((x, y, x + 3, y + 3), fill=(60, 60, 60))
-    np.testing.assert_allclose(digit(dusty, SIZE), digit(clean, SIZE), atol=2)
+    np.testing.assert_allclose(to_mnist(dusty, SIZE), to_mnist(clean, SIZE), atol=2)
 
 
 @pytest.mark.parametrize("pen", [1, 4, 12, 40])
 def test_strokes_of_any_pen_get_the_width_of_mnist(pen: int) -> None:
     sheet = Image.new("RGB", (400, 300), "white")
     ImageDraw.Draw(sheet).line([(150, 50), (250, 50), (190, 250)], fill="black", width=pen)
-    pixels = digit(sheet, SIZE)
+    pixels = to_mnist(sheet, SIZE)
     assert 45 <= np.count_nonzero(pixels > 127) <= 157  # as 98 % of MNIST's sevens
 
 
@@ -146,11 +148,11 @@ def test_exif_rotation_and_fit_work_together() -> None:
     stream = BytesIO()
     turned = drawn((0, 0, 0), (255, 255, 255)).transpose(Image.Transpose.ROTATE_90)
     turned.save(stream, "JPEG", exif=exif)
-    assert likeness(digit(decode(stream.getvalue()), SIZE)) > 0.9
+    assert likeness(to_mnist(decode(stream.getvalue()), SIZE)) > 0.9
 
 
 def test_the_picture_on_paper_comes_out_upright_and_centred() -> None:
-    pixels = digit(decode((PICTURES / "seven-on-paper.png").read_bytes()), SIZE)
+    pixels = to_mnist(decode((PICTURES / "seven-on-paper.png").read_bytes()), SIZE)
     assert is_in_form(pixels)
     assert likeness(pixels) > 0.5
 
@@ -159,21 +161,21 @@ def test_the_picture_on_paper_comes_out_upright_and_centred() -> None:
 def test_mnists_form_passes_unchanged_in_every_mode(mode: str) -> None:
     picture = Image.fromarray(SEVEN).convert(mode, dither=Image.Dither.NONE)
     expected = np.where(SEVEN > 127, 255, 0) if mode == "1" else SEVEN
-    np.testing.assert_array_equal(digit(decode(png(picture)), SIZE), expected)
+    np.testing.assert_array_equal(to_mnist(decode(png(picture)), SIZE), expected)
 
 
 def test_mnists_form_inverted_comes_back_exactly() -> None:
-    np.testing.assert_array_equal(digit(from_array(255 - SEVEN), SIZE), SEVEN)
+    np.testing.assert_array_equal(to_mnist(from_array(255 - SEVEN), SIZE), SEVEN)
     for ink in (0, 255):
         sheet = Image.new("L", SIZE, ink)
         sheet.putalpha(Image.fromarray(SEVEN))
-        np.testing.assert_array_equal(digit(sheet, SIZE), SEVEN)
+        np.testing.assert_array_equal(to_mnist(sheet, SIZE), SEVEN)
 
 
 def test_noise_in_mnists_form_is_left_to_the_model() -> None:
     noise = np.random.default_rng(5).integers(0, 50, SEVEN.shape, dtype=np.uint8)
     noisy = np.maximum(SEVEN, noise)
-    np.testing.assert_array_equal(digit(from_array(noisy), SIZE), noisy)
+    np.testing.assert_array_equal(to_mnist(from_array(noisy), SIZE), noisy)
 
 
 @pytest.mark.parametrize("change", ["shifted", "doubled", "halved"])
@@ -184,7 +186,7 @@ def test_28_by_28_in_another_layout_is_brought_into_form(change: str) -> None:
         "doubled": lambda: np.asarray(picture.crop((3, 6, 25, 28)).resize(SIZE)),
         "halved": lambda: np.pad(np.asarray(picture.resize((14, 14))), 7),
     }[change]()
-    pixels = digit(from_array(other), SIZE)
+    pixels = to_mnist(from_array(other), SIZE)
     assert is_in_form(pixels)
     assert likeness(pixels) > 0.6
 
@@ -197,15 +199,15 @@ def test_all_70000_mnist_pictures_pass_unchanged_and_come_back_from_their_invers
         pictures = pictures.reshape(-1, 28, 28)
         assert len(pictures) == count
         for pixels in pictures:
-            assert digit(Image.fromarray(pixels), SIZE).tobytes() == pixels.tobytes()
-            assert digit(Image.fromarray(255 - pixels), SIZE).tobytes() == pixels.tobytes()
+            assert to_mnist(Image.fromarray(pixels), SIZE).tobytes() == pixels.tobytes()
+            assert to_mnist(Image.fromarray(255 - pixels), SIZE).tobytes() == pixels.tobytes()
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (300, 400), (1, 1), (28, 28, 3)])
 @pytest.mark.parametrize("tone", [0, 128, 255])
 def test_a_blank_picture_is_refused(shape: tuple[int, ...], tone: int) -> None:
     with pytest.raises(InputError, match="the picture is blank") as caught:
-        digit(from_array(np.full(shape, tone, np.uint8)), SIZE)
+        to_mnist(from_array(np.full(shape, tone, np.uint8)), SIZE)
     assert caught.value.code == "E-IMG-BLANK"
     assert "is 0 of 255 away from the colour behind it" in str(caught.value)
 
@@ -215,10 +217,10 @@ def test_bare_paper_with_grain_or_shading_is_refused() -> None:
     shading = np.tile(np.linspace(180, 250, 400).astype(np.uint8), (300, 1))
     for paper in (grain, shading):
         with pytest.raises(InputError) as caught:
-            digit(from_array(paper), SIZE)
+            to_mnist(from_array(paper), SIZE)
         assert caught.value.code == "E-IMG-BLANK"
     with pytest.raises(InputError):
-        digit(Image.new("RGBA", (40, 40)), SIZE)
+        to_mnist(Image.new("RGBA", (40, 40)), SIZE)
 
 
 pictures = hnp.arrays(
@@ -232,7 +234,7 @@ pictures = hnp.arrays(
 @given(pictures)
 def test_every_picture_gets_a_digit_or_a_refusal(pixels: Array) -> None:
     try:
-        found = digit(from_array(pixels), SIZE)
+        found = to_mnist(from_array(pixels), SIZE)
     except InputError as error:
         assert error.code in ("E-IMG-BLANK", "E-IMG-NO-DIGIT", "E-IMG-OBJECTS")  # noqa: PT017
         return
@@ -244,7 +246,7 @@ def test_every_picture_gets_a_digit_or_a_refusal(pixels: Array) -> None:
 @settings(max_examples=100, deadline=None)
 @given(pictures, st.sampled_from([(28, 28), (32, 32), (20, 30)]))
 def test_every_picture_fits_the_square(pixels: Array, size: tuple[int, int]) -> None:
-    found = square(from_array(pixels), size)
+    found = letterbox(from_array(pixels), size)
     assert found.shape == size[::-1]
     assert found.dtype == np.uint8
 
@@ -252,14 +254,14 @@ def test_every_picture_fits_the_square(pixels: Array, size: tuple[int, int]) -> 
 def test_a_light_thing_on_dark_of_the_models_size_passes_unchanged() -> None:
     shirt = np.zeros((28, 28), np.uint8)
     shirt[:, 6:22] = np.random.default_rng(0).integers(90, 255, (28, 16))
-    np.testing.assert_array_equal(square(from_array(shirt), SIZE), shirt)
-    np.testing.assert_array_equal(square(from_array(255 - shirt), SIZE), shirt)
+    np.testing.assert_array_equal(letterbox(from_array(shirt), SIZE), shirt)
+    np.testing.assert_array_equal(letterbox(from_array(255 - shirt), SIZE), shirt)
 
 
 def test_a_thing_on_white_becomes_light_on_dark_with_its_proportions() -> None:
     sheet = Image.new("RGB", (560, 280), "white")
     ImageDraw.Draw(sheet).rectangle((140, 70, 419, 209), fill=(90, 30, 30))
-    found = square(sheet, SIZE)
+    found = letterbox(sheet, SIZE)
     rows, columns = np.nonzero(found > 100)
     assert np.ptp(columns) + 1 == 14
     assert np.ptp(rows) + 1 in (7, 8)  # its edges lie in the middle of a pixel
@@ -270,20 +272,20 @@ def test_a_thing_on_white_becomes_light_on_dark_with_its_proportions() -> None:
 def test_a_thing_on_transparency_is_light_on_dark(tone: int) -> None:
     sheet = Image.new("RGBA", (100, 100))
     ImageDraw.Draw(sheet).ellipse((20, 20, 80, 80), fill=(tone, tone, tone, 255))
-    found = square(sheet, SIZE)
+    found = letterbox(sheet, SIZE)
     assert found[14, 14] > 200
     assert found[0, 0] == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (3000, 2)])
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", RESIZE_MODES)
 def test_needles_are_fitted_without_a_square_of_their_length(
     fit: str, shape: tuple[int, int]
 ) -> None:
     needle = np.zeros(shape, np.uint8)
     needle[shape[0] // 3 : shape[0] // 2 + 1, shape[1] // 3 : shape[1] // 2 + 1] = 255
     try:
-        assert FITS[fit](from_array(needle), SIZE).shape == (28, 28)
+        assert RESIZE_MODES[fit](from_array(needle), SIZE).shape == (28, 28)
     except InputError as error:
         assert (fit, error.code) == ("digit", "E-IMG-NO-DIGIT")  # noqa: PT017
 
@@ -303,14 +305,17 @@ def test_needles_are_fitted_without_a_square_of_their_length(
 def test_an_eighth_is_decoded_where_all_of_the_averaging_is_of_eight(
     size: tuple[int, int], least: tuple[int, int]
 ) -> None:
-    assert least_size(size) == least
+    assert min_decode_size(size) == least
 
 
 def test_a_photograph_decoded_at_an_eighth_is_the_average_of_the_whole() -> None:
     sheet = drawn((60, 60, 90), (230, 225, 220), side=600, size=(4800, 700), at=(2000, 40))
     stream = BytesIO()
     sheet.save(stream, "JPEG", quality=90)
-    small, whole = decode(stream.getvalue(), least=least_size), decode(stream.getvalue()).reduce(8)
+    small, whole = (
+        decode(stream.getvalue(), least=min_decode_size),
+        decode(stream.getvalue()).reduce(8),
+    )
     assert small.size == whole.size == (600, 88)
     assert np.abs(np.asarray(small, int) - np.asarray(whole)).max() <= 12  # of coarser colours
-    np.testing.assert_allclose(digit(small, SIZE), digit(whole, SIZE), atol=12)
+    np.testing.assert_allclose(to_mnist(small, SIZE), to_mnist(whole, SIZE), atol=12)

@@ -1,0 +1,227 @@
+"""The foreground of a picture with one figure on even paper: what differs from the paper's colour.
+
+This is the fast path; other pictures are for `ptx.infer.digits.detection`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from ptx.infer.digits.components import Floats, Pixels, connected_components, dilate
+from ptx.infer.digits.grouping import NOISE, is_single_figure
+from ptx.infer.digits.thresholds import median, otsu, quantile, subsample
+from ptx.infer.errors import InputError
+from ptx.infer.picture.flatten import border
+from ptx.infer.prediction import Box
+
+MIN_CONTRAST: Final = 20.0
+"""Least distance of a foreground colour from its background, of 255. Below it lie paper grain and sensor
+noise."""
+
+EDGE: Final = 0.25
+"""Least foreground of a pixel inside the digit's box: the soft edge of a stroke belongs to it."""
+
+MIN_DITHERED_SIDE: Final = 56
+"""In a smaller picture a dot of a dither pattern cannot be told from a stroke."""
+
+MIN_DOTS: Final = 0.01
+"""Least share of pixels, in a dithered picture, that differ from all four neighbours; scanned lines have
+none."""
+
+_DEGREES: Final = (0, 0, 1, 0, 1, 2), (0, 1, 0, 2, 1, 0)  # of y and of x, in 1, x, y, x², xy, y²
+_GRID: Final = 48  # samples of the background on each axis
+_ROUNDS: Final = 6  # of the robust fit through them
+_BLOCKS: Final = 160  # of the longer side, for finding the components
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The foreground of one figure, float32 from 0 to 1, cut to its box."""
+
+    foreground: Floats
+    box: Box
+
+
+def descreen(flat: Image.Image) -> Image.Image:
+    """A dithered picture as gray, mode L: each pixel is the mean of 3x3. Another picture as it is.
+
+    Otherwise the stroke width would be measured between the white dots in a stroke.
+
+    Args:
+        flat: Of mode L or RGB; only a gray one of two tones can be dithered.
+    """
+    if min(flat.size) < MIN_DITHERED_SIDE:
+        return flat
+    gray = to_exact_gray(flat)
+    if gray is None or np.count_nonzero(gray.histogram()) != 2:
+        return flat
+    pixels = np.asarray(gray)
+    inner = pixels[1:-1, 1:-1]
+    dots = inner != pixels[:-2, 1:-1]
+    for neighbour in (pixels[2:, 1:-1], pixels[1:-1, :-2], pixels[1:-1, 2:]):
+        dots &= inner != neighbour
+    if dots.mean() < MIN_DOTS:
+        return flat
+    padded = np.pad(pixels, 1, mode="edge").astype(np.uint16)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    return Image.fromarray(((sums + 4) // 9).astype(np.uint8))
+
+
+def to_exact_gray(flat: Image.Image) -> Image.Image | None:
+    """A picture of mode L or RGB as mode L; None if it has colour."""
+    if flat.mode == "L":
+        return flat
+    pixels = np.asarray(flat)
+    for rows in (pixels[0], pixels):  # a photograph has colour in its first row
+        if (rows[..., :1] != rows[..., 1:]).any():
+            return None
+    return flat.getchannel(0)
+
+
+def crop_single_figure(flat: Image.Image) -> Crop | None:
+    """The only figure of a picture of mode L or RGB on even paper; None if there is more to see.
+
+    Raises:
+        InputError: E-IMG-BLANK if nothing stands out.
+    """
+    foreground = estimate_foreground(flat)
+    step = -(-max(foreground.shape) // _BLOCKS)
+    blocks = _count_blocks(foreground > 0.5, step)
+    labels, components = connected_components(blocks > 0)
+    area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
+    area[0] = 0
+    kept = area >= NOISE * area.max()
+    components = [one for one in components if kept[list(one.labels)].any()]
+    mask = kept[labels] & (labels > 0)
+    if not is_single_figure(components, labels, mask):
+        return None
+    near = dilate(mask, 1).repeat(step, axis=0).repeat(step, axis=1)
+    height, width = foreground.shape
+    return crop(foreground * near[:height, :width])
+
+
+def crop(
+    foreground: Floats, shape: tuple[int, ...] | None = None, at: tuple[int, int] = (0, 0)
+) -> Crop:
+    """`foreground` cut to the box of what is more than EDGE.
+
+    Args:
+        shape: Of the picture that `foreground` is a part of; its own by default.
+        at: Row and column of `foreground` in that picture.
+    """
+    mask = foreground > EDGE
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+    height, width = shape or foreground.shape
+    box = (
+        float((left + at[1]) / width),
+        float((top + at[0]) / height),
+        float((right + at[1]) / width),
+        float((bottom + at[0]) / height),
+    )
+    return Crop(foreground[top:bottom, left:right], box)
+
+
+def estimate_foreground(flat: Image.Image) -> Floats:
+    """How much each pixel is foreground, 0 to 1: its colour's distance from the background there.
+
+    Raises:
+        InputError: E-IMG-BLANK if nothing stands out.
+    """
+    distance = _background_distance(flat)
+    some = subsample(distance)
+    mask = some > otsu(some)
+    strong = quantile(some[mask], 0.75) if mask.any() else 0.0
+    grain = median(some[~mask]) if not mask.all() else 0.0
+    needed = max(MIN_CONTRAST, 4 * grain)
+    if strong < needed:
+        raise InputError(
+            f"the picture is blank: what stands out most is {strong:.0f} of 255 away from the colour"
+            f" behind it, and {needed:.0f} are needed here; expected a digit in a colour that stands"
+            " out, with a margin of paper around it",
+            code="E-IMG-BLANK",
+        )
+    floor = min(3 * grain, 0.5 * strong)
+    distance -= np.float32(floor)
+    distance *= np.float32(1 / (strong - floor))
+    return np.clip(distance, 0, 1, out=distance)
+
+
+def _count_blocks(mask: np.ndarray[Any, Any], step: int) -> Pixels:
+    """How many pixels of each block of `step`² are set; the last blocks may reach beyond the mask."""
+    height, width = (-(-side // step) for side in mask.shape)
+    padded = np.zeros((height * step, width * step), np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    rows = padded.reshape(height, step, -1).sum(axis=1, dtype=np.uint8)
+    counts: Pixels = rows.reshape(height, width, step).sum(axis=2, dtype=np.uint8)
+    return counts
+
+
+def _background_distance(flat: Image.Image) -> Floats:
+    """The root mean square, over the channels, of each pixel's difference from the background; 0 to 255.
+
+    float32, one pass per operation and channels side by side: it is most of the work on a photograph.
+    """
+    pixels = np.asarray(flat).reshape(flat.height, flat.width, -1)
+    channels = pixels.shape[2]
+    surface = np.zeros((channels, 3, 3), np.float32)
+    surface[:, _DEGREES[0], _DEGREES[1]] = _fit_background(flat).T
+    across = (surface @ _powers(flat.width).T).transpose(1, 2, 0)  # (3, width, channels)
+    difference = _powers(flat.height) @ np.ascontiguousarray(across).reshape(3, -1)
+    difference -= pixels.reshape(flat.height, -1)
+    np.square(difference, out=difference)
+    mean = np.full(channels, 1 / channels, np.float32)
+    squares = difference.reshape(-1, channels) @ mean
+    return np.sqrt(squares, out=squares).reshape(flat.height, flat.width)
+
+
+def _fit_background(flat: Image.Image) -> Floats:
+    """The paper's colour: coefficients (6, channels) of a quadratic surface through what is paper.
+
+    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
+    includes more with each round; if less than a fifth of the picture follows it, the border's colour
+    is the answer.
+    """
+    grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
+    samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
+    colours = samples.reshape(grid.height * grid.width, -1)
+    even = np.zeros((6, colours.shape[1]), np.float32)
+    even[0] = [median(channel) for channel in border(samples).T]
+    terms = _terms(grid.height, grid.width)
+    coefficients, before = even, np.zeros(len(terms), bool)
+    for _ in range(_ROUNDS):
+        error = np.sqrt(np.square(colours - terms @ coefficients).mean(axis=1))
+        kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
+        if kept.mean() < 0.2:
+            return even
+        if np.array_equal(kept, before):
+            break  # converged
+        coefficients, before = _least_squares(terms[kept], colours[kept]), kept
+    return coefficients
+
+
+def _least_squares(terms: Floats, colours: Floats) -> Floats:
+    """By the normal equations, in float64, which take a fifth of the time."""
+    wide = terms.astype(np.float64)
+    found = np.linalg.lstsq(wide.T @ wide, wide.T @ colours, rcond=1e-6)[0]
+    return found.astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _terms(height: int, width: int) -> Floats:
+    """float32 (height · width, 6): 1, x, y, x², xy and y² of each pixel."""
+    down, across = _powers(height), _powers(width)
+    planes = [np.outer(down[:, i], across[:, j]) for i, j in zip(*_DEGREES, strict=True)]
+    return np.stack(planes, axis=-1).reshape(-1, len(planes))
+
+
+def _powers(count: int) -> Floats:
+    """float32 (count, 3): 1, p and p² of the centres of `count` pixels on an axis from -1 to 1."""
+    centres = (np.arange(count) + 0.5) * 2 / count - 1
+    return np.stack([np.ones(count), centres, np.square(centres)], axis=1).astype(np.float32)
