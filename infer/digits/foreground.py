@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from ptx.infer.digits.components import Floats, Pixels, connected_components, dilate
+from ptx.infer.digits.components import Floats, Mask, Pixels, connected_components, dilate
 from ptx.infer.digits.grouping import NOISE, is_single_figure
-from ptx.infer.digits.thresholds import median, otsu, quantile, subsample
+from ptx.infer.digits.thresholds import median, otsu, quantile, sampling_step
 from ptx.infer.errors import InputError
 from ptx.infer.picture.flatten import border
 from ptx.infer.prediction import Box
@@ -37,6 +37,9 @@ _DEGREES: Final = (0, 0, 1, 0, 1, 2), (0, 1, 0, 2, 1, 0)  # of y and of x, in 1,
 _GRID: Final = 48  # samples of the background on each axis
 _ROUNDS: Final = 6  # of the robust fit through them
 _BLOCKS: Final = 160  # of the longer side, for finding the components
+
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,10 @@ def to_exact_gray(flat: Image.Image) -> Image.Image | None:
     """A picture of mode L or RGB as mode L; None if it has colour."""
     if flat.mode == "L":
         return flat
-    pixels = np.asarray(flat)
-    for rows in (pixels[0], pixels):  # a photograph has colour in its first row
-        if (rows[..., :1] != rows[..., 1:]).any():
+    # A photograph has colour in its first row already.
+    for part in (flat.crop((0, 0, flat.width, 1)), flat):
+        pixels = np.asarray(part)
+        if (pixels[..., :1] != pixels[..., 1:]).any():
             return None
     return flat.getchannel(0)
 
@@ -90,9 +94,12 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
     Raises:
         InputError: E-IMG-BLANK if nothing stands out.
     """
-    foreground = estimate_foreground(flat)
-    step = -(-max(foreground.shape) // _BLOCKS)
-    blocks = _count_blocks(foreground > 0.5, step)
+    background = Background.fit(flat)
+    floor, strong = _measure_contrast(background)
+    shape = flat.height, flat.width
+    step = -(-max(shape) // _BLOCKS)
+    # Foreground over a half, without taking the root of each square.
+    blocks = _count_blocks(background.squares() > ((floor + strong) / 2) ** 2, step)
     labels, components = connected_components(blocks > 0)
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
@@ -101,9 +108,16 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
     mask = kept[labels] & (labels > 0)
     if not is_single_figure(components, labels, mask):
         return None
-    near = dilate(mask, 1).repeat(step, axis=0).repeat(step, axis=1)
+    near = dilate(mask, 1)
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    near = near[top : rows[-1] + 1, left : columns[-1] + 1]
+    near = near.repeat(step, axis=0).repeat(step, axis=1)
+    at = top * step, left * step
+    distance = np.sqrt(background.squares(at, near.shape))
+    foreground = np.clip((distance - np.float32(floor)) * np.float32(1 / (strong - floor)), 0, 1)
     height, width = foreground.shape
-    return crop(foreground * near[:height, :width])
+    return crop(foreground * near[:height, :width], shape, at)
 
 
 def crop(
@@ -128,17 +142,16 @@ def crop(
     return Crop(foreground[top:bottom, left:right], box)
 
 
-def estimate_foreground(flat: Image.Image) -> Floats:
-    """How much each pixel is foreground, 0 to 1: its colour's distance from the background there.
+def _measure_contrast(background: Background) -> tuple[float, float]:
+    """The distances from the background, 0 to 255, of no foreground and of full foreground.
 
     Raises:
         InputError: E-IMG-BLANK if nothing stands out.
     """
-    distance = _background_distance(flat)
-    some = subsample(distance)
-    mask = some > otsu(some)
-    strong = quantile(some[mask], 0.75) if mask.any() else 0.0
-    grain = median(some[~mask]) if not mask.all() else 0.0
+    distance = np.sqrt(background.squares(step=sampling_step(background.size)).reshape(-1))
+    mask = distance > otsu(distance)
+    strong = quantile(distance[mask], 0.75) if mask.any() else 0.0
+    grain = median(distance[~mask]) if not mask.all() else 0.0
     needed = max(MIN_CONTRAST, 4 * grain)
     if strong < needed:
         raise InputError(
@@ -147,13 +160,10 @@ def estimate_foreground(flat: Image.Image) -> Floats:
             " out, with a margin of paper around it",
             code="E-IMG-BLANK",
         )
-    floor = min(3 * grain, 0.5 * strong)
-    distance -= np.float32(floor)
-    distance *= np.float32(1 / (strong - floor))
-    return np.clip(distance, 0, 1, out=distance)
+    return min(3 * grain, 0.5 * strong), strong
 
 
-def _count_blocks(mask: np.ndarray[Any, Any], step: int) -> Pixels:
+def _count_blocks(mask: Mask, step: int) -> Pixels:
     """How many pixels of each block of `step`² are set; the last blocks may reach beyond the mask."""
     height, width = (-(-side // step) for side in mask.shape)
     padded = np.zeros((height * step, width * step), np.uint8)
@@ -163,62 +173,91 @@ def _count_blocks(mask: np.ndarray[Any, Any], step: int) -> Pixels:
     return counts
 
 
-def _background_distance(flat: Image.Image) -> Floats:
-    """The root mean square, over the channels, of each pixel's difference from the background; 0 to 255.
+class Background:
+    """A picture on the paper behind it: a quadratic surface for each channel."""
 
-    float32, one pass per operation and channels side by side: it is most of the work on a photograph.
+    def __init__(self, pixels: Pixels, surface: Floats) -> None:
+        """pixels: (height, width, channels); surface: (channels, 3, 3), by the powers of y and x."""
+        self._pixels, self._surface = pixels, surface
+        self._down, self._across = (_powers(side) for side in pixels.shape[:2])
+
+    @property
+    def size(self) -> int:
+        """Height times width."""
+        return self._pixels.shape[0] * self._pixels.shape[1]
+
+    @classmethod
+    def fit(cls, flat: Image.Image) -> Background:
+        """Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour
+        and includes more with each round; if less than a fifth of the picture follows it, the border's
+        colour is the answer."""
+        grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
+        samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
+        channels = samples.shape[2]
+        colours = samples.reshape(-1, channels)
+        even = np.zeros((6, channels), np.float32)
+        even[0] = [median(channel) for channel in border(samples).T]
+        terms = _terms(grid.height, grid.width)
+        mean = np.full(channels, 1 / channels, np.float32)
+        coefficients, before = even, np.zeros(len(colours), bool)
+        for _ in range(_ROUNDS):
+            error = np.sqrt(np.square(colours - terms.T @ coefficients) @ mean)
+            kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
+            if np.count_nonzero(kept) < 0.2 * kept.size:
+                coefficients = even
+                break
+            if np.array_equal(kept, before):
+                break  # converged
+            coefficients, before = _least_squares(terms, colours, kept), kept
+        surface = np.zeros((channels, 3, 3), np.float32)
+        surface[:, _DEGREES[0], _DEGREES[1]] = coefficients.T
+        return cls(np.asarray(flat).reshape(flat.height, flat.width, -1), surface)
+
+    def squares(
+        self,
+        at: tuple[int, int] = (0, 0),
+        shape: tuple[int, ...] | None = None,
+        step: int = 1,
+    ) -> Floats:
+        """float32 (height, width): the mean square, over the channels, of each pixel's difference.
+
+        Args:
+            at: Row and column where a window begins.
+            shape: Of the window, which ends where the picture does; all of the picture by default.
+            step: Every n-th pixel of both axes.
+        """
+        height, width = shape or self._pixels.shape[:2]
+        rows, columns = slice(at[0], at[0] + height, step), slice(at[1], at[1] + width, step)
+        pixels = self._pixels[rows, columns]
+        height, width, channels = pixels.shape
+        across = (self._surface @ self._across[columns].T).transpose(1, 2, 0)
+        # Channels side by side, so that each operation is one pass over the picture.
+        difference = self._down[rows] @ np.ascontiguousarray(across).reshape(3, -1)
+        difference -= pixels.reshape(height, -1)
+        np.square(difference, out=difference)
+        mean = np.full(channels, 1 / channels, np.float32)
+        squares: Floats = (difference.reshape(-1, channels) @ mean).reshape(height, width)
+        return squares
+
+
+def _least_squares(terms: Doubles, colours: Floats, kept: Mask) -> Floats:
+    """Coefficients float32 (6, channels) for the colours that are kept, by the normal equations.
+
+    Args:
+        terms: float64 (6, rows).
+        colours: float32 (rows, channels).
     """
-    pixels = np.asarray(flat).reshape(flat.height, flat.width, -1)
-    channels = pixels.shape[2]
-    surface = np.zeros((channels, 3, 3), np.float32)
-    surface[:, _DEGREES[0], _DEGREES[1]] = _fit_background(flat).T
-    across = (surface @ _powers(flat.width).T).transpose(1, 2, 0)  # (3, width, channels)
-    difference = _powers(flat.height) @ np.ascontiguousarray(across).reshape(3, -1)
-    difference -= pixels.reshape(flat.height, -1)
-    np.square(difference, out=difference)
-    mean = np.full(channels, 1 / channels, np.float32)
-    squares = difference.reshape(-1, channels) @ mean
-    return np.sqrt(squares, out=squares).reshape(flat.height, flat.width)
-
-
-def _fit_background(flat: Image.Image) -> Floats:
-    """The paper's colour: coefficients (6, channels) of a quadratic surface through what is paper.
-
-    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
-    includes more with each round; if less than a fifth of the picture follows it, the border's colour
-    is the answer.
-    """
-    grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
-    samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
-    colours = samples.reshape(grid.height * grid.width, -1)
-    even = np.zeros((6, colours.shape[1]), np.float32)
-    even[0] = [median(channel) for channel in border(samples).T]
-    terms = _terms(grid.height, grid.width)
-    coefficients, before = even, np.zeros(len(terms), bool)
-    for _ in range(_ROUNDS):
-        error = np.sqrt(np.square(colours - terms @ coefficients).mean(axis=1))
-        kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
-        if kept.mean() < 0.2:
-            return even
-        if np.array_equal(kept, before):
-            break  # converged
-        coefficients, before = _least_squares(terms[kept], colours[kept]), kept
-    return coefficients
-
-
-def _least_squares(terms: Floats, colours: Floats) -> Floats:
-    """By the normal equations, in float64, which take a fifth of the time."""
-    wide = terms.astype(np.float64)
-    found = np.linalg.lstsq(wide.T @ wide, wide.T @ colours, rcond=1e-6)[0]
-    return found.astype(np.float32)
+    weighted = terms * kept
+    normal = weighted @ terms.T, weighted @ colours
+    return np.linalg.lstsq(*normal, rcond=1e-6)[0].astype(np.float32)
 
 
 @lru_cache(maxsize=4)
-def _terms(height: int, width: int) -> Floats:
-    """float32 (height · width, 6): 1, x, y, x², xy and y² of each pixel."""
+def _terms(height: int, width: int) -> Doubles:
+    """float64 (6, height · width): 1, x, y, x², xy and y² of each pixel."""
     down, across = _powers(height), _powers(width)
-    planes = [np.outer(down[:, i], across[:, j]) for i, j in zip(*_DEGREES, strict=True)]
-    return np.stack(planes, axis=-1).reshape(-1, len(planes))
+    planes = [np.outer(down[:, i], across[:, j]).ravel() for i, j in zip(*_DEGREES, strict=True)]
+    return np.stack(planes).astype(np.float64)
 
 
 def _powers(count: int) -> Floats:

@@ -17,9 +17,14 @@ SAMPLES: Final = 40_000
 """Pixels up to which all are used for statistics."""
 
 
+def sampling_step(size: int) -> int:
+    """Every how many pixels of both axes are used of a picture of `size` pixels."""
+    return 1 + isqrt(size // SAMPLES)
+
+
 def subsample(plane: Floats) -> Floats:
-    """Every n-th pixel of both axes in one row: at most SAMPLES pixels."""
-    step = 1 + isqrt(plane.size // SAMPLES)
+    """The pixels of `plane` that are used for statistics, in one row."""
+    step = sampling_step(plane.size)
     return plane[::step, ::step].reshape(-1)
 
 
