@@ -14,7 +14,7 @@ from PIL import Image
 
 from ptx.infer.digits.components import Floats, Mask, Pixels, connected_components, dilate
 from ptx.infer.digits.grouping import NOISE, is_single_figure
-from ptx.infer.digits.thresholds import median, otsu, quantile, sampling_step
+from ptx.infer.digits.thresholds import median, otsu, quantile, subsample
 from ptx.infer.errors import InputError
 from ptx.infer.picture.flatten import border
 from ptx.infer.prediction import Box
@@ -94,12 +94,11 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
     Raises:
         InputError: E-IMG-BLANK if nothing stands out.
     """
-    background = Background.fit(flat)
-    floor, strong = _measure_contrast(background)
-    shape = flat.height, flat.width
-    step = -(-max(shape) // _BLOCKS)
+    squares = _background_squares(flat)
+    floor, strong = _measure_contrast(np.sqrt(subsample(squares)))
+    step = -(-max(squares.shape) // _BLOCKS)
     # Foreground over a half, without taking the root of each square.
-    blocks = _count_blocks(background.squares() > ((floor + strong) / 2) ** 2, step)
+    blocks = _count_blocks(squares > ((floor + strong) / 2) ** 2, step)
     labels, components = connected_components(blocks > 0)
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
     area[0] = 0
@@ -110,14 +109,15 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
         return None
     near = dilate(mask, 1)
     rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    near = near[top : rows[-1] + 1, left : columns[-1] + 1]
+    near = near[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     near = near.repeat(step, axis=0).repeat(step, axis=1)
-    at = top * step, left * step
-    distance = np.sqrt(background.squares(at, near.shape))
+    top, left = int(rows[0]) * step, int(columns[0]) * step
+    distance = np.sqrt(squares[top : top + near.shape[0], left : left + near.shape[1]])
     foreground = np.clip((distance - np.float32(floor)) * np.float32(1 / (strong - floor)), 0, 1)
-    height, width = foreground.shape
-    return crop(foreground * near[:height, :width], shape, at)
+    near = near[
+        : distance.shape[0], : distance.shape[1]
+    ]  # the last blocks reach beyond the picture
+    return crop(foreground * near, squares.shape, (top, left))
 
 
 def crop(
@@ -142,13 +142,14 @@ def crop(
     return Crop(foreground[top:bottom, left:right], box)
 
 
-def _measure_contrast(background: Background) -> tuple[float, float]:
+def _measure_contrast(distance: Floats) -> tuple[float, float]:
     """The distances from the background, 0 to 255, of no foreground and of full foreground.
+
+    `distance`: of some pixels.
 
     Raises:
         InputError: E-IMG-BLANK if nothing stands out.
     """
-    distance = np.sqrt(background.squares(step=sampling_step(background.size)).reshape(-1))
     mask = distance > otsu(distance)
     strong = quantile(distance[mask], 0.75) if mask.any() else 0.0
     grain = median(distance[~mask]) if not mask.all() else 0.0
@@ -173,71 +174,50 @@ def _count_blocks(mask: Mask, step: int) -> Pixels:
     return counts
 
 
-class Background:
-    """A picture on the paper behind it: a quadratic surface for each channel."""
+def _background_squares(flat: Image.Image) -> Floats:
+    """float32 (height, width): each pixel's difference from the background, its mean square over the
+    channels.
 
-    def __init__(self, pixels: Pixels, surface: Floats) -> None:
-        """pixels: (height, width, channels); surface: (channels, 3, 3), by the powers of y and x."""
-        self._pixels, self._surface = pixels, surface
-        self._down, self._across = (_powers(side) for side in pixels.shape[:2])
+    Channels stay side by side, so that each operation is one pass over the picture.
+    """
+    pixels = np.asarray(flat).reshape(flat.height, flat.width, -1)
+    channels = pixels.shape[2]
+    surface = np.zeros((channels, 3, 3), np.float32)
+    surface[:, _DEGREES[0], _DEGREES[1]] = _fit_background(flat).T
+    across = (surface @ _powers(flat.width).T).transpose(1, 2, 0)  # (3, width, channels)
+    difference = _powers(flat.height) @ np.ascontiguousarray(across).reshape(3, -1)
+    difference -= pixels.reshape(flat.height, -1)
+    np.square(difference, out=difference)
+    mean = np.full(channels, 1 / channels, np.float32)
+    squares: Floats = (difference.reshape(-1, channels) @ mean).reshape(flat.height, flat.width)
+    return squares
 
-    @property
-    def size(self) -> int:
-        """Height times width."""
-        return self._pixels.shape[0] * self._pixels.shape[1]
 
-    @classmethod
-    def fit(cls, flat: Image.Image) -> Background:
-        """Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour
-        and includes more with each round; if less than a fifth of the picture follows it, the border's
-        colour is the answer."""
-        grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
-        samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
-        channels = samples.shape[2]
-        colours = samples.reshape(-1, channels)
-        even = np.zeros((6, channels), np.float32)
-        even[0] = [median(channel) for channel in border(samples).T]
-        terms = _terms(grid.height, grid.width)
-        mean = np.full(channels, 1 / channels, np.float32)
-        coefficients, before = even, np.zeros(len(colours), bool)
-        for _ in range(_ROUNDS):
-            error = np.sqrt(np.square(colours - terms.T @ coefficients) @ mean)
-            kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
-            if np.count_nonzero(kept) < 0.2 * kept.size:
-                coefficients = even
-                break
-            if np.array_equal(kept, before):
-                break  # converged
-            coefficients, before = _least_squares(terms, colours, kept), kept
-        surface = np.zeros((channels, 3, 3), np.float32)
-        surface[:, _DEGREES[0], _DEGREES[1]] = coefficients.T
-        return cls(np.asarray(flat).reshape(flat.height, flat.width, -1), surface)
+def _fit_background(flat: Image.Image) -> Floats:
+    """The paper's colour: coefficients (6, channels) of a quadratic surface through what is paper.
 
-    def squares(
-        self,
-        at: tuple[int, int] = (0, 0),
-        shape: tuple[int, ...] | None = None,
-        step: int = 1,
-    ) -> Floats:
-        """float32 (height, width): the mean square, over the channels, of each pixel's difference.
-
-        Args:
-            at: Row and column where a window begins.
-            shape: Of the window, which ends where the picture does; all of the picture by default.
-            step: Every n-th pixel of both axes.
-        """
-        height, width = shape or self._pixels.shape[:2]
-        rows, columns = slice(at[0], at[0] + height, step), slice(at[1], at[1] + width, step)
-        pixels = self._pixels[rows, columns]
-        height, width, channels = pixels.shape
-        across = (self._surface @ self._across[columns].T).transpose(1, 2, 0)
-        # Channels side by side, so that each operation is one pass over the picture.
-        difference = self._down[rows] @ np.ascontiguousarray(across).reshape(3, -1)
-        difference -= pixels.reshape(height, -1)
-        np.square(difference, out=difference)
-        mean = np.full(channels, 1 / channels, np.float32)
-        squares: Floats = (difference.reshape(-1, channels) @ mean).reshape(height, width)
-        return squares
+    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
+    includes more with each round; if less than a fifth of the picture follows it, the border's colour
+    is the answer.
+    """
+    grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
+    samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
+    channels = samples.shape[2]
+    colours = samples.reshape(-1, channels)
+    even = np.zeros((6, channels), np.float32)
+    even[0] = [median(channel) for channel in border(samples).T]
+    terms = _terms(grid.height, grid.width)
+    mean = np.full(channels, 1 / channels, np.float32)
+    coefficients, before = even, np.zeros(len(colours), bool)
+    for _ in range(_ROUNDS):
+        error = np.sqrt(np.square(colours - terms.T @ coefficients) @ mean)
+        kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
+        if kept.mean() < 0.2:
+            return even
+        if np.array_equal(kept, before):
+            break  # converged
+        coefficients, before = _least_squares(terms, colours, kept), kept
+    return coefficients
 
 
 def _least_squares(terms: Doubles, colours: Floats, kept: Mask) -> Floats:

@@ -17,14 +17,9 @@ SAMPLES: Final = 40_000
 """Pixels up to which all are used for statistics."""
 
 
-def sampling_step(size: int) -> int:
-    """Every how many pixels of both axes are used of a picture of `size` pixels."""
-    return 1 + isqrt(size // SAMPLES)
-
-
 def subsample(plane: Floats) -> Floats:
-    """The pixels of `plane` that are used for statistics, in one row."""
-    step = sampling_step(plane.size)
+    """Every n-th pixel of both axes in one row: about SAMPLES pixels at most."""
+    step = 1 + isqrt(plane.size // SAMPLES)
     return plane[::step, ::step].reshape(-1)
 
 

@@ -3,7 +3,7 @@
     ./scripts/run photographs/doubting --model runs/convnet/convnet.onnx --mnist DIR
 
 MNIST's test digits, and what `strangers.py` draws with the typefaces that `judging.py` reports. The
-reader of pixels was fitted to none of it; a temperature was, to the former.
+detector was fitted to none of it; a temperature was, to the former.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-/** From a picture of any size and colour to the model's pixels; the same as `infer/picture/fit.py`. */
+/** From a picture of any size and colour to the model's pixels; the same as `infer/digits/mnist.py` and `infer/picture/resize.py`. */
 
 const WORKING_SIDE = 640; // longest side in pixels that ink is looked for in
 const MNIST_INK = 20; // of 28: the longer side of the ink

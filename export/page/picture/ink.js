@@ -1,4 +1,4 @@
-/** Where the ink of a digit is; the same as `infer/picture/ink.py`. */
+/** Where the ink of a digit is; the same as `infer/digits/foreground.py`. */
 
 const MIN_CONTRAST = 20; // of 255: below it lie paper grain and sensor noise
 const EDGE = 0.25; // least ink of a pixel that the digit's box takes in

@@ -1,4 +1,4 @@
-/** Which parts of a picture are things that somebody wrote; the same as `infer/picture/objects.py`. */
+/** Which parts of a picture are things that somebody wrote; the same as `infer/digits/grouping.py`. */
 
 const LEAST = 0.04; // side of an object, of the picture's longer side
 const WIDEST = 1.7; // width of a figure by its height

@@ -1,5 +1,5 @@
 /**
- * The connected parts of a mask; the same as `infer/picture/parts.py`.
+ * The connected parts of a mask; the same as `infer/digits/components.py`.
  * @typedef {Object} Part
  * @property {Set<number>} labels
  * @property {number} top

@@ -1,4 +1,4 @@
-/** A figure among its surroundings; the same as `infer/picture/search.py`. */
+/** A figure among its surroundings; the same as `infer/digits/detection.py`. */
 
 const SEARCH_SIDE = 400; // longest side in pixels that is searched in
 const WINDOWS = [0.25, 0.1]; // of the shorter side, in turn: wider things are no strokes
