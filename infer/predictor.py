@@ -295,12 +295,14 @@ class Predictor:
                 code="E-NONFINITE",
             )
         name, model = self.backend.name, self.card.model
-        judge = None
+        errors = None
         if self._calibration is not None:
-            judge = _ErrorProbabilities(self._calibration, first, samples)
+            errors = _ErrorProbabilities(self._calibration, first, samples)
         decided = zip(self._task.decide(first, self.card.labels, top), names, strict=True)
         return [
-            Prediction(*said, model, name, given, None, judge and partial(judge.of_row, row))
+            Prediction(
+                *said, model, name, given, None, partial(errors.of_row, row) if errors else None
+            )
             for row, (said, given) in enumerate(decided)
         ]
 

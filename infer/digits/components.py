@@ -165,7 +165,9 @@ def min_filter(
     return _filter(pixels, radius, np.minimum)
 
 
-def _filter(pixels: Any, radius: int, extreme: np.ufunc) -> Any:
+def _filter(
+    pixels: np.ndarray[Any, np.dtype[Value]], radius: int, extreme: np.ufunc
+) -> np.ndarray[Any, np.dtype[Value]]:
     # The window doubles from step to step, so that a wide one takes few steps.
     for _ in range(2):
         window = 1

@@ -51,7 +51,7 @@ class OodDetector:
         """
         images = np.stack(pixels)
         rows = images[:, ::2].astype(np.float32) + images[:, 1::2]
-        values = (rows[..., ::2] + rows[..., 1::2]).reshape(len(rows), -1)
+        values: Array = (rows[..., ::2] + rows[..., 1::2]).reshape(len(rows), -1)
         values *= np.float32(1 / (4 * 255))
         for index, (weights, biases) in enumerate(self.layers):
             values = (np.maximum(values, 0) if index else values) @ weights.T + biases
