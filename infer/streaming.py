@@ -108,7 +108,7 @@ def read_window(preprocessing: Preprocessing, values: list[Any]) -> Window:
             if isinstance(content, InputError):
                 raise content
             sample = preprocessing.read(content)
-            window.append(ReadValue(name, sample, getattr(sample, "others", ())))
+            window.append(ReadValue(name, sample, getattr(sample, "ignored_regions", ())))
         except InputError as error:
             window.append(ReadValue(name, error))
     return window
