@@ -95,7 +95,7 @@ def test_a_predictor_gives_none_if_it_does_not_have_the_detector(
     (prediction,) = predictor.predict_samples([PIXELS[0]], [None])
     assert (prediction.doubt is None) == (digest != ood.CURRENT)
     if digest != ood.CURRENT:
-        assert not prediction.doubtful
+        assert prediction.low_confidence is False
 
 
 def test_a_predictor_uses_the_temperature_of_any_classifier(artifact: Any) -> None:
