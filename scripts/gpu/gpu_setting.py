@@ -19,6 +19,7 @@ from PIL import Image
 from ptx.export import FORMATS, export, read_model
 from ptx.export.documented import documented_card
 from ptx.export.formats import find_attach, find_convert
+from ptx.export.tracing import trace
 from ptx.infer import BackendError
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -116,7 +117,7 @@ class Setting:
             weights = network.state_dict()
             card = replace(documented_card(model, Description()), training={},
                            weights_sha256=weights_digest(weights))  # fmt: skip
-            content = find_convert("onnx")(network, card.signature, opset=None)
+            content = find_convert("onnx")(trace(network, card.signature), opset=None)
             paths["onnx"].write_bytes(find_attach("onnx")(content, card.to_json()))
             checkpoint = zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
             paths[CHECKPOINT].write_bytes(checkpoint)
