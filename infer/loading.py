@@ -27,6 +27,7 @@ def load(
     trust: Trust = False,
     timeout: float | None = None,
     cpu_nodes: str = "shapes",
+    device_memory: int | None = None,
     network: Factory | None = None,
     describe: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
@@ -53,6 +54,9 @@ def load(
         timeout: Seconds that loading, and each run of the model (a prediction, or a batch of
             `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By
             default there is none.
+        cpu_nodes: For `ort-cuda`: `shapes` lets nodes that compute sizes run on the CPU, `none` no node.
+        device_memory: For `ort-cuda`: bytes of GPU memory that the session may take for weights and
+            intermediate results; a batch that needs more is a LimitError. By default there is no limit.
         network: For the eager backend, a function that makes the network of a model that is not of
             the catalog; a checkpoint never names code to run.
         describe: What is said about an ONNX file of others, which has no card: a TOML or JSON file,
@@ -72,7 +76,7 @@ def load(
             heed an option.
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(device, threads, precision, trust, timeout, network, cpu_nodes)
+    options = Options(device, threads, precision, trust, timeout, network, cpu_nodes, device_memory)
     said = {
         "task": task,
         "labels": labels,

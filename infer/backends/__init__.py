@@ -95,7 +95,7 @@ BACKENDS = {
         "ptx.infer.backends.ort.cuda:OrtCudaBackend",
         _ONNXRUNTIME,
         devices=("cuda",),
-        heeds=("threads", "precision", "timeout", "cpu_nodes"),
+        heeds=("threads", "precision", "timeout", "cpu_nodes", "device_memory"),
     ),
     "javascript": BackendEntry(
         "html",

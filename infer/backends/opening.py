@@ -13,7 +13,7 @@ from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
 from ptx.infer.backends import BACKENDS, DEVICES, FORMER_NAMES, BackendEntry, preferred
 from ptx.infer.errors import BackendError, LimitError, UsageError, nearest, quote
-from ptx.infer.ranges import THREADS, TIMEOUT
+from ptx.infer.ranges import DEVICE_MEMORY, THREADS, TIMEOUT
 from ptx.infer.signature import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Options:
         timeout: Seconds for each run; None: as long as it takes.
         network: Of eager: makes the network of a model outside the catalog.
         cpu_nodes: Of ort-cuda: which nodes may run on the CPU, one of CPU_NODES.
+        device_memory: Of ort-cuda: the most bytes of GPU memory that the session's arena may take for
+            weights and intermediate results; None: as much as there is.
     """
 
     device: str = "auto"
@@ -77,6 +79,7 @@ class Options:
     timeout: float | None = None
     network: Factory | None = None
     cpu_nodes: str = "shapes"
+    device_memory: int | None = None
 
     def list_changed(self) -> list[str]:
         """The names of those that are not as they are by default, but for `device` and `trust`."""
@@ -100,6 +103,7 @@ _INSTEAD = {
     " which ends the process",
     "network": "an exported file holds its network: leave it out, or use the checkpoint and eager",
     "cpu_nodes": "it is of ort-cuda: leave it out",
+    "device_memory": "it limits the GPU memory of ort-cuda: leave it out",
 }
 
 
@@ -162,6 +166,8 @@ def _check_values(options: Options) -> None:
         THREADS.check("threads", options.threads)
     if options.timeout is not None:
         TIMEOUT.check("timeout", options.timeout)
+    if options.device_memory is not None:
+        DEVICE_MEMORY.check("device_memory", options.device_memory)
 
 
 def _check_heeded(name: str, entry: BackendEntry, options: Options) -> None:

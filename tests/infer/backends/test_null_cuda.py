@@ -130,7 +130,7 @@ class Kept(onnxruntime.InferenceSession):
         sessions.append(self)
 
 onnxruntime.InferenceSession = Kept
-for options in ({}, {"precision": "tf32"}, {"device": "cuda:1"}):
+for options in ({}, {"precision": "tf32"}, {"device": "cuda:1"}, {"device_memory": 2**26}):
     with load(sys.argv[1], backend="ort-cuda", **options) as predictor:
         read = sessions[-1].get_provider_options()["CUDAExecutionProvider"]
         print(json.dumps([predictor.backend.device, read]))
@@ -143,9 +143,28 @@ def test_the_options_are_those_that_the_session_has(
     path = artifact("linear-model", "onnx")
     done = child(OPTIONS, path, env=null_cuda.environment(devices=2), timeout=60)
     assert done.stderr == ""
-    (plain, tf32, second) = map(json.loads, done.stdout.splitlines())
-    for device, options in (plain, tf32, second):
+    plain, tf32, second, limited = map(json.loads, done.stdout.splitlines())
+    for device, options in (plain, tf32, second, limited):
         assert f"cuda:{options['device_id']}" == device
         assert options["cudnn_conv_algo_search"] == "HEURISTIC"
     assert [options["use_tf32"] for _, options in (plain, tf32, second)] == ["0", "1", "0"]
     assert second[0] == "cuda:1"
+    assert limited[1]["gpu_mem_limit"] == str(2**26) != plain[1]["gpu_mem_limit"]
+
+
+LIMITED = """
+import sys
+from ptx.infer import PtxError, load
+
+with load(sys.argv[1], backend="ort-cuda", device_memory=2**23) as predictor:
+    predictor.run(predictor.signature.example({"batch": 2}))
+    try:
+        predictor.run(predictor.signature.example({"batch": 100_000}))
+    except PtxError as error:
+        print(error.code, error.exit_code)
+"""
+
+
+def test_a_limit_of_memory_is_kept(artifact: Export, null_cuda: NullCuda, child: Child) -> None:
+    done = child(LIMITED, artifact("mlp", "onnx"), env=null_cuda.environment(), timeout=60)
+    assert (done.stdout, done.stderr) == ("E-MEMORY 6\n", "")
