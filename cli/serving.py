@@ -1,4 +1,4 @@
-"""What `ptx serve` is asked for, what it opens, and what it says once it serves."""
+"""Options of `ptx serve`, and what it opens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,12 +22,14 @@ from ptx.infer.errors import BackendError, UsageError, installing
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
 
 if TYPE_CHECKING:
-    from ptx.serve import Settings, Source
+    from ptx.serve import ModelSource, ServerSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NEEDED = dict.fromkeys(("httptools", "orjson"), "serve")
-_NEEDED |= dict.fromkeys(("grpc", "grpc_health", "grpc_reflection", "google"), "grpc")
+_EXTRAS = dict.fromkeys(
+    ("httptools", "orjson", "prometheus_client", "starlette", "uvicorn"), "serve"
+)
+_EXTRAS |= dict.fromkeys(("grpc", "grpc_health", "grpc_reflection", "google"), "grpc")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -43,80 +46,83 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     return click.option(name, type=Number(COUNT), default=default, show_default=True, help=text)
 
 
-place = options.group(
-    click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+server_options = options.group(
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option("--port", type=Number(PORT), default=8000, show_default=True,
-                 help="Of HTTP; 0 takes any that is free."),
+                 help="Port of HTTP; 0 takes any free one."),
     click.option("--grpc-port", type=Port(PORT), default=None, metavar="PORT|off",
-                 help="Of gRPC, which needs ptx[grpc]; off by default."),
-)  # fmt: skip
-limits = options.group(
+                 help="Port of gRPC, which needs ptx[grpc]; off by default."),
     click.option("--workers", type=Number(PROCESSES), default=1, show_default=True,
-                 help="Processes on the one port."),
-    _count("--max-batch", 1024, "Rows of one request, and of one run."),
+                 help="Number of processes."),
+    _seconds("--keep-alive", 75.0, "Time after which an idle connection is closed.", WAITING),
+    _seconds("--grace", 30.0, "Time for requests in progress after SIGTERM.", WAITING),
+    click.option("--certfile", type=_FILE, help="Certificate in PEM: HTTPS instead of HTTP."),
+    click.option("--keyfile", type=_FILE, help="Its private key, if it is not in the same file."),
+)  # fmt: skip
+limit_options = options.group(
+    _count("--max-batch", 1024, "Rows of one request."),
     click.option("--max-delay", type=Number(DELAY), default=0.0, show_default=True, metavar="MS",
-                 help="Milliseconds that a batch waits for more rows."),
-    _seconds("--max-wait", 1.0, "That a request may wait for its run, before it is refused.", WAITING),
-    _seconds("--timeout", 60.0, "Of a run."),
-    _size("--max-body", "64MiB", "Of a request, packed or not."),
-    _size("--max-json", "8MiB", "Of its JSON."),
-    _size("--max-memory", "1GiB", "Of all requests at once."),
-    _count("--max-connections", 1024, "At once."),
-    _seconds("--receive-timeout", 30.0, "For a request to arrive, and for its answer to be taken."),
-    _seconds("--idle-timeout", 75.0, "Of a connection that asks nothing.", WAITING),
-    _seconds("--grace", 30.0, "For what is begun, after SIGTERM.", WAITING),
+                 help="Milliseconds that a batch waits for more requests."),
+    _seconds("--max-wait", 1.0, "Time that a request may wait for its run.", WAITING),
+    _seconds("--timeout", 60.0, "Time limit of a run."),
+    _size("--max-body", "64MiB", "Size of a request's body, compressed or not."),
+    _size("--max-json", "8MiB", "Size of the JSON in it."),
+    _size("--max-memory", "1GiB", "Size of the bodies of all requests together."),
+    _count("--max-requests", 1024, "Requests in progress at the same time."),
+    _seconds("--receive-timeout", 30.0, "Time for the body of a request to arrive."),
     click.option("--reload", is_flag=True,
                  help="Let clients and SIGHUP have the models' files read again."),
-    click.option("--page/--no-page", default=True, show_default=True, help="A page to try at /."),
+    click.option("--page/--no-page", default=True, show_default=True, help="A page to try the models."),
     click.option("--access-log", is_flag=True, help="A line of JSON on stderr for each request."),
+    click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="HOST",
+                 help="Host names that requests may be for, as *.example.org; any by default."),
     click.option("--token-file", type=_FILE, help="Bearer tokens, one a line; others are refused."),
-    click.option("--certfile", type=_FILE, help="A certificate in PEM: HTTPS instead of HTTP."),
-    click.option("--keyfile", type=_FILE, help="Its key, where it is not in the same file."),
 )  # fmt: skip
 
 
 @contextmanager
 def naming_extras() -> Iterator[None]:
-    """Say of a library that is not installed which extra of ptx brings it."""
+    """Add to the error for a missing library which extra of ptx installs it."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _NEEDED:
+        if package not in _EXTRAS:
             raise
-        raise BackendError(f"{package} is not installed: {installing(_NEEDED[package])}") from error
+        raise BackendError(f"{package} is not installed: {installing(_EXTRAS[package])}") from error
 
 
 def find_source(
-    space: Workspace, model: str, backend: str, asked: infer.Options, settings: Settings
-) -> Source:
-    """What reads a MODEL argument, now and at each reload."""
-    from ptx.serve import Source
+    space: Workspace, model: str, backend: str, settings: infer.Options, server: ServerSettings
+) -> ModelSource:
+    """What opens a MODEL argument, at the start and at each reload."""
+    from ptx.serve import ModelSource
 
     name, equals, file = model.partition("=")
     if not equals:
         name, file = (model if space.is_name(model) else Path(model).stem), model
     if not name or not file:
-        raise UsageError(f"{model!r} is no model; expected a name, a file or NAME=FILE")
-
-    def open_file() -> infer.Predictor:
-        found = find_model(space, file, backend)
-        heeded = any(
-            entry.reads == found.artifact.kind and "timeout" in entry.heeds
-            for entry in infer.BACKENDS.values()
-        )
-        timeout = settings.timeout if heeded else None
-        return open_model(
-            found, replace(asked, timeout=timeout, threads=asked.threads or settings.threads)
-        )
-
-    return Source(name, open_file)
+        raise UsageError(f"{model!r} is not a model; expected a name, a file or NAME=FILE")
+    threads = settings.threads or server.threads_per_worker
+    open_file = partial(_open, space, file, backend, replace(settings, threads=threads))
+    return ModelSource(name, open_file)
 
 
-def announce(settings: Settings, sources: list[Source], port: int, grpc_port: int | None) -> None:
-    """Say where what is served."""
-    scheme = "http" if settings.certfile is None else "https"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+def _open(space: Workspace, file: str, backend: str, settings: infer.Options) -> infer.Predictor:
+    model = find_model(space, file, backend)
+    supported = any(
+        entry.reads == model.artifact.kind and "timeout" in entry.heeds
+        for entry in infer.BACKENDS.values()
+    )
+    return open_model(model, settings if supported else replace(settings, timeout=None))
+
+
+def announce(
+    server: ServerSettings, sources: list[ModelSource], port: int, grpc_port: int | None
+) -> None:
+    """Print what is served, and where."""
+    scheme = "http" if server.certfile is None else "https"
+    host = f"[{server.host}]" if ":" in server.host else server.host
     grpc = "" if grpc_port is None else f", gRPC at {host}:{grpc_port}"
     names = ", ".join(source.name for source in sources)
     echo(f"serving {names} at {scheme}://{host}:{port}{grpc}; Ctrl-C ends it")

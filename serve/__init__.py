@@ -1,11 +1,11 @@
-"""ptx.serve: models behind HTTP and gRPC, on the Open Inference Protocol, and for Triton.
+"""ptx.serve: models over HTTP and gRPC with the Open Inference Protocol, as an ASGI application.
 
-The command is `ptx serve`; in a program:
-
+>>> import ptx.serve
 >>> from ptx.infer import load
->>> from ptx.serve import Settings, Source, serve
->>> digits = Source("convnet", lambda: load("runs/convnet/convnet.onnx", backend="ort-cpu"))
->>> serve([digits], Settings(port=8000), lambda http, grpc: None)  # until SIGTERM
+>>> app = ptx.serve.app({"convnet": load("runs/convnet/convnet.onnx", backend="ort-cpu")})
+
+`app` runs on any ASGI server, and can be mounted in a FastAPI or Starlette application. `ptx serve` is
+`serve`: the application on uvicorn, with gRPC next to it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.serve.processes import serve, warn_open
-    from ptx.serve.registry import Source
-    from ptx.serve.settings import Settings
+    from ptx.serve.asgi import app
+    from ptx.serve.registry import ModelSource
+    from ptx.serve.server import serve
+    from ptx.serve.settings import ServerSettings, Settings, open_access_warning, read_tokens
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
+            "ModelSource": "registry",
+            "ServerSettings": "settings",
             "Settings": "settings",
-            "Source": "registry",
-            "serve": "processes",
-            "warn_open": "processes",
+            "app": "asgi",
+            "open_access_warning": "settings",
+            "read_tokens": "settings",
+            "serve": "server",
         },
     )
 
-__all__ = ["Settings", "Source", "serve", "warn_open"]
+__all__ = [
+    "ModelSource", "ServerSettings", "Settings", "app", "open_access_warning", "read_tokens", "serve",
+]  # fmt: skip

@@ -1,155 +1,209 @@
-"""A server from its start to its end: models are proved, sockets opened, what is begun is finished."""
+"""`ptx serve`: the application on uvicorn, in one process or several, with gRPC next to it."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import ctypes
 import os
 import signal
 import socket
 import ssl
-from collections.abc import Sequence
-from importlib.util import find_spec
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from ptx.infer import UsageError
-from ptx.serve.access import Access
-from ptx.serve.counts.cells import Cells
-from ptx.serve.counts.metrics import Metrics
-from ptx.serve.model import Model
-from ptx.serve.processes import BACKLOG, Ready
-from ptx.serve.registry import Registry, Source, open_model
-from ptx.serve.settings import Settings
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
+
+from ptx.infer import PtxError, UsageError
+from ptx.serve.asgi import build_app
+from ptx.serve.http_protocol import HttpProtocol
+from ptx.serve.registry import ModelSource, open_model
+from ptx.serve.service import Service
+from ptx.serve.settings import ServerSettings, Settings
 from ptx.serve.tracing import Tracing
-from ptx.serve.web.connection import Connection
-from ptx.serve.web.routes import Site
 
-# Objects between two searches for garbage: soon, so that its memory is still in the caches.
-_ALLOCATED = 700
-_LEAVING = 1.0  # seconds in which a client may still ask on an open connection, after SIGTERM
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+_START_SECONDS = 600  # for all workers to open their models
+OnStarted = Callable[[int, int | None], None]  # gets the ports of HTTP and gRPC
 
 
-def run(
-    sources: Sequence[Source], sock: socket.socket, settings: Settings, ready: Ready,
-    place: tuple[Cells, int] | None = None,
-) -> int:  # fmt: skip
-    """Open the models, prove them, and answer on the socket until SIGTERM or SIGINT.
+def serve(
+    sources: Sequence[ModelSource],
+    settings: Settings,
+    server: ServerSettings,
+    on_started: OnStarted,
+) -> None:
+    """Serve models until SIGTERM or SIGINT, and finish the requests in progress.
 
     Args:
-        place: Where this process counts, where there are several.
+        sources: The models, each with a name of its own.
+        settings: Limits of the application.
+        server: Sockets and processes.
+        on_started: Called once requests are accepted, with the ports of HTTP and gRPC.
 
-    Returns:
-        0, or 1 where something that was begun was not finished within the grace.
+    Raises:
+        PtxError: a model cannot be served, or a port, certificate or option cannot be used.
     """
-    with sock:
-        tls, access = _tls(settings), Access(settings.token_file)
-        models = [open_model(source) for source in sources]
+    _check_certificate(server)
+    with ExitStack() as stack:
+        sock = stack.enter_context(_bind(server.host, server.port, "--port"))
+        port = sock.getsockname()[1]
+        if server.grpc_port is not None:  # which grpc binds itself, in each process
+            with _bind(server.host, server.grpc_port, "--grpc-port") as probe:
+                server = replace(server, grpc_port=probe.getsockname()[1])
+        config = uvicorn_config(_Factory(tuple(sources), settings, server), server)
+        # uvicorn raises the signal again when it has finished; the process then ends by itself.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        started = partial(on_started, port, server.grpc_port)
+        if server.workers == 1:
+            _Server(config, started).run(sockets=[sock])
+            return
+        for source in sources:  # an error of a model is reported here, not by each worker
+            open_model(source).predictor.close()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        _Supervisor(config, [sock], started).run()
 
-        async def main() -> int:
-            metrics = Metrics([source.name for source in sources], *(place or ()))
-            server = Server(sources, models, settings, access, metrics)
-            return await server.run(sock, tls, ready)
 
-        if find_spec("uvloop") is not None:
-            import uvloop
+def uvicorn_config(factory: Callable[[], Any], server: ServerSettings) -> uvicorn.Config:
+    """The configuration of uvicorn for an application that `factory` makes in each process."""
+    return uvicorn.Config(
+        factory, factory=True, http=HttpProtocol, ws="none", lifespan="on", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False, workers=server.workers,
+        timeout_keep_alive=round(server.keep_alive), timeout_graceful_shutdown=round(server.grace),
+        timeout_worker_healthcheck=30, ssl_certfile=server.certfile, ssl_keyfile=server.keyfile,
+    )  # fmt: skip
 
-            return uvloop.run(main())
-        return asyncio.run(main())
+
+def application(service: Service, server: ServerSettings, tracing: Tracing) -> Any:
+    """The ASGI application of `ptx serve`: it serves gRPC too while it runs, and is traced."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if service.settings.reload and server.workers == 1:
+            _reload_on_sighup(service)
+        if server.grpc_port is None:
+            yield
+        else:
+            from ptx.serve.grpc.servicer import grpc_server
+
+            async with grpc_server(service, server, tracing):
+                yield
+        service.registry.close()
+        tracing.close()
+
+    return tracing.wrap(build_app(service, lifespan))
 
 
-class Server:
-    """What runs on the event loop."""
+@dataclass(frozen=True)
+class _Factory:
+    """Makes the application; picklable, since uvicorn starts workers with `spawn`."""
+
+    sources: tuple[ModelSource, ...]
+    settings: Settings
+    server: ServerSettings
+
+    def __call__(self) -> Any:
+        _return_large_blocks()
+        # The supervisor answers SIGHUP with new workers, one after the other.
+        reload_others = partial(os.kill, os.getppid(), signal.SIGHUP)
+        on_reload = reload_others if self.server.workers > 1 else lambda: None
+        service = Service(self.sources, self.settings, on_reload)
+        return application(service, self.server, Tracing())
+
+
+def _return_large_blocks() -> None:
+    """Have glibc give the memory of large bodies back to the system.
+
+    It raises the size from which on it does so up to 32 MiB, by each block that is freed: 32 bodies of
+    60 MiB left 660 MiB in the process, with a fixed size 200.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+def _reload_on_sighup(service: Service) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # where no signal arrives
+    loop = asyncio.get_running_loop()
+    tasks = set[asyncio.Task[None]]()
+
+    def reload() -> None:
+        task = loop.create_task(service.registry.reload_all())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server of one process; calls back once it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor of several processes; calls back once all accept requests."""
 
     def __init__(
-        self, sources: Sequence[Source], models: Sequence[Model], settings: Settings,
-        access: Access, metrics: Metrics,
-    ) -> None:  # fmt: skip
-        self._settings, self._access, self._metrics = settings, access, metrics
-        self._registry = Registry(sources, models, settings, self._metrics)
-        self._tracing = Tracing()
-        self._site = Site(self._registry, settings, self._metrics, access, self._tracing)
-        self._stop, self._signals = asyncio.Event(), 0
-        self._reloading: asyncio.Task[None] | None = None
+        self, config: uvicorn.Config, sockets: list[socket.socket], on_started: Callable[[], None]
+    ) -> None:
+        super().__init__(config, sockets)
+        self._on_started = on_started
 
-    async def run(self, sock: socket.socket, tls: ssl.SSLContext | None, ready: Ready) -> int:
-        """Listen until a signal comes, then finish what is begun."""
-        loop, settings = asyncio.get_running_loop(), self._settings
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop)
-        if settings.reload:
-            loop.add_signal_handler(signal.SIGHUP, self._on_reload)
-        http = await loop.create_server(
-            lambda: Connection(self._site), sock=sock, ssl=tls, backlog=BACKLOG
-        )
-        rpc = None
-        if settings.grpc_port is not None:
-            from ptx.serve.rpc.service import start
+    def init_processes(self) -> None:
+        super().init_processes()
+        if all(process.wait_until_ready(_START_SECONDS) for process in self.processes):
+            self._on_started()
+            return
+        for process in self.processes:
+            process.kill()
+        raise PtxError("a worker process ended before it was ready", code="E-SERVE")
 
-            rpc = await start(self._registry, settings, self._metrics, self._access, self._tracing)
-        gc.freeze()  # what is here stays: no search for garbage looks at it again
-        gc.set_threshold(_ALLOCATED)
-        ready(sock.getsockname()[1], None if rpc is None else rpc.port)
-        sweeping = loop.create_task(sweep(self._site))
-        await self._stop.wait()
-        if rpc is not None:
-            stopping = loop.create_task(rpc.stop(settings.grace))
-        finished = await self._drain(http)
-        if rpc is not None:
-            await stopping
-        sweeping.cancel()
-        self._registry.close()
-        self._tracing.close()
-        return 0 if finished else 1
-
-    async def _drain(self, http: asyncio.Server) -> bool:
-        """Whether all that was begun had its answer within the grace."""
-        site, loop = self._site, asyncio.get_running_loop()
-        end = loop.time() + self._settings.grace
-        await asyncio.sleep(0)  # what the system has accepted for us comes in
-        await asyncio.sleep(0)
-        http.close()
-        # Not before: who is told that its connection ends comes back at once, and must be turned away by
-        # the system, not by a socket that takes it in and is closed.
-        site.draining = True
-        # A request may be on its way on a connection that is open: it is answered, and the connection
-        # closed behind it.
-        leaving = loop.time() + min(_LEAVING, self._settings.grace)
-        while site.connections or not self._registry.idle:
-            for connection in list(site.connections) if loop.time() > leaving else ():
-                connection.leave()
-            if loop.time() > end:
-                return False
-            await asyncio.sleep(0.01)
-        return True
-
-    def _on_stop(self) -> None:
-        self._signals += 1
-        if self._signals > 1:
-            os._exit(1)
-        self._stop.set()
-
-    def _on_reload(self) -> None:
-        self._reloading = asyncio.get_running_loop().create_task(self._registry.load_all())
+    def terminate_all(self) -> None:
+        # Nothing may be accepted from here on, by no process: clients of a worker that ends come back at
+        # once, and the system would accept their connections until the last process closes the socket.
+        for sock in self.sockets:
+            with suppress(OSError):  # which other systems than Linux raise
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        super().terminate_all()
 
 
-async def sweep(site: Site) -> None:
-    """Look at every connection now and then; a timer for each would cost more than its request."""
-    settings, loop = site.settings, asyncio.get_running_loop()
-    pause = min(1.0, settings.receive_timeout / 4, settings.idle_timeout / 4)
-    while True:
-        await asyncio.sleep(pause)
-        now = loop.time()
-        for connection in list(site.connections):
-            connection.check(now)
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise UsageError(
+            f"cannot listen on port {port} of {host}: {error.strerror}; give another {option} or --host"
+        ) from error
+    return sock
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.certfile is None:
-        if settings.keyfile is not None:
+def _check_certificate(server: ServerSettings) -> None:
+    if server.certfile is None:
+        if server.keyfile is not None:
             raise UsageError("--keyfile needs --certfile")
-        return None
+        return
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.certfile, settings.keyfile)
+        context.load_cert_chain(server.certfile, server.keyfile)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"the certificate cannot be used: {error}") from error
-    return context

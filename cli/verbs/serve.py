@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +23,43 @@ from ptx.cli.output.terminal import note
 @click.argument(
     "models", nargs=-1, required=True, metavar="MODEL...", shell_complete=options.complete_model
 )
-@serving.place
+@serving.server_options
 @options.backend
 @options.device
 @options.threads
 @options.trust
-@serving.limits
+@serving.limit_options
 @options.workspace
 @options.common
 def serve(
     models: tuple[str, ...], backend: str, device: str, threads: int | None, trust: bool,
-    workspace: Path, max_delay: float, **limits: Any,
+    workspace: Path, max_delay: float, token_file: Path | None, allowed_hosts: tuple[str, ...],
+    **values: Any,
 ) -> int:  # fmt: skip
     """Serve each MODEL: a name of the workspace, a file, or NAME=FILE.
 
-    The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. A request that comes
-    while a run is on its way waits for its end, and all that wait go in together.
+    The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. Requests that arrive
+    during a run go into the next run together.
 
-    The server ends with SIGTERM or Ctrl-C, when what it has begun is answered.
+    SIGTERM or Ctrl-C ends the server, after the requests in progress.
     """
     space = Workspace(workspace)
     with serving.naming_extras():
-        from ptx import serve as server
+        from ptx import serve as serve_package
 
-        settings = server.Settings(max_delay=max_delay / 1e3, **limits)
-        asked = infer.Options(device=device, threads=threads, trust=space.trust(trust))
-        sources = [serving.find_source(space, model, backend, asked, settings) for model in models]
-        if (warning := server.warn_open(settings)) is not None:
-            note(warning)
-        return server.serve(
-            sources, settings, lambda *ports: serving.announce(settings, sources, *ports)
+        names = {field.name for field in fields(serve_package.ServerSettings)}
+        server = serve_package.ServerSettings(
+            **{name: values.pop(name) for name in names & values.keys()}
         )
+        settings = serve_package.Settings(
+            max_delay=max_delay / 1e3, tokens=serve_package.read_tokens(token_file),
+            allowed_hosts=allowed_hosts or ("*",), **values,
+        )  # fmt: skip
+        loading = infer.Options(
+            device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
+        )
+        sources = [serving.find_source(space, model, backend, loading, server) for model in models]
+        if (warning := serve_package.open_access_warning(settings, server)) is not None:
+            note(warning)
+        serve_package.serve(sources, settings, server, partial(serving.announce, server, sources))
+        return 0

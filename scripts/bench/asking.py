@@ -43,7 +43,7 @@ def requests(setting: Setting) -> dict[str, Request]:
         "binary": (_INFER, *_binary(image[:1])), "rows": (_INFER, *_binary(image)),
         "slow": (_INFER, *_binary(photograph)),
         "JSON": (_INFER, _json(image[:1]), _JSON), "predict": ("/predict", _json(image[:1]), _JSON),
-        "picture": ("/predict/convnet", digit, _JSON), "waiting": ("/predict", digit, _JSON),
+        "picture": ("/predict/convnet", digit, _JSON),
         "triton": ("/v2/models/convnet_predict/infer", *_text(digit)),
     }  # fmt: skip
     found = {}

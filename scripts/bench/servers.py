@@ -54,9 +54,6 @@ class Servers:
 def commands(setting: Setting) -> dict[str, list[object]]:
     """How each is started; `PORT` stands for one that is free."""
     model, slow = setting.model("convnet", ".onnx"), setting.folder / "resnet18.onnx"
-    waiting = ["env", f"PTX_MODEL={model}", sys.executable, "-m", "uvicorn", "--factory", "--app-dir",
-               Path(__file__).parent / "naive", "--log-level", "critical", "--port", "PORT",
-               "waiting_service:create_app"]  # fmt: skip
     return {
         "ptx": ptx(model),
         "ptx-grpc": ptx(model, "--grpc-port", "PORT"),
@@ -64,8 +61,8 @@ def commands(setting: Setting) -> dict[str, list[object]]:
         "slow": ptx(slow),
         "slow-single": ptx(slow, "--max-batch", 1),
         "starlette": naive("starlette_server", model, "PORT"),
+        "pictures": naive("starlette_pictures", model, "PORT"),
         "grpc": naive("grpc_server", model, "PORT"),
-        "waiting": waiting,
         "mlserver": _peer("mlserver", model, "PORT", "PORT"),
         "litserve": _peer("litserve", model, "PORT"),
     }

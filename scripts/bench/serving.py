@@ -16,14 +16,13 @@ from servers import PEERS, TRITON, Servers, commands, memory, starting
 from setting import Setting
 
 ROUNDS = 3
-# Of sides that are within some hundredths of each other; and of gRPC's, which differ by a tenth with
-# each start of a server, so that each round has its own.
-_CLOSE, _STARTS = 9, 31
+_CLOSE = 9  # rounds of sides that are within some hundredths of each other
 Seconds = Callable[[], float]
 _NEEDED = ("uvicorn", "starlette", "tritonclient")
-# Clients → how many times the requests of the other that ptx must answer.
-_STARLETTE = {1: 1.2, 8: 2.0, 64: 2.4}
-_PEERS = {"MLServer": 6.0, "LitServe": 9.0}
+# Clients → how many times the requests of the bare program ptx must answer, of tensors and of pictures.
+_TENSORS: dict[int, float | None] = {1: 0.9, 8: None, 64: None}
+_PICTURES: dict[int, float | None] = {1: None, 8: 1.3, 64: 1.3}
+_PEERS = {"MLServer": 4.0, "LitServe": None}
 
 
 def serving(setting: Setting) -> Iterator[Pending]:
@@ -55,19 +54,21 @@ class _Rows:
         return Asking(self._servers, server, clients, self._requests[request])
 
     def starlette(self) -> Iterator[Pending]:
-        for form, goals in (("binary", _STARLETTE), ("JSON", dict.fromkeys(_STARLETTE))):
+        for what, form, other, goals in (
+            ("binary tensors", "binary", "starlette", _TENSORS),
+            ("JSON tensors", "JSON", "starlette", dict.fromkeys(_TENSORS)),
+            ("picture files", "picture", "pictures", _PICTURES),
+        ):
             for clients, times in goals.items():
-                yield _row(f"{form} tensors, {_counted(clients)}", "Starlette on uvicorn",
+                yield _row(f"{what}, {_counted(clients)}", "Starlette on uvicorn",
                            self._asking("ptx", clients, form),
-                           self._asking("starlette", clients, form), times)  # fmt: skip
+                           self._asking(other, clients, form), times)  # fmt: skip
 
     def own(self) -> Iterator[Pending]:
-        """Beside itself, and the form of the example that waits."""
+        """Next to itself, with other options."""
         asking = self._asking
         yield _row("200 clients, 8 rows a request", "8 clients of the same",
                    asking("ptx", 200, "rows"), asking("ptx", 8, "rows"), 0.8)  # fmt: skip
-        yield _row("picture files, 1 client", "FastAPI that waits 5 ms for a batch",
-                   asking("ptx", 1, "picture"), asking("waiting", 1, "waiting"), 10)  # fmt: skip
         for clients in (1, 8):
             yield _row(f"resnet18, {_counted(clients)}", "one run at a time",
                        asking("slow", clients, "slow"), asking("slow-single", clients, "slow"),
@@ -81,10 +82,9 @@ class _Rows:
                    one.processor, ROUNDS, Goal(1.25))  # fmt: skip
 
     def grpc(self, commands: dict[str, list[object]]) -> Iterator[Pending]:
-        for clients in _STARLETTE:
+        for clients in _TENSORS:
             ours, theirs = (asking_grpc(commands[name], clients) for name in ("ptx-grpc", "grpc"))
-            yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, 0.95,
-                       _STARTS)  # fmt: skip
+            yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, None)
 
     def triton(self) -> Iterator[Pending]:
         if not TRITON:

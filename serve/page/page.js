@@ -47,7 +47,7 @@ const post = (address, body, signal) => fetch(address, { method: "POST", body, s
 
 async function askAnswer(value, signal) {
   const begun = performance.now();
-  const response = await post(`/predict/${encodeURIComponent(model.name)}?top=5`, value, signal);
+  const response = await post(`predict/${encodeURIComponent(model.name)}?top=5`, value, signal);
   const answer = await response.json();
   if (signal.aborted) return;
   if (!response.ok) { refuse(answer.error); return; }
@@ -56,7 +56,7 @@ async function askAnswer(value, signal) {
 }
 
 async function askPreview(value, signal) {
-  const response = await post(`/v2/models/${encodeURIComponent(model.name)}/preview`, value, signal);
+  const response = await post(`v2/models/${encodeURIComponent(model.name)}/preview`, value, signal);
   if (!response.ok) return; // the answer says why
   if (response.headers.get("content-type") === "image/png") {
     const picture = await response.blob();
@@ -75,8 +75,8 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const sample = () => model.examples.find(() => model.kind !== "picture") || (model.kind === "row" ? model.columns.map(() => "0").join(",") : "text");
 
 function curl() {
-  const address = `${location.origin}/predict/${encodeURIComponent(model.name)}`;
-  if (model.kind === "none") return `curl ${location.origin}/v2/models/${encodeURIComponent(model.name)}`;
+  const address = new URL(`predict/${encodeURIComponent(model.name)}`, location);
+  if (model.kind === "none") return `curl ${new URL(`v2/models/${encodeURIComponent(model.name)}`, location)}`;
   return `curl --data-binary ${model.kind === "picture" ? "@picture.png" : quoted(sample())} ${address}`;
 }
 

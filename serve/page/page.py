@@ -12,7 +12,7 @@ from ptx.infer import Card
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.serve.own_input import own_input
-from ptx.serve.triton.config import TYPES
+from ptx.serve.tensors import DATATYPE_NAMES
 
 EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # of a model; bytes of one
 _MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
@@ -56,7 +56,7 @@ def _describe(name: str, card: Card) -> dict[str, Any]:
         "input": given,
         "output": first if given is None else "label" if card.labels else "value",
         "tensors": [
-            [spec.name, TYPES.get(spec.dtype, "TYPE_FP32").removeprefix("TYPE_"),
+            [spec.name, DATATYPE_NAMES[spec.numpy_dtype],
              [axis if isinstance(axis, int) else -1 for axis in spec.axes]]
             for spec in card.signature.inputs
         ],

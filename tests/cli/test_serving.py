@@ -10,7 +10,7 @@ import pytest
 from ptx.cli import serving
 from ptx.cli.model.workspace import Workspace
 from ptx.infer import Options
-from ptx.serve import Settings, settings
+from ptx.serve import ServerSettings, settings
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_workers_share_the_processors(
     monkeypatch.setattr(settings, "usable_processors", lambda: 8)
     source = serving.find_source(
         Workspace(tmp_path), f"a={artifact('convnet', 'onnx')}", "ort-cpu", Options(threads=asked),
-        Settings(workers=workers),
+        ServerSettings(workers=workers),
     )  # fmt: skip
     with source.open() as predictor:
         assert predictor.backend._options.threads == expected  # type: ignore[attr-defined]

@@ -1,12 +1,17 @@
-"""Servers in this process, on a loop in a thread of their own; raw connections to them."""
+"""Servers in this process, on uvicorn in a thread; raw connections to them; `ptx serve` as a process."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import http.client
 import json
+import re
 import socket
+import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pytest
+import uvicorn
 
 from ptx.infer import Predictor, load
-from ptx.serve import Settings, Source
-from ptx.serve.access import Access
-from ptx.serve.counts.metrics import Metrics
-from ptx.serve.registry import Registry, open_model
-from ptx.serve.rpc.service import start
-from ptx.serve.server import sweep
+from ptx.serve import ModelSource, ServerSettings, Settings
+from ptx.serve.server import application, uvicorn_config
+from ptx.serve.service import Service
 from ptx.serve.tracing import Tracing
-from ptx.serve.web.connection import Connection
-from ptx.serve.web.routes import Site
 
 TIMEOUT = 20.0  # seconds, on a machine that has other things to do
 Headers = dict[str, str]
@@ -109,33 +110,47 @@ class Served:
 
     port: int
     grpc_port: int
-    site: Any
-    registry: Registry
-    loop: asyncio.AbstractEventLoop
+    service: Service
+    uvicorn: uvicorn.Server
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.uvicorn.server_state.connections)
+
+    @property
+    def batcher(self) -> Any:
+        """The queue of convnet."""
+        return self.service.registry.find("convnet").batcher
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue of convnet."""
+        return sum(map(len, self.batcher._queues.values()))
 
     def connect(self) -> socket.socket:
-        """A connection of its own."""
+        """A new connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
 
     def send(self, data: bytes) -> Answer:
-        """The answer to raw bytes."""
+        """The response to raw bytes."""
         with self.connect() as sock:
-            with contextlib.suppress(ConnectionError):  # refused before all was sent: it says why
+            with contextlib.suppress(ConnectionError):  # refused before everything was sent
                 sock.sendall(data)
             return read_answer(sock)
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: Headers | None = None
     ) -> Answer:
-        """The answer to a request."""
+        """The response to a request."""
         return self.send(request(method, path, body, headers))
 
     def infer(self, body: bytes, headers: Headers | None = None, model: str = "convnet") -> Answer:
-        """The answer to a request for inference."""
+        """The response to a request for inference."""
         return self.ask("POST", f"/v2/models/{model}/infer", body, headers)
 
     def good(self) -> None:
-        """Hold that a right request is answered rightly."""
+        """Check that a valid request gets its response."""
         answer = self.infer(*binary(np.zeros((1, 1, 28, 28), np.float32)))
         assert answer.status == 200, answer.body
         assert answer.json["outputs"][0]["shape"] == [1, 10]
@@ -145,50 +160,61 @@ Serve = Callable[..., Served]
 
 
 @contextlib.contextmanager
-def serving(sources: list[Source], settings: Settings) -> Iterator[Served]:
-    """A server on a loop in a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+def serving(
+    sources: list[ModelSource], settings: Settings, *, grpc: bool = False, **server: Any
+) -> Iterator[Served]:
+    """A server in a thread."""
+    service = Service(sources, settings)
+    ports = [free_port() if grpc else None]
+    listening = ServerSettings(grpc_port=ports[0], grace=2, **server)
+    config = uvicorn_config(lambda: application(service, listening, Tracing()), listening)
+    running = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]}, daemon=True)
+        thread.start()
+        assert until(lambda: running.started or not thread.is_alive(), 60)
+        port = sock.getsockname()[1]
+        try:
+            yield Served(port, ports[0] or 0, service, running)
+        finally:
+            running.should_exit = True
+            thread.join(TIMEOUT)
 
-    async def begin() -> tuple[Served, Any, Any, Any]:
-        models = [open_model(source) for source in sources]
-        metrics = Metrics([source.name for source in sources])
-        access, tracing = Access(settings.token_file), Tracing()
-        registry = Registry(sources, models, settings, metrics)
-        site = Site(registry, settings, metrics, access, tracing)
-        http = await loop.create_server(lambda: Connection(site), "127.0.0.1", 0)
-        rpc = await start(registry, settings, metrics, access, tracing)
-        sweeping = loop.create_task(sweep(site))
-        port = http.sockets[0].getsockname()[1]
-        return Served(port, rpc.port, site, registry, loop), http, rpc, sweeping
 
-    async def end(http: Any, rpc: Any, sweeping: Any) -> None:
-        http.close()
-        sweeping.cancel()
-        await rpc.stop(0)
-        for connection in list(server.site.connections):
-            connection._transport.abort()
-        server.registry.close()
-        await asyncio.sleep(0)
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Wait for a condition; whether it is true."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
 
-    server, *parts = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(end(*parts), loop).result(TIMEOUT)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(TIMEOUT)
-        loop.close()
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of localhost, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
+         certificate], check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
 
 
 @pytest.fixture(scope="session")
-def source(artifact: Callable[[str, str], Path]) -> Callable[[str], Source]:
+def source(artifact: Callable[[str, str], Path]) -> Callable[[str], ModelSource]:
     """`source("convnet")`: an exported model as a server opens it."""
 
-    def make(model: str) -> Source:
+    def make(model: str) -> ModelSource:
         path = artifact(model, "onnx")
-        return Source(model, lambda: load(path, backend="ort-cpu", timeout=60))
+        return ModelSource(model, lambda: load(path, backend="ort-cpu", timeout=60))
 
     return make
 
@@ -197,29 +223,27 @@ MODELS = ("convnet", "lstm", "name-classifier", "diabetes")
 
 
 @pytest.fixture(scope="session", name="served")
-def shared_server(source: Callable[[str], Source]) -> Iterator[Served]:
+def shared_server(source: Callable[[str], ModelSource]) -> Iterator[Served]:
     """A server of several models, with limits that a test can reach."""
-    settings = Settings(
-        grpc_port=0, max_body=4 * 2**20, max_json=2**20, max_batch=64, max_wait=30.0
-    )
-    with serving([source(model) for model in MODELS], settings) as one:
+    settings = Settings(max_body=4 * 2**20, max_json=2**20, max_batch=64, max_wait=30.0)
+    with serving([source(model) for model in MODELS], settings, grpc=True) as one:
         yield one
 
 
 @pytest.fixture
-def serve(source: Callable[[str], Source]) -> Iterator[Serve]:
-    """`serve(max_wait=…)`: a server of its own, of convnet or of a `Source`."""
+def serve(source: Callable[[str], ModelSource]) -> Iterator[Serve]:
+    """`serve(max_wait=…)`: a server of convnet, or of a `ModelSource`."""
     with contextlib.ExitStack() as stack:
 
-        def make(*sources: Source, **settings: Any) -> Served:
+        def make(*sources: ModelSource, server: Any = None, **settings: Any) -> Served:
             models = list(sources) or [source("convnet")]
-            return stack.enter_context(serving(models, Settings(grpc_port=0, **settings)))
+            return stack.enter_context(serving(models, Settings(**settings), **(server or {})))
 
         yield make
 
 
 class Acting(Predictor):
-    """A predictor that does something before each run, once `armed`."""
+    """A predictor that calls a function before each run, once it is `armed`."""
 
     armed: bool
     before: Callable[[Any], object]
@@ -233,8 +257,84 @@ class Acting(Predictor):
         return super().run_checked(inputs, sizes)
 
 
+Hold = Callable[..., Served]
+
+
+@pytest.fixture
+def hold(serve: Serve, predictor: Predictor) -> Hold:
+    """`hold(before)`: a server of convnet that calls a function before each run, in the thread."""
+
+    def make(before: Callable[[Any], object], **settings: Any) -> Served:
+        acting = Acting(predictor, before)
+        served = serve(ModelSource("convnet", lambda: acting), **settings)
+        acting.armed = True  # no run was timed yet, so the next one is in the thread
+        return served
+
+    return make
+
+
 @pytest.fixture
 def predictor(artifact: Callable[[str, str], Path]) -> Iterator[Predictor]:
     """convnet, as the command line opens it."""
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as one:
         yield one
+
+
+Begin = Callable[..., "Process"]
+
+
+class Process:
+    """`ptx serve` on a free port."""
+
+    def __init__(self, *arguments: object, folder: Path) -> None:
+        self.log = folder / f"log-{time.monotonic_ns()}"
+        with self.log.open("wb") as log:
+            self.popen = subprocess.Popen(
+                [*COMMAND, *map(str, arguments), "--port", "0"],
+                stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        assert self.popen.stdout is not None
+        found = re.search(r"127\.0\.0\.1:(\d+)", self.popen.stdout.readline())
+        assert found, self.log.read_text()
+        self.port = int(found[1])
+
+    def connect(self, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
+        """A new connection."""
+        if context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        return http.client.HTTPSConnection("localhost", self.port, timeout=20, context=context)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        """Status and body of the response to a request."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def infer(self) -> int:
+        """The status of a valid request."""
+        return self.ask("POST", PATH, BODY, **HEADER)[0]
+
+
+COMMAND = [sys.executable, "-W", "error", "-c", "from ptx.cli import main; main()", "serve"]
+PATH = "/v2/models/convnet/infer"
+BODY, HEADER = binary(np.zeros((1, 1, 28, 28), np.float32))
+POST = request("POST", PATH, BODY, HEADER)
+
+
+@pytest.fixture
+def begin(artifact: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Begin]:
+    """`begin("--workers", 2)`: a process that serves convnet, and is killed at the end."""
+    begun: list[Process] = []
+
+    def start(*arguments: object, model: object = None) -> Process:
+        model = model or f"convnet={artifact('convnet', 'onnx')}"
+        begun.append(Process(model, *arguments, folder=tmp_path))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.popen.kill()
+        process.popen.wait()
+        assert process.popen.stdout is not None
+        process.popen.stdout.close()

@@ -16,11 +16,9 @@ import tritonclient.grpc
 import tritonclient.grpc.aio
 import tritonclient.http
 import tritonclient.http.aio
-from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from ptx.infer import load
-from ptx.serve.rpc.schema import MESSAGES
 
 from .conftest import Served
 
@@ -178,7 +176,7 @@ def test_errors_are_the_protocols(client: Any, library: ModuleType) -> None:
         client.infer("convnet", [tensor(library, "picture2", pictures(1), "FP32")])
     assert found.value.status() in ("400", "StatusCode.INVALID_ARGUMENT")
     for call in (client.load_model, client.unload_model):
-        with pytest.raises(InferenceServerException, match=r"from outside|unloaded"):
+        with pytest.raises(InferenceServerException, match=r"--reload|unloaded"):
             call("convnet")
     with pytest.raises(InferenceServerException):
         client.register_system_shared_memory("a", "/b", 10)
@@ -221,32 +219,3 @@ def test_curl(served: Served) -> None:
     )  # fmt: skip
     assert '"label"' in done.stdout
     assert done.stdout.count('"score"') == 3
-
-
-def described(message: Any) -> dict[str, tuple[int, int, bool]]:
-    return {
-        field.name: (field.number, field.type, bool(field.is_repeated)) for field in message.fields
-    }
-
-
-def test_the_messages_have_the_fields_that_clients_know() -> None:
-    theirs = {
-        **service_pb2.DESCRIPTOR.message_types_by_name,
-        **model_config_pb2.DESCRIPTOR.message_types_by_name,
-    }
-
-    def compare(ours: Any, other: Any) -> None:
-        known = described(other)
-        for name, found in described(ours).items():
-            assert found == known[name], f"{ours.full_name}.{name}"
-        nested = {one.name: one for one in other.nested_types}
-        for one in ours.nested_types:
-            compare(one, nested[one.name])
-        enums = {one.name: one for one in other.enum_types}
-        for one in ours.enum_types:
-            assert {v.name: v.number for v in one.values} == {
-                v.name: v.number for v in enums[one.name].values
-            }
-
-    for name, message in MESSAGES.items():
-        compare(message.DESCRIPTOR, theirs[name])

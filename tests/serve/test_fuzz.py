@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import math
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptx.serve.messages import read_request
-from ptx.serve.refusals import RefusalError
+from ptx.serve.codec import decode_request, decompress
+from ptx.serve.errors import RequestError
 from ptx.serve.tensors import BYTES, DATATYPES, Tensor, check_shape, from_bytes, from_json, to_bytes
-from ptx.serve.web.packing import pack, unpack
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(
     max_size=5
@@ -53,22 +54,22 @@ def test_a_request_is_read_or_refused(request: Any, behind: bytes) -> None:
     except TypeError:
         return
     for body, size in ((text, None), (text + behind, len(text))):
-        with contextlib.suppress(RefusalError):
-            for tensor in read_request(body, size).inputs:
+        with contextlib.suppress(RequestError):
+            for tensor in decode_request(body, size).inputs:
                 assert math.prod(tensor.shape) == len(np.ravel(np.array(tensor.values, object)))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.none() | st.integers(0, 200))
 def test_bytes_are_read_or_refused(body: bytes, size: int | None) -> None:
-    with pytest.raises(RefusalError):
-        read_request(body, None if size is None else min(size, len(body)))
+    with pytest.raises(RequestError):
+        decode_request(body, None if size is None else min(size, len(body)))
 
 
 @settings(max_examples=300, deadline=None)
 @given(NAMES, st.lists(st.integers(0, 5), max_size=3), st.binary(max_size=80))
 def test_what_is_read_is_written_the_same(datatype: str, shape: list[int], data: bytes) -> None:
-    with contextlib.suppress(RefusalError):
+    with contextlib.suppress(RequestError):
         assert to_bytes(from_bytes("x", datatype, check_shape("x", shape), data)) == data
 
 
@@ -82,18 +83,17 @@ def test_numbers_of_each_type_go_through_json(datatype: str) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=3000), st.sampled_from([b"gzip", b"deflate"]))
-def test_what_is_packed_is_unpacked_the_same(body: bytes, encoding: bytes) -> None:
-    packed, name = pack(body, encoding)
-    assert (name is None) == (len(body) < 1024)
-    if name is not None:
-        assert unpack(packed, encoding, 3000) == body
-        with pytest.raises(RefusalError, match="more than"):
-            unpack(packed, encoding, len(body) - 1)
+@given(st.binary(min_size=1, max_size=3000), st.sampled_from(["gzip", "deflate"]))
+def test_what_is_compressed_is_decompressed_the_same(body: bytes, coding: str) -> None:
+    compressed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+    assert decompress(compressed, coding, 3000) == body
+    with pytest.raises(RequestError) as found:
+        decompress(compressed, coding, len(body) - 1)
+    assert found.value.status == 413
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"gzip", b"deflate", b"br"]))
-def test_what_is_not_packed_is_refused(body: bytes, encoding: bytes) -> None:
-    with pytest.raises(RefusalError):
-        unpack(body, encoding, 1000)
+@given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "br"]))
+def test_what_is_not_compressed_is_refused(body: bytes, coding: str) -> None:
+    with pytest.raises(RequestError):
+        decompress(body, coding, 1000)

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,8 @@ import orjson
 import pytest
 
 from ptx.infer import ArtifactError, load
-from ptx.serve import Source
 
-from .conftest import Acting, Serve, Served, binary, read_answer, request
-from .test_slow import until
+from .conftest import Hold, Serve, Served, binary, read_answer, request, until
 
 PATH = "/v2/models/convnet/infer"
 DIGIT = (Path(__file__).parents[1] / "pictures" / "mnist-7.png").read_bytes()
@@ -34,32 +31,21 @@ def ask(served: Served, array: Any, **more: Any) -> Any:
     return served.infer(*binary(array, **more))
 
 
-def hold(serve: Serve, predictor: Any, before: Callable[[Any], object], **settings: Any) -> Any:
-    """A server of convnet that does something before each run, in its thread."""
-    acting = Acting(predictor, before)
-    served = serve(Source("convnet", lambda: acting), **settings)
-    batcher = served.registry.find("convnet")
-    batcher._least = {False: 1.0, True: 1.0}
-    acting.armed = True
-    return served, batcher
-
-
-def together(served: Served, batcher: Any, arrays: list[Any], events: Any) -> list[Any]:
+def together(served: Served, arrays: list[Any], events: Any) -> list[Any]:
     """The answers to requests that arrive while a run is on its way."""
     begun, free = events
-    count = sum(map(len, arrays))
     with ThreadPoolExecutor(len(arrays) + 1) as pool:
         first = pool.submit(ask, served, rows(1))
         assert begun.wait(20)
         answers = [pool.submit(served.infer, *body) for body in map(binary, arrays)]
-        assert until(lambda: batcher._rows[False] == count)
+        assert until(lambda: served.waiting == len(arrays))
         free.set()
         assert first.result(20).status == 200
         return [answer.result(20) for answer in answers]
 
 
 def test_what_arrives_while_a_run_is_on_its_way_goes_in_together(
-    serve: Serve, predictor: Any
+    hold: Hold, predictor: Any
 ) -> None:
     begun, free, sizes = threading.Event(), threading.Event(), list[int]()
 
@@ -68,17 +54,16 @@ def test_what_arrives_while_a_run_is_on_its_way_goes_in_together(
         begun.set()
         free.wait(20)
 
-    served, batcher = hold(serve, predictor, before)
-    batcher.model.best_batch = 64
+    served = hold(before)
     arrays = [rows(2, seed) for seed in range(6)]
-    answers = together(served, batcher, arrays, (begun, free))
+    answers = together(served, arrays, (begun, free))
     assert sizes == [1, 12]
     for seed, answer in enumerate(answers):
         alone = predictor.run({"image": rows(2, seed)})["logits"]
         assert np.array_equal(answer.tensor.reshape(2, 10), alone)
 
 
-def test_106_a_bad_row_costs_the_others_nothing(serve: Serve, predictor: Any) -> None:
+def test_106_a_bad_row_costs_the_others_nothing(hold: Hold, predictor: Any) -> None:
     begun, free = threading.Event(), threading.Event()
 
     def before(inputs: Any) -> None:
@@ -87,11 +72,10 @@ def test_106_a_bad_row_costs_the_others_nothing(serve: Serve, predictor: Any) ->
         if (inputs["image"] == 77).any():
             raise ArtifactError("output 'logits' is not finite", code="E-NONFINITE")
 
-    served, batcher = hold(serve, predictor, before)
-    batcher.model.best_batch = 64
+    served = hold(before)
     arrays = [rows(1, seed) for seed in range(63)]
     arrays.insert(30, np.full((1, 1, 28, 28), 77, np.float32))
-    answers = together(served, batcher, arrays, (begun, free))
+    answers = together(served, arrays, (begun, free))
     assert Counter(answer.status for answer in answers) == {200: 63, 422: 1}
     assert answers[30].status == 422
     for seed, answer in enumerate(answers[:30]):
@@ -99,21 +83,20 @@ def test_106_a_bad_row_costs_the_others_nothing(serve: Serve, predictor: Any) ->
         assert np.array_equal(answer.tensor.reshape(1, 10), expected)
 
 
-def test_a_bad_picture_costs_its_neighbours_nothing(serve: Serve, predictor: Any) -> None:
+def test_a_bad_picture_costs_its_neighbours_nothing(hold: Hold, predictor: Any) -> None:
     begun, free = threading.Event(), threading.Event()
 
     def before(inputs: Any) -> None:
         begun.set()
         free.wait(20)
 
-    served, batcher = hold(serve, predictor, before)
-    batcher.model.best_batch = 64
+    served = hold(before)
     files = [DIGIT, b"none", DIGIT, DIGIT[:-20], DIGIT]
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(ask, served, rows(1))
         assert begun.wait(20)
         answers = [pool.submit(served.ask, "POST", "/predict/convnet", file) for file in files]
-        assert until(lambda: batcher._rows[True] == 5)
+        assert until(lambda: served.waiting == 5)
         free.set()
         assert first.result(20).status == 200
         found = [answer.result(20) for answer in answers]
@@ -142,12 +125,9 @@ def closed_loop(served: Served, clients: int, seconds: float, body: bytes) -> Co
 
 
 def test_105_more_than_it_can_carry_is_refused_and_the_rest_is_served(
-    serve: Serve, predictor: Any
+    hold: Hold, predictor: Any
 ) -> None:
-    served, batcher = hold(
-        serve, predictor, lambda inputs: time.sleep(0.02 * len(inputs["image"])), max_wait=0.3
-    )
-    batcher.model.best_batch = 1
+    served = hold(lambda inputs: time.sleep(0.02 * len(inputs["image"])), max_wait=0.3)
     body = request("POST", PATH, *binary(rows(1)))
     few = closed_loop(served, 4, 1.5, body)
     many = closed_loop(served, 48, 3.0, body)
@@ -155,17 +135,17 @@ def test_105_more_than_it_can_carry_is_refused_and_the_rest_is_served(
     assert set(many) == {200, 503}
     assert many[200] / 3.0 >= 0.6 * few[200] / 1.5  # in a quiet run at least 0.9
     assert many[503] <= 48 / 0.3 * 3.5  # nobody comes back at once
-    assert until(lambda: batcher.idle)
+    assert until(lambda: served.batcher.idle)
     served.good()
 
 
-def test_the_503_says_when_to_come_back(serve: Serve, predictor: Any) -> None:
+def test_the_503_says_when_to_come_back(hold: Hold, predictor: Any) -> None:
     free = threading.Event()
-    served, batcher = hold(serve, predictor, lambda _: free.wait(20), max_wait=0.1)
-    batcher._cost = {False: 5.0, True: 5.0}
+    served = hold(lambda _: free.wait(20), max_wait=0.1)
+    served.batcher._costs[False].mean = 5.0
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(ask, served, rows(1))
-        assert until(lambda: batcher._running)
+        assert until(lambda: served.batcher._running)
         answer = pool.submit(ask, served, rows(1)).result(20)
         free.set()
         assert first.result(20).status == 200
@@ -173,26 +153,26 @@ def test_the_503_says_when_to_come_back(serve: Serve, predictor: Any) -> None:
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_108_a_run_that_takes_too_long_is_a_504(serve: Serve, predictor: Any) -> None:
+def test_108_a_run_that_takes_too_long_is_a_504(hold: Hold, predictor: Any) -> None:
     free = threading.Event()
-    served, batcher = hold(serve, predictor, lambda _: free.wait(20), timeout=0.3, max_wait=0.1)
+    served = hold(lambda _: free.wait(20), timeout=0.3, max_wait=0.1)
     assert served.infer(*binary(rows(1))).status == 504
     assert served.infer(*binary(rows(1))).status == 503  # while the run holds the model
     assert served.ask("GET", "/v2/health/live").status == 200
     free.set()
-    assert until(lambda: batcher.idle)
+    assert until(lambda: served.batcher.idle)
     served.good()
 
 
-def test_a_requests_own_timeout_is_heeded(serve: Serve, predictor: Any) -> None:
+def test_a_requests_own_timeout_is_heeded(hold: Hold, predictor: Any) -> None:
     free = threading.Event()
-    served, batcher = hold(serve, predictor, lambda _: free.wait(20))
+    served = hold(lambda _: free.wait(20))
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(ask, served, rows(1))
-        assert until(lambda: batcher._running)
+        assert until(lambda: served.batcher._running)
         parameters = {"binary_data_output": True, "timeout": 1000}
         second = pool.submit(ask, served, rows(1), parameters=parameters)
-        assert until(lambda: batcher._rows[False] == 1)
+        assert until(lambda: served.waiting == 1)
         time.sleep(0.05)
         free.set()
         assert first.result(20).status == 200
@@ -201,7 +181,7 @@ def test_a_requests_own_timeout_is_heeded(serve: Serve, predictor: Any) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("secret /etc/passwd"), SystemExit(3)])
 def test_a_predictor_that_fails_is_a_500_that_tells_nothing(
-    serve: Serve, predictor: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+    hold: Hold, predictor: Any, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = [True]
 
@@ -209,7 +189,7 @@ def test_a_predictor_that_fails_is_a_500_that_tells_nothing(
         if failing:
             raise error
 
-    served, _ = hold(serve, predictor, before)
+    served = hold(before)
     answer = served.infer(*binary(rows(1)))
     assert answer.status == 500
     assert "passwd" not in answer.json["error"]
@@ -236,7 +216,7 @@ def test_109_requests_leave_nothing_behind(served: Served) -> None:
     before = memory()
     ask(1500)
     assert memory() - before < 2 * 2**20
-    assert served.site.memory == 0
+    assert served.service.memory.used == 0
     connection.close()
 
 

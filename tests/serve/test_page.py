@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from ptx.infer import Predictor, load
-from ptx.serve import Source
+from ptx.serve import ModelSource
 from ptx.serve.page import preview
 
-from .conftest import Serve, Served
-from .test_processes import Process
+from .conftest import Process, Serve, Served
 
 CHROMIUM = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
 PREVIEW = "/v2/models/{}/preview"
@@ -46,7 +45,7 @@ def test_the_page_shows_the_model_that_took_the_place(
         opened.append(predictor)
         return predictor
 
-    server = serve(Source("line", reopen), reload=True)
+    server = serve(ModelSource("line", reopen), reload=True)
     assert b"edition-0" in server.ask("GET", "/").body
     assert server.ask("POST", "/v2/repository/models/line/load").status == 200
     page = server.ask("GET", "/").body

@@ -1,0 +1,413 @@
+"""The ASGI application: the Open Inference Protocol over HTTP, with Starlette."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ptx.infer import Predictor
+from ptx.serve import page
+from ptx.serve.batcher import Result
+from ptx.serve.codec import InferRequest, decode_request, decompress, encode_response
+from ptx.serve.errors import RequestError, bad_request, to_request_error
+from ptx.serve.metadata import (
+    model_config,
+    model_metadata,
+    repository_index,
+    server_metadata,
+    single_tensor_spec,
+)
+from ptx.serve.metrics import CONTENT_TYPE
+from ptx.serve.middleware import BODY_RECEIVED, HEADERS, RequestMiddleware, error_response
+from ptx.serve.model import TOP, VERSION, Model
+from ptx.serve.registry import ModelSource, Served
+from ptx.serve.service import Memory, Service
+from ptx.serve.settings import Settings
+from ptx.serve.tensors import BYTES, Tensor, from_bytes
+
+_JSON = "application/json"
+_BINARY = "application/octet-stream"
+_LARGE = 256 * 2**10  # bytes of a body that is decoded in a thread
+_SLOWEST = 64 * 2**10  # bytes a second in which a body must arrive, after the receive timeout
+_MAX_TOP = 10_000
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def app(
+    models: Mapping[str, Predictor | Callable[[], Predictor]], settings: Settings | None = None
+) -> Starlette:
+    """An ASGI application that serves models: mount it, wrap it in middleware, run it on any server.
+
+    The models are opened and their golden samples replayed here, so an application that exists is ready.
+
+    Args:
+        models: By the name that each is served under: a predictor, or a function that opens one, which
+            is called again when the model is reloaded.
+        settings: Limits; by default those of `Settings`.
+
+    Raises:
+        PtxError: a model cannot be opened, or computes something else than where it was exported.
+    """
+    sources = [
+        ModelSource(name, partial(_same, model) if isinstance(model, Predictor) else model)
+        for name, model in models.items()
+    ]
+    return build_app(Service(sources, settings or Settings()))
+
+
+def _same(predictor: Predictor) -> Predictor:
+    return predictor
+
+
+def build_app(service: Service, lifespan: Lifespan | None = None) -> Starlette:
+    """The application over a service.
+
+    Args:
+        lifespan: What runs from the start of the server to its end; by default the models are closed at
+            the end.
+    """
+
+    @asynccontextmanager
+    async def close_models(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.registry.close()
+
+    def observe(name: str, status: int, seconds: float, sent: int) -> None:
+        service.metrics.observe_request(service.model_label(name), "http", str(status), seconds)
+        service.metrics.observe_sent(sent)
+
+    settings = service.settings
+    middleware = [Middleware(RequestMiddleware, settings=settings, observe=observe)]
+    if "*" not in settings.allowed_hosts:
+        hosts = list(settings.allowed_hosts)
+        middleware.append(
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+        )
+    middleware.append(Middleware(_Compression, minimum_size=1024, compresslevel=6))
+    return Starlette(
+        routes=_Endpoints(service).routes(),
+        middleware=middleware,
+        exception_handlers={HTTPException: _http_exception},
+        lifespan=lifespan or close_models,
+    )
+
+
+class _Compression(GZipMiddleware):
+    """Starlette's, without its cost for clients that do not accept gzip."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette's routing refuses, as JSON: an unknown address, a wrong method."""
+    assert isinstance(error, HTTPException)
+    response = error_response(RequestError(error.status_code, error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+class _Endpoints:
+    """What each address of the application answers."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self._settings = service, service.settings
+        self._registry, self._metrics = service.registry, service.metrics
+        self._page, self._page_models = b"", list[Model]()
+
+    def routes(self) -> list[Route]:
+        """The routes; those of inference first, since they are searched in order."""
+        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+        infer = _BodyEndpoint(self, self._infer)
+        any_method = ["GET", "POST", "PUT", "DELETE"]
+        return [
+            Route(f"{model}/infer", infer, methods=["POST"]),
+            Route("/predict/{name}", _BodyEndpoint(self, self._predict), methods=["POST"]),
+            Route(f"{version}/infer", infer, methods=["POST"]),
+            Route(f"{model}/preview", _BodyEndpoint(self, self._preview), methods=["POST"]),
+            Route("/", _endpoint(self._show_page)),
+            Route("/metrics", _endpoint(self._show_metrics)),
+            Route("/v2", _endpoint(self._show_server)),
+            Route("/v2/health/live", _endpoint(self._show_live)),
+            Route("/v2/health/ready", _endpoint(self._show_ready)),
+            Route("/v2/models", _endpoint(self._show_models)),
+            Route("/v2/models/stats", _endpoint(self._show_statistics)),
+            *(
+                Route(prefix + suffix, _endpoint(handler))
+                for prefix in (model, version)
+                for suffix, handler in (
+                    ("", self._show_model), ("/ready", self._show_model_ready),
+                    ("/config", self._show_config), ("/stats", self._show_statistics),
+                )
+            ),
+            Route("/v2/repository/index", _endpoint(self._show_index), methods=["POST"]),
+            Route("/v2/repository/models/{name}/load", _endpoint(self._load), methods=["POST"]),
+            Route("/v2/repository/models/{name}/unload", _endpoint(self._unsupported),
+                  methods=["POST"]),
+            Route("/v2/systemsharedmemory/status", _endpoint(self._show_nothing)),
+            Route("/v2/cudasharedmemory/status", _endpoint(self._show_nothing)),
+            *(
+                Route(path, _endpoint(self._unsupported), methods=any_method)
+                for path in ("/v2/systemsharedmemory/{rest:path}", "/v2/cudasharedmemory/{rest:path}",
+                             "/v2/logging", "/v2/trace/setting")
+            ),
+        ]  # fmt: skip
+
+    def find(self, scope: Scope) -> Served:
+        """The model that the path of a request names."""
+        path = scope["path_params"]
+        return self._registry.find(path["name"], path.get("version", ""))
+
+    # Inference.
+
+    async def _infer(self, call: _Call, served: Served) -> Response:
+        """The protocol's request: tensors."""
+        header = call.headers.get(b"inference-header-content-length")
+        decode = partial(self._decode, served.model, call.body, header)
+        request = await asyncio.to_thread(decode) if len(call.body) > _LARGE else decode()
+        result = await self._run(call, served, request)
+        tensors = served.model.to_tensors(request, result)
+        content, size = encode_response(served.model.name, VERSION, request, tensors)
+        if size is None:
+            return Response(content, media_type=_JSON)
+        headers = {"Inference-Header-Content-Length": str(size)}
+        return Response(content, headers=headers, media_type=_BINARY)
+
+    def _decode(self, model: Model, body: bytes, header: bytes | None) -> InferRequest:
+        size = len(body)
+        if header is not None:
+            if not header.isdigit() or int(header[:20]) > len(body):
+                raise bad_request("Inference-Header-Content-Length is not within the body")
+            size = int(header)
+            if size == 0:  # the bytes of one tensor, without JSON
+                tensor = from_bytes(*single_tensor_spec(model, len(body)), body)
+                return InferRequest([tensor], binary=True)
+        if size > self._settings.max_json:
+            raise RequestError(
+                413, f"the JSON has more than {self._settings.max_json} bytes (--max-json)"
+            )
+        return decode_request(body, None if header is None else size)
+
+    async def _predict(self, call: _Call, served: Served) -> Response:
+        """A picture's file, a text or a row in, what `ptx predict --json` prints out."""
+        model = served.model
+        top = QueryParams(call.scope["query_string"]).get("top", str(TOP))
+        if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= _MAX_TOP):
+            raise bad_request(f"top is not a number of labels between 1 and {_MAX_TOP}")
+        if model.raw_input is None:
+            raise bad_request(
+                f"model '{model.name}' has no preprocessing: send its tensors to"
+                f" /v2/models/{model.name}/infer"
+            )
+        tensor = Tensor(model.raw_input, BYTES, (1,), [call.body])
+        result = await self._run(call, served, InferRequest([tensor], top=int(top)))
+        assert isinstance(result, list)
+        return _json(result[0].to_data())
+
+    async def _run(self, call: _Call, served: Served, request: InferRequest) -> Result:
+        job = served.model.make_job(request, self._settings.max_batch)
+        return await served.batcher.run(job, call.disconnected)
+
+    async def _preview(self, call: _Call, served: Served) -> Response:
+        """The input as the model receives it, of a body that `predict` takes."""
+        model = served.model
+        if model.raw_input is None:
+            raise bad_request(f"model '{model.name}' has no preprocessing: there is no preview")
+        value = model.decode(call.body)
+        try:
+            content, media_type = await asyncio.to_thread(
+                page.preview, model.predictor.preprocessing, value
+            )
+        except Exception as error:
+            raise to_request_error(error, raw_input=True) from error
+        return Response(content, media_type=media_type)
+
+    # Management.
+
+    async def _load(self, request: Request) -> Response:
+        await self.service.reload(request.path_params["name"])
+        return Response(media_type=_JSON)
+
+    async def _unsupported(self, request: Request) -> Response:
+        if name := request.path_params.get("name"):
+            self._registry.find(name)
+        raise RequestError(
+            501, "models are not unloaded, and there is no shared memory, logging or trace setting"
+        )
+
+    # Metadata.
+
+    async def _show_page(self, request: Request) -> Response:
+        if not self._settings.page:
+            raise RequestError(404, "Not Found")
+        models = list(self._registry)
+        if models != self._page_models:
+            self._page = page.render((model.name, model.predictor.card) for model in models)
+            self._page_models = models
+        # The rest of the policy is in the page; this directive is ignored there.
+        headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
+        return Response(self._page, headers=headers, media_type="text/html")
+
+    async def _show_metrics(self, request: Request) -> Response:
+        return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _show_server(self, request: Request) -> Response:
+        return _json(server_metadata())
+
+    async def _show_live(self, request: Request) -> Response:
+        return _json({"live": True})
+
+    async def _show_ready(self, request: Request) -> Response:
+        draining = request.scope.get("state", {}).get("draining", False)
+        return _json({"ready": not draining}, 503 if draining else 200)
+
+    async def _show_models(self, request: Request) -> Response:
+        return _json({"models": [model.name for model in self._registry]})
+
+    async def _show_index(self, request: Request) -> Response:
+        return _json(repository_index(self._registry))
+
+    async def _show_model(self, request: Request) -> Response:
+        return _json(model_metadata(self.find(request.scope).model))
+
+    async def _show_model_ready(self, request: Request) -> Response:
+        return _json({"name": self.find(request.scope).model.name, "ready": True})
+
+    async def _show_config(self, request: Request) -> Response:
+        return _json(model_config(self.find(request.scope).model, self._settings.max_batch))
+
+    async def _show_statistics(self, request: Request) -> Response:
+        one = "name" in request.path_params
+        models = [self.find(request.scope).model] if one else list(self._registry)
+        statistics = [self._metrics.statistics(model.name, VERSION) for model in models]
+        return _json({"model_stats": statistics})
+
+    async def _show_nothing(self, request: Request) -> Response:
+        return _json([])
+
+
+class _Call:
+    """A request for a model; its body is read within the limits of its size and time."""
+
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings, memory: Memory) -> None:
+        self.scope, self.headers = scope, scope[HEADERS]
+        self._receive, self._settings, self._memory = receive, settings, memory
+        self._reserved = 0
+        self.body = b""
+
+    async def read_body(self) -> None:
+        """Read the body.
+
+        Raises:
+            RequestError: 408, 413, 415, 499 or 503.
+        """
+        length, limit = self.headers.get(b"content-length", b"0"), self._settings.max_body
+        if not length.isdigit() or int(length) > limit:
+            raise self._too_large()
+        seconds = self._settings.receive_timeout + int(length) / _SLOWEST
+        try:
+            async with asyncio.timeout(seconds):
+                self.body = await self._receive_body()
+        except TimeoutError as error:
+            raise RequestError(408, "the body did not arrive in time") from error
+        self.scope[BODY_RECEIVED] = True
+        if (coding := self.headers.get(b"content-encoding")) is not None:
+            unpack = partial(decompress, self.body, coding.decode("latin-1"), limit)
+            self.body = await asyncio.to_thread(unpack)
+            self._reserve(len(self.body))
+
+    async def _receive_body(self) -> bytes:
+        body = (
+            bytearray()
+        )  # rather than a list of chunks, whose memory the system does not get back
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise RequestError(499, "the client has gone")
+            chunk: bytes = message.get("body", b"")
+            if len(body) + len(chunk) > self._settings.max_body:
+                raise self._too_large()
+            self._reserve(len(chunk))
+            if not body and not message.get("more_body", False):
+                return chunk
+            body += chunk
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _reserve(self, size: int) -> None:
+        self._memory.reserve(size)
+        self._reserved += size
+
+    def release(self) -> None:
+        """Give the memory of the body back."""
+        self._memory.used -= self._reserved
+
+    async def disconnected(self) -> None:
+        """Return when the client has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _too_large(self) -> RequestError:
+        limit = self._settings.max_body
+        return RequestError(413, f"the body has more than {limit} bytes (--max-body)")
+
+
+_Handler = Callable[[_Call, Served], Awaitable[Response]]
+
+
+class _BodyEndpoint:
+    """An endpoint of a model that takes the body of a request; refuses before it reads it."""
+
+    def __init__(self, endpoints: _Endpoints, handler: _Handler) -> None:
+        self._endpoints, self._handler = endpoints, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoints, service = self._endpoints, self._endpoints.service
+        call = _Call(scope, receive, service.settings, service.memory)
+        try:
+            await service.admit(endpoints.find(scope))
+            await call.read_body()
+            service.metrics.observe_received(len(call.body))
+            response = await self._handler(call, endpoints.find(scope))
+        except Exception as error:
+            response = error_response(to_request_error(error))
+        finally:
+            call.release()
+        await response(scope, receive, send)
+
+
+def _json(data: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(data), status, media_type=_JSON)
+
+
+def _endpoint(
+    handler: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """A handler whose errors become responses."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            return error_response(to_request_error(error))
+
+    return endpoint

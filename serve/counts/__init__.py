@@ -1,1 +1,0 @@
-"""What a server counts, alone or with its workers."""

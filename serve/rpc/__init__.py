@@ -1,1 +1,0 @@
-"""gRPC: the messages of the protocol, and the service that speaks them."""

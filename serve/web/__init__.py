@@ -1,1 +1,0 @@
-"""HTTP: connections and their limits, and what each address answers."""
