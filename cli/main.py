@@ -253,7 +253,7 @@ def _leave_pipe() -> int:
 def _version(ctx: click.Context) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
-    for package in ("ptx", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
+    for package in ("ptx-toolkit", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
                     "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
         try:
             echo(f"{package} {version(package)}")

@@ -51,7 +51,7 @@ server_options = options.group(
     click.option("--port", type=Number(PORT), default=8000, show_default=True,
                  help="Port of HTTP; 0 takes any free one."),
     click.option("--grpc-port", type=Port(PORT), default=None, metavar="PORT|off",
-                 help="Port of gRPC, which needs ptx[grpc]; off by default."),
+                 help="Port of gRPC, which needs the extra `grpc`; off by default."),
     click.option("--workers", type=Number(PROCESSES), default=1, show_default=True,
                  help="Number of processes."),
     _seconds("--keep-alive", 75.0, "Time after which an idle connection is closed.", WAITING),

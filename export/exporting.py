@@ -291,7 +291,7 @@ def _with_agreement(draft: Card, outcome: Outcome, proof: Proof, left_out: int) 
 
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:
-    versions = {"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__}
+    versions = {"ptx": importlib.metadata.version("ptx-toolkit"), "torch": torch.__version__}
     if find_format(format_name).takes_opset:
         header = read_header(content, name="the exported file")
         versions["opset"] = str(header.opsets[""])

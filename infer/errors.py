@@ -117,12 +117,12 @@ def escape_controls(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -
 
 
 def installing(part: str) -> str:
-    """How an optional part of ptx is installed; the `ptx` of PyPI is another project.
+    """How an extra of ptx is installed.
 
     >>> installing("train")
-    "pip install '.[train]' in a clone of ptx, or its wheel as 'ptx-….whl[train]'"
+    "pip install 'ptx-toolkit[train]', or '.[train]' in a clone"
     """
-    return f"pip install '.[{part}]' in a clone of ptx, or its wheel as 'ptx-….whl[{part}]'"
+    return f"pip install 'ptx-toolkit[{part}]', or '.[{part}]' in a clone"
 
 
 def pluralise(count: int, noun: str, plural: str = "") -> str:

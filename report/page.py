@@ -60,7 +60,7 @@ class Report:
         return read_template("page").render(
             card=self.card,
             summary=self.summary,
-            version=version("ptx"),
+            version=version("ptx-toolkit"),
             provenance=[
                 *card_facts(self.card),
                 *(("file", path.name) for path in self.files.values()),

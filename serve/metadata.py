@@ -20,7 +20,7 @@ _PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 
 def server_metadata() -> dict[str, Any]:
     """The response of `/v2`."""
-    return {"name": "ptx", "version": version("ptx"), "extensions": EXTENSIONS}
+    return {"name": "ptx", "version": version("ptx-toolkit"), "extensions": EXTENSIONS}
 
 
 def model_metadata(model: Model) -> dict[str, Any]:

@@ -31,18 +31,18 @@ def bare(*arguments: str | Path, cwd: Path, ok: bool = True) -> subprocess.Compl
     return done
 
 
-PTX = ("-c", "from ptx.cli import main; main()")
+PTX = ("-m", "ptx")
 
 
 def test_every_source_and_data_file_is_in_the_wheel() -> None:
-    (wheel,) = WHEELS.glob("ptx-*.whl")
+    (wheel,) = WHEELS.glob("ptx_toolkit-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert f"ptx/{path.relative_to(ROOT)}" in packed, path
-    assert "ptx/__init__.py" not in packed
+    assert {"ptx/__init__.py", "ptx/__main__.py", "ptx/py.typed"} <= packed
 
 
 def test_the_bare_environment_has_no_torch(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_a_torch_backend_says_what_is_missing(artifact: object, tmp_path: Path) 
     path = artifact("convnet", "torchscript")
     done = bare(*PTX, "verify", path, "--trust", cwd=tmp_path, ok=False)
     assert done.returncode == 3
-    assert "PyTorch is not installed: pip install '.[train]' in a clone of ptx" in done.stderr
+    assert "PyTorch is not installed: pip install 'ptx-toolkit[train]'" in done.stderr
 
 
 def test_training_says_what_is_missing(tmp_path: Path) -> None:
     done = bare(*PTX, "train", "linear-model", cwd=tmp_path, ok=False)
     assert done.returncode == 3
-    assert "pip install '.[train]' in a clone of ptx" in done.stderr
+    assert "pip install 'ptx-toolkit[train]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -66,7 +66,7 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
             "recipe": recipe.to_data(),
             "seed": seed,
         },
-        versions={"ptx": importlib.metadata.version("ptx"), "torch": torch.__version__},
+        versions={"ptx": importlib.metadata.version("ptx-toolkit"), "torch": torch.__version__},
     )
 
 

@@ -69,8 +69,8 @@ def test_prediction_works_where_torch_and_onnx_cannot_be_imported(
 @pytest.mark.parametrize(
     ("missing", "path", "message"),
     [
-        ("onnxruntime", "onnx", "ONNX Runtime is not installed: pip install '.[cpu]' in a clone"),
-        ("torch", "torchscript", "PyTorch is not installed: pip install '.[train]' in a clone"),
+        ("onnxruntime", "onnx", "ONNX Runtime is not installed: pip install 'ptx-toolkit[cpu]'"),
+        ("torch", "torchscript", "PyTorch is not installed: pip install 'ptx-toolkit[train]'"),
     ],
 )
 def test_a_missing_library_is_named_with_the_way_to_get_it(

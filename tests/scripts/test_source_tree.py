@@ -15,8 +15,8 @@ def test_packages_and_version_are_found_through_the_links(tmp_path: Path) -> Non
     for _ in range(2):  # the second time it is there already
         tree = subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip()
     code = (
-        "import ptx.infer.picture, importlib.metadata as m; print(ptx.infer.__file__);"
-        "print(m.distribution('ptx').locate_file(''), m.version('ptx'))"
+        "import ptx.infer.signature, importlib.metadata as m; print(ptx.infer.__file__);"
+        "print(m.distribution('ptx-toolkit').locate_file(''), ptx.__version__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -28,7 +28,7 @@ def test_packages_and_version_are_found_through_the_links(tmp_path: Path) -> Non
     )
     place, found = done.stdout.splitlines()
     assert Path(place) == Path(tree, "ptx", "infer", "__init__.py")
-    assert found.split() == [tree, "0.1.0"]
+    assert found.split() == [tree, "0.2.0"]
 
 
 def test_links_to_another_checkout_are_made_anew(tmp_path: Path) -> None:

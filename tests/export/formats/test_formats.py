@@ -298,7 +298,9 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 def test_a_missing_package_is_told_with_the_way_to_get_it() -> None:
     with (
-        pytest.raises(BackendError, match=r"the export to onnx needs onnxscript: pip install '."),
+        pytest.raises(
+            BackendError, match=r"export to onnx needs onnxscript: pip install 'ptx-toolkit"
+        ),
         mapping_export_errors("convnet", "onnx"),
     ):
         raise ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript")

@@ -93,7 +93,7 @@ NOT_FOUND = "{}: cannot open shared object file: No such file or directory"
         (
             Driver(),
             {"libcublasLt": NOT_FOUND.format("libcublasLt.so.13")},
-            "the library libcublasLt.so.13 is missing: pip install '.[gpu]'",
+            "the library libcublasLt.so.13 is missing: pip install 'ptx-toolkit[gpu]'",
         ),
         (
             Driver(),

@@ -27,7 +27,7 @@ def test_without_the_package_the_error_says_how_it_is_installed(
     monkeypatch.setitem(sys.modules, "openvino", None)
     path = artifact("linear-model", "onnx")
     with pytest.raises(
-        BackendError, match=r"OpenVINO is not installed: pip install '\.\[openvino\]'"
+        BackendError, match=r"OpenVINO is not installed: pip install 'ptx-toolkit\[openvino\]'"
     ):
         load(path, backend="openvino")
     done = ptx("predict", "4", "--model", path, "--backend", "openvino")

@@ -1,0 +1,7 @@
+"""python -m ptx: the command `ptx`."""
+
+from __future__ import annotations
+
+from ptx.cli import main
+
+main()
