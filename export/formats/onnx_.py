@@ -49,7 +49,12 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OPSETS.least <= opset <= newest:
         raise UsageError(f"opset {opset} cannot be written; expected {OPSETS.least} to {newest}")
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"), recurrent_shapes():
+    with (
+        warnings.catch_warnings(),
+        _quiet("torch.onnx", "onnxscript"),
+        recurrent_shapes(),
+        _exact_no_ops(),
+    ):
         warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
         try:
             model = _export(traced, opset)
@@ -170,6 +175,35 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+@contextmanager
+def _exact_no_ops() -> Iterator[None]:
+    """Have onnxscript drop `x + 0` and `x * 1` only where the constant is exactly 0 or 1.
+
+    Its rewriter compares with `math.isclose` (rel_tol 1e-5, abs_tol 1e-8; see `Constant` in
+    onnxscript/rewriter/_pattern_ir.py), so it also drops the `+ 1e-10` that keeps a division from 0 / 0.
+    There is no option for it. Where a later version has other attributes, its tolerances stay, and the
+    check refuses the files that they make wrong.
+    """
+    from onnxscript.rewriter.rules.common import _no_op
+
+    names = ("_rel_tol", "_abs_tol")
+    constants = [
+        value
+        for rule in _no_op.rules
+        for node in getattr(rule, "_target_pattern", ())
+        for value in node.inputs
+        if all(hasattr(value, name) for name in names)
+    ]
+    before = [[getattr(value, name) for name in names] for value in constants]
+    for value in constants:
+        value._rel_tol = value._abs_tol = 0.0
+    try:
+        yield
+    finally:
+        for value, tolerances in zip(constants, before, strict=True):
+            value._rel_tol, value._abs_tol = tolerances
 
 
 def enforce_limits(model: Any, signature: Signature) -> None:

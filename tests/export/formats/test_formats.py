@@ -231,6 +231,22 @@ def test_a_recurrent_pt2_is_the_first_export_of_its_process() -> None:
     assert (done.stdout.splitlines(), done.stderr) == (["True False", "False True"], "")
 
 
+class NormalizedRows(nn.Module):
+    """Rows over their norm, where `+ 1e-10` alone keeps zeros from 0 / 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x.norm(dim=1, keepdim=True) + 1e-10)
+
+
+def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
+    tensor = ["float32", ["batch", 4]]
+    signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
+    content = find_convert("onnx")(trace(NormalizedRows().eval(), signature), opset=None)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    zeros = np.zeros((2, 4), np.float32)
+    assert np.array_equal(session.run(None, {"x": zeros})[0], zeros)
+
+
 def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Export) -> None:
     code = (
         "import sys; from ptx.infer import read_artifact\n"
