@@ -12,8 +12,10 @@ from ptx.infer.artifact import zip_archive
 
 def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     """The network's graph and weights as a `.pt2` archive; it takes the sizes of the limits alone."""
+    program = with_limits(traced.require_program(), traced.signature)
+    program.example_inputs = None  # 3 MB of a traced photograph would be stored in the archive
     buffer = io.BytesIO()
-    torch.export.save(with_limits(traced.require_program(), traced.signature), buffer)
+    torch.export.save(program, buffer)
     return buffer.getvalue()
 
 

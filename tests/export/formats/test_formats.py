@@ -247,6 +247,14 @@ def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
     assert np.array_equal(session.run(None, {"x": zeros})[0], zeros)
 
 
+def test_a_pt2_stores_no_inputs_of_the_trace() -> None:
+    tensor = ["float32", ["batch", 3, 64, 64]]
+    signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
+    content = find_convert("pt2")(trace(nn.Conv2d(3, 3, 1).eval(), signature), opset=None)
+    assert torch.export.load(io.BytesIO(content)).example_inputs is None
+    assert len(content) < 3 * 64 * 64 * 4  # bytes of one row
+
+
 def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Export) -> None:
     code = (
         "import sys; from ptx.infer import read_artifact\n"
