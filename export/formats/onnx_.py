@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -66,6 +67,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     _strip(model)
     _write_defaults(model)
     mask_with_infinity(model)
+    transform_in_double(model)
     enforce_limits(model, signature)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
@@ -79,8 +81,11 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
 
 def _export(traced: Traced, opset: int) -> Any:
     """The model as the exporter over torch.export writes it, its axes under their names."""
+    from onnx_ir.passes import PassError
+
     signature = traced.signature
-    program = torch.onnx.export(
+    export = functools.partial(
+        torch.onnx.export,
         traced.require_program(),
         dynamo=True,
         dynamic_shapes=tuple(
@@ -93,6 +98,10 @@ def _export(traced: Traced, opset: int) -> Any:
         external_data=False,
         verbose=False,
     )
+    try:
+        program = export()
+    except PassError:  # onnxscript 0.7.2 does not optimise a split into parts of symbolic sizes
+        program = export(optimize=False)
     assert program is not None
     assert program.exported_program is not None
     require_limits(program.exported_program, traced)
@@ -240,6 +249,31 @@ def enforce_limits(model: Any, signature: Signature) -> None:
         )
         for at, (operator, given, made) in enumerate(steps):
             graph.node.insert(at, helper.make_node(operator, given, [made], name=made))
+
+
+def transform_in_double(model: Any) -> None:
+    """Have each DFT of the graph computed in double.
+
+    In float32 the one of ONNX Runtime 1.31 is off by 60 times what PyTorch's is where the length is no
+    power of 2.
+    """
+    from onnx import TensorProto, helper
+
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "DFT":
+            nodes.append(node)
+            continue
+        values, answer = node.input[0], node.output[0]
+        node.input[0], node.output[0] = f"ptx.dft.{answer}.values", f"ptx.dft.{answer}"
+        to_double = helper.make_node(
+            "Cast", [values], [node.input[0]], name=node.input[0], to=TensorProto.DOUBLE
+        )
+        back = helper.make_node("CastLike", [node.output[0], values], [answer], name=node.output[0])
+        nodes += [to_double, node, back]
+    if len(nodes) > len(model.graph.node):
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
 
 
 def mask_with_infinity(model: Any) -> None:

@@ -247,6 +247,42 @@ def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
     assert np.array_equal(session.run(None, {"x": zeros})[0], zeros)
 
 
+class Spectrum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(x).real
+
+
+def test_a_transform_of_a_length_that_is_no_power_of_two_is_exact() -> None:
+    tensor = ["float32", ["batch", 40]]
+    signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
+    content = find_convert("onnx")(trace(Spectrum().eval(), signature), opset=None)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    values = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    expected = np.fft.fft(values.astype(np.float64)).real
+    error = np.abs(session.run(None, {"x": values})[0] - expected).max()
+    assert error < 2**-23 * np.abs(expected).max()
+
+
+class Products(nn.Module):
+    """Two inputs in one batch, taken apart again, as networks of optical flow do."""
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        first, second = torch.cat([x, z]).chunk(2)
+        return first * second
+
+
+def test_a_split_along_the_batch_stays_free() -> None:
+    tensor = ["float32", ["batch", 4]]
+    signature = Signature.from_data(
+        {"inputs": {"x": tensor, "z": tensor}, "outputs": {"y": tensor}}
+    )
+    content = find_convert("onnx")(trace(Products().eval(), signature), opset=None)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for batch in (1, 2, 7):
+        x, z = np.random.default_rng(0).normal(size=(2, batch, 4)).astype(np.float32)
+        assert np.array_equal(session.run(None, {"x": x, "z": z})[0], x * z)
+
+
 def test_a_pt2_stores_no_inputs_of_the_trace() -> None:
     tensor = ["float32", ["batch", 3, 64, 64]]
     signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
