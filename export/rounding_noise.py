@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SEEDS = (0, 1)
+SEEDS = tuple(range(8))  # fewer miss what only half of all runs show: a ReLU over rounding alone
 # Operators that create or move numbers and round none.
 EXACT = {
     "arange", "cat", "clone", "_to_copy", "constant_pad_nd", "copy_", "detach", "empty",

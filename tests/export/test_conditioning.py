@@ -52,6 +52,22 @@ def test_a_constant_input_that_leaves_rounding_alone_is_left_out_and_recorded(
     assert trained.proof.tolerances["random", "y"] < 1e-4 * largest
 
 
+class Rectified(Normalised):
+    """Rounding alone decides whether a number of a constant sound is 0: half of all runs show it."""
+
+    def forward(self, sound: Tensor) -> Tensor:
+        return functional.relu(super().forward(sound)[:, :, 0])
+
+
+def test_rounding_that_shows_in_half_of_all_runs_is_found() -> None:
+    network = Rectified()
+    network.layer = nn.Conv1d(1, 64, 10, 3, bias=False)
+    signature = {"inputs": SOUND["inputs"], "outputs": {"y": ["float32", ["batch", 64]]}}
+    proof = describe(network, signature=signature).proof
+    proof.check_network()
+    assert {title.split()[0] for title in proof.ill_conditioned} == {"ones"}
+
+
 def test_another_epsilon_is_refused_where_constant_inputs_are_left_out(tmp_path: Path) -> None:
     with pytest.raises(AgreementError, match="output 'y' is off by"):
         export(Normalised(traced_epsilon=1e-4), "torchscript", tmp_path / "net", signature=SOUND)
