@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ptx.export.grid import ALONE, first_rows, sample_size
+from ptx.export.grid import ALONE, first_rows, sample_size, seeded_inputs
 from ptx.export.proof import Proof
 from ptx.export.tolerance import along_output, column_axes
 from ptx.infer.artifact.card import SIZE_LIMIT, Card
@@ -33,13 +33,13 @@ from ptx.infer.artifact.golden import (
     value_to_data,
 )
 from ptx.infer.artifact.sampled import SampledArray, block_edges, checksums
-from ptx.infer.artifact.seeded import SEEDED_LIMIT, SPAN_LIMIT, SeededArray, seeded_array
+from ptx.infer.artifact.seeded import SEEDED_LIMIT, SeededArray
 from ptx.infer.checks import check_inputs
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.replay import replay
-from ptx.infer.signature import BATCH, Array, TensorSpec, bound
+from ptx.infer.signature import BATCH, Array, TensorSpec
 from ptx.infer.streaming import batch_key
 from ptx.infer.tasks import TASKS
 
@@ -205,11 +205,7 @@ class _Maker:
         A weight that only ever meets the black border of a picture shows in random pixels alone.
         """
         sizes = _longest_random(self.proof, rows)
-        arrays = {
-            spec.name: _random_input(spec, sizes, seed=100 * rows + index)
-            for index, spec in enumerate(self.proof.signature.inputs)
-        }
-        return self._golden(arrays, "random")
+        return self._golden(seeded_inputs(self.proof.signature, sizes), "random")
 
     def real(self, rows: int, left: int) -> GoldenSample | None:
         """The first real samples; None where there are fewer, or they take more than is left."""
@@ -285,14 +281,6 @@ class _Maker:
             "labels_sha256": labels_digest(self.card.labels) if self.card.labels else "",
             "level": level,
         }
-
-
-def _random_input(spec: TensorSpec, sizes: Mapping[str, int], *, seed: int) -> SeededArray:
-    bounds = None
-    if not spec.is_float:
-        low, high = (0, 1) if spec.dtype == "bool" else bound(spec, sizes)
-        bounds = low, min(high, low + SPAN_LIMIT - 1)
-    return seeded_array(spec.numpy_dtype.name, spec.shape(sizes), seed, bounds)
 
 
 def _longest_random(proof: Proof, rows: int) -> dict[str, int]:

@@ -342,3 +342,18 @@ def test_what_is_no_raw_input_is_refused() -> None:
     for value in refused:
         with pytest.raises(ValueError, match=r"."):
             as_raw(value)
+
+
+def test_random_golden_inputs_are_those_of_the_short_matrix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So that no answer in float64 is computed for them alone."""
+    monkeypatch.setattr("ptx.export.grid.WORK", 0)
+    tensor = ["float32", ["batch", 3]]
+    signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
+    trained = describe(torch.nn.Linear(3, 3), signature=signature)
+    path = export(trained, "torchscript", tmp_path / "net").path
+    run = {input_digest(case.inputs) for case in trained.proof.cases}
+    golden = read_artifact(path).require_card().golden
+    assert golden
+    assert all(input_digest(sample.inputs) in run for sample in golden)
