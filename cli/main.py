@@ -253,7 +253,8 @@ def _leave_pipe() -> int:
 def _version(ctx: click.Context) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
-    for package in ("ptx-toolkit", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
+    echo(f"ptx {version('ptx-toolkit')}")
+    for package in ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
                     "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
         try:
             echo(f"{package} {version(package)}")
