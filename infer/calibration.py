@@ -17,6 +17,7 @@ from ptx.infer.artifact.golden import take
 from ptx.infer.digits import ood
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
+from ptx.infer.tasks import find_task
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -40,7 +41,7 @@ class Calibration:
         """What a manifest holds; None if it holds nothing.
 
         Args:
-            task: The model's; only logits of a classification can be calibrated.
+            task: The model's; only logits can be calibrated.
             size: Height and width in pixels of the network's pictures; anything for other inputs.
             labels: How many the network knows.
 
@@ -52,8 +53,8 @@ class Calibration:
         try:
             temperature = take(data, "temperature", float)
             digest = take({"ood_detector": "", **data}, "ood_detector", str)
-            if task != "classification":
-                raise ValueError(f"the task is {task!r}; expected 'classification'")
+            if not find_task(task).reads_logits:
+                raise ValueError(f"the task {task!r} reads no logits; expected one that does")
             if not 0.01 <= temperature <= 100:
                 raise ValueError(f"the temperature is {temperature}; expected 0.01 to 100")
             if digest and not _SHA256.fullmatch(digest):

@@ -146,6 +146,7 @@ class Task(NamedTuple):
     decide: Callable[[Array, Sequence[str], int], list[Decision]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
     any_labels: bool = False  # a network for it is made for as many labels as its data has
+    reads_logits: bool = False  # whether a temperature can calibrate its scores
     answers: bool = True  # False: nothing is read from the outputs, there is `run` alone
 
 
@@ -160,7 +161,7 @@ def unreadable(task: str, output: TensorSpec) -> str | None:
 
 
 TASKS = {
-    "classification": Task(_per_class, classification, _argmax, any_labels=True),
+    "classification": Task(_per_class, classification, _argmax, any_labels=True, reads_logits=True),
     "probabilities": Task(_per_class, probabilities, _argmax),
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),

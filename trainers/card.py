@@ -75,7 +75,7 @@ def with_calibration(card: Card, run: Run) -> Card:
 
     Digits in MNIST's form get the out-of-distribution detector for them as well.
     """
-    if card.task != "classification":
+    if not TASKS[card.task].reads_logits:
         return card
     calibration: dict[str, Any] = {"temperature": fit_temperature(run)}
     form = [card.preprocessing.get(key) for key in ("fit", "size")]

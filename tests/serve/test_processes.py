@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,12 @@ def test_a_request_that_does_not_end_is_dropped_after_the_grace(begin: Begin) ->
 def children(process: Process) -> set[int]:
     """The workers: the processes that Python's `spawn` has started."""
     path = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
-    return {
-        int(pid) for pid in path.read_text().split()
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    }  # fmt: skip
+    workers = set()
+    for pid in path.read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                workers.add(int(pid))
+    return workers
 
 
 def test_a_worker_that_dies_is_replaced_and_loses_only_what_it_held(begin: Begin) -> None:
