@@ -235,7 +235,8 @@ class NormalizedRows(nn.Module):
     """Rows over their norm, where `+ 1e-10` alone keeps zeros from 0 / 0."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x / (x.norm(dim=1, keepdim=True) + 1e-10)
+        rows: Tensor = x / (x.norm(dim=1, keepdim=True) + 1e-10)
+        return rows
 
 
 def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
@@ -249,7 +250,8 @@ def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
 
 class Spectrum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.fft.fft(x).real
+        real: Tensor = torch.fft.fft(x).real
+        return real
 
 
 def test_a_transform_of_a_length_that_is_no_power_of_two_is_exact() -> None:
