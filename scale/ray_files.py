@@ -321,8 +321,9 @@ class OutputFolder:
                     else "already: add --resume to continue, or give another --output"
                 )
                 raise ArtifactError(f"{quote(name)} has predictions {why}", code="E-RESUME")
-            with filesystem.open_output_stream(f"{path}/{JOB}") as stream:
-                stream.write(json.dumps(facts).encode())
+            if former is None:
+                with filesystem.open_output_stream(f"{path}/{JOB}") as stream:
+                    stream.write(json.dumps(facts).encode())
         except OSError as error:
             raise _output_error(name, error) from error
         return folder
@@ -361,7 +362,17 @@ class OutputFolder:
         if info.type == fs.FileType.NotFound:
             return None
         with self.filesystem.open_input_stream(info.path) as stream:
-            facts: dict[str, Any] = json.loads(stream.read())
+            content = stream.read()
+        try:
+            facts = json.loads(content)
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict):
+            raise ArtifactError(
+                f"{quote(info.path)} is damaged, so it does not say whose predictions the folder has:"
+                " give another --output",
+                code="E-RESUME",
+            )
         return facts
 
 
