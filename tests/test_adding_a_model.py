@@ -17,7 +17,7 @@ from ptx.infer import load
 from ptx.models import catalog
 from ptx.trainers import default_recipe, open_dataset, train
 
-PAGE = Path(__file__).parents[1] / "docs" / "adding-a-model.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-to-catalog.md"
 
 
 def code_blocks() -> list[str]:

@@ -1,4 +1,4 @@
-"""docs/your-own-model.md: what it shows is run, in its order."""
+"""docs/how-to/own-model.md: what it shows is run, in its order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PAGE = Path(__file__).parents[1] / "docs" / "your-own-model.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "own-model.md"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"# ([\w.]+)( of the package)?\n")
 

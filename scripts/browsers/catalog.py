@@ -2,7 +2,7 @@
 
     ./scripts/run browsers/catalog
 
-Weights are untrained, from a fixed seed; the table is that of docs/deploy.md.
+Weights are untrained, from a fixed seed; the table is that of docs/how-to/export-variants.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write docs/models.md and models/reached.py from the catalog and docs/results.json.
+"""Write docs/reference/models.md and models/reached.py from the catalog and docs/reference/results.json.
 
 Usage: python scripts/catalog/models_page.py    (results.py calls it when it has collected)
 """
@@ -14,9 +14,9 @@ from ptx.infer.errors import pluralise
 from ptx.models import CATALOG, Entry
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "models.md"
+PAGE = ROOT / "docs" / "reference" / "models.md"
 REACHED = ROOT / "models" / "reached.py"
-RESULTS = ROOT / "docs" / "results.json"
+RESULTS = ROOT / "docs" / "reference" / "results.json"
 HELD_OUT = "mnist-held-out"
 
 Run = dict[str, Any]
@@ -156,7 +156,7 @@ def page(results: dict[str, Any]) -> str:
     machines = "; ".join(sorted({run["machine"] for run in runs}))
     torch = ", ".join(sorted({run["versions"]["torch"] for run in runs}))
     origin = (
-        "Written by `scripts/catalog/models_page.py` from the catalog and `docs/results.json`, which"
+        "Written by `scripts/catalog/models_page.py` from the catalog and `docs/reference/results.json`, which"
         " holds for each run the name and the sha256 of its data, its seed, command and versions, read"
         f" from its own checkpoint. Trained from {days[0]} to {days[-1]} with torch {torch}"
         f" on {machines}, one thread each, beside other work: times are upper bounds. Accuracy is that"

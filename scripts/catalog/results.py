@@ -1,4 +1,4 @@
-"""Collect what trained runs reached into docs/results.json, and write docs/models.md from it.
+"""Collect what trained runs reached into docs/reference/results.json, and write docs/reference/models.md from it.
 
 Usage: python scripts/catalog/results.py WORKSPACE... [--prove]
 
@@ -33,7 +33,7 @@ from ptx.report.measurement import machine
 from ptx.trainers import SOURCES, Recipe, evaluate, open_dataset
 from ptx.trainers.recipe import recipes_of
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results.json"
+RESULTS = Path(__file__).parents[2] / "docs" / "reference" / "results.json"
 OPTIONS = ("epochs", "lr", "batch_size")  # of `ptx train`, in the place of the recipe's
 
 Run = dict[str, Any]

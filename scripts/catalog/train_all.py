@@ -1,6 +1,6 @@
 """Train, export and compare every model of the catalog through the command line; print one table.
 
-The results are also written to results.json in the workspace, in the form of docs/results.json, which
+The results are also written to results.json in the workspace, in the form of docs/reference/results.json, which
 `python scripts/catalog/results.py WORKSPACE` brings up to date from a run over the whole data.
 """
 

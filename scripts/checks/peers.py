@@ -4,7 +4,7 @@
 
 Each is trained for one epoch on its bundled data, exported in every format and compared with eager
 float64; tract, which is no backend of ptx, reads the same ONNX file. The cells of the table, that of
-docs/deploy.md, are the share of what is allowed.
+docs/how-to/export-variants.md, are the share of what is allowed.
 """
 
 from __future__ import annotations

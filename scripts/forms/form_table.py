@@ -165,7 +165,7 @@ def _time_large(folder: Path) -> dict[int, float]:
 
 
 def print_table(folder: Path) -> None:
-    """The rows of docs/deploy.md."""
+    """The rows of docs/how-to/export-variants.md."""
     for name in (*DOCUMENTED, *TORCHVISION):
         if not (folder / name / "speed.json").exists():
             continue

@@ -1,4 +1,4 @@
-"""Write docs/errors.md from the table of error codes: python scripts/pages/errors_page.py"""
+"""Write docs/reference/errors.md from the table of error codes: python scripts/pages/errors_page.py"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ptx.infer.error_codes import ERROR_CODES
 
-PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 HEAD = """# Errors
 
 Each error is one line: `ptx: error [CODE] what was got, what was expected, what to do`. The code is

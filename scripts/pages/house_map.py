@@ -1,4 +1,4 @@
-"""Draw docs/house.svg, the folders and their imports: python scripts/pages/house_map.py"""
+"""Draw docs/images/architecture.svg, the folders and their imports: python scripts/pages/house_map.py"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / "docs" / "house.svg"
+PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # Where each folder stands: (column, floor); the floors are drawn from the ground up.
 PLACES = {"infer": (2, 0), "models": (4, 0), "serve": (0, 1), "trainers": (2, 1), "export": (4, 1),
           "scale": (6, 1), "report": (3, 2), "cli": (2, 3)}  # fmt: skip

@@ -24,9 +24,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ROOT / "docs" / "tutorial"
+TRANSLATION = ROOT / "docs" / "zh" / "tutorial"
 PLOT_WIDTH = 640  # pixels
 
 _FENCE = re.compile(r"```(console|shell-session|pycon)\n(.*?)```", re.DOTALL)
+_FENCED = re.compile(r"```.*?```", re.DOTALL)
 _NUMBER = re.compile(r"-?\d[\d.,]*(e[+-]?\d+)?")
 
 Run = Callable[[list[str]], str]  # `ptx` with these arguments: what it prints to stdout
@@ -110,6 +112,12 @@ def refreshed(page: str, run: Run) -> str:
     return "".join([*parts, page[end:]])
 
 
+def copy_blocks(page: str, translation: Path) -> None:
+    """Give the translated chapter the fenced blocks of the page."""
+    fenced = iter(_FENCED.findall(page))
+    translation.write_text(_FENCED.sub(lambda _: next(fenced), translation.read_text()))
+
+
 def save_plots(page: str) -> None:
     """The plots that the page shows, from the workspace in the current folder, in few bytes."""
     from PIL import Image
@@ -136,7 +144,9 @@ def main() -> None:
         for name in names:
             print(name, file=sys.stderr)
             page = (CHAPTERS / name).read_text()
-            (CHAPTERS / name).write_text(refreshed(page, run_process))
+            page = refreshed(page, run_process)
+            (CHAPTERS / name).write_text(page)
+            copy_blocks(page, TRANSLATION / name)
             check_doctest(page, name)
             save_plots(page)
 

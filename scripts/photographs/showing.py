@@ -1,7 +1,7 @@
-"""One simulated photograph of each form as files, for docs/pictures.png.
+"""One simulated photograph of each form as files, for docs/images/pictures.png.
 
 ./scripts/run photographs/showing --mnist DIR --into FOLDER
-ptx predict FOLDER/* --all --output docs/pictures.png
+ptx predict FOLDER/* --all --output docs/images/pictures.png
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/architecture.md: the picture, the walks and the words are those of the code."""
+"""docs/explanation/architecture.md: the picture, the walks and the words are those of the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "architecture.md").read_text()
+TEXT = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 STOP = re.compile(r"^\d+\. `([\w/.]+)`, `(\w+)`: ", re.MULTILINE)
 
 
@@ -21,7 +21,7 @@ def test_the_picture_is_what_the_script_draws() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "house.svg").read_text() == module.picture()
+    assert (ROOT / "docs" / "images" / "architecture.svg").read_text() == module.picture()
 
 
 @pytest.mark.parametrize("walk", ["A picture", "A network", "A row"])

@@ -1,4 +1,4 @@
-"""docs/errors.md: the codes that the code raises, all of them and no others."""
+"""docs/reference/errors.md: the codes that the code raises, all of them and no others."""
 
 from __future__ import annotations
 
@@ -73,4 +73,4 @@ def test_the_page_is_the_table() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "errors.md").read_text() == module.page()
+    assert (ROOT / "docs" / "reference" / "errors.md").read_text() == module.page()

@@ -12,7 +12,7 @@ PAGES = [
     *(ROOT / name for name in ("CONTRIBUTING.md", "README.md", "README.zh.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-TO_WRITE = {"models/networks/tiny_cnn.py"}  # by the reader of docs/adding-a-model.md
+TO_WRITE = {"models/networks/tiny_cnn.py"}  # by the reader of docs/how-to/add-to-catalog.md
 FOLDERS = "cli|docs|export|infer|models|report|scripts|tests|trainers"
 
 

@@ -10,19 +10,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+FENCED = re.compile(r"```.*?```", re.DOTALL)
 
 
 @pytest.mark.parametrize(
     "package", ["infer", "models", "trainers", "export", "report", "scale", "serve"]
 )
 def test_the_reference_lists_each_public_name_once(package: str) -> None:
-    page = (DOCS / "reference" / f"{package}.md").read_text()
+    page = (DOCS / "reference" / "api" / f"{package}.md").read_text()
     listed = re.findall(rf"^::: ptx\.{package}\.(\w+)$", page, re.MULTILINE)
     assert sorted(listed) == sorted(import_module(f"ptx.{package}").__all__)
 
 
-def test_the_index_links_every_page_of_the_top() -> None:
+def test_the_index_links_every_page() -> None:
     index = (DOCS / "index.md").read_text()
-    for page in DOCS.glob("*.md"):
-        if page.name != "index.md":
-            assert f"({page.name})" in index, page.name
+    for folder in ("guide", "how-to", "explanation", "reference", "reference/api"):
+        for page in (DOCS / folder).glob("*.md"):
+            assert f"({folder}/{page.name})" in index, page.name
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "tutorial").glob("*.md")), ids=lambda page: page.name)
+def test_the_chinese_tutorial_shows_the_same_code(page: Path) -> None:
+    translation = (DOCS / "zh" / "tutorial" / page.name).read_text()
+    assert FENCED.findall(translation) == FENCED.findall(page.read_text())

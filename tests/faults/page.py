@@ -1,4 +1,4 @@
-"""docs/faults.md from the table: `python -m faults.page`, in tests/."""
+"""docs/reference/faults.md from the table: `python -m faults.page`, in tests/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .fault import VERBS
 from .refusals import REFUSALS
 from .table import FAULTS
 
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 HEAD = """# Planted faults
 
 Each row is a fault that a test plants, and what comes out of each verb. **refused**: an error, and

@@ -1,6 +1,6 @@
 """What may go wrong with a device, planted one by one: each ends with its own error, and auto goes on.
 
-docs/gpu.md shows the table.
+docs/how-to/gpu.md shows the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Child = Callable[..., subprocess.CompletedProcess[str]]
 Outcome = dict[str, Any]
 
-PAGE = Path(__file__).parents[3] / "docs" / "gpu.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "gpu.md"
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def check(fault: Fault, named: Outcome, auto: Outcome) -> None:
 
 
 def as_row(fault: Fault, outcome: Outcome) -> str:
-    """Its line in docs/gpu.md."""
+    """Its line in docs/how-to/gpu.md."""
     exit_code, code, message = outcome["exit"], outcome["code"], outcome["message"]
     return f"| {fault.name} | {fault.at} | {exit_code} | {code} | {message} |"
 
@@ -196,7 +196,7 @@ def test_each_planted_fault_ends_with_its_own_error(
     rows = [as_row(fault, named) for fault, named, _ in found]
     page = PAGE.read_text(encoding="utf-8")
     missing = [row for row in rows if row not in page]
-    assert not missing, "docs/gpu.md lacks these rows:\n" + "\n".join(missing)
+    assert not missing, "docs/how-to/gpu.md lacks these rows:\n" + "\n".join(missing)
 
 
 def test_a_driver_whose_calls_fail(
