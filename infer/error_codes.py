@@ -1,4 +1,4 @@
-"""Every error code: its exit code, what it means, what to do. docs/reference/errors.md is made from it."""
+"""Every error code: its exit code, what it means, what to do. docs/errors.md is made from it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Entry:
         data: The documented data set, a source of `ptx.trainers.data`.
         recipe: The default one: fields of `ptx.trainers.recipe.Recipe`.
         recipes: Others, by name.
-        reaches: On the test rows; measured, see docs/reference/models.md.
+        reaches: On the test rows; measured, see docs/models.md.
         notes: Where the default recipe differs from the documented one, and why.
         labels: Of the documented data; training takes the data's own.
     """

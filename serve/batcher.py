@@ -25,7 +25,7 @@ RunObserver = Callable[[Sequence["Job"], float, float], None]
 _ERRORS = Exception, SystemExit  # the code of a model may try to end the process
 _MAX_ROWS = 64  # that are gathered for one run: a row of a larger batch is not cheaper
 # Seconds that a run may take on the event loop. A thread and back cost 0.1 ms, which doubles the latency
-# of a small model (docs/guide/serving.md, Speed); a longer run would hold up other requests.
+# of a small model (docs/serving.md, Speed); a longer run would hold up other requests.
 _INLINE_SECONDS = 0.001
 _WATCH_AFTER = 0.1  # seconds that a job waits before it is watched whether its client has gone
 _SMALL_IMAGE = 128 * 128  # pixels of an image that may be decoded on the event loop

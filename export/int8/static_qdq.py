@@ -1,6 +1,6 @@
 """Static int8 in the form of QDQ: the one that ONNX Runtime neither breaks nor bends.
 
-Not offered, each with a reason that was measured (docs/how-to/export-variants.md): QOperator, which drops a Relu behind
+Not offered, each with a reason that was measured (docs/deploy.md): QOperator, which drops a Relu behind
 a MaxPool; dynamic int8, where an answer depends on the other rows of its batch; weights of 8 whole bits,
 with which a processor without VNNI answers otherwise. The range of each number that the network computes
 is found by calibration, over rows that it was trained on.

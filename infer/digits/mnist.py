@@ -49,7 +49,7 @@ def to_mnist(image: Image.Image, size: tuple[int, int]) -> Pixels:
     """The one digit of a picture in MNIST's form: uint8 (height, width), light on 0.
 
     `size` is (width, height). Dark on light or light on dark, any size, colour and transparency,
-    off-centre, on shaded paper, among other things: see docs/explanation/images.md. The digit is cropped, scaled
+    off-centre, on shaded paper, among other things: see docs/pictures.md. The digit is cropped, scaled
     into 20/28 of `size` and centred by mass. A 28x28 gray picture that is in MNIST's form already
     is returned unchanged, and an inverted one is returned as 255 minus itself.
 

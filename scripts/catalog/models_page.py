@@ -156,8 +156,9 @@ def page(results: dict[str, Any]) -> str:
     machines = "; ".join(sorted({run["machine"] for run in runs}))
     torch = ", ".join(sorted({run["versions"]["torch"] for run in runs}))
     origin = (
-        "Written by `scripts/catalog/models_page.py` from the catalog and `docs/reference/results.json`, which"
-        " holds for each run the name and the sha256 of its data, its seed, command and versions, read"
+        "Written by `scripts/catalog/models_page.py` from the catalog and"
+        " `docs/reference/results.json`, which holds for each run the name and the"
+        " sha256 of its data, its seed, command and versions, read"
         f" from its own checkpoint. Trained from {days[0]} to {days[-1]} with torch {torch}"
         f" on {machines}, one thread each, beside other work: times are upper bounds. Accuracy is that"
         " of the last epoch; of several runs the middle one, then the lowest and the highest. Whole"

@@ -1,4 +1,4 @@
-"""Collect what trained runs reached into docs/reference/results.json, and write docs/reference/models.md from it.
+"""Collect what trained runs reached into results.json of docs/reference, and write models.md there.
 
 Usage: python scripts/catalog/results.py WORKSPACE... [--prove]
 

@@ -1,7 +1,8 @@
 """Train, export and compare every model of the catalog through the command line; print one table.
 
-The results are also written to results.json in the workspace, in the form of docs/reference/results.json, which
-`python scripts/catalog/results.py WORKSPACE` brings up to date from a run over the whole data.
+The results are also written to results.json in the workspace, in the form of
+docs/reference/results.json, which `python scripts/catalog/results.py WORKSPACE` brings up to date from a
+run over the whole data.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Each set of versions gets an environment of its own; the sets are chosen so that each pair of (oldest,
 newest) of torch, onnxscript, ONNX Runtime and NumPy occurs in one of them, with Python 3.11 to 3.13.
-Prints one table and exits with 1 where a test fails: scripts/versions --output docs/reference/versions.md
+Prints one table and exits with 1 where a test fails:
+scripts/versions --output docs/reference/versions.md
 """
 
 from __future__ import annotations

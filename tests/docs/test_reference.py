@@ -29,7 +29,9 @@ def test_the_index_links_every_page() -> None:
             assert f"({folder}/{page.name})" in index, page.name
 
 
-@pytest.mark.parametrize("page", sorted((DOCS / "tutorial").glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", sorted((DOCS / "tutorial").glob("*.md")), ids=lambda page: page.name
+)
 def test_the_chinese_tutorial_shows_the_same_code(page: Path) -> None:
     translation = (DOCS / "zh" / "tutorial" / page.name).read_text()
     assert FENCED.findall(translation) == FENCED.findall(page.read_text())

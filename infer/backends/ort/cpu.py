@@ -126,7 +126,7 @@ def open_session(
     settings.log_severity_level = _FATAL
     settings.intra_op_num_threads = options.threads or usable_processors()
     # Waiting threads spin over the gaps between two operators, and sleep between two predictions: by
-    # default they keep whole processors busy for tens of milliseconds. See docs/explanation/performance.md.
+    # default they keep whole processors busy for tens of milliseconds. See docs/performance.md.
     settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     # Else a file could have other files of this machine read as its weights.
     settings.add_session_config_entry(

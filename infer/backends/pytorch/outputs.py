@@ -68,7 +68,7 @@ def _no_tensors(signature: Signature, outputs: Any, tensors: Any) -> ArtifactErr
             "the network returns a list of mappings, one for each picture, as detectors do: how many"
             " boxes there are depends on the picture, so they make no array of a batch: wrap it in a"
             " module that returns the scores and boxes of all candidates, or as many of each picture as"
-            " you fix (see docs/how-to/own-model.md)",
+            " you fix (see docs/your-own-model.md)",
             code="E-OUTPUT",
         )
     kinds = [type(part).__name__ for part in tensors] if isinstance(tensors, tuple | list) else []
