@@ -10,12 +10,12 @@ from .table import FAULTS
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 HEAD = """# Injected faults
 
-Each row is a fault that a test injects, and the result of each command. *refused*: an error, and nothing
-is written. *fails*: the check fails. *passes*: no wrong prediction can result, for the reason in the
-last column. For `export` the fault is in its input or in what the exporter makes. The other commands get the
-file as an exporter without a check would have left it, with valid digests, next to the checkpoint.
-`pytest tests/faults` runs the table, `tests/faults/table.py`; `python -m faults.page` in `tests/` writes
-this page.
+Each row is a fault that a test injects, and the result of each command. *refused*: an error, and
+nothing is written. *fails*: the check fails. *passes*: no wrong prediction can result, for the
+reason in the last column. For `export` the fault is in its input or in what the exporter makes. The
+other commands get the file as an exporter without a check would have left it, with valid digests,
+next to the checkpoint. `pytest tests/faults` runs the table, `tests/faults/table.py`; `python -m
+faults.page` in `tests/` writes this page.
 
 """
 PLACES = {
@@ -27,9 +27,10 @@ PLACES = {
     "data": "The data",
 }
 FOOT = """
-Not detected: a manifest whose golden samples, settings and digests were all forged consistently, since
-the content digest is not a signature. A weight that no golden sample uses, such as the embedding of a rare
-character, is checked by `export`, which draws from the whole range, but not by `verify`.
+Not detected: a manifest whose golden samples, settings and digests were all forged consistently,
+since the content digest is not a signature. A weight that no golden sample uses, such as the
+embedding of a rare character, is checked by `export`, which draws from the whole range, but not by
+`verify`.
 """
 WORDS = {"right": "passes"}
 
