@@ -21,7 +21,6 @@ from processes import exporting, folder, large_pictures, training
 from scaling import SCALE
 from serving import serving
 from setting import FULL, QUICK, Setting, prepare
-from weights import forms
 
 from ptx.infer.backends.threads import settle_threads
 
@@ -35,7 +34,6 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "export": exporting,
     "cuda": cuda,
     "serve": serving,
-    "weights": forms,
 }
 SECTIONS |= SCALE
 

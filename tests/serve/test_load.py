@@ -203,7 +203,6 @@ def memory() -> int:
 
 
 def test_109_requests_leave_nothing_behind(served: Served) -> None:
-    """The long form is scripts/checks/soak.py."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
     body, headers = binary(rows(1))
 

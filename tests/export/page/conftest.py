@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# of `firefox`, which the programs there drive too
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "browsers"))
 Show = Callable[..., Any]
 
 

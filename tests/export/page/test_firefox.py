@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from firefox import Firefox
-
 from ptx.infer import load
+
+from .firefox import Firefox
 
 Export = Callable[[str, str], Path]
 PICTURES = Path(__file__).parents[2] / "pictures"

@@ -1,10 +1,6 @@
-"""Whatever the bytes are, each reader gives what it promises, or an error of ptx in one line."""
+"""Each reader of untrusted bytes returns a valid value or raises a one-line `PtxError`."""
 
 from __future__ import annotations
-
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -12,20 +8,10 @@ from hypothesis import strategies as st
 
 from ptx.infer.errors import PtxError
 
-
-def _readers() -> ModuleType:
-    """The table that `scripts/fuzz` feeds too."""
-    path = Path(__file__).parents[3] / "scripts" / "fuzzing" / "byte_readers.py"
-    spec = spec_from_file_location("byte_readers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .byte_readers import READERS, whole_files
 
 
-_MODULE = _readers()
-READERS, WHOLE = _MODULE.READERS, _MODULE.whole_files()
+WHOLE = whole_files()
 
 # Where to change a file, as a share of its length; how much to take away; what to put there.
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=12)), max_size=4)

@@ -1,4 +1,4 @@
-"""Debian's Firefox through Marionette, its own protocol; Playwright drives none but its own."""
+"""The installed Firefox through its Marionette protocol; Playwright drives only its own build."""
 
 from __future__ import annotations
 

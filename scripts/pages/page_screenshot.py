@@ -1,7 +1,7 @@
 """A picture of a page on which a 7 was drawn, as docs/images/page.png is.
 
-    ./scripts/run browsers/picture --page X.html --output docs/images/page.png
-    ./scripts/run browsers/picture --page X.html --output page.zh.png --language zh-CN
+    ./scripts/run pages/page_screenshot --page X.html --output docs/images/page.png
+    ./scripts/run pages/page_screenshot --page X.html --output page.zh.png --language zh-CN
 
 Chinese asks for a font: apt-get install fonts-noto-cjk.
 """

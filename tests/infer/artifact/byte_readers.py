@@ -1,7 +1,6 @@
-"""The readers of ptx that are given any bytes, each with the files that it takes.
+"""The readers of ptx that take untrusted bytes, each with valid files for it.
 
-A reader gives what it promises, which is asserted here, or raises a `PtxError`; nothing else.
-`scripts/fuzz` and `tests/infer/test_any_bytes.py` feed them.
+A reader returns what its assertions here check, or raises a `PtxError`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tables import npy, numbers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 WORDS = Signature.from_data({
     "inputs": {"name": ["int64", ["batch", "time"], [0, 127]],
