@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ptx.cli.main import _run
 from ptx.infer.artifact.artifact import Artifact, read_artifact
@@ -35,6 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 Child = Callable[..., subprocess.CompletedProcess[str]]
 
 Ptx = Callable[..., "Result"]
@@ -80,7 +82,29 @@ def run_ptx(*arguments: object, stdin: bytes = b"") -> Result:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """`made_once(name, make)`: the path of that name in a folder that all workers of pytest-xdist share.
+
+    `make(path)` creates the file or folder, if no worker has done so before.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def find(name: str, make: Callable[[Path], object]) -> Path:
+        path, done = shared / "shared" / name, shared / "done" / name
+        for one in (path, done):
+            one.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{done}.lock"):
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def checkpoint(made_once: MadeOnce) -> Checkpoint:
     """`checkpoint(model)`: a sealed checkpoint of a catalog model, seeded and untrained.
 
     Its labels, preprocessing and real samples come from the model's own data in the bundled form.
@@ -90,32 +114,34 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     torch.set_num_threads(1)
 
     @cache
-    def make(model: str) -> Path:
-        folder = tmp_path_factory.mktemp(f"checkpoint-{model}")
-        path = folder / "checkpoint.pt"
-        path.write_bytes(_checkpoint(model, folder))
-        return path
+    def find(model: str) -> Path:
+        def make(path: Path) -> None:
+            path.write_bytes(_checkpoint(model, path.parent))
 
-    return make
+        return made_once(f"checkpoint-{model}/checkpoint.pt", make)
+
+    return find
 
 
 @pytest.fixture(scope="session")
-def artifact(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Export:
+def artifact(checkpoint: Checkpoint, made_once: MadeOnce) -> Export:
     """`artifact(model, format)`: an exported and proved file; "checkpoint" is a format too."""
 
     @cache
-    def make(model: str, format_name: str) -> Path:
+    def find(model: str, format_name: str) -> Path:
         if format_name == "checkpoint":
             return checkpoint(model)
         from ptx.export import export, read_model
 
-        path = tmp_path_factory.mktemp(f"{format_name}-{model}") / f"{model}.{format_name}"
-        with warnings.catch_warnings():
-            # torch.export trips over warnings of its own parts once they are errors.
-            warnings.simplefilter("ignore")
-            return export(read_model(checkpoint(model)), format_name, path).path
+        def make(path: Path) -> None:
+            with warnings.catch_warnings():
+                # torch.export trips over warnings of its own parts once they are errors.
+                warnings.simplefilter("ignore")
+                export(read_model(checkpoint(model)), format_name, path)
 
-    return make
+        return made_once(f"{format_name}-{model}/{model}.{format_name}", make)
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -131,16 +157,21 @@ def ptx() -> Ptx:
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """convnet, trained on the bundled digits until it knows them, and linear-model; all formats."""
-    root = tmp_path_factory.mktemp("workspace")
-    for model, epochs in (("convnet", 5), ("linear-model", 100)):
-        data = ["--data", "bundled"] if model == "convnet" else []
-        trained = run_ptx("train", model, "--epochs", epochs, *data, "--workspace", root)
-        assert trained.code == 0, trained.err
-        exported = run_ptx("export", model, "--format", "all", "--workspace", root)
-        assert exported.code == 0, exported.err
-    return root
+
+    def make(root: Path) -> None:
+        for model, epochs in (("convnet", 5), ("linear-model", 100)):
+            data = ["--data", "bundled"] if model == "convnet" else []
+            trained = run_ptx("train", model, "--epochs", epochs, *data, "--workspace", root)
+            assert trained.code == 0, trained.err
+            exported = run_ptx("export", model, "--format", "all", "--workspace", root)
+            assert exported.code == 0, exported.err
+
+    # Tests write into it: each worker gets a copy.
+    return shutil.copytree(
+        made_once("workspace", make), tmp_path_factory.mktemp("copy") / "workspace"
+    )
 
 
 @pytest.fixture(scope="module")

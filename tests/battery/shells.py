@@ -51,7 +51,7 @@ WHOLE = {
                   "--seconds", "0.001"),
 }  # fmt: skip
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
-WITH_TORCH = ("export", "evaluate", "report")  # whose quick calls import it
+WITH_TORCH = ("export", "evaluate", "report", "compare")  # whose quick calls import it
 # Of the slow ones, each in states that between them have each stream lost, and each encoding.
 WHOLE_STATES = (
     Streams("closed", "closed", "closed", "latin-1"),

@@ -10,7 +10,6 @@ from ptx.infer.errors import PtxError
 
 from .byte_readers import READERS, whole_files
 
-
 WHOLE = whole_files()
 
 # Where to change a file, as a share of its length; how much to take away; what to put there.
