@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cuda import cuda
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
 from processes import exporting, folder, large_pictures, training
@@ -32,7 +31,6 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "throughput": throughput,
     "training": training,
     "export": exporting,
-    "cuda": cuda,
     "serve": serving,
 }
 SECTIONS |= SCALE
@@ -62,11 +60,20 @@ def _chosen(names: list[str]) -> list[str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[*SECTIONS, "scale"],
-                        default=[name for name in SECTIONS if name not in SCALE],
-                        help=f"{', '.join(SECTIONS)}; scale: all those")  # fmt: skip
-    parser.add_argument("--rows", default="", metavar="PATTERN",
-                        help="only those whose text matches, such as 'gRPC|Triton'")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        choices=[*SECTIONS, "scale"],
+        default=[name for name in SECTIONS if name not in SCALE],
+        help=f"{', '.join(SECTIONS)}; scale: all those",
+    )
+    parser.add_argument(
+        "--rows",
+        default="",
+        metavar="PATTERN",
+        help="only those whose text matches, such as 'gRPC|Triton'",
+    )
     parser.add_argument("--quick", action="store_true", help="a rehearsal: little work, few rounds")
     parser.add_argument(
         "--folder", type=Path, default=Path(".cache/bench"), help="kept for the next run"

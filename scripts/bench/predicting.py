@@ -29,15 +29,31 @@ def cold_start(setting: Setting) -> Iterator[Pending]:
     model = setting.model("convnet", ".onnx")
     predict = [PTX, "predict", digit, "--model", model, "--backend", "ort-cpu"]
     yield Pair(
-        "one picture, whole process", "NumPy + Pillow + ONNX Runtime", process(predict),
-        process(naive("picture", digit, model)), setting.effort.rounds, Goal(1.0),
-    )  # fmt: skip
+        "one picture, whole process",
+        "NumPy + Pillow + ONNX Runtime",
+        process(predict),
+        process(naive("picture", digit, model)),
+        setting.effort.rounds,
+        Goal(1.0),
+    )
     click = process([sys.executable, "-c", "import click"])
-    yield Pair("`ptx --help`", "`import click`", process([PTX, "--help"]), click,
-               setting.effort.rounds, Goal(1.2))  # fmt: skip
+    yield Pair(
+        "`ptx --help`",
+        "`import click`",
+        process([PTX, "--help"]),
+        click,
+        setting.effort.rounds,
+        Goal(1.2),
+    )
     words = {"_PTX_COMPLETE": "bash_complete", "COMP_WORDS": "ptx pre", "COMP_CWORD": "1"}
-    yield Pair("completing a verb", "`import click`", process([PTX], **words), click,
-               setting.effort.rounds, Goal(1.2))  # fmt: skip
+    yield Pair(
+        "completing a verb",
+        "`import click`",
+        process([PTX], **words),
+        click,
+        setting.effort.rounds,
+        Goal(1.2),
+    )
 
 
 def latency(setting: Setting) -> Iterator[Pending]:
@@ -53,21 +69,47 @@ def latency(setting: Setting) -> Iterator[Pending]:
         from_bytes = partial(digits.predict, digit)
         one, own = "`session.run`, one thread", "`session.run`, its own threads (weak)"
         for name, ours, reference, raw, goal in (
-            ("`run(arrays)`, batch 1", run, one, partial(strong.run, None, arrays),
-             Goal(gap=10 * MICROSECOND)),
-            ("`predict(ready array)`", partial(digits.predict, image[0]), one,
-             partial(strong.run, None, arrays), Goal(gap=20 * MICROSECOND)),
-            ("`predict(pixels)`", partial(digits.predict, pixels), one,
-             partial(strong.run, None, arrays), None),
+            (
+                "`run(arrays)`, batch 1",
+                run,
+                one,
+                partial(strong.run, None, arrays),
+                Goal(gap=10 * MICROSECOND),
+            ),
+            (
+                "`predict(ready array)`",
+                partial(digits.predict, image[0]),
+                one,
+                partial(strong.run, None, arrays),
+                Goal(gap=20 * MICROSECOND),
+            ),
+            (
+                "`predict(pixels)`",
+                partial(digits.predict, pixels),
+                one,
+                partial(strong.run, None, arrays),
+                None,
+            ),
             ("`run(arrays)`, batch 1", run, own, partial(weak.run, None, arrays), None),
-            ("`predict(PNG bytes)`", from_bytes, f"Pillow + {one}",
-             partial(_from_bytes, strong, digit), Goal(1.0)),
-            ("`predict(PNG bytes)`", from_bytes, f"Pillow + {own}",
-             partial(_from_bytes, weak, digit), None),
-        ):  # fmt: skip
+            (
+                "`predict(PNG bytes)`",
+                from_bytes,
+                f"Pillow + {one}",
+                partial(_from_bytes, strong, digit),
+                Goal(1.0),
+            ),
+            (
+                "`predict(PNG bytes)`",
+                from_bytes,
+                f"Pillow + {own}",
+                partial(_from_bytes, weak, digit),
+                None,
+            ),
+        ):
             laps = setting.effort.laps
-            yield Pair(name, reference, calls(ours, laps), calls(raw, laps),
-                       setting.effort.rounds, goal)  # fmt: skip
+            yield Pair(
+                name, reference, calls(ours, laps), calls(raw, laps), setting.effort.rounds, goal
+            )
 
 
 def throughput(setting: Setting) -> Iterator[Pending]:
@@ -100,12 +142,24 @@ def _torch(setting: Setting, name: str, inputs: dict[str, Any], goal: Goal) -> I
     with load(checkpoint, backend="eager", device="cpu") as predictor:
         network = build(name, predictor.card.config)
         network.load_state_dict(loads(checkpoint.read_bytes()).weights)
-        yield batches(setting, f"{name}, eager", "PyTorch", predictor,
-                      _inference(network.eval(), tensors), goal)  # fmt: skip
+        yield batches(
+            setting,
+            f"{name}, eager",
+            "PyTorch",
+            predictor,
+            _inference(network.eval(), tensors),
+            goal,
+        )
     script = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     with load(path, backend="torchscript", device="cpu", trust=True) as predictor:
-        yield batches(setting, f"{name}, torchscript", "`torch.jit.load`", predictor,
-                      _inference(script, tensors), goal)  # fmt: skip
+        yield batches(
+            setting,
+            f"{name}, torchscript",
+            "`torch.jit.load`",
+            predictor,
+            _inference(script, tensors),
+            goal,
+        )
 
 
 def batches(
@@ -119,9 +173,13 @@ def batches(
     """The row of a batch of 256, each time the same."""
     inputs = sample_batch(predictor.card, BATCH)
     return Pair(
-        f"{name}, batch {BATCH}", reference, calls(partial(predictor.run, inputs), 20),
-        calls(raw, 20), setting.effort.rounds, goal,
-    )  # fmt: skip
+        f"{name}, batch {BATCH}",
+        reference,
+        calls(partial(predictor.run, inputs), 20),
+        calls(raw, 20),
+        setting.effort.rounds,
+        goal,
+    )
 
 
 def open_session(path: object, threads: int | None = None) -> Any:

@@ -22,11 +22,13 @@ def folder(setting: Setting) -> Iterator[Pending]:
     yield row("in batches, two reader processes", "readers", FOLDER)
     yield row(_ONE_BY_ONE, "folder", Goal(0.35))
     yield Pair(
-        f"{setting.effort.files:,} PNG files to JSON Lines", "ImageFolder + DataLoader + eager (weak)",
+        f"{setting.effort.files:,} PNG files to JSON Lines",
+        "ImageFolder + DataLoader + eager (weak)",
         _ptx(setting, files),
         process(naive("loader", files.parent, setting.checkpoint("convnet"), _answers(setting))),
-        setting.effort.long_rounds, Goal(0.12),
-    )  # fmt: skip
+        setting.effort.long_rounds,
+        Goal(0.12),
+    )
 
 
 def large_pictures(setting: Setting) -> Iterator[Pending]:
@@ -50,8 +52,19 @@ def _row(
 
 def _ptx(setting: Setting, files: Path) -> Callable[[], float]:
     model = setting.model("convnet", ".onnx")
-    return process([PTX, "predict", files, "--model", model, "--backend", "ort-cpu",
-                    "--output", _answers(setting)])  # fmt: skip
+    return process(
+        [
+            PTX,
+            "predict",
+            files,
+            "--model",
+            model,
+            "--backend",
+            "ort-cpu",
+            "--output",
+            _answers(setting),
+        ]
+    )
 
 
 def _answers(setting: Setting) -> Path:
@@ -66,20 +79,38 @@ def training(setting: Setting) -> Iterator[Pending]:
     ours = partial(_our_epoch, setting.folder / "training")
     for form, goal in (("slices", 0.75), ("loader", 0.40)):
         theirs = partial(_their_epoch, archive, form)
-        yield Pair(f"an epoch of convnet, {len(data):,} rows", f"plain PyTorch, {form}", ours,
-                   theirs, setting.effort.long_rounds, Goal(goal))  # fmt: skip
+        yield Pair(
+            f"an epoch of convnet, {len(data):,} rows",
+            f"plain PyTorch, {form}",
+            ours,
+            theirs,
+            setting.effort.long_rounds,
+            Goal(goal),
+        )
 
 
 def exporting(setting: Setting) -> Iterator[Pending]:
     """An export with its proof, whole process."""
     output, checkpoint = setting.folder / "exported.onnx", setting.checkpoint("convnet")
-    command = [PTX, "export", "convnet", "--checkpoint", checkpoint, "--output", output,
-               "--workspace", setting.workspace]  # fmt: skip
+    command = [
+        PTX,
+        "export",
+        "convnet",
+        "--checkpoint",
+        checkpoint,
+        "--output",
+        output,
+        "--workspace",
+        setting.workspace,
+    ]
     yield Pair(
-        "`ptx export convnet --format onnx`, proof included", "`torch.onnx.export`",
-        process_spent(command), process_spent(naive("export", checkpoint, output)),
-        setting.effort.long_rounds, Goal(1.2),
-    )  # fmt: skip
+        "`ptx export convnet --format onnx`, proof included",
+        "`torch.onnx.export`",
+        process_spent(command),
+        process_spent(naive("export", checkpoint, output)),
+        setting.effort.long_rounds,
+        Goal(1.2),
+    )
 
 
 def _our_epoch(workspace: Path) -> float:

@@ -141,8 +141,17 @@ def rows(
         except PtxError as failure:
             yield case.name, name, *["-"] * 5, seconds(started), f"FAILS: {failure}"
             continue
-        yield (case.name, name, f"{done.size / 1e6:.1f} MB", f"{error:.1e}", f"{allowed:.1e}",
-               f"{done.error:.1e}", f"{done.tolerance:.1e}", seconds(started), verdict)  # fmt: skip
+        yield (
+            case.name,
+            name,
+            f"{done.size / 1e6:.1f} MB",
+            f"{error:.1e}",
+            f"{allowed:.1e}",
+            f"{done.error:.1e}",
+            f"{done.tolerance:.1e}",
+            seconds(started),
+            verdict,
+        )
         path.unlink()
 
 

@@ -22,11 +22,17 @@ def _kinds() -> list[tuple[str, str, str, str]]:
     """(kind of file, backend, device, precision)."""
     torch_kinds = [("checkpoint", "eager")]
     torch_kinds += [(k, f.backend) for k, f in FORMATS.items() if f.backend != "ort-cpu"]
-    runs = [("onnx", "ort-cpu", "cpu", "float32"), ("onnx", "ort-cuda", "cuda", "float32"),
-            ("onnx", "ort-cuda", "cuda", "tf32")]  # fmt: skip
+    runs = [
+        ("onnx", "ort-cpu", "cpu", "float32"),
+        ("onnx", "ort-cuda", "cuda", "float32"),
+        ("onnx", "ort-cuda", "cuda", "tf32"),
+    ]
     for kind, backend in torch_kinds:
-        runs += [(kind, backend, "cpu", "float32"), (kind, backend, "cuda", "float32"),
-                 (kind, backend, "cuda", "tf32")]  # fmt: skip
+        runs += [
+            (kind, backend, "cpu", "float32"),
+            (kind, backend, "cuda", "float32"),
+            (kind, backend, "cuda", "tf32"),
+        ]
     return [run for run in runs if run[2] in BACKENDS[run[1]].devices]
 
 
@@ -86,8 +92,17 @@ def measure_others(page: Page, setting: Setting) -> None:
 
 
 def _table(page: Page, setting: Setting, models: list[str], title: str) -> None:
-    page.section(title, "model", "backend", "device read back", "precision", "largest error",
-                 "allowed", "labels that differ", "")  # fmt: skip
+    page.section(
+        title,
+        "model",
+        "backend",
+        "device read back",
+        "precision",
+        "largest error",
+        "allowed",
+        "labels that differ",
+        "",
+    )
     for name in models:
         model = _Model(setting, name)
         for kind, backend, device, precision in _kinds():

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from gpu_setting import Setting, run_ptx
 from page import Cells, Page, SkippedError
 
@@ -65,31 +62,6 @@ with load(path, backend="ort-cuda") as predictor:
     print("the largest difference is", max(found))
     assert max(found) <= {slack}, found
 """
-# With deterministic kernels and a workspace of cuBLAS that no two streams share.
-_DETERMINISTIC = """
-import onnxruntime
-with load(path, backend="ort-cpu") as predictor:
-    signature = predictor.signature
-from ptx.infer.backends.ort.cuda_libraries import require_cuda
-require_cuda(onnxruntime)
-settings = onnxruntime.SessionOptions()
-settings.use_deterministic_compute = True
-provider = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-session = onnxruntime.InferenceSession(path, settings, providers=[("CUDAExecutionProvider", provider)])
-assert session.get_providers()[0] == "CUDAExecutionProvider", session.get_providers()
-given = [signature.example({"batch": 7}, seed=seed) for seed in range(8)]
-def run(count):
-    return [session.run(None, given[number % 8])[0] for number in range(count)]
-expected, found = run(1000), [None] * 16
-def work(number):
-    answers = run(1000)
-    equal = all(map(np.array_equal, answers, expected))
-    found[number] = distance(answers, expected), equal
-in_threads(16, work)
-print("bits are equal in", sum(equal for _, equal in found), "of 16 threads; the largest difference is",
-      max(largest for largest, _ in found))
-assert max(largest for largest, _ in found) <= SLACK, found
-""".replace("SLACK", str(SLACK))
 # Each thread's answers must be nearer to those of its own precision than to the other's.
 _PRECISIONS = """
 expected, found = {}, {}
@@ -120,11 +92,6 @@ with load(path, backend="ort-cuda") as predictor:
     print("the child ends with", status)
     sys.exit(0 if status == 3 else 1)
 """
-# What a process answers, for the comparison with another.
-_TWO = """
-with load(path, backend="ort-cuda") as predictor:
-    np.save(sys.argv[3], np.concatenate(answers(predictor, 64, 200)))
-"""
 _END = """
 except (BackendError, LimitError) as error:
     print(error.code, error)
@@ -137,7 +104,6 @@ class _Program:
     code: str
     expected: tuple[int, ...] = (0,)  # exit codes
     model: str = "convnet"  # MATMUL: with its first weights
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 _PROGRAMS = {
@@ -146,9 +112,6 @@ _PROGRAMS = {
     "device memory full, all but 2 GB taken": _Program(_FULL.format(left=2048), (6,)),
     f"16 threads × 1,000 predictions are within {SLACK:g} of one thread's": _Program(
         _THREADS.format(slack=SLACK)
-    ),
-    "the same with deterministic kernels": _Program(
-        _DETERMINISTIC, environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     ),
     "float32 and tf32 in two threads, ort-cuda": _Program(
         _PRECISIONS.replace("PATH", 'path, backend="ort-cuda"'), model=MATMUL
@@ -177,7 +140,6 @@ def measure(page: Page, setting: Setting) -> None:
         ("no such index, eager", ["--backend", "eager", "--device", "cuda:99"], {}),
     ):
         page.row(name, partial(_verb, setting, options, environment))
-    page.row(f"two processes on one device are within {SLACK:g}", partial(_two, setting))
     for name, program in _PROGRAMS.items():
         page.row(name, partial(_program, setting, program))
 
@@ -185,55 +147,27 @@ def measure(page: Page, setting: Setting) -> None:
 def _verb(setting: Setting, options: list[str], environment: dict[str, str]) -> Cells:
     paths = setting.paths("convnet")
     model = paths["checkpoint" if "eager" in options else "onnx"]
-    picture = next(setting.pictures(1).iterdir())
-    done = run_ptx("predict", picture, "--model", model, *options, **environment)
+    done = run_ptx("predict", setting.image(), "--model", model, *options, **environment)
     return _judge(done.returncode, (3,), done.stderr or done.stdout)
 
 
-def _start(setting: Setting, program: _Program, *arguments: object) -> subprocess.Popen[str]:
+def _program(setting: Setting, program: _Program) -> Cells:
+    on_torch = 'backend="eager"' in program.code
+    if "cuda" not in (setting.device if on_torch else setting.runtime_device):
+        raise SkippedError(f"{'PyTorch' if on_torch else 'ONNX Runtime'} finds no CUDA device")
     body = "\n".join("    " + line for line in program.code.splitlines())
     code = _START + "try:\n" + body + _END
     find = setting.untrained if program.model == MATMUL else setting.paths
-    files = [find(program.model)[kind] for kind in ("onnx", "checkpoint")]
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, (*files, *arguments))], text=True,
-        env=os.environ | program.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-
-
-def _finish(process: subprocess.Popen[str]) -> str:
-    """What it has said; it is ended where it does not end."""
-    try:
-        return process.communicate(timeout=LIMIT)[0]
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _require_device(setting: Setting, *, eager: bool = False) -> None:
-    if "cuda" not in (setting.device if eager else setting.runtime_device):
-        raise SkippedError(f"{'PyTorch' if eager else 'ONNX Runtime'} finds no CUDA device")
-
-
-def _program(setting: Setting, program: _Program) -> Cells:
-    _require_device(setting, eager='backend="eager"' in program.code)
-    process = _start(setting, program)
-    said = _finish(process)
-    return _judge(process.returncode, program.expected, said)
-
-
-def _two(setting: Setting) -> Cells:
-    _require_device(setting)
-    answers = [setting.folder / f"answers-{number}.npy" for number in range(2)]
-    processes = [_start(setting, _Program(_TWO), path) for path in answers]
-    said = [_finish(process) for process in processes]
-    codes = [process.returncode for process in processes]
-    if any(codes):
-        code = next(code for code in codes if code)
-        return _judge(code, (0,), said[codes.index(code)])
-    first, second = (np.load(path) for path in answers)
-    largest = float(np.abs(first - second).max())
-    return _judge(0 if largest <= SLACK else 1, (0,), f"the largest difference is {largest}")
+    files = [str(find(program.model)[kind]) for kind in ("onnx", "checkpoint")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *files],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=LIMIT,
+        check=False,
+    )
+    return _judge(done.returncode, program.expected, done.stdout)
 
 
 def _judge(code: int, expected: tuple[int, ...], said: str) -> Cells:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import multiprocessing
 import platform
 import sys
@@ -22,30 +23,47 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import agreement
-import backends
 import faults
 import speed
 import torch
 import training
-from gpu_setting import FIRST, Setting, make_pool
+from gpu_setting import FIRST, Setting, make_pool, run_ptx
 from page import Page
 
 from ptx.models import CATALOG
 from ptx.report.measurement import machine
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+_CUDA_VERSIONS = ("built_for", "driver", "runtime", "cudnn", "cudnn_built_for")
+
+
+def measure_doctor(page: Page, setting: Setting) -> None:
+    """What `ptx doctor` says: which backends work, and with which CUDA libraries."""
+    done = run_ptx("doctor", "--json")
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    backends = [json.loads(line) for line in done.stdout.splitlines()]
+    page.section(
+        *("`ptx doctor`", "backend", "works", "where, or why not", "CUDA built for"),
+        *("driver up to", "runtime", "cuDNN", "its CUDA"),
+    )
+    for one in backends:
+        loaded = one["cuda"] or {}
+        versions = [loaded.get(key) or "-" for key in _CUDA_VERSIONS]
+        page.add(one["backend"], ("yes" if one["works"] else "no", one["detail"], *versions))
+    for problem in backends[0]["problems"]:
+        page.add("the CUDA libraries", ("no", problem))
+
+
 # What is measured, in this order, and its share of the time: what it leaves goes to those after it.
 SECTIONS: dict[str, tuple[Callable[[Page, Setting], None], float]] = {
-    "doctor": (backends.measure, 0.1),
+    "doctor": (measure_doctor, 0.1),
     "prepare": (agreement.prepare, 0.1),
     "agreement": (agreement.measure, 0.25),
     "faults": (faults.measure, 0.25),
     "speed": (speed.measure, 0.2),
-    "folder": (speed.measure_folder, 0.1),
     "training": (training.measure, 0.25),
     "all-models": (agreement.measure_others, 0.25),
-    "mixed-precision": (training.measure_mixed, 0.1),
-    "compiled": (speed.measure_compiled, 1.0),
 }
 
 
@@ -87,7 +105,6 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=list(CATALOG))
     parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--epochs", type=int, default=3, help="at most, of each model")
-    parser.add_argument("--files", type=int, default=10_000, help="pictures in the folder")
     parser.add_argument("--data", default="bundled", help="of the models of digits")
     parser.add_argument("--minutes", type=float, default=8.5, help="after which no row is begun")
     options = parser.parse_args()
@@ -95,7 +112,7 @@ def main() -> int:
     seconds = 60 * options.minutes
     page = Page(options.output, head(), time.monotonic() + seconds)
     with tempfile.TemporaryDirectory() as place, make_pool() as pool:
-        setting = Setting(Path(place), models, options.epochs, options.data, options.files, pool)
+        setting = Setting(Path(place), models, options.epochs, options.data, pool)
         for name in options.sections:
             measure, share = SECTIONS[name]
             page.part(name, partial(measure, page, setting), share * seconds)

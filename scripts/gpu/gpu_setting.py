@@ -45,7 +45,6 @@ class Setting:
     models: list[str]
     epochs: int  # of each model's training, at most
     source: str  # of the digits
-    files: int  # pictures in the folder
     pool: ProcessPoolExecutor
     checkpoints: Paths = field(default_factory=dict)
     _exports: dict[str, Future[Paths]] = field(default_factory=dict)
@@ -96,8 +95,13 @@ class Setting:
         if model not in self._exports:
             whole, recipe = self.dataset(model), default_recipe(model, epochs=1)
             some = whole.train.take(np.arange(0, len(whole.train), -(-len(whole.train) // ROWS)))
-            result = train(model, replace(whole, train=some), recipe,
-                           folder=self.folder / "prepared" / model, device=self.device)  # fmt: skip
+            result = train(
+                model,
+                replace(whole, train=some),
+                recipe,
+                folder=self.folder / "prepared" / model,
+                device=self.device,
+            )
             self.trained(model, result.checkpoint)
 
     def paths(self, model: str) -> Paths:
@@ -115,24 +119,23 @@ class Setting:
             torch.manual_seed(0)
             network = build(model, dict(CATALOG[model].config)).eval()
             weights = network.state_dict()
-            card = replace(documented_card(model, Description()), training={},
-                           weights_sha256=weights_digest(weights))  # fmt: skip
+            card = replace(
+                documented_card(model, Description()),
+                training={},
+                weights_sha256=weights_digest(weights),
+            )
             content = find_convert("onnx")(trace(network, card.signature), opset=None)
             paths["onnx"].write_bytes(find_attach("onnx")(content, card.to_json()))
             checkpoint = zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
             paths[CHECKPOINT].write_bytes(checkpoint)
         return paths
 
-    def pictures(self, count: int) -> Path:
-        """A folder of so many pictures of digits."""
-        folder = self.folder / f"pictures-{count}"
-        if not folder.exists():
-            folder.mkdir()
-            pixels = self.dataset("convnet").test.inputs["image"]
-            for number in range(count):
-                picture = Image.fromarray(np.squeeze(pixels[number % len(pixels)]))
-                picture.save(folder / f"{number:05}.png")
-        return folder
+    def image(self) -> Path:
+        """The PNG file of a digit."""
+        path = self.folder / "digit.png"
+        if not path.exists():
+            Image.fromarray(np.squeeze(self.dataset("convnet").test.inputs["image"][0])).save(path)
+        return path
 
 
 def make_pool() -> ProcessPoolExecutor:
@@ -157,6 +160,10 @@ def export_all(model: str, checkpoint: Path) -> Paths:
 def run_ptx(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """A verb in a process of its own."""
     return subprocess.run(
-        [*PTX, *map(str, arguments)], env=os.environ | environment, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        [*PTX, *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

@@ -1,4 +1,4 @@
-"""ort-cuda beside ONNX Runtime itself and beside PyTorch, and where the time of a folder goes."""
+"""The speed of ort-cuda next to ONNX Runtime's own API and PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_setting import Setting, run_ptx
+from gpu_setting import Setting
 from page import Cells, Page, SkippedError
 
 from ptx.export import read_model
@@ -21,29 +21,24 @@ from ptx.report.measurement import sample_batch
 
 MODELS = ("convnet", "lstm", "mlp")
 BATCHES = (1, 256, 4096)
-FOLDER_BATCH = 256
 SECONDS = 0.7  # of each measurement
 Run = Callable[[], object]
 Make = Callable[..., Run]  # of device, files, inputs
 
 
 def measure(page: Page, setting: Setting) -> None:
-    """The table, but for what takes long to begin."""
-    _table(page, setting, PROGRAMS, "Speed, NumPy in and out")
-
-
-def measure_compiled(page: Page, setting: Setting) -> None:
-    """The table of `torch.compile`, which compiles for seconds to minutes."""
-    _table(page, setting, COMPILED, "Speed of `torch.compile`, NumPy in and out")
-
-
-def _table(page: Page, setting: Setting, programs: Mapping[str, Make], title: str) -> None:
-    page.section(title, "model, batch, program", "p50 µs", "p95 µs", "rows per s",
-                 "beside `session.run`")  # fmt: skip
+    page.section(
+        "Speed, NumPy in and out",
+        "model, batch, program",
+        "p50 µs",
+        "p95 µs",
+        "rows per s",
+        "beside `session.run`",
+    )
     for model in (name for name in MODELS if name in setting.models):
         for batch in BATCHES:
             p50: dict[str, float] = {}
-            for program, make in programs.items():
+            for program, make in PROGRAMS.items():
                 row = partial(_row, setting, model, batch, make, p50)
                 page.row(f"{model}, {batch}, {program}", row)
 
@@ -52,7 +47,7 @@ def _row(setting: Setting, model: str, batch: int, make: Make, p50: dict[str, fl
     paths = setting.paths(model)
     with load(paths["onnx"], backend="ort-cpu") as predictor:
         inputs = sample_batch(predictor.card, batch)
-    on_torch = make in (eager, compiled, scripted)
+    on_torch = make in (eager, scripted)
     device = setting.torch_device() if on_torch else setting.runtime_device
     with CUDA_PRECISION.hold_at("float32"):  # that of the others; PyTorch's own choice is TF32
         laps = _laps(make(device, paths, inputs))
@@ -142,13 +137,6 @@ def eager(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run
     return _torch(network, device, inputs)
 
 
-def compiled(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
-    """`torch.compile` of it."""
-    network = read_model(paths["checkpoint"]).network.eval().to(device)
-    torch.compiler.reset()  # each batch is compiled for itself
-    return _torch(torch.compile(network), device, inputs)
-
-
 def scripted(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
     """The TorchScript archive."""
     path = str(paths["torchscript"])
@@ -172,50 +160,3 @@ PROGRAMS: dict[str, Make] = {
     "eager": eager,
     "TorchScript": scripted,
 }
-COMPILED: dict[str, Make] = {"`session.run`": raw, "`torch.compile`": compiled}
-
-
-def measure_folder(page: Page, setting: Setting) -> None:
-    page.section(f"`ptx predict FOLDER` of {setting.files:,} pictures", "what", "seconds")
-    if "convnet" not in setting.models:
-        return
-    for backend in ("ort-cpu", "ort-cuda"):
-        page.row(f"{backend}, whole process", partial(_verb, setting, backend, many=True))
-        page.row(f"{backend}, one picture", partial(_verb, setting, backend, many=False))
-        page.row(f"{backend}, computing alone", partial(_computing, setting, backend))
-    page.row("reading alone, one thread", partial(_reading, setting))
-
-
-def _verb(setting: Setting, backend: str, *, many: bool) -> Cells:
-    pictures, model = setting.pictures(setting.files), setting.paths("convnet")["onnx"]
-    output = setting.folder / "answers.jsonl"
-    value = pictures if many else next(pictures.iterdir())
-    started = time.perf_counter()
-    done = run_ptx("predict", value, "--model", model, "--backend", backend, "--output", output)
-    seconds = time.perf_counter() - started
-    if done.returncode == 3:
-        raise BackendError(done.stderr.strip())
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return (f"{seconds:.2f}",)
-
-
-def _computing(setting: Setting, backend: str) -> Cells:
-    with load(setting.paths("convnet")["onnx"], backend=backend) as predictor:
-        inputs = predictor.signature.example({"batch": FOLDER_BATCH})
-        predictor.run(inputs)
-        return (_seconds(lambda: predictor.run(inputs), setting.files // FOLDER_BATCH + 1),)
-
-
-def _reading(setting: Setting) -> Cells:
-    with load(setting.paths("convnet")["onnx"], backend="ort-cpu") as predictor:
-        paths = iter(list(setting.pictures(setting.files).iterdir()))
-        read = predictor.preprocessing.read
-        return (_seconds(lambda: read(next(paths)), setting.files),)
-
-
-def _seconds(function: Callable[[], object], count: int) -> str:
-    started = time.perf_counter()
-    for _ in range(count):
-        function()
-    return f"{time.perf_counter() - started:.2f}"

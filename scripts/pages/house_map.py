@@ -8,8 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # Where each folder stands: (column, floor); the floors are drawn from the ground up.
-PLACES = {"infer": (2, 0), "models": (4, 0), "serve": (0, 1), "trainers": (2, 1), "export": (4, 1),
-          "scale": (6, 1), "report": (3, 2), "cli": (2, 3)}  # fmt: skip
+PLACES = {
+    "infer": (2, 0),
+    "models": (4, 0),
+    "serve": (0, 1),
+    "trainers": (2, 1),
+    "export": (4, 1),
+    "scale": (6, 1),
+    "report": (3, 2),
+    "cli": (2, 3),
+}
 SAYS = {
     "infer": "a file becomes predictions",
     "models": "the networks, their catalog",

@@ -58,9 +58,12 @@ def main() -> int:
         said = " | ".join(f"{100 * share:.1f} %" for share in shares)
         counts = int((wrong * sure).sum()), int((wrong * sure * ~doubted).sum())
         print(f"| {len(doubts):,} {name} | {said} | {counts[0]} | {counts[1]} |")
-    mixed = np.concatenate([parts["MNIST's test digits"][: (labels == NONE).sum()], *(
-        parts[kind] for kind in ("letter", "doodle", "spoiled")
-    )])  # fmt: skip
+    mixed = np.concatenate(
+        [
+            parts["MNIST's test digits"][: (labels == NONE).sum()],
+            *(parts[kind] for kind in ("letter", "doodle", "spoiled")),
+        ]
+    )
     print("\n| doubt | answers | doubt on average | wrong |\n|---|---|---|---|")
     for low, high in pairwise(BOUNDS):
         part = mixed[(mixed[:, 0] >= low) & (mixed[:, 0] < high)]

@@ -281,11 +281,23 @@ def one_bit(shot: Shot, text: str) -> bytes:
 
 
 FORMS: dict[str, Callable[[Shot, str], bytes]] = {
-    "plain": plain, "vignette": vignetted, "chalk": chalk, "pencil": pencil, "squared paper": squared,
-    "frame or card edge round the picture": edged, "frame at a distance": framed,
-    "dark squared paper": dark_squared, "sheet on a dark table": sheet, "table edge": table_edge,
-    "shadow of a hand": hand_shadow, "shadow's edge": shadow_edge, "finger in a corner": finger,
-    "red margin line": margin, "1-bit BMP": one_bit,
-    "two digits": two, "letter": letter, "no digit": doodle,
-}  # fmt: skip
+    "plain": plain,
+    "vignette": vignetted,
+    "chalk": chalk,
+    "pencil": pencil,
+    "squared paper": squared,
+    "frame or card edge round the picture": edged,
+    "frame at a distance": framed,
+    "dark squared paper": dark_squared,
+    "sheet on a dark table": sheet,
+    "table edge": table_edge,
+    "shadow of a hand": hand_shadow,
+    "shadow's edge": shadow_edge,
+    "finger in a corner": finger,
+    "red margin line": margin,
+    "1-bit BMP": one_bit,
+    "two digits": two,
+    "letter": letter,
+    "no digit": doodle,
+}
 NO_ANSWER = ("two digits", "letter", "no digit")  # right where they are refused

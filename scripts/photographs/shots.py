@@ -83,9 +83,13 @@ def taken(
     if shade is not None:
         light = light * shade
     return camera(
-        scene, light, blur=shot.between(*maker.blur), noise=shot.between(*maker.noise),
-        quality=int(random.integers(*maker.quality)), random=random,
-    )  # fmt: skip
+        scene,
+        light,
+        blur=shot.between(*maker.blur),
+        noise=shot.between(*maker.noise),
+        quality=int(random.integers(*maker.quality)),
+        random=random,
+    )
 
 
 def larger(size: tuple[int, int]) -> tuple[int, int]:

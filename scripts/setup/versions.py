@@ -101,10 +101,23 @@ def run_tests(python: Path, report: Path, select: str | None) -> None:
     }
     report.unlink(missing_ok=True)
     subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--show-capture=no",
-         f"--junitxml={report}", *TESTS, *(["-k", select] if select else [])],
-        cwd=ROOT, env=variables, stdout=sys.stderr, check=False,
-    )  # fmt: skip
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--show-capture=no",
+            f"--junitxml={report}",
+            *TESTS,
+            *(["-k", select] if select else []),
+        ],
+        cwd=ROOT,
+        env=variables,
+        stdout=sys.stderr,
+        check=False,
+    )
 
 
 def read_report(python: Path, report: Path) -> Outcome:
@@ -172,10 +185,17 @@ def page(outcomes: dict[str, Outcome], select: str | None) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "versions",
-                        help="of the environments, some 6 GB each")  # fmt: skip
-    parser.add_argument("--reuse", action="store_true",
-                        help="make the page of the last run's reports where there are any")  # fmt: skip
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / ".cache" / "versions",
+        help="of the environments, some 6 GB each",
+    )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="make the page of the last run's reports where there are any",
+    )
     parser.add_argument("--output", type=Path, help="the page (default: standard output)")
     parser.add_argument("--select", metavar="EXPR", help="a part of the tests, as pytest's -k")
     options = parser.parse_args()

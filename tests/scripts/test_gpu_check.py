@@ -141,8 +141,12 @@ def test_answers_are_compared_within_a_tolerance(
         f"{PREDICTOR}\nload = lambda path, **_: Predictor(lambda count: {noise} * (count > 1000))\n"
     )
     start = faults._START + ours + "predictor = None\n"
-    done = subprocess.run([sys.executable, "-c", start + "try:\n" + body + faults._END, "x"],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", start + "try:\n" + body + faults._END, "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, done.stderr
 
 
@@ -159,14 +163,26 @@ def test_a_precision_that_reaches_another_thread_is_found_out(
         f"def load(path, precision, **_): return Predictor(lambda count: {late})\n"
     )
     whole = faults._START + ours + "try:\n" + body + faults._END
-    done = subprocess.run([sys.executable, "-c", whole, "x"], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", whole, "x"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
 
 
 def test_the_check_runs_through_here_and_says_what_is_missing(tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER / "gpu_check.py"), "--models", "linear-model", "--epochs",
-               "1", "--sections", "training", "agreement", "--output", str(tmp_path)]  # fmt: skip
+    command = [
+        sys.executable,
+        str(FOLDER / "gpu_check.py"),
+        "--models",
+        "linear-model",
+        "--epochs",
+        "1",
+        "--sections",
+        "training",
+        "agreement",
+        "--output",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     sections = json.loads((tmp_path / "gpu.json").read_text())["sections"]

@@ -11,6 +11,12 @@ network = ConvNet()
 network.load_state_dict(torch.load(checkpoint, weights_only=True)["weights"])
 batch = torch.export.Dim("batch")
 torch.onnx.export(
-    network.eval(), (torch.zeros(2, 1, 28, 28),), output, dynamo=True, external_data=False,
-    input_names=["image"], output_names=["logits"], dynamic_shapes=({0: batch},),
-)  # fmt: skip
+    network.eval(),
+    (torch.zeros(2, 1, 28, 28),),
+    output,
+    dynamo=True,
+    external_data=False,
+    input_names=["image"],
+    output_names=["logits"],
+    dynamic_shapes=({0: batch},),
+)

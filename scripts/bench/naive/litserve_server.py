@@ -28,5 +28,6 @@ class Convnet(litserve.LitAPI):
 if __name__ == "__main__":
     api = Convnet(max_batch_size=64, batch_timeout=0.0)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
-    server.run(port=int(sys.argv[2]), host="127.0.0.1", generate_client_file=False,
-               log_level="critical")  # fmt: skip
+    server.run(
+        port=int(sys.argv[2]), host="127.0.0.1", generate_client_file=False, log_level="critical"
+    )
