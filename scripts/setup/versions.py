@@ -94,7 +94,7 @@ def run_tests(python: Path, folder: Path, select: str | None) -> str:
     options = ["-q", "-rfEs", "-p", "no:cacheprovider", "--show-capture=no"]
     options += ["-k", select] if select else []
     return subprocess.run(
-        [python, "-m", "pytest", *options, *TESTS],
+        [str(python), "-m", "pytest", *options, *TESTS],
         cwd=ROOT,
         env=variables,
         stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def run_tests(python: Path, folder: Path, select: str | None) -> str:
 
 def rows(name: str, python: Path, log: str) -> tuple[str, Iterator[str]]:
     """The row of the table, and a line for each reason to skip and each failure."""
-    command = [python, "-c", PRINT_VERSIONS, *SHOWN]
+    command = [str(python), "-c", PRINT_VERSIONS, *SHOWN]
     versions = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     counts, _, seconds = log.strip().rpartition("\n")[2].partition(" in ")
     row = f"| {' | '.join([name, *versions, counts, seconds.partition('.')[0]])} |"
