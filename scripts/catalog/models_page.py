@@ -78,7 +78,7 @@ def reaches(name: str, runs: list[Run]) -> str:
     return "; ".join(parts) or "not measured"
 
 
-def described(name: str, results: dict[str, Any]) -> Iterator[str]:
+def section(name: str, results: dict[str, Any]) -> Iterator[str]:
     """The section of one model."""
     entry = CATALOG[name]
     yield f"## {name}\n"
@@ -91,13 +91,12 @@ def described(name: str, results: dict[str, Any]) -> Iterator[str]:
     yield from recipes(entry)
     if entry.notes:
         yield f"- {entry.notes}"
+    yield from agreement(results["proofs"].get(name))
     found = groups(name, results["runs"])
-    for group in found:
-        yield line_of(group)
-    if not any(group[0]["recipe"] == "default" and not group[0]["options"] for group in found):
-        yield f"- the default recipe is not measured here yet: `ptx train {name}`"
-    yield from labels(found)
-    yield from proof(results["proofs"].get(name))
+    if found:
+        yield "\n| command | result | rows: training, test | epochs | seconds |"
+        yield "|---|---|---|---|---|"
+        yield from map(row, found)
 
 
 def recipes(entry: Entry) -> Iterator[str]:
@@ -107,41 +106,29 @@ def recipes(entry: Entry) -> Iterator[str]:
         yield f"- recipe {title}: {', '.join(f'{key} {value}' for key, value in recipe.items())}"
 
 
-def line_of(group: list[Run]) -> str:
-    """What a group reaches, with its command."""
+def row(group: list[Run]) -> str:
+    """A row of the table of results: runs that differ in the seed or the fold alone."""
     run = group[0]
     seeds = sorted({one["seed"] for one in group})
-    command = run["command"].replace(f"--seed {seeds[0]}", f"--seed {'|'.join(map(str, seeds))}")
+    command = run["command"].replace(f"--seed {seeds[0]}", f"--seed {','.join(map(str, seeds))}")
     command = command.replace(f"--seeds {seeds[0]}", f"--seeds {' '.join(map(str, seeds))}")
     seconds = sum(one["seconds"] for one in group) / len(group)
-    rows = "held-out training rows" if run["data"]["name"] == HELD_OUT else "test rows"
-    data, epochs = run["data"]["name"].partition("-fold-")[0], pluralise(run["epochs"], "epoch")
-    return (
-        f"- `{command}`: **{reached(group)}** on {run['data']['test_rows']:,} {rows}, trained on"
-        f" {run['data']['rows']:,} of {data}; {epochs}, {seconds:,.0f} s"
-    )
+    data = run["data"]["name"].partition("-fold-")[0]
+    rows = f"{data}: {run['data']['rows']:,}, {run['data']['test_rows']:,}"
+    return f"| `{command}` | {reached(group)} | {rows} | {run['epochs']:,} | {seconds:,.0f} |"
 
 
-def labels(found: list[list[Run]]) -> Iterator[str]:
-    """How a model of texts does on each label, where its first run pluralise that."""
-    if found and "labels" in found[0][0]:
-        run = found[0][0]
-        told = (f"{label} {right:,} of {rows:,}" for label, (right, rows) in run["labels"].items())
-        yield f"- right with seed {run['seed']}, of the test rows of each label: {', '.join(told)}"
-
-
-def proof(measured: dict[str, Any] | None) -> Iterator[str]:
-    """The sizes of the files, and how far the backends are from float64."""
+def agreement(measured: dict[str, Any] | None) -> Iterator[str]:
+    """How far the backends are from float64."""
     if not measured or not measured["comparison"]:
         return
-    sizes = ", ".join(f"{kind} {size / 1000:,.1f} kB" for kind, size in measured["sizes"].items())
-    yield f"- size: {sizes}"
     comparison = measured["comparison"]
-    errors = ", ".join(f"{one['backend']} {one['error']:.1e}" for one in comparison["backends"])
+    worst = max(comparison["backends"], key=lambda one: float(one["error"]))
     differ = sum(one["differ"] for one in comparison["backends"])
     yield (
-        f"- largest error against float64 over {comparison['rows']:,} rows: {errors}"
-        f" (allowed {comparison['tolerance']:.1e}); labels that differ: {differ}"
+        f"- {len(comparison['backends'])} backends, {comparison['rows']:,} rows: largest error"
+        f" {worst['error']:.1e} ({worst['backend']}), allowed {comparison['tolerance']:.1e};"
+        f" {differ} labels differ"
     )
 
 
@@ -156,17 +143,15 @@ def page(results: dict[str, Any]) -> str:
     machines = "; ".join(sorted({run["machine"] for run in runs}))
     torch = ", ".join(sorted({run["versions"]["torch"] for run in runs}))
     origin = (
-        "Written by `scripts/catalog/models_page.py` from the catalog and"
-        " `docs/reference/results.json`, which holds for each run the name and the"
-        " sha256 of its data, its seed, command and versions, read"
-        f" from its own checkpoint. Trained from {days[0]} to {days[-1]} with torch {torch}"
-        f" on {machines}, one thread each, beside other work: times are upper bounds. Accuracy is that"
-        " of the last epoch; of several runs the middle one, then the lowest and the highest. Whole"
-        " MNIST and Fashion-MNIST are found under `PTX_DATA`."
+        f"Trained from {days[0]} to {days[-1]} with torch {torch} on {machines}, one thread each, on a"
+        " busy machine, so the times are upper bounds. The result is that of the last epoch on the test"
+        " rows; of several seeds the median, the lowest and the highest. `mnist-held-out` tests on"
+        " training rows that were held out. `docs/reference/results.json` has each run with the digest"
+        " of its data, its command and versions; `scripts/catalog/models_page.py` writes this page."
     )
     lines = ["# The models", "", origin, ""]
     for name in CATALOG:
-        lines += [*described(name, results), ""]
+        lines += [*section(name, results), ""]
     return "\n".join(lines)
 
 
