@@ -23,6 +23,7 @@ from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.backends import Options
 from ptx.infer.errors import PtxError, UsageError
+from ptx.infer.predictor import Predictor
 from ptx.scale.records import BATCH, batch
 from ptx.scale.spec import PredictorSpec
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from ptx.infer.described.description import Description
 
-__all__ = ["ModelRef", "Predict", "Workers", "predict", "put_model"]
+__all__ = ["ModelRef", "Predict", "Workers", "open_in_worker", "predict", "put_model"]
 
 # A row that ends its worker's process would end every worker that tries it again: after this many
 # tries the job fails.
@@ -67,10 +68,6 @@ class Workers:
             )
         return self.concurrency or room
 
-    def options(self, options: Options | None = None) -> Options:
-        """The options with as many threads as a worker has processors."""
-        return replace(options or Options(), threads=max(1, int(self.num_cpus)))
-
     @property
     def resources(self) -> dict[str, Any]:
         """The arguments of Ray for one worker."""
@@ -88,9 +85,22 @@ class ModelRef:
     card: Card
     description: Description | None = None  # of an ONNX file without metadata of ptx
 
-    def spec(self, backend: str, options: Options) -> PredictorSpec:
-        """Everything that a worker needs to open it."""
-        return PredictorSpec(ray.get(self.data), self.name, backend, options, self.description)
+    def open(self, backend: str, options: Options) -> Predictor:
+        """Open it in a worker, see `open_in_worker`."""
+        data = ray.get(self.data)
+        return open_in_worker(PredictorSpec(data, self.name, backend, options, self.description))
+
+
+def open_in_worker(spec: PredictorSpec) -> Predictor:
+    """Open a predictor with a thread for each processor that Ray has assigned to this worker.
+
+    A number of threads in the options is kept. Outside a worker it is one.
+    """
+    context = ray.get_runtime_context()
+    in_worker = context.worker.mode == ray.WORKER_MODE
+    assigned = context.get_assigned_resources().get("CPU", 1) if in_worker else 1
+    threads = spec.options.threads or max(1, int(assigned))
+    return replace(spec, options=replace(spec.options, threads=threads)).open()
 
 
 def put_model(model: str | Path | Artifact, description: Description | None = None) -> ModelRef:
@@ -115,8 +125,7 @@ class Predict:
     Args:
         model: From `put_model`: a path would have to exist on every machine.
         backend: As in `ptx.infer.load`; opened when the worker starts, or the job fails.
-        options: How the backend is opened. By default with one thread: there is a worker for each
-            processor.
+        options: How the backend is opened. By default with a thread for each processor of the worker.
         batch_options: `column`, `top`, `batch_size` and `prefix`, as in `ptx.scale.batch`.
     """
 
@@ -134,7 +143,7 @@ class Predict:
                 " ptx.scale.ray.put_model(path): the file may not exist on this machine"
             )
         self._batch_options = batch_options
-        self._predictor = model.spec(backend, options or Options(threads=1)).open()
+        self._predictor = model.open(backend, options or Options())
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """The table with the columns of `ptx.scale.answer_schema`."""
@@ -163,7 +172,7 @@ def predict(
         model: A path on this machine, or the result of `put_model`.
         backend: As in `ptx.infer.load`; opened once on a worker before any data are read.
         workers: What each worker takes of the cluster.
-        options: How the backend is opened; its threads are the worker's processors.
+        options: How the backend is opened. By default with a thread for each processor of the worker.
         batch_options: `column`, `top`, `batch_size` and `prefix`, as in `ptx.scale.batch`.
 
     Raises:
@@ -172,9 +181,10 @@ def predict(
     """
     workers = workers or Workers()
     ref = model if isinstance(model, ModelRef) else put_model(model)
-    opened = {"model": ref, "backend": backend, "options": workers.options(options)}
-    check_opening(ref, backend, workers.options(options), workers)
-    return map_on_workers(dataset, Predict, {**opened, **batch_options}, workers)
+    options = options or Options()
+    check_opening(ref, backend, options, workers)
+    arguments = {"model": ref, "backend": backend, "options": options, **batch_options}
+    return map_on_workers(dataset, Predict, arguments, workers)
 
 
 def map_on_workers(
@@ -191,7 +201,6 @@ def map_on_workers(
         batch_size=4 * arguments.get("batch_size", BATCH),
         zero_copy_batch=True,
         compute=ActorPoolStrategy(min_size=fewest, max_size=workers.max_count),
-        max_restarts=-1,
         max_task_retries=TRIES - 1,  # Ray's own default is to retry for ever
         **workers.resources,
     )
@@ -210,7 +219,7 @@ def check_opening(model: ModelRef, backend: str, options: Options, workers: Work
 
 
 def _open_once(model: ModelRef, backend: str, options: Options) -> None:
-    model.spec(backend, options).open().close()
+    model.open(backend, options).close()
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class Job:
     Attributes:
         column: Of Parquet the predicted one, `bytes` by default; of CSV the one with paths or texts; of
             tar archives the extension of the predicted members.
-        options: How the backend is opened; the threads are those of `workers`.
+        options: How the backend is opened. By default with a thread for each processor of a worker.
     """
 
     backend: str = "auto"
@@ -108,10 +108,8 @@ def predict_files(
     preprocessing = open_preprocessing(ref.card.preprocessing, ref.card.signature)
     files = _by_kind(inputs, preprocessing)
     folder = OutputFolder.open(output, _job_facts(ref, job), resume=resume)
-    options = job.workers.options(job.options)
-    check_opening(ref, job.backend, options, job.workers)
-    answered = ray.put(folder.answered())
-    arguments = {"model": ref, "job": job, "options": options, "answered": answered}
+    check_opening(ref, job.backend, job.options, job.workers)
+    arguments = {"model": ref, "job": job, "answered": ray.put(folder.answered())}
     with _mapping_errors(output, folder):
         for kind, (filesystem, paths, root) in files:
             dataset = READERS[kind](paths, filesystem, root, preprocessing, job.column)
@@ -123,10 +121,8 @@ def predict_files(
 class _PredictRows:
     """A worker: tables with a column `input` become their predictions, without what is answered."""
 
-    def __init__(
-        self, model: ModelRef, job: Job, options: Options, answered: ray.ObjectRef[Any]
-    ) -> None:
-        self._predictor = model.spec(job.backend, options).open()
+    def __init__(self, model: ModelRef, job: Job, answered: ray.ObjectRef[Any]) -> None:
+        self._predictor = model.open(job.backend, job.options)
         self._job = job
         self._answered = ray.get(answered)
 

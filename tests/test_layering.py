@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "trainers": {"models", "infer"},
     "export": {"models", "infer"},
     "report": {"models", "infer", "trainers", "export"},
-    "scale": {"infer"},
+    "scale": {"infer", "serve"},
     "serve": {"infer"},
     "cli": {"models", "infer", "trainers", "export", "report", "scale", "serve"},
 }
