@@ -1,6 +1,7 @@
-"""ptx.scale: where one machine ends. Tables, shards, and engines that exist.
+"""ptx.scale: prediction on more than one machine: shards of the inputs, tables, Ray, Spark and Daft.
 
 `ptx.scale.batch` needs pyarrow, `ptx.scale.ray` needs Ray; the extra `ray` installs both.
+`ptx.scale.ray_serve` needs the extra `ray-serve`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A table that is answered: an Arrow record batch in, the same with the answers out."""
+"""Predictions for a table: an Arrow record batch in, the same with columns of predictions out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ptx.infer.prediction import Failure, Named, Prediction
 from ptx.infer.predictor import TOP, Predictor
 from ptx.infer.tasks import Ranking
 
-BATCH = 256  # rows that are computed at once: as `ptx predict`
+BATCH = 256  # rows of one run of the model, as in `ptx predict`
 
 _RANKED = pa.struct([("label", pa.string()), ("score", pa.float64())])
 _ANSWERS = {
@@ -33,7 +33,7 @@ def answer_schema(prefix: str = "") -> pa.Schema:
     `label`: string, null for a regression. `score`: double, the label's probability in [0, 1].
     `low_confidence`: bool, whether the label is more probably wrong than right; null for a regression.
     `top`: list of structs of `label` (string) and `score` (double), best first. `value`: double, of a
-    regression. `error`: string, `[E-…] …` where the row could not be used, and then alone; else null.
+    regression. `error`: string, `[E-…] …` if the row could not be used, and the other columns are null.
     """
     return pa.schema([(f"{prefix}{name}", kind) for name, kind in _ANSWERS.items()])
 
@@ -47,18 +47,18 @@ def batch(
     batch_size: int = BATCH,
     prefix: str = "",
 ) -> pa.RecordBatch:
-    """The record batch with a column more for each of `answer_schema`; its rows keep their order.
+    """The record batch with the columns of `answer_schema` added; the order of its rows is kept.
 
     Args:
         records: Its other columns are kept as they are.
-        column: What is predicted: binary (a picture file's bytes), string (a path, or a text), a
-            number, or a list of numbers. A dot goes into a struct: `image.bytes`.
+        column: The predicted one: binary (a picture file's bytes), string (a path, or a text), a
+            number, or a list of numbers. `image.bytes` is the field `bytes` of the struct `image`.
         top: How many labels `top` ranks.
-        batch_size: Rows that the model computes at once.
-        prefix: Of the columns that are added, where the table has such names.
+        batch_size: Rows of one run of the model.
+        prefix: Of the names of the added columns, for a table that has such names already.
 
     Raises:
-        UsageError: there is no such column, of such a type, or an added one is there already.
+        UsageError: there is no such column, its type is not supported, or an added one exists.
     """
     added = answer_schema(prefix)
     if twice := [name for name in added.names if name in records.schema.names]:
@@ -75,7 +75,7 @@ def batch(
 
 
 def find_column(records: pa.RecordBatch, column: str) -> pa.Array:
-    """The column of this name, or what a dotted name means within structs."""
+    """The column of this name; a dotted name goes into structs."""
     first, *rest = [column] if column in records.schema.names else column.split(".")
     if first not in records.schema.names:
         raise UsageError(
@@ -90,7 +90,7 @@ def find_column(records: pa.RecordBatch, column: str) -> pa.Array:
 
 
 def column_values(values: pa.Array) -> list[Any]:
-    """What the model's preprocessing reads of each row; an InputError in the place of a null."""
+    """The raw input of each row; an InputError instead of a null."""
     kind, types = values.type, pa.types
     texts = types.is_string(kind) or types.is_large_string(kind)
     plain = types.is_binary(kind) or types.is_large_binary(kind) or texts
@@ -129,7 +129,7 @@ def answer_arrays(answers: Iterable[Prediction | Failure]) -> list[pa.Array]:
 
 
 def _rankings(tops: Sequence[Ranking]) -> pa.Array:
-    """Lists of (label, score); null where there is none."""
+    """Lists of (label, score); null instead of an empty one."""
     pairs = [pair for top in tops for pair in top]
     ranked = pa.StructArray.from_arrays(
         [pa.array([name for name, _ in pairs], pa.string()),

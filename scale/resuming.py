@@ -1,4 +1,4 @@
-"""An output of JSON Lines that a run goes on with: what it answers already is not computed again."""
+"""Resuming a run that writes JSON Lines: inputs that the output has already are skipped."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from ptx.infer.prediction import Named
 from ptx.infer.streaming import input_name
 from ptx.scale.shards import Shard, name_hash
 
-_START = b'{"input": '  # of every line that `ptx predict --json` writes
+_START = b'{"input": '  # of every line of `ptx predict --json`
 
 
 class Continued:
-    """The output: how many good and bad answers it holds, and which inputs they are of.
+    """The output of an interrupted run: its numbers of predictions and errors, and their inputs.
 
-    Memory: about 100 bytes for each answer.
+    Memory: about 100 bytes for each line.
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
         self._left: Counter[int] = Counter()
         self.good = self.bad = 0
-        self._end = 0  # bytes of whole lines
+        self._end = 0  # bytes of complete lines
 
     def read(self, model: str) -> None:
-        """Take in what stands in the file, of this model.
+        """Read the lines of the file, which must be of this model.
 
         Raises:
-            ArtifactError: E-RESUME: it is no such output, or one of another model.
+            ArtifactError: E-RESUME: the file is not such an output, or is one of another model.
         """
-        torn = 0
+        truncated = 0  # number of the line
         for number, line in enumerate(self._file, 1):
             answer = _answer(line)
             if answer is None:
-                torn = torn or number
+                truncated = truncated or number
                 if not (
                     _START.startswith(line) or line.startswith(_START) or not line.strip(b"\0")
                 ):
-                    raise self._refusal(number, "is no answer of `ptx predict --json`")
+                    raise self._error(number, "was not written by `ptx predict --json`")
                 continue
-            if torn:
-                raise self._refusal(torn, "is torn, and whole lines follow")
+            if truncated:
+                raise self._error(truncated, "is truncated, and complete lines follow")
             if answer.get("model", model) != model:
-                raise self._refusal(number, f"is of the model {quote(str(answer['model']))}")
+                raise self._error(number, f"is of the model {quote(str(answer['model']))}")
             self._left[name_hash(str(answer["input"]))] += 1
             self.bad += "error" in answer
             self.good += "error" not in answer
             self._end += len(line)
 
     def skips(self, name: str | None) -> bool:
-        """Whether an input of this name is answered; each answer stands for one input."""
+        """Whether the output has an input of this name; each line counts for one input."""
         key = name_hash(str(name))
         if not self._left[key]:
             return False
@@ -66,7 +66,7 @@ class Continued:
         return True
 
     def append(self, lines: Iterable[str]) -> None:
-        """Write these lines behind the whole ones, in the place of a torn one."""
+        """Write these lines after the complete ones; a truncated line is overwritten."""
         with mapping_os_errors(self._path):
             self._file.seek(self._end)
             self._file.truncate()
@@ -77,7 +77,7 @@ class Continued:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def _refusal(self, number: int, why: str) -> ArtifactError:
+    def _error(self, number: int, why: str) -> ArtifactError:
         return ArtifactError(
             f"{quote(self._path)} cannot be resumed: line {number} {why}; give another --output, or"
             " leave out --resume",
@@ -97,7 +97,7 @@ def _answer(line: bytes) -> dict[str, Any] | None:
 
 @contextmanager
 def continued(path: Path, model: str) -> Iterator[Continued]:
-    """The output `path` of an interrupted run, made where it is missing; for one process at a time.
+    """The output `path` of an interrupted run, created if it is missing; for one process at a time.
 
     Raises:
         ArtifactError: as `Continued.read`.
@@ -130,7 +130,7 @@ def _lock(path: Path, file: BinaryIO) -> None:
 
 
 def choose(values: Iterable[Any], shard: Shard | None, former: Continued | None) -> Iterator[Any]:
-    """The values that are in the shard and not answered yet."""
+    """The values that are in the shard and not in the output yet."""
     for value in values:
         name = value.name if isinstance(value, Named) else input_name(value)
         if shard is not None and not shard.takes(str(name)):

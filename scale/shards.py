@@ -1,4 +1,4 @@
-"""One of several equal shares of the inputs, told by each input's name alone."""
+"""One of several equal shares of the inputs, chosen by the hash of each input's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from ptx.infer.errors import UsageError, quote
 
-_WRITTEN = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
+_PATTERN = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """What `3/16` means.
+        """The shard that `3/16` stands for.
 
         Raises:
-            UsageError: it is not so written, or there is no such shard.
+            UsageError: it is written differently, or there is no such shard.
         """
-        found = _WRITTEN.fullmatch(text)
-        index, count = map(int, found.groups()) if found else (0, 0)
+        match = _PATTERN.fullmatch(text)
+        index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(
                 f"there is no shard {quote(text)}; expected such as 3/16, from 1/16 to 16/16"
@@ -40,5 +40,5 @@ class Shard:
 
 def name_hash(name: str) -> int:
     """64 bits of BLAKE2b over the name in UTF-8."""
-    data = name.encode("utf-8", "surrogatepass")  # the names of files need not be UTF-8
+    data = name.encode("utf-8", "surrogatepass")  # file names need not be valid UTF-8
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")

@@ -1,4 +1,4 @@
-"""A model that travels: the file's bytes, and how they are opened where they arrive."""
+"""What another process needs to open a predictor: the file's bytes, and the options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PredictorSpec:
         """The predictor.
 
         Raises:
-            ArtifactError: the bytes are not those that the content digest was computed of.
+            ArtifactError: the bytes do not match their content digest.
             BackendError: the backend is not available here.
         """
         artifact = parse_artifact(self.data, path=Path(self.name))
@@ -42,7 +42,7 @@ class PredictorSpec:
 
 
 def without_unsupported_threads(options: Options, artifact: Artifact) -> Options:
-    """The options, without threads if no backend of this kind of file takes them."""
+    """The options, without `threads` if no backend for this format has that option."""
     entries = [entry for entry in BACKENDS.values() if entry.reads == artifact.kind]
     if any("threads" in entry.heeds for entry in entries):
         return options

@@ -129,7 +129,7 @@ def test_an_input_given_twice_is_answered_twice(
     [
         (b"my notes\n", "line 1 is no answer"),
         (b'{"input": "a.png", "label": "7", "model": "lstm"}\n', "line 1 is of the model 'lstm'"),
-        (b'{"input": "a.p\n{"input": "b.png", "label": "7"}\n', "line 1 is torn"),
+        (b'{"input": "a.p\n{"input": "b.png", "label": "7"}\n', "line 1 is truncated"),
     ],
 )
 def test_what_is_no_output_of_this_model_is_left_alone(
