@@ -127,7 +127,7 @@ def test_an_input_given_twice_is_answered_twice(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"my notes\n", "line 1 is no answer"),
+        (b"my notes\n", "line 1 was not written"),
         (b'{"input": "a.png", "label": "7", "model": "lstm"}\n', "line 1 is of the model 'lstm'"),
         (b'{"input": "a.p\n{"input": "b.png", "label": "7"}\n', "line 1 is truncated"),
     ],
