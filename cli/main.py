@@ -17,38 +17,44 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from ptx.cli.output.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
-from ptx.cli.output.terminal import tell_error
+from ptx.cli.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
+from ptx.cli.terminal import tell_error
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
 VERBS = {
     "models": (
-        "ptx.cli.verbs.models:models",
+        "ptx.cli.commands.models:models",
         "What can be trained, what is trained, what is exported.",
     ),
-    "train": ("ptx.cli.verbs.train:train", "Train a model and write its checkpoint."),
-    "export": ("ptx.cli.verbs.export:export", "Export a checkpoint and prove that both agree."),
-    "predict": ("ptx.cli.verbs.predict:predict", "Predict pictures, texts or numbers."),
+    "train": ("ptx.cli.commands.train:train", "Train a model and write its checkpoint."),
+    "export": ("ptx.cli.commands.export:export", "Export a checkpoint and prove that both agree."),
+    "predict": ("ptx.cli.commands.predict:predict", "Predict pictures, texts or numbers."),
     "evaluate": (
-        "ptx.cli.verbs.evaluate:evaluate",
+        "ptx.cli.commands.evaluate:evaluate",
         "Accuracy and confusion matrix on the test set.",
     ),
     "compare": (
-        "ptx.cli.verbs.compare:compare",
+        "ptx.cli.commands.compare:compare",
         "Do the backends agree? The table and the matrix.",
     ),
     "report": (
-        "ptx.cli.verbs.report:report",
+        "ptx.cli.commands.report:report",
         "One HTML page on a model: curves, errors, backends.",
     ),
-    "benchmark": ("ptx.cli.verbs.benchmark:benchmark", "Latency, throughput, start and memory."),
-    "verify": ("ptx.cli.verbs.verify:verify", "Check a file's seal and replay its golden samples."),
-    "inspect": ("ptx.cli.verbs.inspect:inspect", "Show a file's card; runs no code of the file."),
-    "serve": ("ptx.cli.verbs.serve:serve", "Answer over HTTP and gRPC, as a service."),
-    "doctor": ("ptx.cli.verbs.doctor:doctor", "Open every backend once, or say why not."),
+    "benchmark": ("ptx.cli.commands.benchmark:benchmark", "Latency, throughput, start and memory."),
+    "verify": (
+        "ptx.cli.commands.verify:verify",
+        "Check a file's seal and replay its golden samples.",
+    ),
+    "inspect": (
+        "ptx.cli.commands.inspect:inspect",
+        "Show a file's card; runs no code of the file.",
+    ),
+    "serve": ("ptx.cli.commands.serve:serve", "Answer over HTTP and gRPC, as a service."),
+    "doctor": ("ptx.cli.commands.doctor:doctor", "Open every backend once, or say why not."),
     "completion": (
-        "ptx.cli.verbs.completion:completion",
+        "ptx.cli.commands.completion:completion",
         "The script that completes ptx in a shell.",
     ),
 }

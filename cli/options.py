@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ptx.cli.output.terminal import note
-from ptx.cli.values.number import Number
+from ptx.cli.param_types import Number
+from ptx.cli.terminal import note
 from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.infer.errors import LimitError, UsageError, quote

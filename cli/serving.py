@@ -14,10 +14,10 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.model.opening import find_model, open_model
-from ptx.cli.model.workspace import Workspace
-from ptx.cli.output.streams import echo
-from ptx.cli.values.number import Number, Port, Size
+from ptx.cli.opening import find_model, open_model
+from ptx.cli.param_types import Number, Port, Size
+from ptx.cli.streams import echo
+from ptx.cli.workspace import Workspace
 from ptx.infer.errors import BackendError, UsageError, installing
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
 

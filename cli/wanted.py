@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ptx.cli import options
-from ptx.cli.values.number import Number
+from ptx.cli.param_types import Number
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.errors import UsageError
 from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS

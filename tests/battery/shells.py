@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ptx.cli.main import VERBS
-from ptx.cli.values.number import Number, Numbers
+from ptx.cli.param_types import Number, Numbers
 
 from .forking import Streams
 

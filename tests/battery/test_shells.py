@@ -21,7 +21,7 @@ import click
 import pytest
 
 from ptx.cli.main import VERBS
-from ptx.cli.values.number import Number
+from ptx.cli.param_types import Number
 
 from .forking import HEAVY, LIGHT, Ended, Forking, Streams
 from .shells import (

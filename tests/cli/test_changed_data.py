@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ptx import trainers
-from ptx.cli.values.dataset import open_data
+from ptx.cli.dataset import open_data
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.trainers.data.bundled import open_mnist
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.values.inputs import find_inputs
+from ptx.cli.inputs import find_inputs
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from ptx.cli.output import terminal as progress
-from ptx.cli.output.terminal import Progress
+from ptx.cli import terminal as progress
+from ptx.cli.terminal import Progress
 
 
 class Terminal(io.StringIO):

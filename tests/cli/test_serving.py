@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ptx.cli import serving
-from ptx.cli.model.workspace import Workspace
+from ptx.cli.workspace import Workspace
 from ptx.infer import Options
 from ptx.serve import ServerSettings, settings
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from ptx.cli.output.terminal import colour_verdict, facts, style, table
+from ptx.cli.terminal import colour_verdict, facts, style, table
 
 
 class Terminal(io.StringIO):

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ptx import infer, scale
-from ptx.cli.verbs.predict import predict
+from ptx.cli.commands.predict import predict
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

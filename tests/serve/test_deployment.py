@@ -172,7 +172,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_options_are_those_of_the_verb() -> None:
-    verb = pytest.importorskip("ptx.cli.verbs.serve", reason="there is no ptx serve yet").serve
+    verb = pytest.importorskip("ptx.cli.commands.serve", reason="there is no ptx serve yet").serve
     known = {option for parameter in verb.params for option in parameter.opts}
     kubernetes = documents("kubernetes.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
     kserve = documents("kserve.yaml")[0]["spec"]["predictor"]["containers"][0]

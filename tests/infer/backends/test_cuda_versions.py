@@ -95,7 +95,7 @@ def test_a_library_that_ends_its_process_is_without_versions(
 
 def test_the_doctor_says_what_does_not_fit(ptx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     old = replace(TORCH, driver="12.8")
-    monkeypatch.setattr("ptx.cli.verbs.doctor.read_versions", lambda: [old])
+    monkeypatch.setattr("ptx.cli.commands.doctor.read_versions", lambda: [old])
     told = ptx("doctor").out
     assert "the driver supports CUDA up to 12.8" in told
     assert all(word in told for word in ("13.0", "9.26.0", "13.4"))

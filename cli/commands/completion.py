@@ -1,0 +1,32 @@
+"""ptx completion"""
+
+from __future__ import annotations
+
+import click
+
+from ptx.cli import options
+from ptx.cli.streams import echo
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx completion bash\n  ptx completion zsh",
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+@options.common
+def completion(shell: str) -> None:
+    """Print the script that completes verbs, options, model names and backends in SHELL.
+
+    \b
+    bash, in ~/.bashrc:   eval "$(ptx completion bash)"
+    zsh, in ~/.zshrc:     eval "$(ptx completion zsh)"   (after compinit)
+    fish, once:           ptx completion fish > ~/.config/fish/completions/ptx.fish
+    """
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    maker = found(click.Group(), {}, "ptx", "_PTX_COMPLETE")
+    # The base class's: that of bash starts bash to ask for its version.
+    echo(ShellComplete.source(maker))

@@ -1,0 +1,36 @@
+"""ptx inspect"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ptx import infer, report
+from ptx.cli import options
+from ptx.cli.streams import echo, writes_unicode
+from ptx.cli.terminal import facts, verdict
+from ptx.cli.workspace import Workspace
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx inspect runs/convnet/convnet.onnx\n  ptx inspect convnet --json",
+)
+@click.argument("model", metavar="FILE", shell_complete=options.complete_model)
+@options.workspace
+@options.as_json
+@options.common
+def inspect(model: str, workspace: Path, as_json: bool) -> None:
+    """Show what FILE says about itself: card, signature, size, versions. Runs no code of the file."""
+    artifact = infer.read_artifact(Workspace(workspace).find(model))
+    found, card = report.file_facts(artifact), artifact.card
+    if as_json:
+        said = None if card is None else json.loads(card.to_json())
+        echo(json.dumps({**found, "card": said}, ensure_ascii=not writes_unicode()))
+        return
+    echo(facts([*found.items(), *(() if card is None else report.card_facts(card))]))
+    if card is None and artifact.format.describable:
+        verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
+    else:
+        verdict("", f"ptx verify {artifact.path}")

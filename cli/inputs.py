@@ -1,0 +1,261 @@
+"""What the INPUT arguments mean: files, folders, globs, standard input, values.
+
+Where there are many, pictures are read by processes of their own, beside the computation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
+from itertools import chain, islice
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptx import infer
+from ptx.cli.terminal import Progress, note
+from ptx.infer.artifact.files import read_bytes
+from ptx.infer.errors import InputError, quote
+
+if TYPE_CHECKING:
+    from ptx.infer.preprocessing import Preprocessing
+
+STDIN = "-"
+STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
+TITLES = ("name", "text", "word", "input")  # of the first column in a header
+TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
+
+_SMALL = 4096  # pixels of a picture as the network sees it
+_MANY = 128  # inputs; fewer small files are read sooner than a process is forked for them
+_LARGE = 8 * 2**20  # bytes of fewer: photographs that take 100 ms to read, and two processes 60
+_WINDOW = 4 * 2**20  # bytes that a process reads at a time, so that no other waits for it
+_AHEAD = 12  # batches of small pictures that are read while the backend is opened; six are not full
+_FIRST = 32  # inputs of the first two batches, where processes read them, and of any large ones
+_READERS = 2  # of small pictures: to read one takes as long as to compute and write its answer
+
+
+def find_values(inputs: tuple[str, ...], card: infer.Card) -> tuple[Iterable[Any], int]:
+    """What the INPUTs stand for, and how many a process reads at first: 0 where none is worth it."""
+    found = find_inputs(inputs, _preprocessing(card))
+    first = list(islice(found, _MANY))
+    return chain(first, found), _window(first)
+
+
+def _window(first: list[Any]) -> int:
+    """How many of such inputs one process reads while another reads as many."""
+    size = sum(map(_file_size, first))
+    if len(first) < _MANY and (len(first) < 2 or size < _LARGE):
+        return 0
+    return min(_FIRST, max(1, _WINDOW * len(first) // max(1, size)))
+
+
+def _file_size(value: Any) -> int:
+    """In bytes; 0 of what is no file."""
+    try:
+        return os.path.getsize(value) if isinstance(value, str) else 0  # noqa: PTH202
+    except (OSError, ValueError):
+        return 0
+
+
+def read_ahead(
+    values: Iterable[Any], card: infer.Card, window: int, batch_size: int, stack: ExitStack
+) -> tuple[Iterable[Any], int | None]:
+    """Pictures, read by processes of their own from now on: while the backend is opened.
+
+    To be called before any library is loaded that starts threads. `window`: see `find_values`.
+
+    Returns:
+        The values as they are read, and how many threads are left to the backend: None for all.
+    """
+    from ptx.infer.streaming import ReadAhead, can_fork, reader_processes
+
+    preprocessing = _preprocessing(card)
+    if not preprocessing.suffixes or not can_fork():
+        return values, None
+    # A small picture takes as long to read as to compute with: one processor does that. A network for
+    # photographs takes longer, and all there are.
+    small = prod(preprocessing.rows[1] if preprocessing.rows else ()) <= _SMALL
+    limits: dict[str, int] = {"ahead": _AHEAD, "most": _READERS} if small else {}
+    readers = stack.enter_context(reader_processes(preprocessing, **limits))
+    size = batch_size if window == _FIRST else min(window, batch_size)
+    return ReadAhead(readers, values, size, first=window), 1 if small else None
+
+
+def with_progress(
+    answers: Iterable[infer.Prediction | infer.Failure], inputs: tuple[str, ...], card: infer.Card
+) -> Iterator[infer.Prediction | infer.Failure]:
+    """The answers, with a bar on the terminal that says how far they are.
+
+    `inputs`: those that are counted; none where only some of them are answered.
+    """
+    preprocessing = _preprocessing(card)
+    total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
+    with Progress("predicting", "inputs", total) as progress:
+        for answer in answers:
+            yield answer
+            progress.advance()
+
+
+def _preprocessing(card: infer.Card) -> Preprocessing:
+    from ptx.infer.preprocessing import open_preprocessing
+
+    return open_preprocessing(card.preprocessing, card.signature)
+
+
+def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
+    """The values of the arguments, in order; what cannot be found is an error in its place."""
+    expand = _files if preprocessing.suffixes else _values
+    for argument in arguments:
+        try:
+            yield from expand(argument, preprocessing)
+        except InputError as error:
+            yield infer.Named(argument, error)
+
+
+def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int | None:
+    """How many values there are; None where standard input is among them, which is read once."""
+    if STDIN in arguments:
+        return None
+    return sum(1 for _ in find_inputs(arguments, preprocessing))
+
+
+def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
+    silence_decoders()
+    if argument == STDIN:
+        yield infer.Named(STDIN, _read_stdin())
+    elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
+        yield from _folder(argument, preprocessing)
+    elif argument.lower().endswith(".npy"):
+        yield from _array_rows(argument, preprocessing)
+    elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
+        yield from _matches(argument)
+    else:
+        yield argument
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    import glob
+
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
+    if not found:
+        raise InputError(f"{quote(pattern)} matches no file", code="E-IN-MISSING")
+    yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
+
+
+def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
+    """The files below a folder that hold a value each, in the order of their names."""
+    empty = True
+    for root, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(preprocessing.suffixes):
+                empty = False
+                yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
+    if empty:
+        raise InputError(f"{quote(path)} holds no {preprocessing.noun}", code="E-IN-EMPTY")
+
+
+def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
+    suffix = Path(argument).suffix.lower()
+    if argument == STDIN:
+        text = _read_stdin().decode("utf-8", "replace")
+        yield from (line for line in text.splitlines() if line.strip())
+    elif suffix in READERS and (os.path.lexists(argument) or preprocessing.columns):
+        yield from READERS[suffix](argument, preprocessing)
+    elif os.path.lexists(argument) and (preprocessing.columns or suffix):
+        raise InputError(
+            f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
+            " value, or the file's lines on standard input: -",
+            code="E-IN-FORMAT",
+        )
+    else:
+        yield argument
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise InputError("standard input is closed", code="E-IN-READ")
+    try:
+        return sys.stdin.buffer.read(STDIN_LIMIT)
+    except OSError as error:
+        raise InputError(f"standard input: {error.strerror}", code="E-IN-READ") from error
+
+
+def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+    data = read_bytes(argument, limit=TABLE_LIMIT)
+    if not preprocessing.columns:
+        yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
+        return
+    from ptx.infer.tables.numbers import read_rows
+
+    table = read_rows(data, name=argument, columns=preprocessing.columns)
+    if table.note:
+        _note_once(f"{quote(argument)}: {table.note}")
+    for line, row in table.rows:
+        yield infer.Named(f"{argument}, line {line}", row)
+
+
+@cache
+def _note_once(text: str) -> None:
+    """A table is read a second time where a progress bar counts its rows."""
+    note(text)
+
+
+def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
+    """The texts of a CSV file: its first column, below a header where there is one."""
+    import csv
+    import io
+
+    reader = csv.reader(io.StringIO(text, newline=""))
+    for index, cells in enumerate(reader):
+        header = index == 0 and cells and cells[0].strip().lower() in TITLES
+        if cells and not header:
+            yield infer.Named(f"{argument}, line {reader.line_num}", cells[0])
+
+
+def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+    """The rows of an array with a leading batch axis; a single picture or row is one."""
+    from ptx.infer.tables.npy import read_npy
+
+    array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
+    single = array.ndim <= preprocessing.dimensions
+    if single and not (preprocessing.columns and array.ndim == 0):
+        yield infer.Named(argument, array)
+        return
+    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+        raise InputError(
+            f"{quote(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            code="E-SHAPE",
+        )
+    for index, row in enumerate(array):
+        yield infer.Named(f"{argument}[{index}]", row)
+
+
+READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
+    ".csv": _table_rows,
+    ".npy": _array_rows,
+}
+
+
+@cache
+def silence_decoders() -> None:
+    """Keep Pillow's warnings, its log and libtiff's messages off stderr.
+
+    A damaged file makes them write lines of their own there, the last one past Python. What came of the
+    file is told in the verb's one line. A library must not turn them off for others; a verb may.
+    """
+    import ctypes
+    import logging
+
+    from PIL import _imaging
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    # libtiff is among what Pillow's module is linked to, unless it was built without it.
+    handlers = ctypes.CDLL(_imaging.__file__)
+    if hasattr(handlers, "TIFFSetErrorHandler"):
+        handlers.TIFFSetErrorHandler(None)

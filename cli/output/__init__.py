@@ -1,1 +1,0 @@
-"""What a verb shows: lines, tables, bars, pictures."""
