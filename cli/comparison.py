@@ -10,7 +10,7 @@ from ptx.cli.dataset import open_data
 from ptx.cli.forms import IN_INT8
 from ptx.cli.inputs import find_inputs
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import Progress, colour_verdict, columns, note, verdict
+from ptx.cli.terminal import Progress, colour_verdict, columns, print_note, verdict
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
@@ -30,7 +30,7 @@ def find_problems(
         if card.weights_sha256 == trained.card.weights_sha256:
             cards[path.name] = card
         else:
-            note(f"{path} was exported from other weights: its card is left out")
+            print_note(f"{path} was exported from other weights: its card is left out")
     return card_problems(trained.limited_card, cards, predictors)
 
 
@@ -49,7 +49,7 @@ def find_compared_rows(
     if data is None and models.lookup(model) is None:
         rows = report.carried_rows(trained)
         if rows.random:
-            note("the inputs are random numbers: give INPUTs to compare over real ones")
+            print_note("the inputs are random numbers: give INPUTs to compare over real ones")
         return rows, None
     dataset = open_data(model, data, workspace, trained.card)
     return report.split_rows(dataset, predictor), dataset
@@ -120,7 +120,7 @@ def save_comparison(compared: report.ModelComparison, output: Path) -> None:
     """Write the file of --output, where any input could be compared."""
     if compared.found.rows:
         compared.save(output)
-        note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
+        print_note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
 
 
 def print_comparison(
@@ -129,7 +129,7 @@ def print_comparison(
     """Table, differences and verdict, or JSON; the exit code."""
     model, found, holds = compared.model, compared.found, compared.holds and holds
     if not found.rows:
-        note("no input could be compared")
+        print_note("no input could be compared")
         return 4
     if as_json:
         echo(json.dumps({**compared.data(), "reached": reached, "holds": holds}))
@@ -168,9 +168,18 @@ def print_evaluation(
     card, backend = predictor.card, predictor.backend.name
     matrix = None if found.confusion is None else found.confusion.tolist()
     if as_json:
-        record = {"model": card.model, "backend": backend, "data": data, "rows": found.rows,
-                  "accuracy": found.accuracy, "rmse": found.error, "labels": list(card.labels),
-                  "confusion": matrix, "holds": holds, "record": told}  # fmt: skip
+        record = {
+            "model": card.model,
+            "backend": backend,
+            "data": data,
+            "rows": found.rows,
+            "accuracy": found.accuracy,
+            "rmse": found.error,
+            "labels": list(card.labels),
+            "confusion": matrix,
+            "holds": holds,
+            "record": told,
+        }
         echo(json.dumps(record, ensure_ascii=not writes_unicode()))
         return 0 if holds else 1
     if matrix is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ptx import export, infer, models, trainers
 from ptx.cli.inputs import silence_decoders
-from ptx.cli.terminal import note
+from ptx.cli.terminal import print_note
 from ptx.cli.workspace import DATA
 from ptx.infer.errors import UsageError, pluralise
 
@@ -112,16 +112,16 @@ def documented(entry: models.Entry) -> Preprocessing:
 
 
 def _tell(dataset: trainers.Dataset, card: infer.Card | None) -> None:
-    note(
+    print_note(
         f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
         f" ({dataset.source})"
     )
     if dataset.note:
-        note(f"data {dataset.name}: {dataset.note}")
+        print_note(f"data {dataset.name}: {dataset.note}")
     if card is None or not dataset.split_bounds or _split_bounds(card) is None:
         return
     if card.training["data"]["sha256"] != dataset.sha256:
-        note(
+        print_note(
             f"data {dataset.name}: other rows than in the training; no row that was trained on is among"
             " the test rows"
         )
@@ -138,7 +138,7 @@ def is_here(name: str, cache: Path) -> bool:
 def _find_documented(name: str, cache: Path) -> str:
     if is_here(name, cache):
         return name
-    note(
+    print_note(
         f"{name} is neither under PTX_DATA nor in {cache}: taking the bundled data;"
         f" --data {name} downloads it"
     )

@@ -23,7 +23,7 @@ from ptx.cli.dataset import RealRows
 from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
 from ptx.cli.network import find_factory, is_reference
 from ptx.cli.param_types import Number
-from ptx.cli.terminal import Progress, note, verdict
+from ptx.cli.terminal import Progress, print_note, verdict
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
@@ -35,21 +35,38 @@ _HEEDED = {"model", "formats", "output", "device", "workspace", "debug"}
 
 _NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), "all", TRITON)
 asked = options.group(
-    click.option("--format", "formats", default=_NAMES[0], show_default=True,
-                 shell_complete=options.complete(lambda: _NAMES), help=options.one_of(_NAMES)),
-    click.option("--checkpoint", type=click.Path(path_type=Path),
-                 help="A checkpoint or a bare state dict, instead of the workspace's."),
+    click.option(
+        "--format",
+        "formats",
+        default=_NAMES[0],
+        show_default=True,
+        shell_complete=options.complete(lambda: _NAMES),
+        help=options.one_of(_NAMES),
+    ),
+    click.option(
+        "--checkpoint",
+        type=click.Path(path_type=Path),
+        help="A checkpoint or a bare state dict, instead of the workspace's.",
+    ),
     options.describe,
     stated_options,
-    click.option("--data", metavar="SOURCE", shell_complete=options.complete_data,
-                 help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
-                 " bare state dict, on the rows that ptx carries."),
+    click.option(
+        "--data",
+        metavar="SOURCE",
+        shell_complete=options.complete_data,
+        help="Count the right answers on its test rows, as ptx evaluate does; by default, of a"
+        " bare state dict, on the rows that ptx carries.",
+    ),
     options.output("The file to write; of --format triton the folder."),
-    click.option("--device", type=click.Choice(["cpu", "cuda"]),
-                 help=f"Of --format {TRITON}: what Triton runs the model on; cpu by default."),
-    click.option("--opset", type=Number(OPSETS),
-                 help="Of ONNX, instead of the newest that CPU and CUDA run."),
-)  # fmt: skip
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        help=f"Of --format {TRITON}: what Triton runs the model on; cpu by default.",
+    ),
+    click.option(
+        "--opset", type=Number(OPSETS), help="Of ONNX, instead of the newest that CPU and CUDA run."
+    ),
+)
 ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
 HINTS = {  # how to state what is assumed
     "preprocessing": "; else state --mean and --std, --scale 255, or --describe",
@@ -135,12 +152,12 @@ def _make_own(
 def say_before(trained: exporting.TrainedModel, names: list[str]) -> None:
     """Say how a bare state dict was read, what is assumed of its network, and of a format what ages."""
     for text in trained.notes:
-        note(escape_controls(text))
+        print_note(escape_controls(text))
     for topic, text in trained.card.training.get(ASSUMED, {}).items():
-        note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
+        print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
     for name in names:
         if warning := exporting.FORMATS[name].warning:
-            note(warning)
+            print_note(warning)
 
 
 def say_limits(trained: exporting.TrainedModel) -> None:
@@ -150,7 +167,7 @@ def say_limits(trained: exporting.TrainedModel) -> None:
             limited = trained.limited_card.signature
         for title, text in report.signature_facts(limited):
             if title == "axis":
-                note(f"limits of {text}; other sizes are refused")
+                print_note(f"limits of {text}; other sizes are refused")
 
 
 def place_file(
@@ -189,9 +206,13 @@ def export_one(
     with Progress(f"proving {name}", "runs") as progress, quiet_exporters():
         progress.say(f"converting {rows.trained.card.model} to {name}")
         done = exporting.export(
-            rows.trained, name, target, opset=opset if exporting.FORMATS[name].takes_opset else None,
-            announce=partial(space.note_export, target, name), progress=progress.reach,
-        )  # fmt: skip
+            rows.trained,
+            name,
+            target,
+            opset=opset if exporting.FORMATS[name].takes_opset else None,
+            announce=partial(space.note_export, target, name),
+            progress=progress.reach,
+        )
     cases, size = pluralise(done.cases, "case"), report.file_size(done.size)
     reference = done.reference
     if rows.trained.card.weights:
@@ -204,7 +225,7 @@ def export_one(
     if done.choice is not None:
         verdict(f"runtime of the page: {done.choice.runtime}: {done.choice.reason}")
         if done.choice.warning:
-            note(done.choice.warning)
+            print_note(done.choice.warning)
 
 
 def suggest_next(model: str, card: infer.Card, last: Path, output: Path | None) -> str:

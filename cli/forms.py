@@ -15,7 +15,7 @@ from ptx.cli import options
 from ptx.cli.dataset import RealRows, find_own_rows, open_own_data
 from ptx.cli.exporting import quiet_exporters
 from ptx.cli.param_types import Number
-from ptx.cli.terminal import Progress, note, verdict
+from ptx.cli.terminal import Progress, print_note, verdict
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import UsageError
 from ptx.infer.ranges import DROP
@@ -31,27 +31,55 @@ RUNTIMES = (AUTO, "javascript", ORT)
 MAX_DROP = 0.1  # points
 
 asked = options.group(
-    click.option("--weights", type=click.Choice(WEIGHTS), default=PLAIN, show_default=True,
-                 help="Round the network's weights, prove the rounded network and store them so: a file"
-                 " of a half or a quarter, NAME.int8.onnx. What rounding costs is counted on the test"
-                 " rows."),
-    click.option("--compute", type=click.Choice(COMPUTE), default=PLAIN, show_default=True,
-                 help="int8: two to three times as fast where convolutions or matrices are large,"
-                 " NAME.compute-int8.onnx; written only where accuracy, labels and speed hold on the"
-                 " rows of the training (--data)."),
-    click.option("--max-accuracy-drop", "max_drop", type=Number(DROP), metavar="POINTS",
-                 help=f"Of --compute int8, instead of {MAX_DROP:g} points of the test answers."),
-    click.option("--for-size", is_flag=True,
-                 help="Of --compute int8: take a file that is no faster, if it is smaller."),
-    click.option("--inputs", type=click.Choice(INPUTS), default=ARRAYS, show_default=True,
-                 help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's"
-                 " index become part of the graph, NAME.pixels.onnx."),
-    click.option("--runtime", type=click.Choice(RUNTIMES), default=AUTO, show_default=True,
-                 help="Of a page, --format html: what computes in it. auto: plain JavaScript where it"
-                 " has all operators and a row takes at most 20 MFLOP, else ort where npm's"
-                 " onnxruntime-web is at hand. ort: ONNX Runtime's WebAssembly; said by name, the file"
-                 " is NAME.ort.html."),
-)  # fmt: skip
+    click.option(
+        "--weights",
+        type=click.Choice(WEIGHTS),
+        default=PLAIN,
+        show_default=True,
+        help="Round the network's weights, prove the rounded network and store them so: a file"
+        " of a half or a quarter, NAME.int8.onnx. What rounding costs is counted on the test"
+        " rows.",
+    ),
+    click.option(
+        "--compute",
+        type=click.Choice(COMPUTE),
+        default=PLAIN,
+        show_default=True,
+        help="int8: two to three times as fast where convolutions or matrices are large,"
+        " NAME.compute-int8.onnx; written only where accuracy, labels and speed hold on the"
+        " rows of the training (--data).",
+    ),
+    click.option(
+        "--max-accuracy-drop",
+        "max_drop",
+        type=Number(DROP),
+        metavar="POINTS",
+        help=f"Of --compute int8, instead of {MAX_DROP:g} points of the test answers.",
+    ),
+    click.option(
+        "--for-size",
+        is_flag=True,
+        help="Of --compute int8: take a file that is no faster, if it is smaller.",
+    ),
+    click.option(
+        "--inputs",
+        type=click.Choice(INPUTS),
+        default=ARRAYS,
+        show_default=True,
+        help="pixels: uint8, of pictures of the model's size; scaling, softmax and the label's"
+        " index become part of the graph, NAME.pixels.onnx.",
+    ),
+    click.option(
+        "--runtime",
+        type=click.Choice(RUNTIMES),
+        default=AUTO,
+        show_default=True,
+        help="Of a page, --format html: what computes in it. auto: plain JavaScript where it"
+        " has all operators and a row takes at most 20 MFLOP, else ort where npm's"
+        " onnxruntime-web is at hand. ort: ONNX Runtime's WebAssembly; said by name, the file"
+        " is NAME.ort.html.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +147,9 @@ def say_cost(form: Form, rows: RealRows, path: Path, data: str | None, workspace
         return
     split = rows.split or find_own_rows(rows.trained.card, data, workspace)
     if split is None:
-        note("what rounding costs was not counted: the model's data are not at hand; give --data")
+        print_note(
+            "what rounding costs was not counted: the model's data are not at hand; give --data"
+        )
         return
     backend = exporting.FORMATS[infer.read_artifact(path).kind].backend
     with infer.load(path, backend=backend, trust=True) as predictor:  # it was made in this process
@@ -144,9 +174,13 @@ def export_int8(
     trial = report.make_trial(trained, dataset, max_drop=drop, for_size=form.for_size)
     with Progress("proving onnx", "runs") as progress, quiet_exporters():
         done = exporting.export_int8(
-            trained, target, trial, opset=opset,
-            announce=partial(space.note_export, target, "onnx"), progress=progress.reach,
-        )  # fmt: skip
+            trained,
+            target,
+            trial,
+            opset=opset,
+            announce=partial(space.note_export, target, "onnx"),
+            progress=progress.reach,
+        )
     found = done.found
     verdict(
         f"{done.path}: {report.file_size(done.size)} instead of {report.file_size(done.plain)},"

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
-from ptx.cli.terminal import tell_error
+from ptx.cli.terminal import print_error
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
 # verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
@@ -114,9 +114,14 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
-              callback=lambda ctx, _, value: _version(ctx) if value else None,
-              help="The versions of ptx and of what is installed beside it.")  # fmt: skip
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, value: _version(ctx) if value else None,
+    help="The versions of ptx and of what is installed beside it.",
+)
 def ptx() -> None:
     """Train a PyTorch model, export it, predict with it; all backends are held to agree.
 
@@ -167,7 +172,7 @@ def _noting_interrupts() -> Iterator[list[int]]:
     """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
     noted: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> NoReturn:
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         noted.append(number)
         raise KeyboardInterrupt
 
@@ -175,7 +180,7 @@ def _noting_interrupts() -> Iterator[list[int]]:
     if not usual or threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield noted
     finally:
@@ -190,7 +195,7 @@ def _run_verb(interrupts: list[int]) -> int:
         echo(error.ctx.get_help() if error.ctx else error.format_message())
         return 2
     except click.ClickException as error:
-        tell_error(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
+        print_error(f"[E-USAGE] {error.format_message()}{_usage_hint(error)}")
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
@@ -218,21 +223,21 @@ def _usage_hint(error: click.ClickException) -> str:
 
 def _report_error(error: Exception) -> int:
     if isinstance(error, PtxError):
-        tell_error(f"[{error.code}] {error}")
+        print_error(f"[{error.code}] {error}")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         mute(sys.stdout)
         code = "E-OUT-SPACE" if error.errno in NO_SPACE else "E-OUT"
         why = "standard output is closed" if error.errno == errno.EBADF else error.strerror
-        tell_error(f"[{code}] the output cannot be written: {why}")
+        print_error(f"[{code}] the output cannot be written: {why}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        tell_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
+        print_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
         return 3
     if _is_out_of_memory(error):
-        tell_error("[E-MEMORY] out of memory")
+        print_error("[E-MEMORY] out of memory")
         return 6
-    tell_error(
+    print_error(
         f"[E-BUG] {type(error).__name__}: {error}. This is a fault of ptx: please report it with the"
         " output of --debug"
     )
@@ -260,8 +265,16 @@ def _version(ctx: click.Context) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     echo(f"ptx {version('ptx-toolkit')}")
-    for package in ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime",
-                    "onnxruntime-gpu", "numpy", "pillow"):  # fmt: skip
+    for package in (
+        "torch",
+        "torchvision",
+        "onnx",
+        "onnxscript",
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "numpy",
+        "pillow",
+    ):
         try:
             echo(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -11,7 +11,7 @@ import click
 
 from ptx.cli import options
 from ptx.cli.param_types import Number, Numbers
-from ptx.cli.terminal import note
+from ptx.cli.terminal import print_note
 from ptx.infer.errors import UsageError
 from ptx.infer.ranges import MEAN, STD, WHITE
 
@@ -19,16 +19,26 @@ if TYPE_CHECKING:
     from ptx.infer.described.description import Description
 
 stated_options = options.group(
-    click.option("--labels", metavar="LIST|FILE",
-                 help="Of a bare state dict: labels in the order of the outputs, with commas between"
-                 " them, or a file with one a line."),
-    click.option("--mean", type=Numbers(MEAN),
-                 help="Of a bare state dict: what was taken off each pixel (or column) in training."),
+    click.option(
+        "--labels",
+        metavar="LIST|FILE",
+        help="Of a bare state dict: labels in the order of the outputs, with commas between"
+        " them, or a file with one a line.",
+    ),
+    click.option(
+        "--mean",
+        type=Numbers(MEAN),
+        help="Of a bare state dict: what was taken off each pixel (or column) in training.",
+    ),
     click.option("--std", type=Numbers(STD), help="And what the rest was divided by."),
-    click.option("--scale", type=Number(WHITE), metavar="WHITE",
-                 help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
-                 " pixels as they are. --mean and --std are on this scale."),
-)  # fmt: skip
+    click.option(
+        "--scale",
+        type=Number(WHITE),
+        metavar="WHITE",
+        help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
+        " pixels as they are. --mean and --std are on this scale.",
+    ),
+)
 
 
 def read_describe(path: Path) -> Description:
@@ -43,7 +53,7 @@ def read_describe(path: Path) -> Description:
         warnings.simplefilter("always", FutureWarning)
         description = read_description(path)
     for warning in former:
-        note(str(warning.message))
+        print_note(str(warning.message))
     return description
 
 

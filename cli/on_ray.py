@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from ptx import infer
-from ptx.cli.opening import Found
-from ptx.cli.predictions import AnswerLines
+from ptx.cli.commands.predict import PredictOptions, RayOptions
+from ptx.cli.opening import ResolvedModel
+from ptx.cli.predictions import summary
 from ptx.cli.streams import echo
-from ptx.cli.wanted import Cluster, Wanted
 from ptx.infer.errors import BackendError, UsageError, installing, quote
 
 
 def predict_on_ray(
-    inputs: tuple[str, ...], found: Found, asked: infer.Options, wanted: Wanted, cluster: Cluster
+    inputs: tuple[str, ...],
+    found: ResolvedModel,
+    asked: infer.Options,
+    wanted: PredictOptions,
+    cluster: RayOptions,
 ) -> int:
     """Predict the inputs on the cluster, with at least three labels."""
     if wanted.output is None:
@@ -45,10 +49,9 @@ def predict_on_ray(
             workers=workers,
         )
         model = put_model(found.artifact, found.description)
-        lines = AnswerLines(as_json=True, top=job.top)
-        lines.good, lines.bad = predict_files(inputs, model, output, job, resume=wanted.resume)
-    echo(f"{output}: {lines.summary()}")
-    return 4 if lines.bad else 0
+        succeeded, failed = predict_files(inputs, model, output, job, resume=wanted.resume)
+    echo(f"{output}: {summary(succeeded, failed)}")
+    return 4 if failed else 0
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx import infer
-from ptx.cli.terminal import note
+from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import ArtifactError, BackendError, PtxError, UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedModel:
     """The file that a MODEL argument means, read; nothing of it is opened yet."""
 
     artifact: infer.Artifact
@@ -29,9 +29,9 @@ class Found:
     description: Description | None = None  # of a file without a card
 
 
-def find_model(
+def resolve_model(
     space: Workspace, model: str, backend: str = "auto", *, describe: Path | None = None
-) -> Found:
+) -> ResolvedModel:
     """The file for a MODEL argument, by what the backend reads, with its card."""
     if describe is not None:
         from ptx.cli.model_spec import read_describe
@@ -40,25 +40,28 @@ def find_model(
         description = read_describe(describe)
         artifact = infer.read_artifact(space.find(model))
         card = describe_artifact(artifact, description).card
-        return Found(artifact, card, backend, description=description)
+        return ResolvedModel(artifact, card, backend, description=description)
     if backend != "auto":
         artifact = infer.read_artifact(space.find(model, file_kind_of(backend)))
-        return Found(artifact, artifact.require_card(), backend)
+        return ResolvedModel(artifact, artifact.require_card(), backend)
     first, *others = list(space.files(model).values()) or [space.find(model)]
     artifact = infer.read_artifact(first)
-    return Found(artifact, artifact.require_card(), backend, tuple(others))
+    return ResolvedModel(artifact, artifact.require_card(), backend, tuple(others))
 
 
 def open_model(
-    found: Found, options: infer.Options, *, allow_nonfinite: bool = False
+    found: ResolvedModel, options: infer.Options, *, allow_nonfinite: bool = False
 ) -> infer.Predictor:
     """The predictor; says on stderr what `auto` took."""
     if found.backend != "auto" or found.description is not None:
         fitting = _heeding_threads(options, found.artifact)
         predictor = infer.open_predictor(
-            found.artifact, backend=found.backend, options=fitting, description=found.description,
+            found.artifact,
+            backend=found.backend,
+            options=fitting,
+            description=found.description,
             allow_nonfinite=allow_nonfinite,
-        )  # fmt: skip
+        )
         _say_skipped(predictor)
         return predictor
     last = found.others[-1] if found.others else found.artifact.path
@@ -73,7 +76,7 @@ def open_model(
                 raise
             continue
         _say_skipped(predictor)
-        note(
+        print_note(
             f"backend {predictor.backend.name} on {predictor.backend.device}, from {artifact.path}"
         )
         return predictor
@@ -86,7 +89,7 @@ def _say_skipped(predictor: infer.Predictor) -> None:
         say_left_out(name, reason)
 
 
-def _candidates(found: Found) -> Iterator[infer.Artifact]:
+def _candidates(found: ResolvedModel) -> Iterator[infer.Artifact]:
     yield found.artifact
     yield from map(infer.read_artifact, found.others)
 
@@ -108,7 +111,7 @@ def open_backends(
 
 def say_left_out(name: str, reason: str) -> None:
     """A backend that is not available, if `auto` or `all` were asked for."""
-    note(f"{name} is left out: {reason}")
+    print_note(f"{name} is left out: {reason}")
 
 
 def sort_backends(

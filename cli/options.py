@@ -10,13 +10,13 @@ from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from ptx.cli.param_types import Number
-from ptx.cli.terminal import note
+from ptx.cli.terminal import print_note
 from ptx.infer.artifact.files import sweep
 from ptx.infer.backends import BACKENDS, DEVICES, current_name
 from ptx.infer.errors import LimitError, UsageError, quote
@@ -66,7 +66,7 @@ def current_backend(ctx: click.Context, param: click.Parameter, name: str) -> st
 
     if (today := current_name(name)) == name:
         return name
-    note(f"backend {name!r} is called {today!r} now")
+    print_note(f"backend {name!r} is called {today!r} now")
     return today
 
 
@@ -96,15 +96,21 @@ workspace = click.option(
     help="The folder of checkpoints and artifacts; also PTX_WORKSPACE.",
 )
 backends = click.option(
-    "--backends", default="all", show_default=True, callback=current_backends,
+    "--backends",
+    default="all",
+    show_default=True,
+    callback=current_backends,
     shell_complete=complete_backends,
     help="all that are available here, or names with commas between them.",
-)  # fmt: skip
+)
 backend = click.option(
-    "--backend", default="auto", show_default=True, callback=current_backend,
+    "--backend",
+    default="auto",
+    show_default=True,
+    callback=current_backend,
     help=one_of(("auto", *BACKENDS)),
     shell_complete=complete_backend,
-)  # fmt: skip
+)
 device = click.option(
     "--device",
     default="auto",
@@ -113,30 +119,45 @@ device = click.option(
     shell_complete=complete(lambda: DEVICES),
 )
 data = click.option(
-    "--data", metavar="SOURCE", default=None, shell_complete=complete_data,
+    "--data",
+    metavar="SOURCE",
+    default=None,
+    shell_complete=complete_data,
     help="bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. By default the"
     " model's documented data where it is found (under PTX_DATA or in the workspace), else bundled.",
-)  # fmt: skip
+)
 trust = click.option(
-    "--trust", is_flag=True,
+    "--trust",
+    is_flag=True,
     help="Run a TorchScript or .pt2 file that this workspace did not export. Such a file is a program.",
-)  # fmt: skip
+)
 describe = click.option(
-    "--describe", "--signature", "describe", type=click.Path(path_type=Path), metavar="FILE",
+    "--describe",
+    "--signature",
+    "describe",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="What ptx cannot know of a model of your own or an ONNX file of others, in TOML or JSON: name,"
     " task, inputs, outputs, preprocessing, labels.",
-)  # fmt: skip
+)
 threads = click.option(
-    "--threads", type=Number(THREADS), help="Of ONNX Runtime, instead of its own choice.",
-)  # fmt: skip
+    "--threads",
+    type=Number(THREADS),
+    help="Of ONNX Runtime, instead of its own choice.",
+)
 precision = click.option(
-    "--precision", type=click.Choice(["float32", "tf32"]), default="float32", show_default=True,
+    "--precision",
+    type=click.Choice(["float32", "tf32"]),
+    default="float32",
+    show_default=True,
     help="tf32 lets CUDA round the factors of products to 10 bits: faster, and less exact.",
-)  # fmt: skip
+)
 network = click.option(
-    "--network", metavar="MODULE:FUNCTION", default=None,
+    "--network",
+    metavar="MODULE:FUNCTION",
+    default=None,
     help="What makes the network, where MODEL is not of the catalog.",
-)  # fmt: skip
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
@@ -156,28 +177,9 @@ def group(*several: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-def fold(
-    check: Callable[..., None] | None = None, **records: type[Any]
-) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Give a verb options as one dataclass: with `answers=Wanted` those that are fields of `Wanted`.
-
-    `check`: called with these, it refuses what does not go together.
-    """
-
-    def add(command: Callable[..., R]) -> Callable[..., R]:
-        @wraps(command)
-        def folded(**given: Any) -> R:
-            made = {
-                name: record(**{field.name: given.pop(field.name) for field in fields(record)})
-                for name, record in records.items()
-            }
-            if check is not None:
-                check(**made)
-            return command(**given, **made)
-
-        return folded
-
-    return add
+def as_dataclass(record: type[R], values: dict[str, Any]) -> R:
+    """The options that are fields of `record`, taken out of `values`."""
+    return record(**{field.name: values.pop(field.name) for field in fields(cast("Any", record))})
 
 
 def common(command: F) -> F:
@@ -196,9 +198,11 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
     """
 
     @click.option(
-        "--timeout", type=Number(TIMEOUT), metavar="SECONDS",
+        "--timeout",
+        type=Number(TIMEOUT),
+        metavar="SECONDS",
         help="End with exit code 6 after this time, with any backend; without it there is no limit.",
-    )  # fmt: skip
+    )
     @wraps(command)
     def limited(*, timeout: float | None, **options: Any) -> R | int:
         if timeout is not None and (child := _fork(timeout)):

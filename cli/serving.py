@@ -14,7 +14,7 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.opening import find_model, open_model
+from ptx.cli.opening import open_model, resolve_model
 from ptx.cli.param_types import Number, Port, Size
 from ptx.cli.streams import echo
 from ptx.cli.workspace import Workspace
@@ -34,8 +34,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _seconds(name: str, default: float, text: str, within: Range = TIMEOUT) -> Callable[[F], F]:
-    return click.option(name, type=Number(within), default=default, show_default=True, metavar="SECONDS",
-                        help=text)  # fmt: skip
+    return click.option(
+        name, type=Number(within), default=default, show_default=True, metavar="SECONDS", help=text
+    )
 
 
 def _size(name: str, default: str, text: str) -> Callable[[F], F]:
@@ -48,21 +49,42 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
 
 server_options = options.group(
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
-    click.option("--port", type=Number(PORT), default=8000, show_default=True,
-                 help="Port of HTTP; 0 takes any free one."),
-    click.option("--grpc-port", type=Port(PORT), default=None, metavar="PORT|off",
-                 help="Port of gRPC, which needs the extra `grpc`; off by default."),
-    click.option("--workers", type=Number(PROCESSES), default=1, show_default=True,
-                 help="Number of processes."),
+    click.option(
+        "--port",
+        type=Number(PORT),
+        default=8000,
+        show_default=True,
+        help="Port of HTTP; 0 takes any free one.",
+    ),
+    click.option(
+        "--grpc-port",
+        type=Port(PORT),
+        default=None,
+        metavar="PORT|off",
+        help="Port of gRPC, which needs the extra `grpc`; off by default.",
+    ),
+    click.option(
+        "--workers",
+        type=Number(PROCESSES),
+        default=1,
+        show_default=True,
+        help="Number of processes.",
+    ),
     _seconds("--keep-alive", 75.0, "Time after which an idle connection is closed.", WAITING),
     _seconds("--grace", 30.0, "Time for requests in progress after SIGTERM.", WAITING),
     click.option("--certfile", type=_FILE, help="Certificate in PEM: HTTPS instead of HTTP."),
     click.option("--keyfile", type=_FILE, help="Its private key, if it is not in the same file."),
-)  # fmt: skip
+)
 limit_options = options.group(
     _count("--max-batch", 1024, "Rows of one request."),
-    click.option("--max-delay", type=Number(DELAY), default=0.0, show_default=True, metavar="MS",
-                 help="Milliseconds that a batch waits for more requests."),
+    click.option(
+        "--max-delay",
+        type=Number(DELAY),
+        default=0.0,
+        show_default=True,
+        metavar="MS",
+        help="Milliseconds that a batch waits for more requests.",
+    ),
     _seconds("--max-wait", 1.0, "Time that a request may wait for its run.", WAITING),
     _seconds("--timeout", 60.0, "Time limit of a run."),
     _size("--max-body", "64MiB", "Size of a request's body, compressed or not."),
@@ -70,14 +92,22 @@ limit_options = options.group(
     _size("--max-memory", "1GiB", "Size of the bodies of all requests together."),
     _count("--max-requests", 1024, "Requests in progress at the same time."),
     _seconds("--receive-timeout", 30.0, "Time for the body of a request to arrive."),
-    click.option("--reload", is_flag=True,
-                 help="Let clients and SIGHUP have the models' files read again."),
-    click.option("--page/--no-page", default=True, show_default=True, help="A page to try the models."),
+    click.option(
+        "--reload", is_flag=True, help="Let clients and SIGHUP have the models' files read again."
+    ),
+    click.option(
+        "--page/--no-page", default=True, show_default=True, help="A page to try the models."
+    ),
     click.option("--access-log", is_flag=True, help="A line of JSON on stderr for each request."),
-    click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="HOST",
-                 help="Host names that requests may be for, as *.example.org; any by default."),
+    click.option(
+        "--allowed-host",
+        "allowed_hosts",
+        multiple=True,
+        metavar="HOST",
+        help="Host names that requests may be for, as *.example.org; any by default.",
+    ),
     click.option("--token-file", type=_FILE, help="Bearer tokens, one a line; others are refused."),
-)  # fmt: skip
+)
 
 
 @contextmanager
@@ -109,7 +139,7 @@ def find_source(
 
 
 def _open(space: Workspace, file: str, backend: str, settings: infer.Options) -> infer.Predictor:
-    model = find_model(space, file, backend)
+    model = resolve_model(space, file, backend)
     supported = any(
         entry.reads == model.artifact.kind and "timeout" in entry.heeds
         for entry in infer.BACKENDS.values()

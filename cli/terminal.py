@@ -42,12 +42,12 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
     return report.facts(pairs, columns=columns())
 
 
-def note(remark: str) -> None:
+def print_note(remark: str) -> None:
     """A remark on stderr."""
     echo_error(f"ptx: {remark}")
 
 
-def tell_error(text: str) -> None:
+def print_error(text: str) -> None:
     """The one line on stderr that a failed verb ends with."""
     prefix = style("ptx: error", "red", sys.stderr)
     echo_error(f"{prefix} {' '.join(text.split())}")
@@ -92,11 +92,18 @@ def open_bar(title: str, unit: str, total: int | None, **given: Any) -> Any:
     # A terminal that says it has no columns gets the fallback of shutil, where tqdm draws nothing.
     width, height = shutil.get_terminal_size()
     return tqdm(
-        total=total, desc=title, unit=f" {unit}", leave=False, mininterval=INTERVAL, miniters=1,
+        total=total,
+        desc=title,
+        unit=f" {unit}",
+        leave=False,
+        mininterval=INTERVAL,
+        miniters=1,
         file=sys.stderr,
-        bar_format=ENDLESS if total is None else FORMAT, ncols=min(width - 1, 100), nrows=height,
+        bar_format=ENDLESS if total is None else FORMAT,
+        ncols=min(width - 1, 100),
+        nrows=height,
         **given,
-    )  # fmt: skip
+    )
 
 
 class Progress(AbstractContextManager["Progress"]):

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ptx import report, trainers
 from ptx.cli.streams import echo_error
-from ptx.cli.terminal import INTERVAL, note, open_bar, verdict
+from ptx.cli.terminal import INTERVAL, open_bar, print_note, verdict
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 
@@ -70,7 +70,7 @@ def print_outcome(model: str, data: str, result: trainers.TrainingResult, space:
     """What is stale now, and the line that a training ends with."""
     if result.trained and result.interrupted is None:
         for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
-            note(f"{path} still has the weights of the training before: export it again")
+            print_note(f"{path} still has the weights of the training before: export it again")
     export, epochs = f"ptx export {model} --format onnx", len(result.history)
     if result.interrupted is not None:
         resume = f"ptx train {model}{_repeat_options()} --resume"

@@ -37,10 +37,9 @@ from ptx.infer.artifact.seeded import SEEDED_LIMIT, SeededArray
 from ptx.infer.checks import check_inputs
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.predictor import Predictor
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.preprocessing import Preprocessing, batch_key, open_preprocessing
 from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array, TensorSpec
-from ptx.infer.streaming import batch_key
 from ptx.infer.tasks import TASKS
 
 Sample = TypeVar("Sample", GoldenSample, RawSample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,6 +99,22 @@ class Named:
 
     name: str
     value: Any
+
+
+def split_name(value: Any) -> tuple[str | None, Any]:
+    """The name that the prediction of an input gets, and the value that is decoded."""
+    return (value.name, value.value) if isinstance(value, Named) else (input_name(value), value)
+
+
+def input_name(value: Any) -> str | None:
+    """The name of an input in its prediction: a path, a text or a number as it is."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64):
+        return str(value)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from ptx.infer.checks import (
     check_outputs,
 )
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
-from ptx.infer.prediction import Failure, Prediction
+from ptx.infer.prediction import Failure, Prediction, input_name, split_name
+from ptx.infer.prefetch import Prefetcher, predict_stream
 from ptx.infer.preprocessing import open_preprocessing, read_figures
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
-from ptx.infer.streaming import ReadAhead, input_name, stream, unname
 from ptx.infer.tasks import require_task
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Predictor:
             InputError: the picture cannot be used, or shows nothing that is like a digit.
             UsageError: the model does not look for digits in pictures (the card's fit "digit").
         """
-        name, content = unname(value)
+        name, content = split_name(value)
         if isinstance(content, InputError):
             raise content
         found = read_figures(self.preprocessing, content)
@@ -220,7 +220,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | ReadAhead,
+        values: Iterable[Any] | Prefetcher,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -229,7 +229,7 @@ class Predictor:
     @overload
     def predict_many(
         self,
-        values: Iterable[Any] | ReadAhead,
+        values: Iterable[Any] | Prefetcher,
         *,
         batch_size: int = 256,
         top: int = TOP,
@@ -238,17 +238,25 @@ class Predictor:
 
     def predict_many(
         self,
-        values: Iterable[Any] | ReadAhead,
+        values: Iterable[Any] | Prefetcher,
         *,
         batch_size: int = 256,
         top: int = TOP,
         on_error: Literal["raise", "yield"] = "raise",
     ) -> Iterator[Prediction | Failure]:
-        """The answers for a stream of inputs, in its order and in bounded memory.
+        """The predictions for a stream of inputs, in its order and in bounded memory.
 
-        Values are read in a thread while the batch before them is computed; a `ReadAhead` of
-        `ptx.infer.streaming` is read as it was begun, in its own batches. `on_error`: "raise" ends at
-        the first value that cannot be used; "yield" gives a `Failure` in its place.
+        Args:
+            values: Inputs as `predict` takes them; a thread decodes them while the batch before them
+                is computed. A `ptx.infer.prefetch.Prefetcher` is taken in its own chunks.
+            batch_size: Inputs that are decoded and computed at once.
+            top: How many labels to rank.
+            on_error: "raise" ends at the first input that cannot be used; "yield" gives a `Failure` in
+                its place. Either way the inputs before it and, with "yield", after it are predicted.
+
+        Raises:
+            InputError: an input cannot be used, with `on_error="raise"`.
+            UsageError: an argument is not valid.
         """
         BATCH_SIZE.check("the batch size", batch_size)
         SHOWN_LABELS.check("top", top)
@@ -258,7 +266,7 @@ class Predictor:
             raise UsageError(
                 f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
             )
-        return stream(self, values, batch_size, top, strict=on_error == "raise")
+        return predict_stream(self, values, batch_size, top, strict=on_error == "raise")
 
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP

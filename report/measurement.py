@@ -29,9 +29,9 @@ from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor
+from ptx.infer.prefetch import end_with_parent
 from ptx.infer.replay import replay
 from ptx.infer.signature import Array
-from ptx.infer.streaming import end_with_parent
 
 ROUNDS = 5  # in which the batch sizes take turns
 LEAST_RUNS = 3  # of a round

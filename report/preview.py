@@ -13,9 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
-from ptx.infer.prediction import Failure
+from ptx.infer.prediction import Failure, split_name
 from ptx.infer.preprocessing import read_figures
-from ptx.infer.streaming import unname
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
@@ -85,7 +84,7 @@ class Preview:
         )
         if not several:
             return []
-        content = unname(value)[1]
+        content = split_name(value)[1]
         if self._searched[0] is not content:
             try:
                 self._searched = content, read_figures(predictor.preprocessing, content)
@@ -130,7 +129,7 @@ def _cell(
     name = answer.input or "-"
     size, colour = (13, QUIET) if pictured else (16, INK)
     _text(draw, (0, 0, cell.width), name, size, colour=colour, keep_end=True)
-    content = unname(value)[1]
+    content = split_name(value)[1]
     if isinstance(answer, Failure):
         if figures:
             given = _draw_given(content, [seen.box for seen in figures])

@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 
 from ptx.infer.artifact.files import mapping_os_errors
 from ptx.infer.errors import ArtifactError, OutputError, quote
-from ptx.infer.prediction import Named
-from ptx.infer.streaming import input_name
+from ptx.infer.prediction import Named, input_name
 from ptx.scale.shards import Shard, name_hash
 
 _START = b'{"input": '  # of every line of `ptx predict --json`

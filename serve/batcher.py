@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from ptx.infer import Array, Prediction, Predictor
+from ptx.infer.preprocessing import batch_key
 from ptx.infer.signature import BATCH
-from ptx.infer.streaming import batch_key
 from ptx.serve.errors import RequestError, to_request_error, unavailable
 from ptx.serve.settings import Settings
 

@@ -22,10 +22,21 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
-@click.option("--batch", "batches", type=Numbers(MEASURED_BATCH), default="1,32,256", show_default=True,
-              help="Batch sizes with commas between them.")  # fmt: skip
-@click.option("--seconds", type=Number(SECONDS), default=1.0, show_default=True,
-              help="Of measuring, for each batch size of each backend.")  # fmt: skip
+@click.option(
+    "--batch",
+    "batches",
+    type=Numbers(MEASURED_BATCH),
+    default="1,32,256",
+    show_default=True,
+    help="Batch sizes with commas between them.",
+)
+@click.option(
+    "--seconds",
+    type=Number(SECONDS),
+    default=1.0,
+    show_default=True,
+    help="Of measuring, for each batch size of each backend.",
+)
 @options.threads
 @options.precision
 @options.device
@@ -35,9 +46,17 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 @options.time_limit
 @options.common
 def benchmark(
-    model: str, backends: str, batches: tuple[int, ...], seconds: float, threads: int | None,
-    precision: str, device: str, trust: bool, workspace: Path, as_json: bool,
-) -> None:  # fmt: skip
+    model: str,
+    backends: str,
+    batches: tuple[int, ...],
+    seconds: float,
+    threads: int | None,
+    precision: str,
+    device: str,
+    trust: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
     """Measure MODEL, a name of the catalog or a file, on every backend, each in a process of its own.
 
     For a model of the workspace the figures are also written to benchmark.csv and benchmark.png beside
@@ -51,9 +70,12 @@ def benchmark(
     targets = list(find_targets(space, model, backends, asked, trust=trust))
     with Progress("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
-            targets, settings, progress=progress.advance, threads=threads,
+            targets,
+            settings,
+            progress=progress.advance,
+            threads=threads,
             left_out=say_left_out if backends == "all" else None,
-        )  # fmt: skip
+        )
     print_benchmark(found, as_json=as_json)
     folder = targets[0].path.parent
     written = found.save(folder, model) if folder == space.folder(model) else ()

@@ -32,9 +32,18 @@ from ptx.cli.workspace import Workspace
 @options.time_limit
 @options.common
 def compare(
-    model: str, inputs: tuple[str, ...], backends: str, device: str, precision: str, trust: bool,
-    data: str | None, network: str | None, output: Path | None, workspace: Path, as_json: bool,
-) -> int:  # fmt: skip
+    model: str,
+    inputs: tuple[str, ...],
+    backends: str,
+    device: str,
+    precision: str,
+    trust: bool,
+    data: str | None,
+    network: str | None,
+    output: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> int:
     """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64.
 
     A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or

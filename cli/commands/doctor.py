@@ -17,8 +17,17 @@ from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
 from ptx.infer.backends.cuda_versions import CudaVersions, find_problems, read_versions
 
-PACKAGES = ("ptx", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision",
-            "onnx", "onnxscript")  # fmt: skip
+PACKAGES = (
+    "ptx",
+    "numpy",
+    "pillow",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+)
 
 
 @click.command(
@@ -42,8 +51,10 @@ def doctor(as_json: bool) -> None:
         titles = ("CUDA of", "built for", "driver up to", "runtime", "cuDNN", "its CUDA")
         echo(table(titles, [_row(one) for one in cuda]))
         echo()
-    rows = [(name, colour_verdict("works" if one.works else "no", one.works), one.detail)
-            for name, one in found.items()]  # fmt: skip
+    rows = [
+        (name, colour_verdict("works" if one.works else "no", one.works), one.detail)
+        for name, one in found.items()
+    ]
     echo(table(("backend", "", ""), rows))
     for problem in problems:
         echo(f"\nthe CUDA libraries do not fit: {problem}")

@@ -10,7 +10,7 @@ from ptx import infer
 from ptx.cli import options
 from ptx.cli.comparison import answer_test_rows, print_evaluation
 from ptx.cli.dataset import open_data
-from ptx.cli.opening import find_model, open_model
+from ptx.cli.opening import open_model, resolve_model
 from ptx.cli.workspace import Workspace
 
 
@@ -29,9 +29,15 @@ from ptx.cli.workspace import Workspace
 @options.time_limit
 @options.common
 def evaluate(
-    model: str, backend: str, device: str, precision: str, trust: bool, data: str | None,
-    workspace: Path, as_json: bool,
-) -> int:  # fmt: skip
+    model: str,
+    backend: str,
+    device: str,
+    precision: str,
+    trust: bool,
+    data: str | None,
+    workspace: Path,
+    as_json: bool,
+) -> int:
     """Accuracy and confusion matrix of MODEL on the test rows of its data.
 
     The rows go through the whole predictor, and labels are held against the data's by name. A file that
@@ -41,7 +47,7 @@ def evaluate(
 
     space = Workspace(workspace)
     asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    with open_model(find_model(space, model, backend), asked) as predictor:
+    with open_model(resolve_model(space, model, backend), asked) as predictor:
         dataset = open_data(predictor.card.model, data, workspace, predictor.card)
         require_proved(predictor, dataset)
         found, holds, told = answer_test_rows(predictor, dataset)

@@ -23,12 +23,18 @@ from ptx.cli.workspace import Workspace
 @forms.asked
 @options.workspace
 @options.common
-@options.fold(form=forms.Form)
 def export(
-    model: str, formats: str, checkpoint: Path | None, describe: Path | None, data: str | None,
-    output: Path | None, device: str | None, opset: int | None, form: forms.Form, workspace: Path,
+    model: str,
+    formats: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    data: str | None,
+    output: Path | None,
+    device: str | None,
+    opset: int | None,
+    workspace: Path,
     **stated: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Export MODEL and prove that the file computes what PyTorch computes.
 
     MODEL is a name of the catalog, the path of a checkpoint, or module:function, which makes a network
@@ -41,6 +47,7 @@ def export(
 
     --format triton writes a model repository for Triton, of the ONNX file that was exported before.
     """
+    form = options.as_dataclass(forms.Form, stated)
     if exporting.wants_repository(formats, device):
         exporting.export_repository(model, output, device, Workspace(workspace))
         return

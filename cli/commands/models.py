@@ -10,7 +10,7 @@ import click
 import ptx.models as catalog
 from ptx.cli import listing, options
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import facts, note, table, verdict
+from ptx.cli.terminal import facts, print_note, table, verdict
 from ptx.cli.workspace import Workspace, require_model
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
@@ -28,7 +28,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
     if model is None:
         own = space.own_models()
         for name, reason in catalog.broken_entries().items():
-            note(f"the model {name!r} of a package is left out: {reason}")
+            print_note(f"the model {name!r} of a package is left out: {reason}")
     names = list(catalog.known_models()) if model is None else [require_model(model)]
     if as_json:
         records = [listing.record(name, list(space.files(name))) for name in names]

@@ -2,15 +2,77 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptx import infer
-from ptx.cli import options, wanted
-from ptx.cli.opening import find_model
-from ptx.cli.predictions import answer_inputs
+from ptx.cli import options
+from ptx.cli.inputs import count_inputs, find_inputs
+from ptx.cli.opening import ResolvedModel, open_model, resolve_model
+from ptx.cli.param_types import Number
+from ptx.cli.predictions import PredictionLines, summary
+from ptx.cli.streams import echo, writes_unicode
+from ptx.cli.terminal import Progress, print_note
 from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.files import atomic_writer, check_writable
+from ptx.infer.errors import UsageError
+from ptx.infer.prediction import split_name
+from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS
+
+if TYPE_CHECKING:
+    from ptx import report, scale
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What is shown of the predictions, and where they go."""
+
+    top: int
+    batch_size: int
+    every: bool
+    allow_nonfinite: bool
+    as_json: bool
+    shard: scale.Shard | None
+    resume: bool
+    output: Path | None
+    show: bool
+
+    @property
+    def shows_json(self) -> bool:
+        """By the option or by the file's name."""
+        named = self.output is not None and self.output.suffix in (".json", ".jsonl")
+        return self.as_json or named
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Where the Ray cluster is, and what each of its workers takes."""
+
+    on: str | None
+    address: str | None
+    column: str | None
+    prefix: str | None
+    num_cpus: float | None
+    num_gpus: float | None
+    concurrency: int | None
+
+
+def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Any:
+    if text is None or ctx.resilient_parsing:
+        return None
+    from ptx.scale import Shard
+
+    return Shard.parse(text)
 
 
 @click.command(
@@ -20,41 +82,293 @@ from ptx.cli.workspace import Workspace
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=options.complete_file
 )
-@click.option("--model", default="convnet", show_default=True,
-              shell_complete=options.complete_model,
-              help="A name of the catalog or of a model's folder in the workspace, or the path of an"
-              " artifact or checkpoint.")  # fmt: skip
+@click.option(
+    "--model",
+    default="convnet",
+    show_default=True,
+    shell_complete=options.complete_model,
+    help="The name of a catalog model or of a model folder in the workspace, or the path of"
+    " an artifact or checkpoint.",
+)
 @options.backend
 @options.device
 @options.precision
 @options.trust
 @options.describe
-@wanted.answers
-@wanted.cluster
+@click.option(
+    "--top",
+    type=Number(SHOWN_LABELS),
+    default=1,
+    show_default=True,
+    help="Number of labels to show; JSON shows at least three.",
+)
+@click.option(
+    "--batch-size",
+    type=Number(BATCH_SIZE),
+    default=256,
+    show_default=True,
+    help="Number of inputs to compute at once.",
+)
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Predict every digit of an image, from left to right, each with its box.",
+)
+@click.option(
+    "--allow-nonfinite",
+    is_flag=True,
+    help="Accept infinities and NaN in inputs and outputs, as in a mask of -inf.",
+)
+@options.as_json
+@click.option(
+    "--shard",
+    metavar="K/N",
+    callback=_parse_shard,
+    help="Predict only the K-th of N shares of the inputs, such as 3/16. Their names decide"
+    " which share they are in.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue an interrupted run: skip the inputs that are in --output already.",
+)
+@options.output(
+    "Write to this file. The ending decides the format: .json and .jsonl for JSON Lines, .png"
+    " for a picture of the inputs next to what the model received, anything else for"
+    " text."
+)
+@click.option("--show", is_flag=True, help="Draw that picture and open it.")
+@click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder.")
+@click.option(
+    "--address",
+    help="Address of the Ray cluster, such as auto. Without it a cluster is"
+    " started on this machine.",
+)
+@click.option("--column", help="Name of the column that is predicted, for tables on Ray.")
+@click.option(
+    "--prefix",
+    help="Prefix for the names of the added columns, for tables that have columns"
+    " of the same names.",
+)
+@click.option(
+    "--num-cpus",
+    type=Number(WORKERS_CPUS),
+    help="Number of CPUs for each Ray worker; 1 by default.",
+)
+@click.option(
+    "--num-gpus",
+    type=Number(WORKERS_GPUS),
+    help="Number of GPUs for each Ray worker; a fraction shares one.",
+)
+@click.option(
+    "--concurrency",
+    type=Number(PROCESSES),
+    help="Number of Ray workers; by default as many as the cluster can run.",
+)
 @options.workspace
 @options.time_limit
 @options.common
-@options.fold(wanted.check, answers=wanted.Wanted, cluster=wanted.Cluster)
 def predict(
-    inputs: tuple[str, ...], model: str, backend: str, device: str, precision: str, trust: bool,
-    describe: Path | None, workspace: Path, answers: wanted.Wanted, cluster: wanted.Cluster,
-) -> int:  # fmt: skip
-    """Predict each INPUT: a picture, a folder, a glob, or - for standard input.
+    inputs: tuple[str, ...],
+    model: str,
+    backend: str,
+    device: str,
+    precision: str,
+    trust: bool,
+    describe: Path | None,
+    workspace: Path,
+    **values: Any,
+) -> int:
+    """Predict each INPUT: an image, a folder, a glob pattern, or - for standard input.
 
-    For models that do not take pictures an INPUT is a text or a number, a .csv or a .npy file; lines on
-    standard input are one INPUT each. A negative number goes behind --.
+    For models that do not take images an INPUT is a text, a number, or a .csv or .npy file; each line of
+    standard input is one INPUT. Write -- before a negative number.
 
-    Inputs that cannot be used have their line, the others are answered, and the exit code is 4.
+    An input that cannot be used gets an error line, the others are predicted, and the exit code is 4.
 
-    Many machines: each takes a --shard, and the outputs put together are that of one run. With --on ray
-    an INPUT may also be a Parquet, CSV or WebDataset tar file, here or at a URI such as s3://..., and
+    To use several machines, give each of them a --shard and concatenate the outputs. With --on ray an
+    INPUT can also be a Parquet, CSV or WebDataset tar file, local or at a URI such as s3://..., and
     --output is a folder. --resume continues an interrupted run.
     """
+    ray = options.as_dataclass(RayOptions, values)
+    wanted = options.as_dataclass(PredictOptions, values)
+    _check(wanted, ray)
     space = Workspace(workspace)
-    asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    found = find_model(space, model, backend, describe=describe)
-    if cluster.on:
+    opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
+    resolved = resolve_model(space, model, backend, describe=describe)
+    if ray.on:
         from ptx.cli.on_ray import predict_on_ray
 
-        return predict_on_ray(inputs, found, asked, answers, cluster)
-    return answer_inputs(inputs, found, asked, answers, workspace)
+        return predict_on_ray(inputs, resolved, opening, wanted, ray)
+    return _predict(inputs, resolved, opening, wanted, workspace)
+
+
+def _check(wanted: PredictOptions, ray: RayOptions) -> None:
+    """Refuse options that exclude each other, and an output that cannot be written."""
+    local = {
+        "shard": wanted.shard,
+        "show": wanted.show,
+        "json": wanted.as_json,
+        "all": wanted.every,
+        "allow-nonfinite": wanted.allow_nonfinite,
+    }
+    remote = {name: value for name, value in asdict(ray).items() if name != "on"}
+    for name, value in (local if ray.on else remote).items():
+        if value:
+            needed = "cannot be used with --on ray: leave it out" if ray.on else "needs --on ray"
+            raise UsageError(f"--{name.replace('_', '-')} {needed}")
+    if wanted.every and wanted.resume:
+        raise UsageError("--all cannot be used with --resume: leave one of them out")
+    if (
+        wanted.resume
+        and not ray.on
+        and (wanted.output is None or wanted.output.suffix not in (".json", ".jsonl"))
+    ):
+        raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
+    if wanted.output is not None and not ray.on:  # with it, a folder
+        check_writable(wanted.output)
+
+
+def _predict(
+    inputs: tuple[str, ...],
+    resolved: ResolvedModel,
+    opening: infer.Options,
+    wanted: PredictOptions,
+    workspace: Path,
+) -> int:
+    """Predict the inputs on this machine and write the lines; the exit code."""
+    preprocessing = open_preprocessing(resolved.card.preprocessing, resolved.card.signature)
+    preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
+    with ExitStack() as stack:
+        previous = _open_previous(wanted, resolved.card.model, stack)
+        found = find_inputs(inputs, preprocessing)
+        head = list(islice(found, PLANNED_INPUTS))
+        plan = None if wanted.every else plan_prefetch(preprocessing, head, wanted.batch_size)
+        # The workers are forked before anything starts a thread, as opening a backend does.
+        pool = None if plan is None else stack.enter_context(plan.start_workers(preprocessing))
+        values: Iterable[Any] = chain(head, found)
+        if wanted.shard is not None or previous is not None:
+            from ptx import scale
+
+            values = scale.choose(values, wanted.shard, previous)
+        if preview is not None and not wanted.every:
+            values = preview.values(values)
+        if plan is not None and pool is not None:
+            values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
+            opening = replace(opening, threads=plan.backend_threads)
+        predictor = stack.enter_context(
+            open_model(resolved, opening, allow_nonfinite=wanted.allow_nonfinite)
+        )
+        results = _results(predictor, values, preview, wanted)
+        if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
+            entire = wanted.shard is None and previous is None
+            results = _with_progress(results, inputs if entire else (), preprocessing)
+        lines = PredictionLines(
+            wanted.shows_json,
+            wanted.top,
+            succeeded=0 if previous is None else previous.good,
+            failed=0 if previous is None else previous.bad,
+            ensure_ascii=target is None and not writes_unicode(),
+        )
+        _write_lines(target, lines.format(results), previous)
+    if target is not None:
+        echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
+    if preview is not None:
+        _finish_preview(preview, show=wanted.show)
+    return 4 if lines.failed else 0
+
+
+def _open_previous(wanted: PredictOptions, model: str, stack: ExitStack) -> scale.Continued | None:
+    """The output that --resume continues, until the stack is closed."""
+    if not wanted.resume or wanted.output is None:
+        return None
+    from ptx import scale
+
+    return stack.enter_context(scale.continued(wanted.output, model))
+
+
+def _results(
+    predictor: infer.Predictor,
+    values: Iterable[Any],
+    preview: report.Preview | None,
+    wanted: PredictOptions,
+) -> Iterator[infer.Prediction | infer.Failure]:
+    top = max(wanted.top, 3 if wanted.shows_json else 1, preview.bars if preview else 1)
+    if wanted.every:
+        return _results_of_digits(predictor, values, top, preview)
+    results = predictor.predict_many(
+        values, batch_size=wanted.batch_size, top=top, on_error="yield"
+    )
+    return results if preview is None else preview.answers(results, predictor)
+
+
+def _results_of_digits(
+    predictor: infer.Predictor, values: Iterable[Any], top: int, preview: report.Preview | None
+) -> Iterator[infer.Prediction | infer.Failure]:
+    """A prediction for each digit that is found, or a failure for the image."""
+    for value in values:
+        results: Sequence[infer.Prediction | infer.Failure]
+        try:
+            results = predictor.predict_figures(value, top=top)
+        except infer.InputError as error:
+            results = [infer.Failure(error, split_name(value)[0])]
+        for result in results:
+            if preview is not None:
+                preview.draw(value, result, predictor)
+            yield result
+
+
+def _with_progress(
+    results: Iterable[infer.Prediction | infer.Failure],
+    inputs: tuple[str, ...],
+    preprocessing: Preprocessing,
+) -> Iterator[infer.Prediction | infer.Failure]:
+    """The results, with a progress bar; it counts the `inputs`, or has no end if there are none."""
+    total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
+    with Progress("predicting", "inputs", total) as progress:
+        for result in results:
+            yield result
+            progress.advance()
+
+
+def _write_lines(path: Path | None, lines: Iterable[str], previous: scale.Continued | None) -> None:
+    """Write the lines to the previous output, to a file that is complete or absent, or to stdout."""
+    if previous is not None:
+        previous.append(lines)
+    elif path is None:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes only a terminal's lines
+    else:
+        with atomic_writer(path) as write:
+            for line in lines:
+                # File names may have bytes that are not UTF-8; JSON has the same escapes for them.
+                write(f"{line}\n".encode(errors="backslashreplace"))
+
+
+def _make_preview(
+    output: Path | None, workspace: Path, *, show: bool
+) -> tuple[report.Preview | None, Path | None]:
+    """The picture that --show or --output asks for, and the file that is left for the lines."""
+    named = output is not None and output.suffix.lower() == ".png"
+    if not show and not named:
+        return None, output
+    from ptx import report
+
+    path = output if output is not None and named else workspace / "preview.png"
+    return report.Preview(path), None if named else output
+
+
+def _finish_preview(preview: report.Preview, *, show: bool) -> None:
+    """Write the picture, and open it if --show asks for that."""
+    print_note(preview.save())
+    if show and _has_display():
+        click.launch(str(preview.path))
+    elif show:
+        print_note(f"there is no display here: open {preview.path}")
+
+
+def _has_display() -> bool:
+    if sys.platform.startswith(("win", "darwin")):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -53,9 +53,12 @@ def report(
         Progress("comparing", "inputs", total) as comparing,
     ):
         found = reports.report(
-            trained, predictors, dataset,
-            evaluating=evaluating.advance, comparing=comparing.advance,
-        )  # fmt: skip
+            trained,
+            predictors,
+            dataset,
+            evaluating=evaluating.advance,
+            comparing=comparing.advance,
+        )
     found = reports.add_files(found, space.files(model))
     size = replace(found, left_out=left_out).save(target)
     verdict(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

@@ -11,7 +11,7 @@ import click
 
 from ptx import infer
 from ptx.cli import options, serving
-from ptx.cli.terminal import note
+from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
 
 
@@ -32,10 +32,17 @@ from ptx.cli.workspace import Workspace
 @options.workspace
 @options.common
 def serve(
-    models: tuple[str, ...], backend: str, device: str, threads: int | None, trust: bool,
-    workspace: Path, max_delay: float, token_file: Path | None, allowed_hosts: tuple[str, ...],
+    models: tuple[str, ...],
+    backend: str,
+    device: str,
+    threads: int | None,
+    trust: bool,
+    workspace: Path,
+    max_delay: float,
+    token_file: Path | None,
+    allowed_hosts: tuple[str, ...],
     **values: Any,
-) -> int:  # fmt: skip
+) -> int:
     """Serve each MODEL: a name of the workspace, a file, or NAME=FILE.
 
     The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. Requests that arrive
@@ -52,14 +59,16 @@ def serve(
             **{name: values.pop(name) for name in names & values.keys()}
         )
         settings = serve_package.Settings(
-            max_delay=max_delay / 1e3, tokens=serve_package.read_tokens(token_file),
-            allowed_hosts=allowed_hosts or ("*",), **values,
-        )  # fmt: skip
+            max_delay=max_delay / 1e3,
+            tokens=serve_package.read_tokens(token_file),
+            allowed_hosts=allowed_hosts or ("*",),
+            **values,
+        )
         loading = infer.Options(
             device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
         )
         sources = [serving.find_source(space, model, backend, loading, server) for model in models]
         if (warning := serve_package.open_access_warning(settings, server)) is not None:
-            note(warning)
+            print_note(warning)
         serve_package.serve(sources, settings, server, partial(serving.announce, server, sources))
         return 0

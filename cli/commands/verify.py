@@ -47,8 +47,10 @@ def verify(
             lacks = {"lacks": True} if c.lacks else {}
             echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
         return 1 if failed else 0
-    words = ["lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds)
-             for c in checks]  # fmt: skip
+    words = [
+        "lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds)
+        for c in checks
+    ]
     rows = [(c.name, word, c.detail) for c, word in zip(checks, words, strict=True)]
     echo(table(("check", "", "detail"), rows))
     if failed:

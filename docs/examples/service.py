@@ -19,7 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from ptx.infer import InputError, Prediction, Predictor, load
-from ptx.infer.streaming import batch_key
+from ptx.infer.preprocessing import batch_key
 
 BATCH = 64  # pictures of one batch at most
 BODY_LIMIT = 10 * 2**20  # bytes of one picture file

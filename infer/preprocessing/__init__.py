@@ -78,7 +78,7 @@ class Preprocessing(Protocol):
 
     @property
     def pads(self) -> bool:
-        """Whether samples of several lengths go into one batch: see `ptx.infer.streaming.batch_key`."""
+        """Whether samples of several lengths go into one batch: see `batch_key`."""
 
     @property
     def pictures(self) -> Pictures | None:
@@ -133,6 +133,11 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
         ) from error
     return opened
+
+
+def batch_key(preprocessing: Preprocessing, sample: Array) -> object:
+    """Samples with equal keys fit into one batch: the same dtype and shape, unless they are padded."""
+    return None if preprocessing.pads else (sample.dtype, sample.shape)
 
 
 def read_figures(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit]:

@@ -15,10 +15,9 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
-from ptx.infer.prediction import Prediction
+from ptx.infer.prediction import Prediction, input_name
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array, Signature
-from ptx.infer.streaming import input_name
 
 Export = Callable[[str, str], Path]
 

@@ -68,8 +68,8 @@ def test_a_letter_is_answered_with_a_word_of_doubt_on_stderr(
     given = letter(tmp_path / "a.png")
     done = ptx("predict", given, seven, "--json", "--workspace", workspace)
     assert done.code == 0
-    assert f"ptx: {given}: the answer is doubtful" in done.err
-    assert done.err.count("doubtful") == 1  # and none of the seven
+    assert f"ptx: {given}: low confidence" in done.err
+    assert done.err.count("low confidence") == 1  # and none of the seven
     answers = [json.loads(line) for line in done.out.splitlines()]
     assert [answer["low_confidence"] for answer in answers] == [True, False]
     keys = {"input", "label", "score", "top", "low_confidence", "model", "backend"}
@@ -314,9 +314,9 @@ def test_of_a_table_of_names_the_first_column_counts(
 
 
 COUNTED = """
-from ptx.infer import streaming
-entered, original = [], streaming.reader_processes
-streaming.reader_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
+from ptx.infer import prefetch
+entered, original = [], prefetch.decoder_processes
+prefetch.decoder_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
 from ptx.cli.main import _run
 code = _run()
 print(code, len(entered))
@@ -397,7 +397,7 @@ def test_all_says_once_what_is_left_out_beside_the_digits(
     done = ptx("predict", seventy_seven, "--all", "--json", "--workspace", workspace)
     assert len(done.out.splitlines()) == 2
     assert "others" not in json.loads(done.out.splitlines()[0])
-    assert done.err.count("1 smaller thing left out") == 1
+    assert done.err.count("1 smaller region ignored") == 1
 
 
 def test_what_is_left_out_beside_one_digit_is_said_once_for_each_picture(
@@ -415,8 +415,8 @@ def test_what_is_left_out_beside_one_digit_is_said_once_for_each_picture(
     assert done.code == 0
     assert [json.loads(line)["label"] for line in done.out.splitlines()] == ["7", "7", "7"]
     assert "others" not in done.out
-    assert done.err.count("left out") == 1
-    assert f"{beside}: 1 smaller thing left out, 71% from the left and 60% from the top" in done.err
+    assert done.err.count("ignored") == 1
+    assert f"{beside}: 1 smaller region ignored, 71% from the left and 60% from the top" in done.err
 
 
 def test_all_is_for_models_of_drawn_digits(ptx: Any, workspace: Path) -> None:

@@ -13,9 +13,8 @@ import pytest
 from ptx.infer.artifact.card import Card
 from ptx.infer.described.description import SIZE_LIMIT, Description, read_description
 from ptx.infer.errors import InputError
-from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.preprocessing import batch_key, open_preprocessing
 from ptx.infer.signature import Signature
-from ptx.infer.streaming import batch_key
 
 TOML = """
 name = "flowers"

@@ -15,10 +15,9 @@ import pytest
 from PIL import Image
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing, show_value
+from ptx.infer.preprocessing import Preprocessing, batch_key, open_preprocessing, show_value
 from ptx.infer.preprocessing.picture import GrayPreprocessing
 from ptx.infer.signature import Signature
-from ptx.infer.streaming import batch_key
 
 LOGITS = {"logits": ["float32", ["batch", 10]]}
 

@@ -1,4 +1,4 @@
-"""Reading beside the computation: the same samples and errors, in order, from threads or processes."""
+"""Prefetching: threads and processes decode the same samples and errors, in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptx.infer import load, streaming
+from ptx.infer import load, prefetch
 from ptx.infer.errors import InputError
 from ptx.infer.prediction import Failure, Named
+from ptx.infer.prefetch import (
+    Chunk,
+    DecodedInput,
+    Prefetcher,
+    PrefetchPlan,
+    WorkerPool,
+    can_fork,
+    decode,
+    decoder_thread,
+    plan_prefetch,
+)
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
-from ptx.infer.streaming import (
-    ReadAhead,
-    Readers,
-    ReadValue,
-    Window,
-    can_fork,
-    read_window,
-    reader_thread,
-)
 
 Child = Callable[..., Any]
 Export = Callable[[str, str], Path]
@@ -60,34 +62,34 @@ VALUES: list[Any] = [
 ]
 
 
-def comparable(window: Any) -> list[Any]:
+def comparable(chunk: Any) -> list[Any]:
     return [
         (name, (type(item), item.code, str(item)), others)
         if isinstance(item, InputError)
         else (name, (item.dtype, item.shape, item.tobytes()), others)
-        for name, item, others in window
+        for name, item, others in chunk
     ]
 
 
 @needs_fork
 @pytest.mark.parametrize("values", [VALUES, VALUES[:5], VALUES[1:2], VALUES[:1], []])
 def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> None:
-    expected = comparable(read_window(pictures(), values))
-    with reader_thread(pictures()) as readers:
-        assert comparable(readers.submit(values)()) == expected
+    expected = comparable(decode(pictures(), values))
+    with decoder_thread(pictures()) as pool:
+        assert comparable(pool.submit(values)()) == expected
     # A process of its own, since this one may have threads by now.
     child(
         "import os, sys\n"
         "os.environ['OPENBLAS_NUM_THREADS'] = '1'\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import VALUES, comparable, pictures\n"
-        "from ptx.infer.streaming import can_fork, read_window, reader_processes\n"
+        "from test_prefetch import VALUES, comparable, pictures\n"
+        "from ptx.infer.prefetch import can_fork, decode, decoder_processes\n"
         "assert can_fork()\n"
         "values = VALUES[int(sys.argv[2]):int(sys.argv[3])]\n"
-        "with reader_processes(pictures()) as readers:\n"
-        "    waiting = [readers.submit(values) for _ in range(readers.ahead)]\n"
+        "with decoder_processes(pictures(), 2, chunks_ahead=3) as pool:\n"
+        "    waiting = [pool.submit(values) for _ in range(pool.chunks_ahead)]\n"
         "    for wait in waiting:\n"
-        "        assert comparable(wait()) == comparable(read_window(pictures(), values))",
+        "        assert comparable(wait()) == comparable(decode(pictures(), values))",
         Path(__file__).parent,
         VALUES.index(values[0]) if values else 0,
         VALUES.index(values[0]) + len(values) if values else 0,
@@ -111,9 +113,9 @@ def photograph(*specks: int) -> Any:
 
 def test_what_is_left_out_of_a_picture_stands_beside_its_sample() -> None:
     values = [photograph(150), photograph(), photograph(150, 220), str(PICTURES / "mnist-7.png")]
-    window = read_window(digit_pictures(), values)
-    assert [len(read.others) for read in window] == [1, 0, 2, 0]
-    ((left, top, right, bottom),) = window[0].others
+    chunk = decode(digit_pictures(), values)
+    assert [len(read.ignored_regions) for read in chunk] == [1, 0, 2, 0]
+    ((left, top, right, bottom),) = chunk[0].ignored_regions
     assert (left, top, right, bottom) == pytest.approx((0.5, 0.5, 0.52, 0.65), abs=0.01)
 
 
@@ -122,13 +124,13 @@ def test_processes_tell_what_is_left_out(child: Child) -> None:
     child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import comparable, digit_pictures, photograph\n"
-        "from ptx.infer.streaming import read_window, reader_processes\n"
+        "from test_prefetch import comparable, digit_pictures, photograph\n"
+        "from ptx.infer.prefetch import decode, decoder_processes\n"
         "values = ['no-such.png', photograph(), photograph(150), photograph(150, 220)]\n"
-        "with reader_processes(digit_pictures()) as readers:\n"
-        "    window = readers.submit(values)()\n"
-        "assert [len(read.others) for read in window] == [0, 0, 1, 2]\n"
-        "assert comparable(window) == comparable(read_window(digit_pictures(), values))",
+        "with decoder_processes(digit_pictures(), 2, chunks_ahead=3) as pool:\n"
+        "    chunk = pool.submit(values)()\n"
+        "assert [len(read.ignored_regions) for read in chunk] == [0, 0, 1, 2]\n"
+        "assert comparable(chunk) == comparable(decode(digit_pictures(), values))",
         Path(__file__).parent,
     )
 
@@ -141,9 +143,9 @@ class Ready:
 
 
 def test_samples_of_two_types_are_not_made_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_preprocessing", Ready(), raising=False)
+    monkeypatch.setattr(prefetch, "_preprocessing", Ready(), raising=False)
     given = [np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32)]
-    packed = streaming._read_packed(given)
+    packed = prefetch._decode_chunk(given)
     assert [sample.dtype.name for sample in packed.samples] == ["uint8", "float32"]
 
 
@@ -152,17 +154,17 @@ def test_a_reader_that_is_killed_is_told(child: Child) -> None:
     done = child(
         "import os, signal, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import Killing\n"
+        "from test_prefetch import Killing\n"
         "from ptx.infer.errors import LimitError\n"
-        "from ptx.infer.streaming import reader_processes\n"
+        "from ptx.infer.prefetch import decoder_processes\n"
         "try:\n"
-        "    with reader_processes(Killing()) as readers:\n"
-        "        readers.submit([1])()\n"
+        "    with decoder_processes(Killing(), 2, chunks_ahead=3) as pool:\n"
+        "        pool.submit([1])()\n"
         "except LimitError as error:\n"
         "    print(error.code, error)",
         Path(__file__).parent,
     )
-    assert done.stdout.startswith("E-MEMORY a process that read the inputs was killed")
+    assert done.stdout.startswith("E-MEMORY a process that decoded the inputs was killed")
 
 
 class Killing:
@@ -184,11 +186,11 @@ def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> No
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import Endless\n"
-        "from ptx.infer.streaming import ReadAhead, reader_processes\n"
+        "from test_prefetch import Endless\n"
+        "from ptx.infer.prefetch import Prefetcher, decoder_processes\n"
         "try:\n"
-        "    with reader_processes(Endless()) as readers:\n"
-        "        ReadAhead(readers, [1, 2, 3], 1)\n"
+        "    with decoder_processes(Endless(), 2, chunks_ahead=3) as pool:\n"
+        "        Prefetcher(pool, [1, 2, 3], 1)\n"
         "        raise KeyError\n"
         "except KeyError:\n"
         "    print('ended')",
@@ -198,57 +200,105 @@ def test_what_is_being_read_is_not_waited_for_after_an_error(child: Child) -> No
 
 
 @needs_fork
-def test_there_are_no_more_readers_than_processors_or_than_can_be_used(child: Child) -> None:
+def test_all_processes_are_forked_at_once(child: Child) -> None:
     done = child(
         "import multiprocessing, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import pictures\n"
-        "from ptx.infer import streaming\n"
-        "streaming.usable_processors = lambda: 3\n"
-        "for most in (None, 2, 9):\n"
-        "    with streaming.reader_processes(pictures(), most=most) as made:\n"
-        "        print(len(multiprocessing.active_children()), made.ahead)",
+        "from test_prefetch import pictures\n"
+        "from ptx.infer.prefetch import decoder_processes\n"
+        "with decoder_processes(pictures(), 3, chunks_ahead=4) as pool:\n"
+        "    print(len(multiprocessing.active_children()), pool.chunks_ahead)",
         Path(__file__).parent,
     )
-    assert done.stdout.splitlines() == ["3 4", "2 3", "3 4"]
+    assert done.stdout == "3 4\n"
 
 
-def test_a_few_hundred_values_are_divided_among_the_readers() -> None:
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., PrefetchPlan | None]:
+    """The plan for so many files of so many bytes, and a batch size of 256."""
+    monkeypatch.setattr(prefetch, "can_fork", lambda: True)
+    monkeypatch.setattr(prefetch, "usable_processors", lambda: 8)
+
+    def make(count: int, size: int, preprocessing: Any = None) -> PrefetchPlan | None:
+        file = tmp_path / "file"
+        with file.open("wb") as out:
+            out.truncate(size)
+        return plan_prefetch(preprocessing or pictures(), [str(file)] * count, 256)
+
+    return make
+
+
+class Photographs:
+    """A preprocessing of large images."""
+
+    suffixes = (".jpg",)
+    rows = "pictures", (3, 224, 224)
+
+
+def test_small_images_leave_one_thread_to_the_backend(plan: Any) -> None:
+    assert plan(128, 500) == PrefetchPlan(2, 12, 256, 32, backend_threads=1)
+    assert plan(128, 500, Photographs()) == PrefetchPlan(8, 9, 256, 32, backend_threads=None)
+
+
+def test_chunks_of_large_files_hold_few_bytes(plan: Any) -> None:
+    large = plan(5, 2 * 2**20)
+    assert (large.first_chunk, large.chunk_size) == (2, 2)
+    assert plan(2, 5 * 2**20).first_chunk == 1
+
+
+def test_few_or_small_inputs_are_not_worth_a_process(
+    plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plan(127, 500) is None
+    assert plan(1, 2**30) is None
+    assert plan(4, 2 * 2**20) is not None
+    numbers = open_preprocessing({"kind": "columns", "names": ["x"]}, LINE)
+    assert plan_prefetch(numbers, [1.0] * 128, 256) is None
+    monkeypatch.setattr(prefetch, "can_fork", lambda: False)
+    assert plan(128, 500) is None
+
+
+LINE = Signature.from_data(
+    {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
+)
+
+
+def test_a_few_hundred_values_are_divided_among_the_pool() -> None:
     sizes: list[int] = []
 
-    def submit(values: list[Any]) -> Callable[[], Window]:
+    def submit(values: list[Any]) -> Callable[[], Chunk]:
         sizes.append(len(values))
-        return lambda: [ReadValue(str(value), np.zeros(1)) for value in values]
+        return lambda: [DecodedInput(str(value), np.zeros(1)) for value in values]
 
-    reading = ReadAhead(Readers(9, submit), iter(range(200)), 256, first=32)
-    assert [read.name for window in reading for read in window] == [str(i) for i in range(200)]
+    reading = Prefetcher(WorkerPool(9, submit), iter(range(200)), 256, first=32)
+    assert [read.name for chunk in reading for read in chunk] == [str(i) for i in range(200)]
     assert sizes == [32, 32, 64, 64, 8]
 
 
-def test_windows_grow_to_the_size_of_a_batch_and_not_beyond_it() -> None:
+def test_chunks_grow_to_the_size_of_a_batch_and_not_beyond_it() -> None:
     sizes: list[int] = []
 
-    def submit(values: list[Any]) -> Callable[[], Window]:
+    def submit(values: list[Any]) -> Callable[[], Chunk]:
         sizes.append(len(values))
         return list
 
-    list(ReadAhead(Readers(1, submit), iter(range(50)), 10, first=4))
-    list(ReadAhead(Readers(1, submit), iter(range(5)), 3, first=4))
+    list(Prefetcher(WorkerPool(1, submit), iter(range(50)), 10, first=4))
+    list(Prefetcher(WorkerPool(1, submit), iter(range(5)), 3, first=4))
     assert sizes == [4, 4, 8, 8, 10, 10, 6, 3, 2]
 
 
-def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
+def test_chunks_are_begun_at_once_and_never_more_than_those_ahead() -> None:
     begun: list[list[int]] = []
 
-    def submit(values: list[int]) -> Callable[[], Window]:
+    def submit(values: list[int]) -> Callable[[], Chunk]:
         begun.append(values)
-        return lambda: [ReadValue(None, np.array(values))]
+        return lambda: [DecodedInput(None, np.array(values))]
 
-    reading = ReadAhead(Readers(2, submit), iter(range(9)), 2)
+    reading = Prefetcher(WorkerPool(2, submit), iter(range(9)), 2)
     assert begun == [[0, 1], [2, 3]]
-    for number, window in enumerate(reading, 1):
+    for number, chunk in enumerate(reading, 1):
         assert len(begun) == min(5, number + 2)
-        ((_, sample, _),) = window
+        ((_, sample, _),) = chunk
         assert isinstance(sample, np.ndarray)
         assert sample.tolist() == begun[number - 1]
     assert begun[-1] == [8]
@@ -258,10 +308,10 @@ def test_windows_are_begun_at_once_and_never_more_than_those_ahead() -> None:
 def test_a_reader_whose_parent_was_killed_before_it_began_ends(child: Child) -> None:
     done = child(
         "import os\n"
-        "from ptx.infer.streaming import _prepare\n"
-        "_prepare(None, os.getppid())\n"
+        "from ptx.infer.prefetch import _start_decoder\n"
+        "_start_decoder(None, os.getppid())\n"
         "print('alive', flush=True)\n"
-        "_prepare(None, os.getpid())\n"
+        "_start_decoder(None, os.getpid())\n"
         "print('still alive')",
         check=False,
     )
@@ -269,16 +319,16 @@ def test_a_reader_whose_parent_was_killed_before_it_began_ends(child: Child) -> 
 
 
 @needs_fork
-def test_readers_end_with_a_parent_that_is_killed(child: Child) -> None:
+def test_pool_end_with_a_parent_that_is_killed(child: Child) -> None:
     done = child(
         "import os, signal, subprocess, sys, time\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "code = '''import os, sys, time\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from test_reading_ahead import pictures\n"
-        "from ptx.infer.streaming import reader_processes\n"
-        "with reader_processes(pictures()) as readers:\n"
-        "    readers.submit([])()\n"
+        "from test_prefetch import pictures\n"
+        "from ptx.infer.prefetch import decoder_processes\n"
+        "with decoder_processes(pictures(), 2, chunks_ahead=3) as pool:\n"
+        "    pool.submit([])()\n"
         "    import multiprocessing\n"
         "    print(*[p.pid for p in multiprocessing.active_children()], flush=True)\n"
         "    time.sleep(60)'''\n"
@@ -315,13 +365,14 @@ def test_a_stream_through_processes_is_the_stream_through_a_thread(
     done = child(
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from ptx.infer.streaming import ReadAhead, reader_processes\n"
+        "from ptx.infer.prefetch import Prefetcher, decoder_processes\n"
         "from ptx.infer import Failure, load, read_artifact\n"
         "from ptx.infer.preprocessing import open_preprocessing\n"
-        "from test_reading_ahead import VALUES\n"
+        "from test_prefetch import VALUES\n"
         "card = read_artifact(sys.argv[2]).require_card()\n"
-        "with reader_processes(open_preprocessing(card.preprocessing, card.signature)) as readers:\n"
-        "    reading = ReadAhead(readers, VALUES[:5] * 40, 7)\n"
+        "preprocessing = open_preprocessing(card.preprocessing, card.signature)\n"
+        "with decoder_processes(preprocessing, 2, chunks_ahead=3) as pool:\n"
+        "    reading = Prefetcher(pool, VALUES[:5] * 40, 7)\n"
         "    with load(sys.argv[2], backend='ort-cpu') as predictor:\n"
         "        stream = predictor.predict_many(reading, on_error='yield')\n"
         "        print([(a.input, a.error.code if isinstance(a, Failure) else a.label)"

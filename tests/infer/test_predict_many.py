@@ -125,6 +125,49 @@ def test_one_array_that_the_guard_refuses_does_not_take_the_others_with_it() -> 
     assert answers[1].error.code == "E-NONFINITE"
 
 
+NAMES = Card(
+    model="names",
+    task="regression",
+    signature=Signature.from_data(
+        {
+            "inputs": {
+                "x": ["int64", ["batch", "time"], [0, 127]],
+                "lengths": ["int64", ["batch"], [1, 1000]],
+            },
+            "outputs": {"y": ["float32", ["batch", 1]]},
+            "axes": {"time": [1, 5]},
+        }
+    ),
+    preprocessing={"kind": "text", "normalise": "NFKD", "unknown": 1},
+)
+
+
+class Lengths(Echo):
+    """Gives the length of each text."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        self.batches.append(len(inputs["x"]))
+        return {"y": inputs["lengths"][:, np.newaxis].astype(np.float32)}
+
+
+TEXTS = ["abc", "ab", "far too long", "a"]  # padded into one batch
+
+
+def test_one_text_that_is_too_long_does_not_take_its_batch_with_it() -> None:
+    names = Predictor(NAMES, Lengths)
+    first, second, too_long, last = names.predict_many(TEXTS, on_error="yield")
+    assert [getattr(one, "value", None) for one in (first, second, last)] == [3.0, 2.0, 1.0]
+    assert isinstance(too_long, Failure)
+    assert (too_long.input, too_long.error.code) == ("far too long", "E-SHAPE")
+
+
+def test_the_texts_before_one_that_is_too_long_are_predicted_before_the_error() -> None:
+    stream = Predictor(NAMES, Lengths).predict_many(TEXTS)
+    assert [next(stream).value, next(stream).value] == [3.0, 2.0]
+    with pytest.raises(InputError, match="time is 12; the model takes time 1 to 5"):
+        next(stream)
+
+
 def test_words_of_other_lengths_are_in_batches_of_their_own() -> None:
     backend = Echo(batch_axis=1)
     spell = Predictor(WORDS, lambda: backend)
@@ -156,7 +199,7 @@ def test_no_more_is_read_than_two_windows_ahead(double: Predictor) -> None:
         assert next(stream).value == 2.0 * expected
         assert taken <= expected + 10
     stream.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if "ptx-reader" in thread.name]
+    assert not [thread for thread in threading.enumerate() if "ptx-decoder" in thread.name]
 
 
 def test_reading_overlaps_computing(double: Predictor, echo: Echo) -> None:
