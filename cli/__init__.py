@@ -1,4 +1,4 @@
-"""ptx.cli: the command line. Each verb is a thin command that imports its library when it runs."""
+"""ptx.cli: the command line. each command is a module that is imported when it runs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
 def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
-    """The values of the arguments, in order; what cannot be found is an error in its place."""
+    """The values of the arguments, in order, with an error in the place of one that cannot be found."""
     expand = _files if preprocessing.suffixes else _values
     for argument in arguments:
         try:
@@ -35,7 +35,7 @@ def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Itera
 
 
 def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int | None:
-    """How many values there are; None where standard input is among them, which is read once."""
+    """The number of values; None if one is standard input, which can be read only once."""
     if STDIN in arguments:
         return None
     return sum(1 for _ in find_inputs(arguments, preprocessing))
@@ -65,7 +65,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
 
 def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
-    """The files below a folder that hold a value each, in the order of their names."""
+    """The files below a folder that the model reads, sorted by name."""
     empty = True
     for root, folders, files in os.walk(path):
         folders.sort()
@@ -74,7 +74,7 @@ def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
                 empty = False
                 yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
     if empty:
-        raise InputError(f"{quote(path)} holds no {preprocessing.noun}", code="E-IN-EMPTY")
+        raise InputError(f"{quote(path)} contains no {preprocessing.noun}", code="E-IN-EMPTY")
 
 
 def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
@@ -119,12 +119,12 @@ def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
 
 @cache
 def _note_once(text: str) -> None:
-    """A table is read a second time where a progress bar counts its rows."""
+    """Note this once, though a table is read again if a progress bar counts its rows."""
     print_note(text)
 
 
 def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
-    """The texts of a CSV file: its first column, below a header where there is one."""
+    """The texts of a CSV file: its first column, without a header."""
     import csv
     import io
 
@@ -136,7 +136,7 @@ def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
 
 
 def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
-    """The rows of an array with a leading batch axis; a single picture or row is one."""
+    """The rows of an array; without a batch axis the array is one row."""
     from ptx.infer.tables.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
@@ -144,9 +144,9 @@ def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
     if single and not (preprocessing.columns and array.ndim == 0):
         yield infer.Named(argument, array)
         return
-    if len(array) and not array.size:  # a file of 128 bytes can claim any number of such rows
+    if len(array) and not array.size:  # a header can claim any number of such rows
         raise InputError(
-            f"{quote(argument)} has shape {array.shape}: its {len(array):,} rows hold no numbers",
+            f"{quote(argument)} has shape {array.shape}: its {len(array):,} rows contain no numbers",
             code="E-SHAPE",
         )
     for index, row in enumerate(array):
@@ -163,8 +163,8 @@ READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
 def silence_decoders() -> None:
     """Keep Pillow's warnings, its log and libtiff's messages off stderr.
 
-    A damaged file makes them write lines of their own there, the last one past Python. What came of the
-    file is told in the verb's one line. A library must not turn them off for others; a verb may.
+    They write there about a damaged file, libtiff even from C; the command prints one line about it
+    already. A library must not silence them for the whole process, but a command may.
     """
     import ctypes
     import logging
@@ -173,7 +173,7 @@ def silence_decoders() -> None:
 
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    # libtiff is among what Pillow's module is linked to, unless it was built without it.
+    # Pillow's module is linked to libtiff, unless it was built without it.
     handlers = ctypes.CDLL(_imaging.__file__)
     if hasattr(handlers, "TIFFSetErrorHandler"):
         handlers.TIFFSetErrorHandler(None)

@@ -1,4 +1,4 @@
-"""The verbs, and the one place where an error becomes a message and an exit code."""
+"""The commands, and the one place that turns an error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -21,51 +21,54 @@ from ptx.cli.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
 from ptx.cli.terminal import print_error
 from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
 
-# verb → (module:attribute, what `ptx --help` says). Literal, so that help imports no verb.
-VERBS = {
-    "models": (
-        "ptx.cli.commands.models:models",
-        "What can be trained, what is trained, what is exported.",
-    ),
+# command → (module:attribute, its line in `ptx --help`). Literal, so that help imports no command.
+COMMANDS = {
+    "models": ("ptx.cli.commands.models:models", "List the models: known, trained, exported."),
     "train": ("ptx.cli.commands.train:train", "Train a model and write its checkpoint."),
-    "export": ("ptx.cli.commands.export:export", "Export a checkpoint and prove that both agree."),
-    "predict": ("ptx.cli.commands.predict:predict", "Predict pictures, texts or numbers."),
+    "export": (
+        "ptx.cli.commands.export:export",
+        "Export a checkpoint and verify that the file agrees with it.",
+    ),
+    "predict": ("ptx.cli.commands.predict:predict", "Predict images, texts or numbers."),
     "evaluate": (
         "ptx.cli.commands.evaluate:evaluate",
-        "Accuracy and confusion matrix on the test set.",
+        "Print accuracy and confusion matrix on the test set.",
     ),
     "compare": (
         "ptx.cli.commands.compare:compare",
-        "Do the backends agree? The table and the matrix.",
+        "Compare the outputs of all backends with float64.",
     ),
     "report": (
         "ptx.cli.commands.report:report",
-        "One HTML page on a model: curves, errors, backends.",
+        "Write an HTML page about a model: curves, errors, backends.",
     ),
-    "benchmark": ("ptx.cli.commands.benchmark:benchmark", "Latency, throughput, start and memory."),
+    "benchmark": (
+        "ptx.cli.commands.benchmark:benchmark",
+        "Measure latency, throughput, start time and memory.",
+    ),
     "verify": (
         "ptx.cli.commands.verify:verify",
-        "Check a file's seal and replay its golden samples.",
+        "Check the digest of a file and replay its golden samples.",
     ),
     "inspect": (
         "ptx.cli.commands.inspect:inspect",
-        "Show a file's card; runs no code of the file.",
+        "Show the card of a file without running its code.",
     ),
-    "serve": ("ptx.cli.commands.serve:serve", "Answer over HTTP and gRPC, as a service."),
-    "doctor": ("ptx.cli.commands.doctor:doctor", "Open every backend once, or say why not."),
+    "serve": ("ptx.cli.commands.serve:serve", "Serve models over HTTP and gRPC."),
+    "doctor": ("ptx.cli.commands.doctor:doctor", "Check which backends work on this machine."),
     "completion": (
         "ptx.cli.commands.completion:completion",
-        "The script that completes ptx in a shell.",
+        "Print the script that completes ptx in a shell.",
     ),
 }
 
-# What the extra `train` installs, and verbs that train, export or compare therefore need.
+# What the extra `train` installs, for the commands that train, export or compare.
 TRAINING = ("torch", "torchvision", "onnx", "onnxscript", "matplotlib", "jinja2")
 
-_ALLOCATED = 50_000  # objects between two searches for garbage, instead of 700
-_BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell counts it
+_GC_THRESHOLD = 50_000  # objects between two collections, instead of 700
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
 _INTERRUPTED = 130  # 128 + SIGINT
-# Of the dynamic linker, of the system, and of Python where an allocation fails within an extension.
+# Messages of the dynamic linker, the system, and Python after a failed allocation in an extension.
 _NO_MEMORY = (
     "failed to map segment from shared object",
     "annot allocate memory",
@@ -73,33 +76,33 @@ _NO_MEMORY = (
 )
 
 
-class Verbs(click.Group):
+class Commands(click.Group):
     """A group whose commands are imported when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = pkgutil.resolve_name(VERBS[cmd_name][0])
+        command: click.Command = pkgutil.resolve_name(COMMANDS[cmd_name][0])
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise UsageError(f"there is no verb {quote(args[0])}; {nearest(args[0], VERBS)}")
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UsageError(f"there is no command {quote(args[0])}; {nearest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The verbs of VERBS, none of which is imported for its help."""
-        verbs = [
+        """The commands; none of them is imported for its help."""
+        commands = [
             CompletionItem(name, help=text)
-            for name, (_, text) in VERBS.items()
+            for name, (_, text) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
-        return verbs + super(click.Group, self).shell_complete(ctx, incomplete)
+        return commands + super(click.Group, self).shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         # Caught here, since click makes exit status 1 out of a broken pipe.
@@ -109,21 +112,21 @@ class Verbs(click.Group):
             return _leave_pipe()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=lambda ctx, _, value: _version(ctx) if value else None,
-    help="The versions of ptx and of what is installed beside it.",
+    help="Show the versions of ptx and of the libraries under it.",
 )
 def ptx() -> None:
-    """Train a PyTorch model, export it, predict with it; all backends are held to agree.
+    """Train a PyTorch model, export it and predict with it; all backends are verified to agree.
 
     \b
     ptx train convnet
@@ -134,13 +137,13 @@ def ptx() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
-    # NumPy's threads: ptx multiplies nothing with NumPy that would be worth one, and to start them
-    # takes a tenth of the time of a short verb.
+    # No threads for NumPy: ptx multiplies nothing large with it, and to start them takes a tenth of the
+    # time of a short command.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Nothing is drawn on a screen, and matplotlib refuses to be imported where this names nothing.
+    # Nothing is drawn on a screen, and matplotlib cannot be imported if this is set to an empty name.
     os.environ["MPLBACKEND"] = "agg"
-    # What a verb imports is no garbage: to search it again and again takes a twentieth of a short verb.
-    gc.set_threshold(_ALLOCATED)
+    # Imported modules are not garbage: to search them repeatedly takes a twentieth of a short command.
+    gc.set_threshold(_GC_THRESHOLD)
     open_streams()
     try:
         code = _run()
@@ -157,37 +160,37 @@ def main() -> NoReturn:
         mute(sys.stderr)
     if "matplotlib" in sys.modules:
         sys.exit(code)  # it may have a temporary folder, which it removes at the end
-    # All files are closed by now. To take the libraries apart takes longer than some verbs, and ONNX
+    # All files are closed by now. To unload the libraries takes longer than some commands, and ONNX
     # Runtime has hung there (microsoft/onnxruntime#27379).
     os._exit(code)
 
 
 def _run() -> int:
-    with _noting_interrupts() as interrupts:
-        return _run_verb(interrupts)
+    with _recording_interrupts() as interrupts:
+        return _run_command(interrupts)
 
 
 @contextmanager
-def _noting_interrupts() -> Iterator[list[int]]:
-    """Ctrl-C as always, and remembered: PyTorch makes other errors of a KeyboardInterrupt, at places."""
-    noted: list[int] = []
+def _recording_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C as usual, and recorded, since PyTorch turns some KeyboardInterrupts into other errors."""
+    recorded: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        noted.append(number)
+        recorded.append(number)
         raise KeyboardInterrupt
 
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not usual or threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield recorded
         return
     signal.signal(signal.SIGINT, interrupt)
     try:
-        yield noted
+        yield recorded
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _run_verb(interrupts: list[int]) -> int:
+def _run_command(interrupts: list[int]) -> int:
     debug = "--debug" in sys.argv
     try:
         code = ptx.main(prog_name="ptx", standalone_mode=False)
@@ -213,9 +216,9 @@ def _run_verb(interrupts: list[int]) -> int:
 
 
 def _usage_hint(error: click.ClickException) -> str:
-    """What helps beside click's own message."""
+    """A hint that is added to the message of click."""
     if isinstance(error, click.NoSuchOption) and error.option_name.lstrip("-")[:1].isdigit():
-        return " A negative number goes behind --"
+        return " Write -- before a negative number."
     if isinstance(error, click.MissingParameter) and error.ctx:
         return f" See {error.ctx.command_path} --help"
     return ""
@@ -245,18 +248,18 @@ def _report_error(error: Exception) -> int:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Also when a library could not be loaded for want of memory, or does not say why it failed."""
-    known = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-    before = error.__cause__ or error.__context__
+    """Whether memory ran out, also while a library was loaded or within an extension module."""
+    direct = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    cause = error.__cause__ or error.__context__
     return (
-        known
+        direct
         or any(text in str(error) for text in _NO_MEMORY)
-        or (before is not None and _is_out_of_memory(before))
+        or (cause is not None and _is_out_of_memory(cause))
     )
 
 
 def _leave_pipe() -> int:
-    """Whoever read our output has gone: say nothing."""
+    """The reader of the output has gone: print nothing more."""
     mute(sys.stdout)
     return _BROKEN_PIPE
 

@@ -1,15 +1,15 @@
-"""What --describe, --labels, --mean, --std and --scale say about a model."""
+"""What --describe, --labels, --mean, --std and --max-pixel say about a model."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ptx.cli import options
 from ptx.cli.param_types import Number, Numbers
 from ptx.cli.terminal import print_note
 from ptx.infer.errors import UsageError
@@ -18,27 +18,41 @@ from ptx.infer.ranges import MEAN, STD, WHITE
 if TYPE_CHECKING:
     from ptx.infer.described.description import Description
 
-stated_options = options.group(
-    click.option(
-        "--labels",
-        metavar="LIST|FILE",
-        help="Of a bare state dict: labels in the order of the outputs, with commas between"
-        " them, or a file with one a line.",
-    ),
-    click.option(
-        "--mean",
-        type=Numbers(MEAN),
-        help="Of a bare state dict: what was taken off each pixel (or column) in training.",
-    ),
-    click.option("--std", type=Numbers(STD), help="And what the rest was divided by."),
-    click.option(
-        "--scale",
-        type=Number(WHITE),
-        metavar="WHITE",
-        help="Of a bare state dict: the number of a white pixel in training: 1, or 255 for"
-        " pixels as they are. --mean and --std are on this scale.",
-    ),
-)
+_FLAGS = {"scale": "--max-pixel"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def stated_options(command: F) -> F:
+    """Add the options that say how a bare state dict was trained."""
+    for option in (
+        click.option(
+            "--max-pixel",
+            "scale",
+            type=Number(WHITE),
+            help="Value of a white pixel in the training of a bare state dict: 1, or 255 if pixels were"
+            " used as they are. --mean and --std are on this scale.",
+        ),
+        click.option(
+            "--std",
+            type=Numbers(STD),
+            help="Divisor of each pixel or column in that training, after the mean was subtracted.",
+        ),
+        click.option(
+            "--mean",
+            type=Numbers(MEAN),
+            help="Number that was subtracted from each pixel or column in the training of a bare state"
+            " dict.",
+        ),
+        click.option(
+            "--labels",
+            metavar="LIST|FILE",
+            help="Labels of a bare state dict in the order of the outputs, separated by commas, or a"
+            " file with one label per line.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def read_describe(path: Path) -> Description:
@@ -71,7 +85,7 @@ def read_stated(describe: Path | None, **stated: Any) -> Description | None:
     said = Description() if describe is None else read_describe(describe)
     labels = _labels(stated["labels"])
     if labels and said.labels:
-        raise UsageError("the labels are stated twice, in the description and beside it")
+        raise UsageError("the labels are both in the file of --describe and in --labels: give one")
     return replace(
         said,
         labels=labels or said.labels,
@@ -82,8 +96,8 @@ def read_stated(describe: Path | None, **stated: Any) -> Description | None:
 
 
 def given_options(stated: dict[str, Any]) -> list[str]:
-    """Those that were given, as they are typed."""
-    return [f"--{name}" for name, value in stated.items() if value is not None]
+    """The options that were given."""
+    return [_FLAGS.get(name, f"--{name}") for name, value in stated.items() if value is not None]
 
 
 def _labels(text: str | None) -> tuple[str, ...]:

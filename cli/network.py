@@ -1,7 +1,7 @@
 """`my_package.my_module:build_net`: a network that the user names on the command line.
 
-`pkgutil.resolve_name` does not tell a missing module from one that fails while it is imported, nor both
-from a missing attribute; a person who types the name must be told which it is.
+`pkgutil.resolve_name` does not distinguish a missing module, a module that fails while it is imported,
+and a missing attribute; the message must.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ def is_reference(argument: str) -> bool:
 
 
 def find_factory(reference: str) -> Factory:
-    """What makes the network: a function, a class, or a network that is there already.
+    """The function that makes the network; a class or a network is accepted too.
 
-    The module is looked for in the current folder too. To name it is the user's decision to run it;
-    no file is ever asked for such a name.
+    The module is also searched in the current folder. Naming it is the user's decision to run it; such
+    a name is never taken from a file.
 
     Raises:
         UsageError: there is no such module or attribute, or importing it fails.
     """
     if not is_reference(reference):
-        raise UsageError(f"{reference!r} names no network; expected my_package.my_module:build_net")
+        raise UsageError(
+            f"{reference!r} is not a network; expected module:function, such as"
+            " my_package.my_module:build_net"
+        )
     module_name, _, attribute = reference.partition(":")
     if os.getcwd() not in sys.path:  # noqa: PTH109 - what sys.path holds is text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109

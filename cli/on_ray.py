@@ -1,4 +1,4 @@
-"""`ptx predict --on ray`: the same answers from a cluster, into a folder of Parquet files."""
+"""`ptx predict --on ray`: the same predictions from a cluster, into a folder of Parquet files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ptx import infer
 from ptx.cli.commands.predict import PredictOptions, RayOptions
-from ptx.cli.opening import ResolvedModel
+from ptx.cli.model import ResolvedModel
 from ptx.cli.predictions import summary
 from ptx.cli.streams import echo
 from ptx.infer.errors import BackendError, UsageError, installing, quote

@@ -1,4 +1,4 @@
-"""Options that are numbers: each within its range, checked before a verb begins."""
+"""Parameter types: names, and numbers within a range, checked before the command runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ptx.infer.errors import quote
+from ptx.infer.errors import nearest, quote
 from ptx.infer.ranges import Range
 
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -35,13 +35,22 @@ class Number(click.FloatRange):
 
 
 class Numbers(Number):
-    """Several numbers with commas between them."""
+    """Several numbers, separated by commas."""
 
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(super(Numbers, self).convert(part, param, ctx) for part in parts)
+
+
+class Name(click.Choice[str]):
+    """One of several names; the error suggests the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            self.fail(f"there is no {quote(str(value))}; {nearest(str(value), self.choices)}")
+        return super().convert(value, param, ctx)
 
 
 class Size(click.ParamType[int]):
@@ -55,12 +64,12 @@ class Size(click.ParamType[int]):
         digits = value.rstrip("KMGiB")
         unit = value[len(digits) :]
         if not digits.isdigit() or unit not in _UNITS or int(digits) < 1:
-            self.fail(f"{value!r} is no size; expected bytes, or a number with KiB, MiB or GiB")
+            self.fail(f"{value!r} is not a size; expected bytes, or a number with KiB, MiB or GiB")
         return int(digits) * _UNITS[unit]
 
 
 class Port(Number):
-    """A port, 0 for any that is free; `off` for none."""
+    """A port; 0 for any free one, `off` for none."""
 
     name = "port"
 

@@ -1,4 +1,4 @@
-"""What the verbs print: tables, facts, verdicts, notes; and how far they are, on a terminal alone."""
+"""What commands print: tables, facts, summaries, notes, and progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from click.core import ParameterSource
 
 from ptx.cli.streams import echo, echo_error
 
-DELAY = 1.0  # seconds before a bar appears: what is done sooner needs none
+DELAY = 1.0  # seconds before a bar appears
 INTERVAL = 0.2  # seconds between two drawings
-# Fits into 80 columns with loss and accuracy behind it.
+# Fits into 80 columns with loss and accuracy after it.
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {rate_noinv_fmt}, {remaining} left{postfix}"
 ENDLESS = "{desc}: {n:,} {unit}, {rate_noinv_fmt}"
 
 
 def columns() -> int | None:
-    """Of the terminal that stdout is; None of a pipe, which gets each row whole."""
+    """Width of the terminal that stdout is; None for a pipe, which gets complete rows."""
     import shutil  # which imports every way of compressing
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -43,37 +43,37 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def print_note(remark: str) -> None:
-    """A remark on stderr."""
+    """Print a remark on stderr."""
     echo_error(f"ptx: {remark}")
 
 
 def print_error(text: str) -> None:
-    """The one line on stderr that a failed verb ends with."""
+    """Print the line on stderr that a failed command ends with."""
     prefix = style("ptx: error", "red", sys.stderr)
     echo_error(f"{prefix} {' '.join(text.split())}")
 
 
-def verdict(said: str, following: str = "", *, holds: bool = True) -> None:
-    """The one line that a finished verb ends with, and the next command to try, in this workspace."""
-    if said:
-        echo(said if holds else style(said, "red", sys.stdout))
+def print_summary(text: str, following: str = "", *, passes: bool = True) -> None:
+    """Print the line that a command ends with, and the next command to try in this workspace."""
+    if text:
+        echo(text if passes else style(text, "red", sys.stdout))
     if following:
         echo(f"next: {following}{workspace_option() if following.startswith('ptx ') else ''}")
 
 
-def colour_verdict(word: str, holds: bool) -> str:
-    """`agrees` in green or `DIFFERS` in red, where stdout shows colours."""
-    return style(word, "green" if holds else "red", sys.stdout)
+def style_result(word: str, passes: bool) -> str:
+    """A word such as `agrees` in green or `DIFFERS` in red, if stdout shows colours."""
+    return style(word, "green" if passes else "red", sys.stdout)
 
 
 def style(word: str, colour: str, stream: TextIO) -> str:
-    """`word` in a colour where the stream is a terminal and NO_COLOR is not set."""
+    """`word` in a colour if the stream is a terminal and NO_COLOR is not set."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return word if plain else click.style(word, fg=colour)
 
 
 def workspace_option() -> str:
-    """The option --workspace as it was given, for the next command."""
+    """The option --workspace of this command, to be given to the next one."""
     context = click.get_current_context(silent=True)
     source = None if context is None else context.get_parameter_source("workspace")
     if context is None or source is not ParameterSource.COMMANDLINE:
@@ -83,13 +83,13 @@ def workspace_option() -> str:
     return f" --workspace {shlex.quote(str(context.params['workspace']))}"
 
 
-def open_bar(title: str, unit: str, total: int | None, **given: Any) -> Any:
-    """A bar on stderr that is wiped when it is closed."""
+def open_bar(title: str, unit: str, total: int | None, **options: Any) -> Any:
+    """A progress bar on stderr that is removed when it is closed."""
     import shutil
 
     from tqdm import tqdm
 
-    # A terminal that says it has no columns gets the fallback of shutil, where tqdm draws nothing.
+    # tqdm draws nothing on a terminal that reports 0 columns; shutil falls back to 80.
     width, height = shutil.get_terminal_size()
     return tqdm(
         total=total,
@@ -102,14 +102,14 @@ def open_bar(title: str, unit: str, total: int | None, **given: Any) -> Any:
         bar_format=ENDLESS if total is None else FORMAT,
         ncols=min(width - 1, 100),
         nrows=height,
-        **given,
+        **options,
     )
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """The bar of a verb; where stderr is no terminal it does nothing.
+    """A progress bar; without a terminal on stderr it does nothing.
 
-    `total` is the number of units, or what finds it out once the bar appears; None is unknown.
+    `total` is the number of units, or a function that counts them once the bar appears; None if unknown.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class Progress(AbstractContextManager["Progress"]):
         self._find_total = total if callable(total) else None
         self._due = time.monotonic() + DELAY
         if sys.stderr.isatty():
-            known = None if callable(total) else total
-            self._bar = open_bar(title, unit, known, delay=DELAY)
+            count = None if callable(total) else total
+            self._bar = open_bar(title, unit, count, delay=DELAY)
 
     def advance(self, count: int = 1) -> None:
-        """`count` units more are done."""
+        """`count` more units are done."""
         if self._bar is None:
             return
         if self._find_total is not None and time.monotonic() >= self._due:
@@ -141,7 +141,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._bar.update(done - self._bar.n)
 
     def say(self, remark: str) -> None:
-        """Draw this at once: what goes before the units takes time too."""
+        """Show this at once: what goes before the units takes time too."""
         if self._bar is not None:
             self._bar.display(remark)
 

@@ -1,4 +1,4 @@
-"""The workspace: where checkpoints and artifacts stand, and what a MODEL argument means."""
+"""The workspace: the folders of checkpoints and artifacts, and what a MODEL argument means."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx import models
-from ptx.cli.terminal import workspace_option
+from ptx.cli.inputs import silence_decoders
+from ptx.cli.terminal import print_note, workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
 from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 
 if TYPE_CHECKING:
+    from ptx import infer, trainers
     from ptx.infer.artifact.artifact import Trust
 
 DATA = "data"  # folder of what was downloaded
-EXPORTED = "exported"  # folder of the ledger: a file for each program, named by its sha256
+EXPORTED = "exported"  # folder of the allow-list: a file for each program, named by its sha256
 
 RESERVED = (DATA, EXPORTED)
 
@@ -28,21 +30,37 @@ class Workspace:
 
     root: Path
 
+    @property
+    def data(self) -> Path:
+        """The folder of downloaded data."""
+        return self.root / DATA
+
+    def open_data(
+        self, model: str, source: str | None, card: infer.Card | None = None
+    ) -> trainers.Dataset:
+        """The data set that --data means for a model, with a note on stderr about what was taken."""
+        from ptx import trainers
+
+        silence_decoders()
+        return trainers.open_model_data(
+            model, source, cache=self.data, card=card, notify=print_note
+        )
+
     def folder(self, model: str) -> Path:
-        """Where a model's files stand."""
+        """The folder of a model's files."""
         return self.root / model
 
     def checkpoint(self, model: str) -> Path:
-        """A model's checkpoint, which need not be there yet."""
+        """The path of a model's checkpoint, which need not exist."""
         return self.artifact(model, CHECKPOINT)
 
-    def artifact(self, model: str, kind: str, form: str = "") -> Path:
-        """A model's file of that kind and form (`.int8`), which need not be there yet."""
-        stem = CHECKPOINT if kind == CHECKPOINT else model + form
+    def artifact(self, model: str, kind: str, variant: str = "") -> Path:
+        """The path of a model's file of that format and variant (`.int8`), which need not exist."""
+        stem = CHECKPOINT if kind == CHECKPOINT else model + variant
         return self.folder(model) / f"{stem}{FORMATS[kind].suffix}"
 
     def files(self, model: str) -> dict[str, Path]:
-        """The files of a model that are there, by kind; the preferred one first."""
+        """The existing files of a model by format, the preferred one first."""
         paths = {kind: self.artifact(model, kind) for kind in by_preference()}
         # pathlib raises on a name that is too long.
         return {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
@@ -51,7 +69,7 @@ class Workspace:
         """The file that a MODEL argument means: a path, or a name's file in the workspace.
 
         Args:
-            kind: What the backend reads; None takes what there is.
+            kind: The format; None takes the preferred one of those that exist.
 
         Raises:
             UsageError: neither a path nor the name of a model.
@@ -64,10 +82,10 @@ class Workspace:
             return next(iter(files.values()))
         if kind in files:
             return files[kind]
-        given = workspace_option()
+        option = workspace_option()
         what = "artifact" if kind is None else f"{kind} file" if kind != CHECKPOINT else kind
-        export = f"`ptx export {model} --format {kind or next(iter(FORMATS))}{given}`"
-        make = [f"`ptx train {model}{given}`", export]
+        export = f"`ptx export {model} --format {kind or next(iter(FORMATS))}{option}`"
+        make = [f"`ptx train {model}{option}`", export]
         if models.lookup(model) is None:
             make = [export.replace(model, "my_module:build_net --describe FILE", 1)]
         elif kind == CHECKPOINT:
@@ -81,12 +99,12 @@ class Workspace:
         )
 
     def find_checkpoint(self, model: str) -> Path:
-        """The checkpoint of a model of the catalog, of a package, or of one's own with files here."""
-        own = self.is_name(model) and models.lookup(model) is None
-        return self.find(model if own else require_model(model), CHECKPOINT)
+        """The checkpoint of a model of the catalog, of a package, or of a custom one with files here."""
+        custom = self.is_name(model) and models.lookup(model) is None
+        return self.find(model if custom else require_model(model), CHECKPOINT)
 
     def is_name(self, model: str) -> bool:
-        """Whether it names a model: of the catalog, of one's own with files here, of a package."""
+        """Whether it names a model: of the catalog, of a package, or a custom one with files here."""
         if NAME.fullmatch(model) is None or model in RESERVED:
             return False
         if model in models.CATALOG:
@@ -96,8 +114,8 @@ class Workspace:
             return True
         return not os.path.lexists(model) and models.lookup(model) is not None
 
-    def own_models(self) -> list[str]:
-        """The models with files here that neither the catalog nor a package has."""
+    def custom_models(self) -> list[str]:
+        """The models with files here that are neither in the catalog nor of a package."""
         known = models.known_models()
         try:
             names = sorted(os.listdir(self.root))  # noqa: PTH208 - the names alone
@@ -106,40 +124,40 @@ class Workspace:
         return [name for name in names if name not in known and self.is_name(name)]
 
     def require_free(self, name: str) -> None:
-        """Refuse a name for a model of one's own that means something else already.
+        """Refuse a name for a custom model that means something else already.
 
         Raises:
             UsageError: it is a model of the catalog or of a package, or a folder of the workspace.
         """
         if name in RESERVED or models.lookup(name) is not None:
-            whose = "a folder of the workspace" if name in RESERVED else "a model of the catalog"
-            raise UsageError(f"the name {name!r} is that of {whose}; give the model another name")
+            taken = "a folder of the workspace" if name in RESERVED else "a model of the catalog"
+            raise UsageError(f"{name!r} is the name of {taken}: give the model another name")
 
     def note_export(self, path: Path, kind: str, sha256: str) -> None:
-        """Remember a program that was exported here, so that it is run without --trust.
+        """Put a program that was exported here on the allow-list, so that it runs without --trust.
 
         Raises:
             OutputError: it cannot be written into the workspace.
         """
         if not FORMATS[kind].is_program:
             return
-        ledger = self.root / EXPORTED
-        make_folder(ledger)
-        write_atomic(ledger / sha256, f"{path}\n".encode("utf-8", "surrogateescape"))
+        allow_list = self.root / EXPORTED
+        make_folder(allow_list)
+        write_atomic(allow_list / sha256, f"{path}\n".encode("utf-8", "surrogateescape"))
 
     def trust(self, everything: bool) -> Trust:
-        """What may be run: everything with --trust, else the programs that were exported here."""
+        """The programs that may run code: all with --trust, else those that were exported here."""
         if everything:
             return True
-        ledger = self.root / EXPORTED
+        allow_list = self.root / EXPORTED
         try:
-            return frozenset(os.listdir(ledger))  # noqa: PTH208 - the names alone
+            return frozenset(os.listdir(allow_list))  # noqa: PTH208 - the names alone
         except OSError:
             return frozenset()
 
 
 def require_model(name: str) -> str:
-    """A name of the catalog or of a package; UsageError names the nearest where it is none."""
+    """The name of a model of the catalog or of a package; UsageError suggests the nearest."""
     if models.lookup(name) is None:
         raise UsageError(f"there is no model {quote(name)}; {nearest(name, models.known_models())}")
     return name

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ptx.export.trained_model import TrainedModel as TrainedModel
     from ptx.export.trained_model import describe as describe
     from ptx.export.trained_model import read_model as read_model
+    from ptx.export.variant import ExportVariant as ExportVariant
     from ptx.infer.described.description import Description as Description
 
     __all__: list[str]
@@ -40,5 +41,6 @@ else:
             "int8.exporting": "Int8Exported Trial export_int8",
             "int8.known_rows": "KnownRows",
             "trained_model": "Description TrainedModel describe read_model",
+            "variant": "ExportVariant",
         },
     )

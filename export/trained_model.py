@@ -221,7 +221,7 @@ def _check_kind(network: nn.Module) -> None:
             raise UsageError(
                 f"the layer {layer!r} is a {kind.__module__}.{kind.__name__}, whose weights are not all"
                 " tensors of numbers; if torch.ao.quantization made it, export the network as it was"
-                " before and let ptx quantize it: --weights int8 or --compute int8"
+                " before and let ptx quantize it: --quantize-weights int8 or --compute int8"
             )
 
 

@@ -20,7 +20,7 @@ ERROR_CODES = {
         (1,), "An exported file does not compute what the model computes; nothing was written.",
         "Look for what depends on the batch or on values in Python, or take another format.",
     ),
-    "E-INT8": Explained((1, 4), "A file in int8 does not pass its gates, or stands in the plain one's place.", "Take `--weights int8`, or allow more."),
+    "E-INT8": Explained((1, 4), "A file in int8 does not pass its gates, or stands in the plain one's place.", "Take `--quantize-weights int8`, or allow more."),
     "E-SERVE": Explained(
         (1,), "A worker of the server has ended before it was ready.", "Start it without `--workers`."
     ),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import public
 
 if TYPE_CHECKING:
+    from ptx.report.backends import find_targets as find_targets
+    from ptx.report.backends import open_backends as open_backends
     from ptx.report.benchmarking import Benchmark as Benchmark
     from ptx.report.benchmarking import Settings as Settings
     from ptx.report.benchmarking import Target as Target
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from ptx.report.comparison import value_rows as value_rows
     from ptx.report.comparison_file import check_target as check_target
     from ptx.report.confusion import confusion_text as confusion_text
+    from ptx.report.evaluation_data import EvaluationData as EvaluationData
+    from ptx.report.evaluation_data import find_evaluation_data as find_evaluation_data
+    from ptx.report.evaluation_data import open_training_data as open_training_data
     from ptx.report.fewer_bits import RoundingCost as RoundingCost
     from ptx.report.fewer_bits import make_trial as make_trial
     from ptx.report.fewer_bits import rounding_cost as rounding_cost
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from ptx.report.inspection import signature_facts as signature_facts
     from ptx.report.page import Report as Report
     from ptx.report.preview import Preview as Preview
+    from ptx.report.probe import BackendStatus as BackendStatus
+    from ptx.report.probe import probe_backend as probe_backend
     from ptx.report.reporting import add_files as add_files
     from ptx.report.reporting import report as report
     from ptx.report.text import facts as facts
@@ -40,14 +47,17 @@ else:
     __getattr__, __dir__, __all__ = public(
         __name__,
         {
+            "backends": "find_targets open_backends",
             "benchmarking": "Benchmark Settings Target benchmark",
             "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
             "comparison_file": "check_target",
             "confusion": "confusion_text",
+            "evaluation_data": "EvaluationData find_evaluation_data open_training_data",
             "fewer_bits": "RoundingCost make_trial rounding_cost",
             "inspection": "card_facts file_facts join_settings signature_facts",
             "page": "Report",
             "preview": "Preview",
+            "probe": "BackendStatus probe_backend",
             "reporting": "add_files report",
             "text": "facts file_size percent table",
         },

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ptx.trainers.evaluation import model_inputs as model_inputs
     from ptx.trainers.evaluation import most_wrong as most_wrong
     from ptx.trainers.loop import Progress as Progress
+    from ptx.trainers.model_data import has_data as has_data
+    from ptx.trainers.model_data import is_local as is_local
+    from ptx.trainers.model_data import labelled_test_rows as labelled_test_rows
+    from ptx.trainers.model_data import open_model_data as open_model_data
     from ptx.trainers.processes import rank as rank
     from ptx.trainers.processes import world_size as world_size
     from ptx.trainers.recipe import Recipe as Recipe
@@ -42,6 +46,7 @@ else:
             "data": "SOURCES Dataset Split open_dataset",
             "evaluation": "Answered Evaluation answer_rows evaluate model_inputs most_wrong",
             "loop": "Progress",
+            "model_data": "has_data is_local labelled_test_rows open_model_data",
             "processes": "rank world_size",
             "recipe": "Recipe default_recipe documented_recipe find_recipe",
             "samples": "raw_examples sample_inputs",

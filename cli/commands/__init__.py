@@ -1,1 +1,1 @@
-"""The verbs of `ptx`, one file each."""
+"""The commands of `ptx`, one file each."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ptx import infer, report
 from ptx.cli import options
-from ptx.cli.comparison import print_benchmark
-from ptx.cli.opening import find_targets, say_left_out
+from ptx.cli.model import note_skipped
 from ptx.cli.param_types import Number, Numbers
-from ptx.cli.terminal import Progress, verdict
+from ptx.cli.streams import echo
+from ptx.cli.terminal import Progress, columns, print_summary, style_result
 from ptx.cli.workspace import Workspace
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 
@@ -28,14 +30,14 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
     type=Numbers(MEASURED_BATCH),
     default="1,32,256",
     show_default=True,
-    help="Batch sizes with commas between them.",
+    help="Batch sizes, separated by commas.",
 )
 @click.option(
     "--seconds",
     type=Number(SECONDS),
     default=1.0,
     show_default=True,
-    help="Of measuring, for each batch size of each backend.",
+    help="Time to measure each batch size of each backend.",
 )
 @options.threads
 @options.precision
@@ -47,7 +49,7 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 @options.common
 def benchmark(
     model: str,
-    backends: str,
+    backends: tuple[str, ...] | None,
     batches: tuple[int, ...],
     seconds: float,
     threads: int | None,
@@ -57,27 +59,36 @@ def benchmark(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Measure MODEL, a name of the catalog or a file, on every backend, each in a process of its own.
+    """Measure MODEL, a catalog model or a file, on every backend, each in its own process.
 
-    For a model of the workspace the figures are also written to benchmark.csv and benchmark.png beside
-    it, where `ptx report` finds them. Microseconds and rows are of `Predictor.run`, so with all checks
-    and without reading inputs. The batch sizes take turns in five rounds: noise is how far the rounds'
-    medians lie apart. Start is from the start of the process to the first answer.
+    For a model of the workspace the figures are also written to benchmark.csv and benchmark.png in its
+    folder, where `ptx report` finds them. The latency and the throughput are those of `Predictor.run`,
+    with all its checks and without decoding inputs. The batch sizes take turns in five rounds, and the
+    noise is the spread of the rounds' medians. The start time lasts from the start of the process to
+    the first prediction.
     """
     space = Workspace(workspace)
     settings = report.Settings(batches, seconds)
-    asked = infer.Options(device=device, threads=threads, precision=precision)
-    targets = list(find_targets(space, model, backends, asked, trust=trust))
+    opening = infer.Options(device=device, threads=threads, precision=precision)
+    targets = list(
+        report.find_targets(
+            partial(space.find, model), opening, names=backends, trust=space.trust(trust)
+        )
+    )
     with Progress("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
             targets,
             settings,
             progress=progress.advance,
             threads=threads,
-            left_out=say_left_out if backends == "all" else None,
+            left_out=note_skipped if backends is None else None,
         )
-    print_benchmark(found, as_json=as_json)
+    if as_json:
+        for line in found.lines():
+            echo(json.dumps(line))
+    else:
+        echo(found.table(style_result, columns()))
     folder = targets[0].path.parent
     written = found.save(folder, model) if folder == space.folder(model) else ()
     if written and not as_json:
-        verdict(", ".join(map(str, written)), f"ptx report {model}")
+        print_summary(", ".join(map(str, written)), f"ptx report {model}")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import click
 
-from ptx import export, infer, report
-from ptx.cli import comparison, options
+from ptx import export, infer, models, report, trainers
+from ptx.cli import options
+from ptx.cli.commands.evaluate import evaluate_test_rows
+from ptx.cli.inputs import find_inputs
+from ptx.cli.model import closing_all, note_skipped
 from ptx.cli.network import find_factory
-from ptx.cli.opening import closing_all, open_backends
-from ptx.cli.terminal import Progress
+from ptx.cli.streams import echo
+from ptx.cli.terminal import Progress, columns, print_note, print_summary, style_result
 from ptx.cli.workspace import Workspace
+from ptx.export.variant import INT8_SUFFIX
+from ptx.infer.artifact.formats import CHECKPOINT
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -26,7 +34,7 @@ from ptx.cli.workspace import Workspace
 @options.trust
 @options.data
 @options.network
-@options.output("Write the comparison to this file too: .csv, .json or .png.")
+@options.output("Also write the comparison to this file: .csv, .json or .png.")
 @options.workspace
 @options.as_json
 @options.time_limit
@@ -34,7 +42,7 @@ from ptx.cli.workspace import Workspace
 def compare(
     model: str,
     inputs: tuple[str, ...],
-    backends: str,
+    backends: tuple[str, ...] | None,
     device: str,
     precision: str,
     trust: bool,
@@ -44,27 +52,138 @@ def compare(
     workspace: Path,
     as_json: bool,
 ) -> int:
-    """Run MODEL on every backend over its test set, or over the INPUTs, and compare with float64.
+    """Run MODEL on every backend and compare the outputs with float64.
 
-    A model of your own is compared over the INPUTs, or else over the samples in its checkpoint or
-    random numbers; --network says what makes it, since a checkpoint never names code to run.
+    The inputs are the test rows of its data, or the INPUTs. A network of your own is compared on the
+    INPUTs, or else on the samples in its checkpoint or on random numbers; --network names the function
+    that makes it, since a checkpoint never names code to run.
     """
     if output is not None:
         report.check_target(output)
     space = Workspace(workspace)
     factory = None if network is None else find_factory(network)
     trained = export.read_model(space.find_checkpoint(model), network=factory)
-    asked = infer.Options(
+    opening = infer.Options(
         device=device, precision=precision, trust=space.trust(trust), network=factory
     )
-    predictors = open_backends(space, model, trained.card.weights_sha256, asked, backends=backends)
-    if problems := comparison.find_problems(space, trained, predictors):
-        return comparison.print_problems(model, problems, as_json=as_json)
-    rows, dataset = comparison.find_compared_rows(inputs, data, workspace, trained, predictors[0])
+    predictors, skipped = report.open_backends(
+        partial(space.find, model),
+        trained.card.weights_sha256,
+        opening,
+        names=backends,
+    )
+    for name, reason in skipped.items():
+        note_skipped(name, reason)
     with closing_all(predictors):
+        if problems := _card_problems(space, trained, predictors):
+            _print_problems(model, problems, as_json=as_json)
+            return 1
+        rows, dataset = _find_rows(space, inputs, data, trained, predictors[0])
         with Progress("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
-        told, holds = comparison.reach_record(compared, predictors[0], dataset, space)
+        reached, passes = "", compared.holds
+        if dataset is not None and passes:
+            reached, passes = _evaluate(space, compared.model, predictors[0], dataset)
+    if not compared.found.rows:
+        print_note("no input could be compared")
+        return 4
     if output is not None:
-        comparison.save_comparison(compared, output)
-    return comparison.print_comparison(compared, told, holds=holds, as_json=as_json)
+        compared.save(output)
+        print_note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
+    if as_json:
+        echo(json.dumps({**compared.data(), "reached": reached, "holds": passes}))
+    else:
+        _print_text(compared, reached, passes=passes)
+    return 0 if passes else 1
+
+
+def _card_problems(
+    space: Workspace, trained: export.TrainedModel, predictors: list[infer.Predictor]
+) -> list[str]:
+    """How the files differ from what was verified; files of other weights are skipped."""
+    from ptx.export.card_comparison import card_problems
+
+    cards: dict[str, infer.Card] = {}
+    for kind, path in space.files(trained.card.model).items():
+        if kind == CHECKPOINT:
+            continue
+        card = infer.read_artifact(path).require_card()
+        if card.weights_sha256 == trained.card.weights_sha256:
+            cards[path.name] = card
+        else:
+            print_note(f"{path} was exported from other weights: it is skipped")
+    return card_problems(trained.limited_card, cards, predictors)
+
+
+def _print_problems(model: str, problems: list[str], *, as_json: bool) -> None:
+    """Say how the files differ from what was verified: a comparison would mean nothing."""
+    if as_json:
+        echo(json.dumps({"model": model, "holds": False, "problems": problems}))
+    else:
+        echo("\n".join(problems))
+        following = f"ptx export {model} --format all"
+        print_summary(f"{model}: the files are not what was verified", following, passes=False)
+
+
+def _find_rows(
+    space: Workspace,
+    inputs: tuple[str, ...],
+    data: str | None,
+    trained: export.TrainedModel,
+    predictor: infer.Predictor,
+) -> tuple[report.Rows, trainers.Dataset | None]:
+    """The INPUTs, the samples of the checkpoint, or the test rows with their data set."""
+    model = trained.card.model
+    if inputs:
+        values = find_inputs(inputs, predictor.preprocessing)
+        return report.value_rows(values, predictor), None
+    if data is None and models.lookup(model) is None:
+        rows = report.carried_rows(trained)
+        if rows.random:
+            print_note("the inputs are random numbers: give INPUTs to compare on real ones")
+        return rows, None
+    dataset = space.open_data(model, data, trained.card)
+    return report.split_rows(dataset, predictor), dataset
+
+
+def _evaluate(
+    space: Workspace, model: str, predictor: infer.Predictor, dataset: trainers.Dataset
+) -> tuple[str, bool]:
+    """What one backend reaches on the test rows, and whether it is no worse than in the training.
+
+    The other backends agree with it, label by label. A file that computes in int8 need not agree, and is
+    evaluated by itself.
+    """
+    found, passes, record = evaluate_test_rows(predictor, dataset)
+    line = f"{found.figure} of {pluralise(found.rows, 'row')} of {dataset.name}; {record}"
+    path = space.artifact(model, "onnx", INT8_SUFFIX)
+    if not path.is_file():
+        return line, passes
+    int8_line, int8_passes = _evaluate_int8(path, predictor.card, dataset)
+    return f"{line}\n{int8_line}", passes and int8_passes
+
+
+def _evaluate_int8(path: Path, card: infer.Card, dataset: trainers.Dataset) -> tuple[str, bool]:
+    from ptx.infer.artifact.by_accuracy import BY_ACCURACY
+    from ptx.infer.verification import failures
+
+    with infer.load(path, backend="ort-cpu") as predictor:
+        if predictor.card.weights_sha256 != card.weights_sha256:
+            return f"{path.name} was exported from other weights: it is skipped", True
+        if failed := failures(predictor, predictor.card):
+            return f"{path.name}: {failed[0].name}: {failed[0].detail}", False
+        found, passes, record = evaluate_test_rows(predictor, dataset)
+    return f"{path.name}: {BY_ACCURACY}: {found.figure}; {record}", passes
+
+
+def _print_text(compared: report.ModelComparison, reached: str, *, passes: bool) -> None:
+    model, results = compared.model, compared.found.results
+    echo(compared.table(style_result, columns()))
+    for line in (*compared.differences(), reached):
+        if line:
+            echo(line)
+    following = f"ptx report {model}" if passes else f"ptx export {model} --format all"
+    if models.lookup(model) is None:
+        following = f"ptx predict photo.jpg --model {model}" if passes else "export it again"
+    agreeing = sum(result.holds for result in results)
+    print_summary(f"{model}: {agreeing} of {len(results)} backends agree", following, passes=passes)

@@ -16,7 +16,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @options.common
 def completion(shell: str) -> None:
-    """Print the script that completes verbs, options, model names and backends in SHELL.
+    """Print the script that completes commands, options, model names and backends in SHELL.
 
     \b
     bash, in ~/.bashrc:   eval "$(ptx completion bash)"

@@ -8,17 +8,16 @@ from dataclasses import asdict
 
 import click
 
-from ptx import infer, models
+from ptx import infer, models, report
 from ptx.cli import options
-from ptx.cli.probe import examine
 from ptx.cli.streams import echo
-from ptx.cli.terminal import colour_verdict, table, verdict
+from ptx.cli.terminal import print_summary, style_result, table
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
 from ptx.infer.backends.cuda_versions import CudaVersions, find_problems, read_versions
 
 PACKAGES = (
-    "ptx",
+    "ptx-toolkit",
     "numpy",
     "pillow",
     "onnxruntime",
@@ -36,13 +35,13 @@ PACKAGES = (
 @options.as_json
 @options.common
 def doctor(as_json: bool) -> None:
-    """Open every backend once with a small model and check its answer, or say why it cannot be."""
-    found = {name: examine(name) for name in infer.BACKENDS}
+    """Open every backend with a small model and check its output, or say why it does not work."""
+    statuses = {name: report.probe_backend(name) for name in infer.BACKENDS}
     cuda = read_versions()
     problems = list(find_problems(cuda))
     if as_json:
-        for name, one in found.items():
-            line = {"backend": name, "works": one.works, "detail": one.detail}
+        for name, status in statuses.items():
+            line = {"backend": name, "works": status.works, "detail": status.detail}
             echo(json.dumps(line | {"cuda": _cuda_of(name, cuda), "problems": problems}))
         return
     echo(table(("package", "version"), list(_versions())))
@@ -52,24 +51,24 @@ def doctor(as_json: bool) -> None:
         echo(table(titles, [_row(one) for one in cuda]))
         echo()
     rows = [
-        (name, colour_verdict("works" if one.works else "no", one.works), one.detail)
-        for name, one in found.items()
+        (name, style_result("works" if status.works else "no", status.works), status.detail)
+        for name, status in statuses.items()
     ]
     echo(table(("backend", "", ""), rows))
     for problem in problems:
-        echo(f"\nthe CUDA libraries do not fit: {problem}")
+        echo(f"\nthe CUDA libraries do not match: {problem}")
     for name, reason in models.broken_entries().items():
-        echo(f"\nthe model {name!r} of a package is left out: {reason}")
-    working = [name for name, one in found.items() if one.works]
+        echo(f"\nthe model {name!r} of a package is skipped: {reason}")
+    working = [name for name, status in statuses.items() if status.works]
     train, predict = "ptx train convnet --data bundled", "ptx predict INPUT --model FILE.onnx"
-    verdict(
-        f"{len(working)} of {len(found)} backends work here",
+    print_summary(
+        f"{len(working)} of {len(statuses)} backends work here",
         train if set(preferred([CHECKPOINT])) & set(working) else predict,
     )
 
 
 def _cuda_of(backend: str, versions: Sequence[CudaVersions]) -> dict[str, str | None] | None:
-    """What the library of a backend loads; None where the backend or its build is not for CUDA."""
+    """What the library of a backend loads; None if the backend or its build is not for CUDA."""
     entry = infer.BACKENDS[backend]
     if "cuda" not in entry.devices:
         return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from ptx import infer
+from ptx import infer, report, trainers
 from ptx.cli import options
-from ptx.cli.comparison import answer_test_rows, print_evaluation
-from ptx.cli.dataset import open_data
-from ptx.cli.opening import open_model, resolve_model
+from ptx.cli.model import open_model, resolve_model
+from ptx.cli.streams import echo, writes_unicode
+from ptx.cli.terminal import Progress, print_summary
 from ptx.cli.workspace import Workspace
+from ptx.infer.errors import pluralise
 
 
 @click.command(
@@ -38,17 +40,67 @@ def evaluate(
     workspace: Path,
     as_json: bool,
 ) -> int:
-    """Accuracy and confusion matrix of MODEL on the test rows of its data.
+    """Print the accuracy and the confusion matrix of MODEL on the test rows of its data.
 
-    The rows go through the whole predictor, and labels are held against the data's by name. A file that
-    is not what was proved, or reaches less than the training did on the same rows, is an error.
+    The rows pass through the complete predictor, and labels are compared with those of the data by name.
+    If the file fails its own checks, or reaches less than the training did on the same rows, the exit
+    code is 1.
     """
     from ptx.trainers.reached import require_proved
 
     space = Workspace(workspace)
-    asked = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    with open_model(resolve_model(space, model, backend), asked) as predictor:
-        dataset = open_data(predictor.card.model, data, workspace, predictor.card)
+    opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
+    with open_model(resolve_model(space, model, backend), opening) as predictor:
+        dataset = space.open_data(predictor.card.model, data, predictor.card)
         require_proved(predictor, dataset)
-        found, holds, told = answer_test_rows(predictor, dataset)
-        return print_evaluation(predictor, dataset.name, found, holds, told, as_json=as_json)
+        found, passes, record = evaluate_test_rows(predictor, dataset)
+        if as_json:
+            _print_json(predictor, dataset.name, found, passes, record)
+        else:
+            _print_text(predictor, found, passes, record)
+    return 0 if passes else 1
+
+
+def evaluate_test_rows(
+    predictor: infer.Predictor, dataset: trainers.Dataset
+) -> tuple[trainers.Evaluation, bool, str]:
+    """The evaluation, whether it is no worse than the training's, and a line about that."""
+    from ptx.trainers.reached import against_record
+
+    with Progress("evaluating", "rows", len(dataset.test)) as progress:
+        found = trainers.evaluate(
+            predictor, dataset.test, names=dataset.labels, progress=progress.advance
+        )
+    return found, *against_record(predictor.card, found, dataset)
+
+
+def _print_json(
+    predictor: infer.Predictor, data: str, found: trainers.Evaluation, passes: bool, record: str
+) -> None:
+    line = {
+        "model": predictor.card.model,
+        "backend": predictor.backend.name,
+        "data": data,
+        "rows": found.rows,
+        "accuracy": found.accuracy,
+        "rmse": found.error,
+        "labels": list(predictor.card.labels),
+        "confusion": None if found.confusion is None else found.confusion.tolist(),
+        "passes": passes,
+        "record": record,
+    }
+    echo(json.dumps(line, ensure_ascii=not writes_unicode()))
+
+
+def _print_text(
+    predictor: infer.Predictor, found: trainers.Evaluation, passes: bool, record: str
+) -> None:
+    model = predictor.card.model
+    if found.confusion is not None:
+        echo(report.confusion_text(predictor.card.labels, found.confusion.tolist()))
+    print_summary(
+        f"{model} on {predictor.backend.name}: {found.figure} of {pluralise(found.rows, 'row')};"
+        f" {record}",
+        f"ptx report {model}" if passes else f"ptx compare {model}",
+        passes=passes,
+    )

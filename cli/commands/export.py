@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from ptx.cli import exporting, forms, options
-from ptx.cli.dataset import find_rows
-from ptx.cli.network import is_reference
-from ptx.cli.terminal import verdict
+import ptx.export as exporting
+from ptx import infer, report, trainers
+from ptx.cli import options
+from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
+from ptx.cli.network import find_factory, is_reference
+from ptx.cli.param_types import Name, Number
+from ptx.cli.terminal import Progress, print_note, print_summary
 from ptx.cli.workspace import Workspace
+from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
+from ptx.infer.artifact.files import make_folder
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.errors import UsageError, escape_controls, pluralise
+from ptx.infer.ranges import DROP, OPSETS
+
+ALL, TRITON = "all", "triton"
+NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
+MAX_DROP = 0.1  # points
+TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
+ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
+HINTS = {  # how to state what is assumed
+    "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --describe",
+    "labels": "; if that is wrong, give --labels",
+}
 
 
 @click.command(
@@ -19,8 +46,83 @@ from ptx.cli.workspace import Workspace
     "  ptx export linear-model --checkpoint model.pth --format all",
 )
 @click.argument("model", shell_complete=options.complete_model)
-@exporting.asked
-@forms.asked
+@click.option(
+    "--format",
+    "formats",
+    type=Name(NAMES),
+    default=NAMES[0],
+    show_default=True,
+    help="Format of the file. all stands for onnx, torchscript and pt2.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Checkpoint or bare state dict to export, instead of the one in the workspace.",
+)
+@options.describe
+@stated_options
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=options.complete_data,
+    help="Evaluate the exported file on the test rows of this data, as ptx evaluate does. A bare state"
+    " dict is evaluated on the bundled data by default.",
+)
+@options.output("File to write; with --format triton the folder of the repository.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Device on which Triton runs the model, for --format triton; cpu by default.",
+)
+@click.option(
+    "--opset",
+    type=Number(OPSETS),
+    help="ONNX opset version. The default is the newest that ONNX Runtime supports on CPU and CUDA.",
+)
+@click.option(
+    "--quantize-weights",
+    type=click.Choice(WEIGHT_DTYPES),
+    help="Store the weights in this type: a half or a quarter of the size at the same speed, as"
+    " NAME.int8.onnx. The quantized network is verified like any other, and the change in accuracy is"
+    " measured on the test rows.",
+)
+@click.option(
+    "--compute",
+    type=click.Choice(COMPUTE_DTYPES),
+    default=COMPUTE_DTYPES[0],
+    show_default=True,
+    help="Type to compute in. int8 is two to three times as fast for large convolutions and matrices,"
+    " as NAME.compute-int8.onnx. The file is written only if accuracy, labels and speed are good on the"
+    " rows of the training (--data).",
+)
+@click.option(
+    "--max-accuracy-drop",
+    "max_drop",
+    type=Number(DROP),
+    metavar="POINTS",
+    help="Percentage points of accuracy that --compute int8 may cost on the test rows;"
+    f" {MAX_DROP:g} by default.",
+)
+@click.option(
+    "--for-size",
+    is_flag=True,
+    help="Accept a file of --compute int8 that is not faster if it is smaller.",
+)
+@click.option(
+    "--embed-preprocessing",
+    is_flag=True,
+    help="Make preprocessing and softmax part of the graph, as NAME.pixels.onnx: its input is uint8"
+    " pixels of the model's size, and it also returns the index of the label.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default=RUNTIMES[0],
+    show_default=True,
+    help="Runtime inside the page of --format html. auto is plain JavaScript if it has all operators"
+    " and a row takes at most 20 MFLOP, else ONNX Runtime's WebAssembly if npm's onnxruntime-web is"
+    " installed. With ort the file is NAME.ort.html.",
+)
 @options.workspace
 @options.common
 def export(
@@ -33,39 +135,285 @@ def export(
     device: str | None,
     opset: int | None,
     workspace: Path,
-    **stated: Any,
+    **values: Any,
 ) -> None:
-    """Export MODEL and prove that the file computes what PyTorch computes.
+    """Export MODEL and verify that the file computes what PyTorch computes.
 
-    MODEL is a name of the catalog, the path of a checkpoint, or module:function, which makes a network
-    of your own; --describe then says what it takes and gives. A file that disagrees with eager float64
-    by more than a few times what eager float32 does is an error, and is not written.
+    MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which makes a
+    network of your own; --describe then specifies its inputs and outputs. If the file differs from
+    eager float64 by more than a few times the error of eager float32, that is an error and the file is
+    not written.
 
-    A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how its network
-    was trained: what is assumed is named, and stated by --labels, --mean, --std, --scale or --describe.
-    Its answers on real rows are counted: of --data, or of the bundled data.
+    A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
+    was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --describe override
+    it. The file is then evaluated on real rows, from --data or from the bundled data.
 
-    --format triton writes a model repository for Triton, of the ONNX file that was exported before.
+    --format triton writes a Triton model repository from the ONNX file that was exported before.
     """
-    form = options.as_dataclass(forms.Form, stated)
-    if exporting.wants_repository(formats, device):
-        exporting.export_repository(model, output, device, Workspace(workspace))
-        return
-    names = exporting.choose_formats(formats, output, opset)
-    form.check(names)
     space = Workspace(workspace)
-    trained, beside = exporting.read_trained(space, model, checkpoint, describe, names, **stated)
-    exporting.say_before(trained, names)
-    made = form.take(rows := find_rows(trained, data, workspace))
-    exporting.say_limits(made.trained)
+    if device is not None and formats != TRITON:
+        raise UsageError(f"--device needs --format {TRITON}; the format is {formats}")
+    if formats == TRITON:
+        _export_repository(space, model, output, device or "cpu")
+        return
+    variant = options.as_dataclass(exporting.ExportVariant, values)
+    names = _choose_formats(formats, output, opset)
+    variant.check(names)
+    trained, path = _read_trained(space, model, checkpoint, describe, names, values)
+    _print_assumptions(trained, names)
+    rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
+    made = replace(rows, trained=variant.apply(rows.trained))
+    _print_limits(made.trained)
     for name in names:
-        target = output or exporting.place_file(space, trained.card, name, beside, form.suffix)
-        if form.in_int8:
-            forms.export_int8(made.trained, form, target, opset=opset, data=data, space=space)
+        target = output or _target(space, trained.card, name, path, variant.suffix)
+        if variant.in_int8:
+            _export_int8(space, made.trained, variant, target, opset, data)
         else:
-            exporting.export_one(made, name, target, opset, space)
-        forms.say_cost(form, rows, target, data, workspace)
+            _export_one(space, made, name, target, opset)
+        if variant.quantize_weights is not None:
+            _print_quantization_cost(space, rows, target, data)
     if is_reference(model) and output is None:
         rows.trained.save(space.checkpoint(trained.card.model))
-    following = exporting.suggest_next(model, trained.card, target, output)
-    verdict("", form.following(target) or following)
+    print_summary("", _next_command(model, trained.card, target, output, variant))
+
+
+def _choose_formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
+    """The formats to export; --output and --opset are checked against them."""
+    from ptx.export.formats import find_format
+
+    if formats != ALL:
+        find_format(formats)
+    names = [formats]
+    if formats == ALL:
+        names = [name for name, format_ in exporting.FORMATS.items() if not format_.by_name]
+    if output is not None and len(names) > 1:
+        raise UsageError("--output names one file: give one --format")
+    others = {FORMATS[name].suffix: name for name in exporting.FORMATS if name != names[0]}
+    if output is not None and output.suffix in others:
+        raise UsageError(
+            f"--output ends in {output.suffix}, and the format is {formats}: give --format"
+            f" {others[output.suffix]} or another name"
+        )
+    if opset is not None and not any(exporting.FORMATS[name].takes_opset for name in names):
+        raise UsageError(f"--opset is for ONNX; the format is {formats}")
+    return names
+
+
+def _read_trained(
+    space: Workspace,
+    model: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    names: list[str],
+    stated: dict[str, Any],
+) -> tuple[exporting.TrainedModel, Path | None]:
+    """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
+    if is_reference(model):
+        if given := given_options(stated):
+            raise UsageError(
+                f"{', '.join(given)}: for a network of your own this is part of the file of --describe,"
+                " under labels and preprocessing"
+            )
+        return _make_custom(space, model, checkpoint, describe, names), None
+    spec = read_stated(describe, **stated)
+    path = checkpoint or space.find(model, CHECKPOINT)
+    named = space.is_name(model)
+    trained = exporting.read_model(path, model=model if named else None, stated=spec)
+    return trained, None if named else path
+
+
+def _make_custom(
+    space: Workspace,
+    reference: str,
+    checkpoint: Path | None,
+    describe: Path | None,
+    names: list[str],
+) -> exporting.TrainedModel:
+    """The network that module:function makes, with the weights of --checkpoint if it is given."""
+    from ptx.export.formats import check_size
+    from ptx.export.trained_model import kebab, make_model
+
+    if describe is None:
+        raise UsageError(
+            f"{reference} needs --describe FILE, which specifies its inputs, outputs and task"
+        )
+    description = read_describe(describe)
+    if description.name is None:
+        description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
+    space.require_free(str(description.name))
+    weights = None if checkpoint is None else infer.read_artifact(checkpoint)
+    if weights is not None and not weights.is_checkpoint:
+        raise UsageError(
+            f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
+        )
+    network = find_factory(reference)()
+    for name in names:
+        check_size(network, name)
+    return make_model(network, description, weights=weights)
+
+
+def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None:
+    """How a bare state dict was read, what is assumed of its network, and warnings about formats."""
+    for text in trained.notes:
+        print_note(escape_controls(text))
+    for topic, text in trained.card.training.get(ASSUMED, {}).items():
+        print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
+    for name in names:
+        if warning := exporting.FORMATS[name].warning:
+            print_note(warning)
+
+
+def _print_limits(trained: exporting.TrainedModel) -> None:
+    """The axis sizes that the file will accept, unless the user has stated them."""
+    if not trained.card.signature.limits:
+        with quiet_exporters():
+            limited = trained.limited_card.signature
+        for title, text in report.signature_facts(limited):
+            if title == "axis":
+                print_note(f"limits of {text}; other sizes are refused")
+
+
+def _target(
+    space: Workspace, card: infer.Card, kind: str, path: Path | None, variant_suffix: str
+) -> Path:
+    """The file to write: next to the checkpoint if MODEL is its path, else in the workspace."""
+    if path is not None:
+        return path.with_suffix(variant_suffix + FORMATS[kind].suffix)
+    target = space.artifact(card.model, kind, variant_suffix)
+    make_folder(target.parent)
+    return target
+
+
+@contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Keep what PyTorch's exporters log and print off standard error, unless --debug is given.
+
+    This is for a command only: it affects all threads of the process.
+    """
+    if "--debug" in sys.argv:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _export_one(
+    space: Workspace, rows: report.EvaluationData, name: str, target: Path, opset: int | None
+) -> None:
+    """Convert, verify and write one file; print its size, its largest error and its accuracy."""
+    with Progress(f"verifying {name}", "runs") as progress, quiet_exporters():
+        progress.say(f"converting {rows.trained.card.model} to {name}")
+        done = exporting.export(
+            rows.trained,
+            name,
+            target,
+            opset=opset if exporting.FORMATS[name].takes_opset else None,
+            announce=partial(space.note_export, target, name),
+            progress=progress.reach,
+        )
+    size, reference = report.file_size(done.size), done.reference
+    if rows.trained.card.weights:
+        size = f"{size} instead of {report.file_size(done.size + done.saved)}"
+        reference = f"{reference} of the quantized network"
+    accuracy = rows.accuracy_text(done)
+    print_summary(
+        f"{done.path}: {size}, agrees with {reference} in {pluralise(done.cases, 'case')}: largest error"
+        f" {done.error:.1e}, allowed {done.tolerance:.1e}{accuracy and f'; {accuracy}'}"
+    )
+    if done.choice is not None:
+        print_summary(f"runtime of the page: {done.choice.runtime}: {done.choice.reason}")
+        if done.choice.warning:
+            print_note(done.choice.warning)
+
+
+def _export_int8(
+    space: Workspace,
+    trained: exporting.TrainedModel,
+    variant: exporting.ExportVariant,
+    target: Path,
+    opset: int | None,
+    data: str | None,
+) -> None:
+    """Export a file that computes in int8; print its size, speed and accuracy."""
+    from ptx.export.int8.exporting import check_model
+
+    check_model(trained)
+    dataset = report.open_training_data(trained.card, data, cache=space.data, notify=print_note)
+    if dataset is None:
+        raise UsageError(
+            "--compute int8 needs the rows of the training, to calibrate and to measure accuracy, and"
+            " they are not on this machine: give --data"
+        )
+    drop = MAX_DROP if variant.max_drop is None else variant.max_drop
+    trial = report.make_trial(trained, dataset, max_drop=drop, for_size=variant.for_size)
+    with Progress("verifying onnx", "runs") as progress, quiet_exporters():
+        done = exporting.export_int8(
+            trained,
+            target,
+            trial,
+            opset=opset,
+            announce=partial(space.note_export, target, "onnx"),
+            progress=progress.reach,
+        )
+    found = done.found
+    print_summary(
+        f"{done.path}: {report.file_size(done.size)} instead of {report.file_size(done.plain)},"
+        f" {found.speed}, {found.alone:,} rows the same alone and in a batch"
+    )
+    print_summary(str(found.accuracy))
+
+
+def _print_quantization_cost(
+    space: Workspace, rows: report.EvaluationData, path: Path, data: str | None
+) -> None:
+    """What quantizing the weights changes on the test rows."""
+    split = rows.split
+    if split is None:
+        card = rows.trained.card
+        dataset = report.open_training_data(card, data, cache=space.data, notify=print_note)
+        split = None if dataset is None else trainers.labelled_test_rows(card, dataset)
+    if split is None:
+        print_note(
+            "the change in accuracy was not measured: the data of the training is not on this machine;"
+            " give --data"
+        )
+        return
+    backend = exporting.FORMATS[infer.read_artifact(path).kind].backend
+    with infer.load(path, backend=backend, trust=True) as predictor:  # this process made it
+        cost = report.rounding_cost(rows.trained, predictor, split)
+    print_summary(f"quantization: {cost}")
+
+
+def _next_command(
+    model: str, card: infer.Card, last: Path, output: Path | None, variant: exporting.ExportVariant
+) -> str:
+    if variant.suffix:
+        return f"ptx verify {last}"
+    if is_reference(model):
+        return "" if output else f"ptx compare {card.model} --network {model}"
+    return f"ptx inspect {last}" if ASSUMED in card.training else f"ptx compare {card.model}"
+
+
+def _export_repository(space: Workspace, model: str, output: Path | None, device: str) -> None:
+    """Write the repository; print its folders and how to start a server on it."""
+    from ptx.serve.triton import write_repository
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        source = context.get_parameter_source(name)
+        if name not in TRITON_OPTIONS and source is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"--format {TRITON} takes the ONNX file as it is: leave out {option.opts[0]}"
+            )
+    if output is None:
+        raise UsageError(f"--format {TRITON} needs --output FOLDER, the repository")
+    artifact = infer.read_artifact(space.find(model, "onnx"))
+    for folder in write_repository(artifact, output, device=device):
+        print_summary(str(folder))
+    print_summary("", f"tritonserver --model-repository {output.absolute()}")

@@ -10,7 +10,7 @@ import click
 from ptx import infer, report
 from ptx.cli import options
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import facts, verdict
+from ptx.cli.terminal import facts, print_summary
 from ptx.cli.workspace import Workspace
 
 
@@ -22,15 +22,15 @@ from ptx.cli.workspace import Workspace
 @options.as_json
 @options.common
 def inspect(model: str, workspace: Path, as_json: bool) -> None:
-    """Show what FILE says about itself: card, signature, size, versions. Runs no code of the file."""
+    """Show the card, signature, size and versions of FILE. No code of the file is run."""
     artifact = infer.read_artifact(Workspace(workspace).find(model))
-    found, card = report.file_facts(artifact), artifact.card
+    file_facts, card = report.file_facts(artifact), artifact.card
     if as_json:
-        said = None if card is None else json.loads(card.to_json())
-        echo(json.dumps({**found, "card": said}, ensure_ascii=not writes_unicode()))
+        content = None if card is None else json.loads(card.to_json())
+        echo(json.dumps({**file_facts, "card": content}, ensure_ascii=not writes_unicode()))
         return
-    echo(facts([*found.items(), *(() if card is None else report.card_facts(card))]))
+    echo(facts([*file_facts.items(), *(() if card is None else report.card_facts(card))]))
     if card is None and artifact.format.describable:
-        verdict("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
+        print_summary("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
     else:
-        verdict("", f"ptx verify {artifact.path}")
+        print_summary("", f"ptx verify {artifact.path}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 import ptx.models as catalog
-from ptx.cli import listing, options
+from ptx import infer, report
+from ptx.cli import options
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import facts, print_note, table, verdict
+from ptx.cli.terminal import facts, print_note, print_summary, table
 from ptx.cli.workspace import Workspace, require_model
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 
@@ -23,30 +25,30 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
 @options.as_json
 @options.common
 def models(model: str | None, workspace: Path, as_json: bool) -> None:
-    """What can be trained, what is trained, what is exported. With MODEL: all about one."""
-    space, own = Workspace(workspace), list[str]()
+    """List the models, and which of them are trained and exported. With MODEL: describe it."""
+    space, custom = Workspace(workspace), list[str]()
     if model is None:
-        own = space.own_models()
+        custom = space.custom_models()
         for name, reason in catalog.broken_entries().items():
-            print_note(f"the model {name!r} of a package is left out: {reason}")
+            print_note(f"the model {name!r} of a package is skipped: {reason}")
     names = list(catalog.known_models()) if model is None else [require_model(model)]
     if as_json:
-        records = [listing.record(name, list(space.files(name))) for name in names]
-        records += [{"model": name, "files": list(space.files(name))} for name in own]
+        records = [_record(name, list(space.files(name))) for name in names]
+        records += [{"model": name, "files": list(space.files(name))} for name in custom]
         for record in records:
             echo(json.dumps(record, ensure_ascii=not writes_unicode()))
     elif model is not None:
-        echo(facts(listing.facts(model, list(space.files(model)))))
-        verdict("", _suggest_next(space, names))
+        echo(facts(_facts(model, list(space.files(model)))))
+        print_summary("", _suggest_next(space, names))
     else:
-        rows = [listing.row(name, space) for name in (*names, *own)]
+        rows = [_row(name, space) for name in (*names, *custom)]
         echo(table(("model", "task", "parameters", "trained", "exported"), rows))
         trained = [name for name in names if CHECKPOINT in space.files(name)]
-        verdict(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
+        print_summary(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 
 
 def _suggest_next(space: Workspace, names: list[str]) -> str:
-    """Train; then export what is trained alone; then look at what is exported."""
+    """Export what is only trained, else look at what is exported, else train."""
     names = sorted(names, key=lambda name: name != "convnet")  # the one that takes a picture
     files = {name: set(space.files(name)) for name in names}
     for name in names:
@@ -56,3 +58,52 @@ def _suggest_next(space: Workspace, names: list[str]) -> str:
         if files[name]:
             return f"ptx report {name}" if CHECKPOINT in files[name] else f"ptx verify {name}"
     return f"ptx train {'convnet' if 'convnet' in names else names[0]}"
+
+
+def _row(name: str, space: Workspace) -> tuple[str, ...]:
+    """A row of the table."""
+    files, entry = space.files(name), catalog.lookup(name)
+    exported = ", ".join(kind for kind in files if kind != CHECKPOINT) or "-"
+    if entry is None:
+        return name, "custom", "-", "-", exported
+    trained = "yes" if CHECKPOINT in files else "-"
+    return name, entry.task, f"{entry.parameters:,}", trained, exported
+
+
+def _facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
+    """Everything about one model, as title and text."""
+    entry = catalog.known_models()[name]
+    yield "model", name
+    yield "summary", entry.summary
+    yield "task", entry.task
+    yield from report.signature_facts(infer.Signature.from_data(entry.signature))
+    yield "parameters", f"{entry.parameters:,}"
+    yield "data", entry.data
+    default = "default" if "documented" in entry.recipes else "default, documented"
+    for title, recipe in {default: entry.recipe, **entry.recipes}.items():
+        yield "recipe", f"{title}: {report.join_settings(recipe)}"
+    yield "reaches", entry.reaches
+    yield "source", entry.source
+    yield "files", ", ".join(files) or "none"
+    if entry.notes:
+        yield "notes", entry.notes
+
+
+def _record(name: str, files: list[str]) -> dict[str, object]:
+    """Everything about one model, as a JSON object."""
+    entry = catalog.known_models()[name]
+    return {
+        "model": name,
+        "summary": entry.summary,
+        "task": entry.task,
+        "inputs": entry.signature["inputs"],
+        "outputs": entry.signature["outputs"],
+        "parameters": entry.parameters,
+        "data": entry.data,
+        "recipe": dict(entry.recipe),
+        "recipes": {name: dict(recipe) for name, recipe in entry.recipes.items()},
+        "reaches": entry.reaches,
+        "source": entry.source,
+        "files": files,
+        **({"notes": entry.notes} if entry.notes else {}),
+    }

@@ -16,7 +16,7 @@ import click
 from ptx import infer
 from ptx.cli import options
 from ptx.cli.inputs import count_inputs, find_inputs
-from ptx.cli.opening import ResolvedModel, open_model, resolve_model
+from ptx.cli.model import ResolvedModel, open_model, resolve_model
 from ptx.cli.param_types import Number
 from ptx.cli.predictions import PredictionLines, summary
 from ptx.cli.streams import echo, writes_unicode
@@ -24,13 +24,11 @@ from ptx.cli.terminal import Progress, print_note
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import atomic_writer, check_writable
 from ptx.infer.errors import UsageError
-from ptx.infer.prediction import split_name
-from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS
 
 if TYPE_CHECKING:
     from ptx import report, scale
+    from ptx.infer.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -238,6 +236,9 @@ def _predict(
     workspace: Path,
 ) -> int:
     """Predict the inputs on this machine and write the lines; the exit code."""
+    from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
+    from ptx.infer.preprocessing import open_preprocessing
+
     preprocessing = open_preprocessing(resolved.card.preprocessing, resolved.card.signature)
     preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
     with ExitStack() as stack:
@@ -307,6 +308,8 @@ def _results_of_digits(
     predictor: infer.Predictor, values: Iterable[Any], top: int, preview: report.Preview | None
 ) -> Iterator[infer.Prediction | infer.Failure]:
     """A prediction for each digit that is found, or a failure for the image."""
+    from ptx.infer.prediction import split_name
+
     for value in values:
         results: Sequence[infer.Prediction | infer.Failure]
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,9 +11,8 @@ import click
 from ptx import export, infer
 from ptx import report as reports
 from ptx.cli import options
-from ptx.cli.dataset import open_data
-from ptx.cli.opening import closing_all, sort_backends
-from ptx.cli.terminal import Progress, verdict
+from ptx.cli.model import closing_all
+from ptx.cli.terminal import Progress, print_summary
 from ptx.cli.workspace import Workspace, require_model
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -26,26 +26,28 @@ from ptx.infer.artifact.formats import CHECKPOINT
 @options.device
 @options.trust
 @options.data
-@options.output("Instead of report.html in the model's folder.")
+@options.output("File to write, instead of report.html in the model's folder.")
 @options.workspace
 @options.time_limit
 @options.common
 def report(
     model: str, device: str, trust: bool, data: str | None, output: Path | None, workspace: Path
 ) -> None:
-    """Write one HTML page on MODEL, a name of the catalog: training curves, confusion matrix, the most
-    confidently wrong inputs, agreement and speed of the backends, provenance, sample predictions.
+    """Write an HTML page about MODEL, the name of a catalog model.
 
-    The page is one file: it opens without a network and prints.
+    It shows training curves, the confusion matrix, the most confidently wrong inputs, agreement and
+    speed of the backends, provenance and sample predictions. The page is one file that needs no network.
     """
     space = Workspace(workspace)
     checkpoint = space.find(require_model(model), CHECKPOINT)
     target = output or space.folder(model) / "report.html"
     check_writable(target)
     trained = export.read_model(checkpoint)
-    asked = infer.Options(device=device, trust=space.trust(trust))
-    predictors, left_out = sort_backends(space, model, trained.card.weights_sha256, asked)
-    dataset = open_data(model, data, workspace, trained.card)
+    opening = infer.Options(device=device, trust=space.trust(trust))
+    predictors, skipped = reports.open_backends(
+        partial(space.find, model), trained.card.weights_sha256, opening
+    )
+    dataset = space.open_data(model, data, trained.card)
     total = len(dataset.test)
     with (
         closing_all(predictors),
@@ -60,5 +62,5 @@ def report(
             comparing=comparing.advance,
         )
     found = reports.add_files(found, space.files(model))
-    size = replace(found, left_out=left_out).save(target)
-    verdict(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")
+    size = replace(found, left_out=list(skipped.items())).save(target)
+    print_summary(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

@@ -2,33 +2,131 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ptx import infer
-from ptx.cli import options, serving
+from ptx.cli import options
+from ptx.cli.model import open_model, resolve_model, supports
+from ptx.cli.param_types import Number, Port, Size
+from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
+from ptx.infer.errors import BackendError, UsageError, installing
+from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
+
+if TYPE_CHECKING:
+    from ptx.serve import ModelSource, ServerSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EXTRAS = dict.fromkeys(
+    ("httptools", "orjson", "prometheus_client", "starlette", "uvicorn"), "serve"
+)
+_EXTRAS |= dict.fromkeys(("grpc", "grpc_health", "grpc_reflection", "google"), "grpc")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _seconds(name: str, default: float, text: str, within: Range = TIMEOUT) -> Callable[[F], F]:
+    return click.option(
+        name, type=Number(within), default=default, show_default=True, metavar="SECONDS", help=text
+    )
+
+
+def _size(name: str, default: str, text: str) -> Callable[[F], F]:
+    return click.option(name, type=Size(), default=default, show_default=True, help=text)
+
+
+def _count(name: str, default: int, text: str) -> Callable[[F], F]:
+    return click.option(name, type=Number(COUNT), default=default, show_default=True, help=text)
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx serve convnet name-classifier\n"
     "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2",
-    short_help="Answer over HTTP and gRPC, as a service.",
+    short_help="Serve models over HTTP and gRPC.",
 )
 @click.argument(
     "models", nargs=-1, required=True, metavar="MODEL...", shell_complete=options.complete_model
 )
-@serving.server_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=Number(PORT),
+    default=8000,
+    show_default=True,
+    help="Port for HTTP; 0 for any free port.",
+)
+@click.option(
+    "--grpc-port",
+    type=Port(PORT),
+    default=None,
+    metavar="PORT|off",
+    help="Port for gRPC, which needs the extra `grpc`; off by default.",
+)
+@click.option(
+    "--workers",
+    type=Number(PROCESSES),
+    default=1,
+    show_default=True,
+    help="Number of processes.",
+)
+@_seconds("--keep-alive", 75.0, "Time after which an idle connection is closed.", WAITING)
+@_seconds("--grace", 30.0, "Time for requests in progress to finish after SIGTERM.", WAITING)
+@click.option("--certfile", type=_FILE, help="Certificate in PEM, for HTTPS instead of HTTP.")
+@click.option("--keyfile", type=_FILE, help="Private key, if it is not in the certificate's file.")
 @options.backend
 @options.device
 @options.threads
 @options.trust
-@serving.limit_options
+@_count("--max-batch", 1024, "Largest number of rows in a request.")
+@click.option(
+    "--max-delay",
+    type=Number(DELAY),
+    default=0.0,
+    show_default=True,
+    metavar="MS",
+    help="Milliseconds that a batch waits for more requests.",
+)
+@_seconds("--max-wait", 1.0, "Time that a request may wait for its batch.", WAITING)
+@_seconds("--timeout", 60.0, "Time limit for running a batch.")
+@_size("--max-body", "64MiB", "Largest body of a request, compressed or not.")
+@_size("--max-json", "8MiB", "Largest JSON in it.")
+@_size("--max-memory", "1GiB", "Largest size of the bodies of all requests together.")
+@_count("--max-requests", 1024, "Largest number of requests in progress.")
+@_seconds("--receive-timeout", 30.0, "Time for the body of a request to arrive.")
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="Allow clients and SIGHUP to reload the models from their files.",
+)
+@click.option(
+    "--page/--no-page",
+    default=True,
+    show_default=True,
+    help="Serve a page on which to try the models.",
+)
+@click.option("--access-log", is_flag=True, help="Log each request as a line of JSON on stderr.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Host name that requests may be for, such as *.example.org. Repeat it for several; all are"
+    " allowed by default.",
+)
+@click.option(
+    "--token-file",
+    type=_FILE,
+    help="File of bearer tokens, one per line; requests without one of them are refused.",
+)
 @options.workspace
 @options.common
 def serve(
@@ -43,21 +141,18 @@ def serve(
     allowed_hosts: tuple[str, ...],
     **values: Any,
 ) -> int:
-    """Serve each MODEL: a name of the workspace, a file, or NAME=FILE.
+    """Serve each MODEL: the name of a model in the workspace, a file, or NAME=FILE.
 
     The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. Requests that arrive
-    during a run go into the next run together.
+    while a batch runs form the next batch.
 
-    SIGTERM or Ctrl-C ends the server, after the requests in progress.
+    SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
     space = Workspace(workspace)
-    with serving.naming_extras():
+    with _naming_extras():
         from ptx import serve as serve_package
 
-        names = {field.name for field in fields(serve_package.ServerSettings)}
-        server = serve_package.ServerSettings(
-            **{name: values.pop(name) for name in names & values.keys()}
-        )
+        server = options.as_dataclass(serve_package.ServerSettings, values)
         settings = serve_package.Settings(
             max_delay=max_delay / 1e3,
             tokens=serve_package.read_tokens(token_file),
@@ -67,8 +162,55 @@ def serve(
         loading = infer.Options(
             device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
         )
-        sources = [serving.find_source(space, model, backend, loading, server) for model in models]
+        sources = [find_source(space, model, backend, loading, server) for model in models]
         if (warning := serve_package.open_access_warning(settings, server)) is not None:
             print_note(warning)
-        serve_package.serve(sources, settings, server, partial(serving.announce, server, sources))
+        serve_package.serve(sources, settings, server, partial(_announce, server, sources))
         return 0
+
+
+@contextmanager
+def _naming_extras() -> Iterator[None]:
+    """Name the extra of ptx that installs a missing library."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        raise BackendError(f"{package} is not installed: {installing(_EXTRAS[package])}") from error
+
+
+def find_source(
+    space: Workspace, model: str, backend: str, loading: infer.Options, server: ServerSettings
+) -> ModelSource:
+    """What opens a MODEL argument, at the start and at each reload."""
+    from ptx.serve import ModelSource
+
+    name, equals, file = model.partition("=")
+    if not equals:
+        name, file = (model if space.is_name(model) else Path(model).stem), model
+    if not name or not file:
+        raise UsageError(f"{model!r} is not a model; expected a name, a file or NAME=FILE")
+    threads = loading.threads or server.threads_per_worker
+    return ModelSource(
+        name, partial(_open, space, file, backend, replace(loading, threads=threads))
+    )
+
+
+def _open(space: Workspace, file: str, backend: str, loading: infer.Options) -> infer.Predictor:
+    model = resolve_model(space, file, backend)
+    timeout = loading.timeout if supports(model.artifact, "timeout") else None
+    return open_model(model, replace(loading, timeout=timeout))
+
+
+def _announce(
+    server: ServerSettings, sources: list[ModelSource], port: int, grpc_port: int | None
+) -> None:
+    """Print what is served, and where."""
+    scheme = "http" if server.certfile is None else "https"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    grpc = "" if grpc_port is None else f", gRPC at {host}:{grpc_port}"
+    names = ", ".join(source.name for source in sources)
+    echo(f"serving {names} at {scheme}://{host}:{port}{grpc}; Ctrl-C stops it")
+    sys.stdout.flush()

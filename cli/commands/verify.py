@@ -9,9 +9,9 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.opening import file_kind_of
+from ptx.cli.model import format_of
 from ptx.cli.streams import echo
-from ptx.cli.terminal import colour_verdict, table, verdict
+from ptx.cli.terminal import print_summary, style_result, table
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import pluralise
 
@@ -24,7 +24,11 @@ from ptx.infer.errors import pluralise
 @options.backend
 @options.device
 @options.trust
-@click.option("--no-run", is_flag=True, help="Check the seal and the card; run nothing of FILE.")
+@click.option(
+    "--no-run",
+    is_flag=True,
+    help="Check only the digest and the card; do not run the model.",
+)
 @options.workspace
 @options.as_json
 @options.time_limit
@@ -32,29 +36,31 @@ from ptx.infer.errors import pluralise
 def verify(
     model: str, backend: str, device: str, trust: bool, no_run: bool, workspace: Path, as_json: bool
 ) -> int:
-    """Check the seal of FILE and replay the golden samples that it carries.
+    """Check the digest of FILE and replay the golden samples that it carries.
 
-    FILE is an artifact, a checkpoint or a name of the catalog. An ONNX file needs no torch.
+    FILE is an artifact, a checkpoint, or the name of a catalog model. An ONNX file needs no torch.
     """
     space = Workspace(workspace)
-    path = space.find(model, file_kind_of(backend))
+    path = space.find(model, format_of(backend))
     checks = infer.verify(
         path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
     )
     failed = "; ".join(check.name for check in checks if not check.holds)
     if as_json:
-        for c in checks:
-            lacks = {"lacks": True} if c.lacks else {}
-            echo(json.dumps({"check": c.name, "holds": c.holds, "detail": c.detail, **lacks}))
+        for check in checks:
+            covered = {"not_covered": True} if check.lacks else {}
+            line = {"check": check.name, "passes": check.holds, "detail": check.detail}
+            echo(json.dumps(line | covered))
         return 1 if failed else 0
-    words = [
-        "lacks" if c.lacks else colour_verdict("holds" if c.holds else "FAILS", c.holds)
-        for c in checks
-    ]
-    rows = [(c.name, word, c.detail) for c, word in zip(checks, words, strict=True)]
-    echo(table(("check", "", "detail"), rows))
+    echo(table(("check", "", "detail"), [(c.name, _result(c), c.detail) for c in checks]))
     if failed:
-        verdict(f"{path} does not hold: {failed}", "export it again", holds=False)
+        print_summary(f"{path} fails: {failed}", "export it again", passes=False)
         return 1
-    verdict(f"{path} holds: {pluralise(len(checks), 'check')}")
+    print_summary(f"{path} passes {pluralise(len(checks), 'check')}")
     return 0
+
+
+def _result(check: infer.Check) -> str:
+    if check.lacks:
+        return "not covered"
+    return style_result("passes" if check.holds else "FAILS", check.holds)

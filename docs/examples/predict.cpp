@@ -1,4 +1,4 @@
-// Predict with ONNX Runtime alone: `ptx export convnet --inputs pixels` puts the rest into the graph.
+// Predict with ONNX Runtime alone: `ptx export convnet --embed-preprocessing` puts the rest into the graph.
 //
 //     apt-get install nlohmann-json3-dev   # and a release of ONNX Runtime, unpacked in $ONNXRUNTIME
 //     g++ -std=c++17 -O2 predict.cpp -I$ONNXRUNTIME/include -L$ONNXRUNTIME/lib -lonnxruntime -o predict
@@ -28,7 +28,7 @@ ordered_json read_card(const Ort::Session& session) {
   if (card.at("format") != 1) throw std::runtime_error("this program reads cards of format 1");
   const auto& signature = card.at("signature");
   if (!signature.at("inputs").contains("pixels") || !signature.at("outputs").contains("label"))
-    throw std::runtime_error("expected a classifier that was exported with --inputs pixels");
+    throw std::runtime_error("expected a classifier that was exported with --embed-preprocessing");
   return card;
 }
 

@@ -1,4 +1,4 @@
-// Predict with ONNX Runtime alone: `ptx export convnet --inputs pixels` puts the rest into the graph.
+// Predict with ONNX Runtime alone: `ptx export convnet --embed-preprocessing` puts the rest into the graph.
 //
 //     npm install onnxruntime-node
 //     node predict.mjs convnet.pixels.onnx digit.pgm other.pgm
@@ -48,7 +48,7 @@ function readCard(file) {
 function checkCard(card) {
   if (card.format !== 1) throw new Error(`the card has format ${card.format}; this program reads 1`);
   if (!card.signature.inputs.pixels || !card.signature.outputs.label)
-    throw new Error('expected a classifier that was exported with --inputs pixels');
+    throw new Error('expected a classifier that was exported with --embed-preprocessing');
 }
 
 // The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.

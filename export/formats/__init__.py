@@ -162,7 +162,8 @@ def find_store(name: str) -> Store:
     if not find_format(name).takes_weights:
         others = [other for other, form in FORMATS.items() if form.takes_weights]
         raise UsageError(
-            f"a file of {name} holds the weights as they are: --weights is for {' or '.join(others)}"
+            f"a file of {name} cannot store quantized weights: --quantize-weights is for"
+            f" {' or '.join(others)}"
         )
     store: Store = import_module(find_format(name).module).store
     return store

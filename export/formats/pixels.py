@@ -44,7 +44,7 @@ def take_pixels(trained: TrainedModel) -> TrainedModel:
     if pictures is None or preprocessing.rows is None or spec.dtype != "float32":
         raise UsageError(
             f"the inputs of {card.model} are no pictures that become numbers (preprocessing"
-            f" {card.preprocessing['kind']!r}, {spec.dtype}): --inputs pixels is not for it"
+            f" {card.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
         )
     size = preprocessing.rows[1]
     added = _answers(card)

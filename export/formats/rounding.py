@@ -94,4 +94,4 @@ def _to_int8(weight: Array) -> Array:
 
 
 FORMS: dict[str, Callable[[Array], Array]] = {"float16": _to_float16, "int8": _to_int8}
-"""The forms of weights by the name that `--weights` takes."""
+"""The forms of weights by the name that `--quantize-weights` takes."""

@@ -177,7 +177,7 @@ def check_model(trained: TrainedModel) -> None:
     if not card.labels:
         raise UsageError(
             f"{card.model} has no labels, so there is no accuracy that a file in int8 could be held to:"
-            " take --weights int8"
+            " take --quantize-weights int8"
         )
     if card.signature.outputs[0].dtype != "float32" or not _is_float32(trained):
         raise UsageError(

@@ -85,13 +85,13 @@ def _worth(found: Measured) -> str:
             return ""
         return (
             f"the graph has {found.size:,} bytes instead of {found.plain:,}: it is not smaller,"
-            " and --weights int8 would be"
+            " and --quantize-weights int8 would be"
         )
     if max(found.faster.values()) >= FASTER:
         return ""
     return (
         f"it is {found.speed} here; expected at least {FASTER:g} at one of them:"
-        " --weights int8 is as small and as fast as float32, --for-size takes it as it is"
+        " --quantize-weights int8 is as small and as fast as float32, --for-size takes it as it is"
     )
 
 

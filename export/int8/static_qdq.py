@@ -33,7 +33,7 @@ def quantise(content: bytes, signature: Signature, calibration: KnownRows) -> by
     """An ONNX file that computes in int8, with the ranges that its numbers have over the rows.
 
     Activations are unsigned, weights signed and of 7 bits, with a scale for each output channel. What is
-    computed from the first output, such as the probabilities of `--inputs pixels`, stays float32.
+    computed from the first output, such as the probabilities of `--embed-preprocessing`, stays float32.
 
     Raises:
         ArtifactError: E-EXPORT: it has no convolution or matrix that computes in int8.
@@ -64,7 +64,7 @@ def quantise(content: bytes, signature: Signature, calibration: KnownRows) -> by
     if not _counts_in_int8(made.graph):
         raise ArtifactError(
             "the graph has no convolution or matrix product that computes in int8 (recurrent layers do"
-            " not): take --weights int8, which makes the file as small",
+            " not): take --quantize-weights int8, which makes the file as small",
             code="E-EXPORT",
         )
     onnx.checker.check_model(made, full_check=True)

@@ -91,9 +91,9 @@ class Forking:
 
 def serve() -> None:
     """Answer calls until there are no more."""
-    from ptx.cli.main import VERBS
+    from ptx.cli.main import COMMANDS
 
-    for target, _ in VERBS.values():
+    for target, _ in COMMANDS.values():
         pkgutil.resolve_name(target)
     for module in sys.argv[1:]:
         pkgutil.resolve_name(module)

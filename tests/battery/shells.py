@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ptx.cli.main import VERBS
+from ptx.cli.main import COMMANDS
 from ptx.cli.param_types import Number, Numbers
 
 from .forking import Streams
@@ -63,7 +63,7 @@ WHOLE_STATES = (
 
 def command(verb: str) -> click.Command:
     """The verb's declaration."""
-    found: click.Command = pkgutil.resolve_name(VERBS[verb][0])
+    found: click.Command = pkgutil.resolve_name(COMMANDS[verb][0])
     return found
 
 
@@ -115,7 +115,7 @@ def numeric(type_: Any) -> bool:
 
 def options() -> Iterator[tuple[str, click.Option]]:
     """Every option of every verb."""
-    for verb in VERBS:
+    for verb in COMMANDS:
         yield from ((verb, p) for p in command(verb).params if isinstance(p, click.Option))
 
 

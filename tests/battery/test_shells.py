@@ -20,7 +20,7 @@ from typing import Any
 import click
 import pytest
 
-from ptx.cli.main import VERBS
+from ptx.cli.main import COMMANDS
 from ptx.cli.param_types import Number
 
 from .forking import HEAVY, LIGHT, Ended, Forking, Streams
@@ -134,7 +134,7 @@ def expect(plain: Ended, streams: Streams) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_in_every_state_of_the_streams(verb: str, encoding: str, quick: Call, call: Call) -> None:
     run = call if verb in WITH_TORCH else quick
     plain = cache(lambda words: run(words))
@@ -163,7 +163,7 @@ def test_a_verb_does_all_that_it_does(verb: str, streams: Streams, call: Call) -
 
 
 def test_every_verb_has_a_call_that_does_all() -> None:
-    assert WHOLE.keys() == VERBS.keys()
+    assert WHOLE.keys() == COMMANDS.keys()
 
 
 REAL = {

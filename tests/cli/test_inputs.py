@@ -55,4 +55,4 @@ def test_a_folder_without_any_names_what_it_lacks(tmp_path: Path) -> None:
     preprocessing = open_preprocessing(GRAY, signature(1, 8, 8))
     (found,) = find_inputs([str(tmp_path)], preprocessing)
     assert isinstance(found.value, InputError)
-    assert "holds no pictures" in str(found.value)
+    assert "contains no pictures" in str(found.value)

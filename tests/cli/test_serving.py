@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ptx.cli import serving
+from ptx.cli.commands.serve import find_source
 from ptx.cli.workspace import Workspace
 from ptx.infer import Options
 from ptx.serve import ServerSettings, settings
@@ -21,7 +21,7 @@ def test_workers_share_the_processors(
     workers: int, asked: int | None, expected: int | None,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(settings, "usable_processors", lambda: 8)
-    source = serving.find_source(
+    source = find_source(
         Workspace(tmp_path), f"a={artifact('convnet', 'onnx')}", "ort-cpu", Options(threads=asked),
         ServerSettings(workers=workers),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from ptx.cli.terminal import colour_verdict, facts, style, table
+from ptx.cli.terminal import facts, style, style_result, table
 
 
 class Terminal(io.StringIO):
@@ -65,8 +65,8 @@ def test_colour_is_for_a_terminal_that_wants_it(
 def test_colour_moves_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     open_terminal(monkeypatch)
     rows = [
-        ("a", colour_verdict("agrees", True), "1"),
-        ("b", colour_verdict("DIFFERS", False), "2"),
+        ("a", style_result("agrees", True), "1"),
+        ("b", style_result("DIFFERS", False), "2"),
     ]
     coloured = table(("", "verdict", "n"), rows)
     assert "\x1b[" in coloured

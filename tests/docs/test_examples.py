@@ -50,7 +50,7 @@ def model(workspace: Path) -> Path:
 @pytest.fixture(scope="module")
 def pixel_model(workspace: Path, ptx: Callable[..., Any]) -> Path:
     """The same with pixels as its inputs, which the programs without Python take."""
-    done = ptx("export", "convnet", "--inputs", "pixels", "--workspace", workspace)
+    done = ptx("export", "convnet", "--embed-preprocessing", "--workspace", workspace)
     assert done.code == 0, done.err
     return workspace / "convnet" / "convnet.pixels.onnx"
 

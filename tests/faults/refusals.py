@@ -26,9 +26,8 @@ from ptx.infer.backends import openvino_cpu
 from .nearest import LABELS, SIZE, Nearest, Overflowing, Recurrent, known, nearest
 from .refusing import Refusal, Shop, change_byte, hold
 
-WEIGHTS, PIXELS, INT8, CARD, OPENVINO, PAGE = (
-    "`--weights`", "`--inputs pixels`", "`--compute int8`", "the card", "OpenVINO", "`--format html`",
-)  # fmt: skip
+WEIGHTS, PIXELS, INT8 = "`--quantize-weights`", "`--embed-preprocessing`", "`--compute int8`"
+CARD, OPENVINO, PAGE = "the card", "OpenVINO", "`--format html`"
 
 
 def spoil(number: float) -> Any:
@@ -218,7 +217,7 @@ REFUSALS = (
             "the weights are rounded to int8 already",
             lambda shop: round_weights(round_weights(nearest(), "int8"), "float16")),
     Refusal("a format that holds none", WEIGHTS, "E-USAGE",
-            "a file of pt2 holds the weights as they are: --weights is for onnx or html",
+            "a file of pt2 cannot store quantized weights: --quantize-weights is for onnx or html",
             lambda shop: export(round_weights(nearest(), "int8"), "pt2", shop.folder / "nearest.pt2")),
     Refusal("weights that the exporter computes with", WEIGHTS, "E-EXPORT",
             "the graph holds none of the network's weights as they were rounded to int8", bent),
@@ -276,9 +275,9 @@ REFUSALS = (
     Refusal("another format", INT8, "E-USAGE",
             "a file of html computes in the network's own precision: --compute int8 is for onnx",
             lambda shop: shop.say("export", "mlp", "--compute", "int8", "--format", "html")),
-    Refusal("`--weights` beside it", INT8, "E-USAGE",
-            "--weights int8 and --compute int8 both round the weights: give one of them",
-            lambda shop: shop.say("export", "mlp", "--compute", "int8", "--weights", "int8")),
+    Refusal("`--quantize-weights` beside it", INT8, "E-USAGE",
+            "--quantize-weights int8 and --compute int8 both quantize the weights: give one of them",
+            lambda shop: shop.say("export", "mlp", "--compute", "int8", "--quantize-weights", "int8")),
     Refusal("limits without it", INT8, "E-USAGE",
             "--max-accuracy-drop and --for-size are said of --compute int8 alone",
             lambda shop: shop.say("export", "mlp", "--for-size")),
@@ -292,7 +291,7 @@ REFUSALS = (
             "it is 0.60 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1 at one of them",
             lambda shop: shop.export_int8(speed=0.6)),
     Refusal("a file for its size that is no smaller", INT8, "E-INT8",
-            "it is not smaller, and --weights int8 would be",
+            "it is not smaller, and --quantize-weights int8 would be",
             lambda shop: quantised_by(shop, no_smaller, for_size=True)),
     Refusal("answers beyond one step of those of the export", INT8, "E-AGREEMENT",
             "sample 1, logits: largest error …, allowed", beyond_a_step),

@@ -127,14 +127,14 @@ def test_an_entry_that_cannot_be_used_is_told_and_stops_nothing(garden: Path, pt
     listed = ptx("models", "--workspace", garden / "runs")
     assert listed.code == 0
     assert "steep-line" in listed.out
-    assert "the model 'broken' of a package is left out: garden: garden.broken:ENTRY" in listed.err
+    assert "the model 'broken' of a package is skipped: garden: garden.broken:ENTRY" in listed.err
     assert len(listed.err.splitlines()) == 5
 
 
 def test_the_doctor_tells_of_a_broken_entry(garden: Path, ptx: Any) -> None:
     told = ptx("doctor")
     assert told.code == 0
-    assert "the model 'broken' of a package is left out: garden" in told.out
+    assert "the model 'broken' of a package is skipped: garden" in told.out
 
 
 def test_a_model_of_a_package_is_trained_exported_and_compared_like_our_own(

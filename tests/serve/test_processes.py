@@ -258,7 +258,7 @@ def test_tls(begin: Begin, tmp_path: Path) -> None:
         (["convnet", "convnet", "--port", "0"], 2, "same name"),
         (["a b={model}", "--port", "0"], 2, "cannot be served"),
         (["{model}", "--port", "1", "--host", "192.0.2.1"], 2, "cannot listen"),
-        (["{model}", "--max-body", "many"], 2, "is no size"),
+        (["{model}", "--max-body", "many"], 2, "is not a size"),
         (["{model}", "--keyfile", "{model}", "--port", "0"], 2, "needs --certfile"),
         (["{model}", "--certfile", "{model}", "--port", "0"], 2, "certificate"),
         (["{broken}", "--port", "0"], 4, "has changed"),

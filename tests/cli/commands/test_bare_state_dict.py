@@ -70,7 +70,9 @@ def test_what_is_assumed_is_told_and_stands_in_the_card(
     assert share(done) < 50
     assert "right: is the preprocessing that of the training?" in done.out
     assert "layers are matched by their shapes: linear → layers.1" in done.err
-    assert "assumed preprocessing: pixels scaled to [0, 1]; else state --mean and" in done.err
+    assert (
+        "assumed preprocessing: pixels scaled to [0, 1]; if that is wrong, give --mean" in done.err
+    )
     assert "assumed labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, in this order; else" in done.err
     path = tmp_path / "softmax-regression" / "softmax-regression.torchscript"
     assert f"next: ptx inspect {path}" in done.out
@@ -85,7 +87,7 @@ def test_what_is_assumed_is_told_and_stands_in_the_card(
 
 def test_a_statement_makes_the_answers_right(states: Path, tmp_path: Path, ptx: Any) -> None:
     state = states / "centred-255.pth"
-    done = run(ptx, state, tmp_path, "--scale", 255, "--mean", 127.5, "--std", 1)
+    done = run(ptx, state, tmp_path, "--max-pixel", 255, "--mean", 127.5, "--std", 1)
     assert share(done) > 80
     assert "is the preprocessing" not in done.out
     assert "assumed preprocessing" not in done.err
@@ -144,7 +146,7 @@ def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> Non
         ("--labels", "a,b"),
         ("--mean", "0.5"),
         ("--std", "1"),
-        ("--scale", "255"),
+        ("--max-pixel", "255"),
         ("--describe", "{}"),
     ],
 )
@@ -176,7 +178,7 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
         (("--labels", "nowhere.txt"), 4, "no such file"),
         (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
         (("--mean", "0.5"), 2, "mean and std belong together"),
-        (("--labels", "a,b", "--describe", "labels.toml"), 2, "labels are stated twice"),
+        (("--labels", "a,b", "--describe", "labels.toml"), 2, "the labels are both in the file"),
         (("--data", "nowhere.csv"), 4, "no such folder or file"),
     ],
 )

@@ -15,7 +15,7 @@ import click
 import pytest
 import torch
 
-from ptx.cli.main import VERBS, Verbs
+from ptx.cli.main import COMMANDS, Commands
 from ptx.models import build
 
 PICTURES = Path(__file__).parents[2] / "pictures"
@@ -23,14 +23,16 @@ PICTURES = Path(__file__).parents[2] / "pictures"
 
 def examples(verb: str) -> list[str]:
     """The command lines below `Examples:` in a verb's help."""
-    command = Verbs().get_command(click.Context(Verbs()), verb)
+    command = Commands().get_command(click.Context(Commands()), verb)
     assert command is not None
     lines = (command.epilog or "").partition("Examples:")[2].splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 ENDLESS = {"serve"}  # until a signal comes
-EXAMPLES = [(verb, example) for verb in VERBS for example in examples(verb) if verb not in ENDLESS]
+EXAMPLES = [
+    (verb, example) for verb in COMMANDS for example in examples(verb) if verb not in ENDLESS
+]
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def desk(
     return tmp_path
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_each_verb_has_two_examples(verb: str) -> None:
     found = examples(verb)
     assert len(found) == len(set(found)) == 2
@@ -79,4 +81,4 @@ def test_an_example_of_a_server_answers_until_it_is_ended(desk: Path, example: s
 def test_the_help_of_the_group_shows_commands_that_there_are(ptx: Any) -> None:
     shown = re.findall(r"^  ptx (\S+)", ptx("--help").out, re.MULTILINE)
     assert len(shown) == 3
-    assert set(shown) <= set(VERBS)
+    assert set(shown) <= set(COMMANDS)

@@ -44,7 +44,7 @@ def test_training_anew_says_that_the_former_checkpoint_is_kept(ptx: Any, tmp_pat
     assert "former" not in ptx("train", "logistic-regression", "--epochs", 2, *options).err
     done = ptx("train", "logistic-regression", "--epochs", 1, *options)
     kept = tmp_path / "logistic-regression" / "checkpoint.previous.pt"
-    assert "ptx: the former checkpoint of 2 epochs, test accuracy " in done.err
+    assert "ptx: the previous checkpoint of 2 epochs, test accuracy " in done.err
     assert f" %, is kept as {kept}\n" in done.err
     done = ptx("train", "logistic-regression", "--epochs", 1, *options)
     assert "of 1 epoch, test accuracy" in done.err
@@ -56,7 +56,7 @@ def test_resuming_a_finished_run_says_that_nothing_was_trained(ptx: Any, tmp_pat
     ptx("train", "linear-model", *options)
     done = ptx("train", "linear-model", "--resume", *options)
     assert done.code == 0
-    assert "linear-model has its 1 epoch already, nothing was trained" in done.out
+    assert "linear-model has all of its 1 epoch already, so nothing was trained" in done.out
 
 
 def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Pat
         pytest.skip("there is a CUDA device here")
     done = ptx("compare", "linear-model", "--workspace", workspace)
     assert done.err.count("\n") == 2  # the data, and the one that is left out; a page is not missed
-    assert "ort-cuda is left out: there is no NVIDIA driver" in done.err
+    assert "ort-cuda is skipped: there is no NVIDIA driver" in done.err
     assert "let --backend auto choose" not in done.err
     assert "5 of 5 backends agree" in done.out
 
@@ -144,7 +144,7 @@ def test_compare_says_that_what_runs_a_page_is_missing(
     monkeypatch.setitem(sys.modules, "py_mini_racer", None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     done = ptx("compare", "linear-model", "--workspace", root)
-    assert "javascript is left out: neither mini-racer nor Node.js is installed" in done.err
+    assert "javascript is skipped: neither mini-racer nor Node.js is installed" in done.err
 
 
 def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
@@ -257,7 +257,7 @@ def test_doctor_opens_every_backend(ptx: Any) -> None:
 def test_doctor_finds_a_backend_that_answers_wrong(
     ptx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ptx.cli.probe.ANSWER", 9.5)
+    monkeypatch.setattr("ptx.report.probe.EXPECTED", 9.5)
     done = ptx("doctor", "--json")
     assert not any(json.loads(line)["works"] for line in done.out.splitlines())
     assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch
@@ -341,7 +341,7 @@ def test_training_anew_names_the_exports_that_are_now_of_other_weights(
     folder.mkdir()
     shutil.copy(artifact("logistic-regression", "onnx"), folder / "logistic-regression.onnx")
     done = ptx("train", "logistic-regression", "--epochs", 1, "--workspace", tmp_path)
-    note = "logistic-regression.onnx still has the weights of the training before: export it again"
+    note = "logistic-regression.onnx has the weights of the previous training: export it again"
     assert note in done.err
     assert ptx("export", "logistic-regression", "--workspace", tmp_path).code == 0
     done = ptx("train", "logistic-regression", "--epochs", 1, "--resume", "--workspace", tmp_path)

@@ -154,9 +154,9 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
             "0.weight is missing",
         ),
         (
-            ("flower_nets:build_net", "--describe", "net.toml", "--scale", "255"),
+            ("flower_nets:build_net", "--describe", "net.toml", "--max-pixel", "255"),
             2,
-            "--scale: of a network of your own --describe says this",
+            "--max-pixel: of a network of your own --describe says this",
         ),
         (
             ("convnet", "--describe", "net.toml", "--checkpoint", "other.pth"),

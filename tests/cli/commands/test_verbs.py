@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from ptx.cli.main import VERBS
+from ptx.cli.main import COMMANDS
 
 MAIN = "from ptx.cli import main; main()"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_the_short_help_is_that_of_the_group(ptx: Any, verb: str) -> None:
-    assert VERBS[verb][1] in ptx("--help").out
+    assert COMMANDS[verb][1] in ptx("--help").out
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -133,7 +133,7 @@ def test_a_bug_is_told_in_one_line(
 def test_without_arguments_the_help_is_shown(ptx: Any) -> None:
     done = ptx()
     assert done.code == 2
-    assert "Verbs:" in done.out
+    assert "Commands:" in done.out
 
 
 def test_the_version_names_what_is_installed(ptx: Any) -> None:

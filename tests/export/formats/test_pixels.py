@@ -162,7 +162,7 @@ def test_mean_and_std_beside_a_uint8_input_are_refused() -> None:
 def test_the_file_has_a_name_of_its_own_and_is_predicted_by_its_path(
     workspace: Path, ptx: Ptx, seven: Path
 ) -> None:
-    done = ptx("export", "convnet", "--inputs", "pixels", "--workspace", workspace)
+    done = ptx("export", "convnet", "--embed-preprocessing", "--workspace", workspace)
     assert done.code == 0, done.err
     path = workspace / "convnet" / "convnet.pixels.onnx"
     assert done.out.startswith(f"{path}: ")

@@ -172,7 +172,9 @@ def test_a_format_that_holds_no_rounded_weights_is_refused_before_any_work(
     format_name: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     trained = round_weights(read_model(checkpoint("mlp")), "int8")
-    with pytest.raises(UsageError, match=f"a file of {format_name} .*--weights is for onnx"):
+    with pytest.raises(
+        UsageError, match=f"a file of {format_name} .*--quantize-weights is for onnx"
+    ):
         export(
             trained, format_name, tmp_path / "model", announce=lambda digest: pytest.fail(digest)
         )
@@ -199,7 +201,7 @@ def test_weights_that_the_exporter_computes_with_are_refused(tmp_path: Path) -> 
 def test_the_line_says_what_rounding_cost_and_the_file_has_a_name_of_its_own(
     workspace: Path, ptx: Ptx
 ) -> None:
-    done = ptx("export", "convnet", "--weights", "int8", "--workspace", workspace)
+    done = ptx("export", "convnet", "--quantize-weights", "int8", "--workspace", workspace)
     assert done.code == 0, done.err
     path = workspace / "convnet" / "convnet.int8.onnx"
     first, second, last = done.out.splitlines()
@@ -221,7 +223,7 @@ def test_without_its_data_the_cost_is_said_not_to_be_counted(
     trained.card.training["data"] = {"name": "mnist"}
     path = tmp_path / "own.pt"
     trained.save(path)
-    done = ptx("export", path, "--weights", "float16", "--workspace", tmp_path)
+    done = ptx("export", path, "--quantize-weights", "float16", "--workspace", tmp_path)
     assert done.code == 0, done.err
     assert "what rounding costs was not counted: the model's data are not at hand" in done.err
     assert (tmp_path / "own.float16.onnx").exists()
@@ -229,9 +231,14 @@ def test_without_its_data_the_cost_is_said_not_to_be_counted(
 
 @pytest.mark.parametrize("formats", ["torchscript", "all"])
 def test_the_command_line_refuses_a_format_by_name(formats: str, ptx: Ptx, tmp_path: Path) -> None:
-    done = ptx("export", "mlp", "--format", formats, "--weights", "int8", "--workspace", tmp_path)
+    done = ptx(
+        "export", "mlp", "--format", formats, "--quantize-weights", "int8", "--workspace", tmp_path
+    )
     assert done.code == 2
-    assert "a file of torchscript holds the weights as they are: --weights is for onnx" in done.err
+    assert (
+        "a file of torchscript cannot store quantized weights: --quantize-weights is for onnx"
+        in done.err
+    )
 
 
 # Files that were changed.

@@ -295,7 +295,7 @@ def test_models_that_int8_is_not_for_are_refused(tmp_path: Path) -> None:
         UsageError, match=r"rounded to int8 already, and --compute int8 rounds them"
     ):
         export_int8(round_weights(nearest(), "int8"), path, trial())
-    with pytest.raises(UsageError, match=r"has no labels, .* take --weights int8"):
+    with pytest.raises(UsageError, match=r"has no labels, .* take --quantize-weights int8"):
         export_int8(nearest(task="raw", labels=()), path, trial())
     half = {
         "inputs": {"row": ["float16", ["batch", SIZE]]},
@@ -393,7 +393,7 @@ def test_compare_refuses_a_file_in_int8_in_the_place_of_the_plain_one(
     (("--format", "pt2"), 2, "a file of pt2 computes in the network's own precision"),
     (("--format", "all"), 2, "a file of torchscript computes in the network's own precision"),
     (("--format", "html"), 2, "a file of html computes in the network's own precision"),
-    (("--weights", "int8"), 2, "--weights int8 and --compute int8 both round the weights"),
+    (("--quantize-weights", "int8"), 2, "--compute int8 both quantize the weights"),
     (("--max-accuracy-drop", "0"), 2, "'0' is not a number from 0.001 to 100"),
 ])  # fmt: skip
 def test_combinations_that_do_not_hold_are_refused_by_name(
@@ -424,7 +424,7 @@ def test_rows_that_are_not_at_hand_are_asked_for(
 
 def test_pixels_and_int8_hold_together(int8_workspace: Path, tmp_path: Path, ptx: Ptx) -> None:
     path = tmp_path / "pixels.onnx"
-    told = ptx("export", "convnet", "--compute", "int8", "--inputs", "pixels", "--for-size",
+    told = ptx("export", "convnet", "--compute", "int8", "--embed-preprocessing", "--for-size",
                "--max-accuracy-drop", "2", "--output", path, "--workspace", int8_workspace)  # fmt: skip
     assert told.code == 0, told.err
     inputs = np.random.default_rng(0).integers(0, 256, (16, 28, 28), np.uint8)

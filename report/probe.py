@@ -1,60 +1,59 @@
-"""The linear model y = 2x + 1, with which `ptx doctor` tries a backend."""
+"""The linear model y = 2x + 1, with which a backend is tried."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ptx import infer, models
+from ptx.infer import Artifact, BackendError, Options, PtxError, parse_artifact
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
-from ptx.infer.errors import BackendError, PtxError
+from ptx.infer.backends import find_backend, open_backend
 
-ANSWER = 9.0  # for x = 4
+EXPECTED = 9.0  # for x = 4
 
 
 @dataclass(frozen=True)
-class Examined:
-    """What became of the attempt to open a backend."""
+class BackendStatus:
+    """Whether a backend works here."""
 
     works: bool
-    detail: str  # where it ran, or why not
+    detail: str  # the device, or why not
 
 
-def examine(name: str) -> Examined:
-    """Whether the backend gives the probe's answer."""
+def probe_backend(name: str) -> BackendStatus:
+    """Open a backend with the probe and check its output."""
     import numpy as np
 
-    from ptx.infer.backends import open_backend
-
     try:
-        artifact = read_probe(infer.BACKENDS[name].reads)
-        backend = open_backend(name, artifact, infer.Options(trust=True))
+        artifact = read_probe(find_backend(name).reads)
+        backend = open_backend(name, artifact, Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()
     except BackendError as error:
-        return Examined(False, error.reason)
+        return BackendStatus(False, error.reason)
     except PtxError as error:
-        return Examined(False, str(error))
-    answer = float(outputs["y"][0, 0])
-    if answer != ANSWER:
-        return Examined(False, f"it opens, but answers {answer} where {ANSWER} is right")
-    return Examined(True, f"on {backend.device}")
+        return BackendStatus(False, str(error))
+    output = float(outputs["y"][0, 0])
+    if output != EXPECTED:
+        return BackendStatus(False, f"it opens, but computes {output}; expected {EXPECTED}")
+    return BackendStatus(True, f"on {backend.device}")
 
 
-def read_probe(kind: str) -> infer.Artifact:
-    """The model as a file of that kind: from the package where it is there, else made now."""
+def read_probe(kind: str) -> Artifact:
+    """The probe as a file of a format: the one in this package, or else a new one."""
     path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
     if path.is_file():
-        return infer.parse_artifact(path.read_bytes(), path=path)
-    return infer.parse_artifact(make_probe(kind), path=Path(f"the {kind} probe"))
+        return parse_artifact(path.read_bytes(), path=path)
+    return parse_artifact(make_probe(kind), path=Path(f"the {kind} probe"))
 
 
 def make_probe(kind: str) -> bytes:
-    """The content of the probe's file of that kind.
+    """The content of the probe's file.
 
     Raises:
         BackendError: torch, or for ONNX its exporter, is not installed.
     """
+    from ptx import models
     from ptx.infer.backends.pytorch.device import import_torch
     from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.cli.dataset import is_suspicious
+from ptx.report.evaluation_data import is_suspicious
 from ptx.trainers.evaluation import Evaluation
 
 

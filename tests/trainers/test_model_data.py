@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from ptx import trainers
-from ptx.cli.dataset import open_data
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.trainers.data.bundled import open_mnist
 
@@ -40,10 +39,10 @@ def test_a_folder_that_has_changed_tests_only_what_was_held_out(
     assert trained.code == 0, trained.err
     checkpoint = tmp_path / MODEL / "checkpoint.pt"
     card = read_artifact(checkpoint).require_card()
-    before = open_data(MODEL, str(folder), tmp_path, card)
+    before = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, card=card)
     for name in ("00", "01", "07", "11"):
         (folder / "3" / f"{name}.png").unlink()
-    after = open_data(MODEL, str(folder), tmp_path, card)
+    after = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, card=card)
     assert rows(after.test)
     assert rows(after.test) <= rows(before.test)
     assert not rows(after.test) & rows(before.train)

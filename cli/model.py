@@ -1,0 +1,125 @@
+"""The MODEL argument as a predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptx import infer
+from ptx.cli.terminal import print_note
+from ptx.cli.workspace import Workspace
+from ptx.infer.errors import BackendError
+
+if TYPE_CHECKING:
+    from ptx.infer.described.description import Description
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """The file that a MODEL argument means, read but not opened by a backend."""
+
+    artifact: infer.Artifact
+    card: infer.Card
+    backend: str  # as it was given
+    others: tuple[Path, ...] = ()  # files that `auto` tries if no backend here runs the first
+    description: Description | None = None  # of a file without a card
+
+
+def resolve_model(
+    space: Workspace, model: str, backend: str = "auto", *, describe: Path | None = None
+) -> ResolvedModel:
+    """The file for a MODEL argument that the backend reads, with its card."""
+    if describe is not None:
+        from ptx.cli.model_spec import read_describe
+        from ptx.infer.described.described_artifact import describe_artifact
+
+        description = read_describe(describe)
+        artifact = infer.read_artifact(space.find(model))
+        card = describe_artifact(artifact, description).card
+        return ResolvedModel(artifact, card, backend, description=description)
+    if backend != "auto":
+        artifact = infer.read_artifact(space.find(model, format_of(backend)))
+        return ResolvedModel(artifact, artifact.require_card(), backend)
+    first, *others = list(space.files(model).values()) or [space.find(model)]
+    artifact = infer.read_artifact(first)
+    return ResolvedModel(artifact, artifact.require_card(), backend, tuple(others))
+
+
+def open_model(
+    model: ResolvedModel, options: infer.Options, *, allow_nonfinite: bool = False
+) -> infer.Predictor:
+    """The predictor; notes which backend `auto` chose, and why it skipped others."""
+    if model.backend != "auto" or model.description is not None:
+        predictor = infer.open_predictor(
+            model.artifact,
+            backend=model.backend,
+            options=_supported_options(options, model.artifact),
+            description=model.description,
+            allow_nonfinite=allow_nonfinite,
+        )
+        _note_skipped(predictor)
+        return predictor
+    last = model.others[-1] if model.others else model.artifact.path
+    for artifact in _candidates(model):
+        try:
+            predictor = infer.open_predictor(
+                artifact,
+                backend="auto",
+                options=_supported_options(options, artifact),
+                allow_nonfinite=allow_nonfinite,
+            )
+        except BackendError:
+            if artifact.path == last:
+                raise
+            continue
+        _note_skipped(predictor)
+        print_note(
+            f"backend {predictor.backend.name} on {predictor.backend.device}, from {artifact.path}"
+        )
+        return predictor
+    raise AssertionError("there is at least one file")
+
+
+def _candidates(model: ResolvedModel) -> Iterator[infer.Artifact]:
+    yield model.artifact
+    yield from map(infer.read_artifact, model.others)
+
+
+def _note_skipped(predictor: infer.Predictor) -> None:
+    for name, reason in predictor.skipped.items():
+        note_skipped(name, reason)
+
+
+def note_skipped(name: str, reason: str) -> None:
+    """Say why a backend that `auto` or `all` stands for is not used."""
+    print_note(f"{name} is skipped: {reason}")
+
+
+@contextmanager
+def closing_all(predictors: Iterable[infer.Predictor]) -> Iterator[None]:
+    """Close them at the end of the block, however it ends."""
+    with ExitStack() as stack:
+        for predictor in predictors:
+            stack.enter_context(predictor)
+        yield
+
+
+def format_of(backend: str) -> str | None:
+    """The format that a backend reads; None for `auto`."""
+    from ptx.infer.backends import find_backend
+
+    return None if backend == "auto" else find_backend(backend).reads
+
+
+def supports(artifact: infer.Artifact, option: str) -> bool:
+    """Whether a backend for this format supports an option of `infer.Options`."""
+    entries = infer.BACKENDS.values()
+    return any(one.reads == artifact.kind and option in one.heeds for one in entries)
+
+
+def _supported_options(options: infer.Options, artifact: infer.Artifact) -> infer.Options:
+    """The options, without threads if no backend for this format supports them."""
+    return options if supports(artifact, "threads") else replace(options, threads=None)

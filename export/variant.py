@@ -1,0 +1,95 @@
+"""How an exported file can differ from the plain one: weights, arithmetic, preprocessing, runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ptx.infer.errors import UsageError
+
+if TYPE_CHECKING:
+    from ptx.export.trained_model import TrainedModel
+
+WEIGHT_DTYPES = ("float16", "int8")
+COMPUTE_DTYPES = ("float32", "int8")
+INT8_SUFFIX = ".compute-int8"
+AUTO, ORT = "auto", "ort"
+RUNTIMES = (AUTO, "javascript", ORT)
+
+
+@dataclass(frozen=True)
+class ExportVariant:
+    """What an export changes.
+
+    Attributes:
+        quantize_weights: One of WEIGHT_DTYPES; None stores the weights as they are.
+        compute: One of COMPUTE_DTYPES.
+        max_drop: Points of accuracy that computing in int8 may cost; None for the default.
+        for_size: Whether a file in int8 that is no faster is accepted if it is smaller.
+        embed_preprocessing: Whether the graph takes pixels, and scales them itself.
+        runtime: One of RUNTIMES, of a page.
+    """
+
+    quantize_weights: str | None = None
+    compute: str = COMPUTE_DTYPES[0]
+    max_drop: float | None = None
+    for_size: bool = False
+    embed_preprocessing: bool = False
+    runtime: str = AUTO
+
+    @property
+    def in_int8(self) -> bool:
+        """Whether the file computes in int8."""
+        return self.compute != COMPUTE_DTYPES[0]
+
+    @property
+    def suffix(self) -> str:
+        """What goes before the format's suffix: `.int8.pixels`, `.compute-int8`; empty if plain."""
+        return (
+            (f".{self.quantize_weights}" if self.quantize_weights else "")
+            + (INT8_SUFFIX if self.in_int8 else "")
+            + (".pixels" if self.embed_preprocessing else "")
+            + (f".{ORT}" if self.runtime == ORT else "")
+        )
+
+    def check(self, formats: Sequence[str]) -> None:
+        """Refuse a variant that does not exist, before any work.
+
+        Raises:
+            UsageError: a format has no such variant, or two options exclude each other.
+        """
+        from ptx.export.formats import find_attach, find_compute, find_store
+
+        for name in formats:
+            if self.quantize_weights is not None:
+                find_store(name)
+            if self.in_int8:
+                find_compute(name)
+            if self.runtime != AUTO:
+                find_attach(name, self.runtime)
+        if self.in_int8 and self.quantize_weights is not None:
+            raise UsageError(
+                f"--quantize-weights {self.quantize_weights} and --compute int8 both quantize the"
+                " weights: give one of them"
+            )
+        if not self.in_int8 and (self.for_size or self.max_drop is not None):
+            raise UsageError("--max-accuracy-drop and --for-size need --compute int8")
+
+    def apply(self, trained: TrainedModel) -> TrainedModel:
+        """The model as the file is to be.
+
+        Raises:
+            UsageError: the preprocessing of the model cannot be embedded.
+            ArtifactError: its weights cannot be quantized.
+        """
+        from ptx.export.formats.pixels import take_pixels
+        from ptx.export.formats.rounding import round_weights
+
+        if self.runtime != AUTO:
+            trained = replace(trained, runtime=self.runtime)
+        if self.quantize_weights is not None:
+            trained = round_weights(trained, self.quantize_weights)
+        if self.embed_preprocessing:
+            trained = take_pixels(trained)
+        return trained

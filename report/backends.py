@@ -1,0 +1,136 @@
+"""The backends of one model: opened next to each other, or listed to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ptx.export import FORMATS
+from ptx.infer import (
+    BACKENDS,
+    ArtifactError,
+    BackendError,
+    Options,
+    Predictor,
+    PtxError,
+    UsageError,
+    open_predictor,
+    read_artifact,
+)
+from ptx.infer.artifact.artifact import Trust, require_trust
+from ptx.infer.backends import find_backend
+from ptx.report.benchmarking import Target
+
+FindFile = Callable[[str | None], Path]
+"""The model's file of a format, or any if it is None; ArtifactError E-NO-ARTIFACT if there is none."""
+
+
+def open_backends(
+    find_file: FindFile,
+    weights_sha256: str,
+    options: Options,
+    *,
+    names: Sequence[str] | None = None,
+) -> tuple[list[Predictor], dict[str, str]]:
+    """A predictor for each backend, and why other backends are skipped.
+
+    Args:
+        find_file: The model's file that a backend reads.
+        weights_sha256: The weights that each file must have.
+        options: For each backend as far as it supports them.
+        names: The backends, none of which is skipped. None means all that are available here.
+
+    Raises:
+        BackendError: a named backend is not available here, or none is.
+        ArtifactError: a file is missing, was exported from other weights (E-STALE), or computes in int8.
+        UsageError: a named backend does not support an option.
+    """
+    opened: list[Predictor] = []
+    skipped: dict[str, str] = {}
+    candidates = list(BACKENDS) if names is None else names
+    for name in candidates:
+        supported = supported_options(name, options, named=names is not None)
+        try:
+            path = find_file(find_backend(name).reads)
+            predictor = open_predictor(read_artifact(path), backend=name, options=supported)
+        except (BackendError, ArtifactError, UsageError) as error:
+            reason = _why_unavailable(error)
+            last = not opened and name == candidates[-1]
+            if reason is None or names is not None or last:
+                raise
+            if error.code != "E-NO-ARTIFACT" or not _is_explicit_only(name):
+                skipped[name] = reason
+            continue
+        if predictor.card.compute:
+            raise ArtifactError(
+                f"{path} computes in {predictor.card.compute} and is accepted by its accuracy, so it is"
+                f" not compared with float64: use `ptx verify {path}`, or export the plain file again",
+                code="E-INT8",
+            )
+        if predictor.card.weights_sha256 != weights_sha256:
+            raise ArtifactError(
+                f"{path} was exported from other weights than the checkpoint's: export it again",
+                code="E-STALE",
+            )
+        opened.append(predictor)
+    return opened, skipped
+
+
+def find_targets(
+    find_file: FindFile, options: Options, *, names: Sequence[str] | None = None, trust: Trust
+) -> Iterator[Target]:
+    """What each backend is measured with; without `names` those whose file is there.
+
+    Raises:
+        ArtifactError: the file of a named backend is missing, or there is none at all, or it is not
+            trusted.
+    """
+    found = False
+    for name in BACKENDS if names is None else names:
+        kind = find_backend(name).reads
+        try:
+            path = find_file(kind)
+        except ArtifactError as error:
+            if names is not None or error.code != "E-NO-ARTIFACT":
+                raise
+            continue
+        artifact = read_artifact(path)
+        if artifact.kind != kind and names is None:
+            continue
+        require_trust(artifact, trust)
+        found = True
+        supported = supported_options(name, options, named=names is not None)
+        yield Target(name, path, artifact.kind, artifact.sha256, supported)
+    if not found:
+        find_file(None)  # its error says which commands make a file
+
+
+def supported_options(backend: str, options: Options, *, named: bool) -> Options:
+    """The options as far as one of several backends supports them.
+
+    The device is for backends that run on several, the network for those that need one. Threads that a
+    backend does not support are an error of opening it if it was `named`, and else dropped.
+    """
+    entry = find_backend(backend)
+    return replace(
+        options,
+        device=options.device if len(entry.devices) > 1 else "auto",
+        network=options.network if "network" in entry.heeds else None,
+        threads=options.threads if named or "threads" in entry.heeds else None,
+    )
+
+
+def _is_explicit_only(name: str) -> bool:
+    """Whether a backend's file is exported only if its format is named, so that none is missed."""
+    exported = FORMATS.get(find_backend(name).reads)
+    return exported is not None and exported.by_name
+
+
+def _why_unavailable(error: PtxError) -> str | None:
+    """Why a backend cannot be opened here; None if the error is about something else."""
+    if isinstance(error, BackendError):
+        return error.reason
+    if isinstance(error, UsageError) or error.code == "E-NO-ARTIFACT":
+        return str(error)
+    return None

@@ -1,0 +1,106 @@
+"""The labelled rows that an export is evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ptx import models
+from ptx.export import FORMATS, Exported, TrainedModel
+from ptx.export.documented import ASSUMED
+from ptx.infer import BACKENDS, Card, load
+from ptx.infer.errors import UsageError, pluralise
+from ptx.trainers import (
+    SOURCES,
+    Dataset,
+    Evaluation,
+    Split,
+    evaluate,
+    has_data,
+    is_local,
+    labelled_test_rows,
+    open_model_data,
+    raw_examples,
+    sample_inputs,
+)
+
+HALF = 0.5
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """A model that is exported, and the rows that its file is evaluated on."""
+
+    trained: TrainedModel  # with samples of the rows, for the equivalence check
+    split: Split | None = None  # test rows; None if there are none with the model's labels
+
+    def accuracy_text(self, exported: Exported) -> str:
+        """What the file reaches on the rows, with a question if that is little; empty without rows."""
+        if self.split is None:
+            return ""
+        backend = FORMATS[exported.format].backend
+        device = "cpu" if len(BACKENDS[backend].devices) > 1 else "auto"
+        with load(exported.path, backend=backend, device=device, trust=True) as predictor:
+            found = evaluate(predictor, self.split)
+        if found.accuracy is None:
+            return f"{found.figure} on {pluralise(found.rows, 'test row')}"
+        text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
+        if is_suspicious(found):
+            text += ": is the preprocessing that of the training?"
+        return text
+
+
+def find_evaluation_data(
+    trained: TrainedModel, source: str | None, *, cache: Path, notify: Notify | None = None
+) -> EvaluationData:
+    """The rows of `source`; without it the bundled rows, for a model whose training is not known.
+
+    Raises:
+        UsageError: the data is not for the model, or has other labels.
+        InputError: the data cannot be used.
+    """
+    card = trained.card
+    if source is None:
+        entry = models.lookup(card.model)
+        if ASSUMED not in card.training or entry is None or not has_data(entry):
+            return EvaluationData(trained)
+        if card.preprocessing["kind"] != entry.preprocessing["kind"]:  # ptx carries no such rows
+            return EvaluationData(trained)
+    dataset = open_model_data(
+        card.model, source or "bundled", cache=cache, card=card, notify=notify
+    )
+    split = labelled_test_rows(card, dataset)
+    if split is None and source is not None:
+        raise UsageError(
+            f"--data {dataset.name} has the labels {', '.join(dataset.labels) or 'none'}; the model has"
+            f" {', '.join(card.labels) or 'none'}"
+        )
+    if not trained.samples:
+        samples = sample_inputs(card, dataset)
+        trained = replace(
+            trained,
+            samples={name: tensor.numpy() for name, tensor in samples.items()},
+            examples=tuple(raw_examples(card, dataset)),
+        )
+    return EvaluationData(trained, split)
+
+
+def open_training_data(
+    card: Card, source: str | None, *, cache: Path, notify: Notify | None = None
+) -> Dataset | None:
+    """The data set of `source`, else that of the training; None if that would have to be downloaded."""
+    name = source or str(card.training.get("data", {}).get("name", ""))
+    if source is None and not (name in SOURCES and is_local(name, cache)):
+        return None
+    return open_model_data(card.model, name, cache=cache, card=card, notify=notify)
+
+
+def is_suspicious(found: Evaluation) -> bool:
+    """Whether fewer than half are right, or no more than always the most frequent label would be."""
+    if found.accuracy is None or found.confusion is None:
+        return False
+    guess = found.confusion.sum(axis=1).max() / found.confusion.sum()
+    return bool(found.accuracy < HALF or (len(found.confusion) > 1 and found.accuracy <= guess))

@@ -1,0 +1,170 @@
+"""The data set of a model: what --data names, else what it was trained on, else what is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptx import models
+from ptx.infer.artifact.card import Card
+from ptx.infer.errors import UsageError
+from ptx.infer.preprocessing import Preprocessing, open_preprocessing
+from ptx.infer.signature import Signature
+from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
+
+if TYPE_CHECKING:
+    from ptx.models import Entry
+
+Notify = Callable[[str], None]
+
+
+def open_model_data(
+    model: str,
+    source: str | None,
+    *,
+    cache: Path,
+    card: Card | None = None,
+    notify: Notify | None = None,
+) -> Dataset:
+    """The data set that a model is trained or evaluated on.
+
+    Args:
+        model: A name of the catalog, or of a custom model with a card.
+        source: As `open_dataset` takes it. None means the data that the card names, else the documented
+            data if it can be opened without the network, else the bundled data.
+        cache: The folder of downloaded data.
+        card: Of a trained model; its labels, columns and training rows then hold for the data.
+        notify: Called with a line about which data was taken, and about anything unusual in it.
+
+    Raises:
+        UsageError: there is no such data, or it is not for this model.
+        InputError: the data cannot be used.
+    """
+    notify = notify or (lambda remark: None)
+    entry = models.lookup(model)
+    if entry is None or not has_data(entry):
+        dataset = _open_images(model, source, entry, card)
+    else:
+        dataset = _open_documented(model, entry, source, cache, card, notify)
+    notify(
+        f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
+        f" ({dataset.source})"
+    )
+    if dataset.note:
+        notify(f"data {dataset.name}: {dataset.note}")
+    if (
+        card is not None
+        and dataset.split_bounds
+        and _split_bounds(card) is not None
+        and card.training["data"]["sha256"] != dataset.sha256
+    ):
+        notify(
+            f"data {dataset.name}: other rows than in the training; no row that was trained on is a"
+            " test row"
+        )
+    return dataset
+
+
+def _open_documented(
+    model: str,
+    entry: Entry,
+    source: str | None,
+    cache: Path,
+    card: Card | None,
+    notify: Notify,
+) -> Dataset:
+    fit = str(entry.preprocessing.get("fit", "digit"))
+    labels = None
+    columns = (entry if card is None else card).preprocessing.get("names", ())
+    if card is not None:
+        fit = str(card.preprocessing.get("fit", fit))
+        labels = card.labels or None
+        trained = str(card.training.get("data", {}).get("name", ""))
+        if source is None and trained in SOURCES:
+            source = trained
+        elif source is None and trained:
+            raise UsageError(
+                f"{model} was trained on {trained}, which ptx does not have: give it as --data"
+            )
+    if source is None and is_local(entry.data, cache):
+        source = entry.data
+    elif source is None:
+        source = "bundled"
+        notify(
+            f"{entry.data} is neither under PTX_DATA nor in {cache}: using the bundled data;"
+            f" --data {entry.data} downloads it"
+        )
+    return open_dataset(
+        source,
+        default=entry.data,
+        cache=cache,
+        fit=fit,
+        labels=labels,
+        columns=columns,
+        trained=card is not None,
+        split_bounds=_split_bounds(card),
+    )
+
+
+def _open_images(model: str, source: str | None, entry: Entry | None, card: Card | None) -> Dataset:
+    """The user's images, for a model that ptx has no data for."""
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()  # without a card: training takes those of the data
+    if card is not None:
+        preprocessing, labels = open_preprocessing(card.preprocessing, card.signature), card.labels
+    elif entry is not None:
+        preprocessing = documented_preprocessing(entry)
+    if preprocessing is None or preprocessing.pictures is None or preprocessing.rows is None:
+        raise UsageError(f"ptx has no data for {model} and reads only images for such a model")
+    if source is None:
+        raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
+    pictures, (height, width) = preprocessing.pictures, preprocessing.rows[1]
+    return open_dataset(
+        source,
+        default="mnist",
+        cache=Path(),
+        size=(height, width),
+        labels=labels or None,
+        split_bounds=_split_bounds(card),
+        **({"fit": pictures.fit} if pictures.fit else {"read": pictures.read}),
+    )
+
+
+def _split_bounds(card: Card | None) -> list[int] | None:
+    """What identifies the test rows of a model that was trained on files."""
+    data = {} if card is None else card.training.get("data", {})
+    bounds: list[int] | None = data.get("split_bounds")
+    return bounds
+
+
+def has_data(entry: Entry) -> bool:
+    """Whether ptx carries data for a model; not for images in a size that has no named resize mode."""
+    pictures = documented_preprocessing(entry).pictures
+    return pictures is None or pictures.fit is not None
+
+
+def documented_preprocessing(entry: Entry) -> Preprocessing:
+    """The preprocessing that the catalog gives a model."""
+    return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+
+
+def is_local(name: str, cache: Path) -> bool:
+    """Whether a data set of SOURCES can be opened without the network."""
+    from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
+
+    files = FASHION if name == "fashion-mnist" else MNIST
+    return not SOURCES[name].download or find_folder(files, cache) is not None
+
+
+def labelled_test_rows(card: Card, dataset: Dataset) -> Split | None:
+    """The test rows, their targets as indices into the card's labels; None if it lacks one of them."""
+    if bool(card.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(card.labels):
+        return None
+    if not card.labels:
+        return dataset.test
+    index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
+    return replace(dataset.test, targets=index[dataset.test.targets])
