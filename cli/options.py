@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.shell_completion import CompletionItem
 
-from ptx.cli.param_types import Name, Number
+from ptx.cli.param_types import Number
 from ptx.cli.time_limit import time_limit as time_limit
 from ptx.infer.backends import BACKENDS, DEVICES
 from ptx.infer.errors import UsageError, quote
@@ -75,6 +75,7 @@ workspace = click.option(
 )
 backends = click.option(
     "--backends",
+    metavar="NAMES",
     default="all",
     show_default=True,
     callback=_parse_backends,
@@ -83,10 +84,11 @@ backends = click.option(
 )
 backend = click.option(
     "--backend",
-    type=Name(["auto", *BACKENDS]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="Backend that runs the model.",
+    shell_complete=complete(lambda: ("auto", *BACKENDS)),
+    help=f"Backend that runs the model: auto, {', '.join(BACKENDS)}.",
 )
 device = click.option(
     "--device",

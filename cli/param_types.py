@@ -1,4 +1,4 @@
-"""Parameter types: names, and numbers within a range, checked before the command runs."""
+"""Parameter types: numbers within a range, checked before the command runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ptx.infer.errors import nearest, quote
+from ptx.infer.errors import quote
 from ptx.infer.ranges import Range
 
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -42,15 +42,6 @@ class Numbers(Number):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(super(Numbers, self).convert(part, param, ctx) for part in parts)
-
-
-class Name(click.Choice[str]):
-    """One of several names; the error suggests the nearest."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in self.choices:
-            self.fail(f"there is no {quote(str(value))}; {nearest(str(value), self.choices)}")
-        return super().convert(value, param, ctx)
 
 
 class Size(click.ParamType[int]):

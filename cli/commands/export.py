@@ -21,7 +21,7 @@ from ptx import infer, report, trainers
 from ptx.cli import options
 from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
 from ptx.cli.network import find_factory, is_reference
-from ptx.cli.param_types import Name, Number
+from ptx.cli.param_types import Number
 from ptx.cli.terminal import Progress, print_note, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
@@ -49,10 +49,11 @@ HINTS = {  # how to state what is assumed
 @click.option(
     "--format",
     "formats",
-    type=Name(NAMES),
+    metavar="NAME",
     default=NAMES[0],
     show_default=True,
-    help="Format of the file. all stands for onnx, torchscript and pt2.",
+    shell_complete=options.complete(lambda: NAMES),
+    help=f"Format of the file: {', '.join(NAMES)}. all stands for onnx, torchscript and pt2.",
 )
 @click.option(
     "--checkpoint",

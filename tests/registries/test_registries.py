@@ -50,7 +50,7 @@ def test_each_toy_is_one_line(toys: Any) -> None:
         (("evaluate", MODEL, "--backend", "toy-numpy"), "on toy-numpy: accuracy"),
         (("compare", MODEL), "2 of 2 backends agree"),
         (("compare", MODEL, "60 min", "90 min"), "2 of 2 backends agree"),
-        (("verify", MODEL), r"toy.*hold"),
+        (("verify", MODEL), r"toy.*passes"),
         (("inspect", MODEL), r"(?s)kind: +toy.*preprocessing: +kind minutes"),
         (("benchmark", MODEL, "--backends", "toy-numpy,eager", "--seconds", "0.01"), "toy-numpy"),
         (("report", MODEL), r"report\.html"),

@@ -80,7 +80,7 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
     from ptx.models.checkpoint import weights_digest
 
     state = weights(project / "weights.pth")
-    done = ptx("export", "flower_nets:build_net", "--checkpoint", "weights.pth", "--signature",
+    done = ptx("export", "flower_nets:build_net", "--checkpoint", "weights.pth", "--describe",
                "net.toml", "--format", "all")  # fmt: skip
     assert done.code == 0, done.err
     assert "next: ptx compare flowers --network flower_nets:build_net" in done.out
@@ -90,9 +90,9 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
     assert card.weights_sha256 == weights_digest(state)
     for verb, expected in (
         (("predict", "photo.jpg", "--model", "flowers"), "photo.jpg: "),
-        (("verify", "flowers"), "holds: 10 checks"),
+        (("verify", "flowers"), "passes 10 checks"),
         (("inspect", "flowers"), "task: classification"),
-        (("models",), "flowers of your own"),
+        (("models",), "flowers custom"),
         (("compare", "flowers", "--network", "flower_nets:build_net"), "5 of 5 backends agree"),
         (("compare", "flowers", "photo.jpg", "--network", "flower_nets:build_net"), "1 input,"),
     ):
@@ -113,7 +113,7 @@ def test_the_catalog_s_and_the_workspace_s_names_are_taken(project: Path, ptx: A
         (project / "net.toml").write_text(DESCRIPTION.replace("flowers", name))
         done = ptx("export", "flower_nets:build_net", "--describe", "net.toml")
         assert done.code == 2
-        assert f"the name {name!r} is that of" in done.err
+        assert f"{name!r} is the name of" in done.err
     assert not (project / "runs").exists()
 
 
@@ -156,7 +156,7 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
         (
             ("flower_nets:build_net", "--describe", "net.toml", "--max-pixel", "255"),
             2,
-            "--max-pixel: of a network of your own --describe says this",
+            "--max-pixel: for a network of your own",
         ),
         (
             ("convnet", "--describe", "net.toml", "--checkpoint", "other.pth"),

@@ -130,7 +130,9 @@ def test_a_card_of_before_holds_and_says_what_it_lacks(
         backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
         assert ptx(verb, "convnet", *backend, "--workspace", root).code == 0
     told = ptx("verify", "convnet", "--json", "--workspace", root)
-    lacking = [line["check"] for line in map(json.loads, told.out.splitlines()) if "lacks" in line]
+    lacking = [
+        line["check"] for line in map(json.loads, told.out.splitlines()) if "not_covered" in line
+    ]
     assert lacking == ["card", "raw samples", "answers"]
     assert (
         "proof covers:   outputs (17 cases)\n" in ptx("inspect", "convnet", "--workspace", root).out

@@ -350,7 +350,7 @@ def test_compare_and_evaluate_say_by_accuracy(int8_workspace: Path, ptx: Ptx) ->
     assert "outputs (int8, by accuracy over" in shown.out
     verified = ptx("verify", path)
     assert verified.code == 0
-    assert re.search(r"accuracy +holds +int8, by accuracy: ", verified.out)
+    assert re.search(r"accuracy +passes +int8, by accuracy: ", verified.out)
 
 
 def test_compare_finds_that_a_file_in_int8_no_longer_answers(
