@@ -24,7 +24,6 @@ EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network,
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
 # underscore are public too.
 ROOMS = {
-    "ptx.infer.artifact",  # zip_archive
     "ptx.infer.artifact.by_accuracy",
     "ptx.infer.artifact.files",
     "ptx.infer.artifact.formats",

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 import ptx.export as exporting
 from ptx import infer, report, trainers
 from ptx.cli import options
+from ptx.cli.inputs import silence_decoders
 from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
 from ptx.cli.network import find_factory, is_reference
 from ptx.cli.param_types import Number
@@ -162,6 +163,7 @@ def export(
     variant.check(names)
     trained, path = _read_trained(space, model, checkpoint, describe, names, values)
     _print_assumptions(trained, names)
+    silence_decoders()
     rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
     made = replace(rows, trained=variant.apply(rows.trained))
     _print_limits(made.trained)

@@ -73,7 +73,9 @@ def test_what_is_assumed_is_told_and_stands_in_the_card(
     assert (
         "assumed preprocessing: pixels scaled to [0, 1]; if that is wrong, give --mean" in done.err
     )
-    assert "assumed labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, in this order; else" in done.err
+    assert (
+        "assumed labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, in this order; if that is wrong" in done.err
+    )
     path = tmp_path / "softmax-regression" / "softmax-regression.torchscript"
     assert f"next: ptx inspect {path}" in done.out
     shown = ptx("inspect", path).out

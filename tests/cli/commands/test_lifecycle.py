@@ -48,7 +48,7 @@ def test_training_anew_says_that_the_former_checkpoint_is_kept(ptx: Any, tmp_pat
     assert f" %, is kept as {kept}\n" in done.err
     done = ptx("train", "logistic-regression", "--epochs", 1, *options)
     assert "of 1 epoch, test accuracy" in done.err
-    assert "in place of the one before it" in done.err
+    assert "replacing the one before it" in done.err
 
 
 def test_resuming_a_finished_run_says_that_nothing_was_trained(ptx: Any, tmp_path: Path) -> None:
