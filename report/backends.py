@@ -64,8 +64,8 @@ def open_backends(
             continue
         if predictor.card.compute:
             raise ArtifactError(
-                f"{path} computes in {predictor.card.compute} and is accepted by its accuracy, so it is"
-                f" not compared with float64: use `ptx verify {path}`, or export the plain file again",
+                f"{path} computes in {predictor.card.compute}, by accuracy, so it is not compared with"
+                f" float64: use `ptx verify {path}`, or export the plain file again",
                 code="E-INT8",
             )
         if predictor.card.weights_sha256 != weights_sha256:

@@ -348,9 +348,11 @@ def _export_int8(
     check_model(trained)
     dataset = report.open_training_data(trained.card, data, cache=space.data, notify=print_note)
     if dataset is None:
+        name = trained.card.training.get("data", {}).get("name")
         raise UsageError(
-            "--compute int8 needs the rows of the training, to calibrate and to measure accuracy, and"
-            " they are not on this machine: give --data"
+            "--compute int8 needs the rows of the training, to calibrate and to measure accuracy:"
+            f" {f'{trained.card.model} was trained on {name}, which is' if name else 'they are'} not on"
+            " this machine: give --data"
         )
     drop = MAX_DROP if variant.max_drop is None else variant.max_drop
     trial = report.make_trial(trained, dataset, max_drop=drop, for_size=variant.for_size)

@@ -207,8 +207,8 @@ def test_the_line_says_what_rounding_cost_and_the_file_has_a_name_of_its_own(
     first, second, last = done.out.splitlines()
     assert first.startswith(f"{path}: ")
     assert " instead of " in first
-    assert "agrees with eager float64 of the rounded network in 17 cases" in first
-    assert second.startswith("rounding: ")
+    assert "agrees with eager float64 of the quantized network in 17 cases" in first
+    assert second.startswith("quantization: ")
     assert second.split("% of ")[1].startswith("2,000 test answers, ")
     assert last.startswith(f"next: ptx verify {path}")
     assert ptx("verify", path, "--backend", "ort-cpu").code == 0
@@ -225,7 +225,7 @@ def test_without_its_data_the_cost_is_said_not_to_be_counted(
     trained.save(path)
     done = ptx("export", path, "--quantize-weights", "float16", "--workspace", tmp_path)
     assert done.code == 0, done.err
-    assert "what rounding costs was not counted: the model's data are not at hand" in done.err
+    assert "the change in accuracy was not measured" in done.err
     assert (tmp_path / "own.float16.onnx").exists()
 
 

@@ -383,7 +383,7 @@ def test_compare_refuses_a_file_in_int8_in_the_place_of_the_plain_one(
     told = ptx(
         "compare", "convnet", "--backends", "ort-cpu", "--data", "bundled", "--workspace", root
     )
-    assert (told.code, "computes in int8, by accuracy, and is not compared with" in told.err) == (
+    assert (told.code, "computes in int8, by accuracy, so it is not compared with" in told.err) == (
         4,
         True,
     )
@@ -406,7 +406,7 @@ def test_combinations_that_do_not_hold_are_refused_by_name(
 def test_limits_without_int8_are_refused(workspace: Path, ptx: Ptx) -> None:
     told = ptx("export", "convnet", "--for-size", "--workspace", workspace)
     assert told.code == 2
-    assert "--max-accuracy-drop and --for-size are said of --compute int8 alone" in told.err
+    assert "--max-accuracy-drop and --for-size need --compute int8" in told.err
 
 
 def test_rows_that_are_not_at_hand_are_asked_for(
@@ -419,7 +419,7 @@ def test_rows_that_are_not_at_hand_are_asked_for(
     ).save(path)
     told = ptx("export", path, "--compute", "int8", "--workspace", tmp_path)
     assert told.code == 2
-    assert "mlp was trained on elsewhere, which is not at hand: give --data" in told.err
+    assert "mlp was trained on elsewhere, which is not on this machine: give --data" in told.err
 
 
 def test_pixels_and_int8_hold_together(int8_workspace: Path, tmp_path: Path, ptx: Ptx) -> None:
