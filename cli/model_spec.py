@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ptx.cli.param_types import Number, Numbers
-from ptx.cli.terminal import print_note
 from ptx.infer.errors import UsageError
 from ptx.infer.ranges import MEAN, STD, WHITE
 
@@ -56,19 +54,14 @@ def stated_options(command: F) -> F:
 
 
 def read_describe(path: Path) -> Description:
-    """The file of --describe; a key of a former name is noted on stderr.
+    """The file of --describe.
 
     Raises:
         InputError: it cannot be read, or something in it is not as it must be.
     """
     from ptx.infer.described.description import read_description
 
-    with warnings.catch_warnings(record=True) as former:
-        warnings.simplefilter("always", FutureWarning)
-        description = read_description(path)
-    for warning in former:
-        print_note(str(warning.message))
-    return description
+    return read_description(path)
 
 
 def read_stated(describe: Path | None, **stated: Any) -> Description | None:

@@ -33,7 +33,6 @@ def load(
     task: str | None = None,
     labels: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
-    preprocess: Mapping[str, Any] | None = None,
     allow_nonfinite: bool = False,
 ) -> Predictor:
     """A predictor for a model file.
@@ -64,7 +63,6 @@ def load(
         task: This key of it, given here; `task="raw"` alone is enough to `run` it.
         labels: Likewise.
         preprocessing: Likewise.
-        preprocess: The former name of `preprocessing`, read with a FutureWarning.
         allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
             is; else they are errors.
 
@@ -77,12 +75,7 @@ def load(
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
     options = Options(device, threads, precision, trust, timeout, network, cpu_nodes, device_memory)
-    said = {
-        "task": task,
-        "labels": labels,
-        "preprocessing": preprocessing,
-        "preprocess": preprocess,
-    }
+    said = {"task": task, "labels": labels, "preprocessing": preprocessing}
     description = _description(describe, {key: v for key, v in said.items() if v is not None})
     return _load(read_artifact(path), backend, options, description, allow_nonfinite)
 

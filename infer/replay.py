@@ -31,16 +31,11 @@ ANSWER_ROUNDING = 1e-9  # of a score, beyond what the outputs' tolerance lets it
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold, and whether it does.
-
-    Attributes:
-        lacks: It is no part of this file's proof, which an older ptx made.
-    """
+    """One thing that was checked: its name, whether it passes, and what was found."""
 
     name: str
     holds: bool
     detail: str
-    lacks: bool = False
 
 
 def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
@@ -63,7 +58,7 @@ def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[
     """Preprocessing, model and labels, each on what the one before it gives."""
     try:
         names = tuple(predictor.preprocessing.columns)
-        if sample.names not in ((), names):
+        if sample.names != names:
             detail = f"the numbers are {', '.join(names)}; at the proof {', '.join(sample.names)}"
             yield Check(f"{name}, columns", False, detail)
         read = [predictor.preprocessing.read(value) for value in sample.values]
@@ -200,7 +195,7 @@ def _check_answers(
     """What a person is told of each row: the label and its score, or the value."""
     first = predictor.signature.outputs[0]
     rows = outputs[first.name].shape[first.batch_axis]
-    if sample.labels_sha256 not in ("", labels_digest(predictor.labels)):
+    if sample.labels_sha256 != (labels_digest(predictor.labels) if predictor.labels else ""):
         return Check(
             name, False, "the labels are not those of the proof, or stand in another order"
         )

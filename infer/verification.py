@@ -11,9 +11,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import BACKENDS, Options, open_backend
 from ptx.infer.errors import ArtifactError, pluralise
 from ptx.infer.predictor import Predictor
-from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.replay import Check, replay
-from ptx.infer.tasks import find_task
 
 
 def verify(
@@ -53,7 +51,6 @@ def verify(
         checks += check_samples(card), check_statement(card)
         if found := card.by_accuracy:
             checks.append(Check("accuracy", True, str(found)))
-        checks.extend(missing_parts(card))
     if not run:
         return checks
     require_trust(artifact, trust)
@@ -65,19 +62,15 @@ def verify(
 
 def check_samples(card: Card) -> Check:
     """Whether the golden samples are there, and those of the proof."""
-    noted = card.agreement.get("samples")
     carried = f"the card carries {pluralise(len(card.golden), 'golden sample')}"
-    if noted is not None and noted != card.samples_sha256:
+    if card.agreement.get("samples") != card.samples_sha256:
         return Check("samples", False, f"{carried}; they are not those of the proof")
     return Check("samples", bool(card.golden), carried)
 
 
 def check_statement(card: Card) -> Check:
     """Whether labels, preprocessing and all else that an answer depends on are those of the proof."""
-    noted = card.agreement.get("statement")
-    if noted is None:
-        return _lacking_check("card", "which labels and which preprocessing were proved")
-    if noted != card.statement_sha256:
+    if card.agreement.get("statement") != card.statement_sha256:
         return Check(
             "card",
             False,
@@ -86,36 +79,16 @@ def check_statement(card: Card) -> Check:
     return Check("card", True, "labels, preprocessing, task and signature are those of the proof")
 
 
-def missing_parts(card: Card) -> Iterator[Check]:
-    """What the proof of a card does not cover, for want of the samples that would."""
-    try:
-        task = find_task(card.task)
-        preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    except ArtifactError:
-        return  # the check "load" says so
-    if not card.raw and preprocessing.examples():
-        yield _lacking_check(
-            "raw samples", "the way from a raw input to the arrays (preprocessing)"
-        )
-    answered = [bool(sample.answers) for sample in card.golden]
-    answered += [bool(sample.answers) for sample in card.raw]
-    if task.answers and not any(answered):
-        yield _lacking_check("answers", "the way from the outputs to the answer (labels)")
-
-
-def _lacking_check(name: str, what: str) -> Check:
-    return Check(name, True, f"not in this file's proof: {what}; export it again", lacks=True)
-
-
 def failures(predictor: Predictor, golden: Card) -> list[Check]:
     """What does not hold of a card's statement and of its golden samples, on an opened predictor.
 
     Args:
         golden: A card of the same weights that carries some; the predictor's own, or an export's.
     """
-    checks = [check_statement(golden), *replay(predictor, golden)]
-    if BACKENDS[predictor.backend.name].reads != CHECKPOINT:  # which is proved when it is exported
-        checks.insert(0, check_samples(golden))
+    checks = list(replay(predictor, golden))
+    # A checkpoint's own card has neither golden samples nor a record of a verification.
+    if golden.agreement or BACKENDS[predictor.backend.name].reads != CHECKPOINT:
+        checks = [check_samples(golden), check_statement(golden), *checks]
     return [check for check in checks if not check.holds]
 
 

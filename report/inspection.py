@@ -63,7 +63,7 @@ def _list_covered(card: Card) -> Iterator[str]:
     answers += sum(len(sample.answers) for sample in card.raw)
     if answers:
         yield f"{'labels' if card.labels else 'values'} ({pluralise(answers, 'answer')})"
-    if card.agreement.get("statement"):
+    if card.agreement:
         yield "card (its digest)"
     if test := card.training.get("test"):
         figure = "accuracy" if "accuracy" in test else "error"

@@ -28,7 +28,7 @@ from ptx.infer.signature import Signature
 if TYPE_CHECKING:
     from ptx.infer.artifact.by_accuracy import ByAccuracy
 
-FORMAT = 1  # raised when a reader of an older ptx would misread the card
+FORMAT = 1  # of the JSON; any other is refused
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
 DEPTH_LIMIT = 32  # of nested lists and objects
 COMPUTES = ("int8",)  # what a file may compute in beside its network's own precision
@@ -54,7 +54,7 @@ class Card:
         checkpoint_sha256: Of the checkpoint file that was exported.
         versions: Of ptx, torch, onnx, the opset, ...
         agreement: Grid, tolerance, largest errors.
-        raw: None in older cards, or without a preprocessing.
+        raw: Empty if the model has no preprocessing, or its inputs are too large to be stored.
         weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
         compute: A key of COMPUTES where the file computes so, and is held by its accuracy; else empty.
         calibration: See `ptx.infer.calibration`; empty if the model was not calibrated.
@@ -142,8 +142,7 @@ class Card:
             version = take(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            # The first four are what older cards, and most, lack.
-            data = {"raw": [], "weights": "", "compute": "", "calibration": {}, **data}
+            data = {"weights": "", "compute": "", "calibration": {}, **data}  # optional fields
             names = (take(data, "model", str), take(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
@@ -284,7 +283,7 @@ def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
         take(agreement, "cases", int)
         take({"examples_left_out": 0, **agreement}, "examples_left_out", int)
         for key in ("statement", "samples"):
-            take({key: "", **agreement}, key, str)
+            take(agreement, key, str)
         backends = take(agreement, "backends", dict)
         for outputs in (take(backends, name, dict) for name in backends):
             for found in (take(outputs, name, dict) for name in outputs):

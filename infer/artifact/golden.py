@@ -58,10 +58,10 @@ class GoldenSample:
         arrays: The inputs as they are stored.
         outputs: Float64; integers and bools in their own type.
         tolerance: Output name → largest absolute difference that is accepted.
-        answers: One for each row; none in older cards or of the task "raw".
+        answers: One for each row; none for the task "raw".
         columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
             other axes; of a sampled output for each of its elements.
-        labels_sha256: Of all the labels that the answers are taken from; none in older cards.
+        labels_sha256: Digest of the model's labels, see `labels_digest`; empty without labels.
         level: Of integer outputs, where there are any.
     """
 

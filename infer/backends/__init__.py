@@ -36,7 +36,6 @@ __all__ = [
     "DeviceBackend",
     "Factory",
     "Options",
-    "current_name",
     "find_backend",
     "open_backend",
     "preferred",
@@ -117,13 +116,7 @@ BACKENDS = {
 Of those that read one kind of file `auto` tries the last first.
 """
 
-FORMER_NAMES = {"exported": "pt2"}  # which still open the backend
 DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
-def current_name(name: str) -> str:
-    """The name that a backend has today, for one that it had before."""
-    return FORMER_NAMES.get(name, name)
 
 
 def preferred(kinds: Iterable[str] | None = None) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.backends import BACKENDS, DEVICES, FORMER_NAMES, BackendEntry, preferred
+from ptx.infer.backends import BACKENDS, DEVICES, BackendEntry, preferred
 from ptx.infer.errors import BackendError, LimitError, UsageError, nearest, quote
 from ptx.infer.ranges import DEVICE_MEMORY, THREADS, TIMEOUT
 from ptx.infer.signature import Array, TensorSpec
@@ -108,16 +107,10 @@ _INSTEAD = {
 
 
 def find_backend(name: str) -> BackendEntry:
-    """The entry of a backend; UsageError names the nearest where there is none.
-
-    A former name is found with a FutureWarning that says the one of today.
-    """
-    today = FORMER_NAMES.get(name, name)
-    if today not in BACKENDS:
+    """The entry of a backend; UsageError suggests similar names if there is none."""
+    if name not in BACKENDS:
         raise UsageError(f"there is no backend {quote(name)}; {nearest(name, BACKENDS)}")
-    if today != name:
-        warnings.warn(f"backend {name!r} is called {today!r} now", FutureWarning, stacklevel=3)
-    return BACKENDS[today]
+    return BACKENDS[name]
 
 
 def open_backend(
@@ -138,7 +131,7 @@ def open_backend(
     """
     if name == "auto":
         return _open_first(artifact, options, {} if skipped is None else skipped)
-    entry, name = find_backend(name), FORMER_NAMES.get(name, name)
+    entry = find_backend(name)
     if entry.reads != artifact.kind:
         fitting = preferred([artifact.kind])[::-1]
         raise UsageError(

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +39,6 @@ from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
 from ptx.infer.tasks import TASKS, unreadable
 
 KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
-FORMER_KEYS = {"preprocess": "preprocessing"}  # which are still read
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
 
 
@@ -76,12 +74,9 @@ class Description:
     ) -> Description:
         """The description in a mapping of KEYS. `folder`: where a file of labels is looked for.
 
-        A former key (FORMER_KEYS) is read with a FutureWarning that says the one of today.
-
         Raises:
             InputError: E-DESCRIPTION, with the key, what it is and what was expected.
         """
-        data = _with_current_keys(data, origin)
         for key in data:
             if key not in KEYS:
                 raise _key_error(origin, str(key), f"is unknown; {nearest(str(key), KEYS)}")
@@ -160,24 +155,6 @@ def read_description(path: str | Path) -> Description:
                 f"{origin} is neither TOML nor a JSON object: {error}", code="E-DESCRIPTION"
             ) from error
     return Description.from_data(data, origin=origin, folder=Path(path).parent)
-
-
-def _with_current_keys(data: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """The mapping with today's keys in the place of former ones."""
-    current = dict(data)
-    for former, today in FORMER_KEYS.items():
-        if current.get(former) is None:
-            current.pop(former, None)
-        elif current.get(today) is not None:
-            raise _key_error(
-                origin, former, f"is said beside {today}, its name today; expected one"
-            )
-        else:
-            warnings.warn(
-                f"{origin}: {former!r} is called {today!r} now", FutureWarning, stacklevel=4
-            )
-            current[today] = current.pop(former)
-    return current
 
 
 def _key_error(origin: str, key: str, what: str) -> InputError:

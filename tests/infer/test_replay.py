@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptx.infer import Predictor, load
-from ptx.infer.artifact.golden import Answer, RawSample
+from ptx.infer.artifact.golden import Answer, RawSample, input_digest, labels_digest
 from ptx.infer.replay import LEVELS, replay
 
 Export = Callable[[str, str], Path]
@@ -34,13 +34,14 @@ def with_kept(predictor: Predictor, off: int) -> RawSample:
         np.where(pixels > 100, pixels - off, pixels).astype(np.uint8) for pixels in sample.read
     )
     inputs = predictor.preprocessing.collate(kept)
-    from ptx.infer.artifact.golden import input_digest
-
     outputs = {name: array.astype(np.float64) for name, array in predictor.run(inputs).items()}
     told = predictor.answers(outputs, [None] * len(kept), top=1)
     answers = tuple(Answer(each.label, each.score, each.value) for each in told)
     tolerance = dict.fromkeys(outputs, 1e-4)
-    return RawSample(sample.values, input_digest(inputs), kept, outputs, tolerance, answers)
+    digest = labels_digest(predictor.labels)
+    return RawSample(
+        sample.values, input_digest(inputs), kept, outputs, tolerance, answers, labels_sha256=digest
+    )
 
 
 def test_pixels_that_another_processor_rounds_otherwise_hold(digits: Predictor) -> None:

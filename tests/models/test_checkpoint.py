@@ -312,7 +312,7 @@ def test_the_digest_tells_contents_apart(other: dict[str, Tensor]) -> None:
 
 
 def test_the_digest_is_the_one_that_is_written_in_cards() -> None:
-    """Cards of older files hold it: this value never changes."""
+    """It is stored in files: this value never changes."""
     import hashlib
 
     content = b"a\0<f4\0(2,)\0" + b"\x00\x00\x80\x3f\x00\x00\x00\x40"

@@ -23,13 +23,18 @@ def rewrite_card(source: Path, target: Path, **changes: Any) -> Path:
     return target
 
 
-def as_before(card: Card) -> dict[str, Any]:
-    """The fields of a card as it was written before raw inputs and answers were proved."""
+def without_answers(card: Card) -> dict[str, Any]:
+    """The fields of a card without raw samples, answers and test metrics, as a script may write them."""
     return {
         "raw": (),
         "golden": tuple(
             replace(sample, answers=(), columns={}, labels_sha256="") for sample in card.golden[:2]
         ),
-        "agreement": {k: v for k, v in card.agreement.items() if k not in ("statement", "samples")},
         "training": {k: v for k, v in card.training.items() if k != "test"},
     }
+
+
+def with_digests(card: Card) -> dict[str, Any]:
+    """The digests of the proof, made anew for what the card says now."""
+    digests = {"statement": card.statement_sha256, "samples": card.samples_sha256}
+    return {"agreement": {**card.agreement, **digests}}

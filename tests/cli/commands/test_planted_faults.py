@@ -18,7 +18,7 @@ import pytest
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.card import Card
 
-from .resealing import as_before, rewrite_card
+from .resealing import rewrite_card, with_digests, without_answers
 
 Ptx = Callable[..., Any]
 Fault = Callable[[Card], dict[str, Any]]
@@ -73,10 +73,10 @@ def test_a_card_that_says_another_thing_fails(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_under_a_card_of_before_the_checkpoint_tells(
+def test_a_card_without_answers_and_with_new_digests_differs_from_the_checkpoint(
     ptx: Ptx, planted: Callable[..., Path], fault: Fault
 ) -> None:
-    root = planted(as_before, fault)
+    root = planted(without_answers, fault, with_digests)
     told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root)
     assert told.code == 1
     assert re.search(
@@ -85,10 +85,10 @@ def test_under_a_card_of_before_the_checkpoint_tells(
 
 
 @pytest.mark.parametrize("name", ["labels reversed", "two labels swapped"])
-def test_under_a_card_of_before_the_accuracy_is_that_of_the_names(
+def test_a_card_without_answers_is_evaluated_by_its_labels(
     ptx: Ptx, planted: Callable[..., Path], name: str
 ) -> None:
-    root = planted(as_before, FAULTS[name])
+    root = planted(without_answers, FAULTS[name], with_digests)
     told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
     assert json.loads(told.out)["accuracy"] < (0.2 if name == "labels reversed" else 0.85)
 
@@ -107,7 +107,8 @@ def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
 ) -> None:
     root = planted(
         preprocessed(mean=0.9, std=0.1),
-        lambda card: {**as_before(card), "training": card.training},
+        lambda card: {**without_answers(card), "training": card.training},
+        with_digests,
     )
     told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--workspace", root)
     assert told.code == 1
@@ -122,21 +123,24 @@ def test_the_good_file_holds_in_every_verb(ptx: Ptx, planted: Callable[..., Path
         assert told.code == 0, told.out + told.err
 
 
-def test_a_card_of_before_holds_and_says_what_it_lacks(
-    ptx: Ptx, planted: Callable[..., Path]
+def test_a_card_whose_samples_were_removed_fails(ptx: Ptx, planted: Callable[..., Path]) -> None:
+    root = planted(without_answers)
+    told = ptx("verify", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
+    lines = map(json.loads, told.out.splitlines())
+    assert told.code == 1
+    assert "samples" in [line["check"] for line in lines if not line["passes"]]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_card_without_the_digests_of_its_proof_is_invalid(
+    ptx: Ptx, planted: Callable[..., Path], verb: str
 ) -> None:
-    root = planted(as_before)
-    for verb in VERBS:
-        backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
-        assert ptx(verb, "convnet", *backend, "--workspace", root).code == 0
-    told = ptx("verify", "convnet", "--json", "--workspace", root)
-    lacking = [
-        line["check"] for line in map(json.loads, told.out.splitlines()) if "not_covered" in line
-    ]
-    assert lacking == ["card", "raw samples", "answers"]
-    assert (
-        "proof covers:   outputs (17 cases)\n" in ptx("inspect", "convnet", "--workspace", root).out
+    root = planted(
+        lambda card: {"agreement": {k: v for k, v in card.agreement.items() if k != "statement"}}
     )
+    told = ptx(verb, "convnet", "--workspace", root)
+    assert told.code == 4
+    assert "E-CARD" in told.err
 
 
 def test_inspect_lists_what_the_proof_covers(ptx: Ptx, planted: Callable[..., Path]) -> None:

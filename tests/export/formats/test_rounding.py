@@ -276,13 +276,3 @@ def test_a_card_of_a_newer_ptx_or_with_a_faulty_form_is_refused(
     with pytest.raises(ArtifactError, match=match) as caught:
         Card.from_json(json.dumps(card).encode(), name="the file")
     assert caught.value.code == "E-CARD"
-
-
-def test_a_card_without_the_field_is_read_and_its_digests_are_as_before(rounded: Path) -> None:
-    """The statement has no such key: what older files proved stays proved."""
-    card = read_artifact(rounded).require_card()
-    data = json.loads(card.to_json())
-    del data["weights"]
-    older = Card.from_json(json.dumps(data).encode(), name="the file")
-    assert (older.weights, older.statement_sha256) == ("", card.statement_sha256)
-    assert "weights" not in json.loads(older.to_json())

@@ -47,6 +47,8 @@ CARD = Card(
 )
 DATA = json.loads(CARD.to_json())
 
+PROOF = {"statement": "0", "samples": "0"}
+
 
 def read(data: Any) -> Card:
     text = data if isinstance(data, bytes) else json.dumps(data).encode()
@@ -77,12 +79,6 @@ def test_a_card_comes_back_bit_for_bit() -> None:
     assert card.raw[0].values == CARD.raw[0].values
     assert card.raw[0].answers == CARD.raw[0].answers
     assert [array.tolist() for array in card.raw[0].read] == [[0], [128], [255]]
-
-
-def test_a_card_without_raw_samples_is_one_of_an_older_ptx() -> None:
-    before = read({name: value for name, value in DATA.items() if name != "raw"})
-    assert before.raw == ()
-    assert before.golden[0].answers == ()
 
 
 def test_the_digest_of_a_statement_sees_each_field_that_an_answer_depends_on() -> None:
@@ -164,7 +160,7 @@ def raw(*values: Any, **changes: Any) -> dict[str, Any]:
 
 
 def agreement(output: str, found: object) -> dict[str, Any]:
-    return {"agreement": {"cases": 1, "backends": {"ort-cpu": {output: found}}}}
+    return {"agreement": {**PROOF, "cases": 1, "backends": {"ort-cpu": {output: found}}}}
 
 
 @pytest.mark.parametrize(
@@ -211,8 +207,12 @@ def agreement(output: str, found: object) -> dict[str, Any]:
         ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
         ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),
         ({"agreement": {"backends": {}}}, "'cases' is missing; expected int"),
-        ({"agreement": {"cases": 1, "backends": []}}, "'backends' is a list; expected dict"),
-        ({"agreement": {"cases": 1, "backends": {"a": 1}}}, "'a' is a int; expected dict"),
+        ({"agreement": {"cases": 1, "backends": {}}}, "'statement' is missing; expected str"),
+        (
+            {"agreement": {**PROOF, "cases": 1, "backends": []}},
+            "'backends' is a list; expected dict",
+        ),
+        ({"agreement": {**PROOF, "cases": 1, "backends": {"a": 1}}}, "'a' is a int; expected dict"),
         (agreement("y", 1), "'y' is a int; expected dict"),
         (agreement("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
         (agreement("y", {"error": 0.0}), "'tolerance' is missing; expected float"),

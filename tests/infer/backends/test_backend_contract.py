@@ -544,12 +544,6 @@ def test_each_option_is_heeded_by_a_backend_and_refused_by_the_others_with_a_rea
         assert option in _INSTEAD
 
 
-def test_a_former_name_opens_the_backend_and_says_the_one_of_today(artifact: Export) -> None:
-    with pytest.warns(FutureWarning, match="backend 'exported' is called 'pt2' now"):
-        predictor = load(artifact("linear-model", "pt2"), backend="exported", trust=True)
-    assert predictor.backend.name == "pt2"
-
-
 def test_auto_passes_by_what_does_not_heed_the_options(
     artifact: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -321,23 +321,6 @@ def test_a_free_size_can_be_fixed_by_the_description(tmp_path: Path, photos: lis
         assert predictor.predict(photos[2]).label == "tulip"
 
 
-def test_the_former_keyword_preprocess_is_taken_over_what_is_described(
-    tmp_path: Path, photos: list[Path]
-) -> None:
-    path, other = classifier(tmp_path / "a.onnx"), {**PHOTO, "size": [5, 5]}
-    former = {
-        ("preprocess" if key == "preprocessing" else key): value for key, value in ABOUT.items()
-    }
-    described = {**former, "preprocess": other}
-    for keyword in ("preprocess", "preprocessing"):
-        given: Any = {keyword: PHOTO}
-        with (
-            pytest.warns(FutureWarning, match="'preprocess' is called 'preprocessing' now"),
-            load(path, describe=described, **given) as predictor,
-        ):
-            assert predictor.predict(photos[2]).label == "tulip"
-
-
 def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Concat", ["x", "x"], ["y"], axis=1)]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", ["N", "k"])])

@@ -185,22 +185,6 @@ def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
         open_preprocessing({"kind": "arrays"}, signature).read(np.zeros(1))
 
 
-def test_the_former_name_of_preprocessing_is_read_and_says_so(tmp_path: Path) -> None:
-    data = {key: value for key, value in DATA.items() if key != "preprocessing"}
-    with pytest.warns(FutureWarning, match="'preprocess' is called 'preprocessing' now"):
-        former = Description.from_data({**data, "preprocess": DATA["preprocessing"]})
-    assert former == Description.from_data(DATA)
-    (tmp_path / "net.toml").write_text(TOML.replace("[preprocessing]", "[preprocess]"))
-    (tmp_path / "labels.txt").write_text("daisy\nrose\n")
-    with pytest.warns(FutureWarning, match="net.toml.*'preprocess' is called"):
-        assert card_of(read_description(tmp_path / "net.toml")) == card_of(former)
-
-
-def test_both_names_of_preprocessing_at_once_are_refused() -> None:
-    with pytest.raises(InputError, match="preprocess is said beside preprocessing"):
-        Description.from_data({**DATA, "preprocess": DATA["preprocessing"]})
-
-
 def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:
     text = (
         '[inputs]\nx = ["float32", ["batch", "time"]]\n[outputs]\ny = ["float32", ["batch", 2]]\n'
