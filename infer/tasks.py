@@ -5,7 +5,6 @@ A card names its task; TASKS says how the first output is read.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -38,7 +37,11 @@ def softmax(logits: Array) -> Array:
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
     """`output`: logits (batch, labels)."""
-    return [_rank(row, _shares(row), labels, top) for row in output.tolist()]
+    shares = softmax(output)
+    return [
+        _rank(row, share, labels, top)
+        for row, share in zip(output.tolist(), shares.tolist(), strict=True)
+    ]
 
 
 def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
@@ -59,14 +62,6 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decisi
         _rank(row, share, labels, top)
         for row, share in zip(output.tolist(), shares.tolist(), strict=True)
     ]
-
-
-def _shares(logits: list[float]) -> list[float]:
-    """The softmax of one row: for a few labels NumPy's calls take longer than the work."""
-    largest = max(logits)
-    exponentials = [math.exp(logit - largest) for logit in logits]
-    total = math.fsum(exponentials)
-    return [exponential / total for exponential in exponentials]
 
 
 def _rank(values: list[float], shares: list[float], labels: Sequence[str], top: int) -> Decision:
