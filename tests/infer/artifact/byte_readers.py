@@ -104,7 +104,7 @@ def read_picture(data: bytes) -> None:
 def whole_files() -> dict[str, list[bytes]]:
     """Files that each reader takes."""
     card = CARD.to_json()
-    onnx = (ROOT / "cli" / "probe.onnx").read_bytes()  # with a card and a seal
+    onnx = (ROOT / "report" / "probe.onnx").read_bytes()  # with a card and a seal
     plain = io.BytesIO()
     with zipfile.ZipFile(plain, "w") as archive:
         for name in ("data.pkl", "version", "data/0", "constants.pkl", "code/x.py"):
