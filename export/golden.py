@@ -1,8 +1,8 @@
-"""The golden samples that a file is given: a few inputs, raw ones too, with what float64 answers.
+"""The golden samples of a file: a few inputs, also raw ones, with their float64 outputs.
 
 They take a small part of the file. Random inputs are stored as a seed, large outputs as some elements
-with checksums. Raw values and real inputs are stored as they are where they fit: of raw values the
-largest are left out first, and for real inputs random ones stand in.
+with checksums. Raw values and real inputs are stored as they are if they fit: the largest raw values are
+left out first, and random inputs replace real ones.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ptx.export.grid import ALONE, first_rows, sample_size, seeded_inputs
-from ptx.export.proof import Proof
-from ptx.export.tolerance import along_output, column_axes
+from ptx.export.check.equivalence import EquivalenceCheck
+from ptx.export.check.matrix import INVARIANCE_BATCH, first_rows, sample_size, seeded_inputs
+from ptx.export.check.tolerance import along_output, column_axes
 from ptx.infer.artifact.card import SIZE_LIMIT, Card
 from ptx.infer.artifact.golden import (
     Answer,
@@ -45,26 +45,26 @@ from ptx.infer.tasks import TASKS
 Sample = TypeVar("Sample", GoldenSample, RawSample)
 
 GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
-READ_BYTES = 32 * 2**10  # of what is read from raw inputs, to be kept beside their digest, at most
-# Bytes of JSON that all golden samples take: a twentieth of the file, within these limits. More than
-# the upper one would slow down each opening of the file.
-LEAST_BYTES, SHARE, MOST_BYTES = 64_000, 20, 2**20
-OUTPUTS_SHARE = 6  # the outputs of one sample take at most this part of them
-ELEMENT_BYTES = 32  # of JSON: an index, a value, a tolerance, and its part of a checksum
-LEAST_ELEMENTS = 32  # of a sampled output
-ELEMENTS_PER_BLOCK = 4  # how many elements are stored for each checksum
+READ_BYTES = 32 * 2**10  # of preprocessed raw inputs, to be stored with their digest, at most
+# Bytes of JSON for all golden samples: a twentieth of the file, within these limits. More would make
+# opening the file slow.
+MIN_BYTES, SHARE, MAX_BYTES = 64_000, 20, 2**20
+OUTPUTS_SHARE = 6  # the outputs of one sample take at most this fraction of them
+ELEMENT_BYTES = 32  # of JSON: an index, a value, a tolerance, and its share of a checksum
+MIN_ELEMENTS = 32  # of a sampled output
+ELEMENTS_PER_BLOCK = 4  # stored elements for each checksum
 
 
 def golden_budget(file_size: int) -> int:
-    """How many bytes of JSON the golden samples take at most in a file of so many bytes."""
-    return max(LEAST_BYTES, min(file_size // SHARE, MOST_BYTES))
+    """The maximum bytes of JSON for the golden samples of a file."""
+    return max(MIN_BYTES, min(file_size // SHARE, MAX_BYTES))
 
 
 def check_room(card: Card) -> None:
-    """Refuse a model that no card can carry, before it is proved for minutes.
+    """Refuse a model whose manifest would be too large, before minutes of work.
 
     Raises:
-        ArtifactError: E-EXPORT: its card is too large without golden samples, or one row of its inputs.
+        ArtifactError: E-EXPORT: the manifest without golden samples is too large, or one row of inputs.
     """
     widest = max(spec.numpy_dtype.itemsize for spec in card.signature.inputs)
     if (size := sample_size(card.signature) * widest) > SEEDED_LIMIT:
@@ -73,7 +73,7 @@ def check_room(card: Card) -> None:
             f" {SEEDED_LIMIT / 2**30:.0f} GiB: state smaller inputs",
             code="E-EXPORT",
         )
-    _check_size(card, SIZE_LIMIT - 2 * MOST_BYTES)
+    _check_size(card, SIZE_LIMIT - 2 * MAX_BYTES)
 
 
 def _check_size(card: Card, limit: int) -> None:
@@ -85,22 +85,24 @@ def _check_size(card: Card, limit: int) -> None:
         )
 
 
-def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: int) -> Card:
-    """The card with golden samples: input arrays, and raw inputs where its preprocessing takes any.
+def with_golden(
+    card: Card, check: EquivalenceCheck, examples: Sequence[Raw], file_size: int
+) -> Card:
+    """The manifest with golden samples: input arrays, and raw inputs if its preprocessing takes any.
 
     Args:
-        examples: Raw inputs; made-up ones that show another preprocessing are added to them.
+        examples: Raw inputs. Made-up ones, which reveal a wrong preprocessing, are added.
         file_size: Bytes of the file's content, of which the samples take a small part.
 
     Raises:
         InputError: an example cannot be read.
-        ArtifactError: the outputs are not what the card's task reads; E-EXPORT: the card is too large.
+        ArtifactError: the task cannot decode the outputs; E-EXPORT: the manifest is too large.
     """
     budget = golden_budget(file_size)
-    maker = _Maker(card, proof, budget // OUTPUTS_SHARE)
+    maker = _Maker(card, check, budget // OUTPUTS_SHARE)
     most = maker.most_random_rows()
     random = maker.random(most)
-    # The sample of one row comes last: room for its outputs is kept.
+    # The sample of one row comes last: space for its outputs is reserved.
     left = budget - _json_size(golden_to_data(random)) - maker.limit
     raw = []
     for batch in _batches(card, examples):
@@ -119,21 +121,20 @@ def with_golden(card: Card, proof: Proof, examples: Sequence[Raw], file_size: in
     if all(sample is not random for sample in golden):
         golden.append(random)
     made = replace(card, golden=tuple(golden), raw=tuple(raw))
-    _check_size(made, SIZE_LIMIT - MOST_BYTES)
+    _check_size(made, SIZE_LIMIT - MAX_BYTES)
     return made
 
 
-def hold_answers(predictor: Predictor, golden: Card) -> None:
-    """Run the golden samples through the whole predictor.
+def assert_golden(predictor: Predictor, manifest: Card) -> None:
+    """Replay the golden samples of the manifest.
 
     Raises:
-        AgreementError: the first that does not come out, and what it was.
+        AgreementError: with the first check that fails.
     """
-    for check in replay(predictor, golden):
+    for check in replay(predictor, manifest):
         if not check.holds:
             raise AgreementError(
-                f"{predictor.backend.name} does not answer as the network does: {check.name}:"
-                f" {check.detail}"
+                f"{predictor.backend.name} fails a golden sample: {check.name}: {check.detail}"
             )
 
 
@@ -152,21 +153,21 @@ def _read_examples(
 def _read_made_up(
     card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
 ) -> list[tuple[Raw, Array]]:
-    """Those of the made-up values that the signature takes: a network may know a few codes alone."""
+    """The made-up values that the signature accepts: a network may know only a few codes."""
     read = []
     for value in preprocessing.examples():
         try:
             sample = preprocessing.read(value)
             check_inputs(card.signature, preprocessing.collate([sample]))
         except InputError:
-            continue  # it would be refused at prediction in the same way
+            continue  # prediction would refuse it too
         if value not in examples:
             read.append((value, sample))
     return read
 
 
 def _batches(card: Card, examples: Sequence[Raw]) -> list[list[tuple[Raw, Array]]]:
-    """The raw values with what is read from each, those together that go into one batch."""
+    """The raw values with their samples, grouped by what goes into one batch."""
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
     read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
     batches: dict[object, list[tuple[Raw, Array]]] = {}
@@ -185,42 +186,44 @@ def _base64_size(arrays: Sequence[Array]) -> int:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes the golden samples of one file; `limit`: bytes of JSON for the outputs of one sample."""
+    """Makes the golden samples of one file. `limit`: bytes of JSON for the outputs of one sample."""
 
     card: Card
-    proof: Proof
+    check: EquivalenceCheck
     limit: int
 
     def most_random_rows(self) -> int:
-        """ALONE, or 1 where so many rows are too large to be made."""
-        sizes = _longest_random(self.proof, ALONE)
-        shapes = [(spec.shape(sizes), spec.numpy_dtype) for spec in self.proof.signature.inputs]
+        """INVARIANCE_BATCH, or 1 if so many rows are too large to be made."""
+        sizes = _longest_random(self.check, INVARIANCE_BATCH)
+        shapes = [(spec.shape(sizes), spec.numpy_dtype) for spec in self.check.signature.inputs]
         size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes)
-        return ALONE if size <= SEEDED_LIMIT else 1
+        return INVARIANCE_BATCH if size <= SEEDED_LIMIT else 1
 
     def random(self, rows: int) -> GoldenSample:
-        """Random inputs of a seed, which leave nothing out.
+        """Random inputs of a seed, which reach every weight.
 
-        A weight that only ever meets the black border of a picture shows in random pixels alone.
+        A weight that only sees the black border of an image has no effect on real samples.
         """
-        sizes = _longest_random(self.proof, rows)
-        return self._golden(seeded_inputs(self.proof.signature, sizes), "random")
+        sizes = _longest_random(self.check, rows)
+        return self._golden(seeded_inputs(self.check.signature, sizes), "random")
 
     def real(self, rows: int, left: int) -> GoldenSample | None:
-        """The first real samples; None where there are fewer, or they take more than is left."""
-        inputs = first_rows(self.proof.signature, self.proof.samples, rows)
+        """The first real samples; None if there are fewer, or they take more than `left` bytes."""
+        inputs = first_rows(self.check.signature, self.check.samples, rows)
         if inputs is None or _base64_size([*inputs.values()]) > left:
             return None
         sample = self._golden(inputs, "real")
         return sample if _json_size(golden_to_data(sample)) <= left else None
 
-    def _golden(self, arrays: Mapping[str, Array | SeededArray], fill: str) -> GoldenSample:
+    def _golden(self, arrays: Mapping[str, Array | SeededArray], pattern: str) -> GoldenSample:
         made = GoldenSample(arrays, {}, {})
-        allowed = {spec.name: self.proof.allowed[fill, spec.name] for spec in self._outputs}
-        return replace(made, **self._expected(made.inputs, allowed))
+        tolerances = {
+            spec.name: self.check.column_tolerances[pattern, spec.name] for spec in self._outputs
+        }
+        return replace(made, **self._expected(made.inputs, tolerances))
 
     def raw(self, batch: Sequence[tuple[Raw, Array]], left: int) -> RawSample | None:
-        """The raw values that fit, with what is read from them; None where none does."""
+        """The raw values that fit, with their samples; None if none does."""
         room = left - self.limit
         sizes = [_json_size(value_to_data(value)) for value, _ in batch]
         chosen = sorted(range(len(batch)), key=sizes.__getitem__)
@@ -238,60 +241,60 @@ class _Maker:
             sha256=input_digest(inputs),
             read=samples if kept else (),
             names=tuple(preprocessing.columns),
-            **self._expected(inputs, self.proof.allowed_on(inputs)),
+            **self._expected(inputs, self.check.tolerances_on(inputs)),
         )
 
     @property
     def _outputs(self) -> tuple[TensorSpec, ...]:
-        return self.proof.signature.outputs
+        return self.check.signature.outputs
 
     def _expected(
-        self, inputs: Mapping[str, Array], allowed: Mapping[str, Array]
+        self, inputs: Mapping[str, Array], tolerances: Mapping[str, Array]
     ) -> dict[str, Any]:
-        """The fields that both kinds of samples have; `allowed`: by output, of each column."""
-        exact = self.proof.exact(inputs)
-        level = self.proof.reference.level(inputs, exact)
+        """The fields that both kinds of samples have. `tolerances`: by output, for each column."""
+        exact = self.check.exact(inputs)
+        ties = self.check.reference.ties(inputs, exact)
         outputs: dict[str, Array | SampledArray] = dict(exact)
         columns = {
-            spec.name: along_output(spec, allowed[spec.name])
+            spec.name: along_output(spec, tolerances[spec.name])
             for spec in self._outputs
-            if allowed[spec.name].min() < allowed[spec.name].max()
+            if tolerances[spec.name].min() < tolerances[spec.name].max()
         }
         size = self.limit // len(self._outputs)
-        count = max(LEAST_ELEMENTS, size // ELEMENT_BYTES)
+        count = max(MIN_ELEMENTS, size // ELEMENT_BYTES)
         for spec in self._outputs:
             name, array = spec.name, exact[spec.name]
             if _base64_size([array]) <= size or array.size <= 2 * count:
                 continue
-            errors = np.broadcast_to(along_output(spec, allowed[name]), array.shape)
-            if name in level:
-                errors = _tie_errors(array, level[name])
+            errors = np.broadcast_to(along_output(spec, tolerances[name]), array.shape)
+            if name in ties:
+                errors = _tie_errors(array, ties[name])
             indices = _choose_indices(spec, array, count)
             outputs[name] = _sampled(array, indices, len(indices) // ELEMENTS_PER_BLOCK, errors)
             if name in columns:
                 columns[name] = errors[np.unravel_index(indices, array.shape)]
-            if name in level and (kept := _level_among(level.pop(name), indices)) is not None:
-                level[name] = kept
+            if name in ties and (kept := _select_ties(ties.pop(name), indices)) is not None:
+                ties[name] = kept
         return {
             "outputs": outputs,
-            "tolerance": {name: float(errors.max()) for name, errors in allowed.items()},
+            "tolerance": {name: float(errors.max()) for name, errors in tolerances.items()},
             "columns": {name: errors.astype(np.float32) for name, errors in columns.items()},
-            "answers": find_answers(self.card, exact),
+            "answers": decode_answers(self.card, exact),
             "labels_sha256": labels_digest(self.card.labels) if self.card.labels else "",
-            "level": level,
+            "level": ties,
         }
 
 
-def _longest_random(proof: Proof, rows: int) -> dict[str, int]:
+def _longest_random(check: EquivalenceCheck, rows: int) -> dict[str, int]:
     """The sizes of the largest random case of so many rows."""
     fitting = [
-        case.sizes for case in proof.cases if case.fill == "random" and case.sizes[BATCH] == rows
+        case.sizes for case in check.cases if case.pattern == "random" and case.sizes[BATCH] == rows
     ]
     return fitting[-1]
 
 
 def _sampled(array: Array, indices: Array, blocks: int, errors: Array) -> SampledArray:
-    """An output of which some elements are stored; `errors`: by how much each element may be off."""
+    """An output of which some elements are stored. `errors`: the tolerance of each element."""
     sums, _ = checksums(array, blocks)
     edges, flat = block_edges(array.size, blocks), errors.reshape(-1)
     slack = [flat[start:stop].sum() for start, stop in pairwise(edges)]
@@ -299,27 +302,27 @@ def _sampled(array: Array, indices: Array, blocks: int, errors: Array) -> Sample
     return SampledArray(array.shape, indices, values, sums, np.array(slack, np.float64))
 
 
-def _tie_errors(exact: Array, level: Level) -> Array:
-    """By how much each integer may be off: 0 but where rounding decides."""
+def _tie_errors(exact: Array, ties: Level) -> Array:
+    """How much each integer may be off: 0 except where rounding decides."""
     errors = np.zeros(exact.shape)
-    differences = level.values.astype(np.float64) - exact.reshape(-1)[level.places]
-    errors.reshape(-1)[level.places] = np.abs(differences).max(axis=0)
+    differences = ties.values.astype(np.float64) - exact.reshape(-1)[ties.places]
+    errors.reshape(-1)[ties.places] = np.abs(differences).max(axis=0)
     return errors
 
 
-def _level_among(level: Level, indices: Array) -> Level | None:
-    """What is level among those elements; None where nothing is."""
-    among = np.isin(level.places, indices)
-    if not among.any():
+def _select_ties(ties: Level, indices: Array) -> Level | None:
+    """The ties among those elements; None if there are none."""
+    selected = np.isin(ties.places, indices)
+    if not selected.any():
         return None
-    return Level(np.searchsorted(indices, level.places[among]), level.values[:, among])
+    return Level(np.searchsorted(indices, ties.places[selected]), ties.values[:, selected])
 
 
 def _choose_indices(spec: TensorSpec, array: Array, count: int) -> Array:
-    """int64 (at most `count`,): elements of all parts of an output, ascending in the flat array.
+    """int64 (at most `count`,): flat indices of elements from all parts of an output, ascending.
 
-    The largest and the smallest of each column, up to half of them; elements on the edges of the axes,
-    where padding shows; and one of each part of the flat array.
+    The largest and smallest of each column, up to half of `count`; elements at the ends of the axes,
+    where padding errors show; and one element of each part of the flat array.
     """
     generator = np.random.default_rng(0)
     extremes = np.concatenate(
@@ -339,7 +342,7 @@ def _choose_indices(spec: TensorSpec, array: Array, count: int) -> Array:
 
 
 def _by_column(spec: TensorSpec, array: Array, find: Any) -> Array:
-    """The index in the flat array of what `find` finds in each column."""
+    """The flat index of what `find` (argmax, argmin) finds in each column."""
     kept = column_axes(spec)
     order = (*(axis for axis in range(array.ndim) if axis not in kept), *kept)
     moved = array.transpose(order)
@@ -351,8 +354,8 @@ def _by_column(spec: TensorSpec, array: Array, find: Any) -> Array:
     return found
 
 
-def find_answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
-    """What the card's task says of the outputs; nothing where it reads none."""
+def decode_answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
+    """The predictions that the task decodes from the outputs; none if it decodes nothing."""
     task = TASKS[card.task]
     if not task.answers:
         return ()
@@ -365,45 +368,41 @@ def find_answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
     return tuple(Answer(each.label, each.score, each.value) for each in decided)
 
 
-def own_samples(predictor: Predictor, card: Card, steps: Mapping[str, float]) -> dict[str, Any]:
-    """The fields `golden` and `raw` of the card of a file that computes in int8.
+def requantized_samples(predictor: Predictor, steps: Mapping[str, float]) -> dict[str, Any]:
+    """The fields `golden` and `raw` of a manifest whose file computes in int8.
 
-    The inputs stay, the outputs are what it gives itself.
+    The inputs are those of the predictor's manifest, the outputs are the file's own.
 
     Args:
-        steps: By output, how far it may be off: one of the 255 steps of its range.
+        steps: By output, the tolerance: one of the 255 steps of its range.
     """
-    preprocessing = predictor.preprocessing
+    card, preprocessing = predictor.card, predictor.preprocessing
+    golden = [_requantize(predictor, sample, sample.inputs, steps) for sample in card.golden]
     raw = []
     for sample in card.raw:
         inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
-        raw.append(_with_own(predictor, card, sample, inputs, steps))
-    golden = [_with_own(predictor, card, sample, sample.inputs, steps) for sample in card.golden]
+        raw.append(_requantize(predictor, sample, inputs, steps))
     return {"golden": tuple(golden), "raw": tuple(raw)}
 
 
-def _with_own(
-    predictor: Predictor,
-    card: Card,
-    sample: Sample,
-    inputs: Mapping[str, Array],
-    steps: Mapping[str, float],
+def _requantize(
+    predictor: Predictor, sample: Sample, inputs: Mapping[str, Array], steps: Mapping[str, float]
 ) -> Sample:
-    answered = {
+    arrays = {
         name: array.astype(np.float64) if array.dtype.kind == "f" else array
         for name, array in predictor.run(inputs).items()
     }
-    tolerance = {name: float(steps.get(name, 0.0)) for name in answered}
-    outputs: dict[str, Array | SampledArray] = dict(answered)
+    tolerance = {name: float(steps.get(name, 0.0)) for name in arrays}
+    outputs: dict[str, Array | SampledArray] = dict(arrays)
     for name, before in sample.outputs.items():
         if isinstance(before, SampledArray):
             errors = np.full(before.shape, tolerance[name])
-            outputs[name] = _sampled(answered[name], before.indices, before.checksums.size, errors)
+            outputs[name] = _sampled(arrays[name], before.indices, before.checksums.size, errors)
     return replace(
         sample,
         outputs=outputs,
         tolerance=tolerance,
         columns={},
         level={},
-        answers=find_answers(card, answered),
+        answers=decode_answers(predictor.card, arrays),
     )

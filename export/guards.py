@@ -1,12 +1,12 @@
-"""The decisions that torch.export took by sizes, and where they are taken in the same way.
+"""The guards of torch.export: decisions that depend on sizes, and the sizes at which they stay the same.
 
 There are two kinds of guards:
 
-- A rule, `time <= 64` or `time % 2 == 0`, says where the graph ends. It becomes a limit of its axis, or
-  the network is refused: a batch has no limits, and the limits of an axis are one range.
-- That two sizes differ, `time != 1`, is mostly torch's own: what has the size 1 is broadcast, or has
-  other strides. The graph may be right there all the same. Such sizes are few, and the check runs the
-  file at each of them.
+- A rule, `time <= 64` or `time % 2 == 0`, says for which sizes the graph is right. It becomes a limit of
+  its axis, or the network is refused: a batch has no limits, and the limits of an axis are one range.
+- An inequality, `time != 1`, usually comes from torch itself: an axis of size 1 is broadcast, or has
+  other strides. The graph may still be right there. Such sizes are few, and the equivalence check runs
+  the file at each of them.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from ptx.infer.signature import (
 
 Sizes = dict[str, int]
 
-EXCEPTIONS = 8  # sizes that are run one by one, at most; where there are more it is a rule
-# Sizes at which guards are looked at: all small ones, and powers of two with their neighbours. Those
-# around the integers of the guards, where a decision changes, are added.
+MAX_EXCEPTIONS = 8  # sizes that are run one by one; with more of them it is a rule
+# Sizes at which guards are evaluated: all small ones, and powers of two with their neighbours. Sizes
+# around the constants of the guards, where a decision changes, are added.
 _SCANNED = {*range(1, 513), *(2**power + by for power in range(10, 21) for by in (-1, 0, 1))}
-_MOST = 2**20  # what is decided beyond it is no limit
-# Sizes at which networks are traced: different from each other, and none of them a size of the grid.
+_MAX_SIZE = 2**20  # a guard on larger sizes is no limit
+# Sizes at which networks are traced: all different, and none of them in the test matrix.
 TRACED = (5, 11, 13, 17, 19)
-# Sizes of the other axes while one is looked at.
+# Sizes of the other axes while one is evaluated.
 _OTHERS = (TRACED, (2, 3, 7, 6, 9), (64, 40, 38, 34, 33))
-# Of several axes together. At 1 and 2 the grid crosses an axis with all others.
+# Sizes of several axes together. The test matrix combines the sizes 1 and 2 with all others.
 _TOGETHER = (3, 5, 7, 16, 63, 100, 257, 1000, 4096)
 
 
 @dataclass(frozen=True)
 class Guard:
-    """One decision that was taken by sizes.
+    """One decision that depends on sizes.
 
     Attributes:
-        text: It, with the names of the axes.
-        names: Of the axes that it looks at, in the code → their own.
-        constants: The integers in it.
-        differs: It says that two sizes differ; see the head of this module.
-        stated: It is no decision: the signature states it of an output.
+        text: The condition, with the names of the axes.
+        names: Name in the code → axis.
+        constants: The integers in the condition.
+        differs: It is an inequality; see the head of this module.
+        stated: It is no decision: the signature states it about an output.
     """
 
     text: str
@@ -68,17 +68,17 @@ class Guard:
     stated: bool
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether the decision is taken in the same way at these sizes."""
+        """Whether the guard is true at these sizes."""
         known = {name: sizes[axis] for name, axis in self.names.items()}
         try:
-            # torch has printed this code from an expression of its own; nothing of it is from a file.
+            # torch printed this code from its own expression; nothing of it comes from a file.
             return bool(eval(self.code, {"math": math}, known))  # noqa: S307
-        except ArithmeticError:  # it divides by what is 0 at these sizes
+        except ArithmeticError:  # it divides by 0 at these sizes
             return False
 
 
 def input_symbols(program: ExportedProgram, signature: Signature) -> dict[sympy.Symbol, str]:
-    """The symbols that stand in a program for the sizes of its inputs, and whose axes they are."""
+    """The symbols of the sizes of a program's inputs, with their axes."""
     symbols: dict[sympy.Symbol, str] = {}
     for size, axis in _dynamic_sizes(program, signature):
         if isinstance(size, sympy.Symbol):
@@ -87,9 +87,9 @@ def input_symbols(program: ExportedProgram, signature: Signature) -> dict[sympy.
 
 
 def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
-    """The guards of a program, and that its outputs have the axes of the signature.
+    """The guards of a program, and the equations between its outputs' sizes and the signature's axes.
 
-    What depends on an input's values (the number of its nonzeros) is no guard of sizes.
+    Guards on an input's values (the number of its nonzeros) are left out.
     """
     names = {axis: sympy.Symbol(f"size{at}") for at, axis in enumerate(signature.dynamic_axes)}
     symbols = input_symbols(program, signature)
@@ -97,9 +97,9 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
     expressions = [sympy.Eq(size, names[axis]) for size, axis in _dynamic_sizes(program, signature)]
     stated = {expression.xreplace(known) for expression in expressions}
     for symbol, values in program.range_constraints.items():
-        if values.lower > 2:  # 2 is torch's own, and means 1
+        if values.lower > 2:  # 2 is torch's default, and means 1
             expressions.append(sympy.Ge(symbol, int(values.lower)))
-        if values.upper < _MOST:
+        if values.upper < _MAX_SIZE:
             expressions.append(sympy.Le(symbol, int(values.upper)))
     (environment,) = {
         id(found): found
@@ -119,9 +119,9 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
 def _dynamic_sizes(
     program: ExportedProgram, signature: Signature
 ) -> Iterator[tuple[sympy.Expr, str]]:
-    """The size of each dynamic axis, inputs first; not of one that the graph has frozen.
+    """The size of each dynamic axis, inputs first, except those that the graph has frozen.
 
-    Outputs that are others than the signature's are not for here: the check says so.
+    Outputs that differ from the signature's are left to the equivalence check.
     """
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     known = program.graph_signature
@@ -152,19 +152,19 @@ def _make_guard(
 
 
 class Ranges:
-    """Where the guards hold, within the limits of a signature."""
+    """The sizes at which the guards are true, within the limits of a signature."""
 
     def __init__(self, guards: Sequence[Guard], signature: Signature) -> None:
         self._signature = signature
         constants = {number for guard in guards for number in guard.constants}
         near = {number * by + off for number in constants for by in (1, 2) for off in (-1, 0, 1)}
-        self._scanned = sorted(_SCANNED | {size for size in near if 0 < size <= _MOST})
+        self._scanned = sorted(_SCANNED | {size for size in near if 0 < size <= _MAX_SIZE})
         self._others = [signature.distinct_sizes(others) for others in _OTHERS]
         self._rules = [guard for guard in guards if not self._leaves_out_few(guard)]
         self._exceptions = [guard for guard in guards if guard not in self._rules]
 
     def find_limits(self, axis: str) -> Limits:
-        """The sizes of an axis at which all rules hold.
+        """The sizes of an axis at which all rules are true.
 
         Raises:
             ArtifactError: E-EXPORT-AXES, E-ROWS: they are not one range.
@@ -187,18 +187,18 @@ class Ranges:
         return least, most
 
     def describe_end(self, axis: str, limits: Limits) -> str:
-        """The rule that ends the sizes of an axis there."""
+        """The rule that causes these limits of an axis."""
         least, most = limits
         rule = self._find_broken(self._rules, axis, least - 1 if most is None else most + 1)
         return rule.text if rule else f"{axis} {describe_limits(limits)}"
 
     def find_exceptions(self, axis: str) -> list[int]:
-        """The few sizes of an axis that a guard leaves out."""
+        """The few sizes of an axis that a guard excludes."""
         scanned = self._scan(axis)
         return [size for size in scanned if self._find_broken(self._exceptions, axis, size)]
 
     def check_together(self) -> list[Sizes]:
-        """Sizes of several axes that guards leave out together, one combination of each guard.
+        """Combined sizes of several axes that guards exclude, one combination for each guard.
 
         Raises:
             ArtifactError: E-EXPORT-AXES, E-ROWS: a rule binds the axes to each other.
@@ -213,7 +213,7 @@ class Ranges:
         return found
 
     def find_beyond(self, known: Collection[str]) -> Sizes | None:
-        """Sizes above the traced ones at which a rule fails that is not among the `known` ones."""
+        """Sizes above the traced ones at which a rule fails that is not in `known`."""
         for rule in self._rules:
             if rule.stated or rule.text in known:
                 continue
@@ -230,7 +230,7 @@ class Ranges:
         return None
 
     def _find_together(self, guard: Guard) -> Sizes | None:
-        """The least sizes of several axes at which the guard fails; it holds at each of them alone."""
+        """The smallest combined sizes of several axes at which the guard fails."""
         axes = sorted(set(guard.names.values()))
         if len(axes) < 2:
             return None
@@ -241,7 +241,7 @@ class Ranges:
         return None
 
     def _choose(self, axis: str) -> list[int]:
-        """Some sizes of an axis, for its combinations with others."""
+        """Some sizes of an axis, to combine with others."""
         least, most = self._limits(axis)
         exceptions = set(self.find_exceptions(axis))
         sizes = sorted({*_TOGETHER, most or least} - exceptions)
@@ -260,10 +260,10 @@ class Ranges:
             axis: sum(not self._can_hold(guard, axis, size) for size in self._scan(axis))
             for axis in (guard.names.values() if guard.differs else ())
         }
-        return guard.differs and max(broken.values()) <= EXCEPTIONS
+        return guard.differs and max(broken.values()) <= MAX_EXCEPTIONS
 
     def _find_broken(self, guards: Sequence[Guard], axis: str, size: int) -> Guard | None:
-        """The first guard that fails at this size of the axis, whatever the others are."""
+        """The first guard that fails at this size of the axis, for all sizes of the others."""
         return next((guard for guard in guards if not self._can_hold(guard, axis, size)), None)
 
     def _can_hold(self, guard: Guard, axis: str, size: int) -> bool:
@@ -273,7 +273,7 @@ class Ranges:
 
 
 def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
-    """What the exported graph is bound to, by name."""
+    """The error for a graph that is not right for one range of these axes."""
     if BATCH in axes:
         return ArtifactError(
             "what the network computes depends on how many rows are asked together, and an exported"
@@ -290,7 +290,7 @@ def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
 
 
 def find_end(right: int, wrong: int, holds: Callable[[int], bool]) -> int:
-    """The last number on the way from `right` to `wrong` for which something holds."""
+    """The last number from `right` towards `wrong` for which `holds` is true (binary search)."""
     while abs(wrong - right) > 1:
         middle = (right + wrong) // 2
         right, wrong = (middle, wrong) if holds(middle) else (right, middle)

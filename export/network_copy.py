@@ -1,24 +1,23 @@
-"""A network's copy, also of a network that Python's `copy` refuses."""
+"""Copies of networks, also of those that Python's `copy` refuses."""
 
 from __future__ import annotations
 
 import copy
-from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from ptx.infer.errors import UsageError
 
-_MOST = 100  # objects that cannot be copied, before a network is refused
+_MAX_SHARED = 100  # objects that cannot be copied, before a network is refused
 
 
 def copy_network(network: nn.Module) -> nn.Module:
     """A deep copy of a network.
 
-    What cannot be copied (a lock, an open file, a generator) is the original's own. A tensor that was
-    computed from weights, as the former `torch.nn.utils.weight_norm` leaves it in its layer, is copied
-    without its history.
+    What cannot be copied (a lock, an open file, a generator) is shared with the original. A tensor that
+    was computed from weights, as the old `torch.nn.utils.weight_norm` leaves it in its layer, is copied
+    without its autograd history.
 
     Raises:
         UsageError: the network, or a weight of it, cannot be copied.
@@ -29,10 +28,15 @@ def copy_network(network: nn.Module) -> nn.Module:
             return copy.deepcopy(network, dict(shared))
         except MemoryError:
             raise
-        except Exception as error:  # whatever an object's own methods raise
+        except Exception as error:  # whatever an object's methods raise
             refused = _find_refused(error)
             weight = isinstance(refused, Tensor) and refused.is_leaf
-            if refused is None or weight or isinstance(refused, nn.Module) or len(shared) == _MOST:
+            if (
+                refused is None
+                or weight
+                or isinstance(refused, nn.Module)
+                or len(shared) == _MAX_SHARED
+            ):
                 raise UsageError(
                     f"the network cannot be copied: {error}; expected one that copy.deepcopy copies"
                 ) from error
@@ -41,14 +45,10 @@ def copy_network(network: nn.Module) -> nn.Module:
 
 
 def _find_refused(error: Exception) -> Any:
-    """The object at which `copy.deepcopy` has failed: the argument of its innermost call."""
+    """The object at which `copy.deepcopy` failed: the argument of its innermost call."""
     traceback, frame = error.__traceback__, None
     while traceback is not None:
         if traceback.tb_frame.f_code is copy.deepcopy.__code__:
             frame = traceback.tb_frame
         traceback = traceback.tb_next
-    return None if frame is None else _argument(frame)
-
-
-def _argument(frame: FrameType) -> Any:
-    return frame.f_locals[copy.deepcopy.__code__.co_varnames[0]]
+    return None if frame is None else frame.f_locals[copy.deepcopy.__code__.co_varnames[0]]

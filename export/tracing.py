@@ -1,10 +1,10 @@
-"""The network's graph from torch.export, and the sizes at which that graph is the network.
+"""The network's graph from torch.export, and the sizes at which that graph equals the network.
 
-torch.export runs `forward` once with symbols in the place of sizes. Each decision that Python takes by
-a size (a branch on the batch, a table of 64 positions, a convolution that needs 3 steps) goes into the
-graph as it was taken, and is noted as a guard (`ptx.export.guards`). A file of any format is known to be
-right where all guards hold, and only there. So every export is traced, TorchScript too, and the guards
-give the limits of the axes.
+torch.export runs `forward` once with symbolic sizes. Each Python decision that depends on a size (a
+branch on the batch, a table of 64 positions, a convolution that needs 3 steps) is frozen into the graph
+and recorded as a guard (`ptx.export.guards`). A file of any format is known to be right only at sizes
+for which all guards are true. So every export is traced, also TorchScript, and the guards give the
+limits of the axes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import functools
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,9 +25,8 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.value_ranges import ValueRanges
 
-from ptx.export.formats.recurrent import recurrent_shapes
 from ptx.export.guards import (
-    EXCEPTIONS,
+    MAX_EXCEPTIONS,
     TRACED,
     Guard,
     Ranges,
@@ -38,6 +36,8 @@ from ptx.export.guards import (
     other_sizes,
     read_guards,
 )
+from ptx.export.quiet_loggers import quiet_loggers
+from ptx.export.recurrent_shapes import recurrent_shapes
 from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.backends.pytorch.outputs import find_outputs, has_names
 from ptx.infer.errors import ArtifactError
@@ -51,12 +51,12 @@ from ptx.infer.signature import (
 )
 
 _SMALL = (2, 3, 4, 5, 6)
-_NUMBERS = 2**20  # of the inputs at one of the further sizes, at most
-_RUN_NUMBERS = 2**23  # of those at which the network itself decides otherwise
-_TRACED_NUMBERS = 2**27  # of the inputs of another trace, which reads none of them
-_TRACES = 4  # of one network beside the first, at most
+_MAX_ELEMENTS = 2**20  # of the inputs at one of the further sizes
+_MAX_RUN_ELEMENTS = 2**23  # of the inputs at which a network and its program are compared
+_MAX_TRACED_ELEMENTS = 2**27  # of the inputs of another trace, which reads none of them
+_MAX_TRACES = 4  # of one network after the first
 _LONGEST_TABLE = 2**14  # positions
-# Of a network that torch.export cannot trace.
+# Sizes at which a network that torch.export cannot trace is checked too.
 _FAR_BATCHES, _FAR_LENGTHS = (128, 1000), (64, 200, 1000)
 
 _PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that names source files
@@ -74,10 +74,10 @@ class Traced:
     Attributes:
         network: In eval mode; it returns its outputs in the signature's order.
         signature: With the limits of its axes.
-        further_sizes: At which the check must run, beside its grid.
-        program: None where torch.export cannot trace the network.
-        guards: Its decisions by sizes, as text.
-        failure: Why it cannot.
+        further_sizes: Sizes that the equivalence check must add to its matrix.
+        program: None if torch.export cannot trace the network.
+        guards: The decisions that depend on sizes, as text.
+        failure: Why torch.export cannot trace it.
     """
 
     network: nn.Module
@@ -88,7 +88,7 @@ class Traced:
     failure: Exception | None = None
 
     def require_program(self) -> ExportedProgram:
-        """The program; raises why there is none."""
+        """The program; raises the failure if there is none."""
         if self.program is None:
             assert self.failure is not None
             raise self.failure
@@ -96,16 +96,16 @@ class Traced:
 
 
 def trace(network: nn.Module, signature: Signature) -> Traced:
-    """Trace a network in eval mode, which becomes the trace's own, and find the limits of its axes.
+    """Trace a network in eval mode, which the result takes over, and find the limits of its axes.
 
-    Where torch.export cannot trace it, no decision in it is known. A file of such a network is checked
-    at sizes far beyond the grid as well: TorchScript and the older ONNX exporter write down one run, so
-    that a decision that is another one there shows as another answer. One that is another at a few sizes
-    between these, or beyond all of them, is not found.
+    If torch.export cannot trace it, none of its decisions are known. A file of such a network is checked
+    also at sizes far beyond the test matrix: TorchScript and the legacy ONNX exporter record one run, so
+    that another decision shows as another output. A decision that differs only at a few sizes between
+    these, or beyond all of them, is not found.
 
     Raises:
-        ArtifactError: E-ROWS: what it computes depends on the number of rows. E-EXPORT-AXES: a graph of
-            it is not right at the sizes that the signature states, or not for one range of each axis.
+        ArtifactError: E-ROWS: the output depends on the number of rows. E-EXPORT-AXES: a graph is not
+            right at the sizes of the signature, or not for one range of each axis.
     """
     examples = example_tensors(signature)
     try:
@@ -113,7 +113,7 @@ def trace(network: nn.Module, signature: Signature) -> Traced:
             if has_names(network(*examples)):
                 return_in_order(network, signature)
         program = _capture(network, signature, examples)
-    except Exception as error:  # whatever somebody's forward method raises, or torch.export
+    except Exception as error:  # whatever a forward method raises, or torch.export
         return _probe(network, signature, error)
     decisions = _find_decisions(network, signature, program)
     limited, further = _find_limits(network, signature, program, decisions.guards)
@@ -121,9 +121,9 @@ def trace(network: nn.Module, signature: Signature) -> Traced:
 
 
 def require_limits(program: ExportedProgram, traced: Traced) -> None:
-    """That an exporter has taken no decision by sizes which the limits of the axes do not hold to.
+    """Check that an exporter added no guard that excludes sizes within the limits of the axes.
 
-    Torch's decompositions are Python, too: the one of an adaptive pool is right for the traced length.
+    Torch's decompositions are Python too: that of an adaptive pool is right only for the traced length.
 
     Raises:
         ArtifactError: E-EXPORT-AXES, E-ROWS: as `trace`.
@@ -139,10 +139,10 @@ def require_limits(program: ExportedProgram, traced: Traced) -> None:
 
 
 def with_limits(program: ExportedProgram, signature: Signature) -> ExportedProgram:
-    """A program with the limits of the axes in the place of its guards, which its module would check.
+    """A program that checks the limits of the axes instead of its guards.
 
-    Guards also leave out single sizes at which torch would have traced in another way
-    (`(1 + time) // 2 != 1` of `x[:, ::2]`): the check runs the file there.
+    Guards also exclude single sizes at which torch would have traced in another way
+    (`(1 + time) // 2 != 1` for `x[:, ::2]`): the equivalence check runs the file there.
     """
     limited = copy.copy(program)
     limited._guards_code = []
@@ -162,9 +162,9 @@ def example_tensors(signature: Signature) -> tuple[Tensor, ...]:
 
 
 def return_in_order(network: nn.Module, signature: Signature) -> None:
-    """Have a network that returns names return a tuple in the signature's order; all exporters keep it.
+    """Have a network that returns a dict or named tuple return a tuple in the signature's order.
 
-    Its class is exchanged for one of its own, so that its weights keep their names.
+    Its class is replaced by a subclass, so that its weights keep their names.
     """
     own = type(network)
     forward = own.forward
@@ -180,7 +180,7 @@ def return_in_order(network: nn.Module, signature: Signature) -> None:
 def _capture(
     network: nn.Module, signature: Signature, examples: tuple[Tensor, ...]
 ) -> ExportedProgram:
-    """The program; dynamo's tracer is asked where running `forward` with symbols fails."""
+    """The program; through dynamo if running `forward` with symbols fails."""
     try:
         return _run_export(network, signature, examples, strict=False)
     except Exception as error:
@@ -194,18 +194,18 @@ def _run_export(
     network: nn.Module, signature: Signature, examples: tuple[Tensor, ...], *, strict: bool
 ) -> ExportedProgram:
     # By tensor, so that it does not matter how `forward` takes its arguments: `forward(self, *x)`.
-    # DYNAMIC: a named dimension would have to be free without end.
+    # DYNAMIC, since a named dimension would have to be unlimited.
     shapes = ShapesCollection()  # type: ignore[no-untyped-call]
     for spec, example in zip(signature.inputs, examples, strict=True):
         shapes[example] = {
             place: Dim.DYNAMIC for place, axis in enumerate(spec.axes) if isinstance(axis, str)
         }
-    # Oblivious, as torch.onnx traces too: no decision is taken by what is true of sizes above 1 alone.
+    # Oblivious, as torch.onnx traces: no decision uses what is true only for sizes above 1.
     with (
         torch.no_grad(),
         warnings.catch_warnings(),
         recurrent_shapes(),
-        _quiet_torch(),
+        quiet_loggers("torch", level=logging.CRITICAL),  # it raises what it logs
         symbolic_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
@@ -220,26 +220,14 @@ def _run_export(
     return program
 
 
-@contextmanager
-def _quiet_torch() -> Iterator[None]:
-    """What torch logs of a trace that fails, it raises too."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 @dataclass(frozen=True)
 class _Decisions:
-    """What was decided by sizes.
+    """The decisions that depend on sizes.
 
     Attributes:
-        guards: Those that matter.
+        guards: Those that limit the sizes.
         seen: All, as text.
-        run: Sizes at which one does not matter, as far as the network's answers to random inputs show.
+        run: Sizes at which a violated guard has no effect on the outputs for random inputs.
     """
 
     guards: list[Guard]
@@ -250,18 +238,18 @@ class _Decisions:
 def _find_decisions(
     network: nn.Module, signature: Signature, program: ExportedProgram
 ) -> _Decisions:
-    """Where a rule fails, the network is traced again: if it gives the same graph, the rule is none.
+    """Trace the network again at sizes that violate a rule: if the graph is the same, it is no rule.
 
-    Torch itself decides by sizes in ways that a graph does not show, such as which kernel a convolution
-    takes. A network may choose between two ways to the same numbers by how many there are, as kornia's
-    filters do. Such a rule binds several axes and cannot be a limit, so the answers at the least sizes
-    beyond it are looked at, there and in the check.
+    Torch decides by sizes in ways that the graph does not show, such as the kernel of a convolution. A
+    network may choose between two ways to the same result by the number of elements, as kornia's filters
+    do. Such a rule binds several axes and cannot be a limit, so the outputs at the smallest sizes beyond
+    it are compared, here and in the equivalence check.
     """
     guards = read_guards(program, signature)
     seen = {guard.text for guard in guards}
     tried: set[str] = set()
     run = []
-    for _ in range(_TRACES):
+    for _ in range(_MAX_TRACES):
         sizes = Ranges(guards, signature).find_beyond(tried)
         if sizes is None:
             break
@@ -273,7 +261,7 @@ def _find_decisions(
             found = [g for g in read_guards(other, signature) if g.text not in seen]
             seen |= {guard.text for guard in found}
             more = [guard for guard in found if guard.holds(first)]
-        elif all(len(set(guard.names.values())) > 1 for guard in broken) and _alike(
+        elif all(len(set(guard.names.values())) > 1 for guard in broken) and _same_outputs(
             network, program, signature, sizes
         ):
             run.append(sizes)
@@ -285,8 +273,8 @@ def _find_decisions(
 
 
 def _trace_again(network: nn.Module, signature: Signature, sizes: Sizes) -> ExportedProgram | None:
-    """The program as it is traced at other sizes; None where that fails, or would take much memory."""
-    if _count_numbers(signature, sizes) > _TRACED_NUMBERS:
+    """The program traced at other sizes; None if that fails, or would take much memory."""
+    if _count_elements(signature, sizes) > _MAX_TRACED_ELEMENTS:
         return None
     kinds = [example.dtype for example in example_tensors(signature)]
     examples = tuple(
@@ -300,7 +288,7 @@ def _trace_again(network: nn.Module, signature: Signature, sizes: Sizes) -> Expo
 
 
 def _graph_text(program: ExportedProgram) -> list[str]:
-    """The graph and its parts as code, and the numbers that were made while it was traced."""
+    """The graph and its subgraphs as code, and the constants of the trace."""
     graphs = [m for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
     numbers = {
         name: value.tolist() if isinstance(value, Tensor) else value
@@ -312,7 +300,7 @@ def _graph_text(program: ExportedProgram) -> list[str]:
 def _find_limits(
     network: nn.Module, signature: Signature, program: ExportedProgram, guards: Sequence[Guard]
 ) -> tuple[Signature, tuple[Sizes, ...]]:
-    """The signature with its limits, and the sizes that must be run beside the grid.
+    """The signature with its limits, and the sizes that must be added to the test matrix.
 
     Raises:
         ArtifactError: as `trace` does.
@@ -323,8 +311,8 @@ def _find_limits(
     for axis in signature.dynamic_axes:
         least, most = ranges.find_limits(axis)
         first = signature.clamp(axis, 1)
-        # Such as `time > 1`, by which an attention that sees one word leaves out its mask.
-        while first < least <= EXCEPTIONS and _alike(
+        # Such as `time > 1`, by which an attention over one word leaves out its mask.
+        while first < least <= MAX_EXCEPTIONS and _same_outputs(
             network, program, signature, {**small, axis: least - 1}
         ):
             least -= 1
@@ -332,7 +320,7 @@ def _find_limits(
         limits[axis] = least, most
     if limits[BATCH] != NO_LIMITS:
         raise other_sizes([BATCH], ranges.describe_end(BATCH, limits[BATCH]))
-    _end_at_tables(network, signature, program, limits)
+    _limit_by_tables(network, signature, program, limits)
     limited = signature.limit(limits)
     ranges, small = Ranges(guards, limited), limited.distinct_sizes(_SMALL)
     further += [{**small, **sizes} for sizes in ranges.check_together()]
@@ -355,11 +343,11 @@ def _find_limits(
     return limited, _can_be_run(limited, further)
 
 
-def _alike(
+def _same_outputs(
     network: nn.Module, program: ExportedProgram, signature: Signature, sizes: Sizes
 ) -> bool:
-    """Whether the program answers as the network does at sizes that its guards leave out."""
-    if _count_numbers(signature, sizes) > _RUN_NUMBERS:
+    """Whether the program's outputs equal the network's at sizes that its guards exclude."""
+    if _count_elements(signature, sizes) > _MAX_RUN_ELEMENTS:
         return False
     inputs = signature.example(sizes)
     try:
@@ -368,7 +356,7 @@ def _alike(
             found, expected = (
                 tree_leaves(run(*to_tensors(signature, inputs, "cpu"))) for run in (free, network)
             )
-    except Exception:  # whatever somebody's forward method raises
+    except Exception:  # whatever a forward method raises
         return False
     return all(
         one.shape == other.shape and torch.allclose(one, other, 1e-3, 1e-5, equal_nan=True)
@@ -376,13 +364,13 @@ def _alike(
     )
 
 
-def _end_at_tables(
+def _limit_by_tables(
     network: nn.Module, signature: Signature, program: ExportedProgram, limits: dict[str, Limits]
 ) -> None:
-    """End the axes whose sizes are places in a table, such as one of positions.
+    """Limit the axes whose sizes are indices into a table, such as one of positions.
 
-    torch.export does not look at what indices are. Runtimes differ in what they do with one beyond the
-    table; OpenVINO 2026.2 reads what lies behind it.
+    torch.export does not check indices. Runtimes differ in what they do with an index beyond the table;
+    OpenVINO 2026.2 reads the memory after it.
     """
     small = signature.distinct_sizes(_SMALL)
     for axis in signature.dynamic_axes[1:]:
@@ -396,7 +384,7 @@ def _end_at_tables(
 
 
 def _find_tables(program: ExportedProgram) -> set[int]:
-    """The rows of each table whose indices are made of sizes and not of an input's values."""
+    """The number of rows of each table whose indices depend on sizes only, not on an input's values."""
     values = set(program.graph_signature.user_inputs)
     of_values: set[torch.fx.Node] = set()
     tables = set()
@@ -412,7 +400,7 @@ def _find_tables(program: ExportedProgram) -> set[int]:
 
 
 def _leave_out(axis: str, limits: Limits, size: int) -> Limits:
-    """The limits without a size, at which the network itself fails."""
+    """The limits without a size at which the network itself fails."""
     least, most = limits
     if size == least:
         return size + 1, most
@@ -422,9 +410,11 @@ def _leave_out(axis: str, limits: Limits, size: int) -> Limits:
 
 
 def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Traced:
-    """What is run of a network that has no program; its limits are where it fails itself."""
+    """The sizes to check for a network without a program; its limits are where it fails itself."""
     small = signature.distinct_sizes(_SMALL)
-    if not _runs_at(network, signature, small, BATCH, small[BATCH]):  # the check says why
+    if not _runs_at(
+        network, signature, small, BATCH, small[BATCH]
+    ):  # the equivalence check says why
         return Traced(network, signature, (), failure=failure)
     limits, further = dict(signature.limits), [{**small, BATCH: size} for size in _FAR_BATCHES]
     for axis in signature.dynamic_axes[1:]:
@@ -445,28 +435,28 @@ def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Trac
 
 
 def _runs_at(network: nn.Module, signature: Signature, others: Sizes, axis: str, size: int) -> bool:
-    """Whether the network computes at all at this size of an axis."""
+    """Whether the network runs at this size of an axis."""
     inputs = signature.example({**others, axis: size})
     try:
         with torch.no_grad():
             network(*to_tensors(signature, inputs, "cpu"))
-    except Exception:  # whatever somebody's forward method raises
+    except Exception:  # whatever a forward method raises
         return False
     return True
 
 
-def _can_be_run(signature: Signature, wanted: Sequence[Sizes]) -> tuple[Sizes, ...]:
-    """Each of these sizes once that lie within the limits, and are not too large for the check."""
+def _can_be_run(signature: Signature, candidates: Sequence[Sizes]) -> tuple[Sizes, ...]:
+    """Those of the sizes that are within the limits and not too large for the check, each once."""
     found: list[Sizes] = []
-    for sizes in wanted:
+    for sizes in candidates:
         inside = all(
             within(size, signature.limits.get(axis, NO_LIMITS)) for axis, size in sizes.items()
         )
-        if inside and _count_numbers(signature, sizes) <= _NUMBERS and sizes not in found:
+        if inside and _count_elements(signature, sizes) <= _MAX_ELEMENTS and sizes not in found:
             found.append(sizes)
     return tuple(found)
 
 
-def _count_numbers(signature: Signature, sizes: Sizes) -> int:
-    """Of the inputs of these sizes."""
+def _count_elements(signature: Signature, sizes: Sizes) -> int:
+    """The number of elements of the inputs at these sizes."""
     return sum(math.prod(spec.shape(sizes)) for spec in signature.inputs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ptx.infer.errors import UsageError
 
 if TYPE_CHECKING:
-    from ptx.export.trained_model import TrainedModel
+    from ptx.export.source import TrainedModel
 
 WEIGHT_DTYPES = ("float16", "int8")
 COMPUTE_DTYPES = ("float32", "int8")
@@ -59,15 +59,15 @@ class ExportVariant:
         Raises:
             UsageError: a format has no such variant, or two options exclude each other.
         """
-        from ptx.export.formats import find_attach, find_compute, find_store
+        from ptx.export.formats import check_format
 
         for name in formats:
-            if self.quantize_weights is not None:
-                find_store(name)
-            if self.in_int8:
-                find_compute(name)
-            if self.runtime != AUTO:
-                find_attach(name, self.runtime)
+            check_format(
+                name,
+                weights=self.quantize_weights or "",
+                compute=self.compute if self.in_int8 else "",
+                runtime="" if self.runtime == AUTO else self.runtime,
+            )
         if self.in_int8 and self.quantize_weights is not None:
             raise UsageError(
                 f"--quantize-weights {self.quantize_weights} and --compute int8 both quantize the"
@@ -83,13 +83,13 @@ class ExportVariant:
             UsageError: the preprocessing of the model cannot be embedded.
             ArtifactError: its weights cannot be quantized.
         """
-        from ptx.export.formats.pixels import take_pixels
-        from ptx.export.formats.rounding import round_weights
+        from ptx.export.pixel_inputs import embed_preprocessing
+        from ptx.export.quantize.weights import quantize_weights
 
         if self.runtime != AUTO:
             trained = replace(trained, runtime=self.runtime)
         if self.quantize_weights is not None:
-            trained = round_weights(trained, self.quantize_weights)
+            trained = quantize_weights(trained, self.quantize_weights)
         if self.embed_preprocessing:
-            trained = take_pixels(trained)
+            trained = embed_preprocessing(trained)
         return trained

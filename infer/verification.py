@@ -49,7 +49,7 @@ def verify(
     checks = [Check("hash", artifact.sealed, seal)]
     if not artifact.is_checkpoint:  # which is proved when it is exported
         checks += check_samples(card), check_statement(card)
-        if found := card.by_accuracy:
+        if found := card.quantization:
             checks.append(Check("accuracy", True, str(found)))
     if not run:
         return checks

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ptx.report.evaluation_data import EvaluationData as EvaluationData
     from ptx.report.evaluation_data import find_evaluation_data as find_evaluation_data
     from ptx.report.evaluation_data import open_training_data as open_training_data
-    from ptx.report.fewer_bits import RoundingCost as RoundingCost
-    from ptx.report.fewer_bits import make_trial as make_trial
-    from ptx.report.fewer_bits import rounding_cost as rounding_cost
     from ptx.report.inspection import card_facts as card_facts
     from ptx.report.inspection import file_facts as file_facts
     from ptx.report.inspection import join_settings as join_settings
@@ -35,6 +32,8 @@ if TYPE_CHECKING:
     from ptx.report.preview import Preview as Preview
     from ptx.report.probe import BackendStatus as BackendStatus
     from ptx.report.probe import probe_backend as probe_backend
+    from ptx.report.quantization_eval import quantization_config as quantization_config
+    from ptx.report.quantization_eval import weight_quantization_cost as weight_quantization_cost
     from ptx.report.reporting import add_files as add_files
     from ptx.report.reporting import report as report
     from ptx.report.text import facts as facts
@@ -53,7 +52,7 @@ else:
             "comparison_file": "check_target",
             "confusion": "confusion_text",
             "evaluation_data": "EvaluationData find_evaluation_data open_training_data",
-            "fewer_bits": "RoundingCost make_trial rounding_cost",
+            "quantization_eval": "weight_quantization_cost quantization_config",
             "inspection": "card_facts file_facts join_settings signature_facts",
             "page": "Report",
             "preview": "Preview",

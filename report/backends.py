@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ptx.export import FORMATS
+from ptx.export import EXPORTERS
 from ptx.infer import (
     BACKENDS,
     ArtifactError,
@@ -123,8 +123,8 @@ def supported_options(backend: str, options: Options, *, named: bool) -> Options
 
 def _is_explicit_only(name: str) -> bool:
     """Whether a backend's file is exported only if its format is named, so that none is missed."""
-    exported = FORMATS.get(find_backend(name).reads)
-    return exported is not None and exported.by_name
+    exported = EXPORTERS.get(find_backend(name).reads)
+    return exported is not None and exported.explicit_only
 
 
 def _why_unavailable(error: PtxError) -> str | None:

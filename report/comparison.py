@@ -162,5 +162,5 @@ def compare(
     """
     from ptx.export import compare as compare_backends
 
-    found = compare_backends(model.proof, predictors, rows.batches, progress=progress)
+    found = compare_backends(model.equivalence_check, predictors, rows.batches, progress=progress)
     return ModelComparison(model.card.model, found, rows)

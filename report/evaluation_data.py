@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx import models
-from ptx.export import FORMATS, Exported, TrainedModel
-from ptx.export.documented import ASSUMED
+from ptx.export import EXPORTERS, TrainedModel, VerifiedExport
+from ptx.export.catalog_manifest import ASSUMED
 from ptx.infer import BACKENDS, Card, load
 from ptx.infer.errors import UsageError, pluralise
 from ptx.trainers import (
@@ -37,11 +37,11 @@ class EvaluationData:
     trained: TrainedModel  # with samples of the rows, for the equivalence check
     split: Split | None = None  # test rows; None if there are none with the model's labels
 
-    def accuracy_text(self, exported: Exported) -> str:
+    def accuracy_text(self, exported: VerifiedExport) -> str:
         """What the file reaches on the rows, with a question if that is little; empty without rows."""
         if self.split is None:
             return ""
-        backend = FORMATS[exported.format].backend
+        backend = EXPORTERS[exported.format].backend
         device = "cpu" if len(BACKENDS[backend].devices) > 1 else "auto"
         with load(exported.path, backend=backend, device=device, trust=True) as predictor:
             found = evaluate(predictor, self.split)

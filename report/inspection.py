@@ -21,7 +21,7 @@ def card_facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "labels", ", ".join(card.labels) or "none"
     if card.weights:
         yield "weights", f"rounded to {card.weights}"
-    if found := card.by_accuracy:
+    if found := card.quantization:
         yield "computes in", str(found)
     training = card.training
     if data := training.get("data"):
@@ -52,8 +52,8 @@ def _golden(card: Card) -> str:
 
 def _list_covered(card: Card) -> Iterator[str]:
     """The parts of a prediction that the card's proof covers, each with what shows it."""
-    if held := card.by_accuracy:
-        yield f"outputs (int8, by accuracy over {pluralise(held.answers, 'answer')})"
+    if held := card.quantization:
+        yield f"outputs (int8, by accuracy over {pluralise(held.predictions, 'answer')})"
     elif card.agreement:
         yield f"outputs ({pluralise(card.agreement['cases'], 'case')})"
     if card.raw:

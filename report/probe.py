@@ -58,7 +58,7 @@ def make_probe(kind: str) -> bytes:
     from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
 
     torch = import_torch()
-    from ptx.export.documented import documented_card
+    from ptx.export.catalog_manifest import catalog_manifest
     from ptx.infer.described.description import Description
 
     network = models.build("linear-model").eval()
@@ -66,14 +66,14 @@ def make_probe(kind: str) -> bytes:
         {"linear.weight": torch.tensor([[2.0]]), "linear.bias": torch.tensor([1.0])}
     )
     weights = network.state_dict()
-    card = documented_card("linear-model", Description())
+    card = catalog_manifest("linear-model", Description())
     card = replace(card, training={}, weights_sha256=weights_digest(weights))
     if kind == CHECKPOINT:
         from ptx.infer.artifact import zip_archive
 
         return zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
-    from ptx.export.formats import find_attach, find_convert
-    from ptx.export.trained_model import TrainedModel
+    from ptx.export.formats import EXPORTERS
+    from ptx.export.source import TrainedModel
 
-    content = find_convert(kind)(TrainedModel(network, card, {}).traced, opset=None)
-    return find_attach(kind)(content, card.to_json())
+    content = EXPORTERS[kind].convert(TrainedModel(network, card, {}).traced, opset=None)
+    return EXPORTERS[kind].embed_manifest(content, card.to_json())

@@ -9,12 +9,12 @@ import numpy as np
 
 from ptx.infer import ArtifactError, Prediction, Predictor
 from ptx.infer.checks import check_inputs
+from ptx.infer.raw_input import raw_input_name
 from ptx.infer.signature import BATCH
 from ptx.infer.verification import failures
 from ptx.serve.batcher import Job, Result
 from ptx.serve.codec import InferRequest, RequestedOutput
 from ptx.serve.errors import RequestError, bad_request, to_request_error
-from ptx.serve.own_input import own_input
 from ptx.serve.tensors import (
     BYTES,
     DATATYPE_NAMES,
@@ -42,7 +42,7 @@ class Model:
         self.name, self.predictor = name, predictor
         self.inputs = {spec.name: spec for spec in predictor.signature.inputs}
         self.outputs = {spec.name: spec for spec in predictor.signature.outputs}
-        self.raw_input = own_input(predictor.card, predictor.preprocessing)
+        self.raw_input = raw_input_name(predictor.card, predictor.preprocessing)
         raw_outputs = ("label", "score") if predictor.labels else ("value",)
         self.raw_outputs = raw_outputs if self.raw_input else ()
 

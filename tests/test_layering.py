@@ -24,7 +24,8 @@ EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network,
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
 # underscore are public too.
 ROOMS = {
-    "ptx.infer.artifact.by_accuracy",
+    "ptx.infer.artifact",  # zip_archive
+    "ptx.infer.artifact.accuracy",
     "ptx.infer.artifact.files",
     "ptx.infer.artifact.formats",
     "ptx.infer.artifact.artifact",
@@ -42,14 +43,15 @@ ROOMS = {
     "ptx.infer.verification",
     "ptx.trainers.loop",
     "ptx.trainers.reached",
-    "ptx.export.card_comparison",
+    "ptx.export.check.manifest_comparison",
     "ptx.export.formats",
-    "ptx.export.int8.exporting",
-    "ptx.export.trained_model",
+    "ptx.export.quantize.int8",
+    "ptx.export.catalog_manifest",
+    "ptx.export.source",
     "ptx.export.variant",
     "ptx.scale.ray",
     "ptx.scale.ray_files",
-    "ptx.serve.triton",
+    "ptx.export.formats.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 

@@ -55,7 +55,7 @@ def against_record(card: Card, found: Evaluation, data: Dataset) -> tuple[bool, 
 
 def _lost(card: Card) -> float:
     """The share of answers that a file may lose beside the record: in int8 what its card allows."""
-    held = card.by_accuracy
+    held = card.quantization
     return ROUNDING if held is None else max(ROUNDING, held.max_drop / 100)
 
 

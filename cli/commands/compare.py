@@ -101,7 +101,7 @@ def _card_problems(
     space: Workspace, trained: export.TrainedModel, predictors: list[infer.Predictor]
 ) -> list[str]:
     """How the files differ from what was verified; files of other weights are skipped."""
-    from ptx.export.card_comparison import card_problems
+    from ptx.export.check.manifest_comparison import find_problems
 
     cards: dict[str, infer.Card] = {}
     for kind, path in space.files(trained.card.model).items():
@@ -112,7 +112,7 @@ def _card_problems(
             cards[path.name] = card
         else:
             print_note(f"{path} was exported from other weights: it is skipped")
-    return card_problems(trained.limited_card, cards, predictors)
+    return find_problems(trained.limited_card, cards, predictors)
 
 
 def _print_problems(model: str, problems: list[str], *, as_json: bool) -> None:
@@ -164,7 +164,7 @@ def _evaluate(
 
 
 def _evaluate_int8(path: Path, card: infer.Card, dataset: trainers.Dataset) -> tuple[str, bool]:
-    from ptx.infer.artifact.by_accuracy import BY_ACCURACY
+    from ptx.infer.artifact.accuracy import BY_ACCURACY
     from ptx.infer.verification import failures
 
     with infer.load(path, backend="ort-cpu") as predictor:

@@ -35,7 +35,7 @@ ALL, TRITON = "all", "triton"
 NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
 MAX_DROP = 0.1  # points
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
-ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.documented
+ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.catalog_manifest
 HINTS = {  # how to state what is assumed
     "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --describe",
     "labels": "; if that is wrong, give --labels",
@@ -182,22 +182,22 @@ def export(
 
 def _choose_formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
     """The formats to export; --output and --opset are checked against them."""
-    from ptx.export.formats import find_format
+    from ptx.export.formats import check_format
 
     if formats != ALL:
-        find_format(formats)
+        check_format(formats)
     names = [formats]
     if formats == ALL:
-        names = [name for name, format_ in exporting.FORMATS.items() if not format_.by_name]
+        names = [name for name, format_ in exporting.EXPORTERS.items() if not format_.explicit_only]
     if output is not None and len(names) > 1:
         raise UsageError("--output names one file: give one --format")
-    others = {FORMATS[name].suffix: name for name in exporting.FORMATS if name != names[0]}
+    others = {FORMATS[name].suffix: name for name in exporting.EXPORTERS if name != names[0]}
     if output is not None and output.suffix in others:
         raise UsageError(
             f"--output ends in {output.suffix}, and the format is {formats}: give --format"
             f" {others[output.suffix]} or another name"
         )
-    if opset is not None and not any(exporting.FORMATS[name].takes_opset for name in names):
+    if opset is not None and not any(exporting.EXPORTERS[name].takes_opset for name in names):
         raise UsageError(f"--opset is for ONNX; the format is {formats}")
     return names
 
@@ -233,8 +233,8 @@ def _make_custom(
     names: list[str],
 ) -> exporting.TrainedModel:
     """The network that module:function makes, with the weights of --checkpoint if it is given."""
-    from ptx.export.formats import check_size
-    from ptx.export.trained_model import kebab, make_model
+    from ptx.export.formats import check_format
+    from ptx.export.source import kebab, make_model
 
     if describe is None:
         raise UsageError(
@@ -251,7 +251,7 @@ def _make_custom(
         )
     network = find_factory(reference)()
     for name in names:
-        check_size(network, name)
+        check_format(name, network=network)
     return make_model(network, description, weights=weights)
 
 
@@ -262,7 +262,7 @@ def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> Non
     for topic, text in trained.card.training.get(ASSUMED, {}).items():
         print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
     for name in names:
-        if warning := exporting.FORMATS[name].warning:
+        if warning := exporting.EXPORTERS[name].warning:
             print_note(warning)
 
 
@@ -315,7 +315,7 @@ def _export_one(
             rows.trained,
             name,
             target,
-            opset=opset if exporting.FORMATS[name].takes_opset else None,
+            opset=opset if exporting.EXPORTERS[name].takes_opset else None,
             announce=partial(space.note_export, target, name),
             progress=progress.reach,
         )
@@ -343,7 +343,7 @@ def _export_int8(
     data: str | None,
 ) -> None:
     """Export a file that computes in int8; print its size, speed and accuracy."""
-    from ptx.export.int8.exporting import check_model
+    from ptx.export.quantize.int8 import check_model
 
     check_model(trained)
     dataset = report.open_training_data(trained.card, data, cache=space.data, notify=print_note)
@@ -355,22 +355,23 @@ def _export_int8(
             " this machine: give --data"
         )
     drop = MAX_DROP if variant.max_drop is None else variant.max_drop
-    trial = report.make_trial(trained, dataset, max_drop=drop, for_size=variant.for_size)
+    config = report.quantization_config(trained, dataset, max_drop=drop, for_size=variant.for_size)
     with Progress("verifying onnx", "runs") as progress, quiet_exporters():
         done = exporting.export_int8(
             trained,
             target,
-            trial,
+            config,
             opset=opset,
             announce=partial(space.note_export, target, "onnx"),
             progress=progress.reach,
         )
-    found = done.found
+    assert done.quality is not None
     print_summary(
-        f"{done.path}: {report.file_size(done.size)} instead of {report.file_size(done.plain)},"
-        f" {found.speed}, {found.alone:,} rows the same alone and in a batch"
+        f"{done.path}: {report.file_size(done.size)} instead of"
+        f" {report.file_size(done.size + done.saved)}, {done.quality.speed},"
+        f" {done.quality.single_rows:,} rows the same alone and in a batch"
     )
-    print_summary(str(found.accuracy))
+    print_summary(str(done.quality.accuracy))
 
 
 def _print_quantization_cost(
@@ -388,9 +389,9 @@ def _print_quantization_cost(
             " give --data"
         )
         return
-    backend = exporting.FORMATS[infer.read_artifact(path).kind].backend
+    backend = exporting.EXPORTERS[infer.read_artifact(path).kind].backend
     with infer.load(path, backend=backend, trust=True) as predictor:  # this process made it
-        cost = report.rounding_cost(rows.trained, predictor, split)
+        cost = report.weight_quantization_cost(rows.trained, predictor, split)
     print_summary(f"quantization: {cost}")
 
 
@@ -406,7 +407,7 @@ def _next_command(
 
 def _export_repository(space: Workspace, model: str, output: Path | None, device: str) -> None:
     """Write the repository; print its folders and how to start a server on it."""
-    from ptx.serve.triton import write_repository
+    from ptx.export.formats.triton import write_repository
 
     context = click.get_current_context()
     for option in context.command.params:

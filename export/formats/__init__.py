@@ -2,202 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import nn
 
-from ptx.export.formats.conversion_errors import conversion_error
-from ptx.export.page.choice import Choice
-from ptx.infer.errors import (
-    ArtifactError,
-    BackendError,
-    PtxError,
-    UsageError,
-    installing,
-    nearest,
-    quote,
-)
+from ptx.export.formats import html, onnx_, pt2, torchscript
+from ptx.export.quantize.weights import pack_weights
+from ptx.export.tracing import Traced
+from ptx.infer.artifact import onnx_bytes, zip_archive
+from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
 from ptx.infer.signature import Array, Signature
-
-if TYPE_CHECKING:
-    from ptx.export.tracing import Traced
 
 
 class Convert(Protocol):
-    """Turns a traced network into a file's content, still without a card.
+    """Turns a traced network into a file's content, still without a manifest.
 
-    The dynamic axes of the signature stay dynamic; `opset` is heeded by ONNX alone.
+    The dynamic axes of the signature stay dynamic. Only ONNX uses `opset`.
     """
 
     def __call__(self, traced: Traced, *, opset: int | None) -> bytes: ...
 
 
-class Attach(Protocol):
-    """Puts the card and the seal into a file's content."""
-
-    def __call__(self, content: bytes, card: str) -> bytes: ...
-
-
-class Store(Protocol):
-    """Stores the rounded weights of a file's content in their form, a key of `rounding.FORMS`."""
-
-    def __call__(self, content: bytes, form: str, weights: Mapping[str, Array]) -> bytes: ...
+EmbedManifest = Callable[[bytes, str], bytes]
+"""Puts the manifest (JSON) and the content digest into a file's content."""
 
 
 @dataclass(frozen=True)
-class Format:
-    """One line of FORMATS."""
+class Exporter:
+    """How files of one format are made, and what they can hold.
 
-    module: str  # has `convert` and `attach`
-    backend: str  # that proves the file
+    Attributes:
+        backend: The backend that verifies the file.
+        pack_weights: Stores quantized weights: (content, dtype, weights by name) -> content.
+        computes_int8: Whether a file can compute in int8.
+        max_weight_bytes: The largest network that fits into one file; None: no limit.
+        warning: Printed before an export.
+        explicit_only: Whether `--format all` leaves it out.
+        choose_runtime: Picks the runtime that a file of this content carries.
+        runtimes: The runtimes that a file can carry, each with a function that loads it.
+    """
+
+    convert: Convert
+    embed_manifest: EmbedManifest
+    backend: str
     takes_opset: bool = False
-    takes_weights: bool = False  # and has `store`, for weights of fewer bits
-    takes_compute: bool = False  # whether a file of it can compute in int8
-    most: int | None = None  # bytes of weights that a file can hold
-    warning: str = ""  # what is said before an export
-    by_name: bool = False  # whether `--format all` leaves it out
-    runtimes: tuple[str, ...] = ()  # that a file can hold, the plain one first: see `find_attach`
+    pack_weights: Callable[[bytes, str, Mapping[str, Array]], bytes] | None = None
+    computes_int8: bool = False
+    max_weight_bytes: int | None = None
+    warning: str = ""
+    explicit_only: bool = False
+    choose_runtime: Callable[[bytes, Signature], html.Choice] | None = None
+    runtimes: Mapping[str, Callable[[], EmbedManifest]] = field(default_factory=dict)
 
 
-FORMATS = {
-    "onnx": Format(
-        "ptx.export.formats.onnx_",
+EXPORTERS = {
+    "onnx": Exporter(
+        onnx_.convert,
+        onnx_bytes.attach,
         "ort-cpu",
         takes_opset=True,
-        takes_weights=True,
-        takes_compute=True,
-        most=2**31 - 2**20,
+        pack_weights=pack_weights,
+        computes_int8=True,
+        max_weight_bytes=2**31 - 2**20,
     ),
-    "torchscript": Format(
-        "ptx.export.formats.torchscript",
+    "torchscript": Exporter(
+        torchscript.convert,
+        torchscript.embed_manifest,
         "torchscript",
         warning="TorchScript is deprecated by PyTorch; --format pt2 is its successor",
     ),
-    "pt2": Format("ptx.export.formats.pt2", "pt2"),
-    "html": Format(
-        "ptx.export.formats.html_",
+    "pt2": Exporter(pt2.convert, zip_archive.attach, "pt2"),
+    "html": Exporter(
+        onnx_.convert,
+        html.embed_manifest,
         "javascript",
         takes_opset=True,
-        takes_weights=True,
-        most=2**27,
-        by_name=True,
-        runtimes=("javascript", "ort"),
+        pack_weights=pack_weights,
+        max_weight_bytes=2**27,
+        explicit_only=True,
+        choose_runtime=html.choose_runtime,
+        runtimes={"javascript": lambda: html.embed_manifest, "ort": html.load_ort_runtime},
     ),
 }
-"""The formats by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
+"""By the name that `export` and `--format` take, which is a key of `ptx.infer.artifact.formats`."""
 
 
-def find_format(name: str) -> Format:
-    """The format of that name; UsageError names the nearest where there is none."""
-    if name not in FORMATS:
-        raise UsageError(f"there is no format {quote(name)}; {nearest(name, FORMATS)}")
-    return FORMATS[name]
+def check_format(
+    name: str,
+    *,
+    network: nn.Module | None = None,
+    weights: str = "",
+    compute: str = "",
+    runtime: str = "",
+) -> Exporter:
+    """The exporter of that name, if its files can hold this; checked before minutes of work.
 
-
-def check_size(network: nn.Module, name: str) -> None:
-    """Refuse a network that is too large for the format, before it is proved for minutes.
-
-    Raises:
-        ArtifactError: E-EXPORT: its weights do not fit into one file.
-    """
-    most = find_format(name).most
-    tensors = (*network.parameters(), *network.buffers())
-    made = [tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)]
-    size = sum(tensor.numel() * tensor.element_size() for tensor in made)
-    if most is not None and size > most:
-        others = [other for other, form in FORMATS.items() if form.most is None]
-        raise ArtifactError(
-            f"the network's weights are {size / 2**30:.2f} GiB, and a file of {name} holds less than"
-            f" {most / 2**30:.2f} GiB: export it to {' or '.join(others)}, or convert it with half()",
-            code="E-EXPORT",
-        )
-
-
-def find_convert(name: str) -> Convert:
-    """What turns a network into that format."""
-    convert: Convert = import_module(find_format(name).module).convert
-    return convert
-
-
-def find_attach(name: str, runtime: str = "") -> Attach:
-    """What puts a card into that format, and the runtime of that name, the plain one where it is empty.
+    Args:
+        weights: The dtype of quantized weights; empty: the network's own.
+        compute: What the file computes in; empty: the network's own precision.
+        runtime: The runtime that the file carries; empty: the exporter chooses.
 
     Raises:
-        UsageError: it holds no such runtime.
-        BackendError: the runtime is not there.
+        UsageError: there is no such format, or its files hold no such weights, compute or runtime.
+        ArtifactError: E-EXPORT: the network's weights do not fit into one file.
+        BackendError: the runtime is not installed.
     """
-    form = find_format(name)
-    if runtime and runtime not in form.runtimes:
-        raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
-    module = import_module(form.module)
-    plain = runtime in form.runtimes[:1] or not runtime
-    attach: Attach = module.attach if plain else module.find_attach_with_runtime()
-    return attach
-
-
-def choose_runtime(name: str, content: bytes, signature: Signature) -> Choice | None:
-    """Which runtime a file of that graph holds best, and why; None of a format that holds none.
-
-    Raises:
-        AgreementError: the graph needs one that is not there.
-        BackendError: nothing here could prove it.
-    """
-    form = find_format(name)
-    if not form.runtimes:
-        return None
-    choice: Choice = import_module(form.module).choose_runtime(content, signature)
-    return choice
-
-
-def find_store(name: str) -> Store:
-    """What stores rounded weights in that format.
-
-    Raises:
-        UsageError: it holds float32 weights alone.
-    """
-    if not find_format(name).takes_weights:
-        others = [other for other, form in FORMATS.items() if form.takes_weights]
+    if name not in EXPORTERS:
+        raise UsageError(f"there is no format {quote(name)}; {nearest(name, EXPORTERS)}")
+    exporter = EXPORTERS[name]
+    if weights and exporter.pack_weights is None:
+        others = [other for other, one in EXPORTERS.items() if one.pack_weights]
         raise UsageError(
             f"a file of {name} cannot store quantized weights: --quantize-weights is for"
             f" {' or '.join(others)}"
         )
-    store: Store = import_module(find_format(name).module).store
-    return store
-
-
-def find_compute(name: str) -> Format:
-    """The format, if a file of it can compute in int8.
-
-    Raises:
-        UsageError: it computes in the network's own precision alone.
-    """
-    form = find_format(name)
-    if not form.takes_compute:
-        others = [other for other, one in FORMATS.items() if one.takes_compute]
+    if compute and not exporter.computes_int8:
+        others = [other for other, one in EXPORTERS.items() if one.computes_int8]
         raise UsageError(
             f"a file of {name} computes in the network's own precision: --compute int8 is for"
             f" {' or '.join(others)}"
         )
-    return form
+    if runtime and runtime not in exporter.runtimes:
+        raise UsageError(f"--runtime {runtime} is for a page, --format html; the format is {name}")
+    if runtime:
+        exporter.runtimes[runtime]()
+    if network is not None and exporter.max_weight_bytes is not None:
+        _check_size(network, name, exporter.max_weight_bytes)
+    return exporter
 
 
-@contextmanager
-def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
-    """The exporters' errors in our words."""
-    try:
-        yield
-    except PtxError:
-        raise
-    except ImportError as error:
-        raise BackendError(
-            f"the export to {format_name} needs {error.name}: {installing('train')}"
-        ) from error
-    except Exception as error:  # torch's exporters have no base class of errors
+def _check_size(network: nn.Module, name: str, limit: int) -> None:
+    tensors = (*network.parameters(), *network.buffers())
+    size = sum(t.numel() * t.element_size() for t in tensors if not nn.parameter.is_lazy(t))
+    if size > limit:
+        others = [other for other, one in EXPORTERS.items() if one.max_weight_bytes is None]
         raise ArtifactError(
-            f"{model} cannot be converted to {format_name}: {conversion_error(error)}",
+            f"the network's weights are {size / 2**30:.2f} GiB, and a file of {name} holds less than"
+            f" {limit / 2**30:.2f} GiB: export it to {' or '.join(others)}, or convert it with half()",
             code="E-EXPORT",
-        ) from error
+        )

@@ -1,20 +1,22 @@
-"""Why a conversion failed: the decisive part of what PyTorch's exporters raise, on one line."""
+"""Errors of PyTorch's exporters: the decisive part of what they raise, on one line."""
 
 from __future__ import annotations
 
 import linecache
 import re
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import torch
 
-from ptx.infer.errors import quote
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, installing, quote
 
-_MOST = 500  # characters of a reason
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # colours of a terminal
-# What the exporters add to every reason: where to look for more of it.
+_MAX_LENGTH = 500  # characters of a reason
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # terminal colours
+# Advice that the exporters add to every reason.
 _ADVICE = re.compile(
     r"For more information, run with TORCH_LOGS=\S+|\(Size-like symbols: none\)"
     r"|\(unhinted: [^\n]*?\)\.?(?=\s)"
@@ -27,10 +29,28 @@ _LIBRARIES = (
 )
 
 
-def conversion_error(error: BaseException) -> str:
-    """The reason at the root of an error, and the line of the network at which it arose.
+@contextmanager
+def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
+    """Turns the exporters' errors into E-EXPORT, and a missing package into BackendError."""
+    try:
+        yield
+    except PtxError:
+        raise
+    except ImportError as error:
+        raise BackendError(
+            f"the export to {format_name} needs {error.name}: {installing('train')}"
+        ) from error
+    except Exception as error:  # torch's exporters have no base class of errors
+        raise ArtifactError(
+            f"{model} cannot be converted to {format_name}: {conversion_error(error)}",
+            code="E-EXPORT",
+        ) from error
 
-    The exporters wrap a reason in advice for their own developers, several times.
+
+def conversion_error(error: BaseException) -> str:
+    """The reason at the root of an error, and the line of the network that caused it.
+
+    The exporters wrap a reason several times in advice for their own developers.
     """
     frames = _network_frames(error)
     while error.__cause__ is not None:
@@ -40,13 +60,13 @@ def conversion_error(error: BaseException) -> str:
     reason = " ".join(text.partition("\n\n")[0].split())
     if " " not in reason:  # a key, the name of an operator
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    if len(reason) > _MOST:
-        reason = f"{reason[:_MOST].rpartition(' ')[0]} …"
+    if len(reason) > _MAX_LENGTH:
+        reason = f"{reason[:_MAX_LENGTH].rpartition(' ')[0]} …"
     return f"{reason}{_place(frames[-1])}" if frames else reason
 
 
 def _network_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    """The calls and lines of an error that are neither PyTorch's, ours nor Python's own."""
+    """The frames and line numbers that are in neither PyTorch, ptx nor the standard library."""
     found, traceback = [], error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptx.export.formats.packed import export_older, packs
-from ptx.export.formats.recurrent import recurrent_shapes
-from ptx.export.formats.stored import store
+from ptx.export.formats.legacy_onnx import legacy_export, uses_packed_sequences
+from ptx.export.quiet_loggers import quiet_loggers
+from ptx.export.recurrent_shapes import recurrent_shapes
 from ptx.export.tracing import Traced, require_limits
-from ptx.infer.artifact import onnx_bytes
 from ptx.infer.backends.ort.failures import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
 from ptx.infer.ranges import OPSETS
@@ -26,12 +24,8 @@ from ptx.infer.signature import Signature, TensorSpec
 # The newest opset for which ONNX Runtime 1.28 and 1.31 have CPU and CUDA kernels of every operator
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
-_ANY = 2**63 - 1  # no axis is as long
-OLDER_OPSETS = range(18, 21)  # of the exporter over tracing
-
-__all__ = ["attach", "convert", "store"]
-
-attach = onnx_bytes.attach
+_NO_LIMIT = 2**63 - 1  # no axis is as long
+LEGACY_OPSETS = range(18, 21)  # of the legacy tracing exporter
 
 
 def convert(traced: Traced, *, opset: int | None = None) -> bytes:
@@ -39,8 +33,8 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
 
     Raises:
         UsageError: the exporter does not write that opset, or ONNX Runtime does not run it.
-        ArtifactError: the graph's inputs or outputs are not as the signature says; or something is
-            bfloat16, which ONNX Runtime does not compute on the CPU.
+        ArtifactError: the graph's inputs or outputs differ from the signature; or something is bfloat16,
+            which ONNX Runtime does not compute on the CPU.
     """
     import onnx
 
@@ -52,18 +46,18 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
         raise UsageError(f"opset {opset} cannot be written; expected {OPSETS.least} to {newest}")
     with (
         warnings.catch_warnings(),
-        _quiet("torch.onnx", "onnxscript"),
+        quiet_loggers("torch.onnx", "onnxscript"),
         recurrent_shapes(),
         _exact_no_ops(),
     ):
-        warnings.simplefilter("ignore")  # of the exporter, about itself; the proof is our own
+        warnings.simplefilter("ignore")  # of the exporter; the equivalence check decides
         try:
             model = _export(traced, opset)
         except Exception:
-            if opset not in (OPSET, *OLDER_OPSETS) or not packs(traced):
+            if opset not in (OPSET, *LEGACY_OPSETS) or not uses_packed_sequences(traced):
                 raise
-            opset = min(opset, OLDER_OPSETS[-1])
-            model = export_older(traced, opset)
+            opset = min(opset, LEGACY_OPSETS[-1])
+            model = legacy_export(traced, opset)
     _strip(model)
     _write_defaults(model)
     mask_with_infinity(model)
@@ -80,7 +74,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
 
 
 def _export(traced: Traced, opset: int) -> Any:
-    """The model as the exporter over torch.export writes it, its axes under their names."""
+    """The model from the exporter over torch.export, with named axes."""
     from onnx_ir.passes import PassError
 
     signature = traced.signature
@@ -106,8 +100,8 @@ def _export(traced: Traced, opset: int) -> Any:
     assert program.exported_program is not None
     require_limits(program.exported_program, traced)
     model = program.model_proto
-    # Within the limits each symbolic size of an output is its axis: `Min(64, time)` of a table of 64
-    # positions is the time. The trace has proved it.
+    # Within the limits each symbolic size of an output is its axis: `Min(64, time)` from a table of 64
+    # positions is the time. The trace has shown it.
     for value, spec in zip(model.graph.output, signature.outputs, strict=False):
         for dim, axis in zip(value.type.tensor_type.shape.dim, spec.axes, strict=False):
             if isinstance(axis, str) and dim.dim_param:
@@ -116,7 +110,7 @@ def _export(traced: Traced, opset: int) -> Any:
 
 
 def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
-    """What ONNX Runtime has no arrays and next to no kernels for."""
+    """Refuse bfloat16, for which ONNX Runtime has no arrays and few kernels."""
     named = [f"tensor {spec.name!r}" for spec in signature if spec.dtype == "bfloat16"]
     named += [
         f"weight {name!r}"
@@ -133,7 +127,7 @@ def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Drop the stack traces, which hold the source paths of this machine."""
+    """Drop the stack traces, which contain the source paths of this machine."""
     del model.metadata_props[:]
     model.graph.doc_string = ""
     del model.graph.metadata_props[:]
@@ -148,7 +142,7 @@ def _strip(model: Any) -> None:
 
 
 def _write_defaults(model: Any) -> None:
-    """Say that a ConstantOfShape without a value gives float32 zeros: tract 2026.4 takes float64."""
+    """Give each ConstantOfShape without a value a float32 zero: tract 2026.4 assumes float64."""
     import onnx
 
     zero = onnx.numpy_helper.from_array(np.zeros(1, np.float32))
@@ -158,7 +152,7 @@ def _write_defaults(model: Any) -> None:
 
 
 def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:
-    """The names and axes of the graph are those of the signature: a free axis is still free."""
+    """Check that the graph has the names and axes of the signature: dynamic axes are dynamic."""
     got = [
         (
             value.name,
@@ -174,26 +168,13 @@ def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:
 
 
 @contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Keep the loggers of these packages to errors."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
-    for logger in levels:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
-
-
-@contextmanager
 def _exact_no_ops() -> Iterator[None]:
     """Have onnxscript drop `x + 0` and `x * 1` only where the constant is exactly 0 or 1.
 
     Its rewriter compares with `math.isclose` (rel_tol 1e-5, abs_tol 1e-8; see `Constant` in
     onnxscript/rewriter/_pattern_ir.py), so it also drops the `+ 1e-10` that keeps a division from 0 / 0.
-    There is no option for it. Where a later version has other attributes, its tolerances stay, and the
-    check refuses the files that they make wrong.
+    There is no option for it. If a later version has other attributes, its tolerances stay, and the
+    equivalence check refuses the files that they make wrong.
     """
     from onnxscript.rewriter.rules.common import _no_op
 
@@ -216,10 +197,10 @@ def _exact_no_ops() -> Iterator[None]:
 
 
 def enforce_limits(model: Any, signature: Signature) -> None:
-    """Have every runtime refuse a size outside the limits of its axis, without ptx too, as in Triton.
+    """Have every runtime refuse a size outside the limits of its axis, also without ptx, as in Triton.
 
-    An input is reshaped to its own shape, in which such a size is replaced by the end of its limits:
-    that is no shape for so many numbers. Within the limits nothing is copied.
+    An input is reshaped to its own shape clamped to the limits, which fails for a size outside of them,
+    since the number of elements differs. Within the limits nothing is copied.
     """
     from onnx import helper, numpy_helper
 
@@ -232,7 +213,7 @@ def enforce_limits(model: Any, signature: Signature) -> None:
         found = [limits.get(axis, (0, None)) for axis in map(str, spec.axes)]
         ends = {
             "least": [least for least, _ in found],
-            "most": [_ANY if most is None else most for _, most in found],
+            "most": [_NO_LIMIT if most is None else most for _, most in found],
         }
         for end, sizes in ends.items():
             graph.initializer.append(
@@ -252,10 +233,10 @@ def enforce_limits(model: Any, signature: Signature) -> None:
 
 
 def transform_in_double(model: Any) -> None:
-    """Have each DFT of the graph computed in double.
+    """Compute each DFT of the graph in double.
 
-    In float32 the one of ONNX Runtime 1.31 is off by 60 times what PyTorch's is where the length is no
-    power of 2.
+    In float32 and for a length that is no power of 2, the error of ONNX Runtime 1.31 is 60 times
+    PyTorch's.
     """
     from onnx import TensorProto, helper
 
@@ -277,12 +258,11 @@ def transform_in_double(model: Any) -> None:
 
 
 def mask_with_infinity(model: Any) -> None:
-    """Have each `Where(mask, 0, least) → Add → Softmax → IsNaN` of the graph take −∞, as PyTorch does.
+    """Use −∞ in each `Where(mask, 0, min) → Add → Softmax → IsNaN` of the graph, as PyTorch does.
 
-    PyTorch answers zeros for a query that may look at nothing: a row of padding alone. onnxscript 0.7
-    writes a mask of bools as the least number of the type in the place of −∞, so that the softmax of
-    such a query shares itself out over all keys, and the node behind it that turns NaN into zeros finds
-    none.
+    PyTorch returns zeros for a query whose keys are all masked, such as a row of padding. onnxscript 0.7
+    converts a boolean mask with the type's smallest number instead of −∞. The softmax of such a query is
+    then uniform over all keys, and the node that replaces NaN by zeros finds none.
     """
     from onnx import numpy_helper
 
@@ -303,7 +283,7 @@ def mask_with_infinity(model: Any) -> None:
 
 
 def _find_mask(node: Any, makers: Mapping[str, Any]) -> Any:
-    """The Where of the mask whose softmax this node asks for NaN; None where it is another node."""
+    """The mask's Where if this is an IsNaN after its softmax; None for other nodes."""
     for operator in ("IsNaN", "Softmax", "Add"):
         if node is None or node.op_type != operator:
             return None

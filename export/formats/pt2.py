@@ -7,18 +7,12 @@ import io
 import torch
 
 from ptx.export.tracing import Traced, with_limits
-from ptx.infer.artifact import zip_archive
 
 
 def convert(traced: Traced, *, opset: int | None = None) -> bytes:
-    """The network's graph and weights as a `.pt2` archive; it takes the sizes of the limits alone."""
+    """The network's graph and weights as a `.pt2` archive, which checks the limits of the axes."""
     program = with_limits(traced.require_program(), traced.signature)
     program.example_inputs = None  # 3 MB of a traced photograph would be stored in the archive
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     return buffer.getvalue()
-
-
-def attach(content: bytes, card: str) -> bytes:
-    """The archive with card and seal."""
-    return zip_archive.attach(content, card)

@@ -1,4 +1,4 @@
-"""TorchScript through tracing. Deprecated upstream; `.pt2` stands beside it."""
+"""TorchScript through tracing. Deprecated upstream; `.pt2` is its successor."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     return content
 
 
-def attach(content: bytes, card: str) -> bytes:
-    """The archive with card and seal, without the source positions that name the exporting machine."""
-    return zip_archive.attach(content, card, drop=(".debug_pkl",))
+def embed_manifest(content: bytes, manifest: str) -> bytes:
+    """The archive with its manifest, without the source positions that name the exporting machine."""
+    return zip_archive.attach(content, manifest, drop=(".debug_pkl",))

@@ -26,7 +26,7 @@ from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
 
 if TYPE_CHECKING:
-    from ptx.infer.artifact.by_accuracy import ByAccuracy
+    from ptx.infer.artifact.accuracy import AccuracyComparison
 
 FORMAT = 1  # of the JSON; any other is refused
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
@@ -115,8 +115,8 @@ class Card:
         }
 
     @property
-    def by_accuracy(self) -> ByAccuracy | None:
-        """What holds a file that computes in int8; None of one that is held to float64."""
+    def quantization(self) -> AccuracyComparison | None:
+        """What int8 changed in the predictions; None if the file does not compute in int8."""
         return _read_accuracy(self.agreement) if self.compute else None
 
     @property
@@ -242,7 +242,7 @@ def _check_compute(data: Mapping[str, Any]) -> None:
     compute, agreement = take(data, "compute", str), take(data, "agreement", dict)
     if compute not in ("", *COMPUTES):
         raise ValueError(f"it computes in {quote(compute)}; this ptx knows {', '.join(COMPUTES)}")
-    if bool(compute) != ("by_accuracy" in agreement):
+    if bool(compute) != ("quantization" in agreement):
         raise ValueError(
             "a file that computes in int8, and it alone, says its accuracy in 'agreement'"
         )
@@ -250,11 +250,11 @@ def _check_compute(data: Mapping[str, Any]) -> None:
         _read_accuracy(agreement)
 
 
-def _read_accuracy(agreement: Mapping[str, Any]) -> ByAccuracy:
-    """Few files have it: the others' predictions do not import it."""
-    from ptx.infer.artifact.by_accuracy import ByAccuracy
+def _read_accuracy(agreement: Mapping[str, Any]) -> AccuracyComparison:
+    """Imported here, since few files need it."""
+    from ptx.infer.artifact.accuracy import AccuracyComparison
 
-    return ByAccuracy.from_data(take(agreement, "by_accuracy", dict))
+    return AccuracyComparison.from_data(take(agreement, "quantization", dict))
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:

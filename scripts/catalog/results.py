@@ -23,7 +23,7 @@ from typing import Any
 
 from models_page import HELD_OUT, groups, write_page
 
-from ptx.export import FORMATS as EXPORTERS
+from ptx.export import EXPORTERS
 from ptx.infer import load, read_artifact
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.formats import FORMATS

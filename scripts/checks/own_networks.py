@@ -19,7 +19,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from ptx.export import FORMATS, Exported, TrainedModel, describe, export
+from ptx.export import EXPORTERS, TrainedModel, VerifiedExport, describe, export
 from ptx.infer import PtxError, load
 
 NETWORKS = (
@@ -155,15 +155,17 @@ def rows(
         path.unlink()
 
 
-def on_photo(trained: TrainedModel, done: Exported) -> tuple[float, float]:
+def on_photo(trained: TrainedModel, done: VerifiedExport) -> tuple[float, float]:
     """The file's error against float64 on the photograph, and what is allowed there."""
     with load(done.path, trust=True, device="cpu") as predictor:
         logits = predictor.run(trained.samples)["logits"]
-    exact = trained.proof.reference.exact(trained.samples)["logits"]
-    return float(np.abs(logits - exact).max()), trained.proof.tolerances["real", "logits"]
+    exact = trained.equivalence_check.reference.exact(trained.samples)["logits"]
+    return float(np.abs(logits - exact).max()), trained.equivalence_check.tolerances[
+        "real", "logits"
+    ]
 
 
-def check(done: Exported, photo: Path, expected: tuple[str, float]) -> str:
+def check(done: VerifiedExport, photo: Path, expected: tuple[str, float]) -> str:
     """Whether the file's own prediction of the photograph is that of torchvision and PyTorch."""
     with load(done.path, trust=True, device="cpu") as predictor:
         got = predictor.predict(photo)
@@ -181,7 +183,7 @@ def seconds(started: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=FORMATS)
+    parser.add_argument("--formats", nargs="+", default=list(EXPORTERS), choices=EXPORTERS)
     options = parser.parse_args(arguments)
     print(ROW.format("", "", "", "photo", "", "grid", "", "", ""))
     print(

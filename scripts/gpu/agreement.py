@@ -8,8 +8,8 @@ from typing import Any
 from gpu_setting import Setting
 from page import Cells, Page
 
-from ptx.export import FORMATS, compare, read_model
-from ptx.export.proof import Proof
+from ptx.export import EXPORTERS, compare, read_model
+from ptx.export.check.equivalence import EquivalenceCheck
 from ptx.infer import BACKENDS, load
 from ptx.trainers.data import Split
 from ptx.trainers.evaluation import model_inputs
@@ -21,7 +21,7 @@ STRICT = 1e-4  # the largest error that float32 may have
 def _kinds() -> list[tuple[str, str, str, str]]:
     """(kind of file, backend, device, precision)."""
     torch_kinds = [("checkpoint", "eager")]
-    torch_kinds += [(k, f.backend) for k, f in FORMATS.items() if f.backend != "ort-cpu"]
+    torch_kinds += [(k, f.backend) for k, f in EXPORTERS.items() if f.backend != "ort-cpu"]
     runs = [
         ("onnx", "ort-cpu", "cpu", "float32"),
         ("onnx", "ort-cuda", "cuda", "float32"),
@@ -43,9 +43,9 @@ class _Model:
         self._setting, self.name = setting, name
 
     @cached_property
-    def proof(self) -> Proof:
+    def proof(self) -> EquivalenceCheck:
         trained = read_model(self._setting.checkpoints[self.name])
-        return Proof(trained.network, trained.card.signature, {})
+        return EquivalenceCheck(trained.network, trained.card.signature, {})
 
     @cached_property
     def rows(self) -> Split:
@@ -58,7 +58,9 @@ class _Model:
         path = self._setting.paths(self.name)[kind]
         with load(path, trust=True, **options) as predictor:  # exported by this check
             found = compare(
-                self.proof, [predictor], model_inputs(self.rows, predictor.preprocessing)
+                self.equivalence_check,
+                [predictor],
+                model_inputs(self.rows, predictor.preprocessing),
             )
             (result,) = found.results
             if result.failure:

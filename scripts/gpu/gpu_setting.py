@@ -16,9 +16,9 @@ import torch
 from page import SkippedError
 from PIL import Image
 
-from ptx.export import FORMATS, export, read_model
-from ptx.export.documented import documented_card
-from ptx.export.formats import find_attach, find_convert
+from ptx.export import export, read_model
+from ptx.export.catalog_manifest import catalog_manifest
+from ptx.export.formats import EXPORTERS
 from ptx.export.tracing import trace
 from ptx.infer import BackendError
 from ptx.infer.artifact import zip_archive
@@ -120,12 +120,12 @@ class Setting:
             network = build(model, dict(CATALOG[model].config)).eval()
             weights = network.state_dict()
             card = replace(
-                documented_card(model, Description()),
+                catalog_manifest(model, Description()),
                 training={},
                 weights_sha256=weights_digest(weights),
             )
-            content = find_convert("onnx")(trace(network, card.signature), opset=None)
-            paths["onnx"].write_bytes(find_attach("onnx")(content, card.to_json()))
+            content = EXPORTERS["onnx"].convert(trace(network, card.signature), opset=None)
+            paths["onnx"].write_bytes(EXPORTERS["onnx"].embed_manifest(content, card.to_json()))
             checkpoint = zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
             paths[CHECKPOINT].write_bytes(checkpoint)
         return paths
@@ -153,7 +153,7 @@ def export_all(model: str, checkpoint: Path) -> Paths:
     trained = read_model(checkpoint)
     return {
         name: export(trained, name, checkpoint.parent / f"{model}{FILES[name].suffix}").path
-        for name in FORMATS
+        for name in EXPORTERS
     }
 
 

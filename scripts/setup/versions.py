@@ -23,7 +23,7 @@ from source_tree import ROOT, make_tree
 TESTS = (
     "tests/export/test_model_contract.py",
     "tests/export/formats/test_formats.py",
-    "tests/export/formats/test_recurrent.py",
+    "tests/export/test_recurrent_shapes.py",
     "tests/infer/backends/test_backend_contract.py",
 )
 TEST_PACKAGES = ("click", "tqdm", "matplotlib", "filelock", "pytest", "hypothesis")  # the newest

@@ -11,7 +11,7 @@ from typing import Any
 from ptx.infer import Card
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
-from ptx.serve.own_input import own_input
+from ptx.infer.raw_input import raw_input_name
 from ptx.serve.tensors import DATATYPE_NAMES
 
 EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # of a model; bytes of one
@@ -48,7 +48,7 @@ def _own(name: str) -> str:
 def _describe(name: str, card: Card) -> dict[str, Any]:
     """What the page knows of a model."""
     preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    given = own_input(card, preprocessing)
+    given = raw_input_name(card, preprocessing)
     first = card.signature.outputs[0].name
     return {
         "name": name,

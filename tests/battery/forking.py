@@ -25,7 +25,7 @@ LIGHT = ("onnxruntime",)  # to fork a process that holds little takes a fifth of
 HEAVY = (
     "onnxruntime", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "jinja2",
     "matplotlib.backends.backend_agg", "matplotlib.figure", "ptx.trainers.training",
-    "ptx.export.exporting", "ptx.export.formats.onnx_", "ptx.report.reporting",
+    "ptx.export.pipeline", "ptx.export.formats.onnx_", "ptx.report.reporting",
 )  # fmt: skip
 
 

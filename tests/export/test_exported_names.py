@@ -8,28 +8,30 @@ from ptx.infer.artifact.formats import FORMATS
 
 def test_public_names() -> None:
     assert set(ptx.export.__all__) == {
-        "FORMATS",
+        "EXPORTERS",
         "BackendResult",
         "Comparison",
         "Description",
-        "Exported",
-        "Int8Exported",
-        "KnownRows",
+        "QualityReport",
+        "VerifiedExport",
+        "compare_predictions",
+        "predict",
+        "LabelledDataset",
         "TrainedModel",
-        "Trial",
+        "QuantizationConfig",
         "compare",
         "describe",
         "export",
         "export_int8",
         "read_model",
-        "round_weights",
-        "take_pixels",
+        "quantize_weights",
+        "embed_preprocessing",
     }
     assert all(hasattr(ptx.export, name) for name in ptx.export.__all__)
 
 
 def test_the_formats_are_the_documented_ones() -> None:
-    found = ptx.export.FORMATS.items()
+    found = ptx.export.EXPORTERS.items()
     assert {name: (FORMATS[name].suffix, form.backend) for name, form in found} == {
         "onnx": (".onnx", "ort-cpu"),
         "torchscript": (".torchscript", "torchscript"),

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ptx.export import describe, export, read_model
-from ptx.export.golden import golden_budget, hold_answers, with_golden
+from ptx.export.golden import assert_golden, golden_budget, with_golden
 from ptx.infer import load, read_artifact, verify
 from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import as_raw, input_digest
@@ -128,12 +128,12 @@ def test_a_predictor_that_answers_otherwise_fails_the_export(
     artifact: Export, checkpoint: Checkpoint
 ) -> None:
     trained = read_model(checkpoint("convnet"))
-    golden: Card = with_golden(trained.card, trained.proof, trained.examples, 100_000)
+    golden: Card = with_golden(trained.card, trained.equivalence_check, trained.examples, 100_000)
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as digits:
-        hold_answers(digits, golden)
+        assert_golden(digits, golden)
         digits.preprocessing.fit = "square"  # type: ignore[attr-defined]
         with pytest.raises(AgreementError, match="raw sample 1, preprocessing: 14 raw inputs"):
-            hold_answers(digits, golden)
+            assert_golden(digits, golden)
 
 
 class Marked(torch.nn.Module):
@@ -221,10 +221,10 @@ def test_another_large_output_is_found(
             change(outputs[name])
             return outputs
 
-        hold_answers(predictor, predictor.card)
+        assert_golden(predictor, predictor.card)
         monkeypatch.setattr(predictor.backend, "run", changed)
         with pytest.raises(AgreementError, match=f"sample [12], {name}"):
-            hold_answers(predictor, predictor.card)
+            assert_golden(predictor, predictor.card)
 
 
 class Nearest(torch.nn.Module):
@@ -348,12 +348,12 @@ def test_random_golden_inputs_are_those_of_the_short_matrix(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """So that no answer in float64 is computed for them alone."""
-    monkeypatch.setattr("ptx.export.grid.WORK", 0)
+    monkeypatch.setattr("ptx.export.check.matrix.WORK", 0)
     tensor = ["float32", ["batch", 3]]
     signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
     trained = describe(torch.nn.Linear(3, 3), signature=signature)
     path = export(trained, "torchscript", tmp_path / "net").path
-    run = {input_digest(case.inputs) for case in trained.proof.cases}
+    run = {input_digest(case.inputs) for case in trained.equivalence_check.cases}
     golden = read_artifact(path).require_card().golden
     assert golden
     assert all(input_digest(sample.inputs) in run for sample in golden)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ptx.export import FORMATS, read_model
+from ptx.export import EXPORTERS, read_model
 from ptx.infer import load, read_artifact, verify
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
@@ -76,7 +76,7 @@ def test_eager_answers_at_every_size_in_the_shape_of_its_signature(
         }
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("model", CATALOG)
 def test_an_exported_file_answers_as_eager_does_at_every_size(
     model: str,
@@ -84,7 +84,7 @@ def test_an_exported_file_answers_as_eager_does_at_every_size(
     artifact: Export,
     eager: Callable[[str], list[dict[str, Array]]],
 ) -> None:
-    backend = FORMATS[format_name].backend
+    backend = EXPORTERS[format_name].backend
     with load(artifact(model, format_name), backend=backend, device="cpu", trust=True) as predictor:
         assert (predictor.backend.name, predictor.backend.device) == (backend, "cpu")
         for (sizes, inputs), expected in zip(inputs_of(model), eager(model), strict=True):
@@ -96,13 +96,13 @@ def test_an_exported_file_answers_as_eager_does_at_every_size(
                 )
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("model", CATALOG)
 def test_an_exported_file_verifies_and_says_what_it_is(
     model: str, format_name: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
     path = artifact(model, format_name)
-    checks = verify(path, backend=FORMATS[format_name].backend, device="cpu", trust=True)
+    checks = verify(path, backend=EXPORTERS[format_name].backend, device="cpu", trust=True)
     assert [check for check in checks if not check.holds] == []
     assert sum(check.name.startswith("sample ") for check in checks) >= 2
     card = read_artifact(path).require_card()

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import TrainedModel, describe, export, read_model
-from ptx.export.grid import BATCHES, grid_batches
-from ptx.export.precision import PRECISIONS
-from ptx.export.tolerance import ALIKE, FACTOR
+from ptx.export.check.matrix import BATCHES, batch_sizes
+from ptx.export.check.precision import PRECISIONS
+from ptx.export.check.tolerance import CONSTANT_PATTERNS, FACTOR
 from ptx.infer import (
     AgreementError,
     ArtifactError,
@@ -126,7 +126,7 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
         got = predictor.run(trained.samples)["logits"]
     # Laid out channels last, a processor may add up in another order: a last place or two.
-    expected = trained.proof.reference.eager(trained.samples)["logits"]
+    expected = trained.equivalence_check.reference.eager(trained.samples)["logits"]
     np.testing.assert_array_max_ulp(got, expected, maxulp=4)
     for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
         with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
@@ -192,7 +192,7 @@ def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
         describe(flowers())
     with pytest.raises(ArtifactError, match=r"fails in eager float16 .*\(float\) and .*Half"):
         describe(flowers().half(), signature=SIGNATURE)
-    with pytest.raises(UsageError, match="labels cannot be said of a trained model"):
+    with pytest.raises(UsageError, match="labels: a trained model has a manifest"):
         export(described(), "torchscript", tmp_path / "net", labels=LABELS)
     with pytest.raises(InputError, match="labels are 2; with the output"):
         described(labels=LABELS[:2])
@@ -203,7 +203,7 @@ def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_large_inputs_have_a_grid_without_its_largest_batch() -> None:
     def batches(*axes: int | str) -> tuple[int, ...]:
         data = {"inputs": {"x": ["float32", list(axes)]}, "outputs": SIGNATURE["outputs"]}
-        return grid_batches(Signature.from_data(data))
+        return batch_sizes(Signature.from_data(data))
 
     assert batches("batch", 784) == batches("time", "batch", 28) == BATCHES
     assert batches("batch", 3, 72, 72) == BATCHES
@@ -237,9 +237,9 @@ def added_in_turn(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
-    proof = describe(Level(), signature=large).proof
+    proof = describe(Level(), signature=large).equivalence_check
     proof.check(added_in_turn, "a runtime")
-    case = next(case for case in proof.cases if case.fill == "ones")
+    case = next(case for case in proof.cases if case.pattern == "ones")
     error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
     own = np.abs(proof.reference.eager(case.inputs)["logits"] - case.exact["logits"]).max()
     assert error > 2 * FACTOR * own
@@ -252,9 +252,9 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
 
 
 def test_alike_positions_change_nothing_for_small_inputs() -> None:
-    proof = describe(Level(), signature=SIGNATURE).proof
-    for kind in ALIKE:
-        cases = [case for case in proof.cases if case.fill == kind]
+    proof = describe(Level(), signature=SIGNATURE).equivalence_check
+    for kind in CONSTANT_PATTERNS:
+        cases = [case for case in proof.cases if case.pattern == kind]
         largest = max(
             max(
                 float(np.abs(proof.reference.eager(c.inputs)["logits"] - c.exact["logits"]).max()),

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export import FORMATS, describe, export
-from ptx.export.formats import find_convert
+from ptx.export import describe, export
+from ptx.export.formats import EXPORTERS
 from ptx.export.formats.onnx_ import mask_with_infinity
 from ptx.export.tracing import trace
 from ptx.infer import ArtifactError, load
@@ -23,7 +23,7 @@ from .networks.own import KINDS, Attention, Detector, Neighbours, Packed, Return
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_are_taken_by_their_names(kind: str, format_name: str, tmp_path: Path) -> None:
     network = Returns(KINDS[kind])
@@ -73,7 +73,7 @@ def test_a_detector_is_refused_with_a_reason_and_a_way() -> None:
 
 @pytest.mark.parametrize("way", Neighbours.WAYS)
 def test_an_answer_by_the_rest_of_the_batch_is_refused(way: str, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="a row by what else is in its batch") as caught:
+    with pytest.raises(ArtifactError, match="a row depends on the rest of its batch") as caught:
         export(Neighbours(way), "onnx", tmp_path / "net", signature=Neighbours.SIGNATURE)
     assert caught.value.code == "E-ROWS"
 
@@ -103,13 +103,13 @@ def test_a_branch_on_values_is_not_traced_by_the_older_exporter() -> None:
         {"inputs": {"x": ["float32", ["batch", 4]]}, "outputs": {"y": ["float32", ["batch", 4]]}}
     )
     with pytest.raises(Exception, match=r"torch\.export"):
-        find_convert("onnx")(trace(Branches(), signature), opset=None)
+        EXPORTERS["onnx"].convert(trace(Branches(), signature), opset=None)
 
 
 def test_a_query_that_may_look_at_nothing_is_answered_with_zeros_in_onnx() -> None:
     network = Attention().eval()
     traced = trace(network, Signature.from_data(Attention.SIGNATURE))
-    content = find_convert("onnx")(traced, opset=None)
+    content = EXPORTERS["onnx"].convert(traced, opset=None)
     session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     words = torch.randint(0, 12, (3, 4))
     for mask in (torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]), torch.ones(3, 4).long()):
@@ -136,7 +136,7 @@ def test_no_other_mask_is_touched(least: float) -> None:
 
 def test_a_table_of_positions_bounds_the_time_of_a_pt2_file(tmp_path: Path) -> None:
     traced = trace(Attention().eval(), Signature.from_data(Attention.SIGNATURE))
-    content = find_convert("pt2")(traced, opset=None)
+    content = EXPORTERS["pt2"].convert(traced, opset=None)
     (tmp_path / "net.pt2").write_bytes(content)
     program = torch.export.load(tmp_path / "net.pt2").module()
     network = Attention().eval()

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ptx.export import FORMATS, describe, export
-from ptx.export.formats import find_convert
-from ptx.export.trained_model import TrainedModel
+from ptx.export import describe, export
+from ptx.export.formats import EXPORTERS
+from ptx.export.source import TrainedModel
 from ptx.infer import AgreementError, ArtifactError, InputError, load
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.backends import Options, open_backend
@@ -190,7 +190,7 @@ def check_answers(
                 assert caught.value.code == "E-SHAPE"
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("case", LIMITED)
 def test_a_file_takes_the_lengths_at_which_it_is_right(
     case: str, format_name: str, tmp_path: Path
@@ -203,12 +203,12 @@ def test_a_file_takes_the_lengths_at_which_it_is_right(
     right = [least, least + 1, 12, 33, most or 300]
     wrong = ([least - 1] if least > 1 else []) + ([] if most is None else [most + 1, 10 * most])
     check_answers(model, path, format_name, right, wrong)
-    lengths = {case.sizes["time"] for case in model.proof.cases}
+    lengths = {case.sizes["time"] for case in model.equivalence_check.cases}
     assert {least, most or least} <= lengths
     assert all(least <= length <= (most or length) for length in lengths)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("case", FREE)
 def test_what_is_right_at_every_length_has_no_limits(
     case: str, format_name: str, tmp_path: Path
@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_right_within_no_limits_is_refused(
     case: str, format_name: str, tmp_path: Path
@@ -374,12 +374,12 @@ def test_samples_that_are_longer_than_the_network_takes_are_refused(tmp_path: Pa
 def test_the_graph_itself_refuses_other_lengths(make: Make, wrong: int) -> None:
     traced = model_of(make).traced
     runtime = import_onnxruntime()
-    content = find_convert("onnx")(traced, opset=None)
+    content = EXPORTERS["onnx"].convert(traced, opset=None)
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     session.run(None, {"x": np.zeros((2, 12, 4), np.float32)})
     with pytest.raises(Exception, match="Reshape"):
         session.run(None, {"x": np.zeros((2, wrong, 4), np.float32)})
-    program = torch.export.load(io.BytesIO(find_convert("pt2")(traced, opset=None))).module()
+    program = torch.export.load(io.BytesIO(EXPORTERS["pt2"].convert(traced, opset=None))).module()
     program(torch.zeros(2, 12, 4))
     with pytest.raises((AssertionError, RuntimeError)):
         program(torch.zeros(2, wrong, 4))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export import FORMATS, compare, describe, export, read_model
+from ptx.export import EXPORTERS, compare, describe, export, read_model
 from ptx.infer import AgreementError, ArtifactError, InputError, UsageError, load, verify
 from ptx.infer.artifact.card import Card
 from ptx.infer.predictor import Predictor
@@ -56,7 +56,7 @@ def proved(network: nn.Module, format_name: str, path: Path, signature: Any) -> 
     }
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_is_exported_proved_and_run(
     example: str, format_name: str, tmp_path: Path
@@ -70,7 +70,7 @@ def test_an_example_is_exported_proved_and_run(
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("kind", DTYPES)
 def test_every_type_goes_in_and_comes_out(kind: str, format_name: str, tmp_path: Path) -> None:
     if (kind, format_name) in {("bfloat16", "onnx"), ("bfloat16", "html"), ("float16", "html")}:
@@ -91,8 +91,8 @@ def test_a_page_computes_nothing_in_float16(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", DTYPES)
 def test_the_proof_tries_every_type_at_both_ends(kind: str) -> None:
     network, gives = (Floats(kind), 3) if kind in FLOATS else (Integers(), 6)
-    proof = describe(network, signature=signature_of(kind, 6, gives)).proof
-    found = {case.fill: case.inputs["x"] for case in proof.cases if case.sizes["batch"] == 2}
+    proof = describe(network, signature=signature_of(kind, 6, gives)).equivalence_check
+    found = {case.pattern: case.inputs["x"] for case in proof.cases if case.sizes["batch"] == 2}
     ends = {
         "uint8": (0, 255), "int8": (-128, 127), "int32": (0, 1000), "int64": (0, 1000),
         "bool": (False, True),
@@ -108,9 +108,11 @@ def test_ranges_are_heeded_in_the_proof() -> None:
         "inputs": {"x": ["int8", ["batch", 4], [-5, -2]]},
         "outputs": {"y": ["int8", ["batch", 4]]},
     }
-    cases = describe(Integers(), signature=signature).proof.cases
+    cases = describe(Integers(), signature=signature).equivalence_check.cases
     assert {int(n) for case in cases for n in np.unique(case.inputs["x"])} == {-5, -4, -3, -2}
-    assert {int(n) for case in cases if case.fill == "zeros" for n in case.inputs["x"].flat} == {-2}
+    assert {int(n) for case in cases if case.pattern == "zeros" for n in case.inputs["x"].flat} == {
+        -2
+    }
     signature["inputs"]["x"][2] = [0, 200]
     with pytest.raises(InputError, match="range up to 200; int8 holds -128 to 127"):
         describe(Integers(), signature=signature)
@@ -129,7 +131,9 @@ class Doubles(nn.Module):
 
 def test_float64_is_held_to_its_own_digits(tmp_path: Path) -> None:
     """A file that computes in float32 is refused; so is one that rounds its inputs alone."""
-    proof = describe(Doubles(rough=False), signature=signature_of("float64", 4, 4)).proof
+    proof = describe(
+        Doubles(rough=False), signature=signature_of("float64", 4, 4)
+    ).equivalence_check
     assert 0 < proof.tolerances["random", "y"] < 1e-12
 
     def rough(inputs: Any) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def test_float64_is_held_to_its_own_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "largest"), [("float16", 2**-5), ("bfloat16", 2**-3)])
 def test_half_precision_is_held_to_what_it_shows(kind: str, largest: float) -> None:
-    proof = describe(Floats(kind), signature=signature_of(kind, 6, 3)).proof
+    proof = describe(Floats(kind), signature=signature_of(kind, 6, 3)).equivalence_check
     assert proof.name == "eager float64"
     magnitude = max(float(np.abs(case.exact["y"]).max()) for case in proof.cases)
     for (_, _), allowed in proof.tolerances.items():
@@ -157,7 +161,7 @@ def test_half_precision_is_held_to_what_it_shows(kind: str, largest: float) -> N
 
 @pytest.mark.parametrize("places", [1, 400])
 def test_one_wrong_integer_fails_the_proof(places: int) -> None:
-    proof = describe(Segmentation(), signature=Segmentation.SIGNATURE).proof
+    proof = describe(Segmentation(), signature=Segmentation.SIGNATURE).equivalence_check
     assert proof.name == "eager float64 (default dtype float64)"
 
     def run(inputs: Any) -> dict[str, Any]:
@@ -205,19 +209,19 @@ class Leaning(nn.Module):
 
 
 def test_where_rounding_decides_either_index_is_right_and_no_third(tmp_path: Path) -> None:
-    proof = describe(Leaning(cut=0.5), signature=BEST).proof
+    proof = describe(Leaning(cut=0.5), signature=BEST).equivalence_check
     inputs = {"x": np.array([[1, 1, 0, 0], [2, -1, 0, 0], [3, -1, 0, 0]], np.float32)}
     expected = proof.reference.expect(inputs)
     assert expected.exact["best"].tolist() == [1, 1, 1]
     assert expected.eager["best"].tolist() == [0, 1, 1]
-    assert expected.level["best"].places.tolist() == [0]
-    assert set(expected.level["best"].values[:, 0].tolist()) == {0, 1}
+    assert expected.ties["best"].places.tolist() == [0]
+    assert set(expected.ties["best"].values[:, 0].tolist()) == {0, 1}
     for answer, holds in (([0, 1, 1], True), ([1, 1, 1], True), ([2, 1, 1], False)):
         got = np.array(answer)
-        wrong = wrong_integers(got, expected.exact["best"], expected.level["best"])
+        wrong = wrong_integers(got, expected.exact["best"], expected.ties["best"])
         assert wrong.any() != holds
-    assert wrong_integers(np.array([0, 0, 1]), expected.exact["best"], expected.level["best"])[1]
-    for format_name in FORMATS:
+    assert wrong_integers(np.array([0, 0, 1]), expected.exact["best"], expected.ties["best"])[1]
+    for format_name in EXPORTERS:
         export(Leaning(cut=0.5), format_name, tmp_path / "net", signature=BEST)
         assert all(check.holds for check in verify(tmp_path / "net", trust=True))
 
@@ -239,16 +243,18 @@ def test_scores_that_a_backend_may_turn_round_are_found_where_eager_does_not() -
         "inputs": {"x": ["float32", ["batch", 4]]},
         "outputs": {"best": ["int64", ["batch"]]},
     }
-    proof = describe(Twins(), signature=signature).proof
+    proof = describe(Twins(), signature=signature).equivalence_check
     expected = proof.reference.expect({"x": np.ones((3, 4), np.float32)})
     assert proof.name == "eager float64"
     assert expected.exact["best"].tolist() == expected.eager["best"].tolist() == [1, 1, 1]
-    assert expected.level["best"].places.tolist() == [0, 1, 2]
+    assert expected.ties["best"].places.tolist() == [0, 1, 2]
 
 
 def test_where_rounding_decides_most_integers_there_is_no_proof() -> None:
-    proof = describe(Leaning(cut=-5), signature=BEST).proof
-    with pytest.raises(ArtifactError, match=r"of output 'best' rounding decides [\d,]+ of [\d,]+"):
+    proof = describe(Leaning(cut=-5), signature=BEST).equivalence_check
+    with pytest.raises(
+        ArtifactError, match=r"rounding decides [\d,]+ of [\d,]+ numbers of output 'best'"
+    ):
         proof.check_network()
 
 
@@ -341,13 +347,13 @@ def test_compare_counts_an_integer_that_is_wrong() -> None:
     inputs = trained.card.signature.example({"batch": 4})
 
     def rotten(given: Any) -> dict[str, Any]:
-        classes = trained.proof.reference.eager(given)["classes"].copy()
+        classes = trained.equivalence_check.reference.eager(given)["classes"].copy()
         classes[2, 0, 0] = 4 - classes[2, 0, 0]
         return {"classes": classes}
 
     predictors = [Predictor(trained.card, lambda run=run: Planted(run))  # type: ignore[misc]
-                  for run in (trained.proof.reference.eager, rotten)]  # fmt: skip
-    right, wrong = compare(trained.proof, predictors, [(np.arange(4), inputs)]).results
+                  for run in (trained.equivalence_check.reference.eager, rotten)]  # fmt: skip
+    right, wrong = compare(trained.equivalence_check, predictors, [(np.arange(4), inputs)]).results
     assert right.holds
     assert not wrong.holds
     assert wrong.first == 2
@@ -364,8 +370,10 @@ def test_a_checkpoint_keeps_the_type_of_its_weights(kind: str, tmp_path: Path) -
     trained.save(path)
     again = read_model(path, network=made)
     assert again.card.weights_sha256 == trained.card.weights_sha256
-    assert again.proof.reference.precision.name == kind
+    assert again.equivalence_check.reference.precision.name == kind
     with load(path, network=made, backend="eager") as predictor:
-        (result,) = compare(again.proof, [predictor], [(np.arange(4), again.samples)]).results
+        (result,) = compare(
+            again.equivalence_check, [predictor], [(np.arange(4), again.samples)]
+        ).results
         assert result.holds
         assert result.output == "y"

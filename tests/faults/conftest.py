@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from ptx.export import TrainedModel, describe, export, exporting, read_model
-from ptx.export.formats import find_convert
+from ptx.export import TrainedModel, describe, export, read_model
+from ptx.export.formats import EXPORTERS
 from ptx.infer import read_artifact
 from ptx.infer.artifact.formats import FORMATS
 
 from .data import pictures
 from .fault import Good
 from .networks import COLOURS, SIGNATURE, Ward
+from .plants import replace_converter
 
 EPOCHS = {"diabetes": 5}  # trained, for what is recorded of the training; the others need none
 
@@ -62,8 +63,8 @@ def good(
         path = tmp_path_factory.mktemp("good") / f"{model}{FORMATS[format_name].suffix}"
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore")  # of the exporters, about themselves
-            content = find_convert(format_name)(source.traced, opset=None)
-            patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: content)
+            content = EXPORTERS[format_name].convert(source.traced, opset=None)
+            replace_converter(patch, format_name, content)
             export(source, format_name, path)
         card = read_artifact(path).require_card()
         return Good(model, format_name, source, saved, content, path, card)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ptx.export import KnownRows, TrainedModel, Trial, describe
+from ptx.export import LabelledDataset, QuantizationConfig, TrainedModel, describe
 
 LABELS = ["round", "square", "flat"]
 SIZE = 96  # numbers of a row
@@ -50,7 +50,7 @@ def nearest(network: nn.Module | None = None, **said: Any) -> TrainedModel:
 
 def known(
     count: int, *, seed: int = 1, noise: float = 1.0, shift: int = 0, of: int = 3
-) -> KnownRows:
+) -> LabelledDataset:
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, of, count)
     rows = centres()[targets] + noise * rng.standard_normal((count, SIZE)).astype(np.float32)
@@ -60,11 +60,11 @@ def known(
             part = slice(start, start + 500)
             yield {"row": rows[part].astype(np.float32)}, (targets[part] + shift) % len(LABELS)
 
-    return KnownRows("lines", count, batches)
+    return LabelledDataset("lines", count, batches)
 
 
-def trial(**changes: Any) -> Trial:
-    return replace(Trial(known(512), known(2000, seed=2)), **changes)
+def trial(**changes: Any) -> QuantizationConfig:
+    return replace(QuantizationConfig(known(512), known(2000, seed=2)), **changes)
 
 
 class Overflowing(Nearest):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from ptx.export import export, exporting
-from ptx.export.formats import find_attach, find_convert
+from ptx.export import export, pipeline
+from ptx.export.formats import EXPORTERS
 from ptx.export.golden import with_golden
 from ptx.export.tracing import trace
 from ptx.infer.artifact.card import Card
@@ -20,6 +20,12 @@ from ptx.infer.artifact.card import Card
 from .fault import Good
 
 Change = Callable[[nn.Module], nn.Module]
+
+
+def replace_converter(patch: pytest.MonkeyPatch, format_name: str, content: bytes) -> None:
+    """Have the exporter of that format convert every network to `content`."""
+    exporter = replace(EXPORTERS[format_name], convert=lambda *_, **__: content)
+    patch.setitem(EXPORTERS, format_name, exporter)
 
 
 def lay_out(good: Good, folder: Path, artifact: bytes) -> list[str]:
@@ -39,12 +45,14 @@ class Converted:
 
     def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
         content = self.convert(good)
-        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: content)
+        replace_converter(patch, good.format, content)
         export(good.trained, good.format, path)
 
     def workspace(self, good: Good, folder: Path) -> list[str]:
         content = self.convert(good)
-        return lay_out(good, folder, find_attach(good.format)(content, good.card.to_json()))
+        return lay_out(
+            good, folder, EXPORTERS[good.format].embed_manifest(content, good.card.to_json())
+        )
 
 
 def graph(edit: Callable[[Any], None]) -> Converted:
@@ -70,7 +78,7 @@ def converted(change: Change) -> Converted:
 def _content(good: Good, change: Change) -> bytes:
     network = change(good.trained.network).eval()
     traced = trace(network, good.trained.card.signature)
-    return find_convert(good.format)(traced, opset=None)
+    return EXPORTERS[good.format].convert(traced, opset=None)
 
 
 @dataclass(frozen=True)
@@ -99,15 +107,15 @@ class Stated:
             card = with_golden(*arguments)
             return replace(card, **self.change(card))
 
-        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: good.content)
-        patch.setattr(exporting, "with_golden", planted)
+        replace_converter(patch, good.format, good.content)
+        patch.setattr(pipeline, "with_golden", planted)
         export(good.trained, good.format, path)
 
     def workspace(self, good: Good, folder: Path) -> list[str]:
         card = replace(good.card, **self.change(good.card))
         agreement = {**card.agreement, "statement": card.statement_sha256}
         text = replace(card, agreement=agreement).to_json()
-        return lay_out(good, folder, find_attach(good.format)(good.content, text))
+        return lay_out(good, folder, EXPORTERS[good.format].embed_manifest(good.content, text))
 
 
 def preprocessed(**settings: Any) -> Stated:
@@ -185,7 +193,7 @@ class Data:
     write: Callable[[Path], Path]
 
     def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(exporting, "find_convert", lambda _: lambda *_, **__: good.content)
+        replace_converter(patch, good.format, good.content)
         export(good.trained, good.format, path)
 
     def workspace(self, good: Good, folder: Path) -> list[str]:

@@ -16,9 +16,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from ptx.export import describe, export, read_model, round_weights, take_pixels
-from ptx.export.formats import check_size, find_attach
-from ptx.export.int8.static_qdq import quantise
+from ptx.export import describe, embed_preprocessing, export, quantize_weights, read_model
+from ptx.export.formats import EXPORTERS, check_format
+from ptx.export.quantize.qdq import quantize
 from ptx.infer import Card, load, read_artifact
 from ptx.infer.artifact.html_page import seal
 from ptx.infer.backends import openvino_cpu
@@ -45,7 +45,7 @@ def resealed(path: Path, change: Callable[[Card], Card], graph: Callable[[Any], 
     del model.metadata_props[:]
     graph(model.graph)
     card = change(artifact.require_card())
-    path.write_bytes(find_attach("onnx")(model.SerializeToString(), card.to_json()))
+    path.write_bytes(EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), card.to_json()))
     return path
 
 
@@ -60,17 +60,17 @@ def bent(_: Shop) -> None:
         def forward(self, row: torch.Tensor) -> torch.Tensor:
             return nn.functional.linear(row, self.weight.tanh(), self.bias)
 
-    trained = round_weights(nearest(Bent(SIZE, len(LABELS))), "int8")
+    trained = quantize_weights(nearest(Bent(SIZE, len(LABELS))), "int8")
     export(trained, "onnx", _.folder / "bent.onnx")
 
 
 def two_gibibytes(_: Shop) -> None:
     with torch.device("meta"):
-        check_size(nn.Linear(2**15, 2**14 + 1), "onnx")
+        check_format("onnx", network=nn.Linear(2**15, 2**14 + 1))
 
 
 def run_pixels(shop: Shop, pixels: Any) -> None:
-    trained = take_pixels(read_model(shop.checkpoint("softmax-regression")))
+    trained = embed_preprocessing(read_model(shop.checkpoint("softmax-regression")))
     path = export(trained, "onnx", shop.folder / "pixels.onnx").path
     with load(path, backend="ort-cpu") as predictor:
         predictor.run({"pixels": pixels})
@@ -80,7 +80,7 @@ def own_label(_: Shop) -> None:
     axes = ["float32", ["batch", 1, 28, 28]]
     outputs = {"label": ["float32", ["batch", 10]]}
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    take_pixels(describe(
+    embed_preprocessing(describe(
         network, signature={"inputs": {"image": axes}, "outputs": outputs}, task="classification",
         preprocessing={"kind": "image", "size": [28, 28], "fit": "square"}, labels=list("0123456789"),
     ))  # fmt: skip
@@ -93,13 +93,13 @@ def empty_picture(shop: Shop) -> None:
 
 
 def quantised_by(shop: Shop, make: Callable[..., bytes], **changes: Any) -> None:
-    shop.patch.setattr("ptx.export.int8.static_qdq.quantise", make)
+    shop.patch.setattr("ptx.export.quantize.qdq.quantize", make)
     shop.export_int8(**changes)
 
 
 def mixed_up(content: bytes, *rest: Any) -> bytes:
     """Two classes change places behind the quantizer."""
-    model = onnx.load_from_string(quantise(content, *rest))
+    model = onnx.load_from_string(quantize(content, *rest))
     for one in model.graph.initializer:
         if one.name == "last.weight_quantized":
             one.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(one)[[1, 0, 2]], one.name))
@@ -143,7 +143,7 @@ def beyond_a_step(shop: Shop) -> None:
 
 
 def hidden(card: Card) -> Card:
-    agreement = {key: value for key, value in card.agreement.items() if key != "by_accuracy"}
+    agreement = {key: value for key, value in card.agreement.items() if key != "quantization"}
     return replace(card, compute="", agreement=agreement)
 
 
@@ -205,22 +205,23 @@ def enlarged(shop: Shop) -> None:
 
 REFUSALS = (
     Refusal("a NaN weight", WEIGHTS, "E-NONFINITE",
-            "weight 'last.weight' is not finite, so it cannot be rounded to int8: train the model again",
-            lambda shop: round_weights(spoil(torch.nan), "int8")),
+            "weight 'last.weight' is not finite and cannot be quantized to int8: train the model again",
+            lambda shop: quantize_weights(spoil(torch.nan), "int8")),
     Refusal("a weight beyond float16", WEIGHTS, "E-EXPORT",
             "weight 'last.weight' holds 7e+04, and float16 ends at 65,504: take int8",
-            lambda shop: round_weights(spoil(7e4), "float16")),
+            lambda shop: quantize_weights(spoil(7e4), "float16")),
     Refusal("a network of a few numbers", WEIGHTS, "E-EXPORT",
             "linear-model has no float32 weight of 64 numbers or more",
-            lambda shop: round_weights(read_model(shop.checkpoint("linear-model")), "int8")),
+            lambda shop: quantize_weights(read_model(shop.checkpoint("linear-model")), "int8")),
     Refusal("weights that are rounded already", WEIGHTS, "E-USAGE",
-            "the weights are rounded to int8 already",
-            lambda shop: round_weights(round_weights(nearest(), "int8"), "float16")),
+            "the weights are quantized to int8 already",
+            lambda shop: quantize_weights(quantize_weights(nearest(), "int8"), "float16")),
     Refusal("a format that holds none", WEIGHTS, "E-USAGE",
             "a file of pt2 cannot store quantized weights: --quantize-weights is for onnx or html",
-            lambda shop: export(round_weights(nearest(), "int8"), "pt2", shop.folder / "nearest.pt2")),
+            lambda shop: export(
+                quantize_weights(nearest(), "int8"), "pt2", shop.folder / "nearest.pt2")),
     Refusal("weights that the exporter computes with", WEIGHTS, "E-EXPORT",
-            "the graph holds none of the network's weights as they were rounded to int8", bent),
+            "the graph has none of the network's weights as they were rounded to int8", bent),
     Refusal("weights of 2 GiB", WEIGHTS, "E-EXPORT",
             "the network's weights are 2.00 GiB, and a file of onnx holds less than 2.00 GiB",
             two_gibibytes),
@@ -232,9 +233,9 @@ REFUSALS = (
             lambda shop: hold(resealed(shop.copy(shop.rounded), lambda c: c, other_weights))),
     Refusal("a model of no pictures", PIXELS, "E-USAGE",
             "the inputs of linear-model are no pictures that become numbers",
-            lambda shop: take_pixels(read_model(shop.checkpoint("linear-model")))),
+            lambda shop: embed_preprocessing(read_model(shop.checkpoint("linear-model")))),
     Refusal("an output that is called `label`", PIXELS, "E-USAGE",
-            "has an output 'label' of its own, which would stand twice", own_label),
+            "already has an output 'label'", own_label),
     Refusal("a picture of no size", PIXELS, "E-SHAPE",
             "has shape (1, 0, 28); expected (batch, 28, 28)",
             lambda shop: run_pixels(shop, np.zeros((1, 0, 28), np.uint8))),
@@ -249,29 +250,29 @@ REFUSALS = (
             "all 512 calibration rows of lines are of one class, 'round'",
             lambda shop: shop.export_int8(calibration=known(512, of=1))),
     Refusal("rows of another model", INT8, "E-DATA",
-            "% of the 512 calibration rows of lines right, … they are rows of another model, or it is"
+            "% of the 512 calibration rows of lines, … they are rows of another model, or it is"
             " untrained",
             lambda shop: shop.export_int8(calibration=known(512, shift=1))),
     Refusal("too few rows to count on", INT8, "E-DATA",
             "lines has 999 test rows, so one is 0.1 points, more than the drop of 0.1 that is allowed",
             lambda shop: shop.export_int8(test=known(999))),
     Refusal("calibration that overflows", INT8, "E-NONFINITE",
-            "calibration overflows: tensor …reaches from …to inf over lines",
+            "calibration overflows: tensor …ranges from …to inf over lines",
             lambda shop: shop.export_int8(trained=nearest(Overflowing()))),
     Refusal("NaN weights", INT8, "E-NONFINITE", "not finite",
             lambda shop: shop.export_int8(trained=spoil(torch.nan))),
     Refusal("weights rounded before", INT8, "E-USAGE",
-            "the weights are rounded to int8 already, and --compute int8 rounds them itself",
-            lambda shop: shop.export_int8(trained=round_weights(nearest(), "int8"))),
+            "the weights are quantized to int8 already, and --compute int8 quantizes them itself",
+            lambda shop: shop.export_int8(trained=quantize_weights(nearest(), "int8"))),
     Refusal("a model without labels", INT8, "E-USAGE",
-            "has no labels, so there is no accuracy that a file in int8 could be held to",
+            "has no labels, so there is no accuracy by which to accept an int8 file",
             lambda shop: shop.export_int8(trained=nearest(task="raw", labels=()))),
     Refusal("a network of float16", INT8, "E-USAGE",
             "computes in float16: --compute int8 is for networks of float32",
             lambda shop: shop.export_int8(trained=half(shop))),
     Refusal("a network of recurrent layers alone", INT8, "E-EXPORT",
             "the graph has no convolution or matrix product that computes in int8",
-            lambda shop: quantise(recurrent(shop), nearest(Recurrent()).card.signature, known(128))),
+            lambda shop: quantize(recurrent(shop), nearest(Recurrent()).card.signature, known(128))),
     Refusal("another format", INT8, "E-USAGE",
             "a file of html computes in the network's own precision: --compute int8 is for onnx",
             lambda shop: shop.say("export", "mlp", "--compute", "int8", "--format", "html")),
@@ -285,7 +286,7 @@ REFUSALS = (
             "accuracy falls by …points; allowed are 0.1: …labels change; allowed are",
             lambda shop: quantised_by(shop, mixed_up)),
     Refusal("an answer that depends on its batch", INT8, "E-INT8",
-            "of 256 rows get other bits alone than within a batch",
+            "of 256 rows have different output bits alone and within a batch",
             lambda shop: quantised_by(shop, dynamic(shop), max_drop=5.0)),
     Refusal("a file that is slower", INT8, "E-INT8",
             "it is 0.60 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1 at one of them",
@@ -331,9 +332,9 @@ REFUSALS = (
 
 def recurrent(shop: Shop) -> bytes:
     """The graph of a GRU, without a card."""
-    from ptx.export.exporting import prove
+    from ptx.export.pipeline import verify_export
 
-    return prove(nearest(Recurrent()), "onnx", shop.folder / "recurrent.onnx").content
+    return verify_export(nearest(Recurrent()), "onnx", shop.folder / "recurrent.onnx").content
 
 
 def in_the_place(shop: Shop) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ptx.export import export, export_int8, read_model, round_weights
-from ptx.export.int8 import exporting
+from ptx.export import export, export_int8, quantize_weights, read_model
+from ptx.export.quantize import int8
 from ptx.infer import AgreementError, verify
 
 from .nearest import nearest, trial
@@ -64,7 +64,7 @@ class Shop:
     @cached_property
     def rounded(self) -> Path:
         """A good file with weights of int8."""
-        trained = round_weights(read_model(self.checkpoint("softmax-regression")), "int8")
+        trained = quantize_weights(read_model(self.checkpoint("softmax-regression")), "int8")
         return export(trained, "onnx", self.folder / "good.int8.onnx").path
 
     def copy(self, path: Path) -> Path:
@@ -73,7 +73,7 @@ class Shop:
 
     def measure(self, speed: float) -> None:
         """The speed of this machine is not what is tested."""
-        self.patch.setattr(exporting, "times_as_fast", lambda *_: {1: speed, 64: speed})
+        self.patch.setattr(int8, "measure_speedup", lambda *_: {1: speed, 64: speed})
 
     def export_int8(self, **changes: Any) -> None:
         """Try the network that knows its classes, with another trial."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.export import FORMATS
+from ptx.export import EXPORTERS
 from ptx.infer import AgreementError, ArtifactError, PtxError, load
 
 from .fault import VERBS, Fault, Good
@@ -48,7 +48,7 @@ def test_the_verbs_on_a_file_with_the_fault(
 
 def run(verb: str, model: Good, root: Path, given: list[str], colours: Path, ptx: Ptx) -> Any:
     """A verb on the model of a workspace."""
-    backend = FORMATS[model.format].backend
+    backend = EXPORTERS[model.format].backend
     options = [*(given if verb != "verify" else ()), "--workspace", root, "--trust"]
     options += ["--backends" if verb == "compare" else "--backend", backend]
     if backend != "ort-cpu":
@@ -69,7 +69,7 @@ def outcome(told: Any) -> str:
 
 def no_wrong_answer(model: Good, path: Path) -> None:
     """What passes answers as the good file does, at any batch size, or not at all."""
-    backend = FORMATS[model.format].backend
+    backend = EXPORTERS[model.format].backend
     values = [value for sample in model.card.raw for value in sample.values]
     try:
         planted = load(path, backend=backend, device="cpu", trust=True)

@@ -83,6 +83,8 @@ def test_the_report_names_what_a_toy_calls_its_values(toys: Any) -> None:
 
 KINDS = "image|photo|columns|text|symbols|arrays"
 PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
+# What Triton runs is an ONNX file, and its configuration has other outputs for a regression.
+EXEMPT = ("infer/preprocessing", "export/formats/triton")
 ASKED = {
     "the name of a preprocessing": re.compile(rf"kind\"?\]? *(==|!=|in|not in) *\(?\"({KINDS})\""),
     "the class of a preprocessing": re.compile(r"(Gray|Photo|Columns|Text|Symbols|Arrays)Preproc"),
@@ -98,7 +100,7 @@ ASKED = {
 def test_nothing_outside_asks_for(what: str) -> None:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            if path.is_relative_to(ROOT / "infer" / "preprocessing"):
+            if any(path.is_relative_to(ROOT / folder) for folder in EXEMPT):
                 continue
             for line in path.read_text().splitlines():
                 assert not ASKED[what].search(line), f"{path.relative_to(ROOT)}: {line}"

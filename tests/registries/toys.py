@@ -107,7 +107,7 @@ LINES: list[tuple[dict[str, Any], str, Any]] = [
     (preprocessing.KINDS, "minutes", "toys:MinutesPreprocessing"),
     (tasks.TASKS, "verdict", VERDICT),
     (formats.FORMATS, "toy", FileFormat("a toy file", ".toy", "toys")),
-    (exporting.FORMATS, "toy", exporting.Format("toys", "toy-numpy")),
+    (exporting.EXPORTERS, "toy", exporting.Exporter(convert, attach, "toy-numpy")),
     (
         backends.BACKENDS,
         "toy-numpy",

@@ -19,7 +19,7 @@ from ptx.cli import options
 from ptx.cli.commands.compare import compare
 from ptx.cli.commands.export import export
 from ptx.cli.commands.predict import predict
-from ptx.export import FORMATS
+from ptx.export import EXPORTERS
 from ptx.infer.backends import BACKENDS
 from ptx.models import CATALOG
 from ptx.trainers import SOURCES
@@ -71,7 +71,7 @@ def test_a_word_is_completed(child: Any, words: tuple[str, ...], expected: list[
 def test_what_is_offered_is_what_there_is() -> None:
     assert offered(predict, "backend") == {"auto", *BACKENDS}
     assert offered(compare, "backends") == {"all", *BACKENDS}
-    assert offered(export, "formats") == {*FORMATS, "all", "triton"}
+    assert offered(export, "formats") == {*EXPORTERS, "all", "triton"}
     assert set(options.DATA) <= {"bundled", *SOURCES}
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ptx.export.formats import find_convert
+from ptx.export.formats import EXPORTERS
 from ptx.export.tracing import trace
 from ptx.infer import Signature, read_artifact
 from ptx.models import CATALOG
@@ -70,6 +70,6 @@ def test_a_trace_that_kept_its_device_is_found_out() -> None:
     signature = Signature.from_data(
         {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 2]]}}
     )
-    data = find_convert("torchscript")(trace(Nailed(), signature), opset=None)
+    data = EXPORTERS["torchscript"].convert(trace(Nailed(), signature), opset=None)
     with pytest.raises(RuntimeError, match="device"):
         run_on_meta("torchscript", data, signature)

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 import ptx.models.catalog
-from ptx.export import FORMATS, read_model
-from ptx.export.formats import find_convert, find_format, mapping_export_errors
+from ptx.export import read_model
+from ptx.export.formats import EXPORTERS, check_format
+from ptx.export.formats.conversion_errors import mapping_export_errors
 from ptx.export.formats.onnx_ import OPSET
 from ptx.export.tracing import trace
 from ptx.infer import ArtifactError, BackendError, InputError, Signature, UsageError, read_artifact
@@ -97,7 +98,7 @@ def test_onnx_runtime_alone_runs_the_lstm_at_any_size(
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> None:
     class Frozen(nn.Module):
         """Right for the traced batch alone."""
@@ -112,7 +113,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
 
     _, signature = network_of("linear-model")
     if format_name == "torchscript":  # a trace keeps what it saw; the grid refuses it
-        find_convert(format_name)(trace(Frozen(), signature), opset=None)
+        EXPORTERS[format_name].convert(trace(Frozen(), signature), opset=None)
         return
     with (
         pytest.raises(
@@ -120,7 +121,7 @@ def test_a_network_that_freezes_an_axis_is_not_converted(format_name: str) -> No
         ),
         mapping_export_errors("frozen", format_name),
     ):
-        find_convert(format_name)(trace(Frozen(), signature), opset=None)
+        EXPORTERS[format_name].convert(trace(Frozen(), signature), opset=None)
 
 
 def test_a_graph_whose_axes_are_not_the_signatures_is_refused() -> None:
@@ -131,7 +132,7 @@ def test_a_graph_whose_axes_are_not_the_signatures_is_refused() -> None:
     with pytest.raises(
         ArtifactError, match=r"the exported graph has .* the signature says"
     ) as caught:
-        find_convert("onnx")(trace(network, other), opset=None)
+        EXPORTERS["onnx"].convert(trace(network, other), opset=None)
     assert caught.value.code == "E-EXPORT-AXES"
 
 
@@ -147,26 +148,26 @@ def test_the_opset_is_21_unless_asked() -> None:
     """The newest whose MaxPool ONNX Runtime runs on CUDA."""
     assert OPSET == 21
     network, signature = network_of("convnet")
-    assert opset_of(find_convert("onnx")(trace(network, signature), opset=None)) == 21
+    assert opset_of(EXPORTERS["onnx"].convert(trace(network, signature), opset=None)) == 21
 
 
 @pytest.mark.parametrize("opset", [18, 20, 22, NEWEST_OPSET])
 def test_an_opset_that_is_asked_for_is_written(opset: int) -> None:
     network, signature = network_of("linear-model")
-    assert opset_of(find_convert("onnx")(trace(network, signature), opset=opset)) == opset
+    assert opset_of(EXPORTERS["onnx"].convert(trace(network, signature), opset=opset)) == opset
 
 
 @pytest.mark.parametrize("opset", [-1, 0, 17, NEWEST_OPSET + 1, 99])
 def test_an_opset_that_cannot_be_run_is_wrong_usage(opset: int) -> None:
     network, signature = network_of("linear-model")
     with pytest.raises(UsageError, match=f"opset {opset} cannot be written; expected 18 to 26"):
-        find_convert("onnx")(trace(network, signature), opset=opset)
+        EXPORTERS["onnx"].convert(trace(network, signature), opset=opset)
 
 
 # One clean file.
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("model", ["linear-model", "lstm", "name-classifier"])
 def test_an_export_is_one_file(model: str, format_name: str, artifact: Export) -> None:
     path = artifact(model, format_name)
@@ -177,7 +178,7 @@ def test_an_export_is_one_file(model: str, format_name: str, artifact: Export) -
             assert not tensor.external_data
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("model", ["linear-model", "lstm", "inception", "name-classifier"])
 def test_no_path_of_this_machine_is_in_an_export(
     model: str, format_name: str, artifact: Export
@@ -188,7 +189,7 @@ def test_no_path_of_this_machine_is_in_an_export(
 def test_the_search_for_paths_finds_those_that_torch_writes() -> None:
     """The negative control: TorchScript as it comes out of torch names source files."""
     network, signature = network_of("lstm")
-    raw = find_convert("torchscript")(trace(network, signature), opset=None)
+    raw = EXPORTERS["torchscript"].convert(trace(network, signature), opset=None)
     assert any(name.endswith(".debug_pkl") for name in zipfile.ZipFile(io.BytesIO(raw)).namelist())
     assert places_in(raw)
 
@@ -216,12 +217,12 @@ def test_a_second_export_in_another_process_gives_the_same_bytes(
 def test_a_recurrent_pt2_is_the_first_export_of_its_process() -> None:
     """An export to ONNX leaves behind what keeps the time axis free; without it pt2 must do as well."""
     code = (
-        "import torch; from ptx.export.formats import find_convert\n"
+        "import torch; from ptx.export.formats import EXPORTERS\n"
         "from ptx.export.tracing import trace\n"
         "from ptx.infer import Signature; from ptx.models import CATALOG, build\n"
         "for model in ('char-rnn', 'lstm'):\n"
         "    signature = Signature.from_data(CATALOG[model].signature)\n"
-        "    content = find_convert('pt2')(trace(build(model).eval(), signature), opset=None)\n"
+        "    content = EXPORTERS['pt2'].convert(trace(build(model).eval(), signature), opset=None)\n"
         "    print(b'aten.gru.input' in content, b'aten.lstm.input' in content)"
     )
     done = subprocess.run(
@@ -242,7 +243,7 @@ class NormalizedRows(nn.Module):
 def test_the_onnx_file_keeps_a_constant_that_is_nearly_zero() -> None:
     tensor = ["float32", ["batch", 4]]
     signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
-    content = find_convert("onnx")(trace(NormalizedRows().eval(), signature), opset=None)
+    content = EXPORTERS["onnx"].convert(trace(NormalizedRows().eval(), signature), opset=None)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     zeros = np.zeros((2, 4), np.float32)
     assert np.array_equal(session.run(None, {"x": zeros})[0], zeros)
@@ -257,7 +258,7 @@ class Spectrum(nn.Module):
 def test_a_transform_of_a_length_that_is_no_power_of_two_is_exact() -> None:
     tensor = ["float32", ["batch", 40]]
     signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
-    content = find_convert("onnx")(trace(Spectrum().eval(), signature), opset=None)
+    content = EXPORTERS["onnx"].convert(trace(Spectrum().eval(), signature), opset=None)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     values = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
     expected = np.fft.fft(values.astype(np.float64)).real
@@ -278,7 +279,7 @@ def test_a_split_along_the_batch_stays_free() -> None:
     signature = Signature.from_data(
         {"inputs": {"x": tensor, "z": tensor}, "outputs": {"y": tensor}}
     )
-    content = find_convert("onnx")(trace(Products().eval(), signature), opset=None)
+    content = EXPORTERS["onnx"].convert(trace(Products().eval(), signature), opset=None)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch in (1, 2, 7):
         x, z = np.random.default_rng(0).normal(size=(2, batch, 4)).astype(np.float32)
@@ -288,7 +289,7 @@ def test_a_split_along_the_batch_stays_free() -> None:
 def test_a_pt2_stores_no_inputs_of_the_trace() -> None:
     tensor = ["float32", ["batch", 3, 64, 64]]
     signature = Signature.from_data({"inputs": {"x": tensor}, "outputs": {"y": tensor}})
-    content = find_convert("pt2")(trace(nn.Conv2d(3, 3, 1).eval(), signature), opset=None)
+    content = EXPORTERS["pt2"].convert(trace(nn.Conv2d(3, 3, 1).eval(), signature), opset=None)
     assert torch.export.load(io.BytesIO(content)).example_inputs is None
     assert len(content) < 3 * 64 * 64 * 4  # bytes of one row
 
@@ -301,17 +302,17 @@ def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Exp
         "    print(card.model, len(card.golden))\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
-    paths = [str(artifact("lstm", name)) for name in FORMATS]
+    paths = [str(artifact("lstm", name)) for name in EXPORTERS]
     done = subprocess.run(
         [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines() == ["lstm 3"] * len(FORMATS) + ["[]"]
+    assert done.stdout.splitlines() == ["lstm 3"] * len(EXPORTERS) + ["[]"]
 
 
 # Quiet, and in eval mode.
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.parametrize("model", ["convnet", "lstm", "char-rnn"])
 def test_a_conversion_says_nothing_of_torchs_internals(
     model: str,
@@ -322,20 +323,20 @@ def test_a_conversion_says_nothing_of_torchs_internals(
     network, signature = network_of(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        find_convert(format_name)(trace(network, signature), opset=None)
+        EXPORTERS[format_name].convert(trace(network, signature), opset=None)
     assert [str(warning.message) for warning in caught] == []
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 def test_a_conversion_leaves_the_loggers_as_they_were(format_name: str) -> None:
     import logging
 
     names = ("torch.onnx", "onnxscript", "torch.export")
     before = [logging.getLogger(name).level for name in names]
     network, signature = network_of("linear-model")
-    find_convert(format_name)(trace(network, signature), opset=None)
+    EXPORTERS[format_name].convert(trace(network, signature), opset=None)
     assert [logging.getLogger(name).level for name in names] == before
 
 
@@ -353,9 +354,8 @@ def test_a_torchscript_file_is_in_eval_mode_without_gradients(artifact: Export) 
 
 
 def test_an_unknown_format_names_the_nearest() -> None:
-    for find in (find_format, find_convert):
-        with pytest.raises(UsageError, match="no format 'onx'; did you mean 'onnx'"):
-            find("onx")
+    with pytest.raises(UsageError, match="no format 'onx'; did you mean 'onnx'"):
+        check_format("onx")
 
 
 def test_a_missing_package_is_told_with_the_way_to_get_it() -> None:
@@ -381,7 +381,7 @@ def test_an_exporters_error_without_a_text_is_named_by_its_class() -> None:
         raise KeyError
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EXPORTERS)
 def test_a_file_is_told_by_its_content(format_name: str, artifact: Export, tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(artifact("linear-model", format_name).read_bytes())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export import tracing
-from ptx.export.formats import find_convert
+from ptx.export.formats import EXPORTERS
 from ptx.infer import Options, Signature, parse_artifact
 from ptx.infer.backends.pytorch.script import TorchScriptBackend
 
@@ -56,7 +56,7 @@ class Convolutions(nn.Module):
 
 
 def convert(network: nn.Module) -> bytes:
-    return find_convert("torchscript")(tracing.trace(network, SIGNATURE), opset=None)
+    return EXPORTERS["torchscript"].convert(tracing.trace(network, SIGNATURE), opset=None)
 
 
 def trace(network: nn.Module) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ptx.export import export, read_model, round_weights, take_pixels
+from ptx.export import embed_preprocessing, export, quantize_weights, read_model
 from ptx.models import CATALOG
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def opened(
         for variant in variants:
             trained = read_model(checkpoint(name))
             changed = (
-                take_pixels(trained) if variant == "pixels" else round_weights(trained, variant)
+                embed_preprocessing(trained)
+                if variant == "pixels"
+                else quantize_weights(trained, variant)
             )
             files[f"{name}, {variant}"] = export(
                 changed, "onnx", folder / f"{name}-{variant}.onnx"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptx.export import TrainedModel, export, read_model, round_weights, take_pixels
+from ptx.export import TrainedModel, embed_preprocessing, export, quantize_weights, read_model
 from ptx.infer import read_artifact
 from ptx.models import CATALOG
 
@@ -19,8 +19,10 @@ Checkpoint = Callable[[str], Path]
 Form = Callable[[TrainedModel], TrainedModel]
 
 FORMS: dict[str, Form] = {
-    "float16 weights": lambda trained: round_weights(trained, "float16"),
-    "int8 weights and pixels": lambda trained: take_pixels(round_weights(trained, "int8")),
+    "float16 weights": lambda trained: quantize_weights(trained, "float16"),
+    "int8 weights and pixels": lambda trained: embed_preprocessing(
+        quantize_weights(trained, "int8")
+    ),
 }
 
 

@@ -1,0 +1,154 @@
+"""Writes the repository: a folder for the graph, and one for predictions from raw inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from ptx.export.formats.triton.config import (
+    KINDS,
+    LABELS,
+    has_labels,
+    model_config,
+    predict_config,
+    to_text,
+)
+from ptx.infer import Artifact, Card
+from ptx.infer.artifact.files import NAME, make_folder, sweep, write_atomic
+from ptx.infer.backends.ort.cpu import SMALL_MODEL
+from ptx.infer.errors import ArtifactError, OutputError, UsageError, nearest, quote
+from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.raw_input import raw_input_name
+
+DEVICES = tuple(KINDS)
+_PREDICT = "_predict"  # after the model's name
+
+Content = Mapping[str, bytes]  # of a folder: by the path in it
+
+
+def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "cpu") -> list[Path]:
+    """Write a model into a repository, which may contain other models.
+
+    `NAME` is the graph for Triton's ONNX Runtime backend. `NAME_predict` takes picture files, texts or
+    rows as `Predictor.predict` does, and calls NAME. A model without raw inputs, or whose outputs are
+    not decoded, has only NAME. Each folder is written atomically.
+
+    Args:
+        artifact: An ONNX file with a ptx manifest.
+        folder: The repository; created if it does not exist.
+        device: What runs the graph, `cpu` or `cuda`.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        ArtifactError: it is another kind of file, has no manifest or has changed, or cannot be served.
+        OutputError: the model exists already, or it cannot be written.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"there is no device {quote(device)}; {nearest(device, DEVICES)}")
+    card = _require_onnx(artifact)
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    small = len(artifact.data) <= SMALL_MODEL
+    graph = to_text(model_config(card, preprocessing, device, small=small))
+    contents: dict[str, Content] = {
+        card.model: {
+            "config.pbtxt": graph.encode(),
+            "1/model.onnx": artifact.data,
+            **({LABELS: _lines(card.labels)} if has_labels(card) else {}),
+        }
+    }
+    if raw_input := raw_input_name(card, preprocessing):
+        contents[card.model + _PREDICT] = _predict_model(card, raw_input)
+    root = Path(folder)
+    for name in contents:
+        if os.path.lexists(root / name):
+            raise OutputError(
+                f"{quote(root / name)} is there already: remove it, or give another folder",
+                code="E-OUT-EXISTS",
+            )
+    make_folder(root)
+    staging = _staging(root)
+    return [_put(root / name, staging, content) for name, content in contents.items()]
+
+
+def _require_onnx(artifact: Artifact) -> Card:
+    card = artifact.require_card()
+    if artifact.kind != "onnx":
+        raise ArtifactError(
+            f"{artifact.name} is {artifact.format.noun}; Triton's ONNX Runtime takes an ONNX file:"
+            f" `ptx export {card.model} --format onnx`",
+            code="E-TRITON",
+        )
+    if NAME.fullmatch(card.model) is None:
+        raise ArtifactError(
+            f"{artifact.name}: its model is called {quote(card.model)}, and no folder can be",
+            code="E-TRITON",
+        )
+    return card
+
+
+def _predict_model(card: Card, raw_input: str) -> Content:
+    name = card.model + _PREDICT
+    return {
+        "config.pbtxt": to_text(predict_config(card, raw_input, name)).encode(),
+        "1/model.py": files("ptx.export.formats.triton").joinpath("model.py").read_bytes(),
+        "1/card.json": card.to_json().encode(),
+        "1/ptx.zip": _zip_infer(),
+    }
+
+
+def _zip_infer() -> bytes:
+    """`ptx.infer` as a zip archive that Python can import from; the same bytes each time."""
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        archive.writestr(ZipInfo("ptx/"), b"")  # a namespace package
+        for path, source in sorted(_sources(files("ptx.infer"), "ptx/infer")):
+            archive.writestr(ZipInfo(path), source, ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _sources(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _sources(entry, f"{path}/{entry.name}")
+        elif entry.name.endswith(".py"):
+            yield f"{path}/{entry.name}", entry.read_bytes()
+
+
+def _lines(labels: tuple[str, ...]) -> bytes:
+    return "".join(f"{label}\n" for label in labels).encode()
+
+
+def _put(target: Path, staging: Path, content: Content) -> Path:
+    """Write a folder under a temporary name, and rename it."""
+    temporary = staging / f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.ptx-tmp"
+    try:
+        for path, data in content.items():
+            make_folder((temporary / path).parent)
+            write_atomic(temporary / path, data)
+        try:
+            temporary.rename(target)
+        except OSError as error:
+            raise OutputError(f"{quote(target)} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _staging(root: Path) -> Path:
+    """Where folders are written before they are renamed: next to the repository if possible.
+
+    In the repository, Triton takes any folder for a model, and cannot start if a killed export left one.
+    """
+    beside = root.resolve().parent
+    same = beside.stat().st_dev == root.stat().st_dev
+    staging = beside if same and os.access(beside, os.W_OK) else root
+    sweep(staging)
+    return staging

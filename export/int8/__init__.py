@@ -1,1 +1,0 @@
-"""Files that compute in int8, and the gates that they must pass: see `ptx.export.int8.exporting`."""

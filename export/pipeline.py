@@ -1,0 +1,288 @@
+"""From a trained model to an artifact: convert, verify, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ptx.export.check.compare import count_equal_labels
+from ptx.export.check.matrix import axis_lengths
+from ptx.export.check.tolerance import FACTOR
+from ptx.export.formats import EXPORTERS, EmbedManifest, check_format
+from ptx.export.formats.conversion_errors import mapping_export_errors
+from ptx.export.formats.html import Choice
+from ptx.export.golden import assert_golden, check_room, with_golden
+from ptx.export.source import TrainedModel, describe
+from ptx.infer.artifact.artifact import parse_artifact
+from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.files import check_writable, write_atomic
+from ptx.infer.artifact.onnx_bytes import read_header
+from ptx.infer.backends import Options, open_backend
+from ptx.infer.errors import AgreementError, ArtifactError, UsageError
+from ptx.infer.predictor import Predictor
+from ptx.infer.ranges import OPSETS
+
+if TYPE_CHECKING:
+    from ptx.export.quantize.quality import QualityReport
+
+
+@dataclass(frozen=True)
+class VerifiedExport:
+    """An artifact that was verified and written.
+
+    Attributes:
+        size: Bytes.
+        sha256: Of the file.
+        saved: Bytes that quantization takes off the file.
+        choice: The page's runtime and why it was chosen; None if it was named or there is none.
+        quality: Of a file that computes in int8: what quantization changed.
+    """
+
+    path: Path
+    format: str
+    manifest: Card
+    size: int
+    sha256: str
+    saved: int = 0
+    choice: Choice | None = None
+    quality: QualityReport | None = None
+
+    @property
+    def reference(self) -> str:
+        """ "eager float64", or what replaces it."""
+        return str(self.manifest.agreement["reference"])
+
+    @property
+    def cases(self) -> int:
+        """How many cases the test matrix has."""
+        return int(self.manifest.agreement["cases"])
+
+    @property
+    def rows(self) -> int:
+        """How many real samples got the network's labels."""
+        return int(self.manifest.agreement.get("labels", 0))
+
+    @property
+    def error(self) -> float:
+        """The absolute error that is nearest to its tolerance; 0 if the file computes in int8."""
+        return self._worst["error"]
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerance of `error`."""
+        return self._worst["tolerance"]
+
+    @property
+    def _worst(self) -> dict[str, float]:
+        outputs = [
+            errors
+            for backend in self.manifest.agreement["backends"].values()
+            for errors in backend.values()
+        ]
+        return max(
+            outputs,
+            key=lambda errors: errors["error"] / (errors["tolerance"] or 1.0),
+            default={"error": 0.0, "tolerance": 0.0},
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A verified file that is still in memory.
+
+    Attributes:
+        content: Without the manifest.
+        embed: Makes the file from the content and the manifest.
+        saved, choice, quality: As in `VerifiedExport`.
+    """
+
+    format: str
+    content: bytes
+    manifest: Card
+    embed: EmbedManifest
+    saved: int = 0
+    choice: Choice | None = None
+    quality: QualityReport | None = None
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        return self.embed(self.content, self.manifest.to_json())
+
+    def write(self, path: Path, announce: Callable[[str], None] | None) -> VerifiedExport:
+        """Write the file atomically; `announce`: as in `export`.
+
+        Raises:
+            OutputError: the file cannot be written; what was there before is untouched.
+        """
+        artifact = parse_artifact(self.to_bytes(), path=path)
+        artifact.require_card()
+        if announce is not None:
+            announce(artifact.sha256)
+        write_atomic(path, artifact.data)
+        return VerifiedExport(
+            path,
+            self.format,
+            self.manifest,
+            size=len(artifact.data),
+            sha256=artifact.sha256,
+            saved=self.saved,
+            choice=self.choice,
+            quality=self.quality,
+        )
+
+
+def export(
+    trained: TrainedModel | nn.Module,
+    format_name: str,
+    path: str | Path,
+    *,
+    opset: int | None = None,
+    announce: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **spec: Any,
+) -> VerifiedExport:
+    """Export to `format_name`, a key of EXPORTERS, and verify the file before it is written.
+
+    Args:
+        trained: From `read_model` or `describe`, or any network with the arguments of `describe`.
+        opset: Only for ONNX.
+        announce: Gets the file's sha256 just before the file is written, so that the file never exists
+            without the caller knowing of it.
+        progress: Gets how many runs of the check are done, and how many there are.
+        spec: Arguments of `describe`, if `trained` is a network.
+
+    Raises:
+        UsageError: there is no such format or opset.
+        InputError: the arguments about the network are not valid.
+        ArtifactError: the network cannot be converted; or no file could agree with it, since its outputs
+            are not finite, differ from run to run, or depend on the rest of the batch.
+        AgreementError: the file would not compute what the network computes; nothing is written.
+        OutputError: the file cannot be written; what was there before is untouched.
+        BackendError: the backend that verifies the file is not installed.
+    """
+    path = Path(path)
+    check_format(format_name)
+    if opset is not None:
+        OPSETS.check("opset", opset)
+    check_writable(path)
+    if isinstance(trained, TrainedModel):
+        card, runtime = trained.card, trained.runtime
+        check_format(format_name, network=trained.network, weights=card.weights, runtime=runtime)
+        if spec:
+            raise UsageError(f"{', '.join(spec)}: a trained model has a manifest that says this")
+    else:
+        if isinstance(trained, nn.Module):
+            check_format(format_name, network=trained)
+        trained = describe(trained, **spec)
+    candidate = verify_export(trained, format_name, path, opset=opset, progress=progress)
+    return candidate.write(path, announce)
+
+
+def verify_export(
+    trained: TrainedModel,
+    format_name: str,
+    path: Path,
+    *,
+    opset: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Candidate:
+    """Convert to `format_name` and verify the file in memory; `path`: its name in messages.
+
+    Raises:
+        ArtifactError, AgreementError, BackendError: as `export` does.
+    """
+    exporter, check = EXPORTERS[format_name], trained.equivalence_check
+    check_room(trained.card)
+    check.set_progress(progress)
+    check.check_network()
+    with mapping_export_errors(trained.card.model, format_name):
+        unpacked = exporter.convert(trained.traced, opset=opset)
+    content = unpacked
+    if trained.card.weights:
+        assert exporter.pack_weights is not None, "check_format refuses such a format"
+        weights = {
+            name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
+        }
+        content = exporter.pack_weights(unpacked, trained.card.weights, weights)
+    manifest = replace(trained.limited_card, versions=_versions(format_name, content))
+    manifest = with_golden(manifest, check, trained.examples, len(content))
+    choice, embed = None, exporter.embed_manifest
+    if exporter.choose_runtime and not trained.runtime:
+        choice = exporter.choose_runtime(content, manifest.signature)
+    if runtime := choice.runtime if choice else trained.runtime:
+        embed = exporter.runtimes[runtime]()
+    candidate = Candidate(
+        format_name, content, manifest, embed, saved=len(unpacked) - len(content), choice=choice
+    )
+    return replace(candidate, manifest=_verify(candidate, trained, path))
+
+
+def open_candidate(candidate: Candidate, path: Path, *, threads: int | None = None) -> Predictor:
+    """A predictor over the file, on the backend that verifies its format.
+
+    Raises:
+        ArtifactError: the backend cannot open the file.
+    """
+    artifact = parse_artifact(candidate.to_bytes(), path=path)
+    options = Options(device="cpu", threads=threads, trust=True)  # it was made in this process
+    backend = EXPORTERS[candidate.format].backend
+    return Predictor(artifact.require_card(), lambda: open_backend(backend, artifact, options))
+
+
+def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Card:
+    """Run the file over the test matrix, the real samples and the golden samples.
+
+    Returns:
+        The manifest with the verification record.
+
+    Raises:
+        AgreementError: the file would not compute what the network computes.
+    """
+    check, manifest = trained.equivalence_check, candidate.manifest
+    backend = EXPORTERS[candidate.format].backend
+    try:
+        opened = open_candidate(candidate, path)
+    except ArtifactError as error:
+        raise AgreementError(f"{backend} cannot open the exported file: {error}") from error
+    with opened as predictor:
+        errors = check.check(predictor.backend.run, backend)
+        labels = count_equal_labels(predictor, check) if check.samples else 0
+        assert_golden(predictor, predictor.card)
+    lengths = {
+        length
+        for axis in manifest.signature.dynamic_axes[1:]
+        for length in axis_lengths(manifest.signature, axis)
+    }
+    record: dict[str, Any] = {
+        "reference": check.name,
+        "factor": FACTOR,
+        "batches": list(check.batches),
+        "lengths": sorted(lengths),
+        "cases": len(check.cases),
+        "labels": labels,
+        "statement": manifest.statement_sha256,
+        "samples": manifest.samples_sha256,
+        "backends": {backend: errors},
+    }
+    if check.ill_conditioned:
+        record["ill_conditioned"] = dict(check.ill_conditioned)
+    stored = {value for sample in manifest.raw for value in sample.values}
+    if left_out := sum(value not in stored for value in trained.examples):
+        record["examples_left_out"] = left_out
+    return replace(manifest, agreement=record)
+
+
+def _versions(format_name: str, content: bytes) -> dict[str, str]:
+    versions = {"ptx": importlib.metadata.version("ptx-toolkit"), "torch": torch.__version__}
+    if EXPORTERS[format_name].takes_opset:
+        header = read_header(content, name="the exported file")
+        versions["opset"] = str(header.opsets[""])
+        for package in ("onnx", "onnxscript"):
+            versions[package] = importlib.metadata.version(package)
+    return versions

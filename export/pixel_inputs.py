@@ -1,0 +1,139 @@
+"""Pixels as the input of a network: the preprocessing after resizing becomes a part of the graph.
+
+A runtime then needs no mean and standard deviation. Decoding and resizing stay outside, since the
+operators for it (DecodeImage, Resize) give other pixels than ptx does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ptx.export.source import TrainedModel
+from ptx.infer.artifact.card import Card
+from ptx.infer.backends.pytorch.outputs import find_outputs
+from ptx.infer.errors import UsageError
+from ptx.infer.preprocessing import Pictures, Preprocessing, open_preprocessing
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
+from ptx.infer.tasks import classification, find_task
+
+_IN_GRAPH = ("mean", "std")  # settings that become part of the graph
+PIXELS, PROBABILITIES, LABEL = "pixels", "probabilities", "label"
+_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of Pictures.steps
+    "divide": torch.div,
+    "subtract": torch.sub,
+}
+
+
+def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
+    """The model with pixels as its input, uint8 (batch, height, width[, channels]).
+
+    The images are resized to the model's size, as `preprocessing.read` does. A classifier gets the
+    additional outputs `probabilities` and `label`, the index of the largest.
+
+    Raises:
+        UsageError: its inputs are no images, or it has an output of such a name.
+    """
+    card = trained.card
+    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    pictures, (spec, *_) = preprocessing.pictures, card.signature.inputs
+    if pictures is None or preprocessing.rows is None or spec.dtype != "float32":
+        raise UsageError(
+            f"the inputs of {card.model} are no pictures that become numbers (preprocessing"
+            f" {card.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
+        )
+    size = preprocessing.rows[1]
+    added = _added_outputs(card)
+    channels = () if pictures.channels is None else (pictures.channels,)
+    pixels = TensorSpec(PIXELS, "uint8", (BATCH, *size, *channels))
+    shape = [size[0] if axis == -1 else axis for axis in pictures.sample_shape]
+    # A dynamic axis, such as the rows of a sequence, has the size of the image.
+    fixed = dict(zip(spec.sample_axes, shape, strict=True))
+    outputs = [
+        replace(one, axes=tuple(fixed.get(axis, axis) for axis in one.axes))
+        for one in (*card.signature.outputs, *added)
+    ]
+    network = PixelNetwork(trained.network, card.signature, pictures, shape, len(added))
+    return replace(
+        trained,
+        network=network.eval(),
+        card=replace(
+            card,
+            signature=Signature((pixels,), tuple(outputs)),
+            preprocessing={key: v for key, v in card.preprocessing.items() if key not in _IN_GRAPH},
+        ),
+        samples=_as_pixels(trained.samples.get(spec.name), preprocessing, pictures, pixels),
+    )
+
+
+class PixelNetwork(nn.Module):
+    """A network after the steps from pixels to its input, which are computed in float32."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        signature: Signature,
+        pictures: Pictures,
+        shape: list[int],
+        added: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._signature, self._added = signature, added
+        self._steps = [(name, torch.from_numpy(by)) for name, by in pictures.steps]
+        self._channels = None if pictures.channels is None else pictures.channel_axis
+        self._shape = shape
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        numbers = pixels.to(torch.float32)
+        for name, by in self._steps:
+            numbers = _OPERATIONS[name](numbers, by)
+        if self._channels is not None:
+            numbers = numbers.movedim(3, 1 + self._channels)
+        elif list(numbers.shape[1:]) != self._shape:
+            numbers = numbers.reshape(-1, *self._shape)
+        (spec,) = self._signature.inputs
+        if spec.batch_axis:
+            numbers = numbers.movedim(0, spec.batch_axis)
+        if any(weight.dtype == torch.float64 for weight in self.network.parameters()):
+            numbers = numbers.to(torch.float64)
+        outputs = find_outputs(self._signature, self.network(numbers))
+        first = outputs[0]
+        return (*outputs, *(first.softmax(-1), first.argmax(-1))[: self._added])
+
+
+def _added_outputs(card: Card) -> tuple[TensorSpec, ...]:
+    """The outputs that a classifier gets."""
+    first = card.signature.outputs[0]
+    if find_task(card.task).decide is not classification:
+        return ()
+    for name in (PROBABILITIES, LABEL):
+        if any(spec.name == name for spec in card.signature.outputs):
+            raise UsageError(f"{card.model} already has an output {name!r}")
+    return (
+        TensorSpec(PROBABILITIES, first.dtype, first.axes),
+        TensorSpec(LABEL, "int64", first.axes[:-1]),
+    )
+
+
+def _as_pixels(
+    inputs: Array | None, preprocessing: Preprocessing, pictures: Pictures, pixels: TensorSpec
+) -> dict[str, Array]:
+    """The pixels from which real inputs were made; none if they were not made from pixels."""
+    if inputs is None:
+        return {}
+    (spec,) = preprocessing.specs
+    rows = np.moveaxis(inputs, spec.batch_axis, 0)
+    if pictures.channels is not None:
+        rows = np.moveaxis(rows, 1 + pictures.channel_axis, -1)
+    axes = [int(axis) for axis in pixels.sample_axes]
+    tables = pictures.table.reshape(-1, 256)
+    rows = rows.reshape(len(rows), axes[0], axes[1], len(tables))
+    places = [table.searchsorted(rows[..., channel]) for channel, table in enumerate(tables)]
+    found = np.stack(places, axis=-1).clip(0, 255).astype(np.uint8).reshape(len(rows), *axes)
+    again = preprocessing.collate(list(found))[spec.name]
+    return {PIXELS: found} if np.array_equal(again, inputs) else {}

@@ -1,0 +1,20 @@
+"""Silencing of the libraries that an export calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_loggers(*names: str, level: int = logging.ERROR) -> Iterator[None]:
+    """Restrict these loggers to messages of `level` and above; "" is the root logger."""
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, former in before.items():
+            logger.setLevel(former)
