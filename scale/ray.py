@@ -98,7 +98,11 @@ def open_in_worker(spec: PredictorSpec) -> Predictor:
     """
     context = ray.get_runtime_context()
     in_worker = context.worker.mode == ray.WORKER_MODE
-    assigned = context.get_assigned_resources().get("CPU", 1) if in_worker else 1
+    assigned = (
+        context.get_assigned_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+        if in_worker
+        else 1
+    )
     threads = spec.options.threads or max(1, int(assigned))
     return replace(spec, options=replace(spec.options, threads=threads)).open()
 

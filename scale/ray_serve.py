@@ -71,14 +71,14 @@ def deployment(
     spec = PredictorSpec(
         artifact.data, str(artifact.path), backend, options or Options(), description
     )
-    name = name or artifact.path.stem
+    served_name = name or artifact.path.stem
     settings = settings or Settings()
 
     @serve.ingress()
     class Replica:
         def __init__(self) -> None:
             self._predictor = open_in_worker(spec)
-            self._app = app({name: self._predictor}, settings)
+            self._app = app({served_name: self._predictor}, settings)
 
         def __serve_build_asgi_app__(self) -> Starlette:
             return self._app
@@ -86,8 +86,9 @@ def deployment(
         async def check_health(self) -> None:
             await asyncio.to_thread(_check_golden_samples, self._predictor)
 
-    defaults: dict[str, Any] = {"name": name, "max_ongoing_requests": MAX_ONGOING_REQUESTS}
-    return serve.deployment(Replica, **{**defaults, **deployment_options})
+    defaults: dict[str, Any] = {"name": served_name, "max_ongoing_requests": MAX_ONGOING_REQUESTS}
+    made: serve.Deployment = serve.deployment(**{**defaults, **deployment_options})(Replica)
+    return made
 
 
 def _check_golden_samples(predictor: Predictor) -> None:

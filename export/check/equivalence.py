@@ -279,9 +279,11 @@ class EquivalenceCheck:
                 raise AgreementError(f"{backend} fails at {case.title}: {error}") from error
             self._advance(len(self.cases))
             for spec in self.signature.outputs:
-                error, tolerance = self._assert_close(backend, case, spec, outputs.get(spec.name))
-                if relative_error(error, tolerance) >= relative_error(**worst[spec.name]):
-                    worst[spec.name] = {"error": error, "tolerance": tolerance}
+                distance, tolerance = self._assert_close(
+                    backend, case, spec, outputs.get(spec.name)
+                )
+                if relative_error(distance, tolerance) >= relative_error(**worst[spec.name]):
+                    worst[spec.name] = {"error": distance, "tolerance": tolerance}
             if not same_bits(outputs, again):
                 raise AgreementError(
                     f"two runs of {backend} over the same input differ, at {case.title}: the file draws"

@@ -115,16 +115,16 @@ def quantize_candidate(
             max_drop=float(config.max_drop),
         )
         single_rows, variant_rows = count_batch_variant_rows(after, config.test)
-        single_threaded = [
+        quantized, plain = (
             stack.enter_context(open_candidate(one, path, threads=1))
             for one in (candidate, float32)
-        ]
+        )
         inputs, _ = next(config.test.batches())
         quality = QualityReport(
             accuracy,
             single_rows=single_rows,
             batch_variant_rows=variant_rows,
-            speedup=measure_speedup(*single_threaded, inputs),
+            speedup=measure_speedup(quantized, plain, inputs),
             size=len(content),
             float32_size=len(float32.content),
             for_size=config.for_size,

@@ -43,7 +43,7 @@ class _Model:
         self._setting, self.name = setting, name
 
     @cached_property
-    def proof(self) -> EquivalenceCheck:
+    def equivalence_check(self) -> EquivalenceCheck:
         trained = read_model(self._setting.checkpoints[self.name])
         return EquivalenceCheck(trained.network, trained.card.signature, {})
 

@@ -29,6 +29,7 @@ from ptx.scale.spec import PredictorSpec
 with warnings.catch_warnings():  # of pydantic, about Ray
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve
+    from ray.serve.schema import ReplicaState
 
     from ptx.scale.ray_serve import deployment
 
@@ -49,7 +50,7 @@ def address() -> Iterator[str]:
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()
 
 
@@ -68,7 +69,7 @@ def post(url: str, data: bytes) -> Any:
 
 def post_until_answered(url: str, data: bytes) -> tuple[Any, list[int]]:
     """The answer, and the status codes of the attempts that failed before; 0: no connection."""
-    codes = []
+    codes: list[int] = []
     for _ in range(200):
         try:
             return post(url, data), codes
@@ -80,7 +81,7 @@ def post_until_answered(url: str, data: bytes) -> tuple[Any, list[int]]:
 
 def replicas(name: str = "convnet") -> int:
     states = serve.status().applications["default"].deployments[name].replica_states
-    return states.get("RUNNING", 0)
+    return states.get(ReplicaState.RUNNING, 0)
 
 
 def replica_pids() -> list[int]:
