@@ -24,7 +24,6 @@ EAGER = Path("infer/backends/pytorch/eager.py")  # builds the catalog's network,
 # What the command line may name beside `__all__` of the packages: the modules whose names without an
 # underscore are public too.
 ROOMS = {
-    "ptx.infer.artifact",  # zip_archive
     "ptx.infer.artifact.accuracy",
     "ptx.infer.artifact.files",
     "ptx.infer.artifact.formats",
@@ -46,12 +45,11 @@ ROOMS = {
     "ptx.export.check.manifest_comparison",
     "ptx.export.formats",
     "ptx.export.quantize.int8",
-    "ptx.export.catalog_manifest",
     "ptx.export.source",
     "ptx.export.variant",
     "ptx.scale.ray",
     "ptx.scale.ray_files",
-    "ptx.export.formats.triton",
+    "ptx.export.triton",
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "matplotlib", "tqdm"}
 

@@ -407,7 +407,7 @@ def _next_command(
 
 def _export_repository(space: Workspace, model: str, output: Path | None, device: str) -> None:
     """Write the repository; print its folders and how to start a server on it."""
-    from ptx.export.formats.triton import write_repository
+    from ptx.export.triton import write_repository
 
     context = click.get_current_context()
     for option in context.command.params:

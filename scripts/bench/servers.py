@@ -106,10 +106,10 @@ def _triton(setting: Setting) -> Iterator[Server]:
     """A real tritonserver on the repository that ptx writes of the convnet."""
     from tempfile import TemporaryDirectory
 
-    from ptx.export.formats.triton import write_repository
+    from ptx.export.triton import write_repository
     from ptx.infer import read_artifact
 
-    server = _module(ROOT / "tests/export/formats/triton/server.py")
+    server = _module(ROOT / "tests/export/triton/server.py")
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_repository(read_artifact(setting.model("convnet", ".onnx")), folder / "repository")

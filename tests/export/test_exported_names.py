@@ -9,6 +9,7 @@ from ptx.infer.artifact.formats import FORMATS
 def test_public_names() -> None:
     assert set(ptx.export.__all__) == {
         "EXPORTERS",
+        "ExportVariant",
         "BackendResult",
         "Comparison",
         "Description",

@@ -84,7 +84,7 @@ def test_the_report_names_what_a_toy_calls_its_values(toys: Any) -> None:
 KINDS = "image|photo|columns|text|symbols|arrays"
 PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
 # What Triton runs is an ONNX file, and its configuration has other outputs for a regression.
-EXEMPT = ("infer/preprocessing", "export/formats/triton")
+EXEMPT = ("infer/preprocessing", "export/triton")
 ASKED = {
     "the name of a preprocessing": re.compile(rf"kind\"?\]? *(==|!=|in|not in) *\(?\"({KINDS})\""),
     "the class of a preprocessing": re.compile(r"(Gray|Photo|Columns|Text|Symbols|Arrays)Preproc"),

@@ -29,7 +29,6 @@ from ptx.scale.spec import PredictorSpec
 with warnings.catch_warnings():  # of pydantic, about Ray
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve
-    from ray.serve.schema import ReplicaState
 
     from ptx.scale.ray_serve import deployment
 
@@ -81,7 +80,7 @@ def post_until_answered(url: str, data: bytes) -> tuple[Any, list[int]]:
 
 def replicas(name: str = "convnet") -> int:
     states = serve.status().applications["default"].deployments[name].replica_states
-    return states.get(ReplicaState.RUNNING, 0)
+    return next((n for state, n in states.items() if state == "RUNNING"), 0)
 
 
 def replica_pids() -> list[int]:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptx.export.formats.triton import write_repository
+from ptx.export.triton import write_repository
 from ptx.infer import read_artifact
 
 from .server import MISSING, TRITON, Ports, triton_server
 
-PICTURES = Path(__file__).parents[3] / "pictures"
+PICTURES = Path(__file__).parents[2] / "pictures"
 CATALOG = ("convnet", "lstm", "name-classifier", "diabetes")
 PHOTO = {
     "kind": "photo", "resize": 72, "size": [64, 64],

@@ -45,7 +45,7 @@ def test_the_verb_writes_what_a_server_is_started_on(
         (("--format", "triton"), "needs --output FOLDER"),
         (("--format", "triton", "--output", "x", "--opset", "18"), "leave out --opset"),
         (("--format", "triton", "--output", "x", "--labels", "a,b"), "leave out --labels"),
-        (("--device", "cuda"), "--device is a matter of --format triton; the format is onnx"),
+        (("--device", "cuda"), "--device needs --format triton; the format is onnx"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ptx.export.formats.triton import write_repository
+from ptx.export.triton import write_repository
 from ptx.infer import (
     Artifact,
     ArtifactError,
@@ -183,7 +183,7 @@ def test_a_folder_that_is_there_is_never_written_into(artifact: Export, tmp_path
 def test_a_disk_that_fills_leaves_no_folder(
     artifact: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ptx.export.formats.triton import repository
+    from ptx.export.triton import repository
 
     def full(path: Path, data: bytes) -> None:
         raise OutputError(f"{path} cannot be written: No space left on device", code="E-OUT-SPACE")
@@ -197,7 +197,7 @@ def test_a_disk_that_fills_leaves_no_folder(
 def test_nothing_but_whole_models_ever_stands_in_the_repository(
     artifact: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ptx.export.formats.triton import repository
+    from ptx.export.triton import repository
 
     seen = []
 

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from ptx.export.formats.triton.config import (
+from ptx.export.triton.config import (
     KINDS,
     LABELS,
     has_labels,
@@ -98,7 +98,7 @@ def _predict_model(card: Card, raw_input: str) -> Content:
     name = card.model + _PREDICT
     return {
         "config.pbtxt": to_text(predict_config(card, raw_input, name)).encode(),
-        "1/model.py": files("ptx.export.formats.triton").joinpath("model.py").read_bytes(),
+        "1/model.py": files("ptx.export.triton").joinpath("model.py").read_bytes(),
         "1/card.json": card.to_json().encode(),
         "1/ptx.zip": _zip_infer(),
     }
