@@ -31,7 +31,7 @@ def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Itera
         try:
             yield from expand(argument, preprocessing)
         except InputError as error:
-            yield infer.Named(argument, error)
+            yield infer.NamedInput(argument, error)
 
 
 def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int | None:
@@ -44,7 +44,7 @@ def count_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> int 
 def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     silence_decoders()
     if argument == STDIN:
-        yield infer.Named(STDIN, _read_stdin())
+        yield infer.NamedInput(STDIN, _read_stdin())
     elif os.path.isdir(argument):  # noqa: PTH112 - pathlib raises on a name that is too long
         yield from _folder(argument, preprocessing)
     elif argument.lower().endswith(".npy"):
@@ -103,7 +103,7 @@ def _read_stdin() -> bytes:
         raise InputError(f"standard input: {error.strerror}", code="E-IN-READ") from error
 
 
-def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.NamedInput]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
     if not preprocessing.columns:
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
@@ -114,7 +114,7 @@ def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
     if table.note:
         _note_once(f"{quote(argument)}: {table.note}")
     for line, row in table.rows:
-        yield infer.Named(f"{argument}, line {line}", row)
+        yield infer.NamedInput(f"{argument}, line {line}", row)
 
 
 @cache
@@ -123,7 +123,7 @@ def _note_once(text: str) -> None:
     print_note(text)
 
 
-def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
+def _first_cells(argument: str, text: str) -> Iterator[infer.NamedInput]:
     """The texts of a CSV file: its first column, without a header."""
     import csv
     import io
@@ -132,17 +132,17 @@ def _first_cells(argument: str, text: str) -> Iterator[infer.Named]:
     for index, cells in enumerate(reader):
         header = index == 0 and cells and cells[0].strip().lower() in TITLES
         if cells and not header:
-            yield infer.Named(f"{argument}, line {reader.line_num}", cells[0])
+            yield infer.NamedInput(f"{argument}, line {reader.line_num}", cells[0])
 
 
-def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.Named]:
+def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.NamedInput]:
     """The rows of an array; without a batch axis the array is one row."""
     from ptx.infer.tables.npy import read_npy
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
     single = array.ndim <= preprocessing.dimensions
     if single and not (preprocessing.columns and array.ndim == 0):
-        yield infer.Named(argument, array)
+        yield infer.NamedInput(argument, array)
         return
     if len(array) and not array.size:  # a header can claim any number of such rows
         raise InputError(
@@ -150,10 +150,10 @@ def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
             code="E-SHAPE",
         )
     for index, row in enumerate(array):
-        yield infer.Named(f"{argument}[{index}]", row)
+        yield infer.NamedInput(f"{argument}[{index}]", row)
 
 
-READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.Named]]] = {
+READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.NamedInput]]] = {
     ".csv": _table_rows,
     ".npy": _array_rows,
 }

@@ -52,7 +52,7 @@ COMMANDS = {
     ),
     "inspect": (
         "ptx.cli.commands.inspect:inspect",
-        "Show the card of a file without running its code.",
+        "Show the manifest of a file without running its code.",
     ),
     "serve": ("ptx.cli.commands.serve:serve", "Serve models over HTTP and gRPC."),
     "doctor": ("ptx.cli.commands.doctor:doctor", "Check which backends work on this machine."),

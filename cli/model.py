@@ -22,30 +22,30 @@ class ResolvedModel:
     """The file that a MODEL argument means, read but not opened by a backend."""
 
     artifact: infer.Artifact
-    card: infer.Card
+    manifest: infer.Manifest
     backend: str  # as it was given
     others: tuple[Path, ...] = ()  # files that `auto` tries if no backend here runs the first
-    description: Description | None = None  # of a file without a card
+    description: Description | None = None  # of a file without a manifest
 
 
 def resolve_model(
     space: Workspace, model: str, backend: str = "auto", *, describe: Path | None = None
 ) -> ResolvedModel:
-    """The file for a MODEL argument that the backend reads, with its card."""
+    """The file for a MODEL argument that the backend reads, with its manifest."""
     if describe is not None:
         from ptx.cli.model_spec import read_describe
         from ptx.infer.described.described_artifact import describe_artifact
 
         description = read_describe(describe)
         artifact = infer.read_artifact(space.find(model))
-        card = describe_artifact(artifact, description).card
-        return ResolvedModel(artifact, card, backend, description=description)
+        manifest = describe_artifact(artifact, description).manifest
+        return ResolvedModel(artifact, manifest, backend, description=description)
     if backend != "auto":
         artifact = infer.read_artifact(space.find(model, format_of(backend)))
-        return ResolvedModel(artifact, artifact.require_card(), backend)
+        return ResolvedModel(artifact, artifact.require_manifest(), backend)
     first, *others = list(space.files(model).values()) or [space.find(model)]
     artifact = infer.read_artifact(first)
-    return ResolvedModel(artifact, artifact.require_card(), backend, tuple(others))
+    return ResolvedModel(artifact, artifact.require_manifest(), backend, tuple(others))
 
 
 def open_model(

@@ -11,7 +11,7 @@ import click
 
 from ptx.cli.param_types import Number, Numbers
 from ptx.infer.errors import UsageError
-from ptx.infer.ranges import MEAN, STD, WHITE
+from ptx.infer.ranges import MAX_PIXEL, MEAN, STD
 
 if TYPE_CHECKING:
     from ptx.infer.described.description import Description
@@ -27,7 +27,7 @@ def stated_options(command: F) -> F:
         click.option(
             "--max-pixel",
             "scale",
-            type=Number(WHITE),
+            type=Number(MAX_PIXEL),
             help="Value of a white pixel in the training of a bare state dict: 1, or 255 if pixels were"
             " used as they are. --mean and --std are on this scale.",
         ),

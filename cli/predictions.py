@@ -43,9 +43,9 @@ class PredictionLines:
             self.succeeded += 1
             if result.low_confidence:
                 print_note(f"{_name(result)}: {_LOW_CONFIDENCE}")
-            if result.others and (result.input, result.others) != noted:
-                noted = result.input, result.others
-                print_note(f"{_name(result)}: {_ignored_regions_text(result.others)}")
+            if result.ignored_regions and (result.input, result.ignored_regions) != noted:
+                noted = result.input, result.ignored_regions
+                print_note(f"{_name(result)}: {_ignored_regions_text(result.ignored_regions)}")
             if self.as_json:
                 yield result.to_json(ensure_ascii=self.ensure_ascii)
             else:

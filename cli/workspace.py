@@ -36,14 +36,14 @@ class Workspace:
         return self.root / DATA
 
     def open_data(
-        self, model: str, source: str | None, card: infer.Card | None = None
+        self, model: str, source: str | None, manifest: infer.Manifest | None = None
     ) -> trainers.Dataset:
         """The data set that --data means for a model, with a note on stderr about what was taken."""
         from ptx import trainers
 
         silence_decoders()
         return trainers.open_model_data(
-            model, source, cache=self.data, card=card, notify=print_note
+            model, source, cache=self.data, manifest=manifest, notify=print_note
         )
 
     def folder(self, model: str) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.described.description import Description
 from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.preprocessing import open_preprocessing
-from ptx.infer.ranges import MEAN, STD, WHITE
+from ptx.infer.ranges import MAX_PIXEL, MEAN, STD
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import known_models, lookup
@@ -17,7 +17,7 @@ from ptx.models import known_models, lookup
 ASSUMED = "assumed"  # key of a manifest's `training`: the inferred defaults, by topic
 
 
-def catalog_manifest(model: str, stated: Description) -> Card:
+def catalog_manifest(model: str, stated: Description) -> Manifest:
     """The manifest of the catalog's `model` with what is stated, and a record of what is assumed.
 
     Only labels and preprocessing may be overridden; other fields must match the catalog.
@@ -48,15 +48,15 @@ def catalog_manifest(model: str, stated: Description) -> Card:
     normalization = _normalization(stated, preprocessing, signature, model)
     if described and normalization:
         raise UsageError("mean, std or scale is stated beside a description's preprocessing")
-    card = replace(documented, preprocessing={**preprocessing, **normalization}).card(
+    manifest = replace(documented, preprocessing={**preprocessing, **normalization}).manifest(
         signature, name=model
     )
     assumed = {}
     if not described and not normalization:
-        assumed["preprocessing"] = _describe_settings(card)
+        assumed["preprocessing"] = _describe_settings(manifest)
     if labels and not stated.labels:
         assumed["labels"] = f"{', '.join(labels)}, in this order"
-    return replace(card, config=config, training={ASSUMED: assumed})
+    return replace(manifest, config=config, training={ASSUMED: assumed})
 
 
 def _normalization(
@@ -70,7 +70,7 @@ def _normalization(
     for number in stated.std:
         STD.check("std", number)
     if stated.scale is not None:
-        WHITE.check("scale", stated.scale)
+        MAX_PIXEL.check("scale", stated.scale)
     if len(stated.mean) != len(stated.std):
         raise UsageError("mean and std belong together; expected both, or neither")
     opened = open_preprocessing(preprocessing, signature)
@@ -89,10 +89,10 @@ def _normalization(
     return {"mean": mean, "std": std}
 
 
-def _describe_settings(card: Card) -> str:
+def _describe_settings(manifest: Manifest) -> str:
     """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
-    settings = dict(card.preprocessing)
-    opened = open_preprocessing(settings, card.signature)
+    settings = dict(manifest.preprocessing)
+    opened = open_preprocessing(settings, manifest.signature)
     kind, mean, std = (settings.pop(key, None) for key in ("kind", "mean", "std"))
     normalised = "" if mean is None else f", less {mean}, divided by {std}"
     if opened.pictures is not None:
@@ -102,14 +102,14 @@ def _describe_settings(card: Card) -> str:
     return f"{kind}: {', '.join(f'{key} {value}' for key, value in settings.items())}"
 
 
-def published_manifest(card: Card, network: Any) -> Card:
+def published_manifest(manifest: Manifest, network: Any) -> Manifest:
     """The manifest of a network as it was published, if the catalog's variant differs."""
     words = ", ".join(
         f"{key.replace('_', ' ')}: {value}" for key, value in network.AS_TYPED.items()
     )
-    assumed = {**card.training[ASSUMED], "network": f"as the lecture types it ({words})"}
+    assumed = {**manifest.training[ASSUMED], "network": f"as the lecture types it ({words})"}
     return replace(
-        card,
-        config={**card.config, **network.AS_TYPED},
-        training={**card.training, ASSUMED: assumed},
+        manifest,
+        config={**manifest.config, **network.AS_TYPED},
+        training={**manifest.training, ASSUMED: assumed},
     )

@@ -19,19 +19,19 @@ import numpy as np
 from ptx.export.check.equivalence import EquivalenceCheck
 from ptx.export.check.matrix import INVARIANCE_BATCH, first_rows, sample_size, seeded_inputs
 from ptx.export.check.tolerance import along_output, column_axes
-from ptx.infer.artifact.card import SIZE_LIMIT, Card
 from ptx.infer.artifact.golden import (
-    Answer,
+    EndToEndSample,
+    ExpectedPrediction,
     GoldenSample,
-    Level,
-    Raw,
-    RawSample,
+    RawInput,
+    Ties,
+    end_to_end_to_data,
     golden_to_data,
     input_digest,
     labels_digest,
-    raw_to_data,
     value_to_data,
 )
+from ptx.infer.artifact.manifest import SIZE_LIMIT, Manifest
 from ptx.infer.artifact.sampled import SampledArray, block_edges, checksums
 from ptx.infer.artifact.seeded import SEEDED_LIMIT, SeededArray
 from ptx.infer.checks import check_inputs
@@ -42,7 +42,7 @@ from ptx.infer.replay import replay
 from ptx.infer.signature import BATCH, Array, TensorSpec
 from ptx.infer.tasks import TASKS
 
-Sample = TypeVar("Sample", GoldenSample, RawSample)
+Sample = TypeVar("Sample", GoldenSample, EndToEndSample)
 
 GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
 READ_BYTES = 32 * 2**10  # of preprocessed raw inputs, to be stored with their digest, at most
@@ -60,24 +60,24 @@ def golden_budget(file_size: int) -> int:
     return max(MIN_BYTES, min(file_size // SHARE, MAX_BYTES))
 
 
-def check_room(card: Card) -> None:
+def check_room(manifest: Manifest) -> None:
     """Refuse a model whose manifest would be too large, before minutes of work.
 
     Raises:
         ArtifactError: E-EXPORT: the manifest without golden samples is too large, or one row of inputs.
     """
-    widest = max(spec.numpy_dtype.itemsize for spec in card.signature.inputs)
-    if (size := sample_size(card.signature) * widest) > SEEDED_LIMIT:
+    widest = max(spec.numpy_dtype.itemsize for spec in manifest.signature.inputs)
+    if (size := sample_size(manifest.signature) * widest) > SEEDED_LIMIT:
         raise ArtifactError(
             f"the inputs of one row have {size / 2**30:.1f} GiB; expected at most"
             f" {SEEDED_LIMIT / 2**30:.0f} GiB: state smaller inputs",
             code="E-EXPORT",
         )
-    _check_size(card, SIZE_LIMIT - 2 * MAX_BYTES)
+    _check_size(manifest, SIZE_LIMIT - 2 * MAX_BYTES)
 
 
-def _check_size(card: Card, limit: int) -> None:
-    if (size := len(card.to_json().encode())) > limit:
+def _check_size(manifest: Manifest, limit: int) -> None:
+    if (size := len(manifest.to_json().encode())) > limit:
         raise ArtifactError(
             f"the file's manifest has {size:,} bytes; expected at most {limit:,}: shorten the labels,"
             " the configuration or the record of the training",
@@ -86,8 +86,8 @@ def _check_size(card: Card, limit: int) -> None:
 
 
 def with_golden(
-    card: Card, check: EquivalenceCheck, examples: Sequence[Raw], file_size: int
-) -> Card:
+    manifest: Manifest, check: EquivalenceCheck, examples: Sequence[RawInput], file_size: int
+) -> Manifest:
     """The manifest with golden samples: input arrays, and raw inputs if its preprocessing takes any.
 
     Args:
@@ -99,15 +99,15 @@ def with_golden(
         ArtifactError: the task cannot decode the outputs; E-EXPORT: the manifest is too large.
     """
     budget = golden_budget(file_size)
-    maker = _Maker(card, check, budget // OUTPUTS_SHARE)
+    maker = _Maker(manifest, check, budget // OUTPUTS_SHARE)
     most = maker.most_random_rows()
     random = maker.random(most)
     # The sample of one row comes last: space for its outputs is reserved.
     left = budget - _json_size(golden_to_data(random)) - maker.limit
     raw = []
-    for batch in _batches(card, examples):
+    for batch in _batches(manifest, examples):
         sample = maker.raw(batch, left)
-        if sample is not None and (size := _json_size(raw_to_data(sample))) <= left:
+        if sample is not None and (size := _json_size(end_to_end_to_data(sample))) <= left:
             raw.append(sample)
             left -= size
     golden = []
@@ -120,27 +120,27 @@ def with_golden(
             golden.append(random if rows == most else maker.random(rows))
     if all(sample is not random for sample in golden):
         golden.append(random)
-    made = replace(card, golden=tuple(golden), raw=tuple(raw))
+    made = replace(manifest, golden=tuple(golden), end_to_end=tuple(raw))
     _check_size(made, SIZE_LIMIT - MAX_BYTES)
     return made
 
 
-def assert_golden(predictor: Predictor, manifest: Card) -> None:
+def assert_golden(predictor: Predictor, manifest: Manifest) -> None:
     """Replay the golden samples of the manifest.
 
     Raises:
         AgreementError: with the first check that fails.
     """
     for check in replay(predictor, manifest):
-        if not check.holds:
+        if not check.passed:
             raise AgreementError(
                 f"{predictor.backend.name} fails a golden sample: {check.name}: {check.detail}"
             )
 
 
 def _read_examples(
-    preprocessing: Preprocessing, examples: Sequence[Raw]
-) -> list[tuple[Raw, Array]]:
+    preprocessing: Preprocessing, examples: Sequence[RawInput]
+) -> list[tuple[RawInput, Array]]:
     read = []
     for index, value in enumerate(examples):
         try:
@@ -151,14 +151,14 @@ def _read_examples(
 
 
 def _read_made_up(
-    card: Card, preprocessing: Preprocessing, examples: Sequence[Raw]
-) -> list[tuple[Raw, Array]]:
+    manifest: Manifest, preprocessing: Preprocessing, examples: Sequence[RawInput]
+) -> list[tuple[RawInput, Array]]:
     """The made-up values that the signature accepts: a network may know only a few codes."""
     read = []
     for value in preprocessing.examples():
         try:
             sample = preprocessing.read(value)
-            check_inputs(card.signature, preprocessing.collate([sample]))
+            check_inputs(manifest.signature, preprocessing.collate([sample]))
         except InputError:
             continue  # prediction would refuse it too
         if value not in examples:
@@ -166,11 +166,16 @@ def _read_made_up(
     return read
 
 
-def _batches(card: Card, examples: Sequence[Raw]) -> list[list[tuple[Raw, Array]]]:
+def _batches(
+    manifest: Manifest, examples: Sequence[RawInput]
+) -> list[list[tuple[RawInput, Array]]]:
     """The raw values with their samples, grouped by what goes into one batch."""
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    read = [*_read_examples(preprocessing, examples), *_read_made_up(card, preprocessing, examples)]
-    batches: dict[object, list[tuple[Raw, Array]]] = {}
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    read = [
+        *_read_examples(preprocessing, examples),
+        *_read_made_up(manifest, preprocessing, examples),
+    ]
+    batches: dict[object, list[tuple[RawInput, Array]]] = {}
     for value, sample in read:
         batches.setdefault(batch_key(preprocessing, sample), []).append((value, sample))
     return list(batches.values())
@@ -188,7 +193,7 @@ def _base64_size(arrays: Sequence[Array]) -> int:
 class _Maker:
     """Makes the golden samples of one file. `limit`: bytes of JSON for the outputs of one sample."""
 
-    card: Card
+    manifest: Manifest
     check: EquivalenceCheck
     limit: int
 
@@ -222,7 +227,7 @@ class _Maker:
         }
         return replace(made, **self._expected(made.inputs, tolerances))
 
-    def raw(self, batch: Sequence[tuple[Raw, Array]], left: int) -> RawSample | None:
+    def raw(self, batch: Sequence[tuple[RawInput, Array]], left: int) -> EndToEndSample | None:
         """The raw values that fit, with their samples; None if none does."""
         room = left - self.limit
         sizes = [_json_size(value_to_data(value)) for value, _ in batch]
@@ -233,10 +238,10 @@ class _Maker:
             return None
         room -= sum(sizes[index] for index in chosen)
         values, samples = zip(*(batch[index] for index in sorted(chosen)), strict=True)
-        preprocessing = open_preprocessing(self.card.preprocessing, self.card.signature)
-        inputs, _ = check_inputs(self.card.signature, preprocessing.collate(samples))
+        preprocessing = open_preprocessing(self.manifest.preprocessing, self.manifest.signature)
+        inputs, _ = check_inputs(self.manifest.signature, preprocessing.collate(samples))
         kept = sum(s.nbytes for s in samples) <= READ_BYTES and _base64_size(samples) <= room
-        return RawSample(
+        return EndToEndSample(
             values=values,
             sha256=input_digest(inputs),
             read=samples if kept else (),
@@ -279,9 +284,9 @@ class _Maker:
             "outputs": outputs,
             "tolerance": {name: float(errors.max()) for name, errors in tolerances.items()},
             "columns": {name: errors.astype(np.float32) for name, errors in columns.items()},
-            "answers": decode_answers(self.card, exact),
-            "labels_sha256": labels_digest(self.card.labels) if self.card.labels else "",
-            "level": ties,
+            "predictions": decode_answers(self.manifest, exact),
+            "labels_sha256": labels_digest(self.manifest.labels) if self.manifest.labels else "",
+            "ties": ties,
         }
 
 
@@ -302,20 +307,20 @@ def _sampled(array: Array, indices: Array, blocks: int, errors: Array) -> Sample
     return SampledArray(array.shape, indices, values, sums, np.array(slack, np.float64))
 
 
-def _tie_errors(exact: Array, ties: Level) -> Array:
+def _tie_errors(exact: Array, ties: Ties) -> Array:
     """How much each integer may be off: 0 except where rounding decides."""
     errors = np.zeros(exact.shape)
-    differences = ties.values.astype(np.float64) - exact.reshape(-1)[ties.places]
-    errors.reshape(-1)[ties.places] = np.abs(differences).max(axis=0)
+    differences = ties.values.astype(np.float64) - exact.reshape(-1)[ties.indices]
+    errors.reshape(-1)[ties.indices] = np.abs(differences).max(axis=0)
     return errors
 
 
-def _select_ties(ties: Level, indices: Array) -> Level | None:
+def _select_ties(ties: Ties, indices: Array) -> Ties | None:
     """The ties among those elements; None if there are none."""
-    selected = np.isin(ties.places, indices)
+    selected = np.isin(ties.indices, indices)
     if not selected.any():
         return None
-    return Level(np.searchsorted(indices, ties.places[selected]), ties.values[:, selected])
+    return Ties(np.searchsorted(indices, ties.indices[selected]), ties.values[:, selected])
 
 
 def _choose_indices(spec: TensorSpec, array: Array, count: int) -> Array:
@@ -354,18 +359,20 @@ def _by_column(spec: TensorSpec, array: Array, find: Any) -> Array:
     return found
 
 
-def decode_answers(card: Card, exact: Mapping[str, Array]) -> tuple[Answer, ...]:
+def decode_answers(
+    manifest: Manifest, exact: Mapping[str, Array]
+) -> tuple[ExpectedPrediction, ...]:
     """The predictions that the task decodes from the outputs; none if it decodes nothing."""
-    task = TASKS[card.task]
-    if not task.answers:
+    task = TASKS[manifest.task]
+    if not task.has_decoder:
         return ()
-    first = card.signature.outputs[0]
+    first = manifest.signature.outputs[0]
     rows = np.moveaxis(exact[first.name], first.batch_axis, 0)
     try:
-        decided = task.decide(rows, card.labels, 1)
+        decided = task.decode(rows, manifest.labels, 1)
     except ArtifactError as error:
         raise ArtifactError(f"the network in float64: {error}", code=error.code) from error
-    return tuple(Answer(each.label, each.score, each.value) for each in decided)
+    return tuple(ExpectedPrediction(each.label, each.score, each.value) for each in decided)
 
 
 def requantized_samples(predictor: Predictor, steps: Mapping[str, float]) -> dict[str, Any]:
@@ -376,13 +383,13 @@ def requantized_samples(predictor: Predictor, steps: Mapping[str, float]) -> dic
     Args:
         steps: By output, the tolerance: one of the 255 steps of its range.
     """
-    card, preprocessing = predictor.card, predictor.preprocessing
-    golden = [_requantize(predictor, sample, sample.inputs, steps) for sample in card.golden]
+    manifest, preprocessing = predictor.manifest, predictor.preprocessing
+    golden = [_requantize(predictor, sample, sample.inputs, steps) for sample in manifest.golden]
     raw = []
-    for sample in card.raw:
+    for sample in manifest.end_to_end:
         inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
         raw.append(_requantize(predictor, sample, inputs, steps))
-    return {"golden": tuple(golden), "raw": tuple(raw)}
+    return {"golden": tuple(golden), "end_to_end": tuple(raw)}
 
 
 def _requantize(
@@ -403,6 +410,6 @@ def _requantize(
         outputs=outputs,
         tolerance=tolerance,
         columns={},
-        level={},
-        answers=decode_answers(predictor.card, arrays),
+        ties={},
+        predictions=decode_answers(predictor.manifest, arrays),
     )

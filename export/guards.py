@@ -67,7 +67,7 @@ class Guard:
     differs: bool
     stated: bool
 
-    def holds(self, sizes: Mapping[str, int]) -> bool:
+    def is_satisfied(self, sizes: Mapping[str, int]) -> bool:
         """Whether the guard is true at these sizes."""
         known = {name: sizes[axis] for name, axis in self.names.items()}
         try:
@@ -176,14 +176,14 @@ class Ranges:
             if between and (rule := self._find_broken(self._rules, axis, size)):
                 raise other_sizes([axis], rule.text)
 
-        def holds(size: int) -> bool:
+        def passed(size: int) -> bool:
             return self._find_broken(self._rules, axis, size) is None
 
         least, most = self._limits(axis)
         if right[0] > scanned[0]:
-            least = find_end(right[0], scanned[scanned.index(right[0]) - 1], holds)
+            least = find_end(right[0], scanned[scanned.index(right[0]) - 1], passed)
         if right[-1] < scanned[-1]:
-            most = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], holds)
+            most = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], passed)
         return least, most
 
     def describe_end(self, axis: str, limits: Limits) -> str:
@@ -236,7 +236,7 @@ class Ranges:
             return None
         for together in sorted(itertools.product(*map(self._choose, axes)), key=math.prod):
             sizes = dict(zip(axes, together, strict=True))
-            if not guard.holds(sizes):
+            if not guard.is_satisfied(sizes):
                 return sizes
         return None
 
@@ -269,7 +269,7 @@ class Ranges:
     def _can_hold(self, guard: Guard, axis: str, size: int) -> bool:
         if axis not in guard.names.values():
             return True
-        return any(guard.holds({**others, axis: size}) for others in self._others)
+        return any(guard.is_satisfied({**others, axis: size}) for others in self._others)
 
 
 def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
@@ -289,9 +289,9 @@ def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
     )
 
 
-def find_end(right: int, wrong: int, holds: Callable[[int], bool]) -> int:
-    """The last number from `right` towards `wrong` for which `holds` is true (binary search)."""
+def find_end(right: int, wrong: int, passed: Callable[[int], bool]) -> int:
+    """The last number from `right` towards `wrong` for which `passed` is true (binary search)."""
     while abs(wrong - right) > 1:
         middle = (right + wrong) // 2
-        right, wrong = (middle, wrong) if holds(middle) else (right, middle)
+        right, wrong = (middle, wrong) if passed(middle) else (right, middle)
     return right

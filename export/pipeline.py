@@ -20,8 +20,8 @@ from ptx.export.formats.html import Choice
 from ptx.export.golden import assert_golden, check_room, with_golden
 from ptx.export.source import TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, write_atomic
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
@@ -46,7 +46,7 @@ class VerifiedExport:
 
     path: Path
     format: str
-    manifest: Card
+    manifest: Manifest
     size: int
     sha256: str
     saved: int = 0
@@ -56,17 +56,17 @@ class VerifiedExport:
     @property
     def reference(self) -> str:
         """ "eager float64", or what replaces it."""
-        return str(self.manifest.agreement["reference"])
+        return str(self.manifest.verification["reference"])
 
     @property
     def cases(self) -> int:
         """How many cases the test matrix has."""
-        return int(self.manifest.agreement["cases"])
+        return int(self.manifest.verification["cases"])
 
     @property
     def rows(self) -> int:
         """How many real samples got the network's labels."""
-        return int(self.manifest.agreement.get("labels", 0))
+        return int(self.manifest.verification.get("labels", 0))
 
     @property
     def error(self) -> float:
@@ -82,7 +82,7 @@ class VerifiedExport:
     def _worst(self) -> dict[str, float]:
         outputs = [
             errors
-            for backend in self.manifest.agreement["backends"].values()
+            for backend in self.manifest.verification["backends"].values()
             for errors in backend.values()
         ]
         return max(
@@ -104,7 +104,7 @@ class Candidate:
 
     format: str
     content: bytes
-    manifest: Card
+    manifest: Manifest
     embed: EmbedManifest
     saved: int = 0
     choice: Choice | None = None
@@ -121,7 +121,7 @@ class Candidate:
             OutputError: the file cannot be written; what was there before is untouched.
         """
         artifact = parse_artifact(self.to_bytes(), path=path)
-        artifact.require_card()
+        artifact.require_manifest()
         if announce is not None:
             announce(artifact.sha256)
         write_atomic(path, artifact.data)
@@ -172,8 +172,10 @@ def export(
         OPSETS.check("opset", opset)
     check_writable(path)
     if isinstance(trained, TrainedModel):
-        card, runtime = trained.card, trained.runtime
-        check_format(format_name, network=trained.network, weights=card.weights, runtime=runtime)
+        manifest, runtime = trained.manifest, trained.runtime
+        check_format(
+            format_name, network=trained.network, weights=manifest.weights, runtime=runtime
+        )
         if spec:
             raise UsageError(f"{', '.join(spec)}: a trained model has a manifest that says this")
     else:
@@ -198,19 +200,19 @@ def verify_export(
         ArtifactError, AgreementError, BackendError: as `export` does.
     """
     exporter, check = EXPORTERS[format_name], trained.equivalence_check
-    check_room(trained.card)
+    check_room(trained.manifest)
     check.set_progress(progress)
     check.check_network()
-    with mapping_export_errors(trained.card.model, format_name):
+    with mapping_export_errors(trained.manifest.model, format_name):
         unpacked = exporter.convert(trained.traced, opset=opset)
     content = unpacked
-    if trained.card.weights:
+    if trained.manifest.weights:
         assert exporter.pack_weights is not None, "check_format refuses such a format"
         weights = {
             name: weight.numpy(force=True) for name, weight in trained.network.named_parameters()
         }
-        content = exporter.pack_weights(unpacked, trained.card.weights, weights)
-    manifest = replace(trained.limited_card, versions=_versions(format_name, content))
+        content = exporter.pack_weights(unpacked, trained.manifest.weights, weights)
+    manifest = replace(trained.limited_manifest, versions=_versions(format_name, content))
     manifest = with_golden(manifest, check, trained.examples, len(content))
     choice, embed = None, exporter.embed_manifest
     if exporter.choose_runtime and not trained.runtime:
@@ -232,10 +234,10 @@ def open_candidate(candidate: Candidate, path: Path, *, threads: int | None = No
     artifact = parse_artifact(candidate.to_bytes(), path=path)
     options = Options(device="cpu", threads=threads, trust=True)  # it was made in this process
     backend = EXPORTERS[candidate.format].backend
-    return Predictor(artifact.require_card(), lambda: open_backend(backend, artifact, options))
+    return Predictor(artifact.require_manifest(), lambda: open_backend(backend, artifact, options))
 
 
-def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Card:
+def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Manifest:
     """Run the file over the test matrix, the real samples and the golden samples.
 
     Returns:
@@ -253,7 +255,7 @@ def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Card:
     with opened as predictor:
         errors = check.check(predictor.backend.run, backend)
         labels = count_equal_labels(predictor, check) if check.samples else 0
-        assert_golden(predictor, predictor.card)
+        assert_golden(predictor, predictor.manifest)
     lengths = {
         length
         for axis in manifest.signature.dynamic_axes[1:]
@@ -266,16 +268,16 @@ def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Card:
         "lengths": sorted(lengths),
         "cases": len(check.cases),
         "labels": labels,
-        "statement": manifest.statement_sha256,
+        "fingerprint": manifest.fingerprint,
         "samples": manifest.samples_sha256,
         "backends": {backend: errors},
     }
     if check.ill_conditioned:
         record["ill_conditioned"] = dict(check.ill_conditioned)
-    stored = {value for sample in manifest.raw for value in sample.values}
+    stored = {value for sample in manifest.end_to_end for value in sample.values}
     if left_out := sum(value not in stored for value in trained.examples):
         record["examples_left_out"] = left_out
-    return replace(manifest, agreement=record)
+    return replace(manifest, verification=record)
 
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export.source import TrainedModel
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Pictures, Preprocessing, open_preprocessing
@@ -38,16 +38,16 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
     Raises:
         UsageError: its inputs are no images, or it has an output of such a name.
     """
-    card = trained.card
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    pictures, (spec, *_) = preprocessing.pictures, card.signature.inputs
+    manifest = trained.manifest
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    pictures, (spec, *_) = preprocessing.pictures, manifest.signature.inputs
     if pictures is None or preprocessing.rows is None or spec.dtype != "float32":
         raise UsageError(
-            f"the inputs of {card.model} are no pictures that become numbers (preprocessing"
-            f" {card.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
+            f"the inputs of {manifest.model} are no pictures that become numbers (preprocessing"
+            f" {manifest.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
         )
     size = preprocessing.rows[1]
-    added = _added_outputs(card)
+    added = _added_outputs(manifest)
     channels = () if pictures.channels is None else (pictures.channels,)
     pixels = TensorSpec(PIXELS, "uint8", (BATCH, *size, *channels))
     shape = [size[0] if axis == -1 else axis for axis in pictures.sample_shape]
@@ -55,16 +55,18 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
     fixed = dict(zip(spec.sample_axes, shape, strict=True))
     outputs = [
         replace(one, axes=tuple(fixed.get(axis, axis) for axis in one.axes))
-        for one in (*card.signature.outputs, *added)
+        for one in (*manifest.signature.outputs, *added)
     ]
-    network = PixelNetwork(trained.network, card.signature, pictures, shape, len(added))
+    network = PixelNetwork(trained.network, manifest.signature, pictures, shape, len(added))
     return replace(
         trained,
         network=network.eval(),
-        card=replace(
-            card,
+        manifest=replace(
+            manifest,
             signature=Signature((pixels,), tuple(outputs)),
-            preprocessing={key: v for key, v in card.preprocessing.items() if key not in _IN_GRAPH},
+            preprocessing={
+                key: v for key, v in manifest.preprocessing.items() if key not in _IN_GRAPH
+            },
         ),
         samples=_as_pixels(trained.samples.get(spec.name), preprocessing, pictures, pixels),
     )
@@ -106,14 +108,14 @@ class PixelNetwork(nn.Module):
         return (*outputs, *(first.softmax(-1), first.argmax(-1))[: self._added])
 
 
-def _added_outputs(card: Card) -> tuple[TensorSpec, ...]:
+def _added_outputs(manifest: Manifest) -> tuple[TensorSpec, ...]:
     """The outputs that a classifier gets."""
-    first = card.signature.outputs[0]
-    if find_task(card.task).decide is not classification:
+    first = manifest.signature.outputs[0]
+    if find_task(manifest.task).decode is not classification:
         return ()
     for name in (PROBABILITIES, LABEL):
-        if any(spec.name == name for spec in card.signature.outputs):
-            raise UsageError(f"{card.model} already has an output {name!r}")
+        if any(spec.name == name for spec in manifest.signature.outputs):
+            raise UsageError(f"{manifest.model} already has an output {name!r}")
     return (
         TensorSpec(PROBABILITIES, first.dtype, first.axes),
         TensorSpec(LABEL, "int64", first.axes[:-1]),

@@ -21,9 +21,9 @@ from ptx.export.network_copy import copy_network
 from ptx.export.tracing import Traced, trace
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
-from ptx.infer.artifact.golden import Raw, as_raw
+from ptx.infer.artifact.golden import RawInput, to_raw_input
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import Factory
 from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
@@ -41,7 +41,7 @@ class TrainedModel:
     """A network with its trained weights, in eval mode, and its manifest.
 
     Attributes:
-        card: The manifest, without verification record and golden samples.
+        manifest: The manifest, without verification record and golden samples.
         samples: Real inputs by name; empty if none are known.
         notes: How a bare state dict was read.
         examples: Real raw inputs: file contents, texts, rows.
@@ -49,10 +49,10 @@ class TrainedModel:
     """
 
     network: nn.Module
-    card: Card
+    manifest: Manifest
     samples: dict[str, Array]
     notes: tuple[str, ...] = ()
-    examples: tuple[Raw, ...] = ()
+    examples: tuple[RawInput, ...] = ()
     runtime: str = ""
 
     @cached_property
@@ -64,12 +64,12 @@ class TrainedModel:
         """
         # In eval mode without changing the mode of the caller's network.
         network = copy_network(self.network).eval().requires_grad_(False)
-        return trace(network, self.card.signature)
+        return trace(network, self.manifest.signature)
 
     @property
-    def limited_card(self) -> Card:
+    def limited_manifest(self) -> Manifest:
         """The manifest with the limits of the axes, as every file of the model has it."""
-        return replace(self.card, signature=self.traced.signature)
+        return replace(self.manifest, signature=self.traced.signature)
 
     @cached_property
     def equivalence_check(self) -> EquivalenceCheck:
@@ -95,7 +95,7 @@ class TrainedModel:
         content = checkpoints.dumps(
             Checkpoint(weights, samples=samples, examples=list(self.examples))
         )
-        write_atomic(path, zip_archive.attach(content, self.card.to_json()))
+        write_atomic(path, zip_archive.embed_manifest(content, self.manifest.to_json()))
 
 
 def describe(network: nn.Module, **spec: Any) -> TrainedModel:
@@ -126,7 +126,7 @@ def describe(network: nn.Module, **spec: Any) -> TrainedModel:
     return replace(make_model(network, description, samples=samples), examples=examples)
 
 
-def as_examples(values: Sequence[Any]) -> tuple[Raw, ...]:
+def as_examples(values: Sequence[Any]) -> tuple[RawInput, ...]:
     """Raw inputs as the manifest holds them; a path or an open file is not accepted.
 
     Raises:
@@ -135,7 +135,7 @@ def as_examples(values: Sequence[Any]) -> tuple[Raw, ...]:
     examples = []
     for index, value in enumerate(values):
         try:
-            examples.append(as_raw(value))
+            examples.append(to_raw_input(value))
         except ValueError as error:
             raise InputError(
                 f"example {index} is a {type(value).__name__}; expected the bytes of a picture file,"
@@ -164,14 +164,14 @@ def make_model(
         notes = checkpoint.notes
     _check_weights(copied)
     signature = description.signature()
-    card = description.card(signature, name=kebab(type(network).__name__))
-    check_room(card)
+    manifest = description.manifest(signature, name=kebab(type(network).__name__))
+    check_room(manifest)
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
     trained = TrainedModel(
         copied.eval().requires_grad_(False),
         replace(
-            card,
+            manifest,
             weights_sha256=checkpoints.weights_digest(copied.state_dict()),
             checkpoint_sha256=digest,
         ),
@@ -269,39 +269,40 @@ def read_model(
             f"{artifact.name} is {artifact.format.noun}; expected a checkpoint to export",
             code="E-ARTIFACT-FORMAT",
         )
-    if artifact.card is None:
+    if artifact.manifest is None:
         trained = _read_bare(artifact, model, stated or Description())
     else:
         if stated is not None:
             raise UsageError(
-                f"{artifact.name} is a checkpoint of ptx, whose card says the preprocessing and labels"
+                f"{artifact.name} is a checkpoint of ptx, whose manifest says the preprocessing"
+                " and labels"
                 " that it was trained with; they are stated of a bare state dict alone"
             )
-        trained = _read_sealed(artifact, model, network)
+        trained = _read_signed(artifact, model, network)
     found = trained.samples or samples
     if found:
-        found, _ = check_inputs(trained.card.signature, found)
+        found, _ = check_inputs(trained.manifest.signature, found)
     return replace(trained, samples=dict(found or {}))
 
 
-def _read_sealed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:
+def _read_signed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:
     """A ptx checkpoint; its manifest must belong to its weights."""
-    card = artifact.require_card()
-    if model is not None and card.model != model:
-        raise UsageError(f"{artifact.name} is a checkpoint of {card.model}, not of {model}")
+    manifest = artifact.require_manifest()
+    if model is not None and manifest.model != model:
+        raise UsageError(f"{artifact.name} is a checkpoint of {manifest.model}, not of {model}")
     with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
-        built = build_network(card, network)
+        built = build_network(manifest, network)
         checkpoints.load_weights(built, checkpoint.weights)
         samples = {name: tensor.numpy() for name, tensor in checkpoint.samples.items()}
-        examples = tuple(map(as_raw, checkpoint.examples))
-    if checkpoints.weights_digest(built.state_dict()) != card.weights_sha256:
+        examples = tuple(map(to_raw_input, checkpoint.examples))
+    if checkpoints.weights_digest(built.state_dict()) != manifest.weights_sha256:
         raise ArtifactError(
-            f"{artifact.name}: its weights do not match the sha256 in its card", code="E-HASH"
+            f"{artifact.name}: its weights do not match the sha256 in its manifest", code="E-HASH"
         )
     return TrainedModel(
         built.eval().requires_grad_(False),
-        replace(card, checkpoint_sha256=artifact.sha256),
+        replace(manifest, checkpoint_sha256=artifact.sha256),
         samples,
         examples=examples,
     )
@@ -313,25 +314,25 @@ def _read_bare(artifact: Artifact, model: str | None, stated: Description) -> Tr
         raise UsageError(
             f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
-    card = catalog_manifest(model, stated)
+    manifest = catalog_manifest(model, stated)
     with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
-        built = build_network(card, None)
+        built = build_network(manifest, None)
         weights, renamed = state_dict.rename(built, checkpoint.weights)
         if renamed and hasattr(built, "AS_TYPED"):
-            card = published_manifest(card, built)
-            built = build_network(card, None)
+            manifest = published_manifest(manifest, built)
+            built = build_network(manifest, None)
         checkpoints.load_weights(built, weights)
     notes = checkpoint.notes
     if renamed:
         layers = {f"{_layer(theirs)} → {_layer(own)}": None for own, theirs in renamed.items()}
         notes += (f"layers are matched by their shapes: {', '.join(layers)}",)
-    card = replace(
-        card,
+    manifest = replace(
+        manifest,
         weights_sha256=checkpoints.weights_digest(built.state_dict()),
         checkpoint_sha256=artifact.sha256,
     )
-    return TrainedModel(built.eval().requires_grad_(False), card, {}, notes)
+    return TrainedModel(built.eval().requires_grad_(False), manifest, {}, notes)
 
 
 def _layer(weight: str) -> str:

@@ -253,14 +253,14 @@ def _find_decisions(
         sizes = Ranges(guards, signature).find_beyond(tried)
         if sizes is None:
             break
-        broken = [guard for guard in guards if not guard.stated and not guard.holds(sizes)]
+        broken = [guard for guard in guards if not guard.stated and not guard.is_satisfied(sizes)]
         more: list[Guard] = []
         other = _trace_again(network, signature, sizes)
         if other is not None and _graph_text(other) == _graph_text(program):
             first = signature.distinct_sizes(TRACED)
             found = [g for g in read_guards(other, signature) if g.text not in seen]
             seen |= {guard.text for guard in found}
-            more = [guard for guard in found if guard.holds(first)]
+            more = [guard for guard in found if guard.is_satisfied(first)]
         elif all(len(set(guard.names.values())) > 1 for guard in broken) and _same_outputs(
             network, program, signature, sizes
         ):
@@ -418,13 +418,13 @@ def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Trac
         return Traced(network, signature, (), failure=failure)
     limits, further = dict(signature.limits), [{**small, BATCH: size} for size in _FAR_BATCHES]
     for axis in signature.dynamic_axes[1:]:
-        holds = functools.partial(_runs_at, network, signature, small, axis)
+        passed = functools.partial(_runs_at, network, signature, small, axis)
         right = small[axis]
         for size in _FAR_LENGTHS:
             if not _can_be_run(signature, [{**small, axis: size}]):
                 break
-            if axis not in signature.limits and not holds(size):
-                limits[axis] = 1, find_end(right, size, holds)
+            if axis not in signature.limits and not passed(size):
+                limits[axis] = 1, find_end(right, size, passed)
                 break
             right = size
             further.append({**small, axis: size})

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ptx.infer.artifact.artifact import Artifact as Artifact
     from ptx.infer.artifact.artifact import parse_artifact as parse_artifact
     from ptx.infer.artifact.artifact import read_artifact as read_artifact
-    from ptx.infer.artifact.card import Card as Card
     from ptx.infer.artifact.golden import GoldenSample as GoldenSample
+    from ptx.infer.artifact.manifest import Manifest as Manifest
     from ptx.infer.backends import BACKENDS as BACKENDS
     from ptx.infer.backends import Backend as Backend
     from ptx.infer.backends import Options as Options
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ptx.infer.loading import load as load
     from ptx.infer.loading import open_predictor as open_predictor
     from ptx.infer.prediction import Failure as Failure
-    from ptx.infer.prediction import Named as Named
+    from ptx.infer.prediction import NamedInput as NamedInput
     from ptx.infer.prediction import Prediction as Prediction
     from ptx.infer.predictor import Predictor as Predictor
     from ptx.infer.replay import Check as Check
@@ -47,13 +47,13 @@ else:
         __name__,
         {
             "artifact.artifact": "Artifact parse_artifact read_artifact",
-            "artifact.card": "Card",
+            "artifact.manifest": "Manifest",
             "artifact.golden": "GoldenSample",
             "backends": "BACKENDS Backend Options",
             "errors": "AgreementError ArtifactError BackendError InputError LimitError OutputError"
             " PtxError UsageError",
             "loading": "load open_predictor",
-            "prediction": "Failure Named Prediction",
+            "prediction": "Failure NamedInput Prediction",
             "predictor": "Predictor",
             "replay": "Check",
             "signature": "Array Signature TensorSpec",

@@ -46,7 +46,7 @@ class Calibration:
             labels: How many the network knows.
 
         Raises:
-            ArtifactError: E-CARD: it is not valid, or does not fit the model.
+            ArtifactError: E-MANIFEST: it is not valid, or does not fit the model.
         """
         if not data:
             return None
@@ -66,7 +66,7 @@ class Calibration:
                 )
         except ValueError as error:
             raise ArtifactError(
-                f"the card's calibration is not valid: {error}", code="E-CARD"
+                f"the manifest's calibration is not valid: {error}", code="E-MANIFEST"
             ) from error
         return cls(temperature, digest)
 

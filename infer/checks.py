@@ -98,7 +98,7 @@ def check_device_inputs(
 def check_device_outputs(
     specs: Iterable[TensorSpec], outputs: Mapping[str, DeviceArray], sizes: Mapping[str, int]
 ) -> None:
-    """That outputs on a device have the types and shapes of the card.
+    """That outputs on a device have the types and shapes of the manifest.
 
     Raises:
         ArtifactError: one has not.
@@ -116,7 +116,7 @@ def check_outputs(
     *,
     finite: bool = True,
 ) -> None:
-    """That a backend's outputs are as the card says; `sizes`: of the dynamic axes of the inputs.
+    """That a backend's outputs are as the manifest says; `sizes`: of the dynamic axes of the inputs.
 
     Raises:
         ArtifactError: one is missing, of another type or shape, or not finite.
@@ -125,7 +125,8 @@ def check_outputs(
         array = outputs.get(spec.name)
         if not isinstance(array, np.ndarray):
             raise ArtifactError(
-                f"the model gives {sorted(outputs)}; its card says {spec.name!r}", code="E-OUTPUT"
+                f"the model gives {sorted(outputs)}; its manifest says {spec.name!r}",
+                code="E-OUTPUT",
             )
         shape = spec.shape(sizes)
         if array.shape != shape or array.dtype != spec.numpy_dtype:
@@ -138,7 +139,7 @@ def _wrong_output(
     spec: TensorSpec, array: Array | DeviceArray, shape: tuple[int, ...]
 ) -> ArtifactError:
     return ArtifactError(
-        f"output {spec.name!r} is {array.dtype} {array.shape}; its card says {spec.dtype} {shape}",
+        f"output {spec.name!r} is {array.dtype} {array.shape}; its manifest says {spec.dtype} {shape}",
         code="E-OUTPUT",
     )
 

@@ -58,9 +58,9 @@ def load(
             intermediate results; a batch that needs more is a LimitError. By default there is no limit.
         network: For the eager backend, a function that makes the network of a model that is not of
             the catalog; a checkpoint never names code to run.
-        describe: What is said about an ONNX file of others, which has no card: a TOML or JSON file,
+        describe: What is said about an ONNX file of others, which has no manifest: a TOML or JSON file,
             or a mapping, see `ptx.infer.described.description`.
-        task: This key of it, given here; `task="raw"` alone is enough to `run` it.
+        task: This key of it, given here; `task="passthrough"` alone is enough to `run` it.
         labels: Likewise.
         preprocessing: Likewise.
         allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
@@ -127,14 +127,14 @@ def open_predictor(
 
         described = describe_artifact(artifact, description)
         return Predictor(
-            described.card,
+            described.manifest,
             lambda: described.open(backend, options, skipped),
             allow_nonfinite=allow_nonfinite,
             reopen=reopen,
             skipped=skipped,
         )
     return Predictor(
-        artifact.require_card(),
+        artifact.require_manifest(),
         lambda: open_backend(backend, artifact, options, skipped=skipped),
         allow_nonfinite=allow_nonfinite,
         reopen=reopen,

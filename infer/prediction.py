@@ -31,9 +31,10 @@ class Prediction:
         value: Of a regression, in the unit of its training data.
         input: The path or text; None for what has no name.
         box: Of one figure among several.
-        others: The places of what was left out of the picture, written, as it seems, and far smaller
-            than its figures. Not in the JSON.
-        judge: Computes `doubt`; None for a model that was not calibrated.
+        ignored_regions: The places of what was left out of the picture, written, as it seems, and far
+            smaller than its figures. Not in the JSON.
+        compute_error_probability: Computes `error_probability`; None for a model that was not
+            calibrated.
     """
 
     label: str | None
@@ -44,13 +45,15 @@ class Prediction:
     backend: str
     input: str | None = None
     box: Box | None = None
-    judge: Callable[[], float | None] | None = field(default=None, repr=False, compare=False)
-    others: tuple[Box, ...] = ()
+    compute_error_probability: Callable[[], float | None] | None = field(
+        default=None, repr=False, compare=False
+    )
+    ignored_regions: tuple[Box, ...] = ()
 
     @property
-    def doubt(self) -> float | None:
+    def error_probability(self) -> float | None:
         """The probability that the label is wrong, computed when asked for; None where none is known."""
-        return None if self.judge is None else self.judge()
+        return None if self.compute_error_probability is None else self.compute_error_probability()
 
     @property
     def low_confidence(self) -> bool | None:
@@ -58,7 +61,7 @@ class Prediction:
 
         False for a model that cannot tell.
         """
-        return None if self.label is None else (self.doubt or 0.0) > 0.5
+        return None if self.label is None else (self.error_probability or 0.0) > 0.5
 
     @property
     def text(self) -> str:
@@ -91,7 +94,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedInput:
     """A value with the name that its prediction is to bear: `patients.csv, line 3`.
 
     An `InputError` as the value becomes a `Failure` in its place.
@@ -103,7 +106,9 @@ class Named:
 
 def split_name(value: Any) -> tuple[str | None, Any]:
     """The name that the prediction of an input gets, and the value that is decoded."""
-    return (value.name, value.value) if isinstance(value, Named) else (input_name(value), value)
+    return (
+        (value.name, value.value) if isinstance(value, NamedInput) else (input_name(value), value)
+    )
 
 
 def input_name(value: Any) -> str | None:

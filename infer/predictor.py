@@ -1,4 +1,4 @@
-"""What an application holds: card, preprocessing, backend and postprocessing in one."""
+"""What an application holds: manifest, preprocessing, backend and postprocessing in one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import BACKENDS, Backend, DeviceBackend
 from ptx.infer.calibration import Calibration
 from ptx.infer.checks import (
@@ -25,7 +25,7 @@ from ptx.infer.checks import (
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
 from ptx.infer.prediction import Failure, Prediction, input_name, split_name
 from ptx.infer.prefetch import Prefetcher, predict_stream
-from ptx.infer.preprocessing import open_preprocessing, read_figures
+from ptx.infer.preprocessing import detect_digits_in, open_preprocessing
 from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
 from ptx.infer.tasks import require_task
@@ -54,29 +54,29 @@ class Predictor:
     which must have the same content, with the same options.
 
     Attributes:
-        card: What the file says of itself.
+        manifest: What the file says of itself.
         skipped: The backends that `auto` tried before the one it took, and why each cannot be used:
             `{"ort-cuda": "the NVIDIA driver is too old: …"}`. Empty on a machine without a driver.
     """
 
     def __init__(
         self,
-        card: Card,
+        manifest: Manifest,
         open_backend: Callable[[], Backend],
         *,
         allow_nonfinite: bool = False,
         reopen: Callable[[], Predictor] | None = None,
         skipped: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.card, self.skipped = card, skipped
+        self.manifest, self.skipped = manifest, skipped
         self._reopen = reopen
         self._finite = not allow_nonfinite
-        self.preprocessing = open_preprocessing(card.preprocessing, card.signature)
-        self._output = card.signature.outputs[0]
-        self._task = require_task(card.task, self._output, len(card.labels))
+        self.preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+        self._output = manifest.signature.outputs[0]
+        self._task = require_task(manifest.task, self._output, len(manifest.labels))
         _, size = self.preprocessing.rows or ("", ())
         self._calibration = Calibration.from_data(
-            card.calibration, card.task, size, len(card.labels)
+            manifest.calibration, manifest.task, size, len(manifest.labels)
         )
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
@@ -85,12 +85,12 @@ class Predictor:
     @property
     def signature(self) -> Signature:
         """The model's inputs and outputs."""
-        return self.card.signature
+        return self.manifest.signature
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels in the order of the output; empty for a regression."""
-        return self.card.labels
+        return self.manifest.labels
 
     @property
     def backend(self) -> Backend:
@@ -128,19 +128,19 @@ class Predictor:
 
         Raises:
             InputError: an array that does not fit the signature or is not finite.
-            ArtifactError: the model's outputs are not finite or not as its card says.
+            ArtifactError: the model's outputs are not finite or not as its manifest says.
             UsageError: the backend has no device outputs.
         """
         if device_outputs:
             return self._run_on_device(inputs)
-        if self.card.signature.open:
+        if self.manifest.signature.open:
             from ptx.infer.described.open_values import run_open
 
-            return run_open(self.card, self.backend, inputs, finite=self._finite)
-        return self.run_checked(*check_inputs(self.card.signature, inputs, finite=self._finite))
+            return run_open(self.manifest, self.backend, inputs, finite=self._finite)
+        return self.run_checked(*check_inputs(self.manifest.signature, inputs, finite=self._finite))
 
     def _run_on_device(self, inputs: Mapping[str, Any]) -> dict[str, DeviceArray]:
-        backend, signature = self.backend, self.card.signature
+        backend, signature = self.backend, self.manifest.signature
         if not isinstance(backend, DeviceBackend) or signature.open:
             raise UsageError(
                 f"device_outputs is for a file that ptx exported and for ort-cuda; this is on"
@@ -163,21 +163,21 @@ class Predictor:
             sizes: Of the dynamic axes, the batch among them.
 
         Raises:
-            ArtifactError: the model's outputs are not finite or not as its card says.
+            ArtifactError: the model's outputs are not finite or not as its manifest says.
         """
         backend = self.backend
         if sizes["batch"] == 0:
             # ONNX Runtime aborts the process on an empty batch into an LSTM or a GRU.
             return {
                 spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype)
-                for spec in self.card.signature.outputs
+                for spec in self.manifest.signature.outputs
             }
         outputs = backend.run(arrays)
-        check_outputs(self.card.signature.outputs, outputs, sizes, finite=self._finite)
+        check_outputs(self.manifest.signature.outputs, outputs, sizes, finite=self._finite)
         return outputs
 
     def predict(self, value: Any, *, top: int = TOP) -> Prediction:
-        """The answer for one input, with the `others` that were left out of its picture.
+        """The answer for one input, with the `ignored_regions` that were left out of its picture.
 
         Args:
             value: What the model's preprocessing reads: for a picture a path, bytes, a file object,
@@ -191,11 +191,13 @@ class Predictor:
         """
         sample = self.preprocessing.read(value)
         answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
-        others = getattr(sample, "ignored_regions", ())  # of `ptx.infer.digits.mnist.DigitPixels`
-        return replace(answer, others=others) if others else answer
+        # of `ptx.infer.digits.mnist.DigitPixels`
+        ignored_regions = getattr(sample, "ignored_regions", ())
+        return replace(answer, ignored_regions=ignored_regions) if ignored_regions else answer
 
-    def predict_figures(self, value: Any, *, top: int = TOP) -> list[Prediction]:
-        """The answer for each figure of a picture, left to right, with its `box` and the `others`.
+    def predict_digits(self, value: Any, *, top: int = TOP) -> list[Prediction]:
+        """The answer for each figure of a picture, left to right, with its `box` and the
+        `ignored_regions`.
 
         Args:
             value: A picture as `predict` takes it, of one digit or several.
@@ -203,17 +205,18 @@ class Predictor:
 
         Raises:
             InputError: the picture cannot be used, or shows nothing that is like a digit.
-            UsageError: the model does not look for digits in pictures (the card's fit "digit").
+            UsageError: the model does not look for digits in pictures (the manifest's resize mode
+                "mnist").
         """
         name, content = split_name(value)
         if isinstance(content, InputError):
             raise content
-        found = read_figures(self.preprocessing, content)
+        found = detect_digits_in(self.preprocessing, content)
         answers = self.predict_samples(
             [seen.pixels for seen in found], [name] * len(found), top=top
         )
         return [
-            replace(answer, box=seen.box, others=seen.ignored_regions)
+            replace(answer, box=seen.box, ignored_regions=seen.ignored_regions)
             for answer, seen in zip(answers, found, strict=True)
         ]
 
@@ -276,9 +279,9 @@ class Predictor:
         if not samples:
             return []
         outputs = self.run(self.preprocessing.collate(samples))
-        return self.answers(outputs, names, top=top, samples=samples)
+        return self.decode_outputs(outputs, names, top=top, samples=samples)
 
-    def answers(
+    def decode_outputs(
         self,
         outputs: Mapping[str, Array],
         names: Sequence[str | None],
@@ -302,11 +305,11 @@ class Predictor:
                 f"output {self._output.name!r} has no finite largest number, so it says nothing",
                 code="E-NONFINITE",
             )
-        name, model = self.backend.name, self.card.model
+        name, model = self.backend.name, self.manifest.model
         errors = None
         if self._calibration is not None:
             errors = _ErrorProbabilities(self._calibration, first, samples)
-        decided = zip(self._task.decide(first, self.card.labels, top), names, strict=True)
+        decided = zip(self._task.decode(first, self.manifest.labels, top), names, strict=True)
         return [
             Prediction(
                 *said, model, name, given, None, partial(errors.of_row, row) if errors else None
@@ -352,7 +355,8 @@ class Predictor:
             pickle.dumps(reopen)
         except Exception as error:  # pickle has no base class of errors
             raise UsageError(
-                f"the predictor of {self.card.model} cannot be pickled, since what it was loaded with"
+                f"the predictor of {self.manifest.model} cannot be pickled, since what it was"
+                " loaded with"
                 f" cannot: {error}; give a network as a function of a module"
             ) from error
         return reopen, ()
@@ -365,7 +369,7 @@ class Predictor:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
         if self._reopen is None:
             raise UsageError(
-                f"the predictor of {self.card.model} cannot be pickled or copied, since it was not"
+                f"the predictor of {self.manifest.model} cannot be pickled or copied, since it was not"
                 " loaded from a file: use ptx.infer.load with a path"
             )
         return self._reopen
@@ -373,8 +377,8 @@ class Predictor:
     def __repr__(self) -> str:
         _, backend = self._opened
         if backend is None:
-            return f"<Predictor of {self.card.model}, closed>"
-        return f"<Predictor of {self.card.model} on {backend.name} ({backend.device})>"
+            return f"<Predictor of {self.manifest.model}, closed>"
+        return f"<Predictor of {self.manifest.model} on {backend.name} ({backend.device})>"
 
     def _after_fork(self, inherited: Backend) -> Backend:
         """Open the backend anew in a forked child; the inherited one is never touched again."""

@@ -48,7 +48,7 @@ class DecodedInput(NamedTuple):
 
     name: str | None
     sample: Array | InputError
-    ignored_regions: tuple[Box, ...] = ()  # see `Prediction.others`
+    ignored_regions: tuple[Box, ...] = ()  # see `Prediction.ignored_regions`
 
 
 Chunk = list[DecodedInput]
@@ -328,4 +328,4 @@ def _predict_batch(
         return
     for prediction, item in zip(predictions, items, strict=True):
         regions = item.ignored_regions
-        yield replace(prediction, others=regions) if regions else prediction
+        yield replace(prediction, ignored_regions=regions) if regions else prediction

@@ -45,7 +45,7 @@ SECONDS = Range(0.001, 3600, whole=False)  # of measuring
 MEAN = Range(-(10**9), 10**9, whole=False)  # of pixels or columns
 STD = Range(1e-9, 10**9, whole=False)
 DROP = Range(0.001, 100, whole=False)  # points of accuracy
-WHITE = Range(1e-9, 10**9, whole=False)  # the number of a white pixel
+MAX_PIXEL = Range(1e-9, 10**9, whole=False)  # the number of a white pixel
 DEVICE_MEMORY = Range(2**20, 2**44)  # bytes
 PORT = Range(0, 65_535)
 PROCESSES = Range(1, 1024)

@@ -1,4 +1,4 @@
-"""The golden samples of a card, run again by a predictor: arrays, and raw inputs from end to end."""
+"""The golden samples of a manifest, run again by a predictor: arrays, and raw inputs from end to end."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import (
-    Answer,
+    EndToEndSample,
+    ExpectedPrediction,
     GoldenSample,
-    Level,
-    RawSample,
+    Ties,
     input_digest,
     labels_digest,
 )
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.errors import PtxError, pluralise
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array, TensorSpec
 
-LEVELS = (
+PIXEL_TOLERANCE = (
     2  # of 255 that a pixel may be off where another processor rounds a picture's ink otherwise
 )
 TOLD = 3  # answers that a line shows
@@ -34,16 +34,16 @@ class Check:
     """One thing that was checked: its name, whether it passes, and what was found."""
 
     name: str
-    holds: bool
+    passed: bool
     detail: str
 
 
-def replay(predictor: Predictor, golden: Card) -> Iterator[Check]:
-    """Run the golden samples that a card of the same weights carries."""
+def replay(predictor: Predictor, golden: Manifest) -> Iterator[Check]:
+    """Run the golden samples that a manifest of the same weights carries."""
     for index, sample in enumerate(golden.golden, 1):
         yield from _replay_arrays(predictor, sample, f"sample {index}")
-    for index, raw in enumerate(golden.raw, 1):
-        yield from _replay_raw(predictor, raw, f"raw sample {index}")
+    for index, raw in enumerate(golden.end_to_end, 1):
+        yield from _replay_end_to_end(predictor, raw, f"end-to-end sample {index}")
 
 
 def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Iterator[Check]:
@@ -54,7 +54,7 @@ def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Ite
         yield Check(name, False, str(error))
 
 
-def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[Check]:
+def _replay_end_to_end(predictor: Predictor, sample: EndToEndSample, name: str) -> Iterator[Check]:
     """Preprocessing, model and labels, each on what the one before it gives."""
     try:
         names = tuple(predictor.preprocessing.columns)
@@ -65,7 +65,7 @@ def _replay_raw(predictor: Predictor, sample: RawSample, name: str) -> Iterator[
         prepared = predictor.preprocessing.collate(read)
         check = _check_reading(predictor, read, prepared, sample, f"{name}, preprocessing")
         yield check
-        if check.holds and input_digest(prepared) != sample.sha256:
+        if check.passed and input_digest(prepared) != sample.sha256:
             prepared = predictor.preprocessing.collate(sample.read)  # within LEVELS of it
         yield from _check_outputs(predictor, predictor.run(prepared), sample, name)
     except PtxError as error:
@@ -76,7 +76,7 @@ def _check_reading(
     predictor: Predictor,
     read: Sequence[Array],
     prepared: Mapping[str, Array],
-    sample: RawSample,
+    sample: EndToEndSample,
     name: str,
 ) -> Check:
     """Whether the input arrays are those of the proof, by their digest.
@@ -88,8 +88,8 @@ def _check_reading(
     if input_digest(prepared) == sample.sha256:
         return Check(name, True, f"{count} become the arrays of the proof, bit for bit")
     wrong = Check(name, False, f"{count} become other arrays than at the proof")
-    off = max(map(_levels_off, read, sample.read), default=np.inf)
-    if off > LEVELS:
+    off = max(map(_max_pixel_difference, read, sample.read), default=np.inf)
+    if off > PIXEL_TOLERANCE:
         return wrong
     kept = predictor.preprocessing.collate(sample.read)
     if input_digest(kept) != sample.sha256:
@@ -97,7 +97,7 @@ def _check_reading(
     return Check(name, True, f"{count} become the pixels of the proof within {off} of 255")
 
 
-def _levels_off(got: Array, expected: Array) -> float:
+def _max_pixel_difference(got: Array, expected: Array) -> float:
     """How far pixels are apart at most; infinitely where they are none or of another shape."""
     if got.dtype != np.uint8 or expected.dtype != np.uint8 or got.shape != expected.shape:
         return np.inf
@@ -107,7 +107,7 @@ def _levels_off(got: Array, expected: Array) -> float:
 def _check_outputs(
     predictor: Predictor,
     outputs: Mapping[str, Array],
-    sample: GoldenSample | RawSample,
+    sample: GoldenSample | EndToEndSample,
     name: str,
 ) -> Iterator[Check]:
     for spec in predictor.signature.outputs:
@@ -115,24 +115,24 @@ def _check_outputs(
         got, title = outputs[spec.name], f"{name}, {spec.name}"
         if expected is None or expected.shape != got.shape or not got.size:
             what = "nothing" if expected is None else f"shape {expected.shape}"
-            yield Check(title, False, f"shape {got.shape}; the card expects {what}")
+            yield Check(title, False, f"shape {got.shape}; the manifest expects {what}")
         else:
             check = _check_elements(title, got, expected, sample, spec)
             yield check
-            if check.holds and isinstance(expected, SampledArray):
+            if check.passed and isinstance(expected, SampledArray):
                 yield _check_blocks(title, got, expected)
-    if sample.answers:
-        yield _check_answers(predictor, outputs, sample, f"{name}, answers")
+    if sample.predictions:
+        yield _check_answers(predictor, outputs, sample, f"{name}, predictions")
 
 
 def _check_elements(
     name: str,
     got: Array,
     expected: Array | SampledArray,
-    sample: GoldenSample | RawSample,
+    sample: GoldenSample | EndToEndSample,
     spec: TensorSpec,
 ) -> Check:
-    """The elements of an output, all of them or those that the card has."""
+    """The elements of an output, all of them or those that the manifest has."""
     shape, indices = got.shape, None
     if isinstance(expected, SampledArray):
         got, indices, expected = expected.take(got), expected.indices, expected.values
@@ -140,14 +140,14 @@ def _check_elements(
         tolerance = np.asarray(sample.tolerance.get(spec.name, 0.0))
         allowed = sample.columns.get(spec.name, tolerance)
         return _compare(name, got, expected, allowed, shape, indices)
-    wrong = int(wrong_integers(got, expected, sample.level.get(spec.name)).sum())
-    count = f"{got.size:,}" if indices is None else f"{got.size:,} that the card has"
+    wrong = int(wrong_integers(got, expected, sample.ties.get(spec.name)).sum())
+    count = f"{got.size:,}" if indices is None else f"{got.size:,} that the manifest has"
     told = f"{wrong:,} of {count} are not equal" if wrong else f"all {count} are equal"
     return Check(name, not wrong, told)
 
 
 def _check_blocks(name: str, got: Array, expected: SampledArray) -> Check:
-    """All elements of an output of which the card has some, by the checksums."""
+    """All elements of an output of which the manifest has some, by the checksums."""
     wrong = np.flatnonzero(expected.wrong_blocks(got))
     count = expected.checksums.size
     told = (
@@ -189,7 +189,7 @@ def _compare(
 def _check_answers(
     predictor: Predictor,
     outputs: Mapping[str, Array],
-    sample: GoldenSample | RawSample,
+    sample: GoldenSample | EndToEndSample,
     name: str,
 ) -> Check:
     """What a person is told of each row: the label and its score, or the value."""
@@ -199,24 +199,26 @@ def _check_answers(
         return Check(
             name, False, "the labels are not those of the proof, or stand in another order"
         )
-    if rows != len(sample.answers) or not outputs[first.name].size:
-        return Check(name, False, f"{rows} rows; the card expects {len(sample.answers)} answers")
+    if rows != len(sample.predictions) or not outputs[first.name].size:
+        return Check(
+            name, False, f"{rows} rows; the manifest expects {len(sample.predictions)} answers"
+        )
     # Of a word of several symbols the score is a product, of which each factor may be off.
     steps = outputs[first.name].size // (rows * outputs[first.name].shape[-1])
     allowed = steps * sample.tolerance.get(first.name, 0.0) + ANSWER_ROUNDING
-    given = predictor.answers(outputs, [None] * rows, top=max(2, len(predictor.labels)))
-    for index, (got, expected) in enumerate(zip(given, sample.answers, strict=True), 1):
+    given = predictor.decode_outputs(outputs, [None] * rows, top=max(2, len(predictor.labels)))
+    for index, (got, expected) in enumerate(zip(given, sample.predictions, strict=True), 1):
         if not _is_answer(got, expected, allowed):
             detail = (
-                f"row {index} is {_answer_text(got)}; the card expects {_answer_text(expected)}"
+                f"row {index} is {_answer_text(got)}; the manifest expects {_answer_text(expected)}"
             )
             return Check(name, False, detail)
-    told = ", ".join(map(_answer_text, sample.answers[:TOLD]))
-    more = len(sample.answers) - TOLD
+    told = ", ".join(map(_answer_text, sample.predictions[:TOLD]))
+    more = len(sample.predictions) - TOLD
     return Check(name, True, f"{told} and {more} more" if more > 0 else told)
 
 
-def _is_answer(got: Prediction, expected: Answer, allowed: float) -> bool:
+def _is_answer(got: Prediction, expected: ExpectedPrediction, allowed: float) -> bool:
     """Also where two labels are as good as level, and rounding puts the other one first."""
     if expected.value is not None:
         return got.value is not None and abs(got.value - expected.value) <= allowed
@@ -227,20 +229,20 @@ def _is_answer(got: Prediction, expected: Answer, allowed: float) -> bool:
     return abs(score - expected.score) <= allowed and got.score - score <= 2 * allowed
 
 
-def _answer_text(answer: Prediction | Answer) -> str:
+def _answer_text(answer: Prediction | ExpectedPrediction) -> str:
     if answer.value is not None:
         return f"{answer.value:.6g}"
     return f"{answer.label!r}" if answer.score is None else f"{answer.label!r} {answer.score:.2f}"
 
 
-def wrong_integers(got: Array, expected: Array, level: Level | None) -> Array:
+def wrong_integers(got: Array, expected: Array, ties: Ties | None) -> Array:
     """Where an integer output is not what was expected: bool, in its shape.
 
-    At the places of `level` one of its values may stand as well.
+    At the places of `ties` one of its values may stand as well.
     """
     wrong: Array = got != expected
-    if level is not None:
-        found = got.reshape(-1)[level.places]
+    if ties is not None:
+        found = got.reshape(-1)[ties.indices]
         flat = wrong.reshape(-1)  # a view: `wrong` is contiguous
-        flat[level.places] &= ~(level.values == found).any(axis=0)
+        flat[ties.indices] &= ~(ties.values == found).any(axis=0)
     return wrong

@@ -30,9 +30,16 @@ NO_LIMITS: Limits = (1, None)
 BATCH = "batch"
 # The tensor's type → that of its NumPy arrays. NumPy has no bfloat16: its values are float32 there.
 DTYPES = {
-    "float16": "float16", "float32": "float32", "float64": "float64", "bfloat16": "float32",
-    "uint8": "uint8", "int8": "int8", "int32": "int32", "int64": "int64", "bool": "bool",
-}  # fmt: skip
+    "float16": "float16",
+    "float32": "float32",
+    "float64": "float64",
+    "bfloat16": "float32",
+    "uint8": "uint8",
+    "int8": "int8",
+    "int32": "int32",
+    "int64": "int64",
+    "bool": "bool",
+}
 # Those of an open tensor. It may also be contained, as in `sequence(float32)` or `optional(int64)`.
 OPEN_DTYPES = {
     **{name: kind for name, kind in DTYPES.items() if name != "bfloat16"},

@@ -1,6 +1,6 @@
 """From a model's outputs to what a person asked: a label with its score, or a value.
 
-A card names its task; TASKS says how the first output is read.
+A manifest names its task; TASKS says how the first output is read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOLERANCE = 1e-2  # of the sum of probabilities of half precision over a thousan
 Ranking = tuple[tuple[str, float], ...]
 
 
-class Decision(NamedTuple):
+class DecodedOutput(NamedTuple):
     """What one sample's output says."""
 
     label: str | None
@@ -35,7 +35,7 @@ def softmax(logits: Array) -> Array:
     return shares
 
 
-def classification(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def classification(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: logits (batch, labels)."""
     shares = softmax(output)
     return [
@@ -44,7 +44,7 @@ def classification(output: Array, labels: Sequence[str], top: int) -> list[Decis
     ]
 
 
-def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def probabilities(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: a probability for each label (batch, labels), as behind a softmax.
 
     Raises:
@@ -64,14 +64,16 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decisi
     ]
 
 
-def _rank(values: list[float], shares: list[float], labels: Sequence[str], top: int) -> Decision:
+def _rank(
+    values: list[float], shares: list[float], labels: Sequence[str], top: int
+) -> DecodedOutput:
     """The labels of the largest values with their shares; of equal values the first leads."""
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:top]
     ranking = tuple([(labels[index], shares[index]) for index in order])
-    return Decision(ranking[0][0], ranking[0][1], ranking, None)
+    return DecodedOutput(ranking[0][0], ranking[0][1], ranking, None)
 
 
-def binary(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def binary(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: the probability of the second label (batch, 1), as behind a sigmoid.
 
     Raises:
@@ -84,34 +86,37 @@ def binary(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
             " 'classification'",
             code="E-OUTPUT",
         )
-    decisions = []
+    decoded = []
     for probability in np.clip(output[:, 0].astype(np.float64), 0, 1).tolist():
         pair = ((labels[1], probability), (labels[0], 1.0 - probability))
         ranking = tuple(sorted(pair, key=lambda item: -item[1]))[:top]
-        decisions.append(Decision(ranking[0][0], ranking[0][1], ranking, None))
-    return decisions
+        decoded.append(DecodedOutput(ranking[0][0], ranking[0][1], ranking, None))
+    return decoded
 
 
-def regression(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def regression(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: a number for each sample (batch, 1)."""
-    return [Decision(None, None, (), value) for value in output[:, 0].astype(np.float64).tolist()]
+    return [
+        DecodedOutput(None, None, (), value) for value in output[:, 0].astype(np.float64).tolist()
+    ]
 
 
-def tagging(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def sequence_labelling(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: logits (batch, time, labels); the label is the word of the best symbols."""
     best = output.argmax(axis=-1)
     scores = softmax(output).max(axis=-1).prod(axis=-1).tolist()
     words = ["".join(labels[index] for index in row) for row in best.tolist()]
     return [
-        Decision(word, score, ((word, score),), None)
+        DecodedOutput(word, score, ((word, score),), None)
         for word, score in zip(words, scores, strict=True)
     ]
 
 
-def raw(output: Array, labels: Sequence[str], top: int) -> list[Decision]:
+def passthrough(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: anything; what it says is not known."""
     raise UsageError(
-        "the model's task is 'raw': its outputs are arrays that nothing reads: call run(), or export"
+        "the model's task is 'passthrough': its outputs are arrays that nothing reads: call"
+        " run(), or export"
         " or describe it with another task"
     )
 
@@ -138,20 +143,20 @@ class Task(NamedTuple):
     """How a model's first output is read; its batch axis has been moved to the front."""
 
     fits: Callable[[tuple[Axis, ...], int], bool]  # an output's axes of one sample, and the labels
-    decide: Callable[[Array, Sequence[str], int], list[Decision]]
+    decode: Callable[[Array, Sequence[str], int], list[DecodedOutput]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
     any_labels: bool = False  # a network for it is made for as many labels as its data has
     reads_logits: bool = False  # whether a temperature can calibrate its scores
-    answers: bool = True  # False: nothing is read from the outputs, there is `run` alone
+    has_decoder: bool = True  # False: nothing is read from the outputs, there is `run` alone
 
 
-def unreadable(task: str, output: TensorSpec) -> str | None:
+def why_incompatible(task: str, output: TensorSpec) -> str | None:
     """Why a task of TASKS reads no output of this type; None where it does."""
-    if output.is_float or not TASKS[task].answers:
+    if output.is_float or not TASKS[task].has_decoder:
         return None
     return (
         f"the output {output.name!r} is {output.dtype}, and the task {task!r} reads floats (logits,"
-        " probabilities, a value): have forward return those first, or take the task 'raw'"
+        " probabilities, a value): have forward return those first, or take the task 'passthrough'"
     )
 
 
@@ -160,31 +165,33 @@ TASKS = {
     "probabilities": Task(_per_class, probabilities, _argmax),
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
-    "tagging": Task(_per_step, tagging, _argmax),
-    "raw": Task(lambda axes, labels: labels == 0, raw, None, answers=False),
+    "sequence-labelling": Task(_per_step, sequence_labelling, _argmax),
+    "passthrough": Task(lambda axes, labels: labels == 0, passthrough, None, has_decoder=False),
 }
 
 
 def find_task(name: str) -> Task:
-    """The task that a card names; ArtifactError with the nearest where there is none."""
+    """The task that a manifest names; ArtifactError with the nearest where there is none."""
     if name not in TASKS:
-        raise ArtifactError(f"the card's task is {name!r}; {nearest(name, TASKS)}", code="E-CARD")
+        raise ArtifactError(
+            f"the manifest's task is {name!r}; {nearest(name, TASKS)}", code="E-MANIFEST"
+        )
     return TASKS[name]
 
 
 def require_task(name: str, output: TensorSpec, labels: int) -> Task:
-    """The task that a card names, which its first output and the number of its labels fit.
+    """The task that a manifest names, which its first output and the number of its labels fit.
 
     Raises:
         ArtifactError: there is no such task, or they do not fit.
     """
     task = find_task(name)
-    why = unreadable(name, output)
+    why = why_incompatible(name, output)
     if why is not None:
-        raise ArtifactError(f"the card does not fit: {why}", code="E-CARD")
+        raise ArtifactError(f"the manifest does not fit: {why}", code="E-MANIFEST")
     if not task.fits(output.sample_axes, labels):
         raise ArtifactError(
-            f"the card's output {output.describe()} and {labels} labels do not make a {name}",
-            code="E-CARD",
+            f"the manifest's output {output.describe()} and {labels} labels do not make a {name}",
+            code="E-MANIFEST",
         )
     return task

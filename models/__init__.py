@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from ptx.models.packages import broken_entries, known_models, lookup
 else:
     _HOMES = {
-        "CATALOG": "catalog", "Entry": "catalog", "broken_entries": "packages",
-        "known_models": "packages", "lookup": "packages",
-    }  # fmt: skip
+        "CATALOG": "catalog",
+        "Entry": "catalog",
+        "broken_entries": "packages",
+        "known_models": "packages",
+        "lookup": "packages",
+    }
 
     def __getattr__(name: str) -> Any:
         """What a prediction from a path does without: the catalog, when it is first asked for."""

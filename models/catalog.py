@@ -61,12 +61,28 @@ _QUICKSTART = "PyTorch Tutorials, Quickstart"
 
 _DIGITS = tuple("0123456789")
 _LANGUAGES = (
-    "Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German", "Greek", "Irish", "Italian",
-    "Japanese", "Korean", "Polish", "Portuguese", "Russian", "Scottish", "Spanish", "Vietnamese",
-)  # fmt: skip
+    "Arabic",
+    "Chinese",
+    "Czech",
+    "Dutch",
+    "English",
+    "French",
+    "German",
+    "Greek",
+    "Irish",
+    "Italian",
+    "Japanese",
+    "Korean",
+    "Polish",
+    "Portuguese",
+    "Russian",
+    "Scottish",
+    "Spanish",
+    "Vietnamese",
+)
 _HELLO = ("e", "h", "l", "o")
 
-_PICTURE = {"kind": "image", "size": [28, 28], "fit": "digit"}
+_PICTURE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
 _NORMALISED = {**_PICTURE, "mean": 0.1307, "std": 0.3081}  # of the training images of MNIST
 
 _NUMBER = {
@@ -85,32 +101,48 @@ _SGD = {"loss": "cross-entropy", "optimizer": "sgd", "lr": 0.01}
 _ADAM = {"loss": "cross-entropy", "optimizer": "adam", "lr": 0.001}
 _SGD_MINI = {**_SGD, "momentum": 0.9, "batch_size": 100}
 _ADAM_MINI = {**_ADAM, "batch_size": 100}
-_ONE_CYCLE = {"loss": "cross-entropy", "optimizer": "adam", "batch_size": 256,
-              "schedule": "one-cycle"}  # fmt: skip
+_ONE_CYCLE = {
+    "loss": "cross-entropy",
+    "optimizer": "adam",
+    "batch_size": 256,
+    "schedule": "one-cycle",
+}
 
 # What entries of one source have in common.
 _PERCEPTRON = "ptx.models.networks.perceptron:Perceptron"
 _MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _DIGITS}
 _MINI_MLP: dict[str, Any] = {
-    **_MNIST, "network": _PERCEPTRON, "signature": _FLAT, "preprocessing": _PICTURE,
-}  # fmt: skip
+    **_MNIST,
+    "network": _PERCEPTRON,
+    "signature": _FLAT,
+    "preprocessing": _PICTURE,
+}
 _MINI_CNN: dict[str, Any] = {
-    **_MNIST, "config": {"classes": 10}, "signature": _IMAGE, "preprocessing": _PICTURE,
-}  # fmt: skip
+    **_MNIST,
+    "config": {"classes": 10},
+    "signature": _IMAGE,
+    "preprocessing": _PICTURE,
+}
 _LECTURE: dict[str, Any] = {
-    **_MNIST, "preprocessing": _NORMALISED,
+    **_MNIST,
+    "preprocessing": _NORMALISED,
     "recipe": {**_SGD, "momentum": 0.5, "batch_size": 64, "epochs": 10},
-}  # fmt: skip
+}
 _LECTURE_CNN: dict[str, Any] = {**_LECTURE, "config": {"classes": 10}, "signature": _IMAGE}
 _SPELLING: dict[str, Any] = {
-    "preprocessing": {"kind": "symbols", "alphabet": list(_HELLO)}, "task": "tagging",
-    "data": "hello", "labels": _HELLO,
-}  # fmt: skip
+    "preprocessing": {"kind": "char-indices", "alphabet": list(_HELLO)},
+    "task": "sequence-labelling",
+    "data": "hello",
+    "labels": _HELLO,
+}
 _CELL: dict[str, Any] = {
-    **_SPELLING, "config": {"symbols": 4}, "signature": _LETTERS, "parameters": 40,
-}  # fmt: skip
+    **_SPELLING,
+    "config": {"symbols": 4},
+    "signature": _LETTERS,
+    "parameters": 40,
+}
 
-_AS_TYPED = {"shuffle": False, "white": 255}
+_AS_TYPED = {"shuffle": False, "max_pixel": 255}
 _AS_TYPED_NOTE = (
     "Documented: pixels from 0 to 255, as the listing feeds them without its repository's loader, and"
     " rows in the order of the file. Here: pixels from 0 to 1, rows shuffled."
@@ -127,12 +159,20 @@ CATALOG = {
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": False},
         signature=_NUMBER,
-        preprocessing={"kind": "columns", "names": ["x"]},
+        preprocessing={"kind": "tabular", "names": ["x"]},
         parameters=1,
         task="regression",
         data="line",
-        recipe={"loss": "mse-mean", "optimizer": "sgd", "lr": 0.01, "momentum": 0.9,
-                "batch_size": 10, "epochs": 100, "shuffle": False, "drop_last": True},
+        recipe={
+            "loss": "mse-mean",
+            "optimizer": "sgd",
+            "lr": 0.01,
+            "momentum": 0.9,
+            "batch_size": 10,
+            "epochs": 100,
+            "shuffle": False,
+            "drop_last": True,
+        },
     ),
     "linear-model": Entry(
         summary="a straight line",
@@ -140,7 +180,7 @@ CATALOG = {
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": True},
         signature=_NUMBER,
-        preprocessing={"kind": "columns", "names": ["x"]},
+        preprocessing={"kind": "tabular", "names": ["x"]},
         parameters=2,
         task="regression",
         data="three-points",
@@ -155,7 +195,7 @@ CATALOG = {
             "inputs": {"hours": ["float32", ["batch", 1]]},
             "outputs": {"probability": ["float32", ["batch", 1]]},
         },
-        preprocessing={"kind": "columns", "names": ["hours"]},
+        preprocessing={"kind": "tabular", "names": ["hours"]},
         parameters=2,
         task="binary",
         data="hours",
@@ -166,28 +206,52 @@ CATALOG = {
         summary="the probability of diabetes from eight measurements",
         source=f"{_LECTURES}, 7: multiple dimension input",
         network=_PERCEPTRON,
-        config={"inputs": 8, "hidden": [6, 4], "classes": 1, "activation": "sigmoid",
-                "probability": True},
+        config={
+            "inputs": 8,
+            "hidden": [6, 4],
+            "classes": 1,
+            "activation": "sigmoid",
+            "probability": True,
+        },
         signature={
             "inputs": {"measurements": ["float32", ["batch", 8]]},
             "outputs": {"probability": ["float32", ["batch", 1]]},
         },
         preprocessing={
-            "kind": "columns",
-            "names": ["pregnancies", "glucose", "blood pressure", "skin thickness", "insulin",
-                      "body mass index", "pedigree", "age"],
+            "kind": "tabular",
+            "names": [
+                "pregnancies",
+                "glucose",
+                "blood pressure",
+                "skin thickness",
+                "insulin",
+                "body mass index",
+                "pedigree",
+                "age",
+            ],
         },
         parameters=87,
         task="binary",
         data="diabetes",
         labels=("no diabetes", "diabetes"),
-        recipe={"loss": "bce-mean", "optimizer": "adam", "lr": 0.001, "batch_size": 32,
-                "epochs": 100, "standardise": True},
+        recipe={
+            "loss": "bce-mean",
+            "optimizer": "adam",
+            "lr": 0.001,
+            "batch_size": 32,
+            "epochs": 100,
+            "standardise": True,
+        },
         notes="Documented: SGD 0.01 on the raw columns, which stays at the share of the larger class."
         " Here: standardised columns and Adam at its default rate.",
         recipes={
-            "documented": {"loss": "bce-mean", "optimizer": "sgd", "lr": 0.01, "batch_size": 32,
-                           "epochs": 100},
+            "documented": {
+                "loss": "bce-mean",
+                "optimizer": "sgd",
+                "lr": 0.01,
+                "batch_size": 32,
+                "epochs": 100,
+            },
         },
     ),
     "softmax-regression": Entry(
@@ -213,8 +277,13 @@ CATALOG = {
     "sigmoid-mlp": Entry(
         summary="a perceptron with one wide hidden layer of sigmoids",
         source=f"{_MINI}, 3: neural net",
-        config={"inputs": 784, "hidden": [512], "classes": 10, "activation": "sigmoid",
-                "bias": False},
+        config={
+            "inputs": 784,
+            "hidden": [512],
+            "classes": 10,
+            "activation": "sigmoid",
+            "bias": False,
+        },
         parameters=406_528,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
@@ -285,8 +354,18 @@ CATALOG = {
         parameters=669_706,
         task="classification",
         data="fashion-mnist",
-        labels=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
-                "Bag", "Ankle boot"),
+        labels=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
         recipe={**_ADAM, "batch_size": 64, "epochs": 10},
     ),
     "softmax-mlp": Entry(
@@ -370,7 +449,7 @@ CATALOG = {
             },
             "outputs": {"logits": ["float32", ["batch", 18]]},
         },
-        preprocessing={"kind": "text", "normalise": "NFKD", "unknown": 1, "padding": 0},
+        preprocessing={"kind": "char-codes", "normalise": "NFKD", "unknown": 1, "padding": 0},
         parameters=318_818,
         task="classification",
         data="names",
@@ -380,7 +459,7 @@ CATALOG = {
         " one name in two languages stay together, of which at most one language can be right.",
         recipes={"documented": {**_ADAM, "batch_size": 256, "epochs": 100}},
     ),
-}  # fmt: skip
+}
 """The documented networks by the name that `build` and the command line take."""
 
 for _name, _reached in REACHED.items():

@@ -1,7 +1,7 @@
 """The checkpoint format: what `torch.save` writes and `weights_only=True` reads.
 
 A bare state dict (`torch.save(model.state_dict(), "model.pth")`) is read as a checkpoint that has
-weights alone. The card stands beside this in the same file, as `ptx.infer.artifact.zip_archive` puts
+weights alone. The manifest stands beside this in the same file, as `ptx.infer.artifact.zip_archive` puts
 it there.
 """
 
@@ -92,8 +92,14 @@ def _read_whole(content: dict[str, Any], version: int) -> Checkpoint:
     if version != FORMAT:
         raise ValueError(f"its format is {version}; this ptx reads {FORMAT}")
     content = {"examples": [], **content}  # those of before have none
-    parts = {"optimizer": dict, "progress": dict, "random": dict, "history": list, "samples": dict,
-             "examples": list}  # fmt: skip
+    parts = {
+        "optimizer": dict,
+        "progress": dict,
+        "random": dict,
+        "history": list,
+        "samples": dict,
+        "examples": list,
+    }
     for name, kind in parts.items():
         if not isinstance(content.get(name), kind):
             raise ValueError(f"its part {name!r} is missing or not a {kind.__name__}")

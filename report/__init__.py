@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ptx.report.evaluation_data import EvaluationData as EvaluationData
     from ptx.report.evaluation_data import find_evaluation_data as find_evaluation_data
     from ptx.report.evaluation_data import open_training_data as open_training_data
-    from ptx.report.inspection import card_facts as card_facts
     from ptx.report.inspection import file_facts as file_facts
     from ptx.report.inspection import join_settings as join_settings
+    from ptx.report.inspection import manifest_facts as manifest_facts
     from ptx.report.inspection import signature_facts as signature_facts
     from ptx.report.page import Report as Report
     from ptx.report.preview import Preview as Preview
@@ -53,7 +53,7 @@ else:
             "confusion": "confusion_text",
             "evaluation_data": "EvaluationData find_evaluation_data open_training_data",
             "quantization_eval": "weight_quantization_cost quantization_config",
-            "inspection": "card_facts file_facts join_settings signature_facts",
+            "inspection": "manifest_facts file_facts join_settings signature_facts",
             "page": "Report",
             "preview": "Preview",
             "probe": "BackendStatus probe_backend",

@@ -62,13 +62,14 @@ def open_backends(
             if error.code != "E-NO-ARTIFACT" or not _is_explicit_only(name):
                 skipped[name] = reason
             continue
-        if predictor.card.compute:
+        if predictor.manifest.compute:
             raise ArtifactError(
-                f"{path} computes in {predictor.card.compute}, by accuracy, so it is not compared with"
+                f"{path} computes in {predictor.manifest.compute}, by accuracy, so it is not"
+                " compared with"
                 f" float64: use `ptx verify {path}`, or export the plain file again",
                 code="E-INT8",
             )
-        if predictor.card.weights_sha256 != weights_sha256:
+        if predictor.manifest.weights_sha256 != weights_sha256:
             raise ArtifactError(
                 f"{path} was exported from other weights than the checkpoint's: export it again",
                 code="E-STALE",

@@ -12,9 +12,21 @@ from typing import Any
 CSV, PLOT = "benchmark.csv", "benchmark.png"  # beside the artifacts; a report looks for the first
 TEXTS = ("backend", "device", "error", "agrees", "runtime", "threads", "machine")
 COLUMNS = (
-    "backend", "device", "batch", "p50_us", "p95_us", "p99_us", "rows_per_second", "noise",
-    "import_ms", "load_ms", "first_ms", "start_ms", "memory_mib", *TEXTS[2:],
-)  # fmt: skip
+    "backend",
+    "device",
+    "batch",
+    "p50_us",
+    "p95_us",
+    "p99_us",
+    "rows_per_second",
+    "noise",
+    "import_ms",
+    "load_ms",
+    "first_ms",
+    "start_ms",
+    "memory_mib",
+    *TEXTS[2:],
+)
 MARKERS, STYLES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 POSITIVE = ("batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
 

@@ -78,7 +78,7 @@ class Benchmark:
         for one in self.measured:
             yield {"backend": one.backend, "start_s": one.start_s, **one.found, **self.about}
 
-    def table(self, judge: Judge = lambda word, holds: word, columns: int | None = None) -> str:
+    def table(self, judge: Judge = lambda word, passed: word, columns: int | None = None) -> str:
         """The latencies, and below them what each process took.
 
         Args:
@@ -87,20 +87,40 @@ class Benchmark:
         """
         header = ("backend", "batch", "p50 µs", "p95 µs", "p99 µs", "rows/s", "noise")
         rows = [
-            (one.backend, str(t["batch"]), f"{t['p50_us']:,.1f}", f"{t['p95_us']:,.1f}",
-             f"{t['p99_us']:,.1f}", f"{t['rows_per_second']:,.0f}", f"{100 * t['noise']:.0f} %")
+            (
+                one.backend,
+                str(t["batch"]),
+                f"{t['p50_us']:,.1f}",
+                f"{t['p95_us']:,.1f}",
+                f"{t['p99_us']:,.1f}",
+                f"{t['rows_per_second']:,.0f}",
+                f"{100 * t['noise']:.0f} %",
+            )
             for one in self.measured
             for t in one.found["timings"]
-        ]  # fmt: skip
+        ]
         words = {None: "unknown", True: judge("yes", True), False: judge("NO", False)}
         processes = [
-            (one.backend, one.found["device"],
-             *(f"{1000 * one.found[name]:,.0f}" for name in ("import_s", "load_s", "first_s")),
-             f"{1000 * one.start_s:,.0f}", f"{one.mebibytes:,.0f}", words[one.found["agrees"]])
+            (
+                one.backend,
+                one.found["device"],
+                *(f"{1000 * one.found[name]:,.0f}" for name in ("import_s", "load_s", "first_s")),
+                f"{1000 * one.start_s:,.0f}",
+                f"{one.mebibytes:,.0f}",
+                words[one.found["agrees"]],
+            )
             for one in self.measured
-        ]  # fmt: skip
-        starts = ("backend", "device", "import ms", "load ms", "first ms", "start ms", "MiB",
-                  "agrees")  # fmt: skip
+        ]
+        starts = (
+            "backend",
+            "device",
+            "import ms",
+            "load ms",
+            "first ms",
+            "start ms",
+            "MiB",
+            "agrees",
+        )
         return (
             f"{self.machine}; threads: {self.threads}\n{'; '.join(self.runtimes)}\n\n"
             f"{table(header, rows, columns=columns)}\n\n{table(starts, processes, columns=columns)}"

@@ -71,9 +71,14 @@ def line_chart(
         panel.set_xlabel(x_label)
         panel.set_ylabel(y_label)
         figure.legend(
-            loc="outside upper left", ncols=beside, frameon=False, handlelength=3, alignment="left",
-            title=title, title_fontproperties={"size": 9, "weight": "bold"},
-        )  # fmt: skip
+            loc="outside upper left",
+            ncols=beside,
+            frameon=False,
+            handlelength=3,
+            alignment="left",
+            title=title,
+            title_fontproperties={"size": 9, "weight": "bold"},
+        )
         content = io.StringIO()
         unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(content, format="svg", metadata=unsaid, transparent=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptx.infer import Array, InputError, Named, Predictor
+from ptx.infer import Array, InputError, NamedInput, Predictor
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
 from ptx.report.comparison_file import comparison_data, find_writer
@@ -53,7 +53,7 @@ def value_rows(values: Iterable[Any], predictor: Predictor) -> Rows:
 
     def batches() -> Iterator[tuple[Array, Mapping[str, Array]]]:
         for found in values:
-            named = found if isinstance(found, Named) else Named(str(found), found)
+            named = found if isinstance(found, NamedInput) else NamedInput(str(found), found)
             if isinstance(named.value, InputError):
                 raise named.value
             sample = predictor.preprocessing.read(named.value)
@@ -65,7 +65,7 @@ def value_rows(values: Iterable[Any], predictor: Predictor) -> Rows:
 
 def carried_rows(model: TrainedModel) -> Rows:
     """The real samples that the checkpoint carries, else random numbers, in one batch."""
-    signature, samples = model.limited_card.signature, model.samples
+    signature, samples = model.limited_manifest.signature, model.samples
     title = "the checkpoint's samples" if samples else "the random numbers"
     if not samples:
         sizes = signature.equal_sizes(RANDOM_LENGTH, batch=RANDOM_ROWS)
@@ -94,15 +94,15 @@ class ModelComparison:
     rows: Rows
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """Whether every backend agrees with eager float64."""
-        return self.found.holds
+        return self.found.passed
 
     def data(self) -> dict[str, object]:
         """As JSON."""
         return comparison_data(self.model, self.found)
 
-    def table(self, judge: Judge = lambda word, holds: word, columns: int | None = None) -> str:
+    def table(self, judge: Judge = lambda word, passed: word, columns: int | None = None) -> str:
         """A row for each backend, and the matrix of the inputs with different labels.
 
         Args:
@@ -111,10 +111,15 @@ class ModelComparison:
         """
         found = self.found
         rows = [
-            (r.backend, r.device, *r.errors, str(r.differ),
-             judge("agrees" if r.holds else "DIFFERS", r.holds))
+            (
+                r.backend,
+                r.device,
+                *r.errors,
+                str(r.differ),
+                judge("agrees" if r.passed else "DIFFERS", r.passed),
+            )
             for r in found.results
-        ]  # fmt: skip
+        ]
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
         parts = [f"{pluralise(found.rows, 'input')}, against {found.reference}"]
         parts.append(table(header, rows, columns=columns))
@@ -163,4 +168,4 @@ def compare(
     from ptx.export import compare as compare_backends
 
     found = compare_backends(model.equivalence_check, predictors, rows.batches, progress=progress)
-    return ModelComparison(model.card.model, found, rows)
+    return ModelComparison(model.manifest.model, found, rows)

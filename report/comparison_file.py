@@ -24,7 +24,7 @@ def comparison_data(model: str, found: Comparison) -> dict[str, object]:
         "rows": found.rows,
         "reference": found.reference,
         "tolerance": found.tolerance,
-        "holds": found.holds,
+        "passes": found.passed,
         "backends": [asdict(result) for result in found.results],
         "differ": found.between,
     }
@@ -55,18 +55,37 @@ def _csv(model: str, found: Comparison) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     names = [result.backend for result in found.results]
     writer.writerow(
-        ["model", "backend", "device", "inputs", "largest_error", "allowed", "labels_differ",
-         "agrees", "failure", *(f"differs_from_{name}" for name in names)]
-    )  # fmt: skip
+        [
+            "model",
+            "backend",
+            "device",
+            "inputs",
+            "largest_error",
+            "allowed",
+            "labels_differ",
+            "agrees",
+            "failure",
+            *(f"differs_from_{name}" for name in names),
+        ]
+    )
     for result, row in zip(found.results, found.between, strict=True):
         error, allowed = (
             "" if result.failure else f"{number:.6g}" for number in (result.error, result.tolerance)
         )
         writer.writerow(
-            [model, result.backend, result.device, found.rows, error, allowed,
-             result.differ, "yes" if result.holds else "no", result.failure,
-             *("" if cell is None else cell for cell in row)]
-        )  # fmt: skip
+            [
+                model,
+                result.backend,
+                result.device,
+                found.rows,
+                error,
+                allowed,
+                result.differ,
+                "yes" if result.passed else "no",
+                result.failure,
+                *("" if cell is None else cell for cell in row),
+            ]
+        )
     return text.getvalue().encode()
 
 
@@ -94,18 +113,34 @@ def _png(model: str, found: Comparison) -> bytes:
 def _draw_errors(panel: Any, found: Comparison, names: list[str]) -> None:
     errors = [result.error for result in found.results]
     least = min([error for error in (*errors, found.tolerance) if error > 0], default=1.0) / 5
-    bars = panel.bar(names, [max(error, least) for error in errors], width=0.6, color="#8ab4d0",
-                     edgecolor="#1a1a1a")  # fmt: skip
+    bars = panel.bar(
+        names,
+        [max(error, least) for error in errors],
+        width=0.6,
+        color="#8ab4d0",
+        edgecolor="#1a1a1a",
+    )
     for bar, result in zip(bars, found.results, strict=True):
-        if not result.holds:
+        if not result.passed:
             bar.set(hatch="////", facecolor="#e8a27c")
         text = "no answer" if result.failure else f"{result.error:.1e}"
-        panel.annotate(text, (bar.get_x() + bar.get_width() / 2, bar.get_height()),
-                       xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+        panel.annotate(
+            text,
+            (bar.get_x() + bar.get_width() / 2, bar.get_height()),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
     panel.axhline(found.tolerance, linestyle="--", color="#1a1a1a")
-    panel.annotate(f"allowed: {found.tolerance:.1e}", (0.01, found.tolerance),
-                   xycoords=("axes fraction", "data"), xytext=(0, 4), textcoords="offset points",
-                   fontsize=9)  # fmt: skip
+    panel.annotate(
+        f"allowed: {found.tolerance:.1e}",
+        (0.01, found.tolerance),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        fontsize=9,
+    )
     panel.set_yscale("log")
     panel.set_ylim(least / 2, 6 * max([found.tolerance, *errors]) or 1.0)
     panel.set_ylabel("largest error")

@@ -9,7 +9,7 @@ from pathlib import Path
 from ptx import models
 from ptx.export import EXPORTERS, TrainedModel, VerifiedExport
 from ptx.export.catalog_manifest import ASSUMED
-from ptx.infer import BACKENDS, Card, load
+from ptx.infer import BACKENDS, Manifest, load
 from ptx.infer.errors import UsageError, pluralise
 from ptx.trainers import (
     SOURCES,
@@ -62,40 +62,42 @@ def find_evaluation_data(
         UsageError: the data is not for the model, or has other labels.
         InputError: the data cannot be used.
     """
-    card = trained.card
+    manifest = trained.manifest
     if source is None:
-        entry = models.lookup(card.model)
-        if ASSUMED not in card.training or entry is None or not has_data(entry):
+        entry = models.lookup(manifest.model)
+        if ASSUMED not in manifest.training or entry is None or not has_data(entry):
             return EvaluationData(trained)
-        if card.preprocessing["kind"] != entry.preprocessing["kind"]:  # ptx carries no such rows
+        if (
+            manifest.preprocessing["kind"] != entry.preprocessing["kind"]
+        ):  # ptx carries no such rows
             return EvaluationData(trained)
     dataset = open_model_data(
-        card.model, source or "bundled", cache=cache, card=card, notify=notify
+        manifest.model, source or "bundled", cache=cache, manifest=manifest, notify=notify
     )
-    split = labelled_test_rows(card, dataset)
+    split = labelled_test_rows(manifest, dataset)
     if split is None and source is not None:
         raise UsageError(
             f"--data {dataset.name} has the labels {', '.join(dataset.labels) or 'none'}; the model has"
-            f" {', '.join(card.labels) or 'none'}"
+            f" {', '.join(manifest.labels) or 'none'}"
         )
     if not trained.samples:
-        samples = sample_inputs(card, dataset)
+        samples = sample_inputs(manifest, dataset)
         trained = replace(
             trained,
             samples={name: tensor.numpy() for name, tensor in samples.items()},
-            examples=tuple(raw_examples(card, dataset)),
+            examples=tuple(raw_examples(manifest, dataset)),
         )
     return EvaluationData(trained, split)
 
 
 def open_training_data(
-    card: Card, source: str | None, *, cache: Path, notify: Notify | None = None
+    manifest: Manifest, source: str | None, *, cache: Path, notify: Notify | None = None
 ) -> Dataset | None:
     """The data set of `source`, else that of the training; None if that would have to be downloaded."""
-    name = source or str(card.training.get("data", {}).get("name", ""))
+    name = source or str(manifest.training.get("data", {}).get("name", ""))
     if source is None and not (name in SOURCES and is_local(name, cache)):
         return None
-    return open_model_data(card.model, name, cache=cache, card=card, notify=notify)
+    return open_model_data(manifest.model, name, cache=cache, manifest=manifest, notify=notify)
 
 
 def is_suspicious(found: Evaluation) -> bool:

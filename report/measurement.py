@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.backends import find_backend
 from ptx.infer.backends.threads import usable_processors
@@ -63,7 +63,7 @@ class Measurement:
     first_s: float  # the first run, of one sample
     memory: int  # that the process held at most
     error: float | None  # largest difference from the golden samples; None without any
-    agrees: bool | None  # whether the golden samples come out as the card says; likewise
+    agrees: bool | None  # whether the golden samples come out as the manifest says; likewise
     timings: tuple[Timing, ...]
 
 
@@ -85,9 +85,14 @@ def measure(runs: Mapping[int, Callable[[], object]], seconds: float) -> Iterato
         merged = [lap for one in rounds for lap in one]
         p50, p95, p99 = (float(value) for value in np.percentile(merged, (50, 95, 99)))
         yield Timing(
-            batch, len(merged), 1e6 * p50, 1e6 * p95, 1e6 * p99, batch * len(merged) / sum(merged),
+            batch,
+            len(merged),
+            1e6 * p50,
+            1e6 * p95,
+            1e6 * p99,
+            batch * len(merged) / sum(merged),
             (max(medians) - min(medians)) / p50,
-        )  # fmt: skip
+        )
 
 
 def _warm_up(run: Callable[[], object], seconds: float) -> None:
@@ -112,21 +117,21 @@ def _round(run: Callable[[], object], seconds: float) -> list[float]:
     return laps
 
 
-def sample_batch(card: Card, batch: int) -> dict[str, Array]:
+def sample_batch(manifest: Manifest, batch: int) -> dict[str, Array]:
     """Inputs of `batch` rows: the first golden sample, repeated; random numbers where there is none."""
-    if not card.golden:
-        return card.signature.example(card.signature.equal_sizes(LENGTH, batch=batch))
-    rows, inputs = np.arange(batch), card.golden[0].inputs
+    if not manifest.golden:
+        return manifest.signature.example(manifest.signature.equal_sizes(LENGTH, batch=batch))
+    rows, inputs = np.arange(batch), manifest.golden[0].inputs
     return {
         spec.name: np.ascontiguousarray(
             np.take(inputs[spec.name], rows, axis=spec.batch_axis, mode="wrap")
         )
-        for spec in card.signature.inputs
+        for spec in manifest.signature.inputs
     }
 
 
-def largest_error(predictor: Predictor, golden: Card) -> float | None:
-    """The largest difference from the float64 outputs that a card carries."""
+def largest_error(predictor: Predictor, golden: Manifest) -> float | None:
+    """The largest difference from the float64 outputs that a manifest carries."""
     errors = []
     for sample in golden.golden:
         for name, output in predictor.run(sample.inputs).items():
@@ -150,18 +155,22 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
     entry = find_backend(settings["backend"])
     runtime, import_s = _time(pkgutil.resolve_name(entry.runtime))
     open_it = partial(
-        load, Path(settings["path"]), backend=settings["backend"], device=settings["device"],
-        threads=settings["threads"], precision=settings["precision"],
+        load,
+        Path(settings["path"]),
+        backend=settings["backend"],
+        device=settings["device"],
+        threads=settings["threads"],
+        precision=settings["precision"],
         trust=frozenset(settings["trust"]),
-    )  # fmt: skip
+    )
     predictor, load_s = _time(open_it)
     with predictor:
-        golden = _golden(predictor.card, settings["exports"])
-        card = golden or predictor.card
-        _, first_s = _time(partial(predictor.run, sample_batch(card, 1)))
+        golden = _golden(predictor.manifest, settings["exports"])
+        manifest = golden or predictor.manifest
+        _, first_s = _time(partial(predictor.run, sample_batch(manifest, 1)))
         answered()
         batches: Sequence[int] = settings["batches"]
-        runs = {batch: partial(predictor.run, sample_batch(card, batch)) for batch in batches}
+        runs = {batch: partial(predictor.run, sample_batch(manifest, batch)) for batch in batches}
         timings = tuple(measure(runs, settings["seconds"]))
         return Measurement(
             device=predictor.backend.device,
@@ -171,7 +180,7 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
             first_s=first_s,
             memory=_peak_memory(),
             error=None if golden is None else largest_error(predictor, golden),
-            agrees=None if golden is None else all(c.holds for c in replay(predictor, golden)),
+            agrees=None if golden is None else all(c.passed for c in replay(predictor, golden)),
             timings=timings,
         )
 
@@ -193,12 +202,14 @@ def _time(function: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - started
 
 
-def _golden(card: Card, exports: Sequence[str]) -> Card | None:
-    """The card with golden samples of these weights: the file's own, or that of an export of them."""
-    if card.golden:
-        return card
-    others = (read_artifact(path).require_card() for path in exports)
-    fitting = (c for c in others if c.golden and c.weights_sha256 == card.weights_sha256)
+def _golden(manifest: Manifest, exports: Sequence[str]) -> Manifest | None:
+    """The manifest with golden samples of these weights: the file's own, or that of an export of
+    them.
+    """
+    if manifest.golden:
+        return manifest
+    others = (read_artifact(path).require_manifest() for path in exports)
+    fitting = (c for c in others if c.golden and c.weights_sha256 == manifest.weights_sha256)
     return next(fitting, None)
 
 

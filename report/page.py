@@ -9,20 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer import Card
+from ptx.infer import Manifest
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.errors import pluralise
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.report.charts import Series, line_chart
 from ptx.report.confusion import LIMIT, confusions_view, matrix_view
-from ptx.report.inspection import card_facts
+from ptx.report.inspection import manifest_facts
 from ptx.report.text import percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from ptx.export import Comparison
-    from ptx.infer.artifact.golden import Raw
+    from ptx.infer.artifact.golden import RawInput
     from ptx.infer.preprocessing import Preprocessing
     from ptx.trainers import Answered, Evaluation
 
@@ -41,7 +41,7 @@ class Report:
         unmeasured: Why there are none.
     """
 
-    card: Card
+    manifest: Manifest
     summary: str
     data: str
     backend: str
@@ -58,11 +58,11 @@ class Report:
     def html(self) -> str:
         """The page."""
         return read_template("page").render(
-            card=self.card,
+            manifest=self.manifest,
             summary=self.summary,
             version=version("ptx-toolkit"),
             provenance=[
-                *card_facts(self.card),
+                *manifest_facts(self.manifest),
                 *(("file", path.name) for path in self.files.values()),
             ],
             **_training(self.history),
@@ -103,16 +103,16 @@ def _flush(rows: Sequence[Sequence[str]]) -> list[bool]:
 
 def _tests(found: Report) -> dict[str, Any]:
     """What the test rows show: the figures, the confusions, the answers."""
-    evaluation, comparison, card = found.evaluation, found.comparison, found.card
-    agree = sum(result.holds for result in comparison.results)
+    evaluation, comparison, manifest = found.evaluation, found.comparison, found.manifest
+    agree = sum(result.passed for result in comparison.results)
     rows = pluralise(evaluation.rows, "test row")
     reached = (
         (f"{evaluation.error:.4g}", f"root mean squared error, {rows}")
         if evaluation.accuracy is None
         else (percent(evaluation.accuracy), f"accuracy, {rows}")
     )
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    whole, many = evaluation.confusion, len(card.labels) > LIMIT
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    whole, many = evaluation.confusion, len(manifest.labels) > LIMIT
     return {
         "figures": [
             reached,
@@ -120,18 +120,18 @@ def _tests(found: Report) -> dict[str, Any]:
             (str(len(found.history)), "epochs trained"),
             (found.backend, f"answered the test rows of {found.data}"),
         ],
-        "matrix": None if whole is None or many else matrix_view(whole, card.labels),
-        "few": confusions_view(whole, card.labels) if whole is not None and many else None,
+        "matrix": None if whole is None or many else matrix_view(whole, manifest.labels),
+        "few": confusions_view(whole, manifest.labels) if whole is not None and many else None,
         "wrong_title": "The largest errors"
         if evaluation.error is not None
         else f"The most confidently wrong {preprocessing.noun}",
-        "wrong": [answer_card(one, preprocessing) for one in found.wrong],
-        "samples": [answer_card(one, preprocessing) for one in found.samples],
+        "wrong": [prediction_tile(one, preprocessing) for one in found.wrong],
+        "samples": [prediction_tile(one, preprocessing) for one in found.samples],
     }
 
 
 @dataclass(frozen=True)
-class AnswerCard:
+class PredictionTile:
     """One answer as the page shows it."""
 
     row: str
@@ -144,11 +144,11 @@ class AnswerCard:
     text: str  # of an input that is no picture
 
 
-def answer_card(answer: Answered, preprocessing: Preprocessing) -> AnswerCard:
+def prediction_tile(answer: Answered, preprocessing: Preprocessing) -> PredictionTile:
     """What the page says of a test row."""
     given = answer.prediction
     row = preprocessing.raw(answer.value)
-    return AnswerCard(
+    return PredictionTile(
         row=f"{answer.row:,}",
         given=given.text,
         truth=answer.truth,
@@ -164,7 +164,7 @@ def _share(score: float) -> str:
     return f"({100 * score:.1f}\u00a0%)"
 
 
-def _text(row: Raw, columns: Sequence[str]) -> str:
+def _text(row: RawInput, columns: Sequence[str]) -> str:
     """An input that is no picture: a text or named numbers."""
     if isinstance(row, str) or not columns:
         return str(row)
@@ -205,10 +205,15 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def _agreement(found: Report) -> dict[str, Any]:
     comparison = found.comparison
     rows = [
-        (r.backend, r.device, *r.errors, f"{r.differ:,}",
-         "agrees" if r.holds else f"DIFFERS {r.failure}".strip())
+        (
+            r.backend,
+            r.device,
+            *r.errors,
+            f"{r.differ:,}",
+            "agrees" if r.passed else f"DIFFERS {r.failure}".strip(),
+        )
         for r in comparison.results
-    ]  # fmt: skip
+    ]
     return {
         "compared": pluralise(comparison.rows, "input"),
         "reference": comparison.reference,
@@ -228,9 +233,13 @@ def _speed(rows: Speeds, unmeasured: str) -> dict[str, Any]:
         "unmeasured": unmeasured,
         "speed_charts": _safe(_speed_charts(lines)) if rows else [],
         "speeds": [
-            (r["backend"], r["device"], r["batch"],
-             *(f"{float(r[name]) / 1000:,.3f}" for name in ("p50_us", "p95_us", "p99_us")),
-             f"{float(r['rows_per_second']):,.0f}")
+            (
+                r["backend"],
+                r["device"],
+                r["batch"],
+                *(f"{float(r[name]) / 1000:,.3f}" for name in ("p50_us", "p95_us", "p99_us")),
+                f"{float(r['rows_per_second']):,.0f}",
+            )
             for r in rows
         ],
         "starts": [
@@ -240,7 +249,7 @@ def _speed(rows: Speeds, unmeasured: str) -> dict[str, Any]:
         "measured_on": sorted(
             {f"{r['runtime']}; {r['machine']}; threads: {r['threads']}" for r in rows}
         ),
-    }  # fmt: skip
+    }
 
 
 def _speed_charts(lines: Mapping[str, Speeds]) -> list[str]:
@@ -254,8 +263,10 @@ def _speed_charts(lines: Mapping[str, Speeds]) -> list[str]:
     title, x_label = "Latency of one batch (median)", "rows in a batch"
     return [
         line_chart(title, x_label, "ms", latency, log_x=True, log_y=True),
-        line_chart("Throughput", x_label, "rows/s", series("rows_per_second"), log_x=True, log_y=True),
-    ]  # fmt: skip
+        line_chart(
+            "Throughput", x_label, "rows/s", series("rows_per_second"), log_x=True, log_y=True
+        ),
+    ]
 
 
 def _safe(charts: Sequence[str]) -> list[Any]:

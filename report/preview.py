@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, split_name
-from ptx.infer.preprocessing import read_figures
+from ptx.infer.preprocessing import detect_digits_in
 
 if TYPE_CHECKING:
     from ptx.infer import Prediction, Predictor
@@ -29,12 +29,25 @@ SIDE, GAP = 140, 12  # pixels: a picture's box, and between two things
 TEXT = 300  # width of the labels and bars
 HEAD, FOOT = 22, 22  # height of the name above and of the captions below
 WHITE, INK, QUIET, FRAME, BAR, FIRST = (
-    "#ffffff", "#1a1a1a", "#595959", "#c8c8c8", "#8ab4d0", "#00508a",
-)  # fmt: skip
+    "#ffffff",
+    "#1a1a1a",
+    "#595959",
+    "#c8c8c8",
+    "#8ab4d0",
+    "#00508a",
+)
 
 # Fonts for what Pillow's own lacks, by file name; the first that is installed.
-FONTS = ("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "msyh.ttc", "PingFang.ttc",
-         "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")  # fmt: skip
+FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "wqy-microhei.ttc",
+    "msyh.ttc",
+    "PingFang.ttc",
+    "NotoSans-Regular.ttf",
+    "DejaVuSans.ttf",
+    "Arial Unicode.ttf",
+    "arial.ttf",
+)
 
 
 class Preview:
@@ -87,7 +100,7 @@ class Preview:
         content = split_name(value)[1]
         if self._searched[0] is not content:
             try:
-                self._searched = content, read_figures(predictor.preprocessing, content)
+                self._searched = content, detect_digits_in(predictor.preprocessing, content)
             except InputError:  # it has been answered: the file has changed since
                 self._searched = content, []
         if not isinstance(answer, Failure):
@@ -240,9 +253,14 @@ def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: 
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int, int], text: str, size: int,
-    *, colour: str = INK, keep_end: bool = False,
-) -> None:  # fmt: skip
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int, int],
+    text: str,
+    size: int,
+    *,
+    colour: str = INK,
+    keep_end: bool = False,
+) -> None:
     """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`.
 
     Args:

@@ -66,14 +66,14 @@ def make_probe(kind: str) -> bytes:
         {"linear.weight": torch.tensor([[2.0]]), "linear.bias": torch.tensor([1.0])}
     )
     weights = network.state_dict()
-    card = catalog_manifest("linear-model", Description())
-    card = replace(card, training={}, weights_sha256=weights_digest(weights))
+    manifest = catalog_manifest("linear-model", Description())
+    manifest = replace(manifest, training={}, weights_sha256=weights_digest(weights))
     if kind == CHECKPOINT:
         from ptx.infer.artifact import zip_archive
 
-        return zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
+        return zip_archive.embed_manifest(dumps(Checkpoint(weights)), manifest.to_json())
     from ptx.export.formats import EXPORTERS
     from ptx.export.source import TrainedModel
 
-    content = EXPORTERS[kind].convert(TrainedModel(network, card, {}).traced, opset=None)
-    return EXPORTERS[kind].embed_manifest(content, card.to_json())
+    content = EXPORTERS[kind].convert(TrainedModel(network, manifest, {}).traced, opset=None)
+    return EXPORTERS[kind].embed_manifest(content, manifest.to_json())

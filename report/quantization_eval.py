@@ -32,12 +32,12 @@ def weight_quantization_cost(
 
     The targets are indices into the model's labels.
     """
-    with Predictor(trained.card, lambda: _Eager(trained)) as own:
+    with Predictor(trained.manifest, lambda: _Eager(trained)) as own:
         before, after = (
             predict(one, _labelled("", split, one.preprocessing, split.targets))
             for one in (own, predictor)
         )
-    return compare_predictions(before, after, regression=not trained.card.labels)
+    return compare_predictions(before, after, regression=not trained.manifest.labels)
 
 
 class _Eager:
@@ -73,10 +73,10 @@ def quantization_config(
 
 
 def _read(trained: TrainedModel, dataset: Dataset, split: Split) -> LabelledDataset:
-    card = trained.card
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    check_split(split, preprocessing, dataset.labels, name=dataset.name, model=card.model)
-    targets = model_targets(split, dataset.labels, card.labels, card.model)
+    manifest = trained.manifest
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    check_split(split, preprocessing, dataset.labels, name=dataset.name, model=manifest.model)
+    targets = model_targets(split, dataset.labels, manifest.labels, manifest.model)
     split = as_read(split, preprocessing)
     return _labelled(dataset.name, split, preprocessing, targets, dataset.labels)
 

@@ -58,9 +58,9 @@ def report(
     few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
     evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
     found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)
-    entry = lookup(predictor.card.model)
+    entry = lookup(predictor.manifest.model)
     return Report(
-        card=predictor.card,
+        manifest=predictor.manifest,
         summary="" if entry is None else f"{entry.summary}; {entry.source}",
         data=dataset.name,
         backend=predictor.backend.name,

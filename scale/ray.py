@@ -20,7 +20,7 @@ import ray
 import ray.exceptions
 
 from ptx.infer.artifact.artifact import Artifact, read_artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import Options
 from ptx.infer.errors import PtxError, UsageError
 from ptx.infer.predictor import Predictor
@@ -82,7 +82,7 @@ class ModelRef:
     data: ray.ObjectRef[bytes]  # of the file's bytes
     name: str
     sha256: str
-    card: Card
+    manifest: Manifest
     description: Description | None = None  # of an ONNX file without metadata of ptx
 
     def open(self, backend: str, options: Options) -> Predictor:
@@ -117,10 +117,12 @@ def put_model(model: str | Path | Artifact, description: Description | None = No
     if description is not None:
         from ptx.infer.described.described_artifact import describe_artifact
 
-        card = describe_artifact(artifact, description).card
+        manifest = describe_artifact(artifact, description).manifest
     else:
-        card = artifact.require_card()
-    return ModelRef(ray.put(artifact.data), str(artifact.path), artifact.sha256, card, description)
+        manifest = artifact.require_manifest()
+    return ModelRef(
+        ray.put(artifact.data), str(artifact.path), artifact.sha256, manifest, description
+    )
 
 
 class Predict:

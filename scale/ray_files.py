@@ -32,7 +32,7 @@ from ptx.infer.errors import (
     UsageError,
     quote,
 )
-from ptx.infer.prediction import Named
+from ptx.infer.prediction import NamedInput
 from ptx.infer.predictor import TOP
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.tables.numbers import read_cells, read_rows
@@ -105,7 +105,7 @@ def predict_files(
     """
     job = job or Job()
     ref = model if isinstance(model, ModelRef) else put_model(model)
-    preprocessing = open_preprocessing(ref.card.preprocessing, ref.card.signature)
+    preprocessing = open_preprocessing(ref.manifest.preprocessing, ref.manifest.signature)
     files = _by_kind(inputs, preprocessing)
     folder = OutputFolder.open(output, _job_facts(ref, job), resume=resume)
     check_opening(ref, job.backend, job.options, job.workers)
@@ -144,7 +144,7 @@ class _PredictRows:
             table = table.append_column(name, column)
         return table.drop_columns([VALUE, *({PROBLEM} & set(table.column_names))])
 
-    def _values(self, table: pa.Table) -> list[Named]:
+    def _values(self, table: pa.Table) -> list[NamedInput]:
         values = column_values(table[VALUE].combine_chunks()) if len(table) else []
         if PROBLEM in table.column_names:
             problems = table[PROBLEM].to_pylist()
@@ -154,7 +154,7 @@ class _PredictRows:
             ]
         if self._predictor.preprocessing.suffixes:
             values = [_fetch(value) if isinstance(value, str) else value for value in values]
-        return [Named("", value) for value in values]
+        return [NamedInput("", value) for value in values]
 
 
 def _fetch(path: str) -> Any:
@@ -262,13 +262,18 @@ def _read_tar(
     paths: list[str], filesystem: Any, root: str, preprocessing: Preprocessing, column: str | None
 ) -> ray.data.Dataset:
     """The members of WebDataset archives with the extension `column`, or with that of an input."""
-    extensions = [column.lstrip(".")] if column else [
-        extension.lstrip(".") for extension in preprocessing.suffixes or (".txt",)
-    ]  # fmt: skip
+    extensions = (
+        [column.lstrip(".")]
+        if column
+        else [extension.lstrip(".") for extension in preprocessing.suffixes or (".txt",)]
+    )
     members = ray.data.read_webdataset(
-        paths, filesystem=filesystem, include_paths=True, decoder=None,
+        paths,
+        filesystem=filesystem,
+        include_paths=True,
+        decoder=None,
         suffixes=[f"*.{extension}" for extension in extensions],
-    )  # fmt: skip
+    )
 
     def split(row: dict[str, Any]) -> list[dict[str, Any]]:
         found = [extension for extension in extensions if row.get(extension) is not None]

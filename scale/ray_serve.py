@@ -67,7 +67,7 @@ def deployment(
     """
     artifact = model if isinstance(model, Artifact) else read_artifact(model)
     if description is None:
-        artifact.require_card()
+        artifact.require_manifest()
     spec = PredictorSpec(
         artifact.data, str(artifact.path), backend, options or Options(), description
     )
@@ -93,7 +93,7 @@ def deployment(
 
 def _check_golden_samples(predictor: Predictor) -> None:
     """Raise an error if the backend no longer computes what it did where the file was exported."""
-    card = predictor.card
-    if card.golden and (failed := failures(predictor, card)):
+    manifest = predictor.manifest
+    if manifest.golden and (failed := failures(predictor, manifest)):
         details = "; ".join(f"{check.name}: {check.detail}" for check in failed)
         raise ArtifactError(f"the golden samples fail: {details}", code="E-OUTPUT")

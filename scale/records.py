@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ptx.infer.errors import InputError, UsageError, quote
-from ptx.infer.prediction import Failure, Named, Prediction
+from ptx.infer.prediction import Failure, NamedInput, Prediction
 from ptx.infer.predictor import TOP, Predictor
 from ptx.infer.tasks import Ranking
 
@@ -66,7 +66,7 @@ def batch(
             f"the table has a column {quote(twice[0])} already: drop or rename it, or give a prefix"
             " for the columns that are added"
         )
-    values = (Named("", value) for value in column_values(find_column(records, column)))
+    values = (NamedInput("", value) for value in column_values(find_column(records, column)))
     answers = predictor.predict_many(values, batch_size=batch_size, top=top, on_error="yield")
     return pa.RecordBatch.from_arrays(
         [*records.columns, *answer_arrays(answers)],
@@ -132,10 +132,12 @@ def _rankings(tops: Sequence[Ranking]) -> pa.Array:
     """Lists of (label, score); null instead of an empty one."""
     pairs = [pair for top in tops for pair in top]
     ranked = pa.StructArray.from_arrays(
-        [pa.array([name for name, _ in pairs], pa.string()),
-         pa.array([score for _, score in pairs], pa.float64())],
+        [
+            pa.array([name for name, _ in pairs], pa.string()),
+            pa.array([score for _, score in pairs], pa.float64()),
+        ],
         fields=list(_RANKED),
-    )  # fmt: skip
+    )
     ends = pa.array([0, *accumulate(map(len, tops))], pa.int32())
     return pa.ListArray.from_arrays(
         ends, ranked, mask=pa.array([not top for top in tops], pa.bool_())

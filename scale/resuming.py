@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from ptx.infer.artifact.files import mapping_os_errors
 from ptx.infer.errors import ArtifactError, OutputError, quote
-from ptx.infer.prediction import Named, input_name
+from ptx.infer.prediction import NamedInput, input_name
 from ptx.scale.shards import Shard, name_hash
 
 _START = b'{"input": '  # of every line of `ptx predict --json`
@@ -131,7 +131,7 @@ def _lock(path: Path, file: BinaryIO) -> None:
 def choose(values: Iterable[Any], shard: Shard | None, former: Continued | None) -> Iterator[Any]:
     """The values that are in the shard and not in the output yet."""
     for value in values:
-        name = value.name if isinstance(value, Named) else input_name(value)
+        name = value.name if isinstance(value, NamedInput) else input_name(value)
         if shard is not None and not shard.takes(str(name)):
             continue
         if former is None or not former.skips(name):

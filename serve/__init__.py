@@ -34,5 +34,11 @@ else:
     )
 
 __all__ = [
-    "ModelSource", "ServerSettings", "Settings", "app", "open_access_warning", "read_tokens", "serve",
-]  # fmt: skip
+    "ModelSource",
+    "ServerSettings",
+    "Settings",
+    "app",
+    "open_access_warning",
+    "read_tokens",
+    "serve",
+]

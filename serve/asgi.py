@@ -155,22 +155,31 @@ class _Endpoints:
                 Route(prefix + suffix, _endpoint(handler))
                 for prefix in (model, version)
                 for suffix, handler in (
-                    ("", self._show_model), ("/ready", self._show_model_ready),
-                    ("/config", self._show_config), ("/stats", self._show_statistics),
+                    ("", self._show_model),
+                    ("/ready", self._show_model_ready),
+                    ("/config", self._show_config),
+                    ("/stats", self._show_statistics),
                 )
             ),
             Route("/v2/repository/index", _endpoint(self._show_index), methods=["POST"]),
             Route("/v2/repository/models/{name}/load", _endpoint(self._load), methods=["POST"]),
-            Route("/v2/repository/models/{name}/unload", _endpoint(self._unsupported),
-                  methods=["POST"]),
+            Route(
+                "/v2/repository/models/{name}/unload",
+                _endpoint(self._unsupported),
+                methods=["POST"],
+            ),
             Route("/v2/systemsharedmemory/status", _endpoint(self._show_nothing)),
             Route("/v2/cudasharedmemory/status", _endpoint(self._show_nothing)),
             *(
                 Route(path, _endpoint(self._unsupported), methods=any_method)
-                for path in ("/v2/systemsharedmemory/{rest:path}", "/v2/cudasharedmemory/{rest:path}",
-                             "/v2/logging", "/v2/trace/setting")
+                for path in (
+                    "/v2/systemsharedmemory/{rest:path}",
+                    "/v2/cudasharedmemory/{rest:path}",
+                    "/v2/logging",
+                    "/v2/trace/setting",
+                )
             ),
-        ]  # fmt: skip
+        ]
 
     def find(self, scope: Scope) -> Served:
         """The model that the path of a request names."""
@@ -261,7 +270,7 @@ class _Endpoints:
             raise RequestError(404, "Not Found")
         models = list(self._registry)
         if models != self._page_models:
-            self._page = page.render((model.name, model.predictor.card) for model in models)
+            self._page = page.render((model.name, model.predictor.manifest) for model in models)
             self._page_models = models
         # The rest of the policy is in the page; this directive is ignored there.
         headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
@@ -336,9 +345,8 @@ class _Call:
             self._reserve(len(self.body))
 
     async def _receive_body(self) -> bytes:
-        body = (
-            bytearray()
-        )  # rather than a list of chunks, whose memory the system does not get back
+        # rather than a list of chunks, whose memory the system does not get back
+        body = bytearray()
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":

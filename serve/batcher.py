@@ -314,10 +314,12 @@ def _run_joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Requ
     start = 0
     for job in jobs:
         rows = slice(start, start + job.rows)
-        results.append({
-            spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
-            for spec in signature.outputs
-        })  # fmt: skip
+        results.append(
+            {
+                spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
+                for spec in signature.outputs
+            }
+        )
         start += job.rows
     return results
 

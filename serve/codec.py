@@ -74,9 +74,12 @@ def decode_request(body: bytes, header_size: int | None) -> InferRequest:
         raise bad_request(f"there are {len(binary) - position} bytes after the last tensor")
     binary_output = _read_flag(parameters, "binary_data_output", False)
     return InferRequest(
-        inputs, _read_outputs(data.get("outputs", []), binary_output), _read_string(data, "id", ""),
-        read_timeout(parameters.get("timeout")), binary_output,
-    )  # fmt: skip
+        inputs,
+        _read_outputs(data.get("outputs", []), binary_output),
+        _read_string(data, "id", ""),
+        read_timeout(parameters.get("timeout")),
+        binary_output,
+    )
 
 
 def _read_input(item: Any, binary: memoryview) -> tuple[Tensor, int]:
@@ -169,8 +172,10 @@ def encode_response(
     items = []
     for tensor in outputs:
         item: dict[str, Any] = {
-            "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape,
-        }  # fmt: skip
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": tensor.shape,
+        }
         if binary.get(tensor.name, request.binary):
             parts.append(to_bytes(tensor))
             item["parameters"] = {"binary_data_size": len(parts[-1])}

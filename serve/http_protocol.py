@@ -81,9 +81,11 @@ class HttpProtocol(HttpToolsProtocol):
             return
         body = orjson.dumps({"error": message})
         fields = {
-            **dict(self.server_state.default_headers), b"content-type": b"application/json",
-            b"content-length": b"%d" % len(body), b"connection": b"close",
-        }  # fmt: skip
+            **dict(self.server_state.default_headers),
+            b"content-type": b"application/json",
+            b"content-length": b"%d" % len(body),
+            b"connection": b"close",
+        }
         lines = [name + b": " + value + b"\r\n" for name, value in fields.items()]
         self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
         self.transport.close()

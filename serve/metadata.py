@@ -13,8 +13,13 @@ from ptx.serve.errors import bad_request
 from ptx.serve.model import VERSION, Model
 from ptx.serve.tensors import BYTES, DATATYPE_NAMES
 
-EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository",
-              "statistics"]  # fmt: skip
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 
 
@@ -26,10 +31,12 @@ def server_metadata() -> dict[str, Any]:
 def model_metadata(model: Model) -> dict[str, Any]:
     """The response of `/v2/models/NAME`; the raw input is in `parameters`, not in `inputs`."""
     metadata: dict[str, Any] = {
-        "name": model.name, "versions": [VERSION], "platform": _platform(model),
+        "name": model.name,
+        "versions": [VERSION],
+        "platform": _platform(model),
         "inputs": [_tensor(spec) for spec in model.inputs.values()],
         "outputs": [_tensor(spec) for spec in model.outputs.values()],
-    }  # fmt: skip
+    }
     if model.raw_input is not None:
         datatypes = {"label": BYTES, "score": "FP64", "value": "FP64"}
         metadata["parameters"] = {
@@ -47,11 +54,13 @@ def model_config(model: Model, max_batch: int) -> dict[str, Any]:
     specs = (*model.inputs.values(), *model.outputs.values())
     batched = all(spec.batch_axis == 0 for spec in specs)
     config: dict[str, Any] = {
-        "name": model.name, "platform": _platform(model), "backend": "onnxruntime",
+        "name": model.name,
+        "platform": _platform(model),
+        "backend": "onnxruntime",
         "max_batch_size": max_batch if batched else 0,
         "input": [_config_tensor(spec, batched, model) for spec in model.inputs.values()],
         "output": [_config_tensor(spec, batched) for spec in model.outputs.values()],
-    }  # fmt: skip
+    }
     if model.predictor.labels:
         config["output"][0]["label_filename"] = "labels.txt"
     if batched:
@@ -80,9 +89,10 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 def _config_tensor(spec: TensorSpec, batched: bool, model: Model | None = None) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "name": spec.name, "data_type": f"TYPE_{DATATYPE_NAMES[spec.numpy_dtype]}",
+        "name": spec.name,
+        "data_type": f"TYPE_{DATATYPE_NAMES[spec.numpy_dtype]}",
         "dims": _shape(spec)[1:] if batched else _shape(spec),
-    }  # fmt: skip
+    }
     pictures = None if model is None else model.predictor.preprocessing.pictures
     if pictures is not None and len(spec.axes) == 4 and batched:
         config["format"] = "FORMAT_NCHW" if pictures.channel_axis == 0 else "FORMAT_NHWC"

@@ -28,31 +28,45 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "ptx_requests_total", "Requests by their status code.", ["model", "protocol", "code"],
+            "ptx_requests_total",
+            "Requests by their status code.",
+            ["model", "protocol", "code"],
             registry=registry,
-        )  # fmt: skip
+        )
         self._bytes = Counter(
             "ptx_bytes_total", "Bytes of bodies.", ["direction"], registry=registry
         )
         self._request_seconds = Histogram(
-            "ptx_request_seconds", "From the arrival of a request to its response.", ["model"],
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
+            "ptx_request_seconds",
+            "From the arrival of a request to its response.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._queue_seconds = Histogram(
-            "ptx_queue_seconds", "That a request waited for its run.", ["model"], buckets=_SECONDS,
+            "ptx_queue_seconds",
+            "That a request waited for its run.",
+            ["model"],
+            buckets=_SECONDS,
             registry=registry,
-        )  # fmt: skip
+        )
         self._run_seconds = Histogram(
-            "ptx_run_seconds", "Of a run of the model.", ["model"], buckets=_SECONDS,
+            "ptx_run_seconds",
+            "Of a run of the model.",
+            ["model"],
+            buckets=_SECONDS,
             registry=registry,
-        )  # fmt: skip
+        )
         self._batch_rows = Histogram(
             "ptx_batch_rows", "Rows of a run.", ["model"], buckets=_ROWS, registry=registry
         )
         self._last_run = Gauge(
-            "ptx_last_run", "Unix time of the last run.", ["model"], registry=registry,
+            "ptx_last_run",
+            "Unix time of the last run.",
+            ["model"],
+            registry=registry,
             multiprocess_mode="max",
-        )  # fmt: skip
+        )
 
         self._received = self._bytes.labels("received")
         self._sent = self._bytes.labels("sent")
@@ -121,16 +135,20 @@ class Metrics:
 
         nothing = {"count": 0, "ns": 0}
         return {
-            "name": model, "version": version,
+            "name": model,
+            "version": version,
             "last_inference": int(values.get(("ptx_last", "run"), 0) * 1e3),
             "inference_count": int(values.get(("ptx_batch_rows", "sum"), 0)),
             "execution_count": int(values.get(("ptx_batch_rows", "count"), 0)),
             "inference_stats": {
                 "success": duration("ptx_request_seconds", success),
                 "fail": {"count": int(failed), "ns": 0},
-                "queue": duration("ptx_queue_seconds"), "compute_infer": duration("ptx_run_seconds"),
-                "compute_input": nothing, "compute_output": nothing,
-                "cache_hit": nothing, "cache_miss": nothing,
+                "queue": duration("ptx_queue_seconds"),
+                "compute_infer": duration("ptx_run_seconds"),
+                "compute_input": nothing,
+                "compute_output": nothing,
+                "cache_hit": nothing,
+                "cache_miss": nothing,
             },
             "batch_stats": [],
-        }  # fmt: skip
+        }

@@ -91,10 +91,14 @@ class RequestMiddleware:
             self._observe(path_params.get("name", "") if path_params else "", status, seconds, sent)
             if self._settings.access_log:
                 log_request(
-                    scope["method"], _target(scope), status, seconds, bytes=sent,
+                    scope["method"],
+                    _target(scope),
+                    status,
+                    seconds,
+                    bytes=sent,
                     id=request_id.decode("latin-1"),
                     traceparent=headers.get(b"traceparent", b"")[:128].decode("latin-1"),
-                )  # fmt: skip
+                )
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         if (
@@ -136,8 +140,12 @@ def log_request(
 ) -> None:
     """Write a line of JSON to stderr; empty fields are left out."""
     line = {
-        "time": round(time.time(), 3), "method": method, "path": target, "status": status,
-        "ms": round(seconds * 1e3, 3), **{key: value for key, value in fields.items() if value},
-    }  # fmt: skip
+        "time": round(time.time(), 3),
+        "method": method,
+        "path": target,
+        "status": status,
+        "ms": round(seconds * 1e3, 3),
+        **{key: value for key, value in fields.items() if value},
+    }
     with suppress(OSError):  # a full disk must not end requests
         sys.stderr.write(orjson.dumps(line).decode() + "\n")

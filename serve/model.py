@@ -42,7 +42,7 @@ class Model:
         self.name, self.predictor = name, predictor
         self.inputs = {spec.name: spec for spec in predictor.signature.inputs}
         self.outputs = {spec.name: spec for spec in predictor.signature.outputs}
-        self.raw_input = raw_input_name(predictor.card, predictor.preprocessing)
+        self.raw_input = raw_input_name(predictor.manifest, predictor.preprocessing)
         raw_outputs = ("label", "score") if predictor.labels else ("value",)
         self.raw_outputs = raw_outputs if self.raw_input else ()
 
@@ -52,8 +52,8 @@ class Model:
         Raises:
             ArtifactError: the model computes something else here than where it was exported.
         """
-        card = self.predictor.card
-        if card.golden and (failed := failures(self.predictor, card)):
+        manifest = self.predictor.manifest
+        if manifest.golden and (failed := failures(self.predictor, manifest)):
             details = "; ".join(f"{check.name}: {check.detail}" for check in failed)
             raise ArtifactError(
                 f"model {self.name!r} fails its golden samples here: {details}", code="E-OUTPUT"
@@ -119,17 +119,20 @@ class Model:
     def to_tensors(self, request: InferRequest, result: Result) -> list[Tensor]:
         """The tensors of a result that the request asks for."""
         tensors = (
-            self._raw_tensors(result) if isinstance(result, list)
+            self._raw_tensors(result)
+            if isinstance(result, list)
             else {name: from_array(name, array) for name, array in result.items()}
-        )  # fmt: skip
+        )
         if not request.outputs:
             return list(tensors.values())
         return [
-            tensors[output.name] if not output.classes
-            else self._rank_predictions(output, result) if isinstance(result, list)
+            tensors[output.name]
+            if not output.classes
+            else self._rank_predictions(output, result)
+            if isinstance(result, list)
             else rank_classes(tensors[output.name], output.classes, self.predictor.labels)
             for output in request.outputs
-        ]  # fmt: skip
+        ]
 
     def _raw_tensors(self, predictions: Sequence[Prediction]) -> dict[str, Tensor]:
         if self.raw_outputs == ("value",):

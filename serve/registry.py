@@ -113,9 +113,10 @@ class Registry:
                 LOG.error("model %s was not reloaded", name, exc_info=error)
                 code = error.code if isinstance(error, PtxError) else type(error).__name__
                 raise RequestError(
-                    409, f"the new file of '{name}' cannot be served ({code}), and the old model"
+                    409,
+                    f"the new file of '{name}' cannot be served ({code}), and the old model"
                     " stays in place; the server's log has the details",
-                ) from error  # fmt: skip
+                ) from error
             self._served[name] = self._serve(model)
             old.batcher.close()
 

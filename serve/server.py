@@ -74,11 +74,22 @@ def serve(
 def uvicorn_config(factory: Callable[[], Any], server: ServerSettings) -> uvicorn.Config:
     """The configuration of uvicorn for an application that `factory` makes in each process."""
     return uvicorn.Config(
-        factory, factory=True, http=HttpProtocol, ws="none", lifespan="on", log_config=None,
-        access_log=False, server_header=False, proxy_headers=False, workers=server.workers,
-        timeout_keep_alive=round(server.keep_alive), timeout_graceful_shutdown=round(server.grace),
-        timeout_worker_healthcheck=30, ssl_certfile=server.certfile, ssl_keyfile=server.keyfile,
-    )  # fmt: skip
+        factory,
+        factory=True,
+        http=HttpProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        workers=server.workers,
+        timeout_keep_alive=round(server.keep_alive),
+        timeout_graceful_shutdown=round(server.grace),
+        timeout_worker_healthcheck=30,
+        ssl_certfile=server.certfile,
+        ssl_keyfile=server.keyfile,
+    )
 
 
 def application(service: Service, server: ServerSettings, tracing: Tracing) -> Any:

@@ -38,9 +38,11 @@ class Service:
     """
 
     def __init__(
-        self, sources: Sequence[ModelSource], settings: Settings,
+        self,
+        sources: Sequence[ModelSource],
+        settings: Settings,
         on_reload: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.settings, self._on_reload = settings, on_reload
         self.metrics, self.memory = Metrics(), Memory(settings.max_memory)
         self.registry = Registry(sources, settings, self.metrics)

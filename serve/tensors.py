@@ -15,10 +15,19 @@ from ptx.serve.errors import RequestError, bad_request
 
 # Name of a datatype in the protocol → its NumPy dtype. BYTES has none.
 DATATYPES = {
-    "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
-    "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
-    "FP16": "float16", "FP32": "float32", "FP64": "float64",
-}  # fmt: skip
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
 BYTES = "BYTES"
 _DTYPES = {name: np.dtype(dtype) for name, dtype in DATATYPES.items()}
 DATATYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}

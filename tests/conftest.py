@@ -105,7 +105,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
 
 @pytest.fixture(scope="session")
 def checkpoint(made_once: MadeOnce) -> Checkpoint:
-    """`checkpoint(model)`: a sealed checkpoint of a catalog model, seeded and untrained.
+    """`checkpoint(model)`: a signed checkpoint of a catalog model, seeded and untrained.
 
     Its labels, preprocessing and real samples come from the model's own data in the bundled form.
     """
@@ -237,7 +237,9 @@ def seven() -> Path:
 
 @pytest.fixture
 def writing(artifact: Export, tmp_path: Path) -> tuple[Path, Path]:
-    """A sealed TorchScript archive that writes a file while it is being loaded, and that file."""
+    """A written with its digest TorchScript archive that writes a file while it is being loaded, and
+    that file.
+    """
     path, marker = tmp_path / "writes.torchscript", tmp_path / "marker"
     path.write_bytes(writing_program(artifact("linear-model", "torchscript").read_bytes(), marker))
     return path, marker
@@ -292,7 +294,9 @@ def open_folder() -> Iterator[Path]:
 
 
 def writing_program(data: bytes, marker: Path) -> bytes:
-    """A linear-model that writes `marker` while it is being loaded; card and seal as of `data`."""
+    """A linear-model that writes `marker` while it is being loaded; manifest and content digest as of
+    `data`.
+    """
     import torch
 
     from ptx.infer.artifact import zip_archive
@@ -321,8 +325,8 @@ def writing_program(data: bytes, marker: Path) -> bytes:
         warnings.simplefilter("ignore")  # TorchScript is deprecated upstream
         network = torch.nn.Sequential(torch.nn.Linear(1, 1), Writer(str(marker)))
         torch.jit.save(torch.jit.script(network.eval()), buffer)
-    card = parse_artifact(data, path=marker).require_card()
-    return zip_archive.attach(buffer.getvalue(), card.to_json())
+    manifest = parse_artifact(data, path=marker).require_manifest()
+    return zip_archive.embed_manifest(buffer.getvalue(), manifest.to_json())
 
 
 _DROP_RIGHTS = """
@@ -342,8 +346,8 @@ def _checkpoint(model: str, folder: Path) -> bytes:
     from ptx.models import CATALOG, build
     from ptx.models import checkpoint as checkpoints
     from ptx.trainers import default_recipe, open_dataset, sample_inputs
-    from ptx.trainers.card import make_card
     from ptx.trainers.data import Split
+    from ptx.trainers.manifest import make_manifest
     from ptx.trainers.samples import raw_examples
 
     def first(split: Split) -> Split:
@@ -351,17 +355,19 @@ def _checkpoint(model: str, folder: Path) -> bytes:
 
     whole = open_dataset("bundled", default=CATALOG[model].data, cache=folder)
     data = replace(whole, train=first(whole.train), test=first(whole.test))
-    card = make_card(model, data, default_recipe(model), seed=0)
+    manifest = make_manifest(model, data, default_recipe(model), seed=0)
     torch.manual_seed(0)
-    network = build(card.model, card.config)
+    network = build(manifest.model, manifest.config)
     weights = network.state_dict()
     content = checkpoints.dumps(
         checkpoints.Checkpoint(
-            weights=weights, samples=sample_inputs(card, data), examples=raw_examples(card, data)
+            weights=weights,
+            samples=sample_inputs(manifest, data),
+            examples=raw_examples(manifest, data),
         )
     )
-    card = replace(card, weights_sha256=checkpoints.weights_digest(weights))
-    return zip_archive.attach(content, card.to_json())
+    manifest = replace(manifest, weights_sha256=checkpoints.weights_digest(weights))
+    return zip_archive.embed_manifest(content, manifest.to_json())
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "serve", "cli")
 WHEELS = ROOT / ".cache" / "wheel"
-BARE = (
-    ROOT / f"{Path(sys.prefix).name}-bare" / "bin" / "python"
-)  # as scripts/setup/bare_environment has it
+# as scripts/setup/bare_environment has it
+BARE = ROOT / f"{Path(sys.prefix).name}-bare" / "bin" / "python"
 
 pytestmark = pytest.mark.skipif(
     not BARE.exists() or not WHEELS.exists(), reason="scripts/test makes the wheel and .venv-bare"

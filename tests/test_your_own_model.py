@@ -39,8 +39,14 @@ def somebody_s_onnx(path: Path) -> None:
     network = getattr(__import__("flower_nets"), "FlowerNet")().eval()  # noqa: B009
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), path, dynamo=True,
-                          external_data=False, verbose=False)  # fmt: skip
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, 224, 224),),
+            path,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
 def somebody_s_weights(path: Path) -> None:
@@ -87,8 +93,11 @@ def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None
     from ptx.infer.signature import Signature
     from ptx.models import Entry
 
-    blocks = {named[1]: content for _, content in BLOCK.findall(PAGE.read_text())
-              if (named := FILE.match(content))}  # fmt: skip
+    blocks = {
+        named[1]: content
+        for _, content in BLOCK.findall(PAGE.read_text())
+        if (named := FILE.match(content))
+    }
     points = tomllib.loads(blocks["pyproject.toml"])["project"]["entry-points"]["ptx.models"]
     module, _, attribute = points["flower-net"].partition(":")
     scope: dict[str, Any] = {}

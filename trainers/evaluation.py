@@ -94,9 +94,9 @@ def evaluate(
         predictor.preprocessing,
         (names or predictor.labels) if predictor.labels else (),
         name="the split",
-        model=predictor.card.model,
+        model=predictor.manifest.model,
     )
-    truth = model_targets(split, names, predictor.labels, predictor.card.model)
+    truth = model_targets(split, names, predictor.labels, predictor.manifest.model)
     labels = len(predictor.labels)
     confusion = np.zeros((labels, labels), np.int64)
     errors = np.zeros(len(split))  # of a regression: squared, summed over a row's outputs

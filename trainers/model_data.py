@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptx import models
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
@@ -27,17 +27,17 @@ def open_model_data(
     source: str | None,
     *,
     cache: Path,
-    card: Card | None = None,
+    manifest: Manifest | None = None,
     notify: Notify | None = None,
 ) -> Dataset:
     """The data set that a model is trained or evaluated on.
 
     Args:
-        model: A name of the catalog, or of a custom model with a card.
-        source: As `open_dataset` takes it. None means the data that the card names, else the documented
-            data if it can be opened without the network, else the bundled data.
+        model: A name of the catalog, or of a custom model with a manifest.
+        source: As `open_dataset` takes it. None means the data that the manifest names, else the
+            documented data if it can be opened without the network, else the bundled data.
         cache: The folder of downloaded data.
-        card: Of a trained model; its labels, columns and training rows then hold for the data.
+        manifest: Of a trained model; its labels, columns and training rows then hold for the data.
         notify: Called with a line about which data was taken, and about anything unusual in it.
 
     Raises:
@@ -47,9 +47,9 @@ def open_model_data(
     notify = notify or (lambda remark: None)
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
-        dataset = _open_images(model, source, entry, card)
+        dataset = _open_images(model, source, entry, manifest)
     else:
-        dataset = _open_documented(model, entry, source, cache, card, notify)
+        dataset = _open_documented(model, entry, source, cache, manifest, notify)
     notify(
         f"data {dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test rows"
         f" ({dataset.source})"
@@ -57,10 +57,10 @@ def open_model_data(
     if dataset.note:
         notify(f"data {dataset.name}: {dataset.note}")
     if (
-        card is not None
+        manifest is not None
         and dataset.split_bounds
-        and _split_bounds(card) is not None
-        and card.training["data"]["sha256"] != dataset.sha256
+        and _split_bounds(manifest) is not None
+        and manifest.training["data"]["sha256"] != dataset.sha256
     ):
         notify(
             f"data {dataset.name}: other rows than in the training; no row that was trained on is a"
@@ -74,16 +74,16 @@ def _open_documented(
     entry: Entry,
     source: str | None,
     cache: Path,
-    card: Card | None,
+    manifest: Manifest | None,
     notify: Notify,
 ) -> Dataset:
-    fit = str(entry.preprocessing.get("fit", "digit"))
+    resize_mode = str(entry.preprocessing.get("resize_mode", "mnist"))
     labels = None
-    columns = (entry if card is None else card).preprocessing.get("names", ())
-    if card is not None:
-        fit = str(card.preprocessing.get("fit", fit))
-        labels = card.labels or None
-        trained = str(card.training.get("data", {}).get("name", ""))
+    columns = (entry if manifest is None else manifest).preprocessing.get("names", ())
+    if manifest is not None:
+        resize_mode = str(manifest.preprocessing.get("resize_mode", resize_mode))
+        labels = manifest.labels or None
+        trained = str(manifest.training.get("data", {}).get("name", ""))
         if source is None and trained in SOURCES:
             source = trained
         elif source is None and trained:
@@ -102,20 +102,25 @@ def _open_documented(
         source,
         default=entry.data,
         cache=cache,
-        fit=fit,
+        resize_mode=resize_mode,
         labels=labels,
         columns=columns,
-        trained=card is not None,
-        split_bounds=_split_bounds(card),
+        trained=manifest is not None,
+        split_bounds=_split_bounds(manifest),
     )
 
 
-def _open_images(model: str, source: str | None, entry: Entry | None, card: Card | None) -> Dataset:
+def _open_images(
+    model: str, source: str | None, entry: Entry | None, manifest: Manifest | None
+) -> Dataset:
     """The user's images, for a model that ptx has no data for."""
     preprocessing: Preprocessing | None = None
-    labels: tuple[str, ...] = ()  # without a card: training takes those of the data
-    if card is not None:
-        preprocessing, labels = open_preprocessing(card.preprocessing, card.signature), card.labels
+    labels: tuple[str, ...] = ()  # without a manifest: training takes those of the data
+    if manifest is not None:
+        preprocessing, labels = (
+            open_preprocessing(manifest.preprocessing, manifest.signature),
+            manifest.labels,
+        )
     elif entry is not None:
         preprocessing = documented_preprocessing(entry)
     if preprocessing is None or preprocessing.pictures is None or preprocessing.rows is None:
@@ -129,14 +134,18 @@ def _open_images(model: str, source: str | None, entry: Entry | None, card: Card
         cache=Path(),
         size=(height, width),
         labels=labels or None,
-        split_bounds=_split_bounds(card),
-        **({"fit": pictures.fit} if pictures.fit else {"read": pictures.read}),
+        split_bounds=_split_bounds(manifest),
+        **(
+            {"resize_mode": pictures.resize_mode}
+            if pictures.resize_mode
+            else {"read": pictures.read}
+        ),
     )
 
 
-def _split_bounds(card: Card | None) -> list[int] | None:
+def _split_bounds(manifest: Manifest | None) -> list[int] | None:
     """What identifies the test rows of a model that was trained on files."""
-    data = {} if card is None else card.training.get("data", {})
+    data = {} if manifest is None else manifest.training.get("data", {})
     bounds: list[int] | None = data.get("split_bounds")
     return bounds
 
@@ -144,7 +153,7 @@ def _split_bounds(card: Card | None) -> list[int] | None:
 def has_data(entry: Entry) -> bool:
     """Whether ptx carries data for a model; not for images in a size that has no named resize mode."""
     pictures = documented_preprocessing(entry).pictures
-    return pictures is None or pictures.fit is not None
+    return pictures is None or pictures.resize_mode is not None
 
 
 def documented_preprocessing(entry: Entry) -> Preprocessing:
@@ -160,11 +169,15 @@ def is_local(name: str, cache: Path) -> bool:
     return not SOURCES[name].download or find_folder(files, cache) is not None
 
 
-def labelled_test_rows(card: Card, dataset: Dataset) -> Split | None:
-    """The test rows, their targets as indices into the card's labels; None if it lacks one of them."""
-    if bool(card.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(card.labels):
+def labelled_test_rows(manifest: Manifest, dataset: Dataset) -> Split | None:
+    """The test rows, their targets as indices into the manifest's labels; None if it lacks one
+    of them.
+    """
+    if bool(manifest.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(
+        manifest.labels
+    ):
         return None
-    if not card.labels:
+    if not manifest.labels:
         return dataset.test
-    index = np.array([card.labels.index(label) for label in dataset.labels], np.int64)
+    index = np.array([manifest.labels.index(label) for label in dataset.labels], np.int64)
     return replace(dataset.test, targets=index[dataset.test.targets])

@@ -67,7 +67,7 @@ class Recipe:
         dropout: False trains without the network's dropout.
         shuffle: False takes the training rows in the order of the data.
         drop_last: True leaves out the last of several batches where it is not whole.
-        white: Pictures: pixels from 0 to this, not normalised; else the model's.
+        max_pixel: Pictures: pixels from 0 to this, not normalised; else the model's.
     """
 
     loss: str
@@ -82,7 +82,7 @@ class Recipe:
     dropout: bool = True
     shuffle: bool = True
     drop_last: bool = False
-    white: float | None = None
+    max_pixel: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -102,16 +102,16 @@ class Recipe:
             raise UsageError(f"momentum is {self.momentum}; expected at least 0 and below 1")
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"weight decay is {self.weight_decay}; expected at least 0")
-        if self.white is not None and not 0 < self.white < math.inf:
-            raise UsageError(f"white is {self.white}; expected a positive number")
+        if self.max_pixel is not None and not 0 < self.max_pixel < math.inf:
+            raise UsageError(f"white is {self.max_pixel}; expected a positive number")
 
     def to_data(self) -> dict[str, Any]:
-        """The JSON form that the card carries."""
+        """The JSON form that the manifest carries."""
         return dataclasses.asdict(self)
 
     @classmethod
     def completed(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A card's recipe with what recipes did not have on its day, as it was done then."""
+        """A manifest's recipe with what recipes did not have on its day, as it was done then."""
         fields = dataclasses.fields(cls)
         return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING} | dict(
             data

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.preprocessing.examples import png_bytes
 from ptx.infer.signature import Array
@@ -23,23 +23,23 @@ PHOTOS = 3  # of them where they are photographs
 PICTURE_PIXELS = 4096  # of a picture among them: a file of a few kilobytes
 
 
-def sample_inputs(card: Card, dataset: Dataset) -> dict[str, Tensor]:
+def sample_inputs(manifest: Manifest, dataset: Dataset) -> dict[str, Tensor]:
     """The first test rows as the model's inputs, by input name."""
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     feed = Feed(dataset.test, preprocessing, "cpu")
     inputs, _ = feed.batch(torch.arange(min(SAMPLES, len(feed))))
     return {
         spec.name: tensor.contiguous()
-        for spec, tensor in zip(card.signature.inputs, inputs, strict=True)
+        for spec, tensor in zip(manifest.signature.inputs, inputs, strict=True)
     }
 
 
-def raw_examples(card: Card, dataset: Dataset) -> list[Raw]:
+def raw_examples(manifest: Manifest, dataset: Dataset) -> list[RawInput]:
     """A test row of each of the first classes as a person has it: a file's bytes, a text, numbers.
 
     Of the first picture there is a second one, as on paper: large, dark on light and off the middle.
     """
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     chosen = dataset.test.inputs[dataset.kind][_one_of_each_class(dataset)]
     if preprocessing.pictures is None:
         return [preprocessing.raw(row, dataset.labels) for row in chosen]

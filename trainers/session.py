@@ -12,16 +12,16 @@ from typing import Any
 import torch
 
 from ptx.infer.artifact import zip_archive
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import write_atomic
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends.pytorch.precision import read_precision
 from ptx.infer.errors import PtxError
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
-from ptx.trainers.card import with_calibration
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Progress, Run, Totals, epoch_row, train_steps
+from ptx.trainers.manifest import with_calibration
 from ptx.trainers.processes import Group
 from ptx.trainers.reached import reached_figures
 
@@ -34,13 +34,13 @@ class Session:
     def __init__(
         self,
         run: Run,
-        card: Card,
+        manifest: Manifest,
         path: Path,
         device: str,
         samples: dict[str, torch.Tensor],
-        examples: list[Raw],
+        examples: list[RawInput],
     ) -> None:
-        self.run, self.card, self.path, self.device = run, card, path, device
+        self.run, self.manifest, self.path, self.device = run, manifest, path, device
         self.samples, self.examples = samples, examples  # of the test rows: for the proof at export
         self.epoch = 1  # the one that is being trained
         self.step = 0  # done in it
@@ -91,7 +91,9 @@ class Session:
         self.run = replace(self.run, group=group, parallel=parallel)
 
     def save(self) -> None:
-        """Write the checkpoint with its card, whole or not at all; of several processes the first."""
+        """Write the checkpoint with its manifest, whole or not at all; of several processes the
+        first.
+        """
         if self.run.group.rank:
             return
         if self.former is not None:
@@ -108,11 +110,11 @@ class Session:
             examples=list(self.examples),
         )
         last = self.history[-1] if self.history else {}
-        card = replace(
-            self.card,
+        manifest = replace(
+            self.manifest,
             weights_sha256=checkpoints.weights_digest(weights),
             training={
-                **self.card.training,
+                **self.manifest.training,
                 "device": self.device,
                 "precision": read_precision(self.device),
                 "epochs": self.epoch - 1,
@@ -123,14 +125,16 @@ class Session:
             },
         )
         if self.epoch > self.run.recipe.epochs:
-            card = with_calibration(card, self.run)
-        write_atomic(self.path, zip_archive.attach(checkpoints.dumps(checkpoint), card.to_json()))
+            manifest = with_calibration(manifest, self.run)
+        write_atomic(
+            self.path, zip_archive.embed_manifest(checkpoints.dumps(checkpoint), manifest.to_json())
+        )
 
     def _reached_figures(self) -> dict[str, Any]:
-        """The card's record of the test rows; in the midst of an epoch the weights have none."""
+        """The manifest's record of the test rows; in the midst of an epoch the weights have none."""
         if self.step or not self.history:
             return {}
-        return {"test": reached_figures(self.card, self.history[-1], len(self.run.test))}
+        return {"test": reached_figures(self.manifest, self.history[-1], len(self.run.test))}
 
     def _require_finite(self, figures: Iterable[float]) -> None:
         weights = self.run.network.state_dict().values()

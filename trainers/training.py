@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ptx.infer.artifact.artifact import SIZE_LIMIT, read_artifact
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable, make_folder, read_bytes
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends.pytorch.device import find_device, mapping_load_errors, use_channels_last
 from ptx.infer.backends.pytorch.failures import map_device_failure
 from ptx.infer.errors import ArtifactError, quote
@@ -24,12 +24,12 @@ from ptx.models import build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
 from ptx.trainers.batches import Feed, as_read
-from ptx.trainers.card import make_card
 from ptx.trainers.data import Dataset
 from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
 from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
+from ptx.trainers.manifest import make_manifest
 from ptx.trainers.processes import joined, own_device, rank, restarts
 from ptx.trainers.recipe import Recipe
 from ptx.trainers.samples import raw_examples, sample_inputs
@@ -97,7 +97,7 @@ def train(
     """
     SEED.check("the seed", seed)
     device = own_device(find_device(device))
-    card = make_card(model, dataset, recipe, seed)
+    manifest = make_manifest(model, dataset, recipe, seed)
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
     )
@@ -105,7 +105,7 @@ def train(
     if not resume:
         make_folder(folder)
     with lock_folder(folder, "training") if rank() == 0 else nullcontext():
-        before = _read_before(path, card) if resume else None
+        before = _read_before(path, manifest) if resume else None
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
         with (
@@ -114,9 +114,14 @@ def train(
             deferred_interruption() as interruption,
             joined(device) as group,
         ):
-            run = _make_run(card, dataset, recipe, seed, device)
+            run = _make_run(manifest, dataset, recipe, seed, device)
             session = Session(
-                run, card, path, device, sample_inputs(card, dataset), raw_examples(card, dataset)
+                run,
+                manifest,
+                path,
+                device,
+                sample_inputs(manifest, dataset),
+                raw_examples(manifest, dataset),
             )
             if before is not None:
                 session.restore(before)
@@ -138,10 +143,10 @@ def former_training(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        card = read_artifact(path).card
+        manifest = read_artifact(path).manifest
     except ArtifactError:
         return {}  # whatever it is, it is not ours to throw away
-    training = {} if card is None else card.training
+    training = {} if manifest is None else manifest.training
     return None if training.get("epochs") == 0 else training
 
 
@@ -165,11 +170,11 @@ def _denormals_are_zero() -> bool:
     return not torch.tensor(1e-40).mul(1.0).item()
 
 
-def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
+def _make_run(manifest: Manifest, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
     torch.manual_seed(seed)
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    network = build(card.model, card.config).to(device)
-    use_channels_last(network, card.signature, device)
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    network = build(manifest.model, manifest.config).to(device)
+    use_channels_last(network, manifest.signature, device)
     if not recipe.dropout:
         for module in network.modules():
             if isinstance(module, nn.Dropout):
@@ -180,12 +185,12 @@ def _make_run(card: Card, dataset: Dataset, recipe: Recipe, seed: int, device: s
         recipe=recipe,
         train=Feed(dataset.train, preprocessing, device),
         test=Feed(as_read(dataset.test, preprocessing), preprocessing, device),
-        output=card.signature.outputs[0],
+        output=manifest.signature.outputs[0],
         seed=seed,
     )
 
 
-def _read_before(path: Path, card: Card) -> Checkpoint:
+def _read_before(path: Path, manifest: Manifest) -> Checkpoint:
     """The checkpoint to go on from, once it is known to be of the same run."""
     if not path.exists():
         raise ArtifactError(
@@ -197,7 +202,7 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
         raise ArtifactError(
             f"{artifact.name} is {artifact.format.noun}; expected a checkpoint", code="E-RESUME"
         )
-    found, wanted = _identity(artifact.require_card()), _identity(card)
+    found, wanted = _identity(artifact.require_manifest()), _identity(manifest)
     for what, expected in wanted.items():
         got = found.get(what)
         if got != expected:
@@ -216,22 +221,22 @@ def _read_before(path: Path, card: Card) -> Checkpoint:
     return checkpoint
 
 
-def _identity(card: Card) -> dict[str, Any]:
+def _identity(manifest: Manifest) -> dict[str, Any]:
     """What must be the same for a run to go on.
 
     All but the epochs, of which there may be more where the learning rate does not depend on them.
     """
-    training = card.training
+    training = manifest.training
     recipe = Recipe.completed(training.get("recipe", {}))
     data = training.get("data", {})
     return {
-        "model": card.model,
+        "model": manifest.model,
         "data": f"{data.get('name')} (sha256 {str(data.get('sha256'))[:12]})",
         "seed": training.get("seed"),
         **{what: value for what, value in recipe.items() if what != "epochs"},
         "epochs": "any" if recipe.get("schedule") == "constant" else recipe.get("epochs"),
-        "the network's configuration": card.config,
-        "the preprocessing": card.preprocessing,
+        "the network's configuration": manifest.config,
+        "the preprocessing": manifest.preprocessing,
     }
 
 

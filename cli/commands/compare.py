@@ -68,20 +68,20 @@ def compare(
     )
     predictors, skipped = report.open_backends(
         partial(space.find, model),
-        trained.card.weights_sha256,
+        trained.manifest.weights_sha256,
         opening,
         names=backends,
     )
     for name, reason in skipped.items():
         note_skipped(name, reason)
     with closing_all(predictors):
-        if problems := _card_problems(space, trained, predictors):
+        if problems := _manifest_problems(space, trained, predictors):
             _print_problems(model, problems, as_json=as_json)
             return 1
         rows, dataset = _find_rows(space, inputs, data, trained, predictors[0])
         with Progress("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
-        reached, passes = "", compared.holds
+        reached, passes = "", compared.passed
         if dataset is not None and passes:
             reached, passes = _evaluate(space, compared.model, predictors[0], dataset)
     if not compared.found.rows:
@@ -91,34 +91,34 @@ def compare(
         compared.save(output)
         print_note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
     if as_json:
-        echo(json.dumps({**compared.data(), "reached": reached, "holds": passes}))
+        echo(json.dumps({**compared.data(), "reached": reached, "passes": passes}))
     else:
         _print_text(compared, reached, passes=passes)
     return 0 if passes else 1
 
 
-def _card_problems(
+def _manifest_problems(
     space: Workspace, trained: export.TrainedModel, predictors: list[infer.Predictor]
 ) -> list[str]:
     """How the files differ from what was verified; files of other weights are skipped."""
     from ptx.export.check.manifest_comparison import find_problems
 
-    cards: dict[str, infer.Card] = {}
-    for kind, path in space.files(trained.card.model).items():
+    manifests: dict[str, infer.Manifest] = {}
+    for kind, path in space.files(trained.manifest.model).items():
         if kind == CHECKPOINT:
             continue
-        card = infer.read_artifact(path).require_card()
-        if card.weights_sha256 == trained.card.weights_sha256:
-            cards[path.name] = card
+        manifest = infer.read_artifact(path).require_manifest()
+        if manifest.weights_sha256 == trained.manifest.weights_sha256:
+            manifests[path.name] = manifest
         else:
             print_note(f"{path} was exported from other weights: it is skipped")
-    return find_problems(trained.limited_card, cards, predictors)
+    return find_problems(trained.limited_manifest, manifests, predictors)
 
 
 def _print_problems(model: str, problems: list[str], *, as_json: bool) -> None:
     """Say how the files differ from what was verified: a comparison would mean nothing."""
     if as_json:
-        echo(json.dumps({"model": model, "holds": False, "problems": problems}))
+        echo(json.dumps({"model": model, "passes": False, "problems": problems}))
     else:
         echo("\n".join(problems))
         following = f"ptx export {model} --format all"
@@ -133,7 +133,7 @@ def _find_rows(
     predictor: infer.Predictor,
 ) -> tuple[report.Rows, trainers.Dataset | None]:
     """The INPUTs, the samples of the checkpoint, or the test rows with their data set."""
-    model = trained.card.model
+    model = trained.manifest.model
     if inputs:
         values = find_inputs(inputs, predictor.preprocessing)
         return report.value_rows(values, predictor), None
@@ -142,7 +142,7 @@ def _find_rows(
         if rows.random:
             print_note("the inputs are random numbers: give INPUTs to compare on real ones")
         return rows, None
-    dataset = space.open_data(model, data, trained.card)
+    dataset = space.open_data(model, data, trained.manifest)
     return report.split_rows(dataset, predictor), dataset
 
 
@@ -159,18 +159,20 @@ def _evaluate(
     path = space.artifact(model, "onnx", INT8_SUFFIX)
     if not path.is_file():
         return line, passes
-    int8_line, int8_passes = _evaluate_int8(path, predictor.card, dataset)
+    int8_line, int8_passes = _evaluate_int8(path, predictor.manifest, dataset)
     return f"{line}\n{int8_line}", passes and int8_passes
 
 
-def _evaluate_int8(path: Path, card: infer.Card, dataset: trainers.Dataset) -> tuple[str, bool]:
+def _evaluate_int8(
+    path: Path, manifest: infer.Manifest, dataset: trainers.Dataset
+) -> tuple[str, bool]:
     from ptx.infer.artifact.accuracy import BY_ACCURACY
     from ptx.infer.verification import failures
 
     with infer.load(path, backend="ort-cpu") as predictor:
-        if predictor.card.weights_sha256 != card.weights_sha256:
+        if predictor.manifest.weights_sha256 != manifest.weights_sha256:
             return f"{path.name} was exported from other weights: it is skipped", True
-        if failed := failures(predictor, predictor.card):
+        if failed := failures(predictor, predictor.manifest):
             return f"{path.name}: {failed[0].name}: {failed[0].detail}", False
         found, passes, record = evaluate_test_rows(predictor, dataset)
     return f"{path.name}: {BY_ACCURACY}: {found.figure}; {record}", passes
@@ -185,5 +187,5 @@ def _print_text(compared: report.ModelComparison, reached: str, *, passes: bool)
     following = f"ptx report {model}" if passes else f"ptx export {model} --format all"
     if models.lookup(model) is None:
         following = f"ptx predict photo.jpg --model {model}" if passes else "export it again"
-    agreeing = sum(result.holds for result in results)
+    agreeing = sum(result.passed for result in results)
     print_summary(f"{model}: {agreeing} of {len(results)} backends agree", following, passes=passes)

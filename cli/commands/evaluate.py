@@ -51,7 +51,7 @@ def evaluate(
     space = Workspace(workspace)
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
     with open_model(resolve_model(space, model, backend), opening) as predictor:
-        dataset = space.open_data(predictor.card.model, data, predictor.card)
+        dataset = space.open_data(predictor.manifest.model, data, predictor.manifest)
         require_proved(predictor, dataset)
         found, passes, record = evaluate_test_rows(predictor, dataset)
         if as_json:
@@ -71,20 +71,20 @@ def evaluate_test_rows(
         found = trainers.evaluate(
             predictor, dataset.test, names=dataset.labels, progress=progress.advance
         )
-    return found, *against_record(predictor.card, found, dataset)
+    return found, *against_record(predictor.manifest, found, dataset)
 
 
 def _print_json(
     predictor: infer.Predictor, data: str, found: trainers.Evaluation, passes: bool, record: str
 ) -> None:
     line = {
-        "model": predictor.card.model,
+        "model": predictor.manifest.model,
         "backend": predictor.backend.name,
         "data": data,
         "rows": found.rows,
         "accuracy": found.accuracy,
         "rmse": found.error,
-        "labels": list(predictor.card.labels),
+        "labels": list(predictor.manifest.labels),
         "confusion": None if found.confusion is None else found.confusion.tolist(),
         "passes": passes,
         "record": record,
@@ -95,9 +95,9 @@ def _print_json(
 def _print_text(
     predictor: infer.Predictor, found: trainers.Evaluation, passes: bool, record: str
 ) -> None:
-    model = predictor.card.model
+    model = predictor.manifest.model
     if found.confusion is not None:
-        echo(report.confusion_text(predictor.card.labels, found.confusion.tolist()))
+        echo(report.confusion_text(predictor.manifest.labels, found.confusion.tolist()))
     print_summary(
         f"{model} on {predictor.backend.name}: {found.figure} of {pluralise(found.rows, 'row')};"
         f" {record}",

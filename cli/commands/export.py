@@ -35,7 +35,7 @@ ALL, TRITON = "all", "triton"
 NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
 MAX_DROP = 0.1  # points
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
-ASSUMED = "assumed"  # key of a card's `training`, as in ptx.export.catalog_manifest
+ASSUMED = "assumed"  # key of a manifest's `training`, as in ptx.export.catalog_manifest
 HINTS = {  # how to state what is assumed
     "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --describe",
     "labels": "; if that is wrong, give --labels",
@@ -168,7 +168,7 @@ def export(
     made = replace(rows, trained=variant.apply(rows.trained))
     _print_limits(made.trained)
     for name in names:
-        target = output or _target(space, trained.card, name, path, variant.suffix)
+        target = output or _target(space, trained.manifest, name, path, variant.suffix)
         if variant.in_int8:
             _export_int8(space, made.trained, variant, target, opset, data)
         else:
@@ -176,8 +176,8 @@ def export(
         if variant.quantize_weights is not None:
             _print_quantization_cost(space, rows, target, data)
     if is_reference(model) and output is None:
-        rows.trained.save(space.checkpoint(trained.card.model))
-    print_summary("", _next_command(model, trained.card, target, output, variant))
+        rows.trained.save(space.checkpoint(trained.manifest.model))
+    print_summary("", _next_command(model, trained.manifest, target, output, variant))
 
 
 def _choose_formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
@@ -259,7 +259,7 @@ def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> Non
     """How a bare state dict was read, what is assumed of its network, and warnings about formats."""
     for text in trained.notes:
         print_note(escape_controls(text))
-    for topic, text in trained.card.training.get(ASSUMED, {}).items():
+    for topic, text in trained.manifest.training.get(ASSUMED, {}).items():
         print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
     for name in names:
         if warning := exporting.EXPORTERS[name].warning:
@@ -268,21 +268,21 @@ def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> Non
 
 def _print_limits(trained: exporting.TrainedModel) -> None:
     """The axis sizes that the file will accept, unless the user has stated them."""
-    if not trained.card.signature.limits:
+    if not trained.manifest.signature.limits:
         with quiet_exporters():
-            limited = trained.limited_card.signature
+            limited = trained.limited_manifest.signature
         for title, text in report.signature_facts(limited):
             if title == "axis":
                 print_note(f"limits of {text}; other sizes are refused")
 
 
 def _target(
-    space: Workspace, card: infer.Card, kind: str, path: Path | None, variant_suffix: str
+    space: Workspace, manifest: infer.Manifest, kind: str, path: Path | None, variant_suffix: str
 ) -> Path:
     """The file to write: next to the checkpoint if MODEL is its path, else in the workspace."""
     if path is not None:
         return path.with_suffix(variant_suffix + FORMATS[kind].suffix)
-    target = space.artifact(card.model, kind, variant_suffix)
+    target = space.artifact(manifest.model, kind, variant_suffix)
     make_folder(target.parent)
     return target
 
@@ -310,7 +310,7 @@ def _export_one(
 ) -> None:
     """Convert, verify and write one file; print its size, its largest error and its accuracy."""
     with Progress(f"verifying {name}", "runs") as progress, quiet_exporters():
-        progress.say(f"converting {rows.trained.card.model} to {name}")
+        progress.say(f"converting {rows.trained.manifest.model} to {name}")
         done = exporting.export(
             rows.trained,
             name,
@@ -320,7 +320,7 @@ def _export_one(
             progress=progress.reach,
         )
     size, reference = report.file_size(done.size), done.reference
-    if rows.trained.card.weights:
+    if rows.trained.manifest.weights:
         size = f"{size} instead of {report.file_size(done.size + done.saved)}"
         reference = f"{reference} of the quantized network"
     accuracy = rows.accuracy_text(done)
@@ -346,12 +346,13 @@ def _export_int8(
     from ptx.export.quantize.int8 import check_model
 
     check_model(trained)
-    dataset = report.open_training_data(trained.card, data, cache=space.data, notify=print_note)
+    dataset = report.open_training_data(trained.manifest, data, cache=space.data, notify=print_note)
     if dataset is None:
-        name = trained.card.training.get("data", {}).get("name")
+        name = trained.manifest.training.get("data", {}).get("name")
         raise UsageError(
             "--compute int8 needs the rows of the training, to calibrate and to measure accuracy:"
-            f" {f'{trained.card.model} was trained on {name}, which is' if name else 'they are'} not on"
+            f" {f'{trained.manifest.model} was trained on {name}, which is' if name else 'they are'}"
+            " not on"
             " this machine: give --data"
         )
     drop = MAX_DROP if variant.max_drop is None else variant.max_drop
@@ -380,9 +381,9 @@ def _print_quantization_cost(
     """What quantizing the weights changes on the test rows."""
     split = rows.split
     if split is None:
-        card = rows.trained.card
-        dataset = report.open_training_data(card, data, cache=space.data, notify=print_note)
-        split = None if dataset is None else trainers.labelled_test_rows(card, dataset)
+        manifest = rows.trained.manifest
+        dataset = report.open_training_data(manifest, data, cache=space.data, notify=print_note)
+        split = None if dataset is None else trainers.labelled_test_rows(manifest, dataset)
     if split is None:
         print_note(
             "the change in accuracy was not measured: the data of the training is not on this machine;"
@@ -396,13 +397,19 @@ def _print_quantization_cost(
 
 
 def _next_command(
-    model: str, card: infer.Card, last: Path, output: Path | None, variant: exporting.ExportVariant
+    model: str,
+    manifest: infer.Manifest,
+    last: Path,
+    output: Path | None,
+    variant: exporting.ExportVariant,
 ) -> str:
     if variant.suffix:
         return f"ptx verify {last}"
     if is_reference(model):
-        return "" if output else f"ptx compare {card.model} --network {model}"
-    return f"ptx inspect {last}" if ASSUMED in card.training else f"ptx compare {card.model}"
+        return "" if output else f"ptx compare {manifest.model} --network {model}"
+    return (
+        f"ptx inspect {last}" if ASSUMED in manifest.training else f"ptx compare {manifest.model}"
+    )
 
 
 def _export_repository(space: Workspace, model: str, output: Path | None, device: str) -> None:

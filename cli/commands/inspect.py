@@ -22,15 +22,17 @@ from ptx.cli.workspace import Workspace
 @options.as_json
 @options.common
 def inspect(model: str, workspace: Path, as_json: bool) -> None:
-    """Show the card, signature, size and versions of FILE. No code of the file is run."""
+    """Show the manifest, signature, size and versions of FILE. No code of the file is run."""
     artifact = infer.read_artifact(Workspace(workspace).find(model))
-    file_facts, card = report.file_facts(artifact), artifact.card
+    file_facts, manifest = report.file_facts(artifact), artifact.manifest
     if as_json:
-        content = None if card is None else json.loads(card.to_json())
-        echo(json.dumps({**file_facts, "card": content}, ensure_ascii=not writes_unicode()))
+        content = None if manifest is None else json.loads(manifest.to_json())
+        echo(json.dumps({**file_facts, "manifest": content}, ensure_ascii=not writes_unicode()))
         return
-    echo(facts([*file_facts.items(), *(() if card is None else report.card_facts(card))]))
-    if card is None and artifact.format.describable:
+    echo(
+        facts([*file_facts.items(), *(() if manifest is None else report.manifest_facts(manifest))])
+    )
+    if manifest is None and artifact.format.describable:
         print_summary("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
     else:
         print_summary("", f"ptx verify {artifact.path}")

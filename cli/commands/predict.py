@@ -239,10 +239,10 @@ def _predict(
     from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
     from ptx.infer.preprocessing import open_preprocessing
 
-    preprocessing = open_preprocessing(resolved.card.preprocessing, resolved.card.signature)
+    preprocessing = open_preprocessing(resolved.manifest.preprocessing, resolved.manifest.signature)
     preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
     with ExitStack() as stack:
-        previous = _open_previous(wanted, resolved.card.model, stack)
+        previous = _open_previous(wanted, resolved.manifest.model, stack)
         found = find_inputs(inputs, preprocessing)
         head = list(islice(found, PLANNED_INPUTS))
         plan = None if wanted.every else plan_prefetch(preprocessing, head, wanted.batch_size)
@@ -313,7 +313,7 @@ def _results_of_digits(
     for value in values:
         results: Sequence[infer.Prediction | infer.Failure]
         try:
-            results = predictor.predict_figures(value, top=top)
+            results = predictor.predict_digits(value, top=top)
         except infer.InputError as error:
             results = [infer.Failure(error, split_name(value)[0])]
         for result in results:

@@ -27,7 +27,7 @@ from ptx.infer.errors import pluralise
 @click.option(
     "--no-run",
     is_flag=True,
-    help="Check only the digest and the card; do not run the model.",
+    help="Check only the digest and the manifest; do not run the model.",
 )
 @options.workspace
 @options.as_json
@@ -45,10 +45,10 @@ def verify(
     checks = infer.verify(
         path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
     )
-    failed = "; ".join(check.name for check in checks if not check.holds)
+    failed = "; ".join(check.name for check in checks if not check.passed)
     if as_json:
         for check in checks:
-            line = {"check": check.name, "passes": check.holds, "detail": check.detail}
+            line = {"check": check.name, "passes": check.passed, "detail": check.detail}
             echo(json.dumps(line))
         return 1 if failed else 0
     echo(table(("check", "", "detail"), [(c.name, _result(c), c.detail) for c in checks]))
@@ -60,4 +60,4 @@ def verify(
 
 
 def _result(check: infer.Check) -> str:
-    return style_result("passes" if check.holds else "FAILS", check.holds)
+    return style_result("passes" if check.passed else "FAILS", check.passed)

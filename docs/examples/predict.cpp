@@ -5,7 +5,7 @@
 //     LD_LIBRARY_PATH=$ONNXRUNTIME/lib ./predict convnet.pixels.onnx digit.pgm other.pgm
 //
 // A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
-// To find a digit on a photograph (the card's fit "digit") is the work of ptx and not repeated here.
+// To find a digit on a photograph (the manifest's resize mode "mnist") is the work of ptx and not repeated here.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -20,16 +20,16 @@
 // The names of a signature stand in the order of the network's arguments.
 using nlohmann::ordered_json;
 
-ordered_json read_card(const Ort::Session& session) {
+ordered_json read_manifest(const Ort::Session& session) {
   Ort::AllocatorWithDefaultOptions allocator;
-  const auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("ptx.card", allocator);
-  if (!text) throw std::runtime_error("the file has no card: it was not written by ptx");
-  auto card = ordered_json::parse(text.get());
-  if (card.at("format") != 1) throw std::runtime_error("this program reads cards of format 1");
-  const auto& signature = card.at("signature");
+  const auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("ptx.manifest", allocator);
+  if (!text) throw std::runtime_error("the file has no manifest: it was not written by ptx");
+  auto manifest = ordered_json::parse(text.get());
+  if (manifest.at("format") != 1) throw std::runtime_error("this program reads manifests of format 1");
+  const auto& signature = manifest.at("signature");
   if (!signature.at("inputs").contains("pixels") || !signature.at("outputs").contains("label"))
     throw std::runtime_error("expected a classifier that was exported with --embed-preprocessing");
-  return card;
+  return manifest;
 }
 
 // The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.
@@ -53,9 +53,9 @@ std::vector<std::uint8_t> read_picture(const std::string& path, std::size_t heig
 int run(int count, char** arguments) {
   Ort::Env environment(ORT_LOGGING_LEVEL_ERROR, "predict");
   Ort::Session session(environment, arguments[1], Ort::SessionOptions());
-  const auto card = read_card(session);
+  const auto manifest = read_manifest(session);
 
-  const auto& axes = card.at("signature").at("inputs").at("pixels")[1];
+  const auto& axes = manifest.at("signature").at("inputs").at("pixels")[1];
   const std::int64_t shape[] = {1, axes[1], axes[2]};
   const char* input_names[] = {"pixels"};
   const char* output_names[] = {"label", "probabilities"};
@@ -65,7 +65,7 @@ int run(int count, char** arguments) {
     const auto tensor = Ort::Value::CreateTensor<std::uint8_t>(memory, pixels.data(), pixels.size(), shape, 3);
     const auto outputs = session.Run(Ort::RunOptions(), input_names, &tensor, 1, output_names, 2);
     const auto best = *outputs[0].GetTensorData<std::int64_t>();
-    std::printf("%s: %s (%.4f)\n", arguments[i], card.at("labels")[best].get<std::string>().c_str(),
+    std::printf("%s: %s (%.4f)\n", arguments[i], manifest.at("labels")[best].get<std::string>().c_str(),
                 outputs[1].GetTensorData<float>()[best]);
   }
   return 0;

@@ -4,12 +4,12 @@
 //     node predict.mjs convnet.pixels.onnx digit.pgm other.pgm
 //
 // A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
-// To find a digit on a photograph (the card's fit "digit") is the work of ptx and not repeated here.
+// To find a digit on a photograph (the manifest's resize mode "mnist") is the work of ptx and not repeated here.
 
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
-// The API shows no custom metadata, so the card is read from the file: an ONNX file is one protobuf
+// The API shows no custom metadata, so the manifest is read from the file: an ONNX file is one protobuf
 // message, and its fields of number 14 are pairs of a key (field 1) and a value (field 2).
 function* fields(bytes) {
   let at = 0;
@@ -36,18 +36,18 @@ function* fields(bytes) {
   }
 }
 
-function readCard(file) {
+function readManifest(file) {
   for (const [number, entry] of fields(file)) {
     if (number !== 14) continue;
     const pair = new Map(fields(entry));
-    if (pair.get(1).toString() === 'ptx.card') return JSON.parse(pair.get(2).toString());
+    if (pair.get(1).toString() === 'ptx.manifest') return JSON.parse(pair.get(2).toString());
   }
-  throw new Error('the file has no card: it was not written by ptx');
+  throw new Error('the file has no manifest: it was not written by ptx');
 }
 
-function checkCard(card) {
-  if (card.format !== 1) throw new Error(`the card has format ${card.format}; this program reads 1`);
-  if (!card.signature.inputs.pixels || !card.signature.outputs.label)
+function checkManifest(manifest) {
+  if (manifest.format !== 1) throw new Error(`the manifest has format ${manifest.format}; this program reads 1`);
+  if (!manifest.signature.inputs.pixels || !manifest.signature.outputs.label)
     throw new Error('expected a classifier that was exported with --embed-preprocessing');
 }
 
@@ -62,14 +62,14 @@ function readPicture(path, height, width) {
 
 const [model, ...pictures] = process.argv.slice(2);
 const file = readFileSync(model);
-const card = readCard(file);
-checkCard(card);
-const [, [, height, width]] = card.signature.inputs.pixels;
+const manifest = readManifest(file);
+checkManifest(manifest);
+const [, [, height, width]] = manifest.signature.inputs.pixels;
 
 const session = await InferenceSession.create(file, { executionProviders: ['cpu'] });
 for (const picture of pictures) {
   const pixels = new Tensor('uint8', readPicture(picture, height, width), [1, height, width]);
   const { label, probabilities } = await session.run({ pixels });
   const best = Number(label.data[0]);
-  console.log(`${picture}: ${card.labels[best]} (${probabilities.data[best].toFixed(4)})`);
+  console.log(`${picture}: ${manifest.labels[best]} (${probabilities.data[best].toFixed(4)})`);
 }

@@ -117,7 +117,7 @@ def create_app(model: str | None = None, *, limit: int = BATCH) -> FastAPI:
     @app.get("/health")
     async def health() -> dict[str, str]:
         predictor: Predictor = app.state.batcher.predictor
-        return {"model": predictor.card.model, "backend": predictor.backend.name}
+        return {"model": predictor.manifest.model, "backend": predictor.backend.name}
 
     @app.exception_handler(InputError)
     async def refuse(request: Request, error: InputError) -> JSONResponse:

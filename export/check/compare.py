@@ -44,7 +44,7 @@ class BackendResult:
     differ: int = 0
     first: int | None = None
     failure: str = ""
-    holds: bool = True
+    passed: bool = True
 
     @property
     def errors(self) -> tuple[str, str]:
@@ -71,12 +71,12 @@ class Comparison:
     reference: str = FLOAT64
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """Whether every backend is within the tolerance and gives the same labels.
 
         False if nothing was compared.
         """
-        return bool(self.rows and self.results) and all(result.holds for result in self.results)
+        return bool(self.rows and self.results) and all(result.passed for result in self.results)
 
     @property
     def labelled(self) -> bool:
@@ -199,7 +199,7 @@ def _summarize(summary: BackendResult, result: _Results, tolerances: Mapping[str
                 summary.error, summary.tolerance, summary.output = error, tolerance, name
         if differs.any():
             summary.first = int(np.concatenate(result.indices)[np.argmax(differs)])
-    summary.holds = not summary.failure and summary.first is None
+    summary.passed = not summary.failure and summary.first is None
 
 
 def _between(summaries: list[BackendResult], results: list[_Results]) -> list[list[int | None]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.predictor import Predictor
 from ptx.infer.verification import failures
 
@@ -14,32 +14,32 @@ _MAX_LENGTH = 120  # characters of a value that a line shows
 
 
 def find_problems(
-    expected: Card, cards: Mapping[str, Card], predictors: Sequence[Predictor]
+    expected: Manifest, manifests: Mapping[str, Manifest], predictors: Sequence[Predictor]
 ) -> list[str]:
     """Differences between the manifests of the files and the checkpoint's, and failed golden samples.
 
     A predictor without golden samples, such as a checkpoint's, replays those of another.
     """
-    problems = compare_manifests(expected, cards)
-    verified = [p.card for p in predictors if p.card.golden]
+    problems = compare_manifests(expected, manifests)
+    verified = [p.manifest for p in predictors if p.manifest.golden]
     for predictor in predictors:
-        own = predictor.card
+        own = predictor.manifest
         golden = own if own.golden else next(iter(verified), own)
         for check in failures(predictor, golden):
             problems.append(f"{predictor.backend.name}: {check.name}: {check.detail}")
     return problems
 
 
-def compare_manifests(expected: Card, others: Mapping[str, Card]) -> list[str]:
+def compare_manifests(expected: Manifest, others: Mapping[str, Manifest]) -> list[str]:
     """The fields in which the manifests of the files, by name, differ from the checkpoint's.
 
     Compared is everything that a prediction depends on: labels and their order, preprocessing, task,
     signature, configuration and weights.
     """
-    checkpoint = dict(_fields(expected.statement()))
+    checkpoint = dict(_fields(expected.defining_fields()))
     differences = []
-    for file, card in others.items():
-        found = dict(_fields(card.statement()))
+    for file, manifest in others.items():
+        found = dict(_fields(manifest.defining_fields()))
         for field in sorted(checkpoint.keys() | found.keys()):
             if found.get(field) != checkpoint.get(field):
                 got, wanted = _shorten_pair(found.get(field), checkpoint.get(field))
@@ -47,9 +47,9 @@ def compare_manifests(expected: Card, others: Mapping[str, Card]) -> list[str]:
     return differences
 
 
-def _fields(statement: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _fields(defining_fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The fields of a statement as JSON data; an object's settings one by one."""
-    for name, value in json.loads(json.dumps(statement)).items():
+    for name, value in json.loads(json.dumps(defining_fields)).items():
         if isinstance(value, dict):
             yield from ((f"{name} {key}", setting) for key, setting in value.items())
         else:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Level
+from ptx.infer.artifact.golden import Ties
 from ptx.infer.artifact.seeded import SPAN_LIMIT, SeededArray, seeded_array
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
@@ -51,7 +51,7 @@ class Case:
     sizes: dict[str, int]
     inputs: dict[str, Array]
     exact: dict[str, Array]  # float64; integers and bools in their own type
-    ties: dict[str, Level]  # by output, the integers that rounding decides
+    ties: dict[str, Ties]  # by output, the integers that rounding decides
 
     @property
     def title(self) -> str:
@@ -240,9 +240,8 @@ def _cut(
             return None
         array = samples[spec.name][tuple(slice(size) for size in shape)]
         if spec.bounds is not None:
-            array = np.clip(
-                array, *bound(spec, sizes)
-            )  # a length is at most the number of steps that are left
+            # a length is at most the number of steps that are left
+            array = np.clip(array, *bound(spec, sizes))
         cut[spec.name] = np.ascontiguousarray(array)
     return cut
 

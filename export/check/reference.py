@@ -18,7 +18,7 @@ from ptx.export.check.rounding_noise import SEEDS, RoundingNoise
 from ptx.export.check.ties import find_ties, perturbed_inputs, perturbed_networks
 from ptx.export.check.tolerance import FACTOR, distance
 from ptx.export.network_copy import copy_network
-from ptx.infer.artifact.golden import Level
+from ptx.infer.artifact.golden import Ties
 from ptx.infer.backends.pytorch.device import to_arrays, to_tensors
 from ptx.infer.backends.pytorch.outputs import has_names
 from ptx.infer.checks import is_finite
@@ -39,7 +39,7 @@ class Expected:
     exact: dict[str, Array]  # float64; integers and bools in their own type
     eager: dict[str, Array]  # in the network's own precision
     errors: dict[str, Array]  # by float output, the absolute errors of `eager`
-    ties: dict[str, Level]  # by output, the integers that rounding decides
+    ties: dict[str, Ties]  # by output, the integers that rounding decides
 
 
 class Reference:
@@ -104,7 +104,7 @@ class Reference:
         tensors = to_tensors(self._signature, inputs, "cpu")
         return self._run(self._network, tensors, self.own_name)
 
-    def ties(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Level]:
+    def ties(self, inputs: Mapping[str, Array], exact: Mapping[str, Array]) -> dict[str, Ties]:
         """By integer output, the positions that rounding decides; see `ptx.export.check.ties`.
 
         Raises:

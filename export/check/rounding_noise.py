@@ -18,12 +18,41 @@ from torch.utils._python_dispatch import TorchDispatchMode
 SEEDS = tuple(range(8))  # fewer miss effects of half of all runs: a ReLU over rounding errors only
 # Operators that create or move values without rounding.
 EXACT = {
-    "arange", "cat", "clone", "_to_copy", "constant_pad_nd", "copy_", "detach", "empty",
-    "fill_", "flip", "full", "full_like", "gather", "index", "index_select", "lift_fresh",
-    "masked_fill", "max_pool2d", "max_pool2d_with_indices", "neg", "new_zeros", "ones",
-    "ones_like", "relu", "relu_", "repeat", "scalar_tensor", "stack", "tril", "triu",
-    "where", "zero_", "zeros", "zeros_like",
-}  # fmt: skip
+    "arange",
+    "cat",
+    "clone",
+    "_to_copy",
+    "constant_pad_nd",
+    "copy_",
+    "detach",
+    "empty",
+    "fill_",
+    "flip",
+    "full",
+    "full_like",
+    "gather",
+    "index",
+    "index_select",
+    "lift_fresh",
+    "masked_fill",
+    "max_pool2d",
+    "max_pool2d_with_indices",
+    "neg",
+    "new_zeros",
+    "ones",
+    "ones_like",
+    "relu",
+    "relu_",
+    "repeat",
+    "scalar_tensor",
+    "stack",
+    "tril",
+    "triu",
+    "where",
+    "zero_",
+    "zeros",
+    "zeros_like",
+}
 
 
 class RoundingNoise(TorchDispatchMode):  # type: ignore[no-untyped-call]

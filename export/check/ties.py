@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.export.network_copy import copy_network
-from ptx.infer.artifact.golden import Level
+from ptx.infer.artifact.golden import Ties
 from ptx.infer.errors import AgreementError
 from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
@@ -27,7 +27,7 @@ PERTURBATIONS = ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0))
 MAX_TIED_FRACTION = 0.25
 
 
-def find_ties(runs: Sequence[Array]) -> Level | None:
+def find_ties(runs: Sequence[Array]) -> Ties | None:
     """The positions at which the runs differ, with the values of all; None if they are the same."""
     first = runs[0]
     differ = np.zeros(first.shape, np.bool_)
@@ -36,10 +36,10 @@ def find_ties(runs: Sequence[Array]) -> Level | None:
     places = np.flatnonzero(differ).astype(np.int64)
     if not places.size:
         return None
-    return Level(places, np.stack([run.reshape(-1)[places] for run in runs]))
+    return Ties(places, np.stack([run.reshape(-1)[places] for run in runs]))
 
 
-def assert_integers(title: str, got: Array, exact: Array, ties: Level | None) -> None:
+def assert_integers(title: str, got: Array, exact: Array, ties: Ties | None) -> None:
     """Check an integer output; `title`: backend, case and output in the message.
 
     Raises:

@@ -60,7 +60,7 @@ class Exporter:
 EXPORTERS = {
     "onnx": Exporter(
         onnx_.convert,
-        onnx_bytes.attach,
+        onnx_bytes.embed_manifest,
         "ort-cpu",
         takes_opset=True,
         pack_weights=pack_weights,
@@ -73,7 +73,7 @@ EXPORTERS = {
         "torchscript",
         warning="TorchScript is deprecated by PyTorch; --format pt2 is its successor",
     ),
-    "pt2": Exporter(pt2.convert, zip_archive.attach, "pt2"),
+    "pt2": Exporter(pt2.convert, zip_archive.embed_manifest, "pt2"),
     "html": Exporter(
         onnx_.convert,
         html.embed_manifest,

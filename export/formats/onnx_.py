@@ -131,8 +131,14 @@ def _strip(model: Any) -> None:
     del model.metadata_props[:]
     model.graph.doc_string = ""
     del model.graph.metadata_props[:]
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output,
-                 *model.graph.initializer, *model.functions):  # fmt: skip
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+        *model.functions,
+    ):
         del part.metadata_props[:]
         part.doc_string = ""
     for function in model.functions:

@@ -26,4 +26,4 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
 
 def embed_manifest(content: bytes, manifest: str) -> bytes:
     """The archive with its manifest, without the source positions that name the exporting machine."""
-    return zip_archive.attach(content, manifest, drop=(".debug_pkl",))
+    return zip_archive.embed_manifest(content, manifest, drop=(".debug_pkl",))

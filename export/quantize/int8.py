@@ -25,8 +25,8 @@ from ptx.export.quantize.quality import (
 )
 from ptx.export.source import TrainedModel
 from ptx.infer.artifact.accuracy import BY_ACCURACY
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import check_writable
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.predictor import Predictor
 from ptx.infer.ranges import DROP
@@ -78,12 +78,12 @@ def export_int8(
     float32 = verify_export(trained, FORMAT, path, opset=opset, progress=progress)
     candidate, steps = quantize_candidate(float32, config, path)
     assert candidate.quality is not None
-    enforce(trained.card.model, candidate.quality)
+    enforce(trained.manifest.model, candidate.quality)
     with open_candidate(candidate, path) as predictor:
         manifest = _make_manifest(predictor, candidate.quality, steps)
     candidate = replace(candidate, manifest=manifest)
     with open_candidate(candidate, path) as predictor:
-        assert_golden(predictor, predictor.card)
+        assert_golden(predictor, predictor.manifest)
     saved = len(float32.to_bytes()) - len(candidate.to_bytes())
     return replace(candidate, saved=saved).write(path, announce)
 
@@ -138,21 +138,22 @@ def check_model(trained: TrainedModel) -> None:
     Raises:
         UsageError: its weights are quantized already, it has no labels, or it is not float32.
     """
-    card = trained.card
-    if card.weights:
+    manifest = trained.manifest
+    if manifest.weights:
         raise UsageError(
-            f"the weights are quantized to {card.weights} already, and --compute int8 quantizes them"
+            f"the weights are quantized to {manifest.weights} already, and --compute int8 quantizes them"
             " itself: give one of the two"
         )
-    if not card.labels:
+    if not manifest.labels:
         raise UsageError(
-            f"{card.model} has no labels, so there is no accuracy by which to accept an int8 file: take"
+            f"{manifest.model} has no labels, so there is no accuracy by which to accept an int8"
+            " file: take"
             " --quantize-weights int8"
         )
     precision = trained.equivalence_check.reference.precision.name
-    if card.signature.outputs[0].dtype != "float32" or precision != "float32":
+    if manifest.signature.outputs[0].dtype != "float32" or precision != "float32":
         raise UsageError(
-            f"{card.model} computes in {precision}: --compute int8 is for networks of float32"
+            f"{manifest.model} computes in {precision}: --compute int8 is for networks of float32"
         )
 
 
@@ -167,9 +168,11 @@ def _check_test(test: LabelledDataset, max_drop: float) -> None:
         )
 
 
-def _make_manifest(predictor: Predictor, quality: QualityReport, steps: dict[str, float]) -> Card:
+def _make_manifest(
+    predictor: Predictor, quality: QualityReport, steps: dict[str, float]
+) -> Manifest:
     """The float32 file's manifest with the outputs of the int8 file and its verification record."""
-    float32 = predictor.card
+    float32 = predictor.manifest
     # Other float outputs are computed from the first one, so no step is smaller than its step.
     first = steps[float32.signature.outputs[0].name]
     tolerances = {name: max(step, first) for name, step in steps.items()}
@@ -181,10 +184,10 @@ def _make_manifest(predictor: Predictor, quality: QualityReport, steps: dict[str
     )
     return replace(
         manifest,
-        agreement={
+        verification={
             "reference": BY_ACCURACY,
-            "cases": float32.agreement["cases"],
-            "statement": manifest.statement_sha256,
+            "cases": float32.verification["cases"],
+            "fingerprint": manifest.fingerprint,
             "samples": manifest.samples_sha256,
             "backends": {},
             "quantization": quality.accuracy.to_data(),

@@ -131,7 +131,7 @@ def check_calibration(predictor: Predictor, dataset: LabelledDataset) -> dict[st
     accuracy, majority = predictions.accuracy, predictions.majority_accuracy
     if accuracy < MIN_ACCURACY or accuracy <= majority:
         raise InputError(
-            f"{predictor.card.model} is right for {100 * accuracy:.1f} % of the {dataset.count:,}"
+            f"{predictor.manifest.model} is right for {100 * accuracy:.1f} % of the {dataset.count:,}"
             f" calibration rows of {dataset.name}, and the most frequent label for"
             f" {100 * majority:.1f} %: they are rows of another model, or it is untrained",
             code="E-DATA",

@@ -48,8 +48,8 @@ def quantize_weights(trained: TrainedModel, dtype: str) -> TrainedModel:
     """
     if dtype not in WEIGHT_DTYPES:
         raise UsageError(f"there are no weights of {quote(dtype)}; {nearest(dtype, WEIGHT_DTYPES)}")
-    if trained.card.weights:
-        raise UsageError(f"the weights are quantized to {trained.card.weights} already")
+    if trained.manifest.weights:
+        raise UsageError(f"the weights are quantized to {trained.manifest.weights} already")
     network = copy_network(trained.network)
     quantized = False
     for name, weight in network.named_parameters():
@@ -60,13 +60,13 @@ def quantize_weights(trained: TrainedModel, dtype: str) -> TrainedModel:
             quantized = True
     if not quantized:
         raise ArtifactError(
-            f"{trained.card.model} has no float32 weight of {MIN_SIZE} numbers or more: with {dtype}"
+            f"{trained.manifest.model} has no float32 weight of {MIN_SIZE} numbers or more: with {dtype}"
             " weights its file would not be smaller",
             code="E-EXPORT",
         )
     digest = weights_digest(network.state_dict())
-    card = replace(trained.card, weights=dtype, weights_sha256=digest)
-    return replace(trained, network=network, card=card)
+    manifest = replace(trained.manifest, weights=dtype, weights_sha256=digest)
+    return replace(trained, network=network, manifest=manifest)
 
 
 def int8_scale(largest: Array) -> Array:

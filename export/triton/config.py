@@ -9,16 +9,22 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ptx.infer import Card, TensorSpec
+from ptx.infer import Manifest, TensorSpec
 from ptx.infer.errors import ArtifactError
 from ptx.infer.preprocessing import Preprocessing
 
 MAX_BATCH = 64  # rows that Triton may batch
 LABELS = "labels.txt"
 TYPES = {
-    "bool": "TYPE_BOOL", "uint8": "TYPE_UINT8", "int8": "TYPE_INT8", "int32": "TYPE_INT32",
-    "int64": "TYPE_INT64", "float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64",
-}  # fmt: skip
+    "bool": "TYPE_BOOL",
+    "uint8": "TYPE_UINT8",
+    "int8": "TYPE_INT8",
+    "int32": "TYPE_INT32",
+    "int64": "TYPE_INT64",
+    "float16": "TYPE_FP16",
+    "float32": "TYPE_FP32",
+    "float64": "TYPE_FP64",
+}
 KINDS = {"cpu": "KIND_CPU", "cuda": "KIND_GPU"}
 
 # Dynamic batching has no `max_queue_size`: with it Triton 2.51 sometimes stalls for half a second.
@@ -29,7 +35,9 @@ class EnumLiteral(str):
     """A value of an enumeration, which is written without quotes."""
 
 
-def model_config(card: Card, preprocessing: Preprocessing, device: str, *, small: bool) -> Message:
+def model_config(
+    manifest: Manifest, preprocessing: Preprocessing, device: str, *, small: bool
+) -> Message:
     """For the graph: tensors in and out, on Triton's ONNX Runtime backend.
 
     Args:
@@ -39,16 +47,16 @@ def model_config(card: Card, preprocessing: Preprocessing, device: str, *, small
     Raises:
         ArtifactError: a tensor of a type for which Triton's clients have no array.
     """
-    batches = supports_batching(card)
-    inputs = [_tensor(spec, batches) for spec in card.signature.inputs]
-    outputs = [_tensor(spec, batches) for spec in card.signature.outputs]
-    if has_labels(card):
+    batches = supports_batching(manifest)
+    inputs = [_tensor(spec, batches) for spec in manifest.signature.inputs]
+    outputs = [_tensor(spec, batches) for spec in manifest.signature.outputs]
+    if has_labels(manifest):
         outputs[0]["label_filename"] = LABELS
     pictures = preprocessing.pictures
     if pictures is not None and pictures.channels and batches and len(inputs[0]["dims"]) == 3:
         inputs[0]["format"] = EnumLiteral("FORMAT_NHWC" if pictures.channel_axis else "FORMAT_NCHW")
     message: dict[str, Any] = {
-        "name": card.model,
+        "name": manifest.model,
         "backend": "onnxruntime",
         "max_batch_size": MAX_BATCH if batches else 0,
         "input": inputs,
@@ -67,14 +75,14 @@ def model_config(card: Card, preprocessing: Preprocessing, device: str, *, small
     return message
 
 
-def predict_config(card: Card, raw_input: str, name: str) -> Message:
+def predict_config(manifest: Manifest, raw_input: str, name: str) -> Message:
     """For the predictions: a raw input as bytes in, labels with scores or a value out.
 
     Args:
         raw_input: The name of the input: `picture`, `text`, `row`.
         name: Of this model in the repository.
     """
-    if card.task == "regression":
+    if manifest.task == "regression":
         outputs = [_tensor_config("value", "TYPE_FP64", 1)]
     else:
         outputs = [
@@ -94,15 +102,15 @@ def predict_config(card: Card, raw_input: str, name: str) -> Message:
     }
 
 
-def supports_batching(card: Card) -> bool:
+def supports_batching(manifest: Manifest) -> bool:
     """Whether Triton can batch rows: the batch axis is always first, and each input has another axis."""
-    first = all(spec.batch_axis == 0 for spec in card.signature)
-    return first and all(len(spec.axes) > 1 for spec in card.signature.inputs)
+    first = all(spec.batch_axis == 0 for spec in manifest.signature)
+    return first and all(len(spec.axes) > 1 for spec in manifest.signature.inputs)
 
 
-def has_labels(card: Card) -> bool:
+def has_labels(manifest: Manifest) -> bool:
     """Whether the first output has a value for each label."""
-    return card.signature.outputs[0].sample_axes == (len(card.labels),)
+    return manifest.signature.outputs[0].sample_axes == (len(manifest.labels),)
 
 
 def to_text(message: Message, indent: str = "") -> str:

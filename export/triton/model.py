@@ -1,6 +1,6 @@
 """Runs in Triton's Python backend: preprocesses raw inputs as `ptx predict` does, and calls the graph.
 
-Its folder has `card.json`, the manifest, and `ptx.zip`, the code of ptx.infer. It needs NumPy and
+Its folder has `manifest.json`, the manifest, and `ptx.zip`, the code of ptx.infer. It needs NumPy and
 Pillow.
 """
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).with_name("ptx.zip")))
 import numpy as np
 import triton_python_backend_utils as triton
 
-from ptx.infer import Card, Failure, Prediction, Predictor
+from ptx.infer import Failure, Manifest, Prediction, Predictor
 from ptx.infer.errors import InputError, PtxError
 from ptx.infer.signature import Array
 
@@ -27,9 +27,9 @@ class TritonBackend:
 
     name, device = "triton", "triton"
 
-    def __init__(self, card: Card) -> None:
-        self._model = card.model
-        self._outputs = {spec.name: len(spec.axes) for spec in card.signature.outputs}
+    def __init__(self, manifest: Manifest) -> None:
+        self._model = manifest.model
+        self._outputs = {spec.name: len(spec.axes) for spec in manifest.signature.outputs}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         request = triton.InferenceRequest(
@@ -59,9 +59,9 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the manifest in the folder of this file."""
-        path = Path(__file__).with_name("card.json")
-        card = Card.from_json(path.read_bytes(), name=str(path))
-        self.predictor = Predictor(card, lambda: TritonBackend(card))
+        path = Path(__file__).with_name("manifest.json")
+        manifest = Manifest.from_json(path.read_bytes(), name=str(path))
+        self.predictor = Predictor(manifest, lambda: TritonBackend(manifest))
         self.raw_input = json.loads(args["model_config"])["input"][0]["name"]
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -90,7 +90,7 @@ class TritonPythonModel:
                 where = f"row {index}: " if len(answers) > 1 else ""
                 return triton.InferenceResponse(error=_error(answer.error, where))
             predictions.append(answer)
-        if self.predictor.card.task == "regression":
+        if self.predictor.manifest.task == "regression":
             values = [[one.value] for one in predictions]
             return triton.InferenceResponse([_numbers("value", values)])
         return triton.InferenceResponse(

@@ -19,7 +19,7 @@ from ptx.export.triton.config import (
     predict_config,
     to_text,
 )
-from ptx.infer import Artifact, Card
+from ptx.infer import Artifact, Manifest
 from ptx.infer.artifact.files import NAME, make_folder, sweep, write_atomic
 from ptx.infer.backends.ort.cpu import SMALL_MODEL
 from ptx.infer.errors import ArtifactError, OutputError, UsageError, nearest, quote
@@ -53,19 +53,19 @@ def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "c
     """
     if device not in DEVICES:
         raise UsageError(f"there is no device {quote(device)}; {nearest(device, DEVICES)}")
-    card = _require_onnx(artifact)
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    manifest = _require_onnx(artifact)
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     small = len(artifact.data) <= SMALL_MODEL
-    graph = to_text(model_config(card, preprocessing, device, small=small))
+    graph = to_text(model_config(manifest, preprocessing, device, small=small))
     contents: dict[str, Content] = {
-        card.model: {
+        manifest.model: {
             "config.pbtxt": graph.encode(),
             "1/model.onnx": artifact.data,
-            **({LABELS: _lines(card.labels)} if has_labels(card) else {}),
+            **({LABELS: _lines(manifest.labels)} if has_labels(manifest) else {}),
         }
     }
-    if raw_input := raw_input_name(card, preprocessing):
-        contents[card.model + _PREDICT] = _predict_model(card, raw_input)
+    if raw_input := raw_input_name(manifest, preprocessing):
+        contents[manifest.model + _PREDICT] = _predict_model(manifest, raw_input)
     root = Path(folder)
     for name in contents:
         if os.path.lexists(root / name):
@@ -78,28 +78,28 @@ def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "c
     return [_put(root / name, staging, content) for name, content in contents.items()]
 
 
-def _require_onnx(artifact: Artifact) -> Card:
-    card = artifact.require_card()
+def _require_onnx(artifact: Artifact) -> Manifest:
+    manifest = artifact.require_manifest()
     if artifact.kind != "onnx":
         raise ArtifactError(
             f"{artifact.name} is {artifact.format.noun}; Triton's ONNX Runtime takes an ONNX file:"
-            f" `ptx export {card.model} --format onnx`",
+            f" `ptx export {manifest.model} --format onnx`",
             code="E-TRITON",
         )
-    if NAME.fullmatch(card.model) is None:
+    if NAME.fullmatch(manifest.model) is None:
         raise ArtifactError(
-            f"{artifact.name}: its model is called {quote(card.model)}, and no folder can be",
+            f"{artifact.name}: its model is called {quote(manifest.model)}, and no folder can be",
             code="E-TRITON",
         )
-    return card
+    return manifest
 
 
-def _predict_model(card: Card, raw_input: str) -> Content:
-    name = card.model + _PREDICT
+def _predict_model(manifest: Manifest, raw_input: str) -> Content:
+    name = manifest.model + _PREDICT
     return {
-        "config.pbtxt": to_text(predict_config(card, raw_input, name)).encode(),
+        "config.pbtxt": to_text(predict_config(manifest, raw_input, name)).encode(),
         "1/model.py": files("ptx.export.triton").joinpath("model.py").read_bytes(),
-        "1/card.json": card.to_json().encode(),
+        "1/manifest.json": manifest.to_json().encode(),
         "1/ptx.zip": _zip_infer(),
     }
 

@@ -1,1 +1,1 @@
-"""A model file: read once, told by its content, its card and its seal."""
+"""A model file: read once, told by its content, its manifest and its content digest."""

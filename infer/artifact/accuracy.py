@@ -84,7 +84,7 @@ class AccuracyComparison:
         return f"{BY_ACCURACY}: {text}; at 95 % at most {self.bound:.2f} lost)"
 
     def to_data(self) -> dict[str, Any]:
-        """The JSON form, which the manifest of an int8 file holds as `agreement.quantization`."""
+        """The JSON form, which the manifest of an int8 file holds as `verification.quantization`."""
         return {key: value for key, value in asdict(self).items() if key != "regression"}
 
     @classmethod

@@ -9,9 +9,9 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, quote
 
 Trust = bool | Collection[str]  # whether to run any program, or the sha256 digests of those to run
@@ -36,16 +36,16 @@ class Artifact:
 
     Attributes:
         kind: A key of `ptx.infer.artifact.formats.FORMATS`.
-        card: None: not written by ptx.
-        sealed: Whether the content is what was sealed.
-        described: The card was made from what a person says: there is no seal to hold.
+        manifest: None: not written by ptx.
+        digest_ok: Whether the content is what was written.
+        described: The manifest was made from what a person says: there is no content digest to hold.
     """
 
     path: Path
     kind: str
     data: bytes
-    card: Card | None
-    sealed: bool
+    manifest: Manifest | None
+    digest_ok: bool
     described: bool = False
 
     @property
@@ -68,30 +68,30 @@ class Artifact:
         """Of the whole file."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def require_card(self) -> Card:
-        """The card of a file that is what was sealed.
+    def require_manifest(self) -> Manifest:
+        """The manifest of a file that is what was written.
 
         Raises:
-            ArtifactError: there is no card, or the content has changed since it was written.
+            ArtifactError: there is no manifest, or the content has changed since it was written.
         """
-        if self.card is None:
+        if self.manifest is None:
             way = ", or --describe FILE (library: describe=…)" if self.format.describable else ""
             raise ArtifactError(
-                f"{self.name} is {self.format.noun} without a ptx card; expected one that"
+                f"{self.name} is {self.format.noun} without a ptx manifest; expected one that"
                 f" `ptx export` or `ptx train` wrote{way}",
-                code="E-CARD-MISSING",
+                code="E-MANIFEST-MISSING",
             )
-        if not self.sealed and not self.described:
+        if not self.digest_ok and not self.described:
             raise ArtifactError(
                 f"{self.name} has changed since it was written: its content does not match its"
-                " sha256 seal; export it again or fetch it again",
+                " content digest; export it again or fetch it again",
                 code="E-HASH",
             )
-        return self.card
+        return self.manifest
 
 
 def read_artifact(path: str | Path) -> Artifact:
-    """Read a model file whole, tell what it is, and read its card; nothing of it is run.
+    """Read a model file whole, tell what it is, and read its manifest; nothing of it is run.
 
     Raises:
         ArtifactError: it cannot be read, is damaged, or is no model file.
@@ -104,8 +104,10 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
     """The artifact in `data`; `path` is used for messages alone."""
     name = quote(path)
     kind, content = _read(data, name)
-    card = None if content.card is None else _card(content.card, name, content.sealed)
-    return Artifact(path, kind, data, card, content.sealed)
+    manifest = (
+        None if content.manifest is None else _manifest(content.manifest, name, content.digest_ok)
+    )
+    return Artifact(path, kind, data, manifest, content.digest_ok)
 
 
 def _read(data: bytes, name: str) -> tuple[str, Content]:
@@ -130,14 +132,15 @@ def holds_members(names: Collection[str], members: Collection[str]) -> bool:
     )
 
 
-def _card(text: bytes, name: str, sealed: bool) -> Card:
+def _manifest(text: bytes, name: str, digest_ok: bool) -> Manifest:
     try:
-        return Card.from_json(text, name=name)
+        return Manifest.from_json(text, name=name)
     except ArtifactError as error:
-        if sealed:
+        if digest_ok:
             raise
         raise ArtifactError(
-            f"{name} has changed since it was written: neither its seal nor its card holds",
+            f"{name} has changed since it was written: neither its content digest nor its"
+            " manifest holds",
             code="E-HASH",
         ) from error
 
@@ -163,7 +166,7 @@ def require_trust(artifact: Artifact, trust: Trust) -> None:
 
     "There is no safe mode" for TorchScript: an archive can write files while it is being loaded, before
     any input. A `.pt2` file is loaded by the same machinery. Neither is run unless somebody vouches for
-    it; the seal does not, since anybody can seal a file.
+    it; the content digest does not, since anybody can compute one.
 
     Raises:
         ArtifactError: E-TRUST: the file is a program that nobody vouches for.

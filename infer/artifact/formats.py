@@ -13,8 +13,8 @@ from typing import NamedTuple
 class Content(NamedTuple):
     """What the container of a file holds, as its module reads it."""
 
-    card: bytes | None  # the card's JSON; None without one
-    sealed: bool  # whether the file is, byte for byte, what was sealed
+    manifest: bytes | None  # the manifest's JSON; None without one
+    digest_ok: bool  # whether the file is, byte for byte, what was written
     members: Collection[str] = ()  # the names in an archive
 
 
@@ -27,7 +27,7 @@ class FileFormat:
     container: str  # module with `read_content(data, name=…)`: a Content, None of what is none
     members: tuple[str, ...] = ()  # what tells it from others in such a container; `code/` a folder
     is_program: bool = False  # it can run code as soon as it is loaded
-    describable: bool = False  # one without a card says enough to be run with a description
+    describable: bool = False  # one without a manifest says enough to be run with a description
 
 
 FORMATS = {

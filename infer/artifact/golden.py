@@ -1,10 +1,11 @@
-"""Golden samples: what a card carries to prove its file again, as data and as JSON.
+"""Golden samples: what a manifest carries to prove its file again, as data and as JSON.
 
-A `GoldenSample` is a batch of input arrays. A `RawSample` begins before that, with what a person has in
-hand, and so holds the preprocessing too. Both end in what a person is told: label and score, or value.
+A `GoldenSample` is a batch of input arrays. An `EndToEndSample` begins before that, with what a person
+has in hand, and so holds the preprocessing too. Both end in what a person is told: label and score, or
+value.
 
-Both are small, so that a card is: random inputs are stored as a seed, of a large output some elements
-with checksums.
+Both are small, so that a manifest is: random inputs are stored as a seed, of a large output some
+elements with checksums.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.artifact.seeded import SEEDED_LIMIT, SPAN_LIMIT, SeededArray
 from ptx.infer.signature import DTYPES, Array
 
-Raw = bytes | str | tuple[float, ...]
-"""What a person has in hand, as a card carries it: the bytes of a picture file, a text, or numbers."""
+RawInput = bytes | str | tuple[float, ...]
+"""What a person has in hand, as a manifest carries it: the bytes of a picture file, a text, or
+numbers.
+"""
 
 AXES_LIMIT = 32  # of an array: what every version of NumPy takes
 
@@ -34,7 +37,7 @@ _SAMPLED = ("indices", "values", "checksums", "slack")  # the arrays of a sample
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExpectedPrediction:
     """What one sample's prediction says."""
 
     label: str | None  # None for a regression
@@ -43,10 +46,10 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Level:
+class Ties:
     """The places of an integer output where rounding decides, and what may stand there."""
 
-    places: Array  # int64 (places,): in the flat output, or among the elements of a sampled one
+    indices: Array  # int64 (places,): in the flat output, or among the elements of a sampled one
     values: Array  # (answers, places), of the output's type
 
 
@@ -58,7 +61,7 @@ class GoldenSample:
         arrays: The inputs as they are stored.
         outputs: Float64; integers and bools in their own type.
         tolerance: Output name → largest absolute difference that is accepted.
-        answers: One for each row; none for the task "raw".
+        predictions: One for each row; none for the task "passthrough".
         columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
             other axes; of a sampled output for each of its elements.
         labels_sha256: Digest of the model's labels, see `labels_digest`; empty without labels.
@@ -68,17 +71,17 @@ class GoldenSample:
     arrays: Mapping[str, Array | SeededArray]
     outputs: Mapping[str, Array | SampledArray]
     tolerance: dict[str, float]
-    answers: tuple[Answer, ...] = ()
+    predictions: tuple[ExpectedPrediction, ...] = ()
     columns: dict[str, Array] = field(default_factory=dict)
     labels_sha256: str = ""
-    level: dict[str, Level] = field(default_factory=dict)
+    ties: dict[str, Ties] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Array]:
         """The input arrays; those of a seed are made anew.
 
         Raises:
-            ArtifactError: E-CARD: one that is made here has another digest.
+            ArtifactError: E-MANIFEST: one that is made here has another digest.
         """
         return {
             name: array.make() if isinstance(array, SeededArray) else array
@@ -92,19 +95,20 @@ class GoldenSample:
 
 
 @dataclass(frozen=True)
-class RawSample:
+class EndToEndSample:
     """A batch of raw inputs with what preprocessing, model and labels make of them."""
 
-    values: tuple[Raw, ...]
+    values: tuple[RawInput, ...]
     sha256: str  # of the input arrays, see `input_digest`
     read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
     outputs: Mapping[str, Array | SampledArray]  # float64; integers and bools in their own type
     tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
-    answers: tuple[Answer, ...] = ()  # one for each value; none of the task "raw"
+    # one for each value; none of the task "passthrough"
+    predictions: tuple[ExpectedPrediction, ...] = ()
     columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample
     labels_sha256: str = ""  # as of a GoldenSample
     names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
-    level: dict[str, Level] = field(default_factory=dict)  # of integer outputs, where there are any
+    ties: dict[str, Ties] = field(default_factory=dict)  # of integer outputs, where there are any
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
@@ -122,9 +126,12 @@ def labels_digest(labels: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(labels)).encode()).hexdigest()
 
 
-def samples_digest(golden: Iterable[GoldenSample], raw: Iterable[RawSample]) -> str:
-    """The sha256 over all golden samples of a card, as JSON with sorted keys."""
-    data = [[golden_to_data(sample) for sample in golden], [raw_to_data(sample) for sample in raw]]
+def samples_digest(golden: Iterable[GoldenSample], end_to_end: Iterable[EndToEndSample]) -> str:
+    """The sha256 over all golden samples of a manifest, as JSON with sorted keys."""
+    data = [
+        [golden_to_data(sample) for sample in golden],
+        [end_to_end_to_data(sample) for sample in end_to_end],
+    ]
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -135,7 +142,7 @@ def golden_to_data(sample: GoldenSample) -> dict[str, Any]:
         name: _seeded_to_data(array) if isinstance(array, SeededArray) else array_to_data(array)
         for name, array in sample.arrays.items()
     }
-    return {"inputs": inputs, **_promised_to_data(sample)}
+    return {"inputs": inputs, **_expected_to_data(sample)}
 
 
 def golden_from_data(data: Any) -> GoldenSample:
@@ -148,45 +155,47 @@ def golden_from_data(data: Any) -> GoldenSample:
     }
     if sum(array.nbytes for array in arrays.values()) > SEEDED_LIMIT:
         raise ValueError(f"the inputs of a golden sample have more than {SEEDED_LIMIT:,} bytes")
-    return GoldenSample(arrays, **_promised_from_data(data))
+    return GoldenSample(arrays, **_expected_from_data(data))
 
 
-def raw_to_data(sample: RawSample) -> dict[str, Any]:
-    """The JSON form of a raw sample."""
+def end_to_end_to_data(sample: EndToEndSample) -> dict[str, Any]:
+    """The JSON form of an end-to-end sample."""
     return {
         "values": [value_to_data(value) for value in sample.values],
         "sha256": sample.sha256,
         "read": [array_to_data(array) for array in sample.read],
         **({"names": list(sample.names)} if sample.names else {}),
-        **_promised_to_data(sample),
+        **_expected_to_data(sample),
     }
 
 
-def raw_from_data(data: Any) -> RawSample:
-    """The raw sample behind the JSON form; ValueError where it is not one."""
+def end_to_end_from_data(data: Any) -> EndToEndSample:
+    """The end-to-end sample behind the JSON form; ValueError where it is not one."""
     if not isinstance(data, dict):
-        raise ValueError("a raw sample is not an object")
+        raise ValueError("an end-to-end sample is not an object")
     values = tuple(_value_from_data(value) for value in take(data, "values", list))
     read = tuple(array_from_data(item) for item in take(data, "read", list))
     if not values or len(read) not in (0, len(values)):
-        raise ValueError(f"a raw sample has {len(values)} values and {len(read)} read ones")
+        raise ValueError(f"an end-to-end sample has {len(values)} values and {len(read)} read ones")
     names = take({"names": [], **data}, "names", list)
     if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"a raw sample has the names {names}; expected texts")
-    promised = _promised_from_data(data)
-    return RawSample(values, take(data, "sha256", str), read, **promised, names=tuple(names))
+        raise ValueError(f"an end-to-end sample has the names {names}; expected texts")
+    expected_fields = _expected_from_data(data)
+    return EndToEndSample(
+        values, take(data, "sha256", str), read, **expected_fields, names=tuple(names)
+    )
 
 
 def samples_from_data(
     data: Mapping[str, Any],
-) -> tuple[tuple[GoldenSample, ...], tuple[RawSample, ...]]:
-    """The golden samples of a card's JSON form, and the raw ones; ValueError where one is none."""
+) -> tuple[tuple[GoldenSample, ...], tuple[EndToEndSample, ...]]:
+    """The golden samples of a manifest's JSON form, and the raw ones; ValueError where one is none."""
     golden = tuple(golden_from_data(item) for item in take(data, "golden", list))
-    return golden, tuple(raw_from_data(item) for item in take(data, "raw", list))
+    return golden, tuple(end_to_end_from_data(item) for item in take(data, "end_to_end", list))
 
 
-def as_raw(value: Any) -> Raw:
-    """A value as a card can carry it.
+def to_raw_input(value: Any) -> RawInput:
+    """A value as a manifest can carry it.
 
     Raises:
         ValueError: it is neither the bytes of a picture file, nor a text, nor finite numbers.
@@ -202,11 +211,11 @@ def as_raw(value: Any) -> Raw:
     return numbers
 
 
-def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
-    answers = [[answer.label, answer.score, answer.value] for answer in sample.answers]
-    level = {
-        name: _arrays_to_data({"places": found.places, "values": found.values})
-        for name, found in sample.level.items()
+def _expected_to_data(sample: GoldenSample | EndToEndSample) -> dict[str, Any]:
+    answers = [[answer.label, answer.score, answer.value] for answer in sample.predictions]
+    ties = {
+        name: _arrays_to_data({"indices": found.indices, "values": found.values})
+        for name, found in sample.ties.items()
     }
     return {
         "outputs": {
@@ -217,19 +226,19 @@ def _promised_to_data(sample: GoldenSample | RawSample) -> dict[str, Any]:
         },
         "tolerance": sample.tolerance,
         **({"columns": _arrays_to_data(sample.columns)} if sample.columns else {}),
-        **({"answers": answers} if answers else {}),
+        **({"predictions": answers} if answers else {}),
         **({"labels_sha256": sample.labels_sha256} if sample.labels_sha256 else {}),
-        **({"level": level} if level else {}),
+        **({"ties": ties} if ties else {}),
     }
 
 
-def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
+def _expected_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
     tolerance = take(data, "tolerance", dict)
     for value in tolerance.values():
         if type(value) not in (float, int) or not 0 <= value < math.inf:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
-    answers = take(data, "answers", list) if "answers" in data else []
-    level = take(data, "level", dict) if "level" in data else {}
+    answers = take(data, "predictions", list) if "predictions" in data else []
+    ties = take(data, "ties", dict) if "ties" in data else {}
     outputs = {
         name: _sampled_from_data(item) if _has(item, "indices") else array_from_data(item)
         for name, item in take(data, "outputs", dict).items()
@@ -245,9 +254,9 @@ def _promised_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": outputs,
         "tolerance": tolerance,
         "columns": columns,
-        "answers": tuple(_answer(item) for item in answers),
+        "predictions": tuple(_answer(item) for item in answers),
         "labels_sha256": take({"labels_sha256": "", **data}, "labels_sha256", str),
-        "level": {name: _level(level, name, stored) for name in level},
+        "ties": {name: _ties(ties, name, stored) for name in ties},
     }
 
 
@@ -265,18 +274,18 @@ def _check_columns(name: str, columns: Array, output: Array | None) -> None:
         raise ValueError(f"a tolerance of a column of {name!r} is no number of at least 0")
 
 
-def _level(data: Mapping[str, Any], name: str, outputs: Mapping[str, Array]) -> Level:
+def _ties(data: Mapping[str, Any], name: str, outputs: Mapping[str, Array]) -> Ties:
     arrays = _arrays_from_data(data, name)
-    places, values = arrays.get("places"), arrays.get("values")
+    places, values = arrays.get("indices"), arrays.get("values")
     if name not in outputs or places is None or values is None:
         raise ValueError(f"what is level in {name!r} has no output, places or values")
     fits = places.dtype == np.int64 and places.ndim == 1 and values.shape[1:] == places.shape
     if not fits or ((places < 0) | (places >= outputs[name].size)).any():
         raise ValueError(f"what is level in {name!r} does not fit the output")
-    return Level(places, values)
+    return Ties(places, values)
 
 
-def _answer(data: Any) -> Answer:
+def _answer(data: Any) -> ExpectedPrediction:
     if not isinstance(data, list) or len(data) != 3:
         raise ValueError(f"an answer is {data!r}; expected a label, a score and a value")
     label, *numbers = data
@@ -285,22 +294,22 @@ def _answer(data: Any) -> Answer:
     for number in numbers:
         if number is not None and type(number) is not float:
             raise ValueError(f"an answer's score or value is {number!r}; expected a float")
-    return Answer(label, *numbers)
+    return ExpectedPrediction(label, *numbers)
 
 
-def value_to_data(value: Raw) -> dict[str, Any]:
+def value_to_data(value: RawInput) -> dict[str, Any]:
     """The JSON form of a raw value."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
     return {"text": value} if isinstance(value, str) else {"numbers": list(value)}
 
 
-def _value_from_data(data: Any) -> Raw:
+def _value_from_data(data: Any) -> RawInput:
     if not isinstance(data, dict) or len(data) != 1:
         raise ValueError("a raw value is not an object of one key")
     if "base64" in data:
         return base64.b64decode(take(data, "base64", str), validate=True)
-    return take(data, "text", str) if "text" in data else as_raw(take(data, "numbers", list))
+    return take(data, "text", str) if "text" in data else to_raw_input(take(data, "numbers", list))
 
 
 def _arrays_to_data(arrays: Mapping[str, Array]) -> dict[str, Any]:

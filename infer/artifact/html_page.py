@@ -1,7 +1,8 @@
-"""A model as one page: an HTML file that holds a sealed ONNX file and the engine that runs it.
+"""A model as one page: an HTML file that holds an ONNX file with a content digest and the engine that
+runs it.
 
 They stand in it as blocks, gzip in base85, which takes less room than base64; the last line is the
-seal: the sha256 of all bytes before it.
+content digest: the sha256 of all bytes before it.
 Nothing of a page is run to read it.
 """
 
@@ -17,7 +18,7 @@ from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
 HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
-MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its card, and JavaScript
+MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its manifest, and JavaScript
 PAGE, DATA = (
     "page",
     "data",
@@ -29,11 +30,12 @@ RUNTIME, WASM = (
 LIMIT = 2**28  # bytes of a block once it is unpacked
 _OPENED = '<script type="application/gzip" id="{}">'
 _CLOSED = "</script>"
-_SEAL = "<!-- ptx.seal {} -->\n"
+_DIGEST = "<!-- ptx.digest {} -->\n"
 
 
 def read_content(data: bytes, *, name: str) -> Content | None:
-    """The card of the page's model, and whether the page is what was sealed; None of no page of ptx.
+    """The manifest of the page's model, and whether the page is what was written; None of no page of
+    ptx.
 
     Raises:
         ArtifactError: it holds no model.
@@ -42,8 +44,8 @@ def read_content(data: bytes, *, name: str) -> Content | None:
         return None
     model = read_block(data, MODEL, name=name)
     header = onnx_bytes.read_header(model, name=name)
-    sealed = onnx_bytes.seal_holds(model, header) and seal_holds(data)
-    return Content(header.metadata.get(onnx_bytes.CARD_KEY), sealed)
+    digest_ok = onnx_bytes.check_digest(model, header) and check_digest(data)
+    return Content(header.metadata.get(onnx_bytes.MANIFEST_KEY), digest_ok)
 
 
 def write_block(block: str, content: bytes) -> str:
@@ -82,14 +84,14 @@ def read_block(data: bytes, block: str, *, name: str) -> bytes:
     return content
 
 
-def seal(page: str) -> bytes:
-    """The page with its seal."""
+def append_digest(page: str) -> bytes:
+    """The page with its content digest."""
     content = page.encode()
-    return content + _SEAL.format(hashlib.sha256(content).hexdigest()).encode()
+    return content + _DIGEST.format(hashlib.sha256(content).hexdigest()).encode()
 
 
-def seal_holds(data: bytes) -> bool:
-    """Whether the page is, byte for byte, what was sealed."""
-    size = len(_SEAL.format("0" * 64))
+def check_digest(data: bytes) -> bool:
+    """Whether the page is, byte for byte, what was written."""
+    size = len(_DIGEST.format("0" * 64))
     digest = hashlib.sha256(memoryview(data)[:-size]).hexdigest()
-    return data[-size:] == _SEAL.format(digest).encode()
+    return data[-size:] == _DIGEST.format(digest).encode()

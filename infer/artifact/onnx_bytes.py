@@ -1,8 +1,8 @@
-"""An ONNX file as bytes: reading and sealing its card without the onnx package.
+"""An ONNX file as bytes: reading and signing with a digest its manifest without the onnx package.
 
 An ONNX file is one protobuf message, `ModelProto`. A field may be appended to a protobuf message by
-appending its bytes, so the card is put at the end of the file as an entry of `metadata_props`,
-followed by the seal: the sha256 of all bytes before it.
+appending its bytes, so the manifest is put at the end of the file as an entry of `metadata_props`,
+followed by the content digest: the sha256 of all bytes before it.
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers),
 https://protobuf.dev/programming-guides/encoding (wire format).
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
-CARD_KEY = "ptx.card"
-SEAL_KEY = "ptx.seal"
+MANIFEST_KEY = "ptx.manifest"
+DIGEST_KEY = "ptx.digest"
 
 # Field numbers of ModelProto and of its parts.
 _IR_VERSION, _PRODUCER, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 2, 7, 8, 14
@@ -37,11 +37,13 @@ class OnnxHeader:
     opsets: dict[str, int]  # operator domain ("" is ONNX's own) → version
     metadata: dict[str, bytes]
     graph: tuple[int, int]  # where the graph's bytes start and end
-    sealed: int | None  # how many bytes the seal covers; None without a seal
+    # how many bytes the content digest covers; None without a content digest
+    digest_start: int | None
 
 
 def read_content(data: bytes, *, name: str) -> Content | None:
-    """The card and the seal; None where `data` does not start as ONNX files do, with the IR version.
+    """The manifest and the content digest; None where `data` does not start as ONNX files do, with the
+    IR version.
 
     Raises:
         ArtifactError: it is cut, or no ONNX file.
@@ -49,7 +51,7 @@ def read_content(data: bytes, *, name: str) -> Content | None:
     if len(data) < 3 or data[0] != _IR_VERSION << 3 | _VARINT or not 0 < data[1] < 0x80:
         return None
     header = read_header(data, name=name)
-    return Content(header.metadata.get(CARD_KEY), seal_holds(data, header))
+    return Content(header.metadata.get(MANIFEST_KEY), check_digest(data, header))
 
 
 def read_header(data: bytes, *, name: str) -> OnnxHeader:
@@ -62,7 +64,7 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
     places: dict[int, tuple[int, int]] = {}  # of the fields that stand once
     opsets: dict[str, int] = {}
     metadata: dict[str, bytes] = {}
-    sealed = None
+    digest_start = None
     try:
         for start, number, value in walk(data, 0, len(data)):
             if number not in _MODEL_FIELDS:
@@ -73,8 +75,8 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
             places[number] = value
             if number == _OPSET_IMPORT:
                 opsets.update([_opset(data, *value)])
-            elif number == _METADATA and _add_entry(metadata, data, *value) == SEAL_KEY:
-                sealed = start
+            elif number == _METADATA and _add_entry(metadata, data, *value) == DIGEST_KEY:
+                digest_start = start
         if _GRAPH not in places:
             raise ValueError("no graph was found")
     except ValueError as error:
@@ -82,7 +84,7 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
             f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
         ) from error
     producer = data[slice(*places.get(_PRODUCER, (0, 0)))].decode("utf-8", "replace")
-    return OnnxHeader(ir_version, producer, opsets, metadata, places[_GRAPH], sealed)
+    return OnnxHeader(ir_version, producer, opsets, metadata, places[_GRAPH], digest_start)
 
 
 def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) -> str:
@@ -94,18 +96,20 @@ def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) ->
     return key
 
 
-def attach(model: bytes, card: str) -> bytes:
-    """The ONNX file `model`, which has no card yet, with its card and its seal."""
-    content = model + _metadata_field(CARD_KEY, card.encode("utf-8"))
-    return content + _metadata_field(SEAL_KEY, hashlib.sha256(content).hexdigest().encode("ascii"))
+def embed_manifest(model: bytes, manifest: str) -> bytes:
+    """The ONNX file `model`, which has no manifest yet, with its manifest and its content digest."""
+    content = model + _metadata_field(MANIFEST_KEY, manifest.encode("utf-8"))
+    return content + _metadata_field(
+        DIGEST_KEY, hashlib.sha256(content).hexdigest().encode("ascii")
+    )
 
 
-def seal_holds(data: bytes, header: OnnxHeader) -> bool:
-    """Whether the file is, byte for byte, what was sealed."""
-    if header.sealed is None:
+def check_digest(data: bytes, header: OnnxHeader) -> bool:
+    """Whether the file is, byte for byte, what was written."""
+    if header.digest_start is None:
         return False
-    digest = hashlib.sha256(memoryview(data)[: header.sealed]).hexdigest().encode("ascii")
-    return data[header.sealed :] == _metadata_field(SEAL_KEY, digest)
+    digest = hashlib.sha256(memoryview(data)[: header.digest_start]).hexdigest().encode("ascii")
+    return data[header.digest_start :] == _metadata_field(DIGEST_KEY, digest)
 
 
 def walk(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int | tuple[int, int]]]:

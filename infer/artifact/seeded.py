@@ -57,14 +57,14 @@ class SeededArray:
         """The array.
 
         Raises:
-            ArtifactError: E-CARD: what is made here has another digest.
+            ArtifactError: E-MANIFEST: what is made here has another digest.
         """
         array = _make(self.dtype, self.shape, self.seed, self.bounds)
         if content_digest(array) != self.sha256:
             raise ArtifactError(
                 f"the array of seed {self.seed} has another sha256 than the file says: the seed, the"
                 " bounds or the digest has changed; export it again or fetch it again",
-                code="E-CARD",
+                code="E-MANIFEST",
             )
         return array
 

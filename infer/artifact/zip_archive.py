@@ -1,9 +1,10 @@
-"""PyTorch's zip archives as bytes: checkpoints, TorchScript and `.pt2`, with card and seal.
+"""PyTorch's zip archives as bytes: checkpoints, TorchScript and `.pt2`, with manifest and content
+digest.
 
 `torch.load` and `torch.jit.load` do not check the zip's CRCs (pytorch/pytorch#126952): one flipped bit
-loads as another weight. Here each member is read through `zipfile`, which does. The seal stands in the
-comment that ends a zip file: the sha256 of all bytes before it, so of the zip's own fields too, which
-another reader may read otherwise than `zipfile` does.
+loads as another weight. Here each member is read through `zipfile`, which does. The content digest
+stands in the comment that ends a zip file: the sha256 of all bytes before it, so of the zip's own fields
+too, which another reader may read otherwise than `zipfile` does.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from dataclasses import dataclass
 from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
-CARD_MEMBER = "extra/ptx.card.json"
-SEAL_SIZE = 64  # hexadecimal digits of a sha256
+MANIFEST_MEMBER = "extra/ptx.manifest.json"
+DIGEST_SIZE = 64  # hexadecimal digits of a sha256
 
 _MEMBER_LIMIT = 100_000
 _CODE_LIMIT = 64 * 2**20  # bytes of unpacked members: TorchScript compresses its code
@@ -29,9 +30,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: the same content 
 
 # What `zipfile` raises on damaged files, besides its own error.
 _DAMAGE = (
-    zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError, LookupError, OverflowError,
-    struct.error, zlib.error,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class Archive:
 
 
 def read_content(data: bytes, *, name: str) -> Content | None:
-    """The card, the seal and the names of the members; None where `data` does not begin as zip files do.
+    """The manifest, the content digest and the names of the members; None where `data` does not begin as
+    zip files do.
 
     Raises:
         ArtifactError: as of `read_archive`.
@@ -51,7 +60,7 @@ def read_content(data: bytes, *, name: str) -> Content | None:
     if not data.startswith(b"PK"):
         return None
     members = read_archive(data, name=name).members
-    return Content(members.get(CARD_MEMBER), seal_holds(data), members.keys())
+    return Content(members.get(MANIFEST_MEMBER), check_digest(data), members.keys())
 
 
 def read_archive(data: bytes, *, name: str) -> Archive:
@@ -74,25 +83,27 @@ def read_archive(data: bytes, *, name: str) -> Archive:
     return Archive(root, {name.partition("/")[2]: content for name, content in members.items()})
 
 
-def seal_holds(data: bytes) -> bool:
-    """Whether the file is, byte for byte, what was sealed."""
-    return data[-SEAL_SIZE:] == _seal(memoryview(data)[:-SEAL_SIZE])
+def check_digest(data: bytes) -> bool:
+    """Whether the file is, byte for byte, what was written."""
+    return data[-DIGEST_SIZE:] == _content_digest(memoryview(data)[:-DIGEST_SIZE])
 
 
-def attach(data: bytes, card: str, *, drop: tuple[str, ...] = ()) -> bytes:
-    """The archive `data` with its card and its seal, without the members that end in `drop`."""
+def embed_manifest(data: bytes, manifest: str, *, drop: tuple[str, ...] = ()) -> bytes:
+    """The archive `data` with its manifest and its content digest, without the members that end in
+    `drop`.
+    """
     archive = read_archive(data, name="the archive")
     members = {
         name: content
         for name, content in archive.members.items()
         if not name.endswith(drop or "\0")
     }
-    members[CARD_MEMBER] = card.encode("utf-8")
-    content = memoryview(_write(archive.root, members))[:-SEAL_SIZE]
-    return b"".join((content, _seal(content)))
+    members[MANIFEST_MEMBER] = manifest.encode("utf-8")
+    content = memoryview(_write(archive.root, members))[:-DIGEST_SIZE]
+    return b"".join((content, _content_digest(content)))
 
 
-def _seal(content: memoryview) -> bytes:
+def _content_digest(content: memoryview) -> bytes:
     return hashlib.sha256(content).hexdigest().encode("ascii")
 
 
@@ -105,7 +116,7 @@ def _write(root: str, members: Mapping[str, bytes]) -> bytes:
             unaligned = (buffer.tell() + 30 + len(info.filename.encode()) + 4) % 64
             info.extra = b"FB" + (-unaligned % 64).to_bytes(2, "little") + b"Z" * (-unaligned % 64)
             archive.writestr(info, content)
-        archive.comment = b"0" * SEAL_SIZE  # the seal's place
+        archive.comment = b"0" * DIGEST_SIZE  # the content digest's place
     return buffer.getvalue()
 
 

@@ -45,11 +45,14 @@ def read_versions() -> list[CudaVersions]:
     built = [name for name in LIBRARIES if find_build(name)]
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", __name__, name], text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", __name__, name],
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         for name in built
-    ]  # fmt: skip
+    ]
     return [
         _read_child(child, name) or CudaVersions(name, find_build(name) or "")
         for name, child in zip(built, children, strict=True)

@@ -56,7 +56,7 @@ class OpenvinoBackend:
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self._artifact = artifact
-        signature = artifact.require_card().signature
+        signature = artifact.require_manifest().signature
         rough = [spec.name for spec in signature if spec.dtype == "float64"]
         if rough:
             raise ArtifactError(

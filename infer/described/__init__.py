@@ -1,1 +1,1 @@
-"""ONNX files without a card, run with what their graph and a person say about them."""
+"""ONNX files without a manifest, run with what their graph and a person say about them."""

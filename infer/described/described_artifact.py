@@ -1,4 +1,4 @@
-"""ONNX files of others: without a card, run with what their graph and a person say about them.
+"""ONNX files of others: without a manifest, run with what their graph and a person say about them.
 
 The signature comes from the graph, where the description leaves it out; see
 `ptx.infer.described.graph_signature`. Many files have a fixed batch of 1; they are run one sample at a
@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
 from ptx.infer.described.description import Description
@@ -29,34 +29,36 @@ _RECURRENT = (b"\x22\x04LSTM", b"\x22\x03GRU")
 
 @dataclass(frozen=True)
 class DescribedArtifact:
-    """An ONNX file of somebody else's making, with a card made for it."""
+    """An ONNX file of somebody else's making, with a manifest made for it."""
 
     artifact: Artifact
-    card: Card
+    manifest: Manifest
     rows: int | None  # the batch that the graph is fixed to; None where it is free
     recurrent: bool  # it has an LSTM or a GRU, on which an empty array ends the process
 
     def open(
         self, backend: str, options: Options, skipped: dict[str, str] | None = None
     ) -> Backend:
-        """The backend behind the outputs and the batch of the card; `skipped`: see `open_backend`."""
+        """The backend behind the outputs and the batch of the manifest; `skipped`: see
+        `open_backend`.
+        """
         opened = open_backend(backend, self.artifact, options, skipped=skipped)
-        return DescribedBackend(opened, self.card.signature, self.rows, self.recurrent)
+        return DescribedBackend(opened, self.manifest.signature, self.rows, self.recurrent)
 
 
 def describe_artifact(artifact: Artifact, description: Description) -> DescribedArtifact:
-    """An ONNX file without a card, described.
+    """An ONNX file without a manifest, described.
 
     Raises:
-        UsageError: it is another kind of file, or has a card of its own.
+        UsageError: it is another kind of file, or has a manifest of its own.
         ArtifactError: it takes or gives what ptx cannot describe.
         InputError: E-DESCRIPTION: the description does not fit the file.
     """
     other = not artifact.format.describable
-    if other or artifact.card is not None:
-        what = f"is {artifact.format.noun}" if other else "has a card of its own"
+    if other or artifact.manifest is not None:
+        what = f"is {artifact.format.noun}" if other else "has a manifest of its own"
         raise UsageError(
-            f"{artifact.name} {what}; only an ONNX file without a card can be described"
+            f"{artifact.name} {what}; only an ONNX file without a manifest can be described"
         )
     header = read_header(artifact.data, name=artifact.name)
     graph = read_graph(artifact.data, header, name=artifact.name)
@@ -70,15 +72,15 @@ def describe_artifact(artifact: Artifact, description: Description) -> Described
             f"{artifact.name}: its inputs and outputs do not fit: {error}: name them in the description",
             code="E-ONNX-SIGNATURE",
         ) from error
-    card = description.card(signature, name=artifact.path.stem)
+    manifest = description.manifest(signature, name=artifact.path.stem)
     recurrent = any(operator in artifact.data for operator in _RECURRENT)
-    described = replace(artifact, card=card, described=True)
-    return DescribedArtifact(described, card, reader.rows, recurrent)
+    described = replace(artifact, manifest=manifest, described=True)
+    return DescribedArtifact(described, manifest, reader.rows, recurrent)
 
 
 @final
 class DescribedBackend:
-    """The card's outputs, for a batch of any size where the file has one that is fixed."""
+    """The manifest's outputs, for a batch of any size where the file has one that is fixed."""
 
     def __init__(
         self, backend: Backend, signature: Signature, rows: int | None, recurrent: bool

@@ -1,6 +1,6 @@
 """What a person says about a network or a file that ptx did not make.
 
-The same few keys serve `ptx export package.module:function`, an ONNX file without a card and the
+The same few keys serve `ptx export package.module:function`, an ONNX file without a manifest and the
 library; a file of them is TOML or JSON:
 
     name = "flowers"
@@ -17,7 +17,7 @@ library; a file of them is TOML or JSON:
     logits = ["float32", ["batch", 5]]
 
     [preprocessing]
-    kind = "photo"                                           # see `ptx.infer.preprocessing`
+    kind = "rgb-image"                                           # see `ptx.infer.preprocessing`
     resize = 256
     size = [224, 224]
 """
@@ -31,12 +31,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.artifact.card import Card, parse_json
 from ptx.infer.artifact.files import NAME, read_bytes
+from ptx.infer.artifact.manifest import Manifest, parse_json
 from ptx.infer.errors import ArtifactError, InputError, nearest, quote
 from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
-from ptx.infer.tasks import TASKS, unreadable
+from ptx.infer.tasks import TASKS, why_incompatible
 
 KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
 SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
@@ -48,18 +48,18 @@ class Description:
 
     Attributes:
         origin: It, in messages: a file, in quotes.
-        task: A key of `ptx.infer.tasks.TASKS`; raw: `run` alone.
+        task: A key of `ptx.infer.tasks.TASKS`; passthrough: `run` alone.
         scale: The number of a white pixel: 1, or 255 for pixels as they are.
         given: The KEYS that were there.
     """
 
     origin: str = "the description"
     name: str | None = None
-    task: str = "raw"
+    task: str = "passthrough"
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     axes: dict[str, Limits] = field(default_factory=dict)
-    preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "arrays"})
+    preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     labels: tuple[str, ...] = ()
     # Of a bare state dict, in the place of a whole preprocessing. Of pixels on `scale`, one or one a
     # channel; or one a column.
@@ -105,8 +105,8 @@ class Description:
         except ValueError as error:
             raise _key_error(self.origin, "inputs and outputs", f"do not fit: {error}") from error
 
-    def card(self, signature: Signature, *, name: str) -> Card:
-        """The card of a model with this signature; `name` is used where the description has none.
+    def manifest(self, signature: Signature, *, name: str) -> Manifest:
+        """The manifest of a model with this signature; `name` is used where the description has none.
 
         Raises:
             InputError: E-DESCRIPTION: preprocessing, task or labels do not fit the signature.
@@ -116,16 +116,17 @@ class Description:
         except ArtifactError as error:
             raise _key_error(self.origin, "preprocessing", str(error.__cause__ or error)) from error
         output = signature.outputs[0]
-        why = unreadable(self.task, output)
+        why = why_incompatible(self.task, output)
         if why is not None:
             raise _key_error(self.origin, "task", f"does not fit: {why}")
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
             raise _key_error(
-                self.origin, "labels",
+                self.origin,
+                "labels",
                 f"are {len(self.labels)}; with the output {output.name!r} {output.describe()} they do"
                 f" not fit the task {self.task!r}",
-            )  # fmt: skip
-        return Card(
+            )
+        return Manifest(
             model=self.name or name,
             task=self.task,
             signature=signature,
@@ -219,7 +220,9 @@ def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise _key_error(origin, "preprocessing", f"cannot be put into a card: {error}") from error
+        raise _key_error(
+            origin, "preprocessing", f"cannot be put into a manifest: {error}"
+        ) from error
     return settings
 
 

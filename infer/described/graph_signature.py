@@ -26,7 +26,7 @@ class GraphReader:
         self.file, self.graph, self.description = file, graph, description
         self.rows: int | None = None  # the batch that the graph is fixed to; None where it is free
         self._batch = _batch_axis_name(graph)
-        self._answers = TASKS[description.task].answers
+        self._answers = TASKS[description.task].has_decoder
 
     def signature(self) -> Signature:
         """Of all inputs, and of the outputs or those of them that the description names.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import Backend
 from ptx.infer.checks import (
     as_array,
@@ -29,7 +29,7 @@ from ptx.infer.tasks import TASKS
 
 
 def run_open(
-    card: Card, backend: Backend, inputs: Mapping[str, Any], *, finite: bool
+    manifest: Manifest, backend: Backend, inputs: Mapping[str, Any], *, finite: bool
 ) -> dict[str, Any]:
     """What the backend answers: arrays, lists of them for sequences, None for what is left out.
 
@@ -37,13 +37,13 @@ def run_open(
         InputError: the inputs do not fit.
         ArtifactError: an output is not as the description or the task says, or not finite.
     """
-    values, sizes = check_open_inputs(card.signature, inputs, finite=finite)
+    values, sizes = check_open_inputs(manifest.signature, inputs, finite=finite)
     outputs = backend.run(values)
-    outputs_of_card = card.signature.outputs
-    read = outputs_of_card[0].name if TASKS[card.task].answers else None
-    held = [spec for spec in outputs_of_card if spec.name == read or not spec.open]
+    outputs_of_manifest = manifest.signature.outputs
+    read = outputs_of_manifest[0].name if TASKS[manifest.task].has_decoder else None
+    held = [spec for spec in outputs_of_manifest if spec.name == read or not spec.open]
     check_outputs(held, outputs, sizes, finite=finite)
-    for spec in outputs_of_card if finite else ():
+    for spec in outputs_of_manifest if finite else ():
         for array in arrays_of(outputs[spec.name]):
             if not is_finite(array):
                 raise not_finite(spec)

@@ -81,9 +81,8 @@ def connected_components(mask: Mask) -> tuple[Labels, list[Component]]:
     padded = np.zeros((height, stride), bool)
     padded[:, 1:-1] = mask
     flat = padded.reshape(-1)
-    change = (
-        np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    )  # each run has background before and after it
+    # each run has background before and after it
+    change = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts, ends = change[::2], change[1::2]
     roots = _find_roots(starts, ends, stride)
     is_root = roots == np.arange(len(roots))

@@ -114,9 +114,8 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
     top, left = int(rows[0]) * step, int(columns[0]) * step
     distance = np.sqrt(squares[top : top + near.shape[0], left : left + near.shape[1]])
     foreground = np.clip((distance - np.float32(floor)) * np.float32(1 / (strong - floor)), 0, 1)
-    near = near[
-        : distance.shape[0], : distance.shape[1]
-    ]  # the last blocks reach beyond the picture
+    # the last blocks reach beyond the picture
+    near = near[: distance.shape[0], : distance.shape[1]]
     return crop(foreground * near, squares.shape, (top, left))
 
 

@@ -28,7 +28,7 @@ function showInput() {
   at("drop").textContent = say(paper ? "drop" : "drop-alone");
   closeCamera();
   showExamples();
-  at("card").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", Array.isArray(text) ? say(...text) : text)]));
+  at("manifest").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", Array.isArray(text) ? say(...text) : text)]));
   clearPaper();
 }
 

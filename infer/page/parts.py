@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.preprocessing import Preprocessing
 
 _SHOWN = 12  # labels
@@ -31,11 +31,11 @@ def allow(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
+def describe(manifest: Manifest, preprocessing: Preprocessing | None) -> dict[str, Any]:
     """What a page shows of a model. `preprocessing`: None where the page has no input for it."""
     return {
         "kind": "none" if preprocessing is None else _kind(preprocessing),
-        "expects": [] if preprocessing is None else _expected(card, preprocessing),
+        "expects": [] if preprocessing is None else _expected(manifest, preprocessing),
         "paper": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.columns),
         "arrays": [
@@ -44,7 +44,7 @@ def describe(card: Card, preprocessing: Preprocessing | None) -> dict[str, Any]:
                 preprocessing.specs if preprocessing and _takes_arrays(preprocessing) else ()
             )
         ],
-        "facts": list(_facts(card)),
+        "facts": list(_facts(manifest)),
     }
 
 
@@ -53,7 +53,7 @@ def _takes_arrays(preprocessing: Preprocessing) -> bool:
     return not (preprocessing.pictures or preprocessing.columns or preprocessing.examples())
 
 
-def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
+def _expected(manifest: Manifest, preprocessing: Preprocessing) -> list[str]:
     """A key of words.json for what a person gives, and what stands in its gaps."""
     columns = preprocessing.columns
     if preprocessing.pictures is not None:
@@ -62,14 +62,14 @@ def _expected(card: Card, preprocessing: Preprocessing) -> list[str]:
         return ["a-number"]
     if columns:
         return ["a-row", str(len(columns)), ", ".join(columns)]
-    if "alphabet" in card.preprocessing:
-        return ["a-word", ", ".join(card.preprocessing["alphabet"])]
+    if "alphabet" in manifest.preprocessing:
+        return ["a-word", ", ".join(manifest.preprocessing["alphabet"])]
     return ["numbers" if _takes_arrays(preprocessing) else "a-text"]
 
 
 def _is_drawn(preprocessing: Preprocessing) -> bool:
     """Whether a pen is enough for what the model takes."""
-    return preprocessing.pictures is None or preprocessing.pictures.fit is not None
+    return preprocessing.pictures is None or preprocessing.pictures.resize_mode is not None
 
 
 def _kind(preprocessing: Preprocessing) -> str:
@@ -80,30 +80,33 @@ def _kind(preprocessing: Preprocessing) -> str:
     return "row" if preprocessing.columns else "text"
 
 
-def _facts(card: Card) -> Iterator[tuple[str, str | list[str]]]:
-    """The card's lines: a key of words.json, and a text, or one more key and what fills its gaps."""
-    yield "model", card.model
-    yield "task", card.task
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str | list[str]]]:
+    """The manifest's lines: a key of words.json, and a text, or one more key and what fills its gaps."""
+    yield "model", manifest.model
+    yield "task", manifest.task
     for word, specs in (
-        ("input-tensor", card.signature.inputs),
-        ("output-tensor", card.signature.outputs),
+        ("input-tensor", manifest.signature.inputs),
+        ("output-tensor", manifest.signature.outputs),
     ):
         for spec in specs:
             yield word, f"{spec.name}: {spec.dtype} {spec.describe()}"
-    if card.labels:
-        more = f", … ({len(card.labels):,})" if len(card.labels) > _SHOWN else ""
-        yield "labels", ", ".join(card.labels[:_SHOWN]) + more
-    if data := card.training.get("data"):
+    if manifest.labels:
+        more = f", … ({len(manifest.labels):,})" if len(manifest.labels) > _SHOWN else ""
+        yield "labels", ", ".join(manifest.labels[:_SHOWN]) + more
+    if data := manifest.training.get("data"):
         yield "trained", str(data.get("name"))
-    if test := card.training.get("test"):
+    if test := manifest.training.get("test"):
         figure = (
             f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
         )
         yield "reached", ["rows-of", figure, f"{test['rows']:,}", str(test["data"])]
-    for backend, outputs in card.agreement.get("backends", {}).items():
+    for backend, outputs in manifest.verification.get("backends", {}).items():
         for name, found in outputs.items():
             yield "agreement", f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}"
-    if card.weights_sha256:
-        yield "weights", card.weights_sha256
-    if card.versions:
-        yield "versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())
+    if manifest.weights_sha256:
+        yield "weights", manifest.weights_sha256
+    if manifest.versions:
+        yield (
+            "versions",
+            ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+        )

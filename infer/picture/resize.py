@@ -37,7 +37,7 @@ def letterbox(image: Image.Image, size: tuple[int, int]) -> Pixels:
 
 
 RESIZE_MODES: Final[dict[str, Callable[[Image.Image, tuple[int, int]], Pixels]]] = {
-    "digit": to_mnist,
-    "square": letterbox,
+    "mnist": to_mnist,
+    "letterbox": letterbox,
 }
 """By the manifest's preprocessing setting `fit`."""

@@ -1,6 +1,6 @@
 """From what a person has in hand to a model's input arrays.
 
-Training, export and prediction run this same code. A card holds a preprocessing as data: its `kind`
+Training, export and prediction run this same code. A manifest holds a preprocessing as data: its `kind`
 is a key of KINDS, the other keys are that kind's settings.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import ArtifactError, UsageError, nearest
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ptx.infer.digits.mnist import DetectedDigit
 
 KINDS = {
-    "image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
-    "photo": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
-    "columns": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
-    "text": "ptx.infer.preprocessing.text:TextPreprocessing",
-    "symbols": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
-    "arrays": "ptx.infer.preprocessing.arrays:ArraysPreprocessing",
+    "gray-image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
+    "rgb-image": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
+    "tabular": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
+    "char-codes": "ptx.infer.preprocessing.text:TextPreprocessing",
+    "char-indices": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
+    "none": "ptx.infer.preprocessing.arrays:ArraysPreprocessing",
 }
 
 
@@ -36,7 +36,7 @@ class Pictures:
     """A preprocessing's way with pictures, for those that make rows of them or draw them."""
 
     read: Callable[[Image], Array]  # a decoded picture as uint8 pixels (height, width[, channels])
-    fit: str | None  # the key of RESIZE_MODES that does so; None where it is another way
+    resize_mode: str | None  # the key of RESIZE_MODES that does so; None where it is another way
     table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
     sample_shape: tuple[int, ...]  # in the signature's axes; −1 for a dynamic one
     channel_axis: int = 0  # of a sample whose pixels have channels
@@ -98,7 +98,7 @@ class Preprocessing(Protocol):
         `names`: the data's labels, where a row holds indices into them.
         """
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         """A row of a data set as a person has it: a picture file, a text, numbers."""
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -107,12 +107,12 @@ class Preprocessing(Protocol):
         Samples of several lengths are padded at the end of the dynamic axes.
         """
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         """Made-up values that show another setting; none where a value has no raw form."""
 
 
 def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preprocessing:
-    """The preprocessing that a card describes.
+    """The preprocessing that a manifest describes.
 
     Raises:
         ArtifactError: an unknown kind, or settings that do not fit the signature.
@@ -121,8 +121,8 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
     kind = settings.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise ArtifactError(
-            f"the card's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
-            code="E-CARD",
+            f"the manifest's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
+            code="E-MANIFEST",
         )
     made_by = pkgutil.resolve_name(KINDS[kind])
     try:
@@ -130,7 +130,8 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
         opened: Preprocessing = made_by(signature, **settings)
     except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(
-            f"the card's preprocessing of kind {kind!r} is not valid: {error}", code="E-CARD"
+            f"the manifest's preprocessing of kind {kind!r} is not valid: {error}",
+            code="E-MANIFEST",
         ) from error
     return opened
 
@@ -140,7 +141,7 @@ def batch_key(preprocessing: Preprocessing, sample: Array) -> object:
     return None if preprocessing.pads else (sample.dtype, sample.shape)
 
 
-def read_figures(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit]:
+def detect_digits_in(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit]:
     """Every figure of a picture in the model's form, left to right.
 
     Raises:
@@ -152,7 +153,7 @@ def read_figures(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit
     from ptx.infer.preprocessing.picture import open_picture
 
     pictures, rows = preprocessing.pictures, preprocessing.rows
-    if pictures is None or pictures.fit != "digit" or rows is None:
+    if pictures is None or pictures.resize_mode != "mnist" or rows is None:
         raise UsageError(
             "the model does not look for digits in pictures: there is one answer for each"
         )

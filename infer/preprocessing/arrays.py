@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -25,9 +25,8 @@ class ArraysPreprocessing:
 
     def __init__(self, signature: Signature) -> None:
         self.specs = signature.inputs
-        self.spec: TensorSpec = next(
-            iter(signature)
-        )  # an output, where a file of others has no input
+        # an output, where a file of others has no input
+        self.spec: TensorSpec = next(iter(signature))
         self.dimensions = len(self.spec.sample_axes)
 
     @property
@@ -58,11 +57,11 @@ class ArraysPreprocessing:
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         return list(rows)
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return tuple(np.ravel(row).tolist())
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples, axis=self.spec.batch_axis)}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         return ()  # an array is no raw form: the golden samples are such values already

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError, pluralise
 from ptx.infer.preprocessing import show_value
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -81,13 +81,13 @@ class ColumnsPreprocessing:
             raise InputError("a number is too large for float32", code="E-RANGE")
         return list(result)
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return tuple(map(float, row))
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.spec.name: np.stack(samples)}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         """Rows around the mean, each column a step of its own away from it."""
         steps = np.linspace(-1, 1, 2 * len(self.columns) + 1)[-len(self.columns) :]
         return tuple(

@@ -1,4 +1,4 @@
-"""Pictures to normalised input arrays: what all kinds share, and the gray one, in a card `image`."""
+"""Pictures to normalised input arrays: what all kinds share, and the gray one, in a manifest `image`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
 from ptx.infer.picture.decode import decode, from_array, from_pillow
 from ptx.infer.picture.flatten import min_decode_size
@@ -21,8 +21,19 @@ from ptx.infer.picture.resize import RESIZE_MODES
 from ptx.infer.preprocessing import Pictures
 from ptx.infer.signature import Array, Signature, TensorSpec
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
-            ".avif")  # fmt: skip
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".pgm",
+    ".avif",
+)
 SIZE_LIMIT = 256 * 2**20  # bytes of one picture file
 
 
@@ -110,7 +121,7 @@ class PicturePreprocessing(ABC):
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         return list(rows)
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return pixels_as_png(row)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -118,7 +129,7 @@ class PicturePreprocessing(ABC):
         batch = samples[0][np.newaxis] if len(samples) == 1 else np.stack(samples)
         return {self.spec.name: self.arrange(batch)}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         from ptx.infer.preprocessing.examples import picture_examples
 
         return picture_examples()
@@ -138,15 +149,15 @@ class GrayPreprocessing(PicturePreprocessing):
         signature: Signature,
         *,
         size: Sequence[int],
-        fit: str,
+        resize_mode: str,
         mean: float = 0.0,
         std: float = 1.0,
     ) -> None:
-        if fit not in RESIZE_MODES:
-            raise ValueError(f"fit is {fit!r}; known: {', '.join(RESIZE_MODES)}")
+        if resize_mode not in RESIZE_MODES:
+            raise ValueError(f"resize_mode is {resize_mode!r}; known: {', '.join(RESIZE_MODES)}")
         super().__init__(signature, size)
         self.least = min_decode_size  # a larger picture is made smaller while it is decoded
-        self.fit = fit
+        self.resize_mode = resize_mode
         self.mean, self.std = float(mean), float(std)
         with np.errstate(over="ignore"):
             single = np.asarray([self.mean, self.std], np.float32)
@@ -169,7 +180,7 @@ class GrayPreprocessing(PicturePreprocessing):
     @property
     def pictures(self) -> Pictures:
         steps = pixel_steps(np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32))
-        return Pictures(self.fitted, self.fit, self.table, self.sample_shape, steps=steps)
+        return Pictures(self.fitted, self.resize_mode, self.table, self.sample_shape, steps=steps)
 
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
@@ -177,7 +188,7 @@ class GrayPreprocessing(PicturePreprocessing):
         return tuple(axis if isinstance(axis, int) else -1 for axis in self.spec.sample_axes)
 
     def fitted(self, image: Image.Image) -> Array:
-        return RESIZE_MODES[self.fit](image, (self.width, self.height))
+        return RESIZE_MODES[self.resize_mode](image, (self.width, self.height))
 
     def arrange(self, batch: Array) -> Array:
         if batch.dtype == np.uint8 and self.spec.is_float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import show_value
 from ptx.infer.signature import Array, Signature, TensorSpec
@@ -63,7 +63,7 @@ class SymbolsPreprocessing:
         """Of indices into `names`, or else into the alphabet."""
         return [self.read(self.raw(row, names)) for row in rows] if names else list(rows)
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return "".join((names or self.alphabet)[index] for index in row)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -72,7 +72,7 @@ class SymbolsPreprocessing:
             batch = np.eye(len(self.alphabet), dtype=np.float32)[batch]
         return {self.spec.name: self.spec.place_batch(batch)}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         """The alphabet forwards and backwards, as often as a fixed length asks for."""
         letters = [symbol for symbol in self.alphabet if len(symbol) == 1]
         length = self.spec.sample_axes[0] if self.spec.sample_axes else 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature
 
@@ -69,7 +69,7 @@ class TextPreprocessing:
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         return [self.read(text) for text in rows.tolist()]
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return str(row)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -79,6 +79,6 @@ class TextPreprocessing:
             row[: len(sample)] = sample
         return {self.characters: codes, self.lengths: lengths}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         """Texts of several lengths, with accents and with what becomes `unknown`."""
         return "Zoë", "Łukasiewicz ☃", " O'Neill-Müller "

@@ -40,12 +40,14 @@ def requests(setting: Setting) -> dict[str, Request]:
     photograph = generator.random((1, 3, _SIDE, _SIDE), np.float32)
     digit = next(pictures(setting).iterdir()).read_bytes()
     kinds = {
-        "binary": (_INFER, *_binary(image[:1])), "rows": (_INFER, *_binary(image)),
+        "binary": (_INFER, *_binary(image[:1])),
+        "rows": (_INFER, *_binary(image)),
         "slow": (_INFER, *_binary(photograph)),
-        "JSON": (_INFER, _json(image[:1]), _JSON), "predict": ("/predict", _json(image[:1]), _JSON),
+        "JSON": (_INFER, _json(image[:1]), _JSON),
+        "predict": ("/predict", _json(image[:1]), _JSON),
         "picture": ("/predict/convnet", digit, _JSON),
         "triton": ("/v2/models/convnet_predict/infer", *_text(digit)),
-    }  # fmt: skip
+    }
     found = {}
     for name, (path, body, header) in kinds.items():
         file = setting.folder / f"request-{name}"
@@ -102,10 +104,26 @@ class Asking:
     def _good(self, *more: str, warm_up: str = WARM_UP) -> int:
         path, body, header = self._request
         address = f"http://127.0.0.1:{self._servers.port(self._name)}{path}"
-        said = run_outside([
-            "h2load", "--h1", "-t", 1, "-c", self._clients, "-D", SECONDS, "--warm-up-time", warm_up,
-            "-d", body, "-H", header, *more, address,
-        ])  # fmt: skip
+        said = run_outside(
+            [
+                "h2load",
+                "--h1",
+                "-t",
+                1,
+                "-c",
+                self._clients,
+                "-D",
+                SECONDS,
+                "--warm-up-time",
+                warm_up,
+                "-d",
+                body,
+                "-H",
+                header,
+                *more,
+                address,
+            ]
+        )
         found = re.search(r"status codes: (\d+) 2xx", said)
         assert found is not None
         return int(found[1])
@@ -116,9 +134,9 @@ def asking_grpc(server: Command, clients: int) -> Callable[[], float]:
 
     def seconds() -> float:
         with running(server) as found:
-            told = run_outside([
-                sys.executable, HERE / "asking_grpc.py", found.ports[-1], clients, GRPC_SECONDS
-            ])  # fmt: skip
+            told = run_outside(
+                [sys.executable, HERE / "asking_grpc.py", found.ports[-1], clients, GRPC_SECONDS]
+            )
         good: float = json.loads(told)["good"]
         return 1 / good
 

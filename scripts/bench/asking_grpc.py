@@ -17,14 +17,16 @@ from ptx.serve.grpc.servicer import SERVICE
 async def main(port: int, clients: int, seconds: float) -> dict[str, float]:
     """Good answers a second."""
     message = pb2.ModelInferRequest(
-        model_name="convnet", inputs=[{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28]}],
+        model_name="convnet",
+        inputs=[{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28]}],
         raw_input_contents=[np.zeros(784, np.float32).tobytes()],
-    )  # fmt: skip
+    )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         infer = channel.unary_unary(
-            f"/{SERVICE}/ModelInfer", request_serializer=type(message).SerializeToString,
+            f"/{SERVICE}/ModelInfer",
+            request_serializer=type(message).SerializeToString,
             response_deserializer=pb2.ModelInferResponse.FromString,
-        )  # fmt: skip
+        )
         await infer(message, wait_for_ready=True)
         end, count = time.perf_counter() + seconds, 0
 

@@ -236,5 +236,5 @@ def _laps(function: Callable[[], object], count: int) -> Iterator[float]:
         yield clock() - started
 
 
-def _verdict(holds: bool) -> str:
-    return "holds" if holds else "**missed**"
+def _verdict(passed: bool) -> str:
+    return "holds" if passed else "**missed**"

@@ -120,7 +120,7 @@ def throughput(setting: Setting) -> Iterator[Pending]:
     for name, goal in _OF_A_BATCH.items():
         path = setting.model(name, ".onnx")
         with load(path, backend="ort-cpu") as predictor:
-            inputs = sample_batch(predictor.card, BATCH)
+            inputs = sample_batch(predictor.manifest, BATCH)
             for reference, threads in (
                 ("`session.run`, as many threads", usable_processors()),
                 ("`session.run`, its own threads (weak)", None),
@@ -140,7 +140,7 @@ def _torch(setting: Setting, name: str, inputs: dict[str, Any], goal: Goal) -> I
     tensors = [torch.from_numpy(array) for array in inputs.values()]
     checkpoint, path = setting.checkpoint(name), setting.model(name, ".torchscript")
     with load(checkpoint, backend="eager", device="cpu") as predictor:
-        network = build(name, predictor.card.config)
+        network = build(name, predictor.manifest.config)
         network.load_state_dict(loads(checkpoint.read_bytes()).weights)
         yield batches(
             setting,
@@ -171,7 +171,7 @@ def batches(
     goal: Goal | None,
 ) -> Pair:
     """The row of a batch of 256, each time the same."""
-    inputs = sample_batch(predictor.card, BATCH)
+    inputs = sample_batch(predictor.manifest, BATCH)
     return Pair(
         f"{name}, batch {BATCH}",
         reference,

@@ -101,8 +101,20 @@ def _engine(setting: Setting, name: str, table: Path) -> Command:
 
 
 def _on_ray(setting: Setting, table: Path, workers: int) -> Command:
-    return [PTX, "predict", table, "--model", setting.model("convnet", ".onnx"),
-            "--backend", "ort-cpu", "--on", "ray", "--concurrency", workers, "--output"]  # fmt: skip
+    return [
+        PTX,
+        "predict",
+        table,
+        "--model",
+        setting.model("convnet", ".onnx"),
+        "--backend",
+        "ort-cpu",
+        "--on",
+        "ray",
+        "--concurrency",
+        workers,
+        "--output",
+    ]
 
 
 def _seconds(setting: Setting, command: Command, workers: int) -> float:

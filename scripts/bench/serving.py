@@ -60,26 +60,51 @@ class _Rows:
             ("picture files", "picture", "pictures", _PICTURES),
         ):
             for clients, times in goals.items():
-                yield _row(f"{what}, {_counted(clients)}", "Starlette on uvicorn",
-                           self._asking("ptx", clients, form),
-                           self._asking(other, clients, form), times)  # fmt: skip
+                yield _row(
+                    f"{what}, {_counted(clients)}",
+                    "Starlette on uvicorn",
+                    self._asking("ptx", clients, form),
+                    self._asking(other, clients, form),
+                    times,
+                )
 
     def own(self) -> Iterator[Pending]:
         """Next to itself, with other options."""
         asking = self._asking
-        yield _row("200 clients, 8 rows a request", "8 clients of the same",
-                   asking("ptx", 200, "rows"), asking("ptx", 8, "rows"), 0.8)  # fmt: skip
+        yield _row(
+            "200 clients, 8 rows a request",
+            "8 clients of the same",
+            asking("ptx", 200, "rows"),
+            asking("ptx", 8, "rows"),
+            0.8,
+        )
         for clients in (1, 8):
-            yield _row(f"resnet18, {_counted(clients)}", "one run at a time",
-                       asking("slow", clients, "slow"), asking("slow-single", clients, "slow"),
-                       1.0, _CLOSE)  # fmt: skip
+            yield _row(
+                f"resnet18, {_counted(clients)}",
+                "one run at a time",
+                asking("slow", clients, "slow"),
+                asking("slow-single", clients, "slow"),
+                1.0,
+                _CLOSE,
+            )
         many = (os.cpu_count() or 1) > 3  # else the clients and the workers share the processors
         for what, request in (("picture files", "picture"), ("binary tensors", "binary")):
             two, one = (asking(name, 64, request) for name in ("workers", "ptx"))
-            yield _row(f"{what}, 64 clients, two workers", "one worker", two, one,
-                       1.6 if many or request == "picture" else None)  # fmt: skip
-        yield Pair("the same, processor time of the server", "one worker", two.processor,
-                   one.processor, ROUNDS, Goal(1.25))  # fmt: skip
+            yield _row(
+                f"{what}, 64 clients, two workers",
+                "one worker",
+                two,
+                one,
+                1.6 if many or request == "picture" else None,
+            )
+        yield Pair(
+            "the same, processor time of the server",
+            "one worker",
+            two.processor,
+            one.processor,
+            ROUNDS,
+            Goal(1.25),
+        )
 
     def grpc(self, commands: dict[str, list[object]]) -> Iterator[Pending]:
         for clients in _TENSORS:
@@ -92,12 +117,22 @@ class _Rows:
             return
         asking = self._asking
         for clients in (8, 64):
-            yield _row(f"picture files, {_counted(clients)}", "Triton, the written repository",
-                       asking("ptx", clients, "picture"), asking("triton", clients, "triton"),
-                       1.0)  # fmt: skip
+            yield _row(
+                f"picture files, {_counted(clients)}",
+                "Triton, the written repository",
+                asking("ptx", clients, "picture"),
+                asking("triton", clients, "triton"),
+                1.0,
+            )
         ours, theirs = (asking(name, 8, "binary") for name in ("ptx", "triton"))
-        yield Pair("binary tensors, 8 clients, 99 of 100 answers", "Triton, its Python backend",
-                   ours.p99, theirs.p99, ROUNDS, Goal(1.0))  # fmt: skip
+        yield Pair(
+            "binary tensors, 8 clients, 99 of 100 answers",
+            "Triton, its Python backend",
+            ours.p99,
+            theirs.p99,
+            ROUNDS,
+            Goal(1.0),
+        )
 
     def peers(self) -> Iterator[Pending]:
         for name, times in _PEERS.items():
@@ -111,23 +146,43 @@ class _Rows:
                     ("binary", times),
                     ("JSON", 2.5 if name == "MLServer" else None),
                 ):
-                    yield _row(f"{form} tensors, {_counted(clients)}", f"{name}, JSON",
-                               self._asking("ptx", clients, form), theirs, goal)  # fmt: skip
+                    yield _row(
+                        f"{form} tensors, {_counted(clients)}",
+                        f"{name}, JSON",
+                        self._asking("ptx", clients, form),
+                        theirs,
+                        goal,
+                    )
 
     def resources(self, commands: dict[str, list[object]]) -> Iterator[Pending]:
         ours, theirs = (commands[name] for name in ("ptx", "starlette"))
-        yield Pair("start to the first answer", "Starlette on uvicorn", starting(ours),
-                   starting(theirs), 2 * ROUNDS, Goal(1.1))  # fmt: skip
-        yield Pair("memory after the rows above", "Starlette on uvicorn",
-                   lambda: memory(self._servers["ptx"].process),
-                   lambda: memory(self._servers["starlette"].process), 1, Goal(1.3),
-                   lambda size: f"{size:.0f} MiB")  # fmt: skip
+        yield Pair(
+            "start to the first answer",
+            "Starlette on uvicorn",
+            starting(ours),
+            starting(theirs),
+            2 * ROUNDS,
+            Goal(1.1),
+        )
+        yield Pair(
+            "memory after the rows above",
+            "Starlette on uvicorn",
+            lambda: memory(self._servers["ptx"].process),
+            lambda: memory(self._servers["starlette"].process),
+            1,
+            Goal(1.3),
+            lambda size: f"{size:.0f} MiB",
+        )
 
 
 def _row(
-    name: str, reference: str, ours: Seconds, theirs: Seconds, times: float | None,
+    name: str,
+    reference: str,
+    ours: Seconds,
+    theirs: Seconds,
+    times: float | None,
     rounds: int = ROUNDS,
-) -> Pair:  # fmt: skip
+) -> Pair:
     return Pair(name, reference, ours, theirs, rounds, None if times is None else Goal(1 / times))
 
 
@@ -146,13 +201,15 @@ def _long_network(path: Path) -> None:
 
     torch.manual_seed(0)
     described = describe(
-        resnet18(num_classes=4), name="resnet18", task="classification",
+        resnet18(num_classes=4),
+        name="resnet18",
+        task="classification",
         signature={
             "inputs": {"image": ["float32", ["batch", 3, 224, 224]]},
             "outputs": {"logits": ["float32", ["batch", 4]]},
         },
         labels=("ant", "bee", "cat", "dog"),
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         export(described, "onnx", path)

@@ -2,8 +2,8 @@
 
 Usage: python scripts/catalog/results.py WORKSPACE... [--prove]
 
-Every figure comes from a run's own checkpoint: its card and its history. The name of the recipe is
-that of the catalog whose values the card holds; the date is the file's. `--prove` also exports the
+Every figure comes from a run's own checkpoint: its manifest and its history. The name of the recipe is
+that of the catalog whose values the manifest holds; the date is the file's. `--prove` also exports the
 first run of each model to all formats and compares all backends over its test rows.
 """
 
@@ -25,8 +25,8 @@ from models_page import HELD_OUT, groups, write_page
 
 from ptx.export import EXPORTERS
 from ptx.infer import load, read_artifact
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.formats import FORMATS
+from ptx.infer.artifact.manifest import Manifest
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
 from ptx.report.measurement import machine
@@ -100,13 +100,13 @@ def read_run(path: Path) -> Run:
         ValueError: it is not at its end, or of a recipe or data that there are no longer.
     """
     artifact = read_artifact(path)
-    card = artifact.require_card()
-    training, history = card.training, loads(artifact.data).history
-    check_run(card)
-    recipe, options = named_recipe(card)
+    manifest = artifact.require_manifest()
+    training, history = manifest.training, loads(artifact.data).history
+    check_run(manifest)
+    recipe, options = named_recipe(manifest)
     last = history[-1]
     run = {
-        "model": card.model,
+        "model": manifest.model,
         "recipe": recipe,
         "options": options,
         "values": Recipe.completed(training["recipe"]),
@@ -118,20 +118,20 @@ def read_run(path: Path) -> Run:
         "loss": last["test_loss"],
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "device": training["device"],
-        "versions": {**card.versions, "python": platform.python_version()},
+        "versions": {**manifest.versions, "python": platform.python_version()},
         "machine": machine(),
         "date": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"),
-        "weights": card.weights_sha256,
+        "weights": manifest.weights_sha256,
     }
     run["command"] = command(run)
-    if card.preprocessing["kind"] == "text":
-        run["labels"] = right_by_label(path, card)
+    if manifest.preprocessing["kind"] == "text":
+        run["labels"] = right_by_label(path, manifest)
     return run
 
 
-def check_run(card: Card) -> None:
+def check_run(manifest: Manifest) -> None:
     """ValueError where a run is not at its end, or was trained on rows that are now others."""
-    training = card.training
+    training = manifest.training
     if training["epochs"] < training["recipe"]["epochs"]:
         raise ValueError(
             f"{training['epochs']} of {training['recipe']['epochs']} epochs are trained"
@@ -143,17 +143,17 @@ def check_run(card: Card) -> None:
             raise ValueError(f"{name} has other rows now")
 
 
-def named_recipe(card: Card) -> tuple[str, dict[str, Any]]:
-    """The catalog's name for a card's recipe, and the options that were given beside it."""
-    trained = Recipe.completed(card.training["recipe"])
+def named_recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:
+    """The catalog's name for a manifest's recipe, and the options that were given beside it."""
+    trained = Recipe.completed(manifest.training["recipe"])
     for allowed in ((), OPTIONS):
-        for name, recipe in recipes_of(CATALOG[card.model]).items():
+        for name, recipe in recipes_of(CATALOG[manifest.model]).items():
             known = Recipe.completed(recipe)
             changed = {key: trained[key] for key in trained if trained[key] != known[key]}
             if set(changed) <= set(allowed):
                 return name, changed
     raise SystemExit(
-        f"{card.model} was trained with a recipe that the catalog does not have: {trained}"
+        f"{manifest.model} was trained with a recipe that the catalog does not have: {trained}"
     )
 
 
@@ -171,9 +171,9 @@ def command(run: Run) -> str:
     return " ".join(words)
 
 
-def right_by_label(path: Path, card: Card) -> dict[str, list[int]]:
+def right_by_label(path: Path, manifest: Manifest) -> dict[str, list[int]]:
     """For each label how many of its test rows are answered right, and how many there are."""
-    name = card.training["data"]["name"]
+    name = manifest.training["data"]["name"]
     data = open_dataset(name, default=name, cache=path.parent)
     with load(path, backend="eager", device="cpu") as predictor:
         confusion = evaluate(predictor, data.test).confusion

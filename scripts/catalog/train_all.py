@@ -50,7 +50,7 @@ def row(name: str, results: dict[str, Any]) -> str:
     group, proof = groups(name, results["runs"])[0], results["proofs"][name]
     comparison = proof["comparison"] or {"backends": [], "rows": 0}
     differ = sum(one["differ"] for one in comparison["backends"])
-    backends = sum(one["holds"] for one in comparison["backends"])
+    backends = sum(one["passes"] for one in comparison["backends"])
     verdict = "agrees" if proof["exported"] and proof["agrees"] else "DIFFERS"
     seconds = sum(one["seconds"] for one in group) / len(group)
     return (

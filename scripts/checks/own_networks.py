@@ -55,7 +55,7 @@ class Case:
                 "outputs": {"logits": ["float32", ["batch", len(self.labels)]]},
             },
             preprocessing={
-                "kind": "photo",
+                "kind": "rgb-image",
                 "resize": resize,
                 "size": [crop, crop],
                 "interpolation": transforms.interpolation.value,

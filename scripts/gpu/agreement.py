@@ -45,7 +45,7 @@ class _Model:
     @cached_property
     def equivalence_check(self) -> EquivalenceCheck:
         trained = read_model(self._setting.checkpoints[self.name])
-        return EquivalenceCheck(trained.network, trained.card.signature, {})
+        return EquivalenceCheck(trained.network, trained.manifest.signature, {})
 
     @cached_property
     def rows(self) -> Split:
@@ -66,7 +66,7 @@ class _Model:
             if result.failure:
                 raise RuntimeError(result.failure)
             strict = options["precision"] != "float32" or result.error < STRICT
-            verdict = "agrees" if found.holds and strict else "differs"
+            verdict = "agrees" if found.passed and strict else "differs"
             if options["precision"] == "float32" and verdict == "differs":
                 verdict = "**differs**"
             errors = (f"{result.error:.1e}", f"{result.tolerance:.1e}", result.differ)

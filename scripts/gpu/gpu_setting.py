@@ -119,14 +119,14 @@ class Setting:
             torch.manual_seed(0)
             network = build(model, dict(CATALOG[model].config)).eval()
             weights = network.state_dict()
-            card = replace(
+            manifest = replace(
                 catalog_manifest(model, Description()),
                 training={},
                 weights_sha256=weights_digest(weights),
             )
-            content = EXPORTERS["onnx"].convert(trace(network, card.signature), opset=None)
-            paths["onnx"].write_bytes(EXPORTERS["onnx"].embed_manifest(content, card.to_json()))
-            checkpoint = zip_archive.attach(dumps(Checkpoint(weights)), card.to_json())
+            content = EXPORTERS["onnx"].convert(trace(network, manifest.signature), opset=None)
+            paths["onnx"].write_bytes(EXPORTERS["onnx"].embed_manifest(content, manifest.to_json()))
+            checkpoint = zip_archive.embed_manifest(dumps(Checkpoint(weights)), manifest.to_json())
             paths[CHECKPOINT].write_bytes(checkpoint)
         return paths
 

@@ -46,7 +46,7 @@ def measure(page: Page, setting: Setting) -> None:
 def _row(setting: Setting, model: str, batch: int, make: Make, p50: dict[str, float]) -> Cells:
     paths = setting.paths(model)
     with load(paths["onnx"], backend="ort-cpu") as predictor:
-        inputs = sample_batch(predictor.card, batch)
+        inputs = sample_batch(predictor.manifest, batch)
     on_torch = make in (eager, scripted)
     device = setting.torch_device() if on_torch else setting.runtime_device
     with CUDA_PRECISION.hold_at("float32"):  # that of the others; PyTorch's own choice is TF32

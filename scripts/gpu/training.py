@@ -41,10 +41,12 @@ def _row(setting: Setting, model: str) -> Cells:
     beside = [_train(setting, model, "cpu", seed) for seed in SEEDS]
     seconds = sum(row["seconds"] for row in result.history) / len(result.history)
     spread = " to ".join(sorted(_reached_text(one) for one in beside))
-    card = read_artifact(result.checkpoint).require_card()
+    manifest = read_artifact(result.checkpoint).require_manifest()
     told = (
-        card.training["device"],
-        ", ".join(f"{kind} {precision}" for kind, precision in card.training["precision"].items()),
+        manifest.training["device"],
+        ", ".join(
+            f"{kind} {precision}" for kind, precision in manifest.training["precision"].items()
+        ),
     )
     return *told, len(result.history), f"{seconds:.2f}", _reached_text(result), spread
 

@@ -23,7 +23,9 @@ LINES: dict[str, list[Any]] = {
     "star": [0.5 + 0.5 * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)],
     "house": [[(0, 0.4), (0.5, 0), (1, 0.4), (1, 1), (0, 1), (0, 0.4), (1, 0.4)]],
     "face": [
-        _ROUND, [(0.35, 0.33), (0.35, 0.42)], [(0.65, 0.33), (0.65, 0.42)],
+        _ROUND,
+        [(0.35, 0.33), (0.35, 0.42)],
+        [(0.65, 0.33), (0.65, 0.42)],
         [(0.3, 0.65), (0.5, 0.75), (0.7, 0.65)],
     ],
     "heart": [_HEART],
@@ -31,7 +33,7 @@ LINES: dict[str, list[Any]] = {
     "cross": [[(0, 0.5), (1, 0.5)], [(0.5, 0), (0.5, 1)]],
     "waves": [np.stack([_ALONG, down + 0.12 * np.sin(_ALONG * 15)], 1) for down in (0.3, 0.7)],
     "bars": [[(across, 0), (across, 1)] for across in (0, 0.33, 0.67, 1)],
-}  # fmt: skip
+}
 DOODLES = (*LINES, "scribble", "blot")
 
 

@@ -31,7 +31,9 @@ def ask(model: infer.Predictor, images: Any, labels: Any) -> Any:
         samples = list(images[start : start + 250])
         answers = model.predict_samples(samples, [None] * len(samples))
         for answer, label in zip(answers, labels[start : start + 250], strict=True):
-            found.append((answer.doubt, answer.label != str(label), (answer.score or 0) > 0.9))
+            found.append(
+                (answer.error_probability, answer.label != str(label), (answer.score or 0) > 0.9)
+            )
     return np.array(found, float)
 
 

@@ -75,7 +75,7 @@ def dark_squared(shot: Shot, text: str) -> bytes:
 
 
 def edged(shot: Shot, text: str) -> bytes:
-    """A frame or the edge of a card round the picture."""
+    """A frame or the edge of a manifest round the picture."""
     size = shot.pick(shot.maker.sizes)
     page = written(shot, text, larger(size))
     scene = view(page, size, shot.maker.slant, shot.random)
@@ -286,7 +286,7 @@ FORMS: dict[str, Callable[[Shot, str], bytes]] = {
     "chalk": chalk,
     "pencil": pencil,
     "squared paper": squared,
-    "frame or card edge round the picture": edged,
+    "frame or manifest edge round the picture": edged,
     "frame at a distance": framed,
     "dark squared paper": dark_squared,
     "sheet on a dark table": sheet,

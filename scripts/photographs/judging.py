@@ -23,16 +23,39 @@ from ptx import infer
 from ptx.infer.errors import InputError
 
 FONTS = {
-    "tuning": ("DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationMono-Regular.ttf", "FreeSerif.ttf",
-               "Lato-Regular.ttf", "ComicNeue-Regular.otf", "Cantarell-Regular.otf", "OpenSans-Bold.ttf",
-               "Quicksand-Regular.ttf", "Carlito-Regular.ttf", "DancingScript-Regular.otf",
-               "Inconsolata.otf"),
-    "report": ("LiberationSans-Regular.ttf", "LiberationSerif-Bold.ttf", "Roboto-Regular.ttf",
-               "FreeSans.ttf", "FreeMono.ttf", "Hack-Regular.ttf", "EBGaramond12-Regular.otf",
-               "Humor-Sans.ttf", "dkg.ttf", "LinLibertine_R.otf", "OpenSans-Light.ttf",
-               "OldStandard-Regular.ttf", "DejaVuSans-Bold.ttf", "Lato-Light.ttf", "Quicksand-Bold.ttf",
-               "ComicNeue-Bold.otf"),
-}  # fmt: skip
+    "tuning": (
+        "DejaVuSans.ttf",
+        "DejaVuSerif.ttf",
+        "LiberationMono-Regular.ttf",
+        "FreeSerif.ttf",
+        "Lato-Regular.ttf",
+        "ComicNeue-Regular.otf",
+        "Cantarell-Regular.otf",
+        "OpenSans-Bold.ttf",
+        "Quicksand-Regular.ttf",
+        "Carlito-Regular.ttf",
+        "DancingScript-Regular.otf",
+        "Inconsolata.otf",
+    ),
+    "report": (
+        "LiberationSans-Regular.ttf",
+        "LiberationSerif-Bold.ttf",
+        "Roboto-Regular.ttf",
+        "FreeSans.ttf",
+        "FreeMono.ttf",
+        "Hack-Regular.ttf",
+        "EBGaramond12-Regular.otf",
+        "Humor-Sans.ttf",
+        "dkg.ttf",
+        "LinLibertine_R.otf",
+        "OpenSans-Light.ttf",
+        "OldStandard-Regular.ttf",
+        "DejaVuSans-Bold.ttf",
+        "Lato-Light.ttf",
+        "Quicksand-Bold.ttf",
+        "ComicNeue-Bold.otf",
+    ),
+}
 MAKERS: dict[str, dict[str, Any]] = {
     "tuning": {
         "sizes": ((640, 480), (480, 640), (400, 300), (960, 720), (500, 500)),
@@ -116,8 +139,10 @@ def main() -> int:
     digits = read_digits(options.mnist, 10)
     model = infer.load(options.model, backend="ort-cpu")
     head = f"{options.maker}, {len(maker.fonts)} typefaces"
-    print(f"| {head} | right | of them doubted | refused | wrong, doubted | right, refused or doubted |"
-          " sure and wrong | without the doubt | each |")  # fmt: skip
+    print(
+        f"| {head} | right | of them doubted | refused | wrong, doubted | right, refused or doubted |"
+        " sure and wrong | without the doubt | each |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)

@@ -140,11 +140,12 @@ class Servicer:
             )
             if method.name == "ModelStreamInfer"
             else grpc.unary_unary_rpc_method_handler(
-                self._unary(method), _deserializer(method),
+                self._unary(method),
+                _deserializer(method),
                 getattr(pb2, method.output_type.name).SerializeToString,
             )
             for method in methods
-        }  # fmt: skip
+        }
 
     def _unary(self, method: Any) -> Callable[[Any, Any], Awaitable[Any]]:
         behavior = self._methods.get(method.name, self._unsupported)

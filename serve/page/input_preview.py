@@ -17,7 +17,7 @@ def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, st
     text, the numbers of a row as the network gets them.
 
     Args:
-        preprocessing: Of the card.
+        preprocessing: Of the manifest.
         value: A picture's file, or a text.
 
     Raises:

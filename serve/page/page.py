@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any
 
-from ptx.infer import Card
+from ptx.infer import Manifest
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.raw_input import raw_input_name
@@ -18,7 +18,7 @@ EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # of a model; bytes of one
 _MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
 
 
-def render(models: Iterable[tuple[str, Card]]) -> bytes:
+def render(models: Iterable[tuple[str, Manifest]]) -> bytes:
     """The page for these models, which are served under these names.
 
     It allows itself the script and the style that it carries, by their digests, and its own server.
@@ -45,28 +45,31 @@ def _own(name: str) -> str:
     return files("ptx.serve.page").joinpath(name).read_text("utf-8")
 
 
-def _describe(name: str, card: Card) -> dict[str, Any]:
+def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
     """What the page knows of a model."""
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    given = raw_input_name(card, preprocessing)
-    first = card.signature.outputs[0].name
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    given = raw_input_name(manifest, preprocessing)
+    first = manifest.signature.outputs[0].name
     return {
         "name": name,
-        **describe(card, None if given is None else preprocessing),
+        **describe(manifest, None if given is None else preprocessing),
         "input": given,
-        "output": first if given is None else "label" if card.labels else "value",
+        "output": first if given is None else "label" if manifest.labels else "value",
         "tensors": [
-            [spec.name, DATATYPE_NAMES[spec.numpy_dtype],
-             [axis if isinstance(axis, int) else -1 for axis in spec.axes]]
-            for spec in card.signature.inputs
+            [
+                spec.name,
+                DATATYPE_NAMES[spec.numpy_dtype],
+                [axis if isinstance(axis, int) else -1 for axis in spec.axes],
+            ]
+            for spec in manifest.signature.inputs
         ],
-        "examples": list(dict.fromkeys(_examples(card)))[:EXAMPLES] if given else [],
-    }  # fmt: skip
+        "examples": list(dict.fromkeys(_examples(manifest)))[:EXAMPLES] if given else [],
+    }
 
 
-def _examples(card: Card) -> Iterator[str]:
-    """The raw samples that the card carries: addresses of pictures, texts, numbers."""
-    for value in (value for sample in card.raw for value in sample.values):
+def _examples(manifest: Manifest) -> Iterator[str]:
+    """The end-to-end samples that the manifest carries: addresses of pictures, texts, numbers."""
+    for value in (value for sample in manifest.end_to_end for value in sample.values):
         if isinstance(value, str):
             yield value
         elif isinstance(value, tuple):

@@ -85,8 +85,13 @@ class Group:
     suffix: str
 
     def __call__(
-        self, name: str, make: Callable[[Kit], Made], code: str = "", answer: str = "7",
-        suffix: str | None = None, status: int | None = None,
-    ) -> Case:  # fmt: skip
+        self,
+        name: str,
+        make: Callable[[Kit], Made],
+        code: str = "",
+        answer: str = "7",
+        suffix: str | None = None,
+        status: int | None = None,
+    ) -> Case:
         suffix = self.suffix if suffix is None else suffix
         return Case(self.name, name, make, code, answer, suffix, status)

@@ -30,17 +30,19 @@ agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] end = {END}> {
 
 
 def endless_model(source: Path, at: int = 3) -> bytes:
-    """An ONNX file with the card of `source`, a linear-model: y = x, and no end at a mean of `at`."""
+    """An ONNX file with the manifest of `source`, a linear-model: y = x, and no end at a mean of
+    `at`.
+    """
     proto = onnx.ModelProto.FromString(source.read_bytes())
     del proto.metadata_props[:]
     proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH.replace("END", str(at))))
-    return onnx_bytes.attach(
-        proto.SerializeToString(), read_artifact(source).require_card().to_json()
+    return onnx_bytes.embed_manifest(
+        proto.SerializeToString(), read_artifact(source).require_manifest().to_json()
     )
 
 
 def endless_program(kit: Kit, *, when_loaded: bool) -> bytes:
-    """A TorchScript archive with the card of a linear-model that runs for ever."""
+    """A TorchScript archive with the manifest of a linear-model that runs for ever."""
     import torch
 
     class Endless(torch.nn.Module):
@@ -71,8 +73,8 @@ def endless_program(kit: Kit, *, when_loaded: bool) -> bytes:
         torch.jit.save(
             torch.jit.script(torch.nn.Sequential(torch.nn.Linear(1, 1), last).eval()), target
         )
-    card = read_artifact(kit.model("torchscript", "linear-model")).require_card()
-    return zip_archive.attach(target.getvalue(), card.to_json())
+    manifest = read_artifact(kit.model("torchscript", "linear-model")).require_manifest()
+    return zip_archive.embed_manifest(target.getvalue(), manifest.to_json())
 
 
 def endless_workspace(kit: Kit) -> Path:
@@ -85,10 +87,22 @@ def endless_workspace(kit: Kit) -> Path:
 
 
 CASES: list[Case] = [
-    endless("a loop without an end", lambda kit: endless_model(kit.model("onnx", "linear-model")),
-            "E-TIMEOUT", status=6),
-    program("a program without an end", lambda kit: endless_program(kit, when_loaded=False),
-            "E-TIMEOUT", status=6),
-    program("a program that does not end when it is loaded",
-            lambda kit: endless_program(kit, when_loaded=True), "E-TIMEOUT", status=6),
-]  # fmt: skip
+    endless(
+        "a loop without an end",
+        lambda kit: endless_model(kit.model("onnx", "linear-model")),
+        "E-TIMEOUT",
+        status=6,
+    ),
+    program(
+        "a program without an end",
+        lambda kit: endless_program(kit, when_loaded=False),
+        "E-TIMEOUT",
+        status=6,
+    ),
+    program(
+        "a program that does not end when it is loaded",
+        lambda kit: endless_program(kit, when_loaded=True),
+        "E-TIMEOUT",
+        status=6,
+    ),
+]

@@ -23,10 +23,19 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 LIGHT = ("onnxruntime",)  # to fork a process that holds little takes a fifth of the time
 HEAVY = (
-    "onnxruntime", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "jinja2",
-    "matplotlib.backends.backend_agg", "matplotlib.figure", "ptx.trainers.training",
-    "ptx.export.pipeline", "ptx.export.formats.onnx_", "ptx.report.reporting",
-)  # fmt: skip
+    "onnxruntime",
+    "torch.onnx",
+    "torch.export",
+    "torch._dynamo",
+    "onnxscript",
+    "jinja2",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "ptx.trainers.training",
+    "ptx.export.pipeline",
+    "ptx.export.formats.onnx_",
+    "ptx.report.reporting",
+)
 
 
 class Streams(NamedTuple):
@@ -54,9 +63,13 @@ class Forking:
         # OpenMP's threads would not survive a fork.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
         self._process: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-P", __file__, *preloaded], cwd=folder, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-P", __file__, *preloaded],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def run(
         self,

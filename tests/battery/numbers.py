@@ -80,8 +80,10 @@ ARRAYS = [
     array("pixels of 16 bit, big-endian", npy(lambda p: (p.astype("u2") * 257).astype(">u2"))),
     array("pixels in Fortran's order", npy(np.asfortranarray)),
     array("pixels, mirrored by a stride", npy(lambda p: p[:, ::-1].copy()[:, ::-1])),
-    *(array(f"a ready sample of {dtype}", npy(partial(ready, dtype=dtype)))
-      for dtype in ("f4", "f8", "f2", ">f4", ">f8")),
+    *(
+        array(f"a ready sample of {dtype}", npy(partial(ready, dtype=dtype)))
+        for dtype in ("f4", "f8", "f2", ">f4", ">f8")
+    ),
     array("format version 3", npy(lambda p: p, version=(3, 0))),
     array("int64 pixels", npy(lambda p: p.astype("i8")), "E-TYPE"),
     array("signed pixels", npy(lambda p: p.astype("i1")), "E-TYPE"),
@@ -98,45 +100,90 @@ ARRAYS = [
     array("a NaN", npy(filled(np.nan)), "E-NONFINITE"),
     array("an infinity", npy(filled(np.inf)), "E-NONFINITE"),
     array("too large for float32", npy(filled(1e39, "f8")), "E-NONFINITE"),
-    array("so large that the model overflows", npy(lambda p: np.full((1, 1, 28, 28), 3e38, "f4")),
-          "E-NONFINITE"),
+    array(
+        "so large that the model overflows",
+        npy(lambda p: np.full((1, 1, 28, 28), 3e38, "f4")),
+        "E-NONFINITE",
+    ),
     array("an empty file", lambda kit: b"", "E-NPY"),
     array("a picture that is named .npy", lambda kit: kit.drawing.read_bytes(), "E-NPY"),
     array("a zip of arrays", lambda kit: b"PK\3\4" + bytes(60), "E-NPY"),
     *(array(f"the first {end} bytes", trimmed(end), "E-NPY") for end in (5, 8, 40, 128, 500, 911)),
     array("trailing bytes", lambda kit: npy(lambda p: p)(kit) + b"x", "E-NPY"),
-    array("pickled objects", npy(lambda p: np.array([{}, None], object), allow_pickle=True),
-            "E-NPY"),
+    array(
+        "pickled objects", npy(lambda p: np.array([{}, None], object), allow_pickle=True), "E-NPY"
+    ),
     array("a structured array", npy(lambda p: np.zeros(4, "u1,f4")), "E-NPY"),
     array("complex numbers", npy(lambda p: p * 1j), "E-NPY"),
     array("texts", npy(lambda p: np.array(["7"])), "E-NPY"),
     array("dates", npy(lambda p: np.zeros(3, "M8[s]")), "E-NPY"),
-    array("a header that claims 16 TiB", with_header(header("(2**44,)".replace("2**44",
-            str(2**44)))), "E-NPY"),
+    array(
+        "a header that claims 16 TiB",
+        with_header(header("(2**44,)".replace("2**44", str(2**44)))),
+        "E-NPY",
+    ),
     array("a header with a negative size", with_header(header("(-28, 28)")), "E-NPY"),
-    array("a header that computes", with_header(header("(__import__('os').system('true'),)")),
-            "E-NPY"),
-    array("a header with a key too many", with_header("{'descr': '|u1', 'shape': (1,), 'x': 1}"),
-            "E-NPY"),
+    array(
+        "a header that computes", with_header(header("(__import__('os').system('true'),)")), "E-NPY"
+    ),
+    array(
+        "a header with a key too many",
+        with_header("{'descr': '|u1', 'shape': (1,), 'x': 1}"),
+        "E-NPY",
+    ),
     array("a header nested deep", with_header("(" * 9000), "E-NPY"),
     array("2 GiB", sparse("a.npy", 2**31), "E-IN-SIZE"),
-    array("256 MB of pixels in one picture", sparse("a.npy", 80 + 16384**2, npy_head("(16384, 16384)")),
-          "E-IMG-TOO-LARGE"),
-    array("a million million empty pictures", with_header(header(f"({10**12}, 0, 28)"), b""),
-            "E-SHAPE"),
+    array(
+        "256 MB of pixels in one picture",
+        sparse("a.npy", 80 + 16384**2, npy_head("(16384, 16384)")),
+        "E-IMG-TOO-LARGE",
+    ),
+    array(
+        "a million million empty pictures",
+        with_header(header(f"({10**12}, 0, 28)"), b""),
+        "E-SHAPE",
+    ),
     array("format version 9", lambda kit: b"\x93NUMPY\x09\0" + npy(lambda p: p)(kit)[8:], "E-NPY"),
-]  # fmt: skip
+]
 
 NUMBERS = [
-    *(number(f"the number {text!r}", bind(lambda kit, text: text, text), answer="*")
-      for text in ("4.0", "4", "1e3", " 4 ", "+4", ".5", "5.", "-4", "-0.0", "1e-300",
-            "0" * 400 + "1")),
-    *(number(f"the number {text!r}", bind(lambda kit, text: text, text), "E-NONFINITE")
-      for text in ("nan", "inf", "-inf", "Infinity", "1e400")),
+    *(
+        number(f"the number {text!r}", bind(lambda kit, text: text, text), answer="*")
+        for text in (
+            "4.0",
+            "4",
+            "1e3",
+            " 4 ",
+            "+4",
+            ".5",
+            "5.",
+            "-4",
+            "-0.0",
+            "1e-300",
+            "0" * 400 + "1",
+        )
+    ),
+    *(
+        number(f"the number {text!r}", bind(lambda kit, text: text, text), "E-NONFINITE")
+        for text in ("nan", "inf", "-inf", "Infinity", "1e400")
+    ),
     number("the number '1e39'", lambda kit: "1e39", "E-RANGE"),
-    *(number(f"not a number: {text!r}", bind(lambda kit, text: text, text), "E-TYPE")
-      for text in ("four", "", "0x10", "1e", "--4", "4;5", "4 5", "4\n5", "None", "4.0.0",
-            "\u221e")),
+    *(
+        number(f"not a number: {text!r}", bind(lambda kit, text: text, text), "E-TYPE")
+        for text in (
+            "four",
+            "",
+            "0x10",
+            "1e",
+            "--4",
+            "4;5",
+            "4 5",
+            "4\n5",
+            "None",
+            "4.0.0",
+            "\u221e",
+        )
+    ),
     number("several numbers for one", lambda kit: "1,2", "E-SHAPE"),
     number("a picture for a number", lambda kit: kit.drawing, "E-IN-FORMAT"),
     row("a row of eight", eight(ROW), answer="*"),
@@ -146,58 +193,96 @@ NUMBERS = [
     row("rows of rank 3", eight(np.ones((1, 1, 8))), "E-TYPE"),
     row("a row with NaN", eight(np.where(ROW == 85, np.nan, ROW)), "E-NONFINITE"),
     row("a row of complex numbers", eight(ROW + 0j), "E-NPY"),
-    *(name(f"the name {text[:20]!r}", bind(lambda kit, text: text, text), answer="*")
-      for text in ("Satoshi",
-            "O'Brien", "Müller", "山田", "🙂", " x ", "a\tb", "a" * 1000, "-1", "x.y")),
-    *(name(f"the empty name {text!r}", bind(lambda kit, text: text, text), "E-EMPTY")
-      for text in ("", " ", "\n", "\u0301")),
-    *(name(f"codes: {what}", bind(lambda kit, codes: npy(lambda _: codes)(kit), np.array(codes)), code,
-            answer="" if code else "*", suffix=".npy")
-      for what, codes, code in (
-        ("two letters", [[83, 97]], ""), ("beyond ASCII", [[65, 128]], "E-RANGE"),
-        ("negative", [[65, -1]], "E-RANGE"), ("padding alone", [[0, 0]], "E-EMPTY"),
-        ("floats", [[65.0, 66.0]], "E-TYPE"), ("rank 3", [[[65]]], "E-TYPE"),
-        ("2 to the 63", [[2**63]], "E-RANGE"))),
+    *(
+        name(f"the name {text[:20]!r}", bind(lambda kit, text: text, text), answer="*")
+        for text in (
+            "Satoshi",
+            "O'Brien",
+            "Müller",
+            "山田",
+            "🙂",
+            " x ",
+            "a\tb",
+            "a" * 1000,
+            "-1",
+            "x.y",
+        )
+    ),
+    *(
+        name(f"the empty name {text!r}", bind(lambda kit, text: text, text), "E-EMPTY")
+        for text in ("", " ", "\n", "\u0301")
+    ),
+    *(
+        name(
+            f"codes: {what}",
+            bind(lambda kit, codes: npy(lambda _: codes)(kit), np.array(codes)),
+            code,
+            answer="" if code else "*",
+            suffix=".npy",
+        )
+        for what, codes, code in (
+            ("two letters", [[83, 97]], ""),
+            ("beyond ASCII", [[65, 128]], "E-RANGE"),
+            ("negative", [[65, -1]], "E-RANGE"),
+            ("padding alone", [[0, 0]], "E-EMPTY"),
+            ("floats", [[65.0, 66.0]], "E-TYPE"),
+            ("rank 3", [[[65]]], "E-TYPE"),
+            ("2 to the 63", [[2**63]], "E-RANGE"),
+        )
+    ),
     name("a name of 1001 letters", lambda kit: "a" * 1001, "E-RANGE"),
     name("a name that is not UTF-8", lambda kit: "\udcff", answer="*"),
-]  # fmt: skip
+]
 
 TABLES = [
-    *(table(what, bind(lambda kit, text: text if isinstance(text, bytes) else text.encode(), text),
-            answer=answer) for what, text, answer in (
-        ("a table", LINE * 2, "* *"),
-        ("a header", HEADER + LINE, "*"),
-        ("a header in another order", TURNED, "*"),
-        ("a byte order mark", b"\xef\xbb\xbf" + LINE.encode(), "*"),
-        ("line ends of Windows", LINE.replace("\n", "\r\n") * 2, "* *"),
-        ("line ends of the old Macintosh", LINE.replace("\n", "\r") * 2, "* *"),
-        ("blank lines", f"\n{LINE}\n\n{LINE}\n", "* *"),
-        ("cells in quotes", ",".join(f'"{cell}"' for cell in LINE.strip().split(",")), "*"),
-        ("no line end at the end", LINE.strip(), "*"))),
-    *(table(what, bind(lambda kit, text: text if isinstance(text, bytes) else text.encode(), text),
-            "E-CSV")
-      for what, text in (
-        ("an empty table", ""),
-        ("blank lines alone", "\n\n"),
-        ("a header alone", HEADER),
-        ("a header of other names", "a,b,c,d,e,f,g,h\n" + LINE),
-        ("a word in a cell", LINE.replace("66", "many")),
-        ("an empty cell", LINE.replace("66", "")),
-        ("semicolons", LINE.replace(",", ";")),
-        ("tabs", LINE.replace(",", "\t")),
-        ("decimal commas in quotes", LINE.replace("26.6", '"26,6"')),
-        ("thousands in quotes", LINE.replace("85", '"1,085"')),
-        ("an underscore in a number", LINE.replace("85", "8_5")),
-        ("digits of another script", LINE.replace("85", "٨٥")),
-        ("a NaN", LINE.replace("85", "nan")),
-        ("an infinity", LINE.replace("85", "inf")),
-        ("too large for a float", LINE.replace("85", "1e999")),
-        ("Latin-1", (LINE + "gr\xfc\xdfe,").encode("latin-1")),
-        ("UTF-16", LINE.encode("utf-16")),
-        ("an open quote", '"' + LINE),
-        ("null bytes", LINE.replace("85", "8\0")),
-        ("a PNG that is named .csv", b"\x89PNG\r\n\x1a\n" + bytes(90)),
-        ("a cell of 200 kB", LINE.replace("85", "8" * 200_000)))),
+    *(
+        table(
+            what,
+            bind(lambda kit, text: text if isinstance(text, bytes) else text.encode(), text),
+            answer=answer,
+        )
+        for what, text, answer in (
+            ("a table", LINE * 2, "* *"),
+            ("a header", HEADER + LINE, "*"),
+            ("a header in another order", TURNED, "*"),
+            ("a byte order mark", b"\xef\xbb\xbf" + LINE.encode(), "*"),
+            ("line ends of Windows", LINE.replace("\n", "\r\n") * 2, "* *"),
+            ("line ends of the old Macintosh", LINE.replace("\n", "\r") * 2, "* *"),
+            ("blank lines", f"\n{LINE}\n\n{LINE}\n", "* *"),
+            ("cells in quotes", ",".join(f'"{cell}"' for cell in LINE.strip().split(",")), "*"),
+            ("no line end at the end", LINE.strip(), "*"),
+        )
+    ),
+    *(
+        table(
+            what,
+            bind(lambda kit, text: text if isinstance(text, bytes) else text.encode(), text),
+            "E-CSV",
+        )
+        for what, text in (
+            ("an empty table", ""),
+            ("blank lines alone", "\n\n"),
+            ("a header alone", HEADER),
+            ("a header of other names", "a,b,c,d,e,f,g,h\n" + LINE),
+            ("a word in a cell", LINE.replace("66", "many")),
+            ("an empty cell", LINE.replace("66", "")),
+            ("semicolons", LINE.replace(",", ";")),
+            ("tabs", LINE.replace(",", "\t")),
+            ("decimal commas in quotes", LINE.replace("26.6", '"26,6"')),
+            ("thousands in quotes", LINE.replace("85", '"1,085"')),
+            ("an underscore in a number", LINE.replace("85", "8_5")),
+            ("digits of another script", LINE.replace("85", "٨٥")),
+            ("a NaN", LINE.replace("85", "nan")),
+            ("an infinity", LINE.replace("85", "inf")),
+            ("too large for a float", LINE.replace("85", "1e999")),
+            ("Latin-1", (LINE + "gr\xfc\xdfe,").encode("latin-1")),
+            ("UTF-16", LINE.encode("utf-16")),
+            ("an open quote", '"' + LINE),
+            ("null bytes", LINE.replace("85", "8\0")),
+            ("a PNG that is named .csv", b"\x89PNG\r\n\x1a\n" + bytes(90)),
+            ("a cell of 200 kB", LINE.replace("85", "8" * 200_000)),
+        )
+    ),
     table("too large for float32", lambda kit: LINE.replace("85", "1e200").encode(), "E-RANGE"),
     table("decimal commas", lambda kit: LINE.replace("26.6", "26,6").encode(), "E-SHAPE"),
     table("seven columns", lambda kit: LINE.replace("1,85", "1").encode(), "E-SHAPE"),
@@ -205,6 +290,6 @@ TABLES = [
     table("a million columns", lambda kit: b"1," * 999_999 + b"1\n", "E-SHAPE"),
     table("200,000 quotes", lambda kit: b'"' * 200_000, "E-CSV"),
     table("a missing table", lambda kit: kit.folder / "missing.csv", "E-IN-MISSING"),
-]  # fmt: skip
+]
 
 CASES: list[Case] = [*ARRAYS, *NUMBERS, *TABLES]

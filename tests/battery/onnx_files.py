@@ -27,42 +27,42 @@ Change = Callable[[Any], Any]
 
 
 def bare(kit: Kit) -> onnx.ModelProto:
-    """The exported convnet without card and seal."""
+    """The exported convnet without manifest and content digest."""
     proto: onnx.ModelProto = onnx.ModelProto.FromString(kit.model().read_bytes())
     del proto.metadata_props[:]
     return proto
 
 
-def card(kit: Kit) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(read_artifact(kit.model()).require_card().to_json())
+def manifest(kit: Kit) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(read_artifact(kit.model()).require_manifest().to_json())
     return data
 
 
-def sealed(change: Change) -> Callable[[Kit], bytes]:
-    """The convnet with another graph, the right card and a valid seal."""
+def digest_ok(change: Change) -> Callable[[Kit], bytes]:
+    """The convnet with another graph, the right manifest and a valid content digest."""
 
     def make(kit: Kit) -> bytes:
         proto = bare(kit)
         change(proto)
-        return onnx_bytes.attach(proto.SerializeToString(), json.dumps(card(kit)))
+        return onnx_bytes.embed_manifest(proto.SerializeToString(), json.dumps(manifest(kit)))
 
     return make
 
 
 def lying(change: Change) -> Callable[[Kit], bytes]:
-    """The convnet with another card and a valid seal."""
+    """The convnet with another manifest and a valid content digest."""
 
     def make(kit: Kit) -> bytes:
-        data = card(kit)
+        data = manifest(kit)
         text = change(data)
-        return onnx_bytes.attach(
+        return onnx_bytes.embed_manifest(
             bare(kit).SerializeToString(), text if isinstance(text, str) else json.dumps(data)
         )
 
     return make
 
 
-def without_card(change: Change) -> Callable[[Kit], bytes]:
+def without_manifest(change: Change) -> Callable[[Kit], bytes]:
     """The convnet with another graph, as somebody else would have written it."""
 
     def make(kit: Kit) -> bytes:
@@ -182,20 +182,23 @@ def _graph(*nodes: onnx.NodeProto, **constants: Any) -> Change:
 
 node = helper.make_node
 BOMB = _graph(
-    node("ReduceSum", ["image"], ["sum"], keepdims=0), node("Expand", ["sum", "to"], ["logits"]),
+    node("ReduceSum", ["image"], ["sum"], keepdims=0),
+    node("Expand", ["sum", "to"], ["logits"]),
     to=np.array([200_000, 200_000], np.int64),
-)  # fmt: skip
+)
 SHORT = _graph(node("Constant", [], ["logits"], value_floats=[0.0, 1.0]))
 CONSTANT_NAN = _graph(
-    node("Flatten", ["image"], ["flat"]), node("MatMul", ["flat", "w"], ["logits"]),
+    node("Flatten", ["image"], ["flat"]),
+    node("MatMul", ["flat", "w"], ["logits"]),
     w=np.full((784, 10), np.nan, np.float32),
-)  # fmt: skip
+)
 
 
 NO_KERNEL = _graph(
-    node("Cast", ["image"], ["wide"], to=TensorProto.DOUBLE), node("Tan", ["wide"], ["tan"]),
+    node("Cast", ["image"], ["wide"], to=TensorProto.DOUBLE),
+    node("Tan", ["wide"], ["tan"]),
     node("Cast", ["tan"], ["logits"], to=TensorProto.FLOAT),
-)  # fmt: skip
+)
 
 
 def _large(proto: onnx.ModelProto) -> None:
@@ -226,7 +229,9 @@ def beside(kind: str) -> Callable[[Kit], Path]:
         else:
             link.symlink_to(real)
         path = kit.folder / "given.onnx"
-        path.write_bytes(onnx_bytes.attach(proto.SerializeToString(), json.dumps(card(kit))))
+        path.write_bytes(
+            onnx_bytes.embed_manifest(proto.SerializeToString(), json.dumps(manifest(kit)))
+        )
         return path
 
     return make
@@ -290,8 +295,10 @@ CASES: list[Case] = [
     model("under the name of another kind", lambda kit: kit.model().read_bytes(), suffix=".pt"),
     model("without a suffix", lambda kit: kit.model().read_bytes(), suffix=""),
     *(model(f"cut at {n} tenths", cut(n), "E-ONNX-PARSE") for n in range(1, 10)),
-    *(model(f"a bit flipped at {share:.0%}", flipped(share), "E-HASH")
-      for share in (0.03, 0.3, 0.6)),
+    *(
+        model(f"a bit flipped at {share:.0%}", flipped(share), "E-HASH")
+        for share in (0.03, 0.3, 0.6)
+    ),
     model("a byte too many", lambda kit: kit.model().read_bytes() + b"\0", "E-ONNX-PARSE"),
     model("zero bytes", lambda kit: b"", "E-ARTIFACT-FORMAT"),
     model("text", lambda kit: b"not a model\n", "E-ARTIFACT-FORMAT"),
@@ -303,125 +310,223 @@ CASES: list[Case] = [
     model("a name that is too long", lambda kit: "n" * 300 + ".onnx", "E-IN-MISSING"),
     model("a missing file", lambda kit: kit.folder / "missing.onnx", "E-IN-MISSING"),
     model("/dev/zero", lambda kit: "/dev/zero", "E-IN-NOTFILE"),
-    model("no card", lambda kit: bare(kit).SerializeToString(), "E-CARD-MISSING"),
+    model("no manifest", lambda kit: bare(kit).SerializeToString(), "E-MANIFEST-MISSING"),
     # Graphs
-    model("opset 99", sealed(_opset(99)), "E-ONNX-OPSET"),
-    model("IR version 99", sealed(lambda proto: setattr(proto, "ir_version", 99)), "E-ONNX-OPSET"),
-    model("no opset", sealed(lambda proto: proto.ClearField("opset_import")), "E-ONNX-LOAD"),
-    model("an input of another name", sealed(_rename_input), "E-ONNX-CARD"),
-    model("an output of another name", sealed(_rename_output), "E-ONNX-CARD"),
-    model("an input too many", sealed(_more_inputs), "E-ONNX-CARD"),
-    model("an input of another size", sealed(_other_shape), "E-ONNX-CARD"),
-    model("an input of another type", sealed(_other_type), "E-ONNX-LOAD"),
-    model("no output", sealed(lambda proto: proto.graph.ClearField("output")), "E-ONNX-CARD"),
-    model("a cycle", sealed(_cycle), "E-ONNX-LOAD"),
-    model("an unknown operator", sealed(_first_node(op_type="Frobnicate")), "E-ONNX-LOAD"),
-    model("an unknown domain", sealed(_first_node(domain="evil.com")), "E-ONNX-LOAD"),
-    model("an answer of another shape", sealed(SHORT), "E-OUTPUT"),
-    model("weights that are NaN", sealed(_weights(np.nan)), "E-NONFINITE"),
-    model("weights that are infinite", sealed(_weights(np.inf)), "E-NONFINITE"),
-    model("NaN for every answer", sealed(CONSTANT_NAN), "E-NONFINITE"),
-    model("an answer of 160 GB", sealed(BOMB), "E-MEMORY", status=6),
-    *(model(f"weights in {where!r} {' '.join(more)}",
-            sealed(_external(where, **more)), "E-ONNX-EXTERNAL")
-      for where, more in (("../../../../etc/passwd", {}), ("/etc/passwd", {}), ("/dev/zero", {}),
-                          ("weights.bin", {"offset": "-1"}), ("weights.bin",
-            {"length": "999999999999"}),
-                          ("a/../../b", {}), ("", {}))),
-    *(model(f"weights in a {kind} beside it", beside(kind), "E-ONNX-EXTERNAL")
-      for kind in ("file", "FIFO", "hard link", "symbolic link")),
-    model("a shape of 2^40 numbers", sealed(_large), "E-ONNX-LOAD"),
-    model("an operator that is not there for its type", sealed(NO_KERNEL), "E-ONNX-LOAD"),
-    model("a graph of 20,000 nodes in a row", sealed(_deep), "E-OUTPUT"),
+    model("opset 99", digest_ok(_opset(99)), "E-ONNX-OPSET"),
+    model(
+        "IR version 99", digest_ok(lambda proto: setattr(proto, "ir_version", 99)), "E-ONNX-OPSET"
+    ),
+    model("no opset", digest_ok(lambda proto: proto.ClearField("opset_import")), "E-ONNX-LOAD"),
+    model("an input of another name", digest_ok(_rename_input), "E-ONNX-MANIFEST"),
+    model("an output of another name", digest_ok(_rename_output), "E-ONNX-MANIFEST"),
+    model("an input too many", digest_ok(_more_inputs), "E-ONNX-MANIFEST"),
+    model("an input of another size", digest_ok(_other_shape), "E-ONNX-MANIFEST"),
+    model("an input of another type", digest_ok(_other_type), "E-ONNX-LOAD"),
+    model(
+        "no output", digest_ok(lambda proto: proto.graph.ClearField("output")), "E-ONNX-MANIFEST"
+    ),
+    model("a cycle", digest_ok(_cycle), "E-ONNX-LOAD"),
+    model("an unknown operator", digest_ok(_first_node(op_type="Frobnicate")), "E-ONNX-LOAD"),
+    model("an unknown domain", digest_ok(_first_node(domain="evil.com")), "E-ONNX-LOAD"),
+    model("an answer of another shape", digest_ok(SHORT), "E-OUTPUT"),
+    model("weights that are NaN", digest_ok(_weights(np.nan)), "E-NONFINITE"),
+    model("weights that are infinite", digest_ok(_weights(np.inf)), "E-NONFINITE"),
+    model("NaN for every answer", digest_ok(CONSTANT_NAN), "E-NONFINITE"),
+    model("an answer of 160 GB", digest_ok(BOMB), "E-MEMORY", status=6),
+    *(
+        model(
+            f"weights in {where!r} {' '.join(more)}",
+            digest_ok(_external(where, **more)),
+            "E-ONNX-EXTERNAL",
+        )
+        for where, more in (
+            ("../../../../etc/passwd", {}),
+            ("/etc/passwd", {}),
+            ("/dev/zero", {}),
+            ("weights.bin", {"offset": "-1"}),
+            ("weights.bin", {"length": "999999999999"}),
+            ("a/../../b", {}),
+            ("", {}),
+        )
+    ),
+    *(
+        model(f"weights in a {kind} beside it", beside(kind), "E-ONNX-EXTERNAL")
+        for kind in ("file", "FIFO", "hard link", "symbolic link")
+    ),
+    model("a shape of 2^40 numbers", digest_ok(_large), "E-ONNX-LOAD"),
+    model("an operator that is not there for its type", digest_ok(NO_KERNEL), "E-ONNX-LOAD"),
+    model("a graph of 20,000 nodes in a row", digest_ok(_deep), "E-OUTPUT"),
     model("a name that is not UTF-8", lambda kit: copied(kit, b"\xff.onnx")),
     model("a name with a newline", lambda kit: copied(kit, b"a\nb.onnx")),
     model("a FIFO", fifo, "E-IN-NOTFILE"),
     model("3 GiB", sparse("a.onnx", 3 * 2**30, b"\x08\x0a"), "E-IN-SIZE"),
-    model("a TorchScript archive for ort-cpu", lambda kit: kit.model("torchscript"), "E-USAGE",
-            status=2),
+    model(
+        "a TorchScript archive for ort-cpu",
+        lambda kit: kit.model("torchscript"),
+        "E-USAGE",
+        status=2,
+    ),
     model("a checkpoint for ort-cpu", lambda kit: kit.model("pt"), "E-USAGE", status=2),
     # Golden samples that are not stored whole
     model("an output of some elements", lying(_sampled())),
-    *(model(f"a random input of {what}", lying(_seeded(**entries)), "E-CARD")
-      for what, entries in (("seed -1", {"seed": -1}), ("seed 2^32", {"seed": 2**32}),
-                            ("a seed that is text", {"seed": "0"}), ("no digest", {"sha256": None}),
-                            ("a terabyte", {"shape": [2**30, 2**10]}),
-                            ("2^62 bytes", {"shape": [2**31 - 1, 2**29]}),
-                            ("a negative size", {"shape": [-3, 1, 28, 28]}),
-                            ("99 axes", {"shape": [1] * 99}), ("integers", {"dtype": "int64"}),
-                            ("bounds", {"bounds": [0, 1]}), ("objects", {"dtype": "object"}))),
-    *(model(f"an output of some elements, {what}", lying(_sampled(**entries)), "E-CARD")
-      for what, entries in (("of a smaller one", {"shape": [2, 10]}),
-                            ("of one with 99 axes", {"shape": [1] * 99}),
-                            ("cut", {"indices": {**_stored([0, 29]), "base64": "AAAA"}}),
-                            ("that is no base64", {"values": {**_stored([0.5]), "base64": "*"}}),
-                            ("with a value too few", {"values": _stored([0.5])}),
-                            ("in no order", {"indices": _stored([29, 0])}),
-                            ("one twice", {"indices": _stored([29, 29])}),
-                            ("beyond it", {"indices": _stored([0, 30])}),
-                            ("before it", {"indices": _stored([-1, 29])}),
-                            ("at half places", {"indices": _stored([0.5, 29.0])}),
-                            ("none", {"indices": _stored([]), "values": _stored([])}),
-                            ("no checksums", {"checksums": _stored([]), "slack": _stored([])}),
-                            ("a checksum of NaN", {"checksums": _stored([np.nan, 0.0])}),
-                            ("a negative slack", {"slack": _stored([-1.0, 0.0])}),
-                            ("more checksums than elements", {"checksums": _stored([0.0] * 31),
-                                                              "slack": _stored([0.0] * 31)}))),
-    # Cards that lie
-    model("a card of 9 MB", lying(_with(training={"x": "x" * 9_000_000})), "E-CARD"),
-    model("a million labels", lying(_with(labels=["x"] * 1_000_000)), "E-CARD"),
-    model("a card that stands twice", lambda kit: onnx_bytes.attach(kit.model().read_bytes(),
-            json.dumps(card(kit))), "E-ONNX-PARSE"),
-    model("a label too few", lying(lambda data: data["labels"].pop() and None), "E-CARD"),
-    model("a label too many", lying(lambda data: data["labels"].append("10")), "E-CARD"),
-    model("labels that are numbers", lying(_with(labels=list(range(10)))), "E-CARD"),
-    model("another task", lying(_with(task="regression")), "E-CARD"),
-    model("an unknown task", lying(_with(task="frobnicate")), "E-CARD"),
-    model("a newer format", lying(_with(format=2)), "E-CARD"),
-    *(model(f"no {key}", lying(_without(key)), "E-CARD")
-      for key in ("task", "signature", "preprocessing", "labels", "format")),
-    model("an input of the card's own name", lying(
-        lambda data: data["signature"].update(inputs={"x": ["float32", ["batch", 1, 28, 28]]})),
-            "E-ONNX-CARD"),
-    model("a signature of 32×32", lying(_tensor("inputs", "image", ["float32", ["batch", 1, 32,
-            32]])), "E-CARD"),
-    model("a signature and size of 32×32", lying(lambda data: [data.pop("calibration", None),
-        _tensor("inputs", "image", ["float32", ["batch", 1, 32, 32]])(data),
-        _preprocessing(size=[32, 32])(data)]), "E-ONNX-CARD"),
-    model("a signature of float64", lying(_tensor("inputs", "image", ["float64", ["batch", 784]])),
-            "E-CARD"),
-    model("a negative axis", lying(_tensor("inputs", "image", ["float32", ["batch", -1]])),
-            "E-CARD"),
-    model("no batch axis", lying(_tensor("inputs", "image", ["float32", [1, 1, 28, 28]])),
-            "E-CARD"),
-    model("outputs of eleven labels", lying(_tensor("outputs", "logits", ["float32", ["batch",
-            11]])), "E-CARD"),
-    model("an axis of 10^30", lying(_preprocessing(size=[10**30, 28])), "E-CARD"),
-    model("preprocessing of another kind", lying(_preprocessing(kind="text")), "E-CARD"),
-    model("preprocessing by an import", lying(_preprocessing(kind="os:system")), "E-CARD"),
-    model("a setting too many", lying(_preprocessing(frobnicate=1)), "E-CARD"),
-    model("an unknown fit", lying(_preprocessing(fit="__import__")), "E-CARD"),
-    model("a deviation of 0", lying(_preprocessing(std=0)), "E-CARD"),
-    model("a mean that is text", lying(_preprocessing(mean="x")), "E-CARD"),
-    model("a mean of 10^300", lying(_preprocessing(mean=1e300)), "E-CARD"),
-    model("a size of text", lying(_preprocessing(size="28")), "E-CARD"),
-    model("a size that is a number", lying(_preprocessing(size=28)), "E-CARD"),
-    *(model(f"a label that {what}", lying(_with(labels=[*map(str, range(9)), label])), "E-CARD")
-      for what, label in (("rings", "\x07"), ("clears the terminal", "\x1b[2J"),
-                          ("forges a line", "7\nptx: error [E-NONE] none"))),
-    model("a model's name that rings", lying(_with(model="\x07")), "E-CARD"),
-    model("an axis whose name rings", lying(_tensor("inputs", "image",
-            ["float32", ["batch", "\x07"]])), "E-CARD"),
-    *(shown(f"a card whose {key} is no object", lying(_with(**{part: {key: 1}})), "E-CARD")
-      for part, key in (("training", "data"), ("training", "recipe"), ("training", "metrics"),
-                        ("agreement", "backends"))),
+    *(
+        model(f"a random input of {what}", lying(_seeded(**entries)), "E-MANIFEST")
+        for what, entries in (
+            ("seed -1", {"seed": -1}),
+            ("seed 2^32", {"seed": 2**32}),
+            ("a seed that is text", {"seed": "0"}),
+            ("no digest", {"sha256": None}),
+            ("a terabyte", {"shape": [2**30, 2**10]}),
+            ("2^62 bytes", {"shape": [2**31 - 1, 2**29]}),
+            ("a negative size", {"shape": [-3, 1, 28, 28]}),
+            ("99 axes", {"shape": [1] * 99}),
+            ("integers", {"dtype": "int64"}),
+            ("bounds", {"bounds": [0, 1]}),
+            ("objects", {"dtype": "object"}),
+        )
+    ),
+    *(
+        model(f"an output of some elements, {what}", lying(_sampled(**entries)), "E-MANIFEST")
+        for what, entries in (
+            ("of a smaller one", {"shape": [2, 10]}),
+            ("of one with 99 axes", {"shape": [1] * 99}),
+            ("cut", {"indices": {**_stored([0, 29]), "base64": "AAAA"}}),
+            ("that is no base64", {"values": {**_stored([0.5]), "base64": "*"}}),
+            ("with a value too few", {"values": _stored([0.5])}),
+            ("in no order", {"indices": _stored([29, 0])}),
+            ("one twice", {"indices": _stored([29, 29])}),
+            ("beyond it", {"indices": _stored([0, 30])}),
+            ("before it", {"indices": _stored([-1, 29])}),
+            ("at half places", {"indices": _stored([0.5, 29.0])}),
+            ("none", {"indices": _stored([]), "values": _stored([])}),
+            ("no checksums", {"checksums": _stored([]), "slack": _stored([])}),
+            ("a checksum of NaN", {"checksums": _stored([np.nan, 0.0])}),
+            ("a negative slack", {"slack": _stored([-1.0, 0.0])}),
+            (
+                "more checksums than elements",
+                {"checksums": _stored([0.0] * 31), "slack": _stored([0.0] * 31)},
+            ),
+        )
+    ),
+    # Manifests that lie
+    model("a manifest of 9 MB", lying(_with(training={"x": "x" * 9_000_000})), "E-MANIFEST"),
+    model("a million labels", lying(_with(labels=["x"] * 1_000_000)), "E-MANIFEST"),
+    model(
+        "a manifest that stands twice",
+        lambda kit: onnx_bytes.embed_manifest(kit.model().read_bytes(), json.dumps(manifest(kit))),
+        "E-ONNX-PARSE",
+    ),
+    model("a label too few", lying(lambda data: data["labels"].pop() and None), "E-MANIFEST"),
+    model("a label too many", lying(lambda data: data["labels"].append("10")), "E-MANIFEST"),
+    model("labels that are numbers", lying(_with(labels=list(range(10)))), "E-MANIFEST"),
+    model("another task", lying(_with(task="regression")), "E-MANIFEST"),
+    model("an unknown task", lying(_with(task="frobnicate")), "E-MANIFEST"),
+    model("a newer format", lying(_with(format=2)), "E-MANIFEST"),
+    *(
+        model(f"no {key}", lying(_without(key)), "E-MANIFEST")
+        for key in ("task", "signature", "preprocessing", "labels", "format")
+    ),
+    model(
+        "an input of the manifest's own name",
+        lying(
+            lambda data: data["signature"].update(inputs={"x": ["float32", ["batch", 1, 28, 28]]})
+        ),
+        "E-ONNX-MANIFEST",
+    ),
+    model(
+        "a signature of 32×32",
+        lying(_tensor("inputs", "image", ["float32", ["batch", 1, 32, 32]])),
+        "E-MANIFEST",
+    ),
+    model(
+        "a signature and size of 32×32",
+        lying(
+            lambda data: [
+                data.pop("calibration", None),
+                _tensor("inputs", "image", ["float32", ["batch", 1, 32, 32]])(data),
+                _preprocessing(size=[32, 32])(data),
+            ]
+        ),
+        "E-ONNX-MANIFEST",
+    ),
+    model(
+        "a signature of float64",
+        lying(_tensor("inputs", "image", ["float64", ["batch", 784]])),
+        "E-MANIFEST",
+    ),
+    model(
+        "a negative axis",
+        lying(_tensor("inputs", "image", ["float32", ["batch", -1]])),
+        "E-MANIFEST",
+    ),
+    model(
+        "no batch axis",
+        lying(_tensor("inputs", "image", ["float32", [1, 1, 28, 28]])),
+        "E-MANIFEST",
+    ),
+    model(
+        "outputs of eleven labels",
+        lying(_tensor("outputs", "logits", ["float32", ["batch", 11]])),
+        "E-MANIFEST",
+    ),
+    model("an axis of 10^30", lying(_preprocessing(size=[10**30, 28])), "E-MANIFEST"),
+    model("preprocessing of another kind", lying(_preprocessing(kind="char-codes")), "E-MANIFEST"),
+    model("preprocessing by an import", lying(_preprocessing(kind="os:system")), "E-MANIFEST"),
+    model("a setting too many", lying(_preprocessing(frobnicate=1)), "E-MANIFEST"),
+    model("an unknown fit", lying(_preprocessing(resize_mode="__import__")), "E-MANIFEST"),
+    model("a deviation of 0", lying(_preprocessing(std=0)), "E-MANIFEST"),
+    model("a mean that is text", lying(_preprocessing(mean="x")), "E-MANIFEST"),
+    model("a mean of 10^300", lying(_preprocessing(mean=1e300)), "E-MANIFEST"),
+    model("a size of text", lying(_preprocessing(size="28")), "E-MANIFEST"),
+    model("a size that is a number", lying(_preprocessing(size=28)), "E-MANIFEST"),
+    *(
+        model(
+            f"a label that {what}", lying(_with(labels=[*map(str, range(9)), label])), "E-MANIFEST"
+        )
+        for what, label in (
+            ("rings", "\x07"),
+            ("clears the terminal", "\x1b[2J"),
+            ("forges a line", "7\nptx: error [E-NONE] none"),
+        )
+    ),
+    model("a model's name that rings", lying(_with(model="\x07")), "E-MANIFEST"),
+    model(
+        "an axis whose name rings",
+        lying(_tensor("inputs", "image", ["float32", ["batch", "\x07"]])),
+        "E-MANIFEST",
+    ),
+    *(
+        shown(
+            f"a manifest whose {key} is no object", lying(_with(**{part: {key: 1}})), "E-MANIFEST"
+        )
+        for part, key in (
+            ("training", "data"),
+            ("training", "recipe"),
+            ("training", "metrics"),
+            ("verification", "backends"),
+        )
+    ),
     shown("training of nothing that is known", lying(_with(training={"x": 1})), answer="*"),
     shown("training data of no name", lying(_with(training={"data": {"x": [1]}})), answer="*"),
-    shown("settings and versions that ring", lying(_with(config={}, versions={"a\x07": "b\x07"})),
-            answer="*"),
-    shown("an input whose name rings, without a card", without_card(_ringing_input), answer="*"),
-    *(model(f"a card that is {what}", lying(_text(text)), "E-CARD")
-      for what, text in (("no JSON", "{"), ("empty", ""), ("a list", "[]"), ("NaN",
-            '{"format": NaN}'),
-                         ("nested deep", "[" * 9999), ("doubled", '{"format": 1, "format": 1}'))),
-]  # fmt: skip
+    shown(
+        "settings and versions that ring",
+        lying(_with(config={}, versions={"a\x07": "b\x07"})),
+        answer="*",
+    ),
+    shown(
+        "an input whose name rings, without a manifest",
+        without_manifest(_ringing_input),
+        answer="*",
+    ),
+    *(
+        model(f"a manifest that is {what}", lying(_text(text)), "E-MANIFEST")
+        for what, text in (
+            ("no JSON", "{"),
+            ("empty", ""),
+            ("a list", "[]"),
+            ("NaN", '{"format": NaN}'),
+            ("nested deep", "[" * 9999),
+            ("doubled", '{"format": 1, "format": 1}'),
+        )
+    ),
+]

@@ -21,10 +21,14 @@ picture = Group("picture", ".png")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNS = (1, 2, 3, 4, 5, 6, 7, 8)  # EXIF orientations
 UNTURNED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def saved(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
@@ -199,14 +203,26 @@ def rle_bmp() -> bytes:
     rows = b"\xff\x01" * 8 + b"\0\1"
     header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 1, len(rows), 0, 0, 256, 0)
     return (
-        b"BM" + struct.pack("<IHHI", 1078 + len(rows), 0, 0, 1078) + header
-        + bytes(v for level in range(256) for v in (level, level, level, 0)) + rows
-    )  # fmt: skip
+        b"BM"
+        + struct.pack("<IHHI", 1078 + len(rows), 0, 0, 1078)
+        + header
+        + bytes(v for level in range(256) for v in (level, level, level, 0))
+        + rows
+    )
 
 
 def tiff(width: int, height: int, packing: int = 1, samples: int = 1) -> bytes:
-    tags = ((256, width), (257, height), (258, 8), (259, packing), (262, 1), (273, 200), (277, samples),
-            (278, height), (279, width * height % 2**32))  # fmt: skip
+    tags = (
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, packing),
+        (262, 1),
+        (273, 200),
+        (277, samples),
+        (278, height),
+        (279, width * height % 2**32),
+    )
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes(300)
 
@@ -238,9 +254,13 @@ def jpeg_claim(kit: Kit, size: int) -> bytes:
 
 
 WEBP_CLAIM = (
-    b"RIFF" + struct.pack("<I", 300) + b"WEBPVP8X" + struct.pack("<IB3x", 10, 0)
-    + (16382).to_bytes(3, "little") * 2 + bytes(300)
-)  # fmt: skip
+    b"RIFF"
+    + struct.pack("<I", 300)
+    + b"WEBPVP8X"
+    + struct.pack("<IB3x", 10, 0)
+    + (16382).to_bytes(3, "little") * 2
+    + bytes(300)
+)
 BIT_BOMB = zlib.compress(bytes(12000 * 1501), 9)
 ZTXT = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(100_000_000), 9))
 ICCP = chunk(b"iCCP", b"bomb\0\0" + zlib.compress(bytes(100_000_000), 9))
@@ -252,21 +272,34 @@ def _raw(width: int, height: int, depth: int, colour: int, data: bytes, *extra: 
     return SIGNATURE + b"".join(body)
 
 
-CUT_CODES = {"PNG": "E-IMG-TRUNCATED", "JPEG": "E-IMG-TRUNCATED", "GIF": "E-IMG-TRUNCATED",
-             "BMP": "E-IMG-TRUNCATED", "TIFF": "E-IMG-TRUNCATED",
-            "WEBP": "E-IMG-TRUNCATED"}  # fmt: skip
+CUT_CODES = {
+    "PNG": "E-IMG-TRUNCATED",
+    "JPEG": "E-IMG-TRUNCATED",
+    "GIF": "E-IMG-TRUNCATED",
+    "BMP": "E-IMG-TRUNCATED",
+    "TIFF": "E-IMG-TRUNCATED",
+    "WEBP": "E-IMG-TRUNCATED",
+}
 
 CASES: list[Case] = [
     # Damaged
     *(picture(f"a PNG cut at {n} tenths", cut("PNG", n), "E-IMG-TRUNCATED") for n in range(1, 10)),
-    *(picture(f"a JPEG cut at {n} tenths", cut("JPEG", n), "E-IMG-TRUNCATED") for n in range(1,
-            10)),
-    *(picture(f"a {form} cut at {n} tenths", cut(form, n), CUT_CODES[form])
-      for form in ("GIF", "BMP", "TIFF", "WEBP") for n in range(1, 10)),
+    *(
+        picture(f"a JPEG cut at {n} tenths", cut("JPEG", n), "E-IMG-TRUNCATED")
+        for n in range(1, 10)
+    ),
+    *(
+        picture(f"a {form} cut at {n} tenths", cut(form, n), CUT_CODES[form])
+        for form in ("GIF", "BMP", "TIFF", "WEBP")
+        for n in range(1, 10)
+    ),
     picture("a PNG without its last chunk", lambda kit: saved(kit.drawn)[:-12], "E-IMG-TRUNCATED"),
     picture("a PNG without its last 4 bytes", lambda kit: saved(kit.drawn)[:-4], "E-IMG-TRUNCATED"),
-    picture("a JPEG without its last 2 bytes", lambda kit: saved(kit.drawn.convert("L"), "JPEG")[:-2],
-            "E-IMG-TRUNCATED"),
+    picture(
+        "a JPEG without its last 2 bytes",
+        lambda kit: saved(kit.drawn.convert("L"), "JPEG")[:-2],
+        "E-IMG-TRUNCATED",
+    ),
     picture("zero bytes", lambda kit: b"", "E-IMG-EMPTY"),
     picture("one byte", lambda kit: b"\x89", "E-IMG-TRUNCATED"),
     picture("the PNG signature alone", lambda kit: SIGNATURE, "E-IMG-TRUNCATED"),
@@ -275,66 +308,104 @@ CASES: list[Case] = [
     picture("a flipped bit in a checksum", _flip(29), "E-IMG-DAMAGED"),
     picture("a width of 0", lambda kit: png(0, 28, 8, 0, b""), "E-IMG-DAMAGED"),
     picture("a depth of 3 bits", lambda kit: png(28, 28, 3, 0, bytes(29 * 28)), "E-IMG-DAMAGED"),
-    picture("an unknown colour type", lambda kit: png(28, 28, 8, 5, bytes(29 * 28)),
-            "E-IMG-DAMAGED"),
+    picture(
+        "an unknown colour type", lambda kit: png(28, 28, 8, 5, bytes(29 * 28)), "E-IMG-DAMAGED"
+    ),
     picture("too few rows", lambda kit: png(28, 28, 8, 0, bytes(29 * 5)), "E-IMG-TRUNCATED"),
-    picture("half of its rows", lambda kit: png(28, 28, 8, 0, rows_of(np.asarray(kit.seven)[:14])),
-            "E-IMG-TRUNCATED"),
-    picture("half of its rows in a palette", lambda kit: png(28, 28, 8, 3, rows_of(
-        np.asarray(kit.seven)[:14]), chunk(b"PLTE", bytes(range(256)) * 3)), "E-IMG-TRUNCATED"),
-    *(picture(f"an interlaced PNG without {rows} of its rows", bind(interlaced_png, rows),
-              "E-IMG-TRUNCATED") for rows in (1, 14)),
+    picture(
+        "half of its rows",
+        lambda kit: png(28, 28, 8, 0, rows_of(np.asarray(kit.seven)[:14])),
+        "E-IMG-TRUNCATED",
+    ),
+    picture(
+        "half of its rows in a palette",
+        lambda kit: png(
+            28, 28, 8, 3, rows_of(np.asarray(kit.seven)[:14]), chunk(b"PLTE", bytes(range(256)) * 3)
+        ),
+        "E-IMG-TRUNCATED",
+    ),
+    *(
+        picture(
+            f"an interlaced PNG without {rows} of its rows",
+            bind(interlaced_png, rows),
+            "E-IMG-TRUNCATED",
+        )
+        for rows in (1, 14)
+    ),
     picture("its pixels in two places", two_places, "E-IMG-TRUNCATED"),
     picture("no pixels at all", lambda kit: png(28, 28, 8, 0, b""), "E-IMG-TRUNCATED"),
-    picture("a filter that is none", lambda kit: png(28, 28, 8, 0, b"\x09" * 29 * 28),
-            "E-IMG-DAMAGED"),
-    picture("pixels that are no zlib stream", lambda kit: _raw(28, 28, 8, 0, bytes(90)),
-            "E-IMG-DAMAGED"),
-    picture("a palette that is missing", lambda kit: png(28, 28, 8, 3, bytes(29 * 28)),
-            "E-IMG-DAMAGED"),
+    picture(
+        "a filter that is none", lambda kit: png(28, 28, 8, 0, b"\x09" * 29 * 28), "E-IMG-DAMAGED"
+    ),
+    picture(
+        "pixels that are no zlib stream", lambda kit: _raw(28, 28, 8, 0, bytes(90)), "E-IMG-DAMAGED"
+    ),
+    picture(
+        "a palette that is missing", lambda kit: png(28, 28, 8, 3, bytes(29 * 28)), "E-IMG-DAMAGED"
+    ),
     picture("rubbish behind the end", lambda kit: saved(kit.seven) + b"rubbish"),
     # Those about which Pillow, its log and libtiff say something of their own
     picture("an animation of no frames", no_frames),
     picture("a TIFF of 65535 samples", lambda kit: tiff(28, 28, samples=65535), "E-IMG-DAMAGED"),
-    picture("a TIFF that is packed as WebP", lambda kit: tiff(28, 28, packing=50001),
-            "E-IMG-DAMAGED"),
+    picture(
+        "a TIFF that is packed as WebP", lambda kit: tiff(28, 28, packing=50001), "E-IMG-DAMAGED"
+    ),
     # Bombs
-    picture("a PNG that claims 65500×65500", lambda kit: png(65500, 65500, 8, 0, b"\0"),
-            "E-IMG-TOO-LARGE"),
-    picture("a PNG of 12000×12000 bits in 17 kB", lambda kit: _raw(12000, 12000, 1, 0, BIT_BOMB),
-            "E-IMG-TOO-LARGE"),
-    picture("a PNG of 9400×9400 at 16 bit", lambda kit: png(9400, 9400, 16, 6, b"\0"),
-            "E-IMG-TOO-LARGE"),
+    picture(
+        "a PNG that claims 65500×65500",
+        lambda kit: png(65500, 65500, 8, 0, b"\0"),
+        "E-IMG-TOO-LARGE",
+    ),
+    picture(
+        "a PNG of 12000×12000 bits in 17 kB",
+        lambda kit: _raw(12000, 12000, 1, 0, BIT_BOMB),
+        "E-IMG-TOO-LARGE",
+    ),
+    picture(
+        "a PNG of 9400×9400 at 16 bit", lambda kit: png(9400, 9400, 16, 6, b"\0"), "E-IMG-TOO-LARGE"
+    ),
     picture("1.2 GB of zeros behind its rows", lambda kit: _raw(28, 28, 8, 0, endless_rows(kit))),
-    picture("100 MB of compressed text", lambda kit: png(
-            28, 28, 8, 0, rows_of(np.asarray(kit.seven)), ZTXT),
-            "E-IMG-TOO-LARGE"),
-    picture("100 MB of colour profile", lambda kit: png(28, 28, 8, 0,
-            rows_of(np.asarray(kit.seven)), ICCP),
-            "E-IMG-TOO-LARGE"),
-    picture("a JPEG that claims 65500×65500", lambda kit: jpeg_claim(kit, 65500),
-            "E-IMG-TOO-LARGE"),
+    picture(
+        "100 MB of compressed text",
+        lambda kit: png(28, 28, 8, 0, rows_of(np.asarray(kit.seven)), ZTXT),
+        "E-IMG-TOO-LARGE",
+    ),
+    picture(
+        "100 MB of colour profile",
+        lambda kit: png(28, 28, 8, 0, rows_of(np.asarray(kit.seven)), ICCP),
+        "E-IMG-TOO-LARGE",
+    ),
+    picture(
+        "a JPEG that claims 65500×65500", lambda kit: jpeg_claim(kit, 65500), "E-IMG-TOO-LARGE"
+    ),
     picture("a TIFF that claims 60000×60000", lambda kit: tiff(60000, 60000), "E-IMG-TOO-LARGE"),
     picture("a BMP that claims 60000×60000", lambda kit: bmp(60000, 60000), "E-IMG-TOO-LARGE"),
     picture("a BMP of negative width", lambda kit: bmp(-28, 28), "E-IMG-TOO-LARGE"),
-    picture("a GIF that claims 65000×65000",
-            lambda kit: b"GIF89a" + struct.pack("<HH", 65000, 65000) + saved(kit.seven, "GIF")[10:],
-            "E-IMG-TOO-LARGE"),
+    picture(
+        "a GIF that claims 65000×65000",
+        lambda kit: b"GIF89a" + struct.pack("<HH", 65000, 65000) + saved(kit.seven, "GIF")[10:],
+        "E-IMG-TOO-LARGE",
+    ),
     picture("a WebP that claims 16383×16383", lambda kit: WEBP_CLAIM, "E-IMG-TOO-LARGE"),
-    picture("a PPM that claims 60000×60000", lambda kit: b"P6 60000 60000 255\n" + bytes(30),
-            "E-IMG-TOO-LARGE"),
+    picture(
+        "a PPM that claims 60000×60000",
+        lambda kit: b"P6 60000 60000 255\n" + bytes(30),
+        "E-IMG-TOO-LARGE",
+    ),
     # Not pictures
     picture("text", lambda kit: b"this is no picture\n", "E-IMG-FORMAT"),
     picture("SVG", lambda kit: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "E-IMG-FORMAT"),
     picture("HTML", lambda kit: b"<!DOCTYPE html><p>404", "E-IMG-FORMAT"),
-    picture("EPS", lambda kit: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-            "E-IMG-FORMAT"),
+    picture(
+        "EPS", lambda kit: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "E-IMG-FORMAT"
+    ),
     picture("PDF", lambda kit: b"%PDF-1.7\n", "E-IMG-FORMAT"),
     picture("a zip archive", lambda kit: b"PK\3\4" + bytes(60), "E-IMG-FORMAT"),
     picture("a pickle", lambda kit: b"\x80\x04cos\nsystem\n.", "E-IMG-FORMAT"),
     picture("a HEIC picture", lambda kit: b"\0\0\0\x18ftypheic" + bytes(60), "E-IMG-FORMAT"),
-    picture("an array that is named .png", lambda kit: b"\x93NUMPY\1\0" + bytes(90),
-            "E-IMG-FORMAT"),
+    picture(
+        "an array that is named .png", lambda kit: b"\x93NUMPY\1\0" + bytes(90), "E-IMG-FORMAT"
+    ),
     # Names and special files
     picture("a missing file", lambda kit: kit.folder / "missing.png", "E-IN-MISSING"),
     picture("a file as a folder", lambda kit: named("a.png")(kit) / "b.png", "E-IN-MISSING"),
@@ -348,79 +419,194 @@ CASES: list[Case] = [
     picture("/dev/zero", lambda kit: "/dev/zero", "E-IN-NOTFILE"),
     picture("/dev/null", lambda kit: "/dev/null", "E-IN-NOTFILE"),
     picture("a glob without matches", lambda kit: str(kit.folder / "*.gif"), "E-IN-MISSING"),
-    *(picture(f"the name {name!r}", named(name)) for name in (
-        "a b.png", "a\nb.png", "a\x1b[31mb.png", "七.png", "e\u0301.png", "\u202egnp.png", "[1].png",
-        "-x.png", "x.txt", "x.jpg", "x", ".png", "n" * 251 + ".png", b"\xff\xfe.png", "~.png",
-            "$HOME.png")),
-    picture("a name with a newline that is refused", named("a\nb.png", lambda kit: b""),
-            "E-IMG-EMPTY"),
-    picture("a name that is not UTF-8 and refused", named(b"\xff.png", lambda kit: b""),
-            "E-IMG-EMPTY"),
+    *(
+        picture(f"the name {name!r}", named(name))
+        for name in (
+            "a b.png",
+            "a\nb.png",
+            "a\x1b[31mb.png",
+            "七.png",
+            "e\u0301.png",
+            "\u202egnp.png",
+            "[1].png",
+            "-x.png",
+            "x.txt",
+            "x.jpg",
+            "x",
+            ".png",
+            "n" * 251 + ".png",
+            b"\xff\xfe.png",
+            "~.png",
+            "$HOME.png",
+        )
+    ),
+    picture(
+        "a name with a newline that is refused", named("a\nb.png", lambda kit: b""), "E-IMG-EMPTY"
+    ),
+    picture(
+        "a name that is not UTF-8 and refused", named(b"\xff.png", lambda kit: b""), "E-IMG-EMPTY"
+    ),
     # What other programs read wrong
-    *(picture(f"a PNG of {depth} bit gray", bind(lambda kit, depth: low_depth_png(kit, depth),
-            depth))
-      for depth in (1, 2, 4)),
-    *(picture(f"a 16-bit PNG of colour type {colour}", bind(lambda kit, colour: sixteen_png(kit,
-            colour), colour))
-      for colour in (0, 2, 4, 6)),
+    *(
+        picture(
+            f"a PNG of {depth} bit gray", bind(lambda kit, depth: low_depth_png(kit, depth), depth)
+        )
+        for depth in (1, 2, 4)
+    ),
+    *(
+        picture(
+            f"a 16-bit PNG of colour type {colour}",
+            bind(lambda kit, colour: sixteen_png(kit, colour), colour),
+        )
+        for colour in (0, 2, 4, 6)
+    ),
     picture("an interlaced PNG", interlaced_png),
     picture("a palette out of order", shuffled_palette),
-    picture("a 1-bit picture of Pillow",
-            lambda kit: saved(kit.seven.point(lambda v: 255 * (v > 99), "1"))),
-    picture("16-bit gray TIFF",
-            lambda kit: saved(Image.fromarray(np.asarray(kit.seven).astype("u2") * 257),
-            "TIFF"), suffix=".tif"),
-    picture("16-bit gray PGM", lambda kit: b"P5 28 28 65535\n"
-            + (np.asarray(kit.seven).astype(">u2") * 257).tobytes(), suffix=".pgm"),
-    picture("plain PGM in text", lambda kit: b"P2 28 28 255\n"
-            + b" ".join(b"%d" % v for v in np.asarray(kit.seven).ravel().tolist()), suffix=".pgm"),
-    picture("32-bit integer TIFF", lambda kit: saved(kit.seven.convert("I"), "TIFF"),
-            "E-IMG-DEPTH"),
+    picture(
+        "a 1-bit picture of Pillow",
+        lambda kit: saved(kit.seven.point(lambda v: 255 * (v > 99), "1")),
+    ),
+    picture(
+        "16-bit gray TIFF",
+        lambda kit: saved(Image.fromarray(np.asarray(kit.seven).astype("u2") * 257), "TIFF"),
+        suffix=".tif",
+    ),
+    picture(
+        "16-bit gray PGM",
+        lambda kit: b"P5 28 28 65535\n" + (np.asarray(kit.seven).astype(">u2") * 257).tobytes(),
+        suffix=".pgm",
+    ),
+    picture(
+        "plain PGM in text",
+        lambda kit: (
+            b"P2 28 28 255\n" + b" ".join(b"%d" % v for v in np.asarray(kit.seven).ravel().tolist())
+        ),
+        suffix=".pgm",
+    ),
+    picture(
+        "32-bit integer TIFF", lambda kit: saved(kit.seven.convert("I"), "TIFF"), "E-IMG-DEPTH"
+    ),
     picture("float TIFF", lambda kit: saved(kit.seven.convert("F"), "TIFF"), "E-IMG-DEPTH"),
-    picture("a TIFF whose white is 0", lambda kit: saved(ImageOps.invert(kit.seven), "TIFF",
-            tiffinfo={262: 0}), suffix=".tif"),
-    *(picture(f"a TIFF packed by {packing}", bind(lambda kit, packing: saved(kit.seven, "TIFF",
-              compression=packing), packing)) for packing in ("tiff_lzw", "tiff_adobe_deflate",
-            "packbits")),
-    *(picture(f"{mode} in a {form}", bind(lambda kit, mode, form: saved(kit.drawn.convert("RGB")
-              .convert(mode), form), mode, form)) for mode, form in (
-        ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("RGB", "JPEG"), ("RGB", "WEBP"),
-        ("P", "GIF"), ("RGB", "BMP"), ("P", "BMP"), ("1", "BMP"), ("RGB", "PPM"), ("RGBA",
-            "TIFF"))),
-    *(picture(f"{what} ink of mode {mode} over nothing in a {form}",
-              bind(lambda kit, colour, mode, form: saved(ink(kit, colour, mode), form,
-              **({"lossless": True} if form == "WEBP" else {})), colour, mode, form))
-      for what, colour in (("black", 0), ("white", 255)) for mode, form in (
-        ("LA", "PNG"), ("RGBA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "TIFF"))),
+    picture(
+        "a TIFF whose white is 0",
+        lambda kit: saved(ImageOps.invert(kit.seven), "TIFF", tiffinfo={262: 0}),
+        suffix=".tif",
+    ),
+    *(
+        picture(
+            f"a TIFF packed by {packing}",
+            bind(lambda kit, packing: saved(kit.seven, "TIFF", compression=packing), packing),
+        )
+        for packing in ("tiff_lzw", "tiff_adobe_deflate", "packbits")
+    ),
+    *(
+        picture(
+            f"{mode} in a {form}",
+            bind(
+                lambda kit, mode, form: saved(kit.drawn.convert("RGB").convert(mode), form),
+                mode,
+                form,
+            ),
+        )
+        for mode, form in (
+            ("CMYK", "JPEG"),
+            ("CMYK", "TIFF"),
+            ("YCbCr", "TIFF"),
+            ("RGB", "JPEG"),
+            ("RGB", "WEBP"),
+            ("P", "GIF"),
+            ("RGB", "BMP"),
+            ("P", "BMP"),
+            ("1", "BMP"),
+            ("RGB", "PPM"),
+            ("RGBA", "TIFF"),
+        )
+    ),
+    *(
+        picture(
+            f"{what} ink of mode {mode} over nothing in a {form}",
+            bind(
+                lambda kit, colour, mode, form: saved(
+                    ink(kit, colour, mode), form, **({"lossless": True} if form == "WEBP" else {})
+                ),
+                colour,
+                mode,
+                form,
+            ),
+        )
+        for what, colour in (("black", 0), ("white", 255))
+        for mode, form in (("LA", "PNG"), ("RGBA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "TIFF"))
+    ),
     picture("paper that a tRNS chunk makes transparent", transparent_gray),
-    picture("a palette with a transparent colour", lambda kit: saved(ImageOps.invert(
-        ImageOps.expand(kit.seven, 20)).convert("P"), transparency=255)),
-    *(picture(f"EXIF orientation {n} in a JPEG", bind(lambda kit, n: turned(kit, n, "JPEG"), n))
-            for n in TURNS),
-    *(picture(f"EXIF orientation {n} in a {form}", bind(lambda kit, n, form: turned(kit, n, form),
-            n, form))
-      for form in ("PNG", "WEBP", "TIFF") for n in (3, 6)),
+    picture(
+        "a palette with a transparent colour",
+        lambda kit: saved(
+            ImageOps.invert(ImageOps.expand(kit.seven, 20)).convert("P"), transparency=255
+        ),
+    ),
+    *(
+        picture(f"EXIF orientation {n} in a JPEG", bind(lambda kit, n: turned(kit, n, "JPEG"), n))
+        for n in TURNS
+    ),
+    *(
+        picture(
+            f"EXIF orientation {n} in a {form}",
+            bind(lambda kit, n, form: turned(kit, n, form), n, form),
+        )
+        for form in ("PNG", "WEBP", "TIFF")
+        for n in (3, 6)
+    ),
     picture("EXIF orientation 9", lambda kit: turned_nine(kit)),
-    *(picture(f"two pictures in a {form}", bind(lambda kit, form: animation(kit, form), form),
-            "E-IMG-FRAMES")
-      for form in ("GIF", "WEBP", "PNG", "TIFF")),
+    *(
+        picture(
+            f"two pictures in a {form}",
+            bind(lambda kit, form: animation(kit, form), form),
+            "E-IMG-FRAMES",
+        )
+        for form in ("GIF", "WEBP", "PNG", "TIFF")
+    ),
     picture("a TIFF that is named .png", lambda kit: saved(kit.drawn.convert("L"), "TIFF")),
     # Forms that Pillow reads and ptx does not take
-    *(picture(f"a {form}", bind(lambda kit, form, mode: saved(kit.drawn.convert(mode).resize((64, 64)),
-            form), form, mode), "E-IMG-FORMAT", suffix=f".{form.lower()}")
-      for form, mode in (("TGA", "L"), ("ICO", "RGB"), ("PCX", "L"), ("SGI", "L"), ("XBM", "1"),
-            ("JPEG2000", "L"), ("DDS", "RGB"), ("MSP", "1"), ("SPIDER", "F"),
-            ("PDF", "L"), ("EPS", "L"), ("ICNS", "RGB"), ("BLP", "P"))),
+    *(
+        picture(
+            f"a {form}",
+            bind(
+                lambda kit, form, mode: saved(kit.drawn.convert(mode).resize((64, 64)), form),
+                form,
+                mode,
+            ),
+            "E-IMG-FORMAT",
+            suffix=f".{form.lower()}",
+        )
+        for form, mode in (
+            ("TGA", "L"),
+            ("ICO", "RGB"),
+            ("PCX", "L"),
+            ("SGI", "L"),
+            ("XBM", "1"),
+            ("JPEG2000", "L"),
+            ("DDS", "RGB"),
+            ("MSP", "1"),
+            ("SPIDER", "F"),
+            ("PDF", "L"),
+            ("EPS", "L"),
+            ("ICNS", "RGB"),
+            ("BLP", "P"),
+        )
+    ),
     picture("a BMP packed by run length", lambda kit: rle_bmp(), "E-IMG-TRUNCATED"),
     picture("a digit in a strip", lambda kit: saved(ImageOps.expand(kit.seven, (0, 28, 0, 28)))),
-    picture("a digit in a wide strip", lambda kit: saved(ImageOps.expand(kit.seven, (56, 0, 56, 0)))),
+    picture(
+        "a digit in a wide strip", lambda kit: saved(ImageOps.expand(kit.seven, (56, 0, 56, 0)))
+    ),
     picture("2 GiB that are named .png", sparse("a.png", 2**31), "E-IN-SIZE"),
-    picture("a drawing of 12 Mpx", lambda kit: saved(kit.drawn.resize((4000, 3000)),
-            compress_level=1)),
+    picture(
+        "a drawing of 12 Mpx", lambda kit: saved(kit.drawn.resize((4000, 3000)), compress_level=1)
+    ),
     picture("white on black, large", lambda kit: saved(ImageOps.invert(kit.drawn.convert("L")))),
     picture("a folder of one picture", lambda kit: named("a.png")(kit).parent),
     picture("a glob", lambda kit: str(named("a.png")(kit).with_name("*.png"))),
-]  # fmt: skip
+]
 
 
 def turned_nine(kit: Kit) -> bytes:

@@ -47,9 +47,17 @@ WHOLE = {
     "export": ("export", "linear-model", "--format", "torchscript", "--output", "出.torchscript"),
     "compare": ("compare", "linear-model", "--backends", "ort-cpu", "--output", "出.json"),
     "report": ("report", "linear-model", "--output", "出.html"),
-    "benchmark": ("benchmark", "linear-model", "--backends", "ort-cpu", "--batch", "1",
-                  "--seconds", "0.001"),
-}  # fmt: skip
+    "benchmark": (
+        "benchmark",
+        "linear-model",
+        "--backends",
+        "ort-cpu",
+        "--batch",
+        "1",
+        "--seconds",
+        "0.001",
+    ),
+}
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
 WITH_TORCH = ("export", "evaluate", "report", "compare")  # whose quick calls import it
 # Of the slow ones, each in states that between them have each stream lost, and each encoding.

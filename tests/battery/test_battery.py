@@ -59,7 +59,7 @@ COMMANDS = {
     "endless": ("predict", "3", "--backend", "ort-cpu", "--timeout", "1", "--model", "{}"),
     "endless report": ("report", "linear-model", "--timeout", "5", "--workspace", "{}"),
     "endless program": ("predict", "3", "--trust", "--timeout", "3", "--model", "{}"),
-}  # fmt: skip
+}
 
 OF_MODELS = ("model", "program", "checkpoint")  # the case is the model; its input is a drawing
 

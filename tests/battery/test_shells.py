@@ -184,9 +184,14 @@ def real(folder: Path, after: str, **environment: str) -> subprocess.CompletedPr
     script = "from ptx.cli import main; main()"
     line = f'"$0" -c "{script}" predict 4 五 --model linear-model --workspace 工作区 {after}'
     return subprocess.run(
-        ["bash", "-c", line, sys.executable], cwd=folder, capture_output=True, check=False,
-        timeout=PATIENCE, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
-    )  # fmt: skip
+        ["bash", "-c", line, sys.executable],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.mark.parametrize("state", REAL)
@@ -255,9 +260,13 @@ def test_a_number_out_of_its_range_is_refused_at_once_by_name(tally: Counter[str
     cases = [(option, value) for option in NUMBERS for value in option.refused()]
     calls = [(*needed(option.verb), f"{option.name}={value}") for option, value in cases]
     done = subprocess.run(
-        [sys.executable, "-c", CHECK], input=json.dumps(calls), text=True, capture_output=True,
-        check=True, timeout=PATIENCE,
-    )  # fmt: skip
+        [sys.executable, "-c", CHECK],
+        input=json.dumps(calls),
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE,
+    )
     found, imported = json.loads(done.stdout)
     tally["calls"] += len(cases)
     assert imported == []

@@ -43,8 +43,19 @@ def test_one_picture_imports_little_beside_its_libraries(
     done = predict(child, seven, model, tmp_path / "answers.jsonl", LOADED)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert {"ptx.infer.backends.ort.cpu", "onnxruntime"} <= loaded
-    unneeded = {"importlib.metadata", "tqdm", "matplotlib", "torch", "onnx", "asyncio", "email",
-                "concurrent.futures", "multiprocessing", "ptx.export", "ptx.trainers"}  # fmt: skip
+    unneeded = {
+        "importlib.metadata",
+        "tqdm",
+        "matplotlib",
+        "torch",
+        "onnx",
+        "asyncio",
+        "email",
+        "concurrent.futures",
+        "multiprocessing",
+        "ptx.export",
+        "ptx.trainers",
+    }
     assert not unneeded & (loaded - libraries)
 
 
@@ -60,13 +71,16 @@ def test_memory_does_not_grow_with_the_number_of_files(
         for number in range(1, count):
             (folder / f"{number}.png").hardlink_to(folder / "0.png")
         done = predict(
-            child, folder, model, tmp_path / "answers.jsonl",
+            child,
+            folder,
+            model,
+            tmp_path / "answers.jsonl",
             "import resource\n"
             "lines = open('/proc/self/status').read().splitlines()\n"
             "own = next(line.split()[1] for line in lines if line.startswith('VmHWM'))\n"
             "readers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n"
             "print(code, 1024 * int(own), 1024 * readers)",
-        )  # fmt: skip
+        )
         code, *sides = map(int, done.stdout.splitlines()[-1].split())
         assert f"{count:,} predictions" in done.stdout
         assert code == 0

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 COMMAND = Path(sys.executable).with_name("ptx")  # as pip installs it
-NAMES = ("ptx", "numpy", "click", "PIL", "onnxruntime", "torch", "json", "sitecustomize",
-         "usercustomize")  # fmt: skip
+NAMES = (
+    "ptx",
+    "numpy",
+    "click",
+    "PIL",
+    "onnxruntime",
+    "torch",
+    "json",
+    "sitecustomize",
+    "usercustomize",
+)
 pytestmark = pytest.mark.skipif(not COMMAND.exists(), reason="ptx is not installed as a command")
 
 
@@ -30,7 +39,11 @@ def test_modules_in_the_current_folder_are_not_imported(
     }
     done = subprocess.run(
         [COMMAND, verb, *arguments[verb]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "foreign" not in done.stderr

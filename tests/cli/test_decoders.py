@@ -22,10 +22,23 @@ def test_each_file_has_its_one_line_whatever_the_decoders_say(
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     done = subprocess.run(
-        [sys.executable, "-c", "from ptx.cli import main; main()", "predict", *files,
-         "--backend", "ort-cpu", "--workspace", workspace],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from ptx.cli import main; main()",
+            "predict",
+            *files,
+            "--backend",
+            "ort-cpu",
+            "--workspace",
+            workspace,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 4
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["warning.png"]
     assert [line[:27] for line in done.stderr.splitlines()] == ["ptx: error [E-IMG-DAMAGED] "] * 2

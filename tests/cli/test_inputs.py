@@ -13,8 +13,8 @@ from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 
-PHOTO = {"kind": "photo", "size": [8, 8], "resize": 8}
-GRAY = {"kind": "image", "size": [8, 8], "fit": "digit"}
+PHOTO = {"kind": "rgb-image", "size": [8, 8], "resize": 8}
+GRAY = {"kind": "gray-image", "size": [8, 8], "resize_mode": "mnist"}
 
 
 def signature(*axes: int) -> Signature:
@@ -27,8 +27,8 @@ def signature(*axes: int) -> Signature:
     [
         (GRAY, (1, 8, 8), (8, 8)),
         (PHOTO, (3, 8, 8), (8, 8, 3)),
-        ({"kind": "columns", "names": ["a", "b"]}, (2,), (2,)),
-        ({"kind": "arrays"}, (3, 4), (3, 4)),
+        ({"kind": "tabular", "names": ["a", "b"]}, (2,), (2,)),
+        ({"kind": "none"}, (3, 4), (3, 4)),
     ],
 )
 def test_an_array_of_one_more_dimension_than_a_value_holds_several(

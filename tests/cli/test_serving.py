@@ -17,13 +17,20 @@ from ptx.serve import ServerSettings, settings
     ("workers", "asked", "expected"), [(1, None, None), (2, None, 4), (16, None, 1), (2, 3, 3)]
 )
 def test_workers_share_the_processors(
-    artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    workers: int, asked: int | None, expected: int | None,
-) -> None:  # fmt: skip
+    artifact: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    asked: int | None,
+    expected: int | None,
+) -> None:
     monkeypatch.setattr(settings, "usable_processors", lambda: 8)
     source = find_source(
-        Workspace(tmp_path), f"a={artifact('convnet', 'onnx')}", "ort-cpu", Options(threads=asked),
+        Workspace(tmp_path),
+        f"a={artifact('convnet', 'onnx')}",
+        "ort-cpu",
+        Options(threads=asked),
         ServerSettings(workers=workers),
-    )  # fmt: skip
+    )
     with source.open() as predictor:
         assert predictor.backend._options.threads == expected  # type: ignore[attr-defined]

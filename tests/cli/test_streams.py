@@ -24,9 +24,13 @@ def call(
     *arguments: object, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, check=False, timeout=120,
-        input=stdin.encode(), env={**os.environ, **environment},
-    )  # fmt: skip
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        timeout=120,
+        input=stdin.encode(),
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, POSIX], ids=["ascii", "C"])
@@ -43,8 +47,16 @@ def test_json_stays_valid_where_the_encoding_lacks_a_character(
     workspace: Path, encoding: str
 ) -> None:
     texts = ["é", "中", "😀"]
-    done = call("predict", *texts, "--json", "--model", "linear-model", "--workspace", workspace,
-                PYTHONIOENCODING=encoding)  # fmt: skip
+    done = call(
+        "predict",
+        *texts,
+        "--json",
+        "--model",
+        "linear-model",
+        "--workspace",
+        workspace,
+        PYTHONIOENCODING=encoding,
+    )
     assert done.returncode == 4
     answers = [json.loads(line) for line in done.stdout.decode(encoding).splitlines()]
     assert [answer["input"] for answer in answers] == texts
@@ -68,8 +80,10 @@ def test_a_reader_that_made_the_pipe_non_blocking_gets_every_line(workspace: Pat
     os.set_blocking(writing, False)
     process: Any = subprocess.Popen(
         [*COMMAND, "predict", "-", "--model", "linear-model", "--workspace", str(workspace)],
-        stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=writing,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(writing)
     process.stdin.write(b"1\n" * count)
     process.stdin.close()

@@ -35,9 +35,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 )
 def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) -> None:
     model = ["3", "--model", "linear-model"] if verb == "predict" else ["linear-model"]
-    done = run(
-        verb, *model, "--timeout", 0.01, "--workspace", workspace
-    )  # Python alone takes longer
+    # Python alone takes longer
+    done = run(verb, *model, "--timeout", 0.01, "--workspace", workspace)
     assert done.returncode == 6
     assert done.stdout == ""
     assert done.stderr == (
@@ -59,7 +58,7 @@ def test_what_the_ended_process_had_begun_to_write_is_swept(
     tmp_path: Path, endless: Path, verb: str
 ) -> None:
     """Into the folder of --output, or into the model's where there is none."""
-    folder = tmp_path / ("linear-model" if verb == "report" else "answers")
+    folder = tmp_path / ("linear-model" if verb == "report" else "predictions")
     folder.mkdir()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -77,8 +76,10 @@ def test_in_time_the_answers_and_the_exit_code_are_those_without_a_limit(endless
         free = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu")
         held = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu", "--timeout", 60)
         assert (held.returncode, held.stdout, held.stderr) == (
-            free.returncode, free.stdout, free.stderr,
-        )  # fmt: skip
+            free.returncode,
+            free.stdout,
+            free.stderr,
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

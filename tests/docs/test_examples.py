@@ -284,10 +284,21 @@ def test_the_cpp_program_answers_as_ptx_does(
 ) -> None:
     release, program = Path(os.environ["ONNXRUNTIME"]).resolve(), tmp_path / "predict"
     subprocess.run(
-        ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", str(EXAMPLES / "predict.cpp"),
-         f"-I{release / 'include'}", f"-L{release / 'lib'}", "-lonnxruntime", "-o", str(program)],
+        [
+            "g++",
+            "-std=c++17",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            str(EXAMPLES / "predict.cpp"),
+            f"-I{release / 'include'}",
+            f"-L{release / 'lib'}",
+            "-lonnxruntime",
+            "-o",
+            str(program),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     environment = {**os.environ, "LD_LIBRARY_PATH": str(release / "lib")}
 
     def run(*pictures: Path) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,8 @@ def described(**data: Any) -> Description:
 
 def pixels(model: str, stated: Description) -> Array:
     """float32 (256,): what the network is given for each pixel."""
-    card = catalog_manifest(model, stated)
-    opened: Any = open_preprocessing(card.preprocessing, card.signature)
+    manifest = catalog_manifest(model, stated)
+    opened: Any = open_preprocessing(manifest.preprocessing, manifest.signature)
     table: Array = opened.table
     return table
 
@@ -38,18 +38,18 @@ def pixels(model: str, stated: Description) -> Array:
     ],
 )
 def test_what_nobody_states_is_assumed_and_named(model: str, preprocessing: str) -> None:
-    card = catalog_manifest(model, Description())
-    assert card.training == {"assumed": {"preprocessing": preprocessing, "labels": DIGITS}}
-    assert card.preprocessing == CATALOG[model].preprocessing
-    assert card.labels == CATALOG[model].labels
+    manifest = catalog_manifest(model, Description())
+    assert manifest.training == {"assumed": {"preprocessing": preprocessing, "labels": DIGITS}}
+    assert manifest.preprocessing == CATALOG[model].preprocessing
+    assert manifest.labels == CATALOG[model].labels
 
 
 @pytest.mark.parametrize("model", CATALOG)
-def test_every_model_has_a_card_without_a_stated(model: str) -> None:
-    card = catalog_manifest(model, Description())
-    assert card.training["assumed"]["preprocessing"]
-    assert ("labels" in card.training["assumed"]) == bool(CATALOG[model].labels)
-    assert card.config == CATALOG[model].config
+def test_every_model_has_a_manifest_without_a_stated(model: str) -> None:
+    manifest = catalog_manifest(model, Description())
+    assert manifest.training["assumed"]["preprocessing"]
+    assert ("labels" in manifest.training["assumed"]) == bool(CATALOG[model].labels)
+    assert manifest.config == CATALOG[model].config
 
 
 @pytest.mark.parametrize(
@@ -71,34 +71,34 @@ def test_mean_std_and_scale_are_those_of_the_training(
 
 def test_columns_have_a_mean_and_std_each() -> None:
     mean, std = tuple(range(8)), (2.0,) * 8
-    card = catalog_manifest("diabetes", Description(mean=mean, std=std))
-    assert card.preprocessing["mean"] == list(mean)
-    assert set(card.training["assumed"]) == {"labels"}
+    manifest = catalog_manifest("diabetes", Description(mean=mean, std=std))
+    assert manifest.preprocessing["mean"] == list(mean)
+    assert set(manifest.training["assumed"]) == {"labels"}
 
 
 def test_labels_are_stated_in_the_order_of_the_outputs() -> None:
     labels = tuple("9876543210")
-    card = catalog_manifest("convnet", Description(labels=labels))
-    assert card.labels == labels
-    assert set(card.training["assumed"]) == {"preprocessing"}
+    manifest = catalog_manifest("convnet", Description(labels=labels))
+    assert manifest.labels == labels
+    assert set(manifest.training["assumed"]) == {"preprocessing"}
 
 
 def test_a_classifier_is_as_wide_as_there_are_labels() -> None:
-    card = catalog_manifest("convnet", Description(labels=("cat", "dog", "owl")))
-    assert card.config["classes"] == 3
-    assert card.signature.outputs[0].axes == ("batch", 3)
+    manifest = catalog_manifest("convnet", Description(labels=("cat", "dog", "owl")))
+    assert manifest.config["classes"] == 3
+    assert manifest.signature.outputs[0].axes == ("batch", 3)
 
 
 def test_a_description_states_preprocess_and_labels() -> None:
-    preprocessing = {"kind": "image", "size": [28, 28], "fit": "square"}
+    preprocessing = {"kind": "gray-image", "size": [28, 28], "resize_mode": "letterbox"}
     said = described(preprocessing=preprocessing, labels=list("abcdefghij"), name="convnet")
-    card = catalog_manifest("convnet", said)
-    assert card.preprocessing == preprocessing
-    assert card.labels == tuple("abcdefghij")
-    assert card.training == {"assumed": {}}
+    manifest = catalog_manifest("convnet", said)
+    assert manifest.preprocessing == preprocessing
+    assert manifest.labels == tuple("abcdefghij")
+    assert manifest.training == {"assumed": {}}
 
 
-IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
+IMAGE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ IMAGE = {"kind": "image", "size": [28, 28], "fit": "digit"}
         ),
         ("logistic-regression", Description(labels=("a", "b", "c")), InputError, "labels are 3"),
         ("convnet", described(name="mine"), UsageError, "name is not that of the cat"),
-        ("convnet", described(task="raw"), UsageError, "task is not that of the"),
+        ("convnet", described(task="passthrough"), UsageError, "task is not that of the"),
         (
             "convnet",
             described(inputs={"x": ["float32", ["batch", 3]]}),

@@ -15,15 +15,15 @@ from PIL import Image
 from ptx.export import describe, export, read_model
 from ptx.export.golden import assert_golden, golden_budget, with_golden
 from ptx.infer import load, read_artifact, verify
-from ptx.infer.artifact.card import Card
-from ptx.infer.artifact.golden import as_raw, input_digest
+from ptx.infer.artifact.golden import input_digest, to_raw_input
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.preprocessing.examples import png_bytes
 from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import Array
-from ptx.report.inspection import card_facts
+from ptx.report.inspection import manifest_facts
 
 Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
@@ -34,7 +34,7 @@ ROWS: dict[str, Any] = {
         "outputs": {"y": ["float32", ["batch", 3]]},
     },
     "preprocessing": {
-        "kind": "columns",
+        "kind": "tabular",
         "names": ["a", "b"],
         "mean": [1.0, 2.0],
         "std": [3.0, 4.0],
@@ -56,35 +56,35 @@ ROWS: dict[str, Any] = {
 def test_raw_samples_have_the_digest_of_their_arrays(
     artifact: Export, model: str, values: int, kind: type
 ) -> None:
-    card = read_artifact(artifact(model, "onnx")).require_card()
-    assert sum(len(sample.values) for sample in card.raw) == values
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    for sample in card.raw:
+    manifest = read_artifact(artifact(model, "onnx")).require_manifest()
+    assert sum(len(sample.values) for sample in manifest.end_to_end) == values
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    for sample in manifest.end_to_end:
         assert all(isinstance(value, kind) for value in sample.values)
         inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
         assert input_digest(inputs) == sample.sha256
-        assert len(sample.answers) == len(sample.values)
+        assert len(sample.predictions) == len(sample.values)
 
 
 def test_the_answers_are_those_of_single_predictions(artifact: Export) -> None:
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as digits:
-        (sample,) = digits.card.raw
-        for value, answer in zip(sample.values, sample.answers, strict=True):
+        (sample,) = digits.manifest.end_to_end
+        for value, answer in zip(sample.values, sample.predictions, strict=True):
             found = digits.predict(value)
             assert found.label == answer.label
             assert found.score == pytest.approx(answer.score, abs=1e-5)
 
 
-def test_raw_samples_keep_a_card_small(artifact: Export) -> None:
-    card = read_artifact(artifact("convnet", "onnx")).require_card()
-    assert len(card.to_json()) - len(replace(card, raw=()).to_json()) < 60_000
+def test_raw_samples_keep_a_manifest_small(artifact: Export) -> None:
+    manifest = read_artifact(artifact("convnet", "onnx")).require_manifest()
+    assert len(manifest.to_json()) - len(replace(manifest, end_to_end=()).to_json()) < 60_000
 
 
 def test_a_network_of_ones_own_takes_examples(tmp_path: Path) -> None:
     examples = [(1.5, 2.5), np.array([0.0, 7.0])]
     trained = describe(torch.nn.Linear(2, 3), **ROWS, examples=examples)
     export(trained, "onnx", tmp_path / "a.onnx")
-    (sample,) = read_artifact(tmp_path / "a.onnx").require_card().raw
+    (sample,) = read_artifact(tmp_path / "a.onnx").require_manifest().end_to_end
     assert sample.values[:2] == ((1.5, 2.5), (0.0, 7.0))
     assert len(sample.values) == 5
     trained.save(tmp_path / "a.pt")
@@ -113,9 +113,9 @@ def test_an_example_that_cannot_be_used_is_refused(
 def test_without_a_preprocessing_the_golden_samples_have_the_answers(tmp_path: Path) -> None:
     about = {name: value for name, value in ROWS.items() if name != "preprocessing"}
     done = export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **about)
-    card = read_artifact(done.path).require_card()
-    assert card.raw == ()
-    assert [len(sample.answers) for sample in card.golden] == [3, 1]
+    manifest = read_artifact(done.path).require_manifest()
+    assert manifest.end_to_end == ()
+    assert [len(sample.predictions) for sample in manifest.golden] == [3, 1]
 
 
 def test_outputs_that_the_task_does_not_read_are_refused(tmp_path: Path) -> None:
@@ -128,11 +128,15 @@ def test_a_predictor_that_answers_otherwise_fails_the_export(
     artifact: Export, checkpoint: Checkpoint
 ) -> None:
     trained = read_model(checkpoint("convnet"))
-    golden: Card = with_golden(trained.card, trained.equivalence_check, trained.examples, 100_000)
+    golden: Manifest = with_golden(
+        trained.manifest, trained.equivalence_check, trained.examples, 100_000
+    )
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as digits:
         assert_golden(digits, golden)
-        digits.preprocessing.fit = "square"  # type: ignore[attr-defined]
-        with pytest.raises(AgreementError, match="raw sample 1, preprocessing: 14 raw inputs"):
+        digits.preprocessing.resize_mode = "letterbox"  # type: ignore[attr-defined]
+        with pytest.raises(
+            AgreementError, match="end-to-end sample 1, preprocessing: 14 raw inputs"
+        ):
             assert_golden(digits, golden)
 
 
@@ -165,11 +169,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_large_pictures_have_small_golden_samples(large: Path) -> None:
     checks = verify(large, backend="ort-cpu")
-    assert all(check.holds for check in checks)
-    card = read_artifact(large).require_card()
-    assert [sample.inputs["x"].shape[0] for sample in card.golden] == [3, 1]
-    assert len(card.to_json()) - len(replace(card, golden=()).to_json()) < golden_budget(0)
-    for sample in card.golden:
+    assert all(check.passed for check in checks)
+    manifest = read_artifact(large).require_manifest()
+    assert [sample.inputs["x"].shape[0] for sample in manifest.golden] == [3, 1]
+    assert len(manifest.to_json()) - len(replace(manifest, golden=()).to_json()) < golden_budget(0)
+    for sample in manifest.golden:
         exact = Marked().double()(torch.from_numpy(sample.inputs["x"]).double())
         for stored, expected in zip(sample.outputs.values(), exact, strict=True):
             assert isinstance(stored, SampledArray)
@@ -221,10 +225,10 @@ def test_another_large_output_is_found(
             change(outputs[name])
             return outputs
 
-        assert_golden(predictor, predictor.card)
+        assert_golden(predictor, predictor.manifest)
         monkeypatch.setattr(predictor.backend, "run", changed)
         with pytest.raises(AgreementError, match=f"sample [12], {name}"):
-            assert_golden(predictor, predictor.card)
+            assert_golden(predictor, predictor.manifest)
 
 
 class Nearest(torch.nn.Module):
@@ -242,22 +246,22 @@ def test_of_large_integers_those_that_rounding_decides_may_differ(tmp_path: Path
         "outputs": {"y": ["int64", ["batch", 2000]]},
     }
     path = export(Nearest(), "onnx", tmp_path / "a.onnx", signature=signature).path
-    assert all(check.holds for check in verify(path, backend="ort-cpu"))
-    sample = read_artifact(path).require_card().golden[0]
-    stored, level = sample.outputs["y"], sample.level["y"]
+    assert all(check.passed for check in verify(path, backend="ort-cpu"))
+    sample = read_artifact(path).require_manifest().golden[0]
+    stored, ties = sample.outputs["y"], sample.ties["y"]
     assert isinstance(stored, SampledArray)
-    tied = stored.indices[level.places]
+    tied = stored.indices[ties.indices]
     assert tied.size
     assert (tied % 2000 < 100).all()
     exact = Nearest()(torch.from_numpy(sample.inputs["x"]).double()).numpy()
     assert stored.values.dtype == np.int64
     other = exact.copy()
     other.flat[tied] = 1 - other.flat[tied]
-    assert not wrong_integers(stored.take(other), stored.values, level).any()
+    assert not wrong_integers(stored.take(other), stored.values, ties).any()
     assert not stored.wrong_blocks(other).any()
     free = np.setdiff1d(stored.indices, tied)
     other.flat[free[-1]] = 1 - other.flat[free[-1]]
-    assert wrong_integers(stored.take(other), stored.values, level).sum() == 1
+    assert wrong_integers(stored.take(other), stored.values, ties).sum() == 1
     assert stored.wrong_blocks(other).any()
 
 
@@ -276,18 +280,20 @@ def describe_wide(outputs: int) -> Any:
 def test_real_inputs_are_carried_where_they_fit(
     tmp_path: Path, outputs: int, real: list[int]
 ) -> None:
-    """Three rows are 128 kB in a card: more than 64 kB, less than a twentieth of 13 MB."""
+    """Three rows are 128 kB in a manifest: more than 64 kB, less than a twentieth of 13 MB."""
     trained, samples = describe_wide(outputs)
     path = export(trained, "onnx", tmp_path / "a.onnx").path
-    card = read_artifact(path).require_card()
-    assert [s.inputs["x"].shape[0] for s in card.golden if not s.is_seeded] == real
-    for sample in card.golden:
+    manifest = read_artifact(path).require_manifest()
+    assert [s.inputs["x"].shape[0] for s in manifest.golden if not s.is_seeded] == real
+    for sample in manifest.golden:
         if not sample.is_seeded:
             assert np.array_equal(sample.inputs["x"], samples[: len(sample.inputs["x"])])
-    assert sum(sample.is_seeded for sample in card.golden) == 1
+    assert sum(sample.is_seeded for sample in manifest.golden) == 1
     size = path.stat().st_size
-    assert len(card.to_json()) - len(replace(card, golden=()).to_json()) < golden_budget(size)
-    assert all(check.holds for check in verify(path, backend="ort-cpu"))
+    assert len(manifest.to_json()) - len(replace(manifest, golden=()).to_json()) < golden_budget(
+        size
+    )
+    assert all(check.passed for check in verify(path, backend="ort-cpu"))
 
 
 def test_an_example_that_is_too_large_is_left_out_and_noted(tmp_path: Path) -> None:
@@ -300,22 +306,22 @@ def test_an_example_that_is_too_large_is_left_out_and_noted(tmp_path: Path) -> N
             "inputs": {"x": ["float32", ["batch", 3, 24, 20]]},
             "outputs": {"y": ["float32", ["batch", 2]]},
         },
-        "preprocessing": {"kind": "photo", "size": [24, 20], "resize": [24, 20]},
+        "preprocessing": {"kind": "rgb-image", "size": [24, 20], "resize": [24, 20]},
         "labels": ["a", "b"],
         "task": "classification",
     }
     path = export(network, "onnx", tmp_path / "a.onnx", **about, examples=examples).path
-    card = read_artifact(path).require_card()
-    values = [value for sample in card.raw for value in sample.values]
+    manifest = read_artifact(path).require_manifest()
+    values = [value for sample in manifest.end_to_end for value in sample.values]
     assert examples[1] in values
     assert examples[0] not in values
-    assert card.agreement["examples_left_out"] == 1
-    assert dict(card_facts(card))["golden samples"].endswith(
+    assert manifest.verification["examples_left_out"] == 1
+    assert dict(manifest_facts(manifest))["golden samples"].endswith(
         "1 example of the export left out, too large"
     )
 
 
-def test_what_no_card_can_carry_is_refused_before_the_proof(
+def test_what_no_manifest_can_carry_is_refused_before_the_proof(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = [letter * 3_000_000 for letter in "abc"]
@@ -332,16 +338,16 @@ def test_what_no_card_can_carry_is_refused_before_the_proof(
 def test_rows_that_are_large_come_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ptx.export.golden.SEEDED_LIMIT", 8)  # one row of two numbers
     path = export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **ROWS).path
-    golden = read_artifact(path).require_card().golden
+    golden = read_artifact(path).require_manifest().golden
     assert [sample.inputs["x"].shape for sample in golden] == [(1, 2)]
 
 
 def test_what_is_no_raw_input_is_refused() -> None:
-    assert as_raw(4.0) == (4.0,)
+    assert to_raw_input(4.0) == (4.0,)
     refused: list[Any] = [{}, [], [[1.0]], [10**400], ["a"], None]
     for value in refused:
         with pytest.raises(ValueError, match=r"."):
-            as_raw(value)
+            to_raw_input(value)
 
 
 def test_random_golden_inputs_are_those_of_the_short_matrix(
@@ -354,6 +360,6 @@ def test_random_golden_inputs_are_those_of_the_short_matrix(
     trained = describe(torch.nn.Linear(3, 3), signature=signature)
     path = export(trained, "torchscript", tmp_path / "net").path
     run = {input_digest(case.inputs) for case in trained.equivalence_check.cases}
-    golden = read_artifact(path).require_card().golden
+    golden = read_artifact(path).require_manifest().golden
     assert golden
     assert all(input_digest(sample.inputs) in run for sample in golden)

@@ -60,7 +60,9 @@ def test_the_weights_survive_a_checkpoint(model: str, checkpoint: Checkpoint) ->
     trained = read_model(checkpoint(model))
     weights = dict(trained.network.state_dict())
     again = loads(dumps(Content(weights=weights)))
-    assert weights_digest(again.weights) == weights_digest(weights) == trained.card.weights_sha256
+    assert (
+        weights_digest(again.weights) == weights_digest(weights) == trained.manifest.weights_sha256
+    )
     for name, tensor in again.weights.items():
         assert torch.equal(tensor, weights[name])
 
@@ -103,12 +105,12 @@ def test_an_exported_file_verifies_and_says_what_it_is(
 ) -> None:
     path = artifact(model, format_name)
     checks = verify(path, backend=EXPORTERS[format_name].backend, device="cpu", trust=True)
-    assert [check for check in checks if not check.holds] == []
+    assert [check for check in checks if not check.passed] == []
     assert sum(check.name.startswith("sample ") for check in checks) >= 2
-    card = read_artifact(path).require_card()
+    manifest = read_artifact(path).require_manifest()
     trained = read_artifact(checkpoint(model))
-    assert card.model == model
-    assert card.checkpoint_sha256 == trained.sha256
-    assert card.weights_sha256 == trained.require_card().weights_sha256
-    assert card.signature == trained.require_card().signature
-    assert card.labels == trained.require_card().labels
+    assert manifest.model == model
+    assert manifest.checkpoint_sha256 == trained.sha256
+    assert manifest.weights_sha256 == trained.require_manifest().weights_sha256
+    assert manifest.signature == trained.require_manifest().signature
+    assert manifest.labels == trained.require_manifest().labels

@@ -30,7 +30,7 @@ SIGNATURE = {
     "inputs": {"image": ["float32", ["batch", 3, 16, 16]]},
     "outputs": {"logits": ["float32", ["batch", 3]]},
 }
-PHOTO = {"kind": "photo", "resize": 18, "size": [16, 16], "mean": [0.5] * 3, "std": [0.25] * 3}
+PHOTO = {"kind": "rgb-image", "resize": 18, "size": [16, 16], "mean": [0.5] * 3, "std": [0.25] * 3}
 LABELS = ("daisy", "rose", "tulip")
 PAIR = {
     "inputs": {"left": ["float32", ["batch", 4]], "right": ["float32", ["batch", 4]]},
@@ -68,28 +68,40 @@ def flowers() -> FlowerNet:
 
 
 def described(**changes: Any) -> TrainedModel:
-    about: Any = {"signature": SIGNATURE, "preprocessing": PHOTO, "labels": LABELS,
-                  "task": "classification", **changes}  # fmt: skip
+    about: Any = {
+        "signature": SIGNATURE,
+        "preprocessing": PHOTO,
+        "labels": LABELS,
+        "task": "classification",
+        **changes,
+    }
     return describe(flowers(), **about)
 
 
 def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
     network = flowers()
-    done = export(network, "torchscript", str(tmp_path / "net.torchscript"), signature=SIGNATURE,
-                  preprocessing=PHOTO, labels=LABELS, task="classification")  # fmt: skip
+    done = export(
+        network,
+        "torchscript",
+        str(tmp_path / "net.torchscript"),
+        signature=SIGNATURE,
+        preprocessing=PHOTO,
+        labels=LABELS,
+        task="classification",
+    )
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert done.rows == 0
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     with load(done.path, trust=True) as predictor:
-        assert predictor.card.model == "flower-net"
+        assert predictor.manifest.model == "flower-net"
         answer = predictor.predict(pixels)
         image = predictor.preprocessing.collate([predictor.preprocessing.read(pixels)])["image"]
     with torch.no_grad():
         expected = network.eval()(torch.from_numpy(image)).softmax(1)[0]
     assert answer.label == LABELS[int(expected.argmax())]
     assert answer.score == pytest.approx(float(expected.max()), rel=1e-5)
-    assert all(check.holds for check in verify(done.path, trust=True))
+    assert all(check.passed for check in verify(done.path, trust=True))
 
 
 def test_real_samples_join_the_proof(tmp_path: Path) -> None:
@@ -121,7 +133,7 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     path = tmp_path / "checkpoint.pt"
     trained.save(path)
     again = read_model(path, network=flowers)
-    assert again.card.weights_sha256 == trained.card.weights_sha256
+    assert again.manifest.weights_sha256 == trained.manifest.weights_sha256
     assert np.array_equal(again.samples["image"], trained.samples["image"])
     with load(path, backend="eager", device="cpu", network=FlowerNet) as predictor:
         got = predictor.run(trained.samples)["logits"]
@@ -140,7 +152,10 @@ def test_the_proof_is_against_the_network_as_it_was_described(tmp_path: Path) ->
     with torch.no_grad():
         network.classifier.bias.add_(1)
     done = export(trained, "torchscript", tmp_path / "net")
-    assert read_artifact(done.path).require_card().weights_sha256 == trained.card.weights_sha256
+    assert (
+        read_artifact(done.path).require_manifest().weights_sha256
+        == trained.manifest.weights_sha256
+    )
 
 
 class Drops(FlowerNet):
@@ -210,17 +225,17 @@ def test_large_inputs_have_a_grid_without_its_largest_batch() -> None:
     assert batches("batch", 3, 224, 224) == batches("batch", 2**21) == (1, 2, 3, 7)
 
 
-def test_the_card_says_which_batches_were_proved(tmp_path: Path) -> None:
+def test_the_manifest_says_which_batches_were_proved(tmp_path: Path) -> None:
     class Mean(nn.Module):
         def forward(self, image: Tensor) -> Tensor:
             return image.mean((2, 3))
 
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 224, 224]]}}
     path = export(Mean(), "torchscript", tmp_path / "mean", signature=large).path
-    assert read_artifact(path).require_card().agreement["batches"] == [1, 2, 3, 7]
+    assert read_artifact(path).require_manifest().verification["batches"] == [1, 2, 3, 7]
 
 
-class Level(nn.Module):
+class Ties(nn.Module):
     """The mean over a picture, of numbers that float32 does not hold exactly."""
 
     def forward(self, image: Tensor) -> Tensor:
@@ -237,7 +252,7 @@ def added_in_turn(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
     large: Any = {**SIGNATURE, "inputs": {"image": ["float32", ["batch", 3, 160, 160]]}}
-    proof = describe(Level(), signature=large).equivalence_check
+    proof = describe(Ties(), signature=large).equivalence_check
     proof.check(added_in_turn, "a runtime")
     case = next(case for case in proof.cases if case.pattern == "ones")
     error = np.abs(added_in_turn(case.inputs)["logits"] - case.exact["logits"]).max()
@@ -252,7 +267,7 @@ def test_sums_over_alike_positions_may_be_added_in_turn() -> None:
 
 
 def test_alike_positions_change_nothing_for_small_inputs() -> None:
-    proof = describe(Level(), signature=SIGNATURE).equivalence_check
+    proof = describe(Ties(), signature=SIGNATURE).equivalence_check
     for kind in CONSTANT_PATTERNS:
         cases = [case for case in proof.cases if case.pattern == kind]
         largest = max(

@@ -56,7 +56,7 @@ def test_a_checkpoint_of_such_a_network_is_run(tmp_path: Path) -> None:
             "dict of Tensor, int; expected tens",
         ),
         (lambda logits, _: "text", r"a str; expected tensors for \['logits', 'embedding'\]"),
-        (lambda logits, _: [logits], "gives 1 outputs; its card says 2"),
+        (lambda logits, _: [logits], "gives 1 outputs; its manifest says 2"),
     ],
 )
 def test_what_holds_no_such_outputs_says_so(put: Any, message: str) -> None:
@@ -83,7 +83,7 @@ def test_packed_sequences_are_exported_to_onnx(layer: Any, tmp_path: Path) -> No
     done = export(Packed(layer), "onnx", tmp_path / "net", signature=Packed.SIGNATURE)
     assert done.error <= done.tolerance
     with load(done.path) as predictor:
-        assert predictor.card.versions["opset"] == "20"
+        assert predictor.manifest.versions["opset"] == "20"
         words = np.random.default_rng(0).integers(0, 12, (3, 9))
         one = predictor.run({"words": words[1:2, :4], "lengths": np.array([4])})["logits"]
         three = predictor.run({"words": words, "lengths": np.array([9, 4, 1])})["logits"]

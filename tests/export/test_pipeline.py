@@ -64,14 +64,14 @@ def test_a_program_is_announced_before_it_stands_there(
 
 
 @pytest.mark.parametrize("format_name", EXPORTERS)
-def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
+def test_the_manifest_tells_the_proof_the_versions_and_the_checkpoint(
     format_name: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
-    card = read_artifact(artifact("lstm", format_name)).require_card()
+    manifest = read_artifact(artifact("lstm", format_name)).require_manifest()
     former = read_artifact(checkpoint("lstm"))
-    assert card.checkpoint_sha256 == former.sha256
-    assert card.training == former.require_card().training
-    found = card.agreement
+    assert manifest.checkpoint_sha256 == former.sha256
+    assert manifest.training == former.require_manifest().training
+    found = manifest.verification
     assert (found["reference"], found["factor"]) == ("eager float64", FACTOR)
     assert (found["batches"], found["lengths"]) == (list(BATCHES), list(LENGTHS))
     assert found["cases"] > len(BATCHES) * len(LENGTHS)
@@ -81,9 +81,9 @@ def test_the_card_tells_the_proof_the_versions_and_the_checkpoint(
     expected = {"ptx", "torch"} | (
         {"onnx", "onnxscript", "opset"} if format_name in ("onnx", "html") else set()
     )
-    assert set(card.versions) == expected
-    assert card.versions["torch"] == torch.__version__
-    assert card.versions.get("opset", "21") == "21"
+    assert set(manifest.versions) == expected
+    assert manifest.versions["torch"] == torch.__version__
+    assert manifest.versions.get("opset", "21") == "21"
 
 
 @pytest.mark.parametrize("model", ["lstm", "name-classifier", "char-rnn", "linear-model"])
@@ -91,9 +91,9 @@ def test_golden_samples_are_real_inputs_and_a_random_one_with_float64_answers(
     model: str, artifact: Export, checkpoint: Checkpoint
 ) -> None:
     trained = read_model(checkpoint(model))
-    signature = trained.card.signature
+    signature = trained.manifest.signature
     proof = EquivalenceCheck(trained.network, signature, trained.samples)
-    golden = read_artifact(artifact(model, QUICK)).require_card().golden
+    golden = read_artifact(artifact(model, QUICK)).require_manifest().golden
     spec = signature.inputs[0]
     have = trained.samples[spec.name].shape[spec.batch_axis]
     sizes = [sample.inputs[spec.name].shape[spec.batch_axis] for sample in golden]
@@ -118,10 +118,10 @@ def test_with_fewer_real_samples_than_a_golden_sample_has_rows_it_is_random(
     trained = read_model(checkpoint("char-rnn"))
     assert trained.samples["sequence"].shape == (5, 1, 4)
     path = export(trained, QUICK, tmp_path / "model.torchscript").path
-    several, one = read_artifact(path).require_card().golden
+    several, one = read_artifact(path).require_manifest().golden
     assert several.inputs["sequence"].shape == (max(LENGTHS), 3, 4)
     assert np.array_equal(one.inputs["sequence"], trained.samples["sequence"])
-    assert all(check.holds for check in verify(path, device="cpu", trust=True))
+    assert all(check.passed for check in verify(path, device="cpu", trust=True))
 
 
 def test_without_real_samples_the_golden_samples_are_random(
@@ -130,9 +130,9 @@ def test_without_real_samples_the_golden_samples_are_random(
     trained = replace(read_model(checkpoint("softmax-regression")), samples={})
     exported = export(trained, QUICK, tmp_path / "model.torchscript")
     assert exported.rows == 0
-    golden = read_artifact(exported.path).require_card().golden
+    golden = read_artifact(exported.path).require_manifest().golden
     assert [sample.inputs["image"].shape for sample in golden] == [(3, 784), (1, 784)]
-    assert all(check.holds for check in verify(exported.path, device="cpu", trust=True))
+    assert all(check.passed for check in verify(exported.path, device="cpu", trust=True))
 
 
 @pytest.mark.parametrize("format_name", EXPORTERS)
@@ -140,7 +140,7 @@ def test_a_network_in_training_mode_is_exported_in_eval_mode(
     format_name: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     trained = read_model(checkpoint("convnet"))
-    training = TrainedModel(trained.network.train(), trained.card, trained.samples)
+    training = TrainedModel(trained.network.train(), trained.manifest, trained.samples)
     path = export(training, format_name, tmp_path / "model").path
     assert training.network.training  # the caller's network is left as it was
     pictures = {"image": trained.samples["image"][:4]}
@@ -152,15 +152,15 @@ def test_a_network_in_training_mode_is_exported_in_eval_mode(
     np.testing.assert_allclose(first["logits"], expected, rtol=0, atol=1e-5)
 
 
-def test_the_opset_that_is_asked_for_stands_in_the_card(
+def test_the_opset_that_is_asked_for_stands_in_the_manifest(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     trained = read_model(checkpoint("linear-model"))
     path = export(trained, "onnx", tmp_path / "model.onnx", opset=18).path
-    assert read_artifact(path).require_card().versions["opset"] == "18"
+    assert read_artifact(path).require_manifest().versions["opset"] == "18"
     with pytest.raises(UsageError, match="opset is 17; expected a whole number from 18 to 26"):
         export(trained, "onnx", path, opset=17)
-    assert read_artifact(path).require_card().versions["opset"] == "18"
+    assert read_artifact(path).require_manifest().versions["opset"] == "18"
 
 
 # Nothing is written by halves, and what cannot be written is found out first.
@@ -249,7 +249,7 @@ def test_a_new_export_replaces_the_old_one(checkpoint: Checkpoint, tmp_path: Pat
     path = tmp_path / "model.torchscript"
     path.write_bytes(b"old")
     export(read_model(checkpoint("linear-model")), QUICK, path)
-    assert read_artifact(path).require_card().model == "linear-model"
+    assert read_artifact(path).require_manifest().model == "linear-model"
 
 
 def test_a_file_that_the_runtime_cannot_load_is_not_written(
@@ -291,17 +291,17 @@ def test_a_model_of_another_number_of_classes_exports(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     trained = read_model(checkpoint("softmax-regression"))
-    config = {**trained.card.config, "classes": 3}
+    config = {**trained.manifest.config, "classes": 3}
     signature = Signature.from_data(
         {
             "inputs": {"image": ["float32", ["batch", 784]]},
             "outputs": {"logits": ["float32", ["batch", 3]]},
         }
     )
-    card = replace(trained.card, config=config, signature=signature, labels=("a", "b", "c"))
+    manifest = replace(trained.manifest, config=config, signature=signature, labels=("a", "b", "c"))
     network = build("softmax-regression", config).eval().requires_grad_(False)
     path = export(
-        TrainedModel(network, card, trained.samples), "onnx", tmp_path / "model.onnx"
+        TrainedModel(network, manifest, trained.samples), "onnx", tmp_path / "model.onnx"
     ).path
     with load(path, backend="ort-cpu") as predictor:
         outputs = predictor.run({"image": trained.samples["image"]})

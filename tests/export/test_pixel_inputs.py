@@ -28,14 +28,30 @@ Ptx = Callable[..., Any]
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FORMS = {  # axes of the input, kind and settings
-    "gray": (["batch", 1, 5, 4], {"kind": "image", "fit": "digit", "size": [5, 4]}),
-    "normalised": (["batch", 20], {"kind": "image", "fit": "digit", "size": [5, 4],
-                                   "mean": 0.1307, "std": 0.3081}),
-    "rows": (["time", "batch", 4], {"kind": "image", "fit": "digit", "size": [5, 4], "mean": 0.5}),
-    "photo": (["batch", 3, 5, 4], {"kind": "photo", "resize": 6, "size": [5, 4],
-                                   "mean": list(MEAN), "std": list(STD)}),
-    "last": (["batch", 5, 4, 3], {"kind": "photo", "resize": 6, "size": [5, 4], "std": list(STD)}),
-}  # fmt: skip
+    "gray": (["batch", 1, 5, 4], {"kind": "gray-image", "resize_mode": "mnist", "size": [5, 4]}),
+    "normalised": (
+        ["batch", 20],
+        {
+            "kind": "gray-image",
+            "resize_mode": "mnist",
+            "size": [5, 4],
+            "mean": 0.1307,
+            "std": 0.3081,
+        },
+    ),
+    "rows": (
+        ["time", "batch", 4],
+        {"kind": "gray-image", "resize_mode": "mnist", "size": [5, 4], "mean": 0.5},
+    ),
+    "photo": (
+        ["batch", 3, 5, 4],
+        {"kind": "rgb-image", "resize": 6, "size": [5, 4], "mean": list(MEAN), "std": list(STD)},
+    ),
+    "last": (
+        ["batch", 5, 4, 3],
+        {"kind": "rgb-image", "resize": 6, "size": [5, 4], "std": list(STD)},
+    ),
+}
 
 
 class Same(nn.Module):
@@ -48,12 +64,12 @@ class Same(nn.Module):
 def same(form: str) -> TrainedModel:
     axes, preprocessing = FORMS[form]
     signature = {"inputs": {"image": ["float32", axes]}, "outputs": {"seen": ["float32", axes]}}
-    return describe(Same(), signature=signature, task="raw", preprocessing=preprocessing)
+    return describe(Same(), signature=signature, task="passthrough", preprocessing=preprocessing)
 
 
 def prepared(model: TrainedModel, pixels: NDArray[np.uint8]) -> NDArray[Any]:
     """As prediction prepares them."""
-    opened = open_preprocessing(model.card.preprocessing, model.card.signature)
+    opened = open_preprocessing(model.manifest.preprocessing, model.manifest.signature)
     return opened.collate(list(pixels))["image"]
 
 
@@ -62,7 +78,7 @@ def test_each_value_at_each_place_is_prepared_bit_for_bit(form: str, tmp_path: P
     model = same(form)
     taken = embed_preprocessing(model)
     path = export(taken, "onnx", tmp_path / "same.onnx").path
-    (spec,) = taken.card.signature.inputs
+    (spec,) = taken.manifest.signature.inputs
     values = np.arange(256, dtype=np.uint8).reshape(-1, *[1] * (len(spec.axes) - 1))
     pixels = np.broadcast_to(values, (256, *map(int, spec.axes[1:]))).copy()
     with load(path, backend="ort-cpu") as predictor:
@@ -98,10 +114,15 @@ def test_a_pixel_file_is_proved_verified_and_predicts_pictures(
     assert taken.samples["pixels"].shape == (64, 28, 28), "the samples of the proof are pixels too"
     done = export(taken, "onnx", tmp_path / "model.onnx")
     assert done.rows == 64
-    assert all(check.holds for check in verify(done.path, backend="ort-cpu"))
-    card = read_artifact(done.path).require_card()
-    assert [spec.name for spec in card.signature] == ["pixels", "logits", "probabilities", "label"]
-    assert not {"mean", "std"} & card.preprocessing.keys()
+    assert all(check.passed for check in verify(done.path, backend="ort-cpu"))
+    manifest = read_artifact(done.path).require_manifest()
+    assert [spec.name for spec in manifest.signature] == [
+        "pixels",
+        "logits",
+        "probabilities",
+        "label",
+    ]
+    assert not {"mean", "std"} & manifest.preprocessing.keys()
     picture = taken.samples["pixels"][0]
     with load(done.path) as pixels, load(artifact(model, "onnx")) as plain:
         got, expected = pixels.predict(picture), plain.predict(picture)
@@ -112,15 +133,19 @@ def test_rounded_weights_and_pixels_go_together(checkpoint: Checkpoint, tmp_path
     trained = embed_preprocessing(quantize_weights(read_model(checkpoint("mlp")), "int8"))
     done = export(trained, "onnx", tmp_path / "model.onnx")
     assert done.saved > 300_000
-    assert [one.weights for one in [read_artifact(done.path).require_card()]] == ["int8"]
+    assert [one.weights for one in [read_artifact(done.path).require_manifest()]] == ["int8"]
 
 
 # What is refused.
 
 
-@pytest.mark.parametrize(("model", "said"), [
-    ("diabetes", "preprocessing 'columns', float32"), ("name-classifier", "preprocessing 'text', int64"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("diabetes", "preprocessing 'columns', float32"),
+        ("name-classifier", "preprocessing 'text', int64"),
+    ],
+)
 def test_a_model_whose_values_are_no_pictures_is_refused_by_name(
     model: str, said: str, checkpoint: Checkpoint
 ) -> None:
@@ -132,11 +157,18 @@ def test_a_pixel_model_and_an_output_of_the_same_name_are_refused(checkpoint: Ch
     taken = embed_preprocessing(read_model(checkpoint("softmax-regression")))
     with pytest.raises(UsageError, match=r"are no pictures .*uint8"):
         embed_preprocessing(taken)
-    signature = {"inputs": {"image": ["float32", ["batch", 1, 5, 4]]},
-                 "outputs": {"label": ["float32", ["batch", 2]]}}  # fmt: skip
+    signature = {
+        "inputs": {"image": ["float32", ["batch", 1, 5, 4]]},
+        "outputs": {"label": ["float32", ["batch", 2]]},
+    }
     network = nn.Sequential(nn.Flatten(), nn.Linear(20, 2))
-    own = describe(network, signature=signature, task="classification", labels=["a", "b"],
-                   preprocessing=FORMS["gray"][1])  # fmt: skip
+    own = describe(
+        network,
+        signature=signature,
+        task="classification",
+        labels=["a", "b"],
+        preprocessing=FORMS["gray"][1],
+    )
     with pytest.raises(UsageError, match="has an output 'label' of its own"):
         embed_preprocessing(own)
 
@@ -161,7 +193,9 @@ def test_mean_and_std_beside_a_uint8_input_are_refused() -> None:
     signature = {"inputs": {"image": ["uint8", axes]}, "outputs": {"seen": ["float32", axes]}}
 
     with pytest.raises(InputError, match="mean and std are of a float32 input") as caught:
-        describe(Same(), signature=signature, task="raw", preprocessing=FORMS["normalised"][1])
+        describe(
+            Same(), signature=signature, task="passthrough", preprocessing=FORMS["normalised"][1]
+        )
     assert caught.value.code == "E-DESCRIPTION"
 
 

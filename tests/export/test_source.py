@@ -34,30 +34,37 @@ def seeded(model: str) -> nn.Module:
     return build(model)
 
 
-def sealed(checkpoint: Path, folder: Path, **changes: Any) -> Path:
-    """The checkpoint with another card."""
+def digest_ok(checkpoint: Path, folder: Path, **changes: Any) -> Path:
+    """The checkpoint with another manifest."""
     artifact = read_artifact(checkpoint)
     content = checkpoints.dumps(checkpoints.loads(artifact.data))
     path = folder / "checkpoint.pt"
-    card = replace(artifact.require_card(), **changes)
-    path.write_bytes(zip_archive.attach(content, card.to_json()))
+    manifest = replace(artifact.require_manifest(), **changes)
+    path.write_bytes(zip_archive.embed_manifest(content, manifest.to_json()))
     return path
 
 
-def test_a_checkpoint_gives_its_network_card_and_samples(checkpoint: Checkpoint) -> None:
+def test_a_checkpoint_gives_its_network_manifest_and_samples(checkpoint: Checkpoint) -> None:
     path = checkpoint("convnet")
     trained = read_model(path)
     artifact = read_artifact(path)
     assert not trained.network.training
     assert not any(parameter.requires_grad for parameter in trained.network.parameters())
-    assert checkpoints.weights_digest(trained.network.state_dict()) == trained.card.weights_sha256
-    assert trained.card == replace(artifact.require_card(), checkpoint_sha256=artifact.sha256)
+    assert (
+        checkpoints.weights_digest(trained.network.state_dict()) == trained.manifest.weights_sha256
+    )
+    assert trained.manifest == replace(
+        artifact.require_manifest(), checkpoint_sha256=artifact.sha256
+    )
     assert trained.samples["image"].shape == (64, 1, 28, 28)
     assert trained.samples["image"].dtype == np.float32
 
 
 def test_the_models_name_may_be_said_again(checkpoint: Checkpoint) -> None:
-    assert read_model(checkpoint("linear-model"), model="linear-model").card.model == "linear-model"
+    assert (
+        read_model(checkpoint("linear-model"), model="linear-model").manifest.model
+        == "linear-model"
+    )
     with pytest.raises(UsageError, match="is a checkpoint of linear-model, not of convnet"):
         read_model(checkpoint("linear-model"), model="convnet")
 
@@ -73,11 +80,11 @@ def test_a_bare_state_dict_with_the_models_name_exports(
     path = saved(wrap(network).state_dict(), tmp_path)
     trained = read_model(path, model="linear-model")
     assert trained.samples == {}
-    assert trained.card.labels == CATALOG["linear-model"].labels
-    assert trained.card.checkpoint_sha256 == read_artifact(path).sha256
+    assert trained.manifest.labels == CATALOG["linear-model"].labels
+    assert trained.manifest.checkpoint_sha256 == read_artifact(path).sha256
     exported = export(trained, "torchscript", tmp_path / "model.torchscript")
-    card = read_artifact(exported.path).require_card()
-    assert card.weights_sha256 == checkpoints.weights_digest(network.state_dict())
+    manifest = read_artifact(exported.path).require_manifest()
+    assert manifest.weights_sha256 == checkpoints.weights_digest(network.state_dict())
     assert exported.rows == 0
 
 
@@ -174,13 +181,13 @@ def test_a_checkpoint_that_has_changed_is_refused(checkpoint: Checkpoint, tmp_pa
     assert caught.value.code == "E-HASH"
 
 
-def test_weights_that_are_not_those_of_the_card_are_refused(
+def test_weights_that_are_not_those_of_the_manifest_are_refused(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """Sealed anew, so that only the weights' own sha256 tells."""
-    assert read_model(sealed(checkpoint("linear-model"), tmp_path))
-    path = sealed(checkpoint("linear-model"), tmp_path, weights_sha256="0" * 64)
-    with pytest.raises(ArtifactError, match="do not match the sha256 in its card") as caught:
+    assert read_model(digest_ok(checkpoint("linear-model"), tmp_path))
+    path = digest_ok(checkpoint("linear-model"), tmp_path, weights_sha256="0" * 64)
+    with pytest.raises(ArtifactError, match="do not match the sha256 in its manifest") as caught:
         read_model(path)
     assert caught.value.code == "E-HASH"
 
@@ -188,7 +195,7 @@ def test_weights_that_are_not_those_of_the_card_are_refused(
 def test_a_checkpoint_of_a_model_that_is_not_in_the_catalog_is_refused(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    path = sealed(checkpoint("linear-model"), tmp_path, model="resnet-1000")
+    path = digest_ok(checkpoint("linear-model"), tmp_path, model="resnet-1000")
     with pytest.raises(ArtifactError, match="the catalog has no model 'resnet-1000'"):
         read_model(path)
 

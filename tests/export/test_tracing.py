@@ -174,7 +174,7 @@ def check_answers(
     model: TrainedModel, path: Path, format_name: str, right: list[int], wrong: list[int]
 ) -> None:
     """Each backend answers as the network at the right lengths, and refuses the wrong ones."""
-    signature = model.card.signature
+    signature = model.manifest.signature
     for name in BACKENDS[format_name]:
         pytest.importorskip(MODULES.get(name, "torch"))
         with load(path, backend=name, trust=True) as predictor:
@@ -199,7 +199,7 @@ def test_a_file_takes_the_lengths_at_which_it_is_right(
     model = model_of(make)
     path = tmp_path / "file"
     export(model, format_name, path)
-    assert dict(read_artifact(path).require_card().signature.limits) == {"time": (least, most)}
+    assert dict(read_artifact(path).require_manifest().signature.limits) == {"time": (least, most)}
     right = [least, least + 1, 12, 33, most or 300]
     wrong = ([least - 1] if least > 1 else []) + ([] if most is None else [most + 1, 10 * most])
     check_answers(model, path, format_name, right, wrong)
@@ -348,7 +348,7 @@ def test_limits_that_are_stated_are_kept(tmp_path: Path) -> None:
     signature = {**CausalMask.SIGNATURE, "axes": {"time": [2, 32]}}
     model = model_of(CausalMask, signature=signature)
     export(model, "onnx", tmp_path / "file")
-    assert dict(read_artifact(tmp_path / "file").require_card().signature.limits) == {
+    assert dict(read_artifact(tmp_path / "file").require_manifest().signature.limits) == {
         "time": (2, 32)
     }
     check_answers(model, tmp_path / "file", "onnx", [2, 32], [1, 33])

@@ -40,7 +40,7 @@ def test_a_tutorials_state_dict_is_exported_and_answers_as_its_network(
     torch.save(network.state_dict(), path)
     trained = read_model(path, model=model)
     exported = export(trained, "torchscript", tmp_path / "model.torchscript")
-    signature = trained.card.signature
+    signature = trained.manifest.signature
     sizes = {**dict.fromkeys(signature.dynamic_axes, 5), "batch": 3}
     inputs = signature.example(sizes, seed=4)
     if model == "name-classifier":

@@ -80,10 +80,10 @@ def scripted() -> nn.Module:
 
 @pytest.mark.parametrize("format_name", ["onnx", "torchscript"])
 @pytest.mark.parametrize(
-    "make", [Locked, former_weight_norm, lambda: nn.DataParallel(Layer()),
-             lambda: torch.compile(Layer())],
+    "make",
+    [Locked, former_weight_norm, lambda: nn.DataParallel(Layer()), lambda: torch.compile(Layer())],
     ids=["lock", "weight-norm", "parallel", "compiled"],
-)  # fmt: skip
+)
 def test_what_python_does_not_copy_is_exported(
     make: Callable[[], nn.Module], format_name: str, tmp_path: Path
 ) -> None:

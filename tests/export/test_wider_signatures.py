@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ptx.export import EXPORTERS, compare, describe, export, read_model
 from ptx.infer import AgreementError, ArtifactError, InputError, UsageError, load, verify
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import wrong_integers
 from ptx.infer.signature import DTYPES
@@ -33,10 +33,10 @@ def signature_of(kind: str, given: int, gives: int) -> dict[str, Any]:
 def proved(network: nn.Module, format_name: str, path: Path, signature: Any) -> dict[str, Any]:
     """Export, verify, run on five rows; the outputs beside those of the network: name → both."""
     export(network, format_name, path, signature=signature)
-    assert all(check.holds for check in verify(path, trust=True))
+    assert all(check.passed for check in verify(path, trust=True))
     with load(path, trust=True) as predictor:
-        text = predictor.card.to_json()
-        assert Card.from_json(text.encode(), name="it").to_json() == text
+        text = predictor.manifest.to_json()
+        assert Manifest.from_json(text.encode(), name="it").to_json() == text
         inputs = predictor.signature.example({"batch": 5}, seed=7)
         outputs = predictor.run(inputs)
         empty = predictor.run({name: array[:0] for name, array in inputs.items()})
@@ -94,9 +94,12 @@ def test_the_proof_tries_every_type_at_both_ends(kind: str) -> None:
     proof = describe(network, signature=signature_of(kind, 6, gives)).equivalence_check
     found = {case.pattern: case.inputs["x"] for case in proof.cases if case.sizes["batch"] == 2}
     ends = {
-        "uint8": (0, 255), "int8": (-128, 127), "int32": (0, 1000), "int64": (0, 1000),
+        "uint8": (0, 255),
+        "int8": (-128, 127),
+        "int32": (0, 1000),
+        "int64": (0, 1000),
         "bool": (False, True),
-    }.get(kind, (-3, 3))  # fmt: skip
+    }.get(kind, (-3, 3))
     assert set(np.unique(found["extremes"])) == set(ends)
     assert (found["zeros"] == 0).all()
     assert (found["ones"] == (1 if kind in FLOATS else ends[1])).all()
@@ -159,7 +162,7 @@ def test_half_precision_is_held_to_what_it_shows(kind: str, largest: float) -> N
         proof.check(off, "planted")
 
 
-@pytest.mark.parametrize("places", [1, 400])
+@pytest.mark.parametrize("indices", [1, 400])
 def test_one_wrong_integer_fails_the_proof(places: int) -> None:
     proof = describe(Segmentation(), signature=Segmentation.SIGNATURE).equivalence_check
     assert proof.name == "eager float64 (default dtype float64)"
@@ -214,16 +217,16 @@ def test_where_rounding_decides_either_index_is_right_and_no_third(tmp_path: Pat
     expected = proof.reference.expect(inputs)
     assert expected.exact["best"].tolist() == [1, 1, 1]
     assert expected.eager["best"].tolist() == [0, 1, 1]
-    assert expected.ties["best"].places.tolist() == [0]
+    assert expected.ties["best"].indices.tolist() == [0]
     assert set(expected.ties["best"].values[:, 0].tolist()) == {0, 1}
-    for answer, holds in (([0, 1, 1], True), ([1, 1, 1], True), ([2, 1, 1], False)):
+    for answer, passed in (([0, 1, 1], True), ([1, 1, 1], True), ([2, 1, 1], False)):
         got = np.array(answer)
         wrong = wrong_integers(got, expected.exact["best"], expected.ties["best"])
-        assert wrong.any() != holds
+        assert wrong.any() != passed
     assert wrong_integers(np.array([0, 0, 1]), expected.exact["best"], expected.ties["best"])[1]
     for format_name in EXPORTERS:
         export(Leaning(cut=0.5), format_name, tmp_path / "net", signature=BEST)
-        assert all(check.holds for check in verify(tmp_path / "net", trust=True))
+        assert all(check.passed for check in verify(tmp_path / "net", trust=True))
 
 
 class Twins(nn.Module):
@@ -247,7 +250,7 @@ def test_scores_that_a_backend_may_turn_round_are_found_where_eager_does_not() -
     expected = proof.reference.expect({"x": np.ones((3, 4), np.float32)})
     assert proof.name == "eager float64"
     assert expected.exact["best"].tolist() == expected.eager["best"].tolist() == [1, 1, 1]
-    assert expected.ties["best"].places.tolist() == [0, 1, 2]
+    assert expected.ties["best"].indices.tolist() == [0, 1, 2]
 
 
 def test_where_rounding_decides_most_integers_there_is_no_proof() -> None:
@@ -325,14 +328,21 @@ def test_an_integer_output_under_a_task_that_reads_floats_is_refused() -> None:
         InputError, match="'y' is int64, and the task 'classification' reads floats"
     ):
         describe(Integers(), signature=signature, task="classification", labels=list("abcdef"))
-    assert describe(Integers(), signature=signature).card.task == "raw"
+    assert describe(Integers(), signature=signature).manifest.task == "raw"
 
 
 @pytest.mark.parametrize("kind", FLOATS)
 def test_a_classifier_of_any_float_type_ranks_its_labels(kind: str, tmp_path: Path) -> None:
     samples = {"x": np.random.default_rng(0).standard_normal((20, 6))}
-    done = export(Floats(kind), "torchscript", tmp_path / "net", signature=signature_of(kind, 6, 3),
-                  task="classification", labels=["a", "b", "c"], samples=samples)  # fmt: skip
+    done = export(
+        Floats(kind),
+        "torchscript",
+        tmp_path / "net",
+        signature=signature_of(kind, 6, 3),
+        task="classification",
+        labels=["a", "b", "c"],
+        samples=samples,
+    )
     assert done.rows == 20
     with load(done.path, trust=True) as predictor:
         answer = predictor.predict(np.ones(6, DTYPES[kind]))
@@ -344,18 +354,20 @@ def test_a_classifier_of_any_float_type_ranks_its_labels(kind: str, tmp_path: Pa
 
 def test_compare_counts_an_integer_that_is_wrong() -> None:
     trained = describe(Segmentation(), signature=Segmentation.SIGNATURE)
-    inputs = trained.card.signature.example({"batch": 4})
+    inputs = trained.manifest.signature.example({"batch": 4})
 
     def rotten(given: Any) -> dict[str, Any]:
         classes = trained.equivalence_check.reference.eager(given)["classes"].copy()
         classes[2, 0, 0] = 4 - classes[2, 0, 0]
         return {"classes": classes}
 
-    predictors = [Predictor(trained.card, lambda run=run: Planted(run))  # type: ignore[misc]
-                  for run in (trained.equivalence_check.reference.eager, rotten)]  # fmt: skip
+    predictors = [
+        Predictor(trained.manifest, lambda run=run: Planted(run))  # type: ignore[misc]
+        for run in (trained.equivalence_check.reference.eager, rotten)
+    ]
     right, wrong = compare(trained.equivalence_check, predictors, [(np.arange(4), inputs)]).results
-    assert right.holds
-    assert not wrong.holds
+    assert right.passed
+    assert not wrong.passed
     assert wrong.first == 2
     assert wrong.tolerance == 0.0 < wrong.error
 
@@ -369,11 +381,11 @@ def test_a_checkpoint_keeps_the_type_of_its_weights(kind: str, tmp_path: Path) -
     trained = describe(made(), signature=signature_of(kind, 6, 3), samples={"x": np.ones((4, 6))})
     trained.save(path)
     again = read_model(path, network=made)
-    assert again.card.weights_sha256 == trained.card.weights_sha256
+    assert again.manifest.weights_sha256 == trained.manifest.weights_sha256
     assert again.equivalence_check.reference.precision.name == kind
     with load(path, network=made, backend="eager") as predictor:
         (result,) = compare(
             again.equivalence_check, [predictor], [(np.arange(4), again.samples)]
         ).results
-        assert result.holds
+        assert result.passed
         assert result.output == "y"

@@ -24,9 +24,12 @@ from .plants import replace_converter
 EPOCHS = {"diabetes": 5}  # trained, for what is recorded of the training; the others need none
 
 _PHOTO = {
-    "kind": "photo", "size": [9, 9], "resize": 10,
-    "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25],
-}  # fmt: skip
+    "kind": "rgb-image",
+    "size": [9, 9],
+    "resize": 10,
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.3, 0.25],
+}
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +69,8 @@ def good(
             content = EXPORTERS[format_name].convert(source.traced, opset=None)
             replace_converter(patch, format_name, content)
             export(source, format_name, path)
-        card = read_artifact(path).require_card()
-        return Good(model, format_name, source, saved, content, path, card)
+        manifest = read_artifact(path).require_manifest()
+        return Good(model, format_name, source, saved, content, path, manifest)
 
     return make
 
@@ -86,12 +89,18 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 def ward(colours: Path) -> TrainedModel:
     """Ward with what is said of it, and samples of its data."""
     about: dict[str, Any] = {
-        "signature": SIGNATURE, "preprocessing": _PHOTO, "labels": COLOURS, "task": "classification",
-        "name": "ward", "examples": [next(path.iterdir()).read_bytes() for path in colours.iterdir()],
-    }  # fmt: skip
+        "signature": SIGNATURE,
+        "preprocessing": _PHOTO,
+        "labels": COLOURS,
+        "task": "classification",
+        "name": "ward",
+        "examples": [next(path.iterdir()).read_bytes() for path in colours.iterdir()],
+    }
     described = describe(Ward(), **about)
     from ptx.infer.preprocessing import open_preprocessing
 
-    preprocessing = open_preprocessing(described.card.preprocessing, described.card.signature)
+    preprocessing = open_preprocessing(
+        described.manifest.preprocessing, described.manifest.signature
+    )
     read = [preprocessing.read(path) for path in sorted(colours.glob("*/[0-4].png"))]
     return replace(described, samples=preprocessing.collate(read))

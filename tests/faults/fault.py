@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from ptx.export import TrainedModel
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 
 VERBS = ("export", "verify", "compare", "evaluate")
 
@@ -22,9 +22,9 @@ class Good:
     format: str
     trained: TrainedModel
     checkpoint: Path
-    content: bytes  # of the exported file, without its card
+    content: bytes  # of the exported file, without its manifest
     path: Path  # of the exported file
-    card: Card  # in it
+    manifest: Manifest  # in it
 
 
 class Plant(Protocol):

@@ -22,7 +22,7 @@ PLACES = {
     "network": "The network",
     "conversion": "The exporter: the file computes something else",
     "both": "The exporter, with a manifest that hides it",
-    "card": "The manifest",
+    "manifest": "The manifest",
     "file": "The files",
     "data": "The data",
 }

@@ -1,4 +1,4 @@
-"""The ways to plant a fault: in the network, its conversion, the card, the files, the data."""
+"""The ways to plant a fault: in the network, its conversion, the manifest, the files, the data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ptx.export import export, pipeline
 from ptx.export.formats import EXPORTERS
 from ptx.export.golden import with_golden
 from ptx.export.tracing import trace
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 
 from .fault import Good
 
@@ -38,7 +38,7 @@ def lay_out(good: Good, folder: Path, artifact: bytes) -> list[str]:
 
 @dataclass(frozen=True)
 class Converted:
-    """A wrong exporter: what it converts to is something else, under the card of the good file."""
+    """A wrong exporter: what it converts to is something else, under the manifest of the good file."""
 
     place = "conversion"
     convert: Callable[[Good], bytes]
@@ -51,7 +51,7 @@ class Converted:
     def workspace(self, good: Good, folder: Path) -> list[str]:
         content = self.convert(good)
         return lay_out(
-            good, folder, EXPORTERS[good.format].embed_manifest(content, good.card.to_json())
+            good, folder, EXPORTERS[good.format].embed_manifest(content, good.manifest.to_json())
         )
 
 
@@ -77,7 +77,7 @@ def converted(change: Change) -> Converted:
 
 def _content(good: Good, change: Change) -> bytes:
     network = change(good.trained.network).eval()
-    traced = trace(network, good.trained.card.signature)
+    traced = trace(network, good.trained.manifest.signature)
     return EXPORTERS[good.format].convert(traced, opset=None)
 
 
@@ -97,35 +97,35 @@ class Network:
 
 @dataclass(frozen=True)
 class Stated:
-    """A card that says something else, with the digest of its statement written anew."""
+    """A manifest that says something else, with the digest of its statement written anew."""
 
-    place = "card"
-    change: Callable[[Card], dict[str, Any]]
+    place = "manifest"
+    change: Callable[[Manifest], dict[str, Any]]
 
     def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
-        def planted(*arguments: Any) -> Card:
-            card = with_golden(*arguments)
-            return replace(card, **self.change(card))
+        def planted(*arguments: Any) -> Manifest:
+            manifest = with_golden(*arguments)
+            return replace(manifest, **self.change(manifest))
 
         replace_converter(patch, good.format, good.content)
         patch.setattr(pipeline, "with_golden", planted)
         export(good.trained, good.format, path)
 
     def workspace(self, good: Good, folder: Path) -> list[str]:
-        card = replace(good.card, **self.change(good.card))
-        agreement = {**card.agreement, "statement": card.statement_sha256}
-        text = replace(card, agreement=agreement).to_json()
+        manifest = replace(good.manifest, **self.change(good.manifest))
+        agreement = {**manifest.verification, "fingerprint": manifest.fingerprint}
+        text = replace(manifest, verification=agreement).to_json()
         return lay_out(good, folder, EXPORTERS[good.format].embed_manifest(good.content, text))
 
 
 def preprocessed(**settings: Any) -> Stated:
     """The preprocessing has other settings."""
-    return Stated(lambda card: {"preprocessing": {**card.preprocessing, **settings}})
+    return Stated(lambda manifest: {"preprocessing": {**manifest.preprocessing, **settings}})
 
 
 @dataclass(frozen=True)
 class Both:
-    """A wrong exporter and a card that hides it."""
+    """A wrong exporter and a manifest that hides it."""
 
     place = "both"
     converted: Converted
@@ -141,7 +141,7 @@ class Both:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A byte of a file is another one, and nothing is sealed anew."""
+    """A byte of a file is another one, and nothing is written with its digest anew."""
 
     place = "file"
     name: str  # "checkpoint.pt", or "" for the exported file
@@ -181,8 +181,10 @@ class Beside:
         from ptx.models.checkpoint import weights_digest
 
         network = self.change(good.trained.network)
-        card = replace(good.trained.card, weights_sha256=weights_digest(network.state_dict()))
-        return replace(good.trained, network=network, card=card)
+        manifest = replace(
+            good.trained.manifest, weights_sha256=weights_digest(network.state_dict())
+        )
+        return replace(good.trained, network=network, manifest=manifest)
 
 
 @dataclass(frozen=True)

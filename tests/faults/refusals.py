@@ -19,15 +19,15 @@ from torch import nn
 from ptx.export import describe, embed_preprocessing, export, quantize_weights, read_model
 from ptx.export.formats import EXPORTERS, check_format
 from ptx.export.quantize.qdq import quantize
-from ptx.infer import Card, load, read_artifact
-from ptx.infer.artifact.html_page import seal
+from ptx.infer import Manifest, load, read_artifact
+from ptx.infer.artifact.html_page import append_digest
 from ptx.infer.backends import openvino_cpu
 
 from .nearest import LABELS, SIZE, Nearest, Overflowing, Recurrent, known, nearest
 from .refusing import Refusal, Shop, change_byte, hold
 
 WEIGHTS, PIXELS, INT8 = "`--quantize-weights`", "`--embed-preprocessing`", "`--compute int8`"
-CARD, OPENVINO, PAGE = "the card", "OpenVINO", "`--format html`"
+MANIFEST, OPENVINO, PAGE = "the manifest", "OpenVINO", "`--format html`"
 
 
 def spoil(number: float) -> Any:
@@ -38,14 +38,20 @@ def spoil(number: float) -> Any:
     return trained
 
 
-def resealed(path: Path, change: Callable[[Card], Card], graph: Callable[[Any], None]) -> Path:
-    """The file written anew, with a good seal, after its card and its graph were changed."""
+def rewritten(
+    path: Path, change: Callable[[Manifest], Manifest], graph: Callable[[Any], None]
+) -> Path:
+    """The file written anew, with a good content digest, after its manifest and its graph were
+    changed.
+    """
     artifact = read_artifact(path)
     model = onnx.load_from_string(artifact.data)
     del model.metadata_props[:]
     graph(model.graph)
-    card = change(artifact.require_card())
-    path.write_bytes(EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), card.to_json()))
+    manifest = change(artifact.require_manifest())
+    path.write_bytes(
+        EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), manifest.to_json())
+    )
     return path
 
 
@@ -80,10 +86,15 @@ def own_label(_: Shop) -> None:
     axes = ["float32", ["batch", 1, 28, 28]]
     outputs = {"label": ["float32", ["batch", 10]]}
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    embed_preprocessing(describe(
-        network, signature={"inputs": {"image": axes}, "outputs": outputs}, task="classification",
-        preprocessing={"kind": "image", "size": [28, 28], "fit": "square"}, labels=list("0123456789"),
-    ))  # fmt: skip
+    embed_preprocessing(
+        describe(
+            network,
+            signature={"inputs": {"image": axes}, "outputs": outputs},
+            task="classification",
+            preprocessing={"kind": "gray-image", "size": [28, 28], "resize_mode": "letterbox"},
+            labels=list("0123456789"),
+        )
+    )
 
 
 def empty_picture(shop: Shop) -> None:
@@ -133,23 +144,27 @@ def half(_: Shop) -> Any:
 
 
 def beyond_a_step(shop: Shop) -> None:
-    def moved(card: Card) -> Card:
-        (first, *others) = card.golden
+    def moved(manifest: Manifest) -> Manifest:
+        (first, *others) = manifest.golden
         outputs = {"logits": np.asarray(first.outputs["logits"]) + 1.01 * first.tolerance["logits"]}
-        changed = replace(card, golden=(replace(first, outputs=outputs), *others))
-        return replace(changed, agreement={**card.agreement, "samples": changed.samples_sha256})
+        changed = replace(manifest, golden=(replace(first, outputs=outputs), *others))
+        return replace(
+            changed, verification={**manifest.verification, "samples": changed.samples_sha256}
+        )
 
-    hold(resealed(shop.copy(shop.int8), moved, kept))
-
-
-def hidden(card: Card) -> Card:
-    agreement = {key: value for key, value in card.agreement.items() if key != "quantization"}
-    return replace(card, compute="", agreement=agreement)
+    hold(rewritten(shop.copy(shop.int8), moved, kept))
 
 
-def say_card(shop: Shop, **changes: Any) -> None:
-    data = json.loads(read_artifact(shop.int8).require_card().to_json())
-    Card.from_json(json.dumps({**data, **changes}).encode(), name="the file")
+def hidden(manifest: Manifest) -> Manifest:
+    agreement = {
+        key: value for key, value in manifest.verification.items() if key != "quantization"
+    }
+    return replace(manifest, compute="", verification=agreement)
+
+
+def say_manifest(shop: Shop, **changes: Any) -> None:
+    data = json.loads(read_artifact(shop.int8).require_manifest().to_json())
+    Manifest.from_json(json.dumps({**data, **changes}).encode(), name="the file")
 
 
 def other_weights(graph: Any) -> None:
@@ -186,7 +201,7 @@ def page(shop: Shop) -> Path:
 
 def without_a_model(shop: Shop) -> Path:
     path = page(shop)
-    path.write_bytes(seal(path.read_text().replace('id="model"', 'id="other"')))
+    path.write_bytes(append_digest(path.read_text().replace('id="model"', 'id="other"')))
     return path
 
 
@@ -204,134 +219,319 @@ def enlarged(shop: Shop) -> None:
 
 
 REFUSALS = (
-    Refusal("a NaN weight", WEIGHTS, "E-NONFINITE",
-            "weight 'last.weight' is not finite and cannot be quantized to int8: train the model again",
-            lambda shop: quantize_weights(spoil(torch.nan), "int8")),
-    Refusal("a weight beyond float16", WEIGHTS, "E-EXPORT",
-            "weight 'last.weight' holds 7e+04, and float16 ends at 65,504: take int8",
-            lambda shop: quantize_weights(spoil(7e4), "float16")),
-    Refusal("a network of a few numbers", WEIGHTS, "E-EXPORT",
-            "linear-model has no float32 weight of 64 numbers or more",
-            lambda shop: quantize_weights(read_model(shop.checkpoint("linear-model")), "int8")),
-    Refusal("weights that are rounded already", WEIGHTS, "E-USAGE",
-            "the weights are quantized to int8 already",
-            lambda shop: quantize_weights(quantize_weights(nearest(), "int8"), "float16")),
-    Refusal("a format that holds none", WEIGHTS, "E-USAGE",
-            "a file of pt2 cannot store quantized weights: --quantize-weights is for onnx or html",
-            lambda shop: export(
-                quantize_weights(nearest(), "int8"), "pt2", shop.folder / "nearest.pt2")),
-    Refusal("weights that the exporter computes with", WEIGHTS, "E-EXPORT",
-            "the graph has none of the network's weights as they were rounded to int8", bent),
-    Refusal("weights of 2 GiB", WEIGHTS, "E-EXPORT",
-            "the network's weights are 2.00 GiB, and a file of onnx holds less than 2.00 GiB",
-            two_gibibytes),
-    Refusal("a changed byte in the weights", WEIGHTS, "E-HASH",
-            "has changed since it was written",
-            lambda shop: load(change_byte(shop.copy(shop.rounded), 0.3))),
-    Refusal("other weights under a good seal", WEIGHTS, "E-AGREEMENT",
-            "sample 1, logits: largest error …, allowed",
-            lambda shop: hold(resealed(shop.copy(shop.rounded), lambda c: c, other_weights))),
-    Refusal("a model of no pictures", PIXELS, "E-USAGE",
-            "the inputs of linear-model are no pictures that become numbers",
-            lambda shop: embed_preprocessing(read_model(shop.checkpoint("linear-model")))),
-    Refusal("an output that is called `label`", PIXELS, "E-USAGE",
-            "already has an output 'label'", own_label),
-    Refusal("a picture of no size", PIXELS, "E-SHAPE",
-            "has shape (1, 0, 28); expected (batch, 28, 28)",
-            lambda shop: run_pixels(shop, np.zeros((1, 0, 28), np.uint8))),
-    Refusal("numbers in place of bytes", PIXELS, "E-TYPE",
-            "'pixels' …float32… uint8",
-            lambda shop: run_pixels(shop, np.zeros((1, 28, 28), np.float32))),
+    Refusal(
+        "a NaN weight",
+        WEIGHTS,
+        "E-NONFINITE",
+        "weight 'last.weight' is not finite and cannot be quantized to int8: train the model again",
+        lambda shop: quantize_weights(spoil(torch.nan), "int8"),
+    ),
+    Refusal(
+        "a weight beyond float16",
+        WEIGHTS,
+        "E-EXPORT",
+        "weight 'last.weight' holds 7e+04, and float16 ends at 65,504: take int8",
+        lambda shop: quantize_weights(spoil(7e4), "float16"),
+    ),
+    Refusal(
+        "a network of a few numbers",
+        WEIGHTS,
+        "E-EXPORT",
+        "linear-model has no float32 weight of 64 numbers or more",
+        lambda shop: quantize_weights(read_model(shop.checkpoint("linear-model")), "int8"),
+    ),
+    Refusal(
+        "weights that are rounded already",
+        WEIGHTS,
+        "E-USAGE",
+        "the weights are quantized to int8 already",
+        lambda shop: quantize_weights(quantize_weights(nearest(), "int8"), "float16"),
+    ),
+    Refusal(
+        "a format that holds none",
+        WEIGHTS,
+        "E-USAGE",
+        "a file of pt2 cannot store quantized weights: --quantize-weights is for onnx or html",
+        lambda shop: export(
+            quantize_weights(nearest(), "int8"), "pt2", shop.folder / "nearest.pt2"
+        ),
+    ),
+    Refusal(
+        "weights that the exporter computes with",
+        WEIGHTS,
+        "E-EXPORT",
+        "the graph has none of the network's weights as they were rounded to int8",
+        bent,
+    ),
+    Refusal(
+        "weights of 2 GiB",
+        WEIGHTS,
+        "E-EXPORT",
+        "the network's weights are 2.00 GiB, and a file of onnx holds less than 2.00 GiB",
+        two_gibibytes,
+    ),
+    Refusal(
+        "a changed byte in the weights",
+        WEIGHTS,
+        "E-HASH",
+        "has changed since it was written",
+        lambda shop: load(change_byte(shop.copy(shop.rounded), 0.3)),
+    ),
+    Refusal(
+        "other weights under a good content digest",
+        WEIGHTS,
+        "E-AGREEMENT",
+        "sample 1, logits: largest error …, allowed",
+        lambda shop: hold(rewritten(shop.copy(shop.rounded), lambda c: c, other_weights)),
+    ),
+    Refusal(
+        "a model of no pictures",
+        PIXELS,
+        "E-USAGE",
+        "the inputs of linear-model are no pictures that become numbers",
+        lambda shop: embed_preprocessing(read_model(shop.checkpoint("linear-model"))),
+    ),
+    Refusal(
+        "an output that is called `label`",
+        PIXELS,
+        "E-USAGE",
+        "already has an output 'label'",
+        own_label,
+    ),
+    Refusal(
+        "a picture of no size",
+        PIXELS,
+        "E-SHAPE",
+        "has shape (1, 0, 28); expected (batch, 28, 28)",
+        lambda shop: run_pixels(shop, np.zeros((1, 0, 28), np.uint8)),
+    ),
+    Refusal(
+        "numbers in place of bytes",
+        PIXELS,
+        "E-TYPE",
+        "'pixels' …float32… uint8",
+        lambda shop: run_pixels(shop, np.zeros((1, 28, 28), np.float32)),
+    ),
     Refusal("a picture file of no bytes", PIXELS, "E-IMG-EMPTY", "empty", empty_picture),
-    Refusal("too few rows to calibrate on", INT8, "E-DATA",
-            "lines has 99 rows to calibrate on; expected at least 100",
-            lambda shop: shop.export_int8(calibration=known(99))),
-    Refusal("rows of one class", INT8, "E-DATA",
-            "all 512 calibration rows of lines are of one class, 'round'",
-            lambda shop: shop.export_int8(calibration=known(512, of=1))),
-    Refusal("rows of another model", INT8, "E-DATA",
-            "% of the 512 calibration rows of lines, … they are rows of another model, or it is"
-            " untrained",
-            lambda shop: shop.export_int8(calibration=known(512, shift=1))),
-    Refusal("too few rows to count on", INT8, "E-DATA",
-            "lines has 999 test rows, so one is 0.1 points, more than the drop of 0.1 that is allowed",
-            lambda shop: shop.export_int8(test=known(999))),
-    Refusal("calibration that overflows", INT8, "E-NONFINITE",
-            "calibration overflows: tensor …ranges from …to inf over lines",
-            lambda shop: shop.export_int8(trained=nearest(Overflowing()))),
-    Refusal("NaN weights", INT8, "E-NONFINITE", "not finite",
-            lambda shop: shop.export_int8(trained=spoil(torch.nan))),
-    Refusal("weights rounded before", INT8, "E-USAGE",
-            "the weights are quantized to int8 already, and --compute int8 quantizes them itself",
-            lambda shop: shop.export_int8(trained=quantize_weights(nearest(), "int8"))),
-    Refusal("a model without labels", INT8, "E-USAGE",
-            "has no labels, so there is no accuracy by which to accept an int8 file",
-            lambda shop: shop.export_int8(trained=nearest(task="raw", labels=()))),
-    Refusal("a network of float16", INT8, "E-USAGE",
-            "computes in float16: --compute int8 is for networks of float32",
-            lambda shop: shop.export_int8(trained=half(shop))),
-    Refusal("a network of recurrent layers alone", INT8, "E-EXPORT",
-            "the graph has no convolution or matrix product that computes in int8",
-            lambda shop: quantize(recurrent(shop), nearest(Recurrent()).card.signature, known(128))),
-    Refusal("another format", INT8, "E-USAGE",
-            "a file of html computes in the network's own precision: --compute int8 is for onnx",
-            lambda shop: shop.say("export", "mlp", "--compute", "int8", "--format", "html")),
-    Refusal("`--quantize-weights` beside it", INT8, "E-USAGE",
-            "--quantize-weights int8 and --compute int8 both quantize the weights: give one of them",
-            lambda shop: shop.say("export", "mlp", "--compute", "int8", "--quantize-weights", "int8")),
-    Refusal("limits without it", INT8, "E-USAGE",
-            "--max-accuracy-drop and --for-size are said of --compute int8 alone",
-            lambda shop: shop.say("export", "mlp", "--for-size")),
-    Refusal("answers that are wrong", INT8, "E-INT8",
-            "accuracy falls by …points; allowed are 0.1: …labels change; allowed are",
-            lambda shop: quantised_by(shop, mixed_up)),
-    Refusal("an answer that depends on its batch", INT8, "E-INT8",
-            "of 256 rows have different output bits alone and within a batch",
-            lambda shop: quantised_by(shop, dynamic(shop), max_drop=5.0)),
-    Refusal("a file that is slower", INT8, "E-INT8",
-            "it is 0.60 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1 at one of them",
-            lambda shop: shop.export_int8(speed=0.6)),
-    Refusal("a file for its size that is no smaller", INT8, "E-INT8",
-            "it is not smaller, and --quantize-weights int8 would be",
-            lambda shop: quantised_by(shop, no_smaller, for_size=True)),
-    Refusal("answers beyond one step of those of the export", INT8, "E-AGREEMENT",
-            "sample 1, logits: largest error …, allowed", beyond_a_step),
-    Refusal("a file in int8 in the place of the plain one", INT8, "E-INT8",
-            "computes in int8, by accuracy, and is not compared with float64",
-            lambda shop: in_the_place(shop)),
-    Refusal("a card of a newer version", CARD, "E-CARD",
-            "its card is not valid: format is 2; this ptx reads 1",
-            lambda shop: say_card(shop, format=2)),
-    Refusal("another number of bits", CARD, "E-CARD",
-            "it computes in 'int4'; this ptx knows int8", lambda shop: say_card(shop, compute="int4")),
-    Refusal("an accuracy of a file in float32", CARD, "E-CARD",
-            "a file that computes in int8, and it alone, says its accuracy in 'agreement'",
-            lambda shop: say_card(shop, compute="")),
-    Refusal("int8 left out under a good seal", CARD, "E-AGREEMENT",
-            "card: what it says of labels, preprocessing, task, signature or weights is not what was"
-            " proved",
-            lambda shop: hold(resealed(shop.copy(shop.int8), hidden, kept))),
-    Refusal("bfloat16 in place of float32", OPENVINO, "E-BACKEND",
-            "opened the model in bf16; expected float32", in_bfloat16),
-    Refusal("OpenVINO is missing", OPENVINO, "E-BACKEND", "OpenVINO is not installed: pip install",
-            lambda shop: without(
-                shop, "openvino", shop.artifact("linear-model", "onnx"), backend="openvino")),
-    Refusal("a changed byte in the page", PAGE, "E-HASH", "has changed since it was written",
-            lambda shop: load(change_byte(page(shop)), trust=True)),
-    Refusal("a page without its model", PAGE, "E-HASH", "its model cannot be read",
-            lambda shop: load(without_a_model(shop), trust=True)),
-    Refusal("a page of others", PAGE, "E-TRUST", "is a model as one page, which is a program",
-            lambda shop: load(page(shop))),
-    Refusal("an operator that is missing", PAGE, "E-AGREEMENT",
-            "a page does not compute the operator Resize", enlarged),
-    Refusal("neither V8 nor Node.js", PAGE, "E-BACKEND",
-            "neither mini-racer nor Node.js is installed",
-            lambda shop: without(shop, "py_mini_racer", page(shop), trust=True)),
-)  # fmt: skip
+    Refusal(
+        "too few rows to calibrate on",
+        INT8,
+        "E-DATA",
+        "lines has 99 rows to calibrate on; expected at least 100",
+        lambda shop: shop.export_int8(calibration=known(99)),
+    ),
+    Refusal(
+        "rows of one class",
+        INT8,
+        "E-DATA",
+        "all 512 calibration rows of lines are of one class, 'round'",
+        lambda shop: shop.export_int8(calibration=known(512, of=1)),
+    ),
+    Refusal(
+        "rows of another model",
+        INT8,
+        "E-DATA",
+        "% of the 512 calibration rows of lines, … they are rows of another model, or it is"
+        " untrained",
+        lambda shop: shop.export_int8(calibration=known(512, shift=1)),
+    ),
+    Refusal(
+        "too few rows to count on",
+        INT8,
+        "E-DATA",
+        "lines has 999 test rows, so one is 0.1 points, more than the drop of 0.1 that is allowed",
+        lambda shop: shop.export_int8(test=known(999)),
+    ),
+    Refusal(
+        "calibration that overflows",
+        INT8,
+        "E-NONFINITE",
+        "calibration overflows: tensor …ranges from …to inf over lines",
+        lambda shop: shop.export_int8(trained=nearest(Overflowing())),
+    ),
+    Refusal(
+        "NaN weights",
+        INT8,
+        "E-NONFINITE",
+        "not finite",
+        lambda shop: shop.export_int8(trained=spoil(torch.nan)),
+    ),
+    Refusal(
+        "weights rounded before",
+        INT8,
+        "E-USAGE",
+        "the weights are quantized to int8 already, and --compute int8 quantizes them itself",
+        lambda shop: shop.export_int8(trained=quantize_weights(nearest(), "int8")),
+    ),
+    Refusal(
+        "a model without labels",
+        INT8,
+        "E-USAGE",
+        "has no labels, so there is no accuracy by which to accept an int8 file",
+        lambda shop: shop.export_int8(trained=nearest(task="passthrough", labels=())),
+    ),
+    Refusal(
+        "a network of float16",
+        INT8,
+        "E-USAGE",
+        "computes in float16: --compute int8 is for networks of float32",
+        lambda shop: shop.export_int8(trained=half(shop)),
+    ),
+    Refusal(
+        "a network of recurrent layers alone",
+        INT8,
+        "E-EXPORT",
+        "the graph has no convolution or matrix product that computes in int8",
+        lambda shop: quantize(recurrent(shop), nearest(Recurrent()).manifest.signature, known(128)),
+    ),
+    Refusal(
+        "another format",
+        INT8,
+        "E-USAGE",
+        "a file of html computes in the network's own precision: --compute int8 is for onnx",
+        lambda shop: shop.say("export", "mlp", "--compute", "int8", "--format", "html"),
+    ),
+    Refusal(
+        "`--quantize-weights` beside it",
+        INT8,
+        "E-USAGE",
+        "--quantize-weights int8 and --compute int8 both quantize the weights: give one of them",
+        lambda shop: shop.say("export", "mlp", "--compute", "int8", "--quantize-weights", "int8"),
+    ),
+    Refusal(
+        "limits without it",
+        INT8,
+        "E-USAGE",
+        "--max-accuracy-drop and --for-size are said of --compute int8 alone",
+        lambda shop: shop.say("export", "mlp", "--for-size"),
+    ),
+    Refusal(
+        "answers that are wrong",
+        INT8,
+        "E-INT8",
+        "accuracy falls by …points; allowed are 0.1: …labels change; allowed are",
+        lambda shop: quantised_by(shop, mixed_up),
+    ),
+    Refusal(
+        "an answer that depends on its batch",
+        INT8,
+        "E-INT8",
+        "of 256 rows have different output bits alone and within a batch",
+        lambda shop: quantised_by(shop, dynamic(shop), max_drop=5.0),
+    ),
+    Refusal(
+        "a file that is slower",
+        INT8,
+        "E-INT8",
+        "it is 0.60 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1 at one of them",
+        lambda shop: shop.export_int8(speed=0.6),
+    ),
+    Refusal(
+        "a file for its size that is no smaller",
+        INT8,
+        "E-INT8",
+        "it is not smaller, and --quantize-weights int8 would be",
+        lambda shop: quantised_by(shop, no_smaller, for_size=True),
+    ),
+    Refusal(
+        "answers beyond one step of those of the export",
+        INT8,
+        "E-AGREEMENT",
+        "sample 1, logits: largest error …, allowed",
+        beyond_a_step,
+    ),
+    Refusal(
+        "a file in int8 in the place of the plain one",
+        INT8,
+        "E-INT8",
+        "computes in int8, by accuracy, and is not compared with float64",
+        lambda shop: in_the_place(shop),
+    ),
+    Refusal(
+        "a manifest of a newer version",
+        MANIFEST,
+        "E-MANIFEST",
+        "its manifest is not valid: format is 2; this ptx reads 1",
+        lambda shop: say_manifest(shop, format=2),
+    ),
+    Refusal(
+        "another number of bits",
+        MANIFEST,
+        "E-MANIFEST",
+        "it computes in 'int4'; this ptx knows int8",
+        lambda shop: say_manifest(shop, compute="int4"),
+    ),
+    Refusal(
+        "an accuracy of a file in float32",
+        MANIFEST,
+        "E-MANIFEST",
+        "a file that computes in int8, and it alone, says its accuracy in 'verification'",
+        lambda shop: say_manifest(shop, compute=""),
+    ),
+    Refusal(
+        "int8 left out under a good content digest",
+        MANIFEST,
+        "E-AGREEMENT",
+        "manifest: what it says of labels, preprocessing, task, signature or weights is not what was"
+        " proved",
+        lambda shop: hold(rewritten(shop.copy(shop.int8), hidden, kept)),
+    ),
+    Refusal(
+        "bfloat16 in place of float32",
+        OPENVINO,
+        "E-BACKEND",
+        "opened the model in bf16; expected float32",
+        in_bfloat16,
+    ),
+    Refusal(
+        "OpenVINO is missing",
+        OPENVINO,
+        "E-BACKEND",
+        "OpenVINO is not installed: pip install",
+        lambda shop: without(
+            shop, "openvino", shop.artifact("linear-model", "onnx"), backend="openvino"
+        ),
+    ),
+    Refusal(
+        "a changed byte in the page",
+        PAGE,
+        "E-HASH",
+        "has changed since it was written",
+        lambda shop: load(change_byte(page(shop)), trust=True),
+    ),
+    Refusal(
+        "a page without its model",
+        PAGE,
+        "E-HASH",
+        "its model cannot be read",
+        lambda shop: load(without_a_model(shop), trust=True),
+    ),
+    Refusal(
+        "a page of others",
+        PAGE,
+        "E-TRUST",
+        "is a model as one page, which is a program",
+        lambda shop: load(page(shop)),
+    ),
+    Refusal(
+        "an operator that is missing",
+        PAGE,
+        "E-AGREEMENT",
+        "a page does not compute the operator Resize",
+        enlarged,
+    ),
+    Refusal(
+        "neither V8 nor Node.js",
+        PAGE,
+        "E-BACKEND",
+        "neither mini-racer nor Node.js is installed",
+        lambda shop: without(shop, "py_mini_racer", page(shop), trust=True),
+    ),
+)
 
 
 def recurrent(shop: Shop) -> bytes:
-    """The graph of a GRU, without a card."""
+    """The graph of a GRU, without a manifest."""
     from ptx.export.pipeline import verify_export
 
     return verify_export(nearest(Recurrent()), "onnx", shop.folder / "recurrent.onnx").content

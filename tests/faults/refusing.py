@@ -94,7 +94,7 @@ class Shop:
 def hold(path: Path) -> None:
     """`ptx verify`: raises what does not hold."""
     for check in verify(path, backend="ort-cpu"):
-        if not check.holds:
+        if not check.passed:
             raise AgreementError(f"{check.name}: {check.detail}")
 
 

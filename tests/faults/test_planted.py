@@ -70,7 +70,7 @@ def outcome(told: Any) -> str:
 def no_wrong_answer(model: Good, path: Path) -> None:
     """What passes answers as the good file does, at any batch size, or not at all."""
     backend = EXPORTERS[model.format].backend
-    values = [value for sample in model.card.raw for value in sample.values]
+    values = [value for sample in model.manifest.end_to_end for value in sample.values]
     try:
         planted = load(path, backend=backend, device="cpu", trust=True)
     except PtxError:
@@ -85,9 +85,9 @@ def no_wrong_answer(model: Good, path: Path) -> None:
                 continue
             for name, expected in right.run(inputs).items():
                 np.testing.assert_allclose(outputs[name], expected, rtol=1e-4, atol=1e-5)
-            got = planted.answers(outputs, [None] * size)
+            got = planted.decode_outputs(outputs, [None] * size)
             assert [each.label for each in got] == [
-                each.label for each in right.answers(right.run(inputs), [None] * size)
+                each.label for each in right.decode_outputs(right.run(inputs), [None] * size)
             ]
 
 
@@ -96,7 +96,7 @@ def test_there_are_rows_for_each_place() -> None:
     assert {fault.plant.place for fault in FAULTS} >= {
         "network",
         "conversion",
-        "card",
+        "manifest",
         "file",
         "data",
     }

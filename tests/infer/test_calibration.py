@@ -77,14 +77,14 @@ def test_a_calibration_that_is_not_valid_or_does_not_fit_is_refused(
     data = data or {"ood_detector": ood.CURRENT}
     with pytest.raises(ArtifactError, match="calibration") as caught:
         Calibration.from_data(data, task, size, labels)
-    assert caught.value.code == "E-CARD"
+    assert caught.value.code == "E-MANIFEST"
 
 
 def calibrated(artifact: Any, **calibration: Any) -> Predictor:
     path: Path = artifact("convnet", "onnx")
     opened = infer.load(path, backend="ort-cpu")
-    card = replace(opened.card, calibration=calibration)
-    return Predictor(card, lambda: opened.backend)
+    manifest = replace(opened.manifest, calibration=calibration)
+    return Predictor(manifest, lambda: opened.backend)
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, ood.CURRENT])
@@ -93,7 +93,7 @@ def test_a_predictor_gives_none_if_it_does_not_have_the_detector(
 ) -> None:
     predictor = calibrated(artifact, temperature=1.0, ood_detector=digest)
     (prediction,) = predictor.predict_samples([PIXELS[0]], [None])
-    assert (prediction.doubt is None) == (digest != ood.CURRENT)
+    assert (prediction.error_probability is None) == (digest != ood.CURRENT)
     if digest != ood.CURRENT:
         assert prediction.low_confidence is False
 
@@ -104,4 +104,6 @@ def test_a_predictor_uses_the_temperature_of_any_classifier(artifact: Any) -> No
     outputs = predictor.run(predictor.preprocessing.collate(samples))
     (prediction,) = predictor.predict_samples(samples, [None])
     logits = outputs[predictor.signature.outputs[0].name][0].tolist()
-    assert prediction.doubt == pytest.approx(1 - max(softmax([v / 3 for v in logits])), abs=1e-6)
+    assert prediction.error_probability == pytest.approx(
+        1 - max(softmax([v / 3 for v in logits])), abs=1e-6
+    )

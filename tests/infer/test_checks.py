@@ -159,10 +159,17 @@ READ_ONLY.setflags(write=False)
         RANDOM.view(np.recarray),
     ],
     ids=[
-        "plain", "big-endian", "float64", "big-endian float64", "Fortran", "reversed", "strided",
-        "read-only", "subclass",
+        "plain",
+        "big-endian",
+        "float64",
+        "big-endian float64",
+        "Fortran",
+        "reversed",
+        "strided",
+        "read-only",
+        "subclass",
     ],
-)  # fmt: skip
+)
 def test_forms_of_one_array_become_the_same(array: Any) -> None:
     arrays, sizes = check_inputs(IMAGE, {"image": array})
     got = arrays["image"]
@@ -260,10 +267,13 @@ def test_one_value_that_is_not_finite_is_found_and_large_ones_are_not_taken_for_
         assert not is_finite(array)
 
 
-@pytest.mark.parametrize(("axes", "right", "wrong"), [
-    ({"time": [2, 4]}, (2, 4), (1, 5, 400)),
-    ({"time": [3]}, (3, 400), (1, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("axes", "right", "wrong"),
+    [
+        ({"time": [2, 4]}, (2, 4), (1, 5, 400)),
+        ({"time": [3]}, (3, 400), (1, 2)),
+    ],
+)
 def test_a_size_outside_the_limits_of_its_axis_is_refused(
     axes: dict[str, list[int]], right: tuple[int, ...], wrong: tuple[int, ...]
 ) -> None:

@@ -52,17 +52,22 @@ def test_processes_take_it_with_its_options(
 def test_a_described_file_keeps_its_description(tmp_path: Path) -> None:
     axes: list[str | int | None] = ["batch", 2]
     graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["y"])], "g",
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, axes)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, axes)],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, tmp_path / "other.onnx")
     with (
-        infer.load(tmp_path / "other.onnx", task="classification", labels=["a", "b"],
-                   preprocessing={"kind": "columns", "names": ["p", "q"]}) as first,
+        infer.load(
+            tmp_path / "other.onnx",
+            task="classification",
+            labels=["a", "b"],
+            preprocessing={"kind": "tabular", "names": ["p", "q"]},
+        ) as first,
         pickle.loads(pickle.dumps(first)) as second,
-    ):  # fmt: skip
+    ):
         assert second.predict([1, 2]) == first.predict([1, 2])
 
 

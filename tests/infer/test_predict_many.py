@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, InputError, UsageError
-from ptx.infer.prediction import Failure, Named, Prediction
+from ptx.infer.prediction import Failure, NamedInput, Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array, Signature
 
-LINE = Card(
+LINE = Manifest(
     model="double",
     task="regression",
     signature=Signature.from_data(
         {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
     ),
-    preprocessing={"kind": "columns", "names": ["x"]},
+    preprocessing={"kind": "tabular", "names": ["x"]},
 )
-WORDS = Card(
+WORDS = Manifest(
     model="echo",
-    task="tagging",
+    task="sequence-labelling",
     signature=Signature.from_data(
         {
             "inputs": {"x": ["float32", ["time", "batch", 3]]},
             "outputs": {"y": ["float32", ["time", "batch", 3]]},
         }
     ),
-    preprocessing={"kind": "symbols", "alphabet": ["a", "b", "c"]},
+    preprocessing={"kind": "char-indices", "alphabet": ["a", "b", "c"]},
     labels=("a", "b", "c"),
 )
 
@@ -125,7 +125,7 @@ def test_one_array_that_the_guard_refuses_does_not_take_the_others_with_it() -> 
     assert answers[1].error.code == "E-NONFINITE"
 
 
-NAMES = Card(
+NAMES = Manifest(
     model="names",
     task="regression",
     signature=Signature.from_data(
@@ -138,7 +138,7 @@ NAMES = Card(
             "axes": {"time": [1, 5]},
         }
     ),
-    preprocessing={"kind": "text", "normalise": "NFKD", "unknown": 1},
+    preprocessing={"kind": "char-codes", "normalise": "NFKD", "unknown": 1},
 )
 
 
@@ -178,7 +178,7 @@ def test_words_of_other_lengths_are_in_batches_of_their_own() -> None:
 
 def test_values_may_bring_their_names_and_their_errors(double: Predictor) -> None:
     error = InputError("the row is cut off")
-    named = [Named("a.csv, line 2", 4), Named("a.csv, line 3", error)]
+    named = [NamedInput("a.csv, line 2", 4), NamedInput("a.csv, line 3", error)]
     first, second = double.predict_many(named, on_error="yield")
     assert isinstance(first, Prediction)
     assert (first.input, first.value) == ("a.csv, line 2", 8.0)

@@ -21,9 +21,13 @@ shares = st.floats(0, 1)
     texts, shares, st.lists(st.tuples(texts, shares), max_size=3), texts, texts, st.none() | texts
 )
 def test_the_line_of_a_label_is_its_data_as_json(
-    label: str, score: float, top: list[tuple[str, float]], model: str, backend: str,
+    label: str,
+    score: float,
+    top: list[tuple[str, float]],
+    model: str,
+    backend: str,
     name: str | None,
-) -> None:  # fmt: skip
+) -> None:
     prediction = Prediction(label, score, tuple(top), None, model, backend, name)
     expected = json.dumps(prediction.to_data(), ensure_ascii=False, allow_nan=False)
     assert prediction.to_json() == expected
@@ -47,11 +51,11 @@ def test_the_line_of_a_failure_is_its_data_as_json(message: str, name: str | Non
 
 def test_a_doubt_is_asked_of_its_judge_and_is_a_flag_in_the_json() -> None:
     plain = Prediction("7", 0.9, (("7", 0.9),), None, "convnet", "ort-cpu", "a.png")
-    assert plain.doubt is None
+    assert plain.error_probability is None
     assert plain.low_confidence is False
     for doubt in (0.5, 0.51):
-        judged = replace(plain, judge=partial(float, doubt))
-        assert judged.doubt == doubt
+        judged = replace(plain, compute_error_probability=partial(float, doubt))
+        assert judged.error_probability == doubt
         assert judged.low_confidence is (doubt > 0.5)
         data = json.loads(judged.to_json())
         assert data.pop("low_confidence") is (doubt > 0.5)

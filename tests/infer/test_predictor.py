@@ -12,7 +12,7 @@ import pytest
 
 from ptx.infer import predictor as module
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
 from ptx.infer.prediction import Prediction, input_name
@@ -42,19 +42,19 @@ class Double:
         self.closed = True
 
 
-CARD = Card(
+MANIFEST = Manifest(
     model="double",
     task="regression",
     signature=Signature.from_data(
         {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
     ),
-    preprocessing={"kind": "columns", "names": ["x"]},
+    preprocessing={"kind": "tabular", "names": ["x"]},
 )
 ROW = np.array([[3.0]], np.float32)
 
 
 def predictor(answer: Callable[[Array], Any] = lambda x: x * 2) -> Predictor:
-    return Predictor(CARD, lambda: Double(answer))
+    return Predictor(MANIFEST, lambda: Double(answer))
 
 
 @pytest.fixture
@@ -69,10 +69,18 @@ def test_a_value_is_answered() -> None:
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [("a.png", "a.png"), (Path("b") / "c", "b/c"), (4, "4"), (0.5, "0.5"), (10**5000, None),
-     (b"x", None), (np.ones(1), None), (None, None)],
+    [
+        ("a.png", "a.png"),
+        (Path("b") / "c", "b/c"),
+        (4, "4"),
+        (0.5, "0.5"),
+        (10**5000, None),
+        (b"x", None),
+        (np.ones(1), None),
+        (None, None),
+    ],
     ids=["text", "path", "int", "float", "huge", "bytes", "array", "None"],
-)  # fmt: skip
+)
 def test_an_input_is_named_by_what_was_given(value: Any, name: str | None) -> None:
     assert input_name(value) == name
 
@@ -106,7 +114,7 @@ def test_the_batch_axis_is_moved_to_the_front(artifact: Export) -> None:
 
 def test_an_empty_batch_is_answered_without_the_backend() -> None:
     backend = Double()
-    opened = Predictor(CARD, lambda: backend)
+    opened = Predictor(MANIFEST, lambda: backend)
     outputs = opened.run({"x": ROW[:0]})
     assert outputs["y"].shape == (0, 1)
     assert outputs["y"].dtype == np.float32
@@ -117,7 +125,7 @@ def test_an_empty_batch_is_answered_without_the_backend() -> None:
 def test_an_input_that_does_not_fit_never_reaches_the_backend() -> None:
     backend = Double()
     with pytest.raises(InputError, match="expected finite numbers"):
-        Predictor(CARD, lambda: backend).run({"x": ROW * np.nan})
+        Predictor(MANIFEST, lambda: backend).run({"x": ROW * np.nan})
     assert backend.calls == []
 
 
@@ -133,14 +141,14 @@ def test_a_ready_sample_that_is_not_finite_is_refused(artifact: Export) -> None:
     [
         (lambda x: x * np.nan, "E-NONFINITE", "output 'y' is not finite"),
         (lambda x: x + np.inf, "E-NONFINITE", "output 'y' is not finite"),
-        (lambda x: x[:, 0], "E-OUTPUT", r"output 'y' is float32 \(1,\); its card says float32"),
+        (lambda x: x[:, 0], "E-OUTPUT", r"output 'y' is float32 \(1,\); its manifest says float32"),
         (lambda x: np.repeat(x, 2, 0), "E-OUTPUT", r"is float32 \(2, 1\)"),
         (lambda x: x.astype(np.float64), "E-OUTPUT", "output 'y' is float64"),
-        (lambda x: {"z": x}, "E-OUTPUT", r"the model gives \['z'\]; its card says 'y'"),
-        (lambda x: {"y": [x]}, "E-OUTPUT", "its card says 'y'"),
+        (lambda x: {"z": x}, "E-OUTPUT", r"the model gives \['z'\]; its manifest says 'y'"),
+        (lambda x: {"y": [x]}, "E-OUTPUT", "its manifest says 'y'"),
     ],
 )
-def test_an_output_that_the_card_does_not_promise_is_refused(
+def test_an_output_that_the_manifest_does_not_promise_is_refused(
     answer: Callable[[Array], Any], code: str, message: str
 ) -> None:
     with pytest.raises(ArtifactError, match=message) as caught:
@@ -150,7 +158,7 @@ def test_an_output_that_the_card_does_not_promise_is_refused(
 
 def test_a_closed_predictor_refuses_everything() -> None:
     backend = Double()
-    opened = Predictor(CARD, lambda: backend)
+    opened = Predictor(MANIFEST, lambda: backend)
     with opened:
         assert repr(opened) == "<Predictor of double on ort-cpu (cpu)>"
     assert backend.closed
@@ -178,24 +186,26 @@ def test_a_closed_predictor_refuses_everything() -> None:
             r"output \(batch, 1\) and 0 labels do not make a classification",
         ),
         ({"labels": ("a", "b")}, "2 labels do not make a regression"),
-        ({"preprocessing": {"kind": "image"}}, "preprocessing of kind 'image' is not valid"),
+        ({"preprocessing": {"kind": "gray-image"}}, "preprocessing of kind 'image' is not valid"),
     ],
 )
-def test_a_card_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_manifest_that_contradicts_itself_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ArtifactError, match=message) as caught:
-        Predictor(replace(CARD, **changes), Double)
-    assert caught.value.code == "E-CARD"
+        Predictor(replace(MANIFEST, **changes), Double)
+    assert caught.value.code == "E-MANIFEST"
 
 
-def test_the_parts_of_the_card_are_at_hand(line: Predictor) -> None:
+def test_the_parts_of_the_manifest_are_at_hand(line: Predictor) -> None:
     assert line.labels == ()
     assert line.signature.inputs[0].name == "x"
     assert line.classes(line.run({"x": ROW})) is None
 
 
-def test_a_loaded_file_needs_its_seal(linear_onnx: Artifact, tmp_path: Path) -> None:
+def test_a_loaded_file_needs_its_digest(linear_onnx: Artifact, tmp_path: Path) -> None:
     data = bytearray(linear_onnx.data)
-    data[linear_onnx.data.index(b"ptx.card") + 30] ^= 1
+    data[linear_onnx.data.index(b"ptx.manifest") + 30] ^= 1
     (tmp_path / "a.onnx").write_bytes(data)
     with pytest.raises(ArtifactError, match="has changed since it was written"):
         load(tmp_path / "a.onnx")
@@ -208,7 +218,7 @@ def test_each_process_opens_its_own_backend(monkeypatch: pytest.MonkeyPatch) -> 
         opened.append(Double())
         return opened[-1]
 
-    shared = Predictor(CARD, open_backend)
+    shared = Predictor(MANIFEST, open_backend)
     monkeypatch.setattr(module._Here, "process", 12345)  # as a forked child sees itself
     assert shared.predict(3).value == 6.0
     assert shared.predict(3).value == 6.0

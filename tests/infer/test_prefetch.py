@@ -16,7 +16,7 @@ from PIL import Image
 
 from ptx.infer import load, prefetch
 from ptx.infer.errors import InputError
-from ptx.infer.prediction import Failure, Named
+from ptx.infer.prediction import Failure, NamedInput
 from ptx.infer.prefetch import (
     Chunk,
     DecodedInput,
@@ -48,17 +48,17 @@ def pictures_signature() -> Signature:
 
 
 def pictures() -> Preprocessing:
-    settings = {"kind": "image", "size": [28, 28], "fit": "square"}
+    settings = {"kind": "gray-image", "size": [28, 28], "resize_mode": "letterbox"}
     return open_preprocessing(settings, pictures_signature())
 
 
 VALUES: list[Any] = [
     str(PICTURES / "mnist-7.png"),
     str(PICTURES / "no-such.png"),
-    Named("drawn", np.full((30, 20), 200, np.uint8)),
+    NamedInput("drawn", np.full((30, 20), 200, np.uint8)),
     np.zeros((5, 5), np.uint8),
-    Named("refused", InputError("it is refused", code="E-X")),
-    Named("a ready sample", np.zeros(784, np.float32)),
+    NamedInput("refused", InputError("it is refused", code="E-X")),
+    NamedInput("a ready sample", np.zeros(784, np.float32)),
 ]
 
 
@@ -98,7 +98,9 @@ def test_processes_read_what_a_thread_reads(child: Child, values: list[Any]) -> 
 
 def digit_pictures() -> Preprocessing:
     signature = pictures_signature()
-    return open_preprocessing({"kind": "image", "size": [28, 28], "fit": "digit"}, signature)
+    return open_preprocessing(
+        {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}, signature
+    )
 
 
 def photograph(*specks: int) -> Any:
@@ -252,7 +254,7 @@ def test_few_or_small_inputs_are_not_worth_a_process(
     assert plan(127, 500) is None
     assert plan(1, 2**30) is None
     assert plan(4, 2 * 2**20) is not None
-    numbers = open_preprocessing({"kind": "columns", "names": ["x"]}, LINE)
+    numbers = open_preprocessing({"kind": "tabular", "names": ["x"]}, LINE)
     assert plan_prefetch(numbers, [1.0] * 128, 256) is None
     monkeypatch.setattr(prefetch, "can_fork", lambda: False)
     assert plan(128, 500) is None
@@ -369,8 +371,8 @@ def test_a_stream_through_processes_is_the_stream_through_a_thread(
         "from ptx.infer import Failure, load, read_artifact\n"
         "from ptx.infer.preprocessing import open_preprocessing\n"
         "from test_prefetch import VALUES\n"
-        "card = read_artifact(sys.argv[2]).require_card()\n"
-        "preprocessing = open_preprocessing(card.preprocessing, card.signature)\n"
+        "manifest = read_artifact(sys.argv[2]).require_manifest()\n"
+        "preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)\n"
         "with decoder_processes(preprocessing, 2, chunks_ahead=3) as pool:\n"
         "    reading = Prefetcher(pool, VALUES[:5] * 40, 7)\n"
         "    with load(sys.argv[2], backend='ort-cpu') as predictor:\n"

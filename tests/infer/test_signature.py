@@ -139,13 +139,17 @@ def test_two_tensors_of_one_name_are_refused() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.sampled_from(
-        ["batch", "time", "float32", "int64", "inputs", "outputs", ""]
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 40)
+    | st.floats()
+    | st.sampled_from(["batch", "time", "float32", "int64", "inputs", "outputs", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["inputs", "outputs", "x", "y"]), inner, max_size=3)
     ),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["inputs", "outputs", "x", "y"]), inner, max_size=3),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(JSON)
@@ -172,10 +176,19 @@ def test_limits_come_back_from_their_json_form(axes: dict[str, list[int]]) -> No
 @pytest.mark.parametrize(
     "axes",
     [
-        {"batch": [1, 100]}, {"width": [1, 2]}, {"time": [0, 2]}, {"time": [3, 2]}, {"time": []},
-        {"time": [1, 2, 3]}, {"time": [1.0, 2]}, {"time": [True, 2]}, {"time": 64}, [1, 64], "time",
+        {"batch": [1, 100]},
+        {"width": [1, 2]},
+        {"time": [0, 2]},
+        {"time": [3, 2]},
+        {"time": []},
+        {"time": [1, 2, 3]},
+        {"time": [1.0, 2]},
+        {"time": [True, 2]},
+        {"time": 64},
+        [1, 64],
+        "time",
     ],
-)  # fmt: skip
+)
 def test_limits_that_are_none_are_refused(axes: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         Signature.from_data({**LSTM, "axes": axes})

@@ -36,22 +36,22 @@ def test_softmax_of_known_logits() -> None:
 
 
 def test_classification_ranks_the_labels() -> None:
-    (decision,) = TASKS["classification"].decide(logits(0.2, 0.7, 0.1), LABELS, 2)
-    assert decision.label == "b"
-    assert decision.score == pytest.approx(0.7, rel=1e-6)
-    assert [label for label, _ in decision.top] == ["b", "a"]
-    assert decision.value is None
+    (decoded,) = TASKS["classification"].decode(logits(0.2, 0.7, 0.1), LABELS, 2)
+    assert decoded.label == "b"
+    assert decoded.score == pytest.approx(0.7, rel=1e-6)
+    assert [label for label, _ in decoded.top] == ["b", "a"]
+    assert decoded.value is None
 
 
 def test_more_labels_than_there_are_give_all() -> None:
-    (decision,) = TASKS["classification"].decide(logits(0.2, 0.7, 0.1), LABELS, 99)
-    assert [label for label, _ in decision.top] == ["b", "a", "c"]
+    (decoded,) = TASKS["classification"].decode(logits(0.2, 0.7, 0.1), LABELS, 99)
+    assert [label for label, _ in decoded.top] == ["b", "a", "c"]
 
 
 def test_of_equal_logits_the_first_label_is_the_answer_everywhere() -> None:
     output = np.zeros((1, 3), np.float32)
     task = TASKS["classification"]
-    assert task.decide(output, LABELS, 1)[0].label == "a"
+    assert task.decode(output, LABELS, 1)[0].label == "a"
     assert task.classes is not None
     assert task.classes(output).tolist() == [0]
 
@@ -61,11 +61,11 @@ def test_of_equal_logits_the_first_label_is_the_answer_everywhere() -> None:
 )
 def test_a_probability_is_of_the_second_label(probability: float, label: str, score: float) -> None:
     output, task = np.array([[probability]], np.float32), TASKS["binary"]
-    (decision,) = task.decide(output, ("no", "yes"), 3)
-    assert decision.label == label
-    assert decision.score == pytest.approx(score)
-    assert sum(part for _, part in decision.top) == pytest.approx(1)
-    assert len(task.decide(output, ("no", "yes"), 1)[0].top) == 1
+    (decoded,) = task.decode(output, ("no", "yes"), 3)
+    assert decoded.label == label
+    assert decoded.score == pytest.approx(score)
+    assert sum(part for _, part in decoded.top) == pytest.approx(1)
+    assert len(task.decode(output, ("no", "yes"), 1)[0].top) == 1
     assert task.classes is not None
     assert task.classes(output).tolist() == [("no", "yes").index(label)]
 
@@ -75,30 +75,30 @@ def test_a_score_is_in_0_to_1_whatever_rounding_did(probability: float) -> None:
     alone = np.array([[probability]], np.float32)
     pair = np.array([[max(probability, 0), max(0, 1 - probability)]], np.float32)
     for name, output in (("binary", alone), ("probabilities", pair)):
-        (decision,) = TASKS[name].decide(output, ("no", "yes"), 2)
-        assert all(0 <= score <= 1 for _, score in decision.top)
+        (decoded,) = TASKS[name].decode(output, ("no", "yes"), 2)
+        assert all(0 <= score <= 1 for _, score in decoded.top)
 
 
 @pytest.mark.parametrize("probability", [1.5, -0.2])
 def test_what_is_no_probability_is_refused(probability: float) -> None:
     output = np.array([[0.5], [probability]], np.float32)
     with pytest.raises(ArtifactError, match=r"no probabilities: from .* end with a sigmoid"):
-        TASKS["binary"].decide(output, ("no", "yes"), 2)
+        TASKS["binary"].decode(output, ("no", "yes"), 2)
 
 
 def test_a_regression_gives_its_value() -> None:
-    (decision,) = TASKS["regression"].decide(np.array([[8.25]], np.float32), (), 3)
-    assert decision == (None, None, (), 8.25)
+    (decoded,) = TASKS["regression"].decode(np.array([[8.25]], np.float32), (), 3)
+    assert decoded == (None, None, (), 8.25)
     assert TASKS["regression"].classes is None
 
 
 def test_tagging_spells_a_word_with_the_product_of_its_scores() -> None:
     output = np.concatenate([logits(0.5, 0.3, 0.2), logits(0.1, 0.1, 0.8)])[np.newaxis]
-    task = TASKS["tagging"]
-    (decision,) = task.decide(output, LABELS, 3)
-    assert decision.label == "ac"
-    assert decision.score == pytest.approx(0.4)
-    assert decision.top == ((decision.label, decision.score),)
+    task = TASKS["sequence-labelling"]
+    (decoded,) = task.decode(output, LABELS, 3)
+    assert decoded.label == "ac"
+    assert decoded.score == pytest.approx(0.4)
+    assert decoded.top == ((decoded.label, decoded.score),)
     assert task.classes is not None
     assert task.classes(output).tolist() == [[0, 2]]
 
@@ -116,8 +116,8 @@ def test_tagging_spells_a_word_with_the_product_of_its_scores() -> None:
         ("regression", (1,), 0, True),
         ("regression", (), 0, False),
         ("regression", (1,), 2, False),
-        ("tagging", ("time", 4), 4, True),
-        ("tagging", (4,), 4, False),
+        ("sequence-labelling", ("time", 4), 4, True),
+        ("sequence-labelling", (4,), 4, False),
     ],
 )
 def test_an_output_that_does_not_fit_its_task_is_told(

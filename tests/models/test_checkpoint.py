@@ -149,8 +149,15 @@ def test_a_value_that_is_no_weight_is_refused_by_name(kind: str, inside: str) ->
     value, message = VALUES[kind]
     content: dict[str, Any] = {"linear.bias": torch.zeros(1), "linear.weight": value}
     if inside == "checkpoint":
-        content = {"format": 1, "weights": content, "optimizer": {}, "progress": {}, "random": {},
-                   "history": [], "samples": {}}  # fmt: skip
+        content = {
+            "format": 1,
+            "weights": content,
+            "optimizer": {},
+            "progress": {},
+            "random": {},
+            "history": [],
+            "samples": {},
+        }
     with pytest.raises(ValueError, match=re.escape(message)):
         loads(saved(content))
 
@@ -171,13 +178,20 @@ def test_a_name_that_is_no_text_is_refused() -> None:
         ({"format": 2, "weights": {}}, "its format is 2; this ptx reads 1"),
         ({"format": 1, "weights": {"a": torch.zeros(1)}}, "'optimizer' is missing or not a dict"),
         (
-            {"format": 1, "weights": {"a": torch.zeros(1)}, "optimizer": {}, "progress": {},
-             "random": {}, "history": {}, "samples": {}},
+            {
+                "format": 1,
+                "weights": {"a": torch.zeros(1)},
+                "optimizer": {},
+                "progress": {},
+                "random": {},
+                "history": {},
+                "samples": {},
+            },
             "its part 'history' is missing or not a list",
         ),
         ({"format": torch.ones(3), "a": "text"}, "entry 'a' is not a tensor with a name"),
     ],
-)  # fmt: skip
+)
 def test_what_is_neither_checkpoint_nor_state_dict_is_refused(
     content: object, message: str
 ) -> None:
@@ -311,7 +325,7 @@ def test_the_digest_tells_contents_apart(other: dict[str, Tensor]) -> None:
     assert weights_digest(other) != weights_digest(plain)
 
 
-def test_the_digest_is_the_one_that_is_written_in_cards() -> None:
+def test_the_digest_is_the_one_that_is_written_in_manifests() -> None:
     """It is stored in files: this value never changes."""
     import hashlib
 

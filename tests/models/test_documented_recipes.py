@@ -10,7 +10,7 @@ import pytest
 from ptx.models import CATALOG
 from ptx.trainers import default_recipe, documented_recipe
 
-RAW = {"white": 255, "shuffle": False}  # pixels as bytes, rows in the order of the file
+RAW = {"max_pixel": 255, "shuffle": False}  # pixels as bytes, rows in the order of the file
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class Typed:
     momentum: float
     batch_size: int
     epochs: int
-    rest: dict[str, Any] = field(
-        default_factory=dict
-    )  # what differs from plain training: shuffled rows, no weight decay
+    # what differs from plain training: shuffled rows, no weight decay
+    rest: dict[str, Any] = field(default_factory=dict)
 
 
 # Read off the tutorials, not the catalog. Adam without a rate is Adam at 0.001.
@@ -55,9 +54,14 @@ TUTORIALS = {
     "name-classifier": Typed("Lecture 13", "cross-entropy", "adam", 0.001, 0, 256, 100),
 }
 PLAIN = {
-    "weight_decay": 0.0, "standardise": False, "schedule": "constant", "dropout": True,
-    "shuffle": True, "drop_last": False, "white": None,
-}  # fmt: skip
+    "weight_decay": 0.0,
+    "standardise": False,
+    "schedule": "constant",
+    "dropout": True,
+    "shuffle": True,
+    "drop_last": False,
+    "max_pixel": None,
+}
 
 
 def as_typed(model: str) -> dict[str, Any]:
@@ -80,9 +84,14 @@ def test_the_recipe_documented_is_the_tutorials(model: str) -> None:
 
 # What the note must name, by the field in which the default recipe differs.
 WORDS = {
-    "epochs": "{} epochs", "optimizer": "SGD", "lr": "{}", "weight_decay": "without weight decay",
-    "standardise": "raw columns", "shuffle": "order", "white": "from 0 to {}",
-}  # fmt: skip
+    "epochs": "{} epochs",
+    "optimizer": "SGD",
+    "lr": "{}",
+    "weight_decay": "without weight decay",
+    "standardise": "raw columns",
+    "shuffle": "order",
+    "max_pixel": "from 0 to {}",
+}
 
 
 @pytest.mark.parametrize("model", TUTORIALS)

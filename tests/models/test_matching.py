@@ -50,8 +50,11 @@ def test_layers_of_one_shape_are_told_apart_by_those_that_are_numbered_with_them
     own = state(wide__0=A, wide__1=B, deep__0=A, deep__1=(4, 4, 5, 5))
     given = state(b5_1=A, b5_2=(4, 4, 5, 5), b3_1=A, b3_2=B)
     assert layers(match_weights(own, given)) == {
-        "wide.0": "b3_1", "wide.1": "b3_2", "deep.0": "b5_1", "deep.1": "b5_2"
-    }  # fmt: skip
+        "wide.0": "b3_1",
+        "wide.1": "b3_2",
+        "deep.0": "b5_1",
+        "deep.1": "b5_2",
+    }
 
 
 DOUBTFUL = {
@@ -89,9 +92,7 @@ def test_inceptions_branches_under_names_that_do_not_tell_are_refused(order: lis
     }
     named = layers(match_weights(own, state(**{f"branch{name}": BRANCHES[name] for name in order})))
     first = {own: named[own] for own in ("pointwise", "wide.0", "deep.0")}
-    assert first == {
-        "pointwise": "branch1x1", "wide.0": "branch5x5_1", "deep.0": "branch3x3_1"
-    }  # fmt: skip
+    assert first == {"pointwise": "branch1x1", "wide.0": "branch5x5_1", "deep.0": "branch3x3_1"}
     numbered = {f"conv{index}": BRANCHES[name] for index, name in enumerate(order, 1)}
     lettered = {f"branch_{chr(97 + index)}": BRANCHES[name] for index, name in enumerate(order)}
     for names in (numbered, lettered):

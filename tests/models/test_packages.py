@@ -38,7 +38,7 @@ RED_OR_BLUE = Entry(
         "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
         "outputs": {"logits": ["float32", ["batch", 2]]},
     },
-    preprocessing={"kind": "photo", "resize": 10, "size": [8, 8], "mean": [0.5, 0.4, 0.3]},
+    preprocessing={"kind": "rgb-image", "resize": 10, "size": [8, 8], "mean": [0.5, 0.4, 0.3]},
     parameters=8,
     task="classification",
     data="mnist",
@@ -150,8 +150,8 @@ def test_a_model_of_a_package_is_trained_exported_and_compared_like_our_own(
     ):
         done = ptx(*verb, "--workspace", runs)
         assert done.code == 0, done.err
-    card = read_artifact(runs / "steep-line" / "steep-line.torchscript").require_card()
-    assert (card.model, card.config) == ("steep-line", {"slope": 3.0})
+    manifest = read_artifact(runs / "steep-line" / "steep-line.torchscript").require_manifest()
+    assert (manifest.model, manifest.config) == ("steep-line", {"slope": 3.0})
 
 
 def test_a_model_for_photographs_is_trained_on_a_folder(garden: Path, ptx: Any) -> None:

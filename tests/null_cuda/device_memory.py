@@ -22,17 +22,23 @@ class _Tensor(ctypes.Structure):
     """DLManagedTensor."""
 
     _fields_ = (
-        ("data", ctypes.c_void_p), ("device", ctypes.c_int32), ("index", ctypes.c_int32),
-        ("rank", ctypes.c_int32), ("kind", ctypes.c_uint8), ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)), ("offset", ctypes.c_uint64),
-        ("context", ctypes.c_void_p), ("deleter", _Deleter),
-    )  # fmt: skip
+        ("data", ctypes.c_void_p),
+        ("device", ctypes.c_int32),
+        ("index", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("kind", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("offset", ctypes.c_uint64),
+        ("context", ctypes.c_void_p),
+        ("deleter", _Deleter),
+    )
 
 
-_given: dict[
-    int, tuple[DeviceMemory, _Tensor]
-] = {}  # the capsules' tensors; they keep their arrays
+# the capsules' tensors; they keep their arrays
+_given: dict[int, tuple[DeviceMemory, _Tensor]] = {}
 
 
 def _give_back(tensor: int) -> None:
@@ -87,9 +93,19 @@ class DeviceMemory:
         _call("cudaStreamWaitEvent", ctypes.c_void_p(stream or 1), event, 0)
         _call("cudaSetDevice", 0)
         tensor = _Tensor(
-            self.pointer.value, 2, self._index, len(self.shape), _KINDS[self.dtype.kind],
-            8 * self.dtype.itemsize, 1, self._axes, self._strides, 0, None, _release,
-        )  # fmt: skip
+            self.pointer.value,
+            2,
+            self._index,
+            len(self.shape),
+            _KINDS[self.dtype.kind],
+            8 * self.dtype.itemsize,
+            1,
+            self._axes,
+            self._strides,
+            0,
+            None,
+            _release,
+        )
         _given[ctypes.addressof(tensor)] = self, tensor
         make = ctypes.pythonapi.PyCapsule_New
         make.restype, make.argtypes = (

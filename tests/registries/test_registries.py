@@ -38,8 +38,13 @@ def test_each_toy_is_one_line(toys: Any) -> None:
     import toys as module
 
     assert [name for _, name, _ in module.LINES] == [
-        "minutes", "verdict", "toy", "toy", "toy-numpy", MODEL,
-    ]  # fmt: skip
+        "minutes",
+        "verdict",
+        "toy",
+        "toy",
+        "toy-numpy",
+        MODEL,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_the_report_names_what_a_toy_calls_its_values(toys: Any) -> None:
     assert "toy-numpy" in page
 
 
-KINDS = "image|photo|columns|text|symbols|arrays"
+KINDS = "gray-image|rgb-image|tabular|char-codes|char-indices|none"
 PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
 # What Triton runs is an ONNX file, and its configuration has other outputs for a regression.
 EXEMPT = ("infer/preprocessing", "export/triton")

@@ -16,7 +16,7 @@ from ptx.infer import backends, preprocessing, tasks
 from ptx.infer.artifact import formats
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.formats import Content, FileFormat
-from ptx.infer.artifact.golden import Raw
+from ptx.infer.artifact.golden import RawInput
 from ptx.infer.backends import BackendEntry, Options
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature
@@ -48,13 +48,13 @@ class MinutesPreprocessing:
     def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
         return [self.read(self.raw(row)) for row in rows]
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> Raw:
+    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return f"{60 * float(row[0]):g} min"
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.specs[0].name: np.stack(samples)}
 
-    def examples(self) -> tuple[Raw, ...]:
+    def examples(self) -> tuple[RawInput, ...]:
         return "30 min", "150 min"
 
 
@@ -64,9 +64,9 @@ VERDICT = tasks.TASKS["binary"]._replace(any_labels=False)
 def read_content(data: bytes, *, name: str) -> Content | None:
     if not data.startswith(MAGIC):
         return None
-    said, seal = json.loads(data[len(MAGIC) : -64]), data[-64:]
-    sealed = hashlib.sha256(data[:-64]).hexdigest().encode() == seal
-    return Content(said["card"].encode(), sealed)
+    said, append_digest = json.loads(data[len(MAGIC) : -64]), data[-64:]
+    digest_ok = hashlib.sha256(data[:-64]).hexdigest().encode() == append_digest
+    return Content(said["manifest"].encode(), digest_ok)
 
 
 def convert(traced: Any, *, opset: int | None) -> bytes:
@@ -77,8 +77,8 @@ def convert(traced: Any, *, opset: int | None) -> bytes:
     return json.dumps({"weights": weights, "names": names, "squashes": squashes}).encode()
 
 
-def attach(content: bytes, card: str) -> bytes:
-    whole = MAGIC + json.dumps({**json.loads(content), "card": card}).encode()
+def embed_manifest(content: bytes, manifest: str) -> bytes:
+    whole = MAGIC + json.dumps({**json.loads(content), "manifest": manifest}).encode()
     return whole + hashlib.sha256(whole).hexdigest().encode()
 
 
@@ -107,7 +107,7 @@ LINES: list[tuple[dict[str, Any], str, Any]] = [
     (preprocessing.KINDS, "minutes", "toys:MinutesPreprocessing"),
     (tasks.TASKS, "verdict", VERDICT),
     (formats.FORMATS, "toy", FileFormat("a toy file", ".toy", "toys")),
-    (exporting.EXPORTERS, "toy", exporting.Exporter(convert, attach, "toy-numpy")),
+    (exporting.EXPORTERS, "toy", exporting.Exporter(convert, embed_manifest, "toy-numpy")),
     (
         backends.BACKENDS,
         "toy-numpy",

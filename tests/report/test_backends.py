@@ -31,7 +31,7 @@ def only_onnx(onnx: Path) -> FindFile:
 
 
 def weights(path: Path) -> str:
-    return str(read_artifact(path).require_card().weights_sha256)
+    return str(read_artifact(path).require_manifest().weights_sha256)
 
 
 def test_without_names_what_is_not_available_is_skipped_with_its_reason(

@@ -19,8 +19,8 @@ FOUND = Comparison(
     tolerance=4e-5,
     results=[
         BackendResult("eager", "cpu", error=2e-6),
-        BackendResult("pt2", "cpu", failure="it fails, at once", holds=False),
-        BackendResult("ort-cpu", "cpu", error=0.03, differ=41, first=7, holds=False),
+        BackendResult("pt2", "cpu", failure="it fails, at once", passed=False),
+        BackendResult("ort-cpu", "cpu", error=0.03, differ=41, first=7, passed=False),
     ],
     between=[[0, None, 41], [None, None, None], [41, None, 0]],
 )
@@ -52,7 +52,7 @@ def test_compare_writes_the_file_and_the_table(ptx: Any, workspace: Path, tmp_pa
     done = ptx("compare", "linear-model", *options)
     assert done.code == 0, done.err
     assert "2 of 2 backends agree" in done.out
-    assert json.loads(target.read_text())["holds"] is True
+    assert json.loads(target.read_text())["passes"] is True
 
 
 def test_an_unknown_suffix_is_wrong_usage_before_any_work(

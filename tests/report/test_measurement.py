@@ -80,10 +80,10 @@ def test_the_batch_is_a_golden_sample_over_and_over(
     artifact: Export, model: str, batch: int
 ) -> None:
     with load(artifact(model, "onnx"), backend="ort-cpu") as predictor:
-        card = predictor.card
-        inputs = sample_batch(card, batch)
-        for spec in card.signature.inputs:
-            golden = card.golden[0].inputs[spec.name]
+        manifest = predictor.manifest
+        inputs = sample_batch(manifest, batch)
+        for spec in manifest.signature.inputs:
+            golden = manifest.golden[0].inputs[spec.name]
             rows = golden.shape[spec.batch_axis]
             for row in (0, batch - 1):
                 np.testing.assert_array_equal(
@@ -91,16 +91,23 @@ def test_the_batch_is_a_golden_sample_over_and_over(
                     golden.take(row % rows, spec.batch_axis),
                 )
         assert predictor.run(inputs)
-        assert predictor.run(sample_batch(replace(card, golden=()), batch))
+        assert predictor.run(sample_batch(replace(manifest, golden=()), batch))
 
 
 def test_a_process_is_measured_with_its_error_and_memory(artifact: Export) -> None:
     path = artifact("softmax-regression", "onnx")
     answered: list[int] = []
     settings: dict[str, Any] = {
-        "path": str(path), "exports": [], "backend": "ort-cpu", "device": "auto", "trust": [],
-        "batches": [1, 3], "seconds": 0.01, "threads": None, "precision": "float32",
-    }  # fmt: skip
+        "path": str(path),
+        "exports": [],
+        "backend": "ort-cpu",
+        "device": "auto",
+        "trust": [],
+        "batches": [1, 3],
+        "seconds": 0.01,
+        "threads": None,
+        "precision": "float32",
+    }
     found = measure_process(settings, lambda: answered.append(1))
     assert answered == [1]
     assert [timing.batch for timing in found.timings] == [1, 3]
@@ -111,13 +118,13 @@ def test_a_process_is_measured_with_its_error_and_memory(artifact: Export) -> No
     assert found.first_s > 0
     assert found.memory > 10 * 2**20
     with load(path, backend="ort-cpu") as predictor:
-        card = predictor.card
-        assert found.error == largest_error(predictor, card)
+        manifest = predictor.manifest
+        assert found.error == largest_error(predictor, manifest)
         assert found.error is not None
-        assert 0 <= found.error <= card.golden[0].tolerance["logits"]
-        logits = np.asarray(card.golden[0].outputs["logits"])
-        wrong = replace(card.golden[0], outputs={"logits": logits + 1.5})
-        assert largest_error(predictor, replace(card, golden=(wrong,))) == pytest.approx(
+        assert 0 <= found.error <= manifest.golden[0].tolerance["logits"]
+        logits = np.asarray(manifest.golden[0].outputs["logits"])
+        wrong = replace(manifest.golden[0], outputs={"logits": logits + 1.5})
+        assert largest_error(predictor, replace(manifest, golden=(wrong,))) == pytest.approx(
             1.5, abs=1e-3
         )
-        assert largest_error(predictor, replace(card, golden=())) is None
+        assert largest_error(predictor, replace(manifest, golden=())) is None

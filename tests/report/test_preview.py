@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ptx.infer import load
-from ptx.infer.preprocessing import read_figures
+from ptx.infer.preprocessing import detect_digits_in
 from ptx.report import preview
 
 
@@ -158,8 +158,12 @@ def test_a_preview_needs_pillow_alone(
         "from ptx.cli.main import _run\n"
         "sys.argv = ['ptx', 'predict', *sys.argv[1:]]\n"
         "assert _run() == 0",
-        seven, "--workspace", workspace, "--output", tmp_path / "preview.png",
-    )  # fmt: skip
+        seven,
+        "--workspace",
+        workspace,
+        "--output",
+        tmp_path / "preview.png",
+    )
     assert (tmp_path / "preview.png").exists()
 
 
@@ -172,8 +176,10 @@ def test_one_prediction_without_a_picture_imports_nothing_for_it(
         "assert _run() == 0\n"
         "names = ('ptx.report.preview', 'tqdm', 'PIL.ImageDraw', 'PIL.ImageFont')\n"
         "print([name for name in names if name in sys.modules])",
-        seven, "--workspace", workspace,
-    )  # fmt: skip
+        seven,
+        "--workspace",
+        workspace,
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -203,9 +209,9 @@ def test_each_digit_of_a_picture_is_drawn_with_its_box(
 
     def find(*values: Any) -> Any:
         searched.append(values)
-        return read_figures(*values)
+        return detect_digits_in(*values)
 
-    monkeypatch.setattr(preview, "read_figures", find)
+    monkeypatch.setattr(preview, "detect_digits_in", find)
     done = ptx("predict", two_sevens, "--all", "--workspace", workspace, "--output", target)
     assert f"{target}: 2 of 2 figures drawn" in done.err
     columns = boxed(box(pixels(target), 0))

@@ -102,13 +102,22 @@ def test_the_array_of_slurm_answers_each_input_once(
     for index in range(5):
         shutil.copy(seven, tmp_path / "in" / f"{index}.png")
     (tmp_path / "in" / "bad.png").write_bytes(b"")
-    environment = {**os.environ, "PICTURES": "in", "MODEL": str(convnet), "SLURM_ARRAY_TASK_COUNT": "2",
-                   "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PICTURES": "in",
+        "MODEL": str(convnet),
+        "SLURM_ARRAY_TASK_COUNT": "2",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     for task in ("1", "2"):
         subprocess.run(
-            ["bash", EXAMPLES / "array.slurm"], cwd=tmp_path, check=True, timeout=60,
-            env={**environment, "SLURM_ARRAY_TASK_ID": task}, capture_output=True,
-        )  # fmt: skip
+            ["bash", EXAMPLES / "array.slurm"],
+            cwd=tmp_path,
+            check=True,
+            timeout=60,
+            env={**environment, "SLURM_ARRAY_TASK_ID": task},
+            capture_output=True,
+        )
     lines = [
         line for path in tmp_path.glob("answers-*.jsonl") for line in path.read_text().splitlines()
     ]

@@ -145,8 +145,11 @@ def test_a_killed_driver(
     files = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
     assert 3 <= len(files) < COUNT // BLOCK
     predict_files([str(table)], convnet, str(output), JOB, resume=True)
-    unchanged = [path for path, before in files.items()
-                 if path.exists() and path.stat().st_mtime_ns == before]  # fmt: skip
+    unchanged = [
+        path
+        for path, before in files.items()
+        if path.exists() and path.stat().st_mtime_ns == before
+    ]
     assert len(unchanged) >= 3
     check(output, expected)
 

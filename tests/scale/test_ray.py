@@ -79,14 +79,30 @@ def test_a_process_answers_one_block_after_another(
 
 
 def command(*inputs: object, model: Path, output: Path) -> tuple[object, ...]:
-    return ("predict", *inputs, "--model", model, "--backend", "ort-cpu", "--on", "ray",
-            "--concurrency", 2, "--output", output)  # fmt: skip
+    return (
+        "predict",
+        *inputs,
+        "--model",
+        model,
+        "--backend",
+        "ort-cpu",
+        "--on",
+        "ray",
+        "--concurrency",
+        2,
+        "--output",
+        output,
+    )
 
 
 def test_a_table_goes_into_a_folder_and_an_interrupted_job_continues(
-    ptx: Any, table: Path, convnet: Path, expected: pa.Table, tmp_path: Path,
+    ptx: Any,
+    table: Path,
+    convnet: Path,
+    expected: pa.Table,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(ray_files, "ROWS_OF_BLOCK", 500)
     output = tmp_path / "out"
     given = command(table, model=convnet, output=output)
@@ -162,9 +178,14 @@ def test_every_kind_of_file_has_its_rows(
     ],
 )
 def test_what_cannot_be_predicted_is_one_error(
-    ptx: Any, convnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    given: str, options: tuple[str, ...], code: str,
-) -> None:  # fmt: skip
+    ptx: Any,
+    convnet: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    options: tuple[str, ...],
+    code: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     pq.write_table(pa.table({"bytes": [b"bad"]}), "t.parquet")
@@ -183,10 +204,26 @@ def test_a_cluster_of_this_machine_leaves_nothing_behind(
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-m", "ptx.cli", "predict", table, "--model", convnet, "--backend", "ort-cpu",
-         "--on", "ray", "--output", tmp_path / "out"],
-        env={**environment, "HOME": str(home)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "ptx.cli",
+            "predict",
+            table,
+            "--model",
+            convnet,
+            "--backend",
+            "ort-cpu",
+            "--on",
+            "ray",
+            "--output",
+            tmp_path / "out",
+        ],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 4, done.stderr
     assert len(predictions(tmp_path / "out")) == COUNT
     assert not (home / ".ray").exists()
@@ -214,7 +251,7 @@ def test_a_backend_that_is_not_there_is_exit_3_before_any_data_are_read(
         predict(ray.data.range(3), convnet, backend="ort-cuda")
 
 
-def test_the_seal_is_checked_in_the_worker(table: Path, convnet: Path, tmp_path: Path) -> None:
+def test_the_digest_is_checked_in_the_worker(table: Path, convnet: Path, tmp_path: Path) -> None:
     model = put_model(convnet)
     damaged = bytearray(convnet.read_bytes())
     damaged[len(damaged) // 2] ^= 1

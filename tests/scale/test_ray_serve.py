@@ -170,9 +170,13 @@ def test_a_killed_replica_is_replaced_and_clients_that_retry_lose_nothing(
 @slow
 def test_load_adds_replicas(address: str, convnet: Path) -> None:
     scaling = {
-        "min_replicas": 1, "max_replicas": 2, "target_ongoing_requests": 1,
-        "upscale_delay_s": 0.5, "look_back_period_s": 2, "metrics_interval_s": 0.5,
-    }  # fmt: skip
+        "min_replicas": 1,
+        "max_replicas": 2,
+        "target_ongoing_requests": 1,
+        "upscale_delay_s": 0.5,
+        "look_back_period_s": 2,
+        "metrics_interval_s": 0.5,
+    }
     serve.run(deployment(convnet, name="convnet", autoscaling_config=scaling).bind())
     url, data = f"{address}/predict/convnet", PICTURES[0].read_bytes()
     assert replicas() == 1

@@ -41,8 +41,13 @@ def test_the_types_are_those_that_are_documented() -> None:
         pa.string(),
     ]
     assert scale.answer_schema("x_").names == [
-        "x_label", "x_score", "x_low_confidence", "x_top", "x_value", "x_error"
-    ]  # fmt: skip
+        "x_label",
+        "x_score",
+        "x_low_confidence",
+        "x_top",
+        "x_value",
+        "x_error",
+    ]
 
 
 def test_the_answers_are_those_of_the_command_line(
@@ -66,7 +71,12 @@ def test_a_bad_row_is_a_row_with_an_error_alone(digits: infer.Predictor, seven: 
     label = digits.predict(good).label
     assert [row["label"] for row in answered] == [label, None, None, None, label]
     assert [str(row["error"])[:9] for row in answered] == [
-        "None", "[E-IMG-TR", "[E-INPUT]", "[E-IMG-EM", "None"]  # fmt: skip
+        "None",
+        "[E-IMG-TR",
+        "[E-INPUT]",
+        "[E-IMG-EM",
+        "None",
+    ]
     assert answered[1]["top"] is None
     assert answered[1]["score"] is None
 

@@ -22,8 +22,10 @@ from ptx.scale.ray_files import _find_filesystem
 
 SERVER = shutil.which(os.environ.get("PTX_S3_SERVER", ""))
 
-pictures = [path.read_bytes() for path in
-            sorted((Path(__file__).parents[1] / "pictures").glob("mnist-*.png"))]  # fmt: skip
+pictures = [
+    path.read_bytes()
+    for path in sorted((Path(__file__).parents[1] / "pictures").glob("mnist-*.png"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +36,25 @@ def bucket() -> Iterator[dict[str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    said = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "some", "AWS_SECRET_ACCESS_KEY": "one"}  # fmt: skip
+    said = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "some",
+        "AWS_SECRET_ACCESS_KEY": "one",
+    }
     store = fs.S3FileSystem(
-        access_key="some", secret_key="one", region="us-east-1",
-        endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True,
-    )  # fmt: skip
-    with subprocess.Popen([SERVER, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL) as server:  # fmt: skip
+        access_key="some",
+        secret_key="one",
+        region="us-east-1",
+        endpoint_override=f"127.0.0.1:{port}",
+        scheme="http",
+        allow_bucket_creation=True,
+    )
+    with subprocess.Popen(
+        [SERVER, "-H", "127.0.0.1", "-p", str(port)],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as server:
         try:
             _wait(port)
             _fill(store)
@@ -80,8 +93,9 @@ def read(said: dict[str, str], folder: str) -> dict[str, Any]:
         parts = system.get_file_info(fs.FileSelector(path))
     found = {row.pop("input"): row for row in rows}
     assert len(found) == len(rows)
-    return found | {"parts": {one.base_name: one.mtime for one in parts
-                              if one.base_name.endswith(".parquet")}}  # fmt: skip
+    return found | {
+        "parts": {one.base_name: one.mtime for one in parts if one.base_name.endswith(".parquet")}
+    }
 
 
 @pytest.mark.parametrize(

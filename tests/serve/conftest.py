@@ -98,8 +98,12 @@ def _receive(sock: socket.socket) -> bytes:
 
 def binary(array: Any, name: str = "image", **more: Any) -> tuple[bytes, Headers]:
     """A request of one float32 tensor behind its JSON, and the header that says where it begins."""
-    tensor = {"name": name, "shape": list(array.shape), "datatype": "FP32",
-              "parameters": {"binary_data_size": array.nbytes}}  # fmt: skip
+    tensor = {
+        "name": name,
+        "shape": list(array.shape),
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": array.nbytes},
+    }
     head = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}} | more)
     return head + array.tobytes(), {"Inference-Header-Content-Length": str(len(head))}
 
@@ -201,10 +205,27 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate of localhost, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
-         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
-         certificate], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     return certificate, key
 
 
@@ -291,8 +312,10 @@ class Process:
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 [*COMMAND, *map(str, arguments), "--port", "0"],
-                stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert self.popen.stdout is not None
         found = re.search(r"127\.0\.0\.1:(\d+)", self.popen.stdout.readline())
         assert found, self.log.read_text()

@@ -29,13 +29,15 @@ async def ask_http(base: str, picture: Path) -> dict[str, Any]:
     file = InferInput("picture", [1], "BYTES")
     file.set_data_from_numpy(np.array([picture.read_bytes()], object), binary_data=True)
     found: dict[str, Any] = {
-        "live": await client.is_server_live(base), "ready": await client.is_server_ready(base),
+        "live": await client.is_server_live(base),
+        "ready": await client.is_server_ready(base),
         "model": await client.is_model_ready(base, "convnet"),
-    }  # fmt: skip
+    }
     for name, request in {
-        "json": images(binary=False), "binary": images(binary=True),
+        "json": images(binary=False),
+        "binary": images(binary=True),
         "picture": InferRequest("convnet", [file]),
-    }.items():  # fmt: skip
+    }.items():
         answer = await client.infer(base, request, model_name="convnet")
         found[name] = {one.name: one.as_numpy().tolist() for one in answer.outputs}
         found[f"{name} id"] = answer.id
@@ -52,10 +54,12 @@ async def ask_grpc(address: str) -> dict[str, Any]:
     client: Any = InferenceGRPCClient(address, timeout=60)
     answer = await client.infer(images(binary=False))
     found = {
-        "live": await client.is_server_live(), "ready": await client.is_server_ready(),
-        "model": await client.is_model_ready("convnet"), "id": answer.id,
+        "live": await client.is_server_live(),
+        "ready": await client.is_server_ready(),
+        "model": await client.is_model_ready("convnet"),
+        "id": answer.id,
         "logits": answer.outputs[0].as_numpy().tolist(),
-    }  # fmt: skip
+    }
     await client.close()
     return found
 

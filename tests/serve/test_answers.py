@@ -14,9 +14,10 @@ from ptx.infer import load
 from .conftest import Served
 
 VALUES = {
-    "name-classifier": ["Müller", "Wang", "O'Neill", "Łukasiewicz", "Li", "Satoshi", "Fitzgerald"] * 8,
+    "name-classifier": ["Müller", "Wang", "O'Neill", "Łukasiewicz", "Li", "Satoshi", "Fitzgerald"]
+    * 8,
     "diabetes": [f"{n},{90 + 3 * n},72,{n % 40},0,33.{n},0.{627 + n},{20 + n}" for n in range(56)],
-}  # fmt: skip
+}
 
 
 def expected(path: Path, values: list[str]) -> list[tuple[str, float]]:
@@ -48,8 +49,12 @@ def test_many_in_a_request_are_answered_as_each(
     served: Served, artifact: Callable[[str, str], Path], model: str
 ) -> None:
     values = VALUES[model]
-    tensor = {"name": "row" if model == "diabetes" else "text", "shape": [len(values)],
-              "datatype": "BYTES", "data": values}  # fmt: skip
+    tensor = {
+        "name": "row" if model == "diabetes" else "text",
+        "shape": [len(values)],
+        "datatype": "BYTES",
+        "data": values,
+    }
     answer = served.infer(json.dumps({"inputs": [tensor]}).encode(), model=model)
     label, score = answer.json["outputs"]
     assert list(zip(label["data"], score["data"], strict=True)) == expected(

@@ -105,9 +105,11 @@ def other_server(
     )
     command = [word.format(port=port) for word in SERVERS[name]]
     with subprocess.Popen(
-        [sys.executable, *command], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        [sys.executable, *command],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    ) as process:
         address = f"http://127.0.0.1:{port}"
         try:
             for _ in range(600):

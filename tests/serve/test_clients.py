@@ -97,8 +97,9 @@ def test_statistics_count_rows_and_runs(client: Any, library: ModuleType) -> Non
         return int(model.get("inference_count", 0)), int(model.get("execution_count", 0))
 
     rows, runs = counted()
-    client.infer("diabetes", [tensor(library, "row", np.array([b"1,2,3,4,5,6,7,8"] * 3, object),
-                                     "BYTES")])  # fmt: skip
+    client.infer(
+        "diabetes", [tensor(library, "row", np.array([b"1,2,3,4,5,6,7,8"] * 3, object), "BYTES")]
+    )
     assert counted() == (rows + 3, runs + 1)
 
 
@@ -107,9 +108,11 @@ def test_tensors_give_what_the_predictor_gives(
     client: Any, library: ModuleType, artifact: Any, packing: str | None
 ) -> None:
     images = pictures(5)
-    more = {} if library is GRPC or not packing else {
-        "request_compression_algorithm": packing, "response_compression_algorithm": packing
-    }  # fmt: skip
+    more = (
+        {}
+        if library is GRPC or not packing
+        else {"request_compression_algorithm": packing, "response_compression_algorithm": packing}
+    )
     answer = client.infer("convnet", [tensor(library, "image", images, "FP32")], **more)
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as predictor:
         expected = predictor.run({"image": images})["logits"]
@@ -138,8 +141,9 @@ def test_a_picture_gives_its_label(client: Any, library: ModuleType, artifact: A
 
 def test_the_classes_are_ranked_with_their_labels(client: Any, library: ModuleType) -> None:
     wanted = [library.InferRequestedOutput("logits", class_count=3)]
-    answer = client.infer("convnet", [tensor(library, "image", pictures(2), "FP32")],
-                          outputs=wanted)  # fmt: skip
+    answer = client.infer(
+        "convnet", [tensor(library, "image", pictures(2), "FP32")], outputs=wanted
+    )
     rows = answer.as_numpy("logits")
     assert rows.shape == (2, 3)
     for row in rows:
@@ -154,9 +158,13 @@ def test_several_inputs_of_whole_numbers(client: Any, library: ModuleType, artif
     with load(artifact("name-classifier", "onnx"), backend="ort-cpu") as predictor:
         names = [spec.name for spec in predictor.signature.inputs]
         expected = predictor.run(dict(zip(names, (words, lengths), strict=True)))
-    answer = client.infer("name-classifier", [
-        tensor(library, names[0], words, "INT64"), tensor(library, names[1], lengths, "INT64"),
-    ])  # fmt: skip
+    answer = client.infer(
+        "name-classifier",
+        [
+            tensor(library, names[0], words, "INT64"),
+            tensor(library, names[1], lengths, "INT64"),
+        ],
+    )
     ((name, logits),) = expected.items()
     assert np.array_equal(answer.as_numpy(name), logits)
 
@@ -182,8 +190,9 @@ def test_errors_are_the_protocols(client: Any, library: ModuleType) -> None:
         client.register_system_shared_memory("a", "/b", 10)
 
 
-@pytest.mark.parametrize("library", [tritonclient.http.aio, tritonclient.grpc.aio],
-                         ids=["http", "grpc"], indirect=False)  # fmt: skip
+@pytest.mark.parametrize(
+    "library", [tritonclient.http.aio, tritonclient.grpc.aio], ids=["http", "grpc"], indirect=False
+)
 def test_asyncio_clients(library: Any, served: Served) -> None:
     port = served.port if library is tritonclient.http.aio else served.grpc_port
 
@@ -213,9 +222,17 @@ def test_116_an_error_within_a_stream_leaves_it_open(served: Served) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(served: Served) -> None:
     done = subprocess.run(
-        ["curl", "-s", "--data-binary", f"@{DIGIT}",
-         f"http://127.0.0.1:{served.port}/predict/convnet?top=2"],
-        capture_output=True, check=True, text=True, timeout=60,
-    )  # fmt: skip
+        [
+            "curl",
+            "-s",
+            "--data-binary",
+            f"@{DIGIT}",
+            f"http://127.0.0.1:{served.port}/predict/convnet?top=2",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
     assert '"label"' in done.stdout
     assert done.stdout.count('"score"') == 3

@@ -17,14 +17,21 @@ from typing import Any
 import pytest
 
 SERVING = Path(__file__).parents[2] / "docs" / "examples" / "serving"
-KINDS = {"Deployment": "V1Deployment", "Service": "V1Service",
-         "PodDisruptionBudget": "V1PodDisruptionBudget"}  # fmt: skip
+KINDS = {
+    "Deployment": "V1Deployment",
+    "Service": "V1Service",
+    "PodDisruptionBudget": "V1PodDisruptionBudget",
+}
 PREDICTOR = {
     "minReplicas": "int",
     "maxReplicas": "int",
 }  # beside a pod's fields, as KServe has them
-MODEL = {"modelFormat": "Dict[str, str]", "runtime": "str", "protocolVersion": "str",
-         "storageUri": "str"}  # fmt: skip
+MODEL = {
+    "modelFormat": "Dict[str, str]",
+    "runtime": "str",
+    "protocolVersion": "str",
+    "storageUri": "str",
+}
 
 
 def documents(name: str) -> list[Any]:
@@ -166,8 +173,9 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     (tmp_path / "ptx-serve.service").write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", tmp_path / "ptx-serve.service"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     assert "ptx-serve.service:" not in done.stderr, done.stderr
 
 

@@ -18,9 +18,9 @@ from ptx.serve.codec import decode_request, decompress
 from ptx.serve.errors import RequestError
 from ptx.serve.tensors import BYTES, DATATYPES, Tensor, check_shape, from_bytes, from_json, to_bytes
 
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(
-    max_size=5
-)  # fmt: skip
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: (
@@ -32,18 +32,29 @@ NAMES = st.sampled_from([*DATATYPES, BYTES, "BF16", ""])
 TENSORS = st.fixed_dictionaries(
     {},
     optional={
-        "name": st.just("image") | VALUES, "shape": st.lists(st.integers(-1, 4), max_size=4) | VALUES,
-        "datatype": NAMES | VALUES, "data": VALUES,
-        "parameters": st.fixed_dictionaries({}, optional={
-            "binary_data_size": st.integers(-1, 40) | VALUES, "shared_memory_region": VALUES,
-        }) | VALUES,
+        "name": st.just("image") | VALUES,
+        "shape": st.lists(st.integers(-1, 4), max_size=4) | VALUES,
+        "datatype": NAMES | VALUES,
+        "data": VALUES,
+        "parameters": st.fixed_dictionaries(
+            {},
+            optional={
+                "binary_data_size": st.integers(-1, 40) | VALUES,
+                "shared_memory_region": VALUES,
+            },
+        )
+        | VALUES,
     },
-)  # fmt: skip
+)
 REQUESTS = st.fixed_dictionaries(
     {},
-    optional={"id": VALUES, "inputs": st.lists(TENSORS, max_size=3) | VALUES, "parameters": VALUES,
-              "outputs": st.lists(TENSORS, max_size=2) | VALUES},
-)  # fmt: skip
+    optional={
+        "id": VALUES,
+        "inputs": st.lists(TENSORS, max_size=3) | VALUES,
+        "parameters": VALUES,
+        "outputs": st.lists(TENSORS, max_size=2) | VALUES,
+    },
+)
 
 
 @settings(max_examples=300, deadline=None)

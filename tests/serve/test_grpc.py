@@ -66,11 +66,13 @@ CASES = {
     ),
     "unknown model": (message(model_name="nobody"), "NOT_FOUND"),
     "a picture that is none": (
-        message(inputs=[{"name": "picture", "datatype": "BYTES", "shape": [1]}],
-                raw_input_contents=[b"\x04\0\0\0none"]),
+        message(
+            inputs=[{"name": "picture", "datatype": "BYTES", "shape": [1]}],
+            raw_input_contents=[b"\x04\0\0\0none"],
+        ),
         "INVALID_ARGUMENT",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -145,13 +147,17 @@ def test_reflection_describes_the_service(channel: Any, version: str) -> None:
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    asked = [reflection_pb2.ServerReflectionRequest(list_services=""),
-             reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)]  # fmt: skip
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+    ]
     services, file = reflect(iter(asked), timeout=20)
     names = {one.name for one in services.list_services_response.service}
     assert {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"} <= names
-    files = [FileDescriptorProto.FromString(one)
-             for one in file.file_descriptor_response.file_descriptor_proto]  # fmt: skip
+    files = [
+        FileDescriptorProto.FromString(one)
+        for one in file.file_descriptor_response.file_descriptor_proto
+    ]
     assert files[0].package == "inference"
 
 

@@ -43,8 +43,12 @@ def text(body: str) -> bytes:
 
 
 def raw(size: Any, *, data: bytes = X.tobytes(), length: Any = None, **changes: Any) -> bytes:
-    tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32",
-              "parameters": {"binary_data_size": size}} | changes  # fmt: skip
+    tensor = {
+        "name": "image",
+        "shape": [1, 1, 28, 28],
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": size},
+    } | changes
     start = orjson.dumps({"inputs": [tensor]})
     given = {"Inference-Header-Content-Length": str(len(start) if length is None else length)}
     return request("POST", INFER, start + data, given)
@@ -111,7 +115,7 @@ FRAMES = {
     "17 address of 64 KiB": (request("GET", "/" + "a" * 65536), (414, 431, 400)),
     "18 length of 1 TB": (head(f"Content-Length: {10**12}"), (413,)),
     "19 expect": (post(Expect="100-continue"), (200,)),
-}  # fmt: skip
+}
 PATHS = {
     "21 GET infer": (request("GET", INFER), (405,)),
     "22 DELETE": (request("DELETE", INFER), (405,)),
@@ -128,22 +132,60 @@ PATHS = {
     "32 unload": (post(b"{}", "/v2/repository/models/convnet/unload"), (403, 501)),
     "33 shared memory": (post(b"{}", "/v2/systemsharedmemory/region/x/register"), (501,)),
     "34 log file": (post(b'{"log_file":"/tmp/x"}', "/v2/logging"), (501,)),
-}  # fmt: skip
+}
 JSON = {
     "35 empty": (post(b""), BAD),
     "36 {": (text("{"), BAD),
     "37 a list": (text("[]"), BAD),
     "38 100,000 deep": (text("[" * 100_000 + "]" * 100_000), BAD),
-    "39 data 900 deep": (text('{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":'
-                              + "[" * 900 + "1" + "]" * 900 + "}]}"), BAD),
-    "40 100,000 digits": (text('{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":['
-                               + "1" * 100_000 + "]}]}"), BAD),
-    "41 NaN": (text('{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":[NaN]}]}'), BAD),
+    "39 data 900 deep": (
+        text(
+            '{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":'
+            + "[" * 900
+            + "1"
+            + "]" * 900
+            + "}]}"
+        ),
+        BAD,
+    ),
+    "40 100,000 digits": (
+        text(
+            '{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":['
+            + "1" * 100_000
+            + "]}]}"
+        ),
+        BAD,
+    ),
+    "41 NaN": (
+        text('{"inputs":[{"name":"image","shape":[1],"datatype":"FP32","data":[NaN]}]}'),
+        BAD,
+    ),
     "42 half a surrogate": (text('{"id":"\ud800","inputs":[]}'), BAD),
-    "42 escaped": (text('{"id":"\\ud800","inputs":[{"name":"image","shape":[1,1,28,28],'
-                        f'"datatype":"FP32","data":{[0] * 784}}}]}}'), BAD),
-    "43 id a number": (post(orjson.dumps({"id": 5, "inputs": [{"name": "image", "datatype": "FP32",
-                       "shape": [1, 1, 28, 28], "data": [0] * 784}]})), BAD),
+    "42 escaped": (
+        text(
+            '{"id":"\\ud800","inputs":[{"name":"image","shape":[1,1,28,28],'
+            f'"datatype":"FP32","data":{[0] * 784}}}]}}'
+        ),
+        BAD,
+    ),
+    "43 id a number": (
+        post(
+            orjson.dumps(
+                {
+                    "id": 5,
+                    "inputs": [
+                        {
+                            "name": "image",
+                            "datatype": "FP32",
+                            "shape": [1, 1, 28, 28],
+                            "data": [0] * 784,
+                        }
+                    ],
+                }
+            )
+        ),
+        BAD,
+    ),
     "44 no inputs": (text('{"inputs":[]}'), BAD),
     "45 10,000 inputs": (many_inputs(), BAD),
     "46 an input twice": (twice(), BAD),
@@ -158,7 +200,7 @@ JSON = {
     "55 too few": (json(data=[0] * 783), BAD),
     "56 no data": (json(data=None), BAD),
     "57 parameters a list": (json(parameters=[]), BAD),
-}  # fmt: skip
+}
 SHAPES = {
     "58 -1": (json(shape=[-1, 1, 28, 28]), BAD),
     "59 1.0": (json(shape=[1.0, 1, 28, 28]), BAD),
@@ -168,10 +210,25 @@ SHAPES = {
     "63 65536²": (json(shape=[1, 1, 65536, 65536], data=[0]), BAD),
     "64 1,000 axes": (json(shape=[1] * 1000), BAD),
     "65 another shape": (json(shape=[1, 1, 14, 56]), BAD),
-    "66 over the limit": (post(orjson.dumps({"inputs": [{"name": "image", "datatype": "FP32",
-                          "shape": [65, 1, 28, 28], "data": [0] * 784 * 65}]})), BAD),
+    "66 over the limit": (
+        post(
+            orjson.dumps(
+                {
+                    "inputs": [
+                        {
+                            "name": "image",
+                            "datatype": "FP32",
+                            "shape": [65, 1, 28, 28],
+                            "data": [0] * 784 * 65,
+                        }
+                    ]
+                }
+            )
+        ),
+        BAD,
+    ),
     "67 empty batch": (json(shape=[0, 1, 28, 28], data=[]), (200,)),
-}  # fmt: skip
+}
 OUTPUTS = {
     "68 unknown": (outputs("nobody"), BAD),
     "69 classification -1": (outputs("logits", classification=-1), BAD),
@@ -190,12 +247,16 @@ BINARY = {
     "80 data and size": (raw(X.nbytes, data=X.tobytes()), (200,)),
     "81 NaN": (raw(X.nbytes, data=np.full_like(X, np.nan).tobytes()), BAD),
     "82 raw of a wrong size": (raw(0, length=0, data=b"12345"), BAD),
-    "83 BYTES past the end": (raw(8, data=b"\xff\xff\x00\x00abcd", name="picture", shape=[1],
-                                  datatype="BYTES"), BAD),
-    "84 2^30 elements": (raw(4, data=b"\0\0\0\0", name="picture", shape=[2**30],
-                             datatype="BYTES"), BAD),
+    "83 BYTES past the end": (
+        raw(8, data=b"\xff\xff\x00\x00abcd", name="picture", shape=[1], datatype="BYTES"),
+        BAD,
+    ),
+    "84 2^30 elements": (
+        raw(4, data=b"\0\0\0\0", name="picture", shape=[2**30], datatype="BYTES"),
+        BAD,
+    ),
     "85 BOOL of 2": (raw(1, data=b"\x02", shape=[1], datatype="BOOL"), BAD),
-}  # fmt: skip
+}
 PACKED = {
     "86 gzip bomb": (packed(gzip.compress(bytes(256 * 2**20), 9)), (413,)),
     "87 ends early": (packed(gzip.compress(BODY)[:-9]), BAD),
@@ -234,8 +295,13 @@ def test_it_has_its_answer_and_others_have_theirs(served: Served, case: str) -> 
 
 
 def test_80_data_and_size(served: Served) -> None:
-    tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": [0] * 784,
-              "parameters": {"binary_data_size": X.nbytes}}  # fmt: skip
+    tensor = {
+        "name": "image",
+        "shape": [1, 1, 28, 28],
+        "datatype": "FP32",
+        "data": [0] * 784,
+        "parameters": {"binary_data_size": X.nbytes},
+    }
     start = orjson.dumps({"inputs": [tensor]})
     headers = {"Inference-Header-Content-Length": str(len(start))}
     assert served.infer(start + X.tobytes(), headers).status == 400
@@ -259,8 +325,9 @@ def test_23_another_origin_is_given_no_leave(served: Served) -> None:
 def test_a_picture_is_never_read_as_a_path(served: Served) -> None:
     """A text in JSON for the input `picture` is the content of a file, and no name of one."""
     path = str(__import__("pathlib").Path(__file__).parents[1] / "pictures/mnist-7.png")
-    body = orjson.dumps({"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES",
-                                     "data": [path]}]})  # fmt: skip
+    body = orjson.dumps(
+        {"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES", "data": [path]}]}
+    )
     answer = served.infer(body)
     assert answer.status == 422
     assert "not a picture" in answer.json["error"] or "format" in answer.json["error"]

@@ -58,10 +58,19 @@ def test_an_upgrade_with_a_chunked_body_is_ignored(served: Served) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_asks_for_http2(served: Served) -> None:
     done = subprocess.run(
-        ["curl", "-s", "--http2", "--data-binary", f"@{DIGIT}",
-         f"http://127.0.0.1:{served.port}/predict/convnet"],
-        capture_output=True, check=True, text=True, timeout=60,
-    )  # fmt: skip
+        [
+            "curl",
+            "-s",
+            "--http2",
+            "--data-binary",
+            f"@{DIGIT}",
+            f"http://127.0.0.1:{served.port}/predict/convnet",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
     assert '"label"' in done.stdout
 
 
@@ -86,16 +95,22 @@ def test_javas_http_client(served: Served, tmp_path: Path) -> None:
     (tmp_path / "Ask.java").write_text(JAVA)
     done = subprocess.run(
         ["java", tmp_path / "Ask.java", f"http://127.0.0.1:{served.port}/predict/convnet", DIGIT],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     if "compiler" in done.stderr:
         pytest.skip("this Java has no compiler")
     assert [line[:3] for line in done.stdout.splitlines()] == ["200", "200"], done.stderr
 
 
 def test_trailers_are_not_headers(served: Served) -> None:
-    lines = [f"POST {PATH} HTTP/1.1", "Host: a", "Transfer-Encoding: chunked",
-             *(f"{key}: {value}" for key, value in HEADER.items())]  # fmt: skip
+    lines = [
+        f"POST {PATH} HTTP/1.1",
+        "Host: a",
+        "Transfer-Encoding: chunked",
+        *(f"{key}: {value}" for key, value in HEADER.items()),
+    ]
     head = "\r\n".join((*lines, "", "")).encode()
     body = b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\nX-Request-ID: evil\r\n\r\n"
     answer = served.send(head + body)
@@ -156,8 +171,11 @@ def test_ab_ends(served: Served, tmp_path: Path) -> None:
     for option in ([], ["-k"]):
         done = subprocess.run(
             ["ab", "-q", *option, "-n", "20", "-c", "2", f"http://127.0.0.1:{served.port}/v2"],
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
         assert "Failed requests:        0" in done.stdout
 
 

@@ -222,8 +222,13 @@ def test_109_requests_leave_nothing_behind(served: Served) -> None:
 def test_110_large_json_does_not_stop_the_others(serve: Serve) -> None:
     served = serve(max_batch=2000, max_json=10 * 2**20)
     numbers = np.round(rows(1100).astype(np.float64), 6).ravel().tolist()
-    body = orjson.dumps({"inputs": [{"name": "image", "shape": [1100, 1, 28, 28],
-                                     "datatype": "FP32", "data": numbers}]})  # fmt: skip
+    body = orjson.dumps(
+        {
+            "inputs": [
+                {"name": "image", "shape": [1100, 1, 28, 28], "datatype": "FP32", "data": numbers}
+            ]
+        }
+    )
     assert 7 * 2**20 < len(body) < 9 * 2**20
     waits = []
     with ThreadPoolExecutor(1) as pool:
@@ -239,8 +244,9 @@ def test_110_large_json_does_not_stop_the_others(serve: Serve) -> None:
 def test_every_answer_is_the_one_of_predict(served: Served, artifact: Any) -> None:
     """16 clients, each with its own rows, at the same time."""
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as predictor:
-        expected = {seed: predictor.run({"image": rows(1 + seed % 3, seed)})["logits"]
-                    for seed in range(64)}  # fmt: skip
+        expected = {
+            seed: predictor.run({"image": rows(1 + seed % 3, seed)})["logits"] for seed in range(64)
+        }
 
     def client(number: int) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)

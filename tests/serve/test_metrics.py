@@ -41,8 +41,11 @@ def test_prometheus_reads_each_number_back() -> None:
     assert found["ptx_requests_total", "503", "convnet", "http"] == 1
     assert found["ptx_requests_total", "404", "", "http"] == 1
     assert found["ptx_requests_total", "INVALID_ARGUMENT", "lstm", "grpc"] == 1
-    buckets = {key[1]: value for key, value in found.items()
-               if key[0] == "ptx_request_seconds_bucket" and key[2] == "convnet"}  # fmt: skip
+    buckets = {
+        key[1]: value
+        for key, value in found.items()
+        if key[0] == "ptx_request_seconds_bucket" and key[2] == "convnet"
+    }
     assert (buckets["0.0001"], buckets["0.00025"], buckets["0.25"]) == (0, 1, 2)
     assert (buckets["10.0"], buckets["+Inf"]) == (2, 3)
     assert found["ptx_request_seconds_sum", "convnet"] == pytest.approx(30.2002)

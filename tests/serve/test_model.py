@@ -19,13 +19,15 @@ def test_a_model_that_fails_its_golden_samples_is_not_served(artifact: Any) -> N
     def other() -> Any:
         predictor = load(artifact("convnet", "onnx"), backend="ort-cpu")
         golden = replace(
-            predictor.card.golden[0],
+            predictor.manifest.golden[0],
             outputs={
                 name: np.asarray(array) + 1
-                for name, array in predictor.card.golden[0].outputs.items()
+                for name, array in predictor.manifest.golden[0].outputs.items()
             },
         )
-        predictor.card = replace(predictor.card, golden=(golden, *predictor.card.golden[1:]))
+        predictor.manifest = replace(
+            predictor.manifest, golden=(golden, *predictor.manifest.golden[1:])
+        )
         return predictor
 
     with pytest.raises(ArtifactError, match="fails its golden samples"):
@@ -34,9 +36,12 @@ def test_a_model_that_fails_its_golden_samples_is_not_served(artifact: Any) -> N
 
 @pytest.mark.parametrize(
     ("name", "value", "outputs"),
-    [("convnet", "picture", ("label", "score")), ("name-classifier", "text", ("label", "score")),
-     ("diabetes", "row", ("label", "score"))],
-)  # fmt: skip
+    [
+        ("convnet", "picture", ("label", "score")),
+        ("name-classifier", "text", ("label", "score")),
+        ("diabetes", "row", ("label", "score")),
+    ],
+)
 def test_the_raw_input_is_named_by_the_preprocessing(
     source: Callable[[str], ModelSource], name: str, value: str, outputs: tuple[str, ...]
 ) -> None:

@@ -34,10 +34,12 @@ def proxy(
     with serving([source("convnet")], slow, grpc=True) as served:
         text = CONFIG.read_text()
         for old, new in (
-            ("listen 443", f"listen 127.0.0.1:{port}"), ("127.0.0.1:8000", f"127.0.0.1:{served.port}"),
-            ("127.0.0.1:8001", f"127.0.0.1:{served.grpc_port}"), ("/etc/nginx", str(folder)),
+            ("listen 443", f"listen 127.0.0.1:{port}"),
+            ("127.0.0.1:8000", f"127.0.0.1:{served.port}"),
+            ("127.0.0.1:8001", f"127.0.0.1:{served.grpc_port}"),
+            ("/etc/nginx", str(folder)),
             ("timeout 10s", "timeout 1s"),
-        ):  # fmt: skip
+        ):
             assert old in text
             text = text.replace(old, new)
         temporary = "".join(
@@ -99,9 +101,20 @@ def test_a_client_that_half_closes_gets_its_response(proxy: int) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_http_2(proxy: int, seven: Path) -> None:
     done = subprocess.run(
-        ["curl", "-sk", "--http2", "-w", "%{http_version}", "--data-binary", f"@{seven}",
-         f"https://localhost:{proxy}/predict/convnet"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [
+            "curl",
+            "-sk",
+            "--http2",
+            "-w",
+            "%{http_version}",
+            "--data-binary",
+            f"@{seven}",
+            f"https://localhost:{proxy}/predict/convnet",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert '"label"' in done.stdout
     assert done.stdout.endswith("}2")

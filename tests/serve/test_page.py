@@ -41,7 +41,7 @@ def test_the_page_shows_the_model_that_took_the_place(
     def reopen() -> Predictor:
         predictor = load(artifact("linear-model", "onnx"), backend="ort-cpu")
         made = {"data": {"name": f"edition-{len(opened)}"}}
-        predictor.card = replace(predictor.card, training=made)
+        predictor.manifest = replace(predictor.manifest, training=made)
         opened.append(predictor)
         return predictor
 

@@ -154,8 +154,9 @@ def test_a_worker_that_dies_is_replaced_and_loses_only_what_it_held(begin: Begin
     assert len(clients.lost) <= 8
     assert until(lambda: process.infer() == 200)
     counted = process.ask("GET", "/metrics")[1].decode()
-    found = re.search(r'ptx_requests_total\{code="200",model="convnet",protocol="http"\} (\S+)',
-                      counted)  # fmt: skip
+    found = re.search(
+        r'ptx_requests_total\{code="200",model="convnet",protocol="http"\} (\S+)', counted
+    )
     assert found
     assert float(found[1]) >= clients.answered - 8
     process.popen.send_signal(signal.SIGTERM)

@@ -104,8 +104,10 @@ def test_102_all_bodies_together_are_limited(serve: Serve) -> None:
 
 def test_103_pipelined_requests_are_answered_in_their_order(served: Served) -> None:
     ids = [str(number) for number in range(60)]
-    parts = [request("GET", ("/v2", "/v2/health/live")[int(one) % 2], headers={"X-Request-ID": one})
-             for one in ids]  # fmt: skip
+    parts = [
+        request("GET", ("/v2", "/v2/health/live")[int(one) % 2], headers={"X-Request-ID": one})
+        for one in ids
+    ]
     with served.connect() as sock:
         sock.sendall(b"".join(parts))
         stream, found = sock.makefile("rb"), []

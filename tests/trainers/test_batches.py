@@ -25,7 +25,7 @@ from ptx.trainers.data import Dataset, Split, open_dataset
 
 Array = NDArray[Any]
 
-PICTURES = [name for name, entry in CATALOG.items() if entry.preprocessing["kind"] == "image"]
+PICTURES = [name for name, entry in CATALOG.items() if entry.preprocessing["kind"] == "gray-image"]
 LAYOUTS = {(5, 784), (5, 28, 28), (5, 1, 28, 28), (28, 5, 28)}  # of five pictures
 ROWS = torch.tensor([3, 0, 3, 6, 1])  # one of them twice
 
@@ -72,7 +72,9 @@ def test_photographs_are_what_prediction_makes_of_them(axes: tuple[int | str, ..
         {"inputs": {"image": ["float32", axes]}, "outputs": {"y": ["float32", ["batch", 2]]}}
     )
     numbers = {"mean": [0.5, 0.25, 0.125][:channels], "std": [0.3, 0.2, 0.1][:channels]}
-    photo = open_preprocessing({"kind": "photo", "resize": 9, "size": [9, 8], **numbers}, signature)
+    photo = open_preprocessing(
+        {"kind": "rgb-image", "resize": 9, "size": [9, 8], **numbers}, signature
+    )
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (7, 9, 8, channels)).astype(np.uint8)
     split = Split({"image": pixels}, np.arange(7) % 2)
@@ -84,9 +86,9 @@ def test_photographs_are_what_prediction_makes_of_them(axes: tuple[int | str, ..
 
 @pytest.mark.parametrize("model", PICTURES)
 def test_pictures_are_what_prediction_makes_of_the_same_files(model: str) -> None:
-    # "square" leaves such a picture alone, so that all 256 values come through a file.
+    # "letterbox" leaves such a picture alone, so that all 256 values come through a file.
     pixels = all_pixels()
-    feed, preprocessing = picture_feed(model, pixels, fit="square")
+    feed, preprocessing = picture_feed(model, pixels, resize_mode="letterbox")
     samples = []
     for row in ROWS.tolist():
         file = io.BytesIO()

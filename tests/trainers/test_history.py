@@ -78,8 +78,9 @@ def test_the_picture_is_drawn_inside_its_frame(epochs: int, accuracy: bool, tmp_
     write_plot(path, history(epochs, accuracy=accuracy), "convnet on mnist")
     pixels = drawn(path)
     assert pixels.shape == ((720, 840, 3) if accuracy else (420, 840, 3))
-    border = np.concatenate([pixels[:3].ravel(), pixels[-3:].ravel(), pixels[:, :3].ravel(),
-                             pixels[:, -3:].ravel()])  # fmt: skip
+    border = np.concatenate(
+        [pixels[:3].ravel(), pixels[-3:].ravel(), pixels[:, :3].ravel(), pixels[:, -3:].ravel()]
+    )
     assert (border == 255).all()
     blue, orange = np.array([31, 119, 180]), np.array([255, 127, 14])  # the first two colours
     for colour in (blue, orange):

@@ -76,9 +76,9 @@ def test_the_run_ends_after_the_step_at_hand(
     assert result.checkpoint == tmp_path / "checkpoint.pt"
     progress = loads(result.checkpoint.read_bytes()).progress
     assert (progress["epoch"], progress["step"]) == (2, 2)
-    card = read_artifact(result.checkpoint).require_card()
-    assert card.training["epochs"] == 1
-    assert card.training["metrics"] == {
+    manifest = read_artifact(result.checkpoint).require_manifest()
+    assert manifest.training["epochs"] == 1
+    assert manifest.training["metrics"] == {
         name: result.history[0][name]
         for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     }
@@ -89,7 +89,7 @@ def test_the_run_ends_after_the_step_at_hand(
 def test_a_run_that_ends_in_its_first_epoch_has_no_metrics_yet(few: Few, tmp_path: Path) -> None:
     result = run(few("convnet"), tmp_path, Sender(signal.SIGINT, step=1))
     assert result.history == []
-    assert read_artifact(result.checkpoint).require_card().training["metrics"] == {}
+    assert read_artifact(result.checkpoint).require_manifest().training["metrics"] == {}
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1
 
 
@@ -128,8 +128,8 @@ def test_a_second_ctrl_c_leaves_the_run_and_what_was_saved(few: Few, tmp_path: P
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, previous)
-    card = read_artifact(tmp_path / "checkpoint.pt").require_card()
-    assert card.training["epochs"] == 1
+    manifest = read_artifact(tmp_path / "checkpoint.pt").require_manifest()
+    assert manifest.training["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 

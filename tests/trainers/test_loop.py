@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
-from ptx.trainers.card import make_card
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.loop import Run, Totals, epoch_order, fit_temperature, train_steps
 from ptx.trainers.loop import test as measure
+from ptx.trainers.manifest import make_manifest
 from ptx.trainers.training import _make_run
 
 Few = Callable[..., Dataset]
@@ -62,7 +62,7 @@ def adam(lr: float, decay: float = 0.0) -> Update:
 
 
 def make_run(model: str, data: Dataset, recipe: Recipe, seed: int = SEED) -> Run:
-    return _make_run(make_card(model, data, recipe, seed), data, recipe, seed, "cpu")
+    return _make_run(make_manifest(model, data, recipe, seed), data, recipe, seed, "cpu")
 
 
 def first_weights(model: str) -> Weights:
@@ -274,6 +274,6 @@ def test_the_temperature_makes_scores_right_as_often_as_they_say(few: Few) -> No
     targets[::5] = np.arange(len(targets[::5])) % 9 + 1
     data = replace(data, test=replace(data.test, targets=targets))
     recipe = default_recipe("convnet")
-    run = _make_run(make_card("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
+    run = _make_run(make_manifest("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
     # Four of five are right, which the logit ln 36 says of ten classes.
     assert fit_temperature(replace(run, network=Sure())) == pytest.approx(2, rel=0.04)

@@ -38,11 +38,11 @@ def test_a_folder_that_has_changed_tests_only_what_was_held_out(
     trained = ptx("train", MODEL, "--data", folder, "--epochs", 1, "--workspace", tmp_path)
     assert trained.code == 0, trained.err
     checkpoint = tmp_path / MODEL / "checkpoint.pt"
-    card = read_artifact(checkpoint).require_card()
-    before = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, card=card)
+    manifest = read_artifact(checkpoint).require_manifest()
+    before = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, manifest=manifest)
     for name in ("00", "01", "07", "11"):
         (folder / "3" / f"{name}.png").unlink()
-    after = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, card=card)
+    after = trainers.open_model_data(MODEL, str(folder), cache=tmp_path, manifest=manifest)
     assert rows(after.test)
     assert rows(after.test) <= rows(before.test)
     assert not rows(after.test) & rows(before.train)
@@ -55,7 +55,7 @@ def test_a_table_of_a_model_with_other_columns_is_refused(
     ptx: Any, tmp_path: Path, checkpoint: Any
 ) -> None:
     model = checkpoint("diabetes")
-    names = list(read_artifact(model).require_card().preprocessing["names"])
+    names = list(read_artifact(model).require_manifest().preprocessing["names"])
     cells = dict(zip(names, ["6", "148", "72", "35", "0", "33.6", "0.627", "50"], strict=True))
 
     def predict(header: list[str], values: list[str]) -> Any:

@@ -125,7 +125,7 @@ def test_a_process_killed_under_torchrun_ends_all_and_the_training_is_resumed(
     assert "[E-PEER]" in errors[0]
     assert "exitcode  : 6" in err
     assert "ptx/trainers" not in out + err  # the traceback is torchrun's alone
-    done = read_artifact(tmp_path / MODEL / "checkpoint.pt").require_card().training["epochs"]
+    done = read_artifact(tmp_path / MODEL / "checkpoint.pt").require_manifest().training["epochs"]
     resumed = train(tmp_path, "--resume", "--epochs", done + 1, processes=3)
     assert resumed.returncode == 0, resumed.stderr
     assert len(losses(tmp_path)) == done + 1

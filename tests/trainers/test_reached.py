@@ -1,4 +1,4 @@
-"""The record of the test rows in the card, and what falls below it."""
+"""The record of the test rows in the manifest, and what falls below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.trainers import Dataset, default_recipe, open_dataset, train
 from ptx.trainers.evaluation import Evaluation
 from ptx.trainers.reached import against_record
@@ -29,42 +29,44 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture
-def card(line: Dataset, tmp_path: Path) -> Card:
+def manifest(line: Dataset, tmp_path: Path) -> Manifest:
     recipe = default_recipe("linear-regression", epochs=3)
     path = train("linear-regression", line, recipe, folder=tmp_path, device="cpu").checkpoint
-    return read_artifact(path).require_card()
+    return read_artifact(path).require_manifest()
 
 
-def test_the_training_records_data_rows_and_figure(card: Card, line: Dataset) -> None:
-    record = card.training["test"]
+def test_the_training_records_data_rows_and_figure(manifest: Manifest, line: Dataset) -> None:
+    record = manifest.training["test"]
     assert (record["data"], record["sha256"], record["rows"]) == ("line", line.sha256, 101)
-    assert record["rmse"] == pytest.approx(card.training["metrics"]["test_loss"] ** 0.5)
+    assert record["rmse"] == pytest.approx(manifest.training["metrics"]["test_loss"] ** 0.5)
 
 
 @pytest.mark.parametrize(("factor", "holds"), [(0.5, True), (1.0005, True), (1.01, False)])
 def test_a_larger_error_falls_below_it(
-    card: Card, line: Dataset, factor: float, holds: bool
+    manifest: Manifest, line: Dataset, factor: float, passed: bool
 ) -> None:
-    error = card.training["test"]["rmse"] * factor
-    assert against_record(card, evaluation(error=error), line)[0] is holds
+    error = manifest.training["test"]["rmse"] * factor
+    assert against_record(manifest, evaluation(error=error), line)[0] is passed
 
 
 @pytest.mark.parametrize(
     ("accuracy", "holds"), [(0.99, True), (0.95, True), (0.9491, True), (0.948, False)]
 )
 def test_a_smaller_accuracy_falls_below_it(
-    card: Card, line: Dataset, accuracy: float, holds: bool
+    manifest: Manifest, line: Dataset, accuracy: float, passed: bool
 ) -> None:
     test = {"data": "line", "sha256": line.sha256, "rows": 101, "accuracy": 0.95}
-    recorded = replace(card, training={"test": test})
+    recorded = replace(manifest, training={"test": test})
     found, told = against_record(recorded, evaluation(accuracy=accuracy), line)
-    assert found is holds
+    assert found is passed
     assert told.startswith("in training 95.00 % of 101 rows of line")
 
 
-def test_on_other_data_or_without_a_record_nothing_is_held(card: Card, line: Dataset) -> None:
+def test_on_other_data_or_without_a_record_nothing_is_held(
+    manifest: Manifest, line: Dataset
+) -> None:
     other = replace(line, labels=("a",))
-    holds, told = against_record(card, evaluation(error=1e9), other)
-    assert holds
+    passed, told = against_record(manifest, evaluation(error=1e9), other)
+    assert passed
     assert "other data" in told
-    assert against_record(replace(card, training={}), evaluation(error=1e9), line)[0]
+    assert against_record(replace(manifest, training={}), evaluation(error=1e9), line)[0]

@@ -15,9 +15,15 @@ from ptx.trainers import Recipe, default_recipe, documented_recipe, find_recipe
 from ptx.trainers.recipe import find_entry
 
 DEFAULTS = {
-    "momentum": 0.0, "weight_decay": 0.0, "standardise": False, "schedule": "constant",
-    "dropout": True, "shuffle": True, "drop_last": False, "white": None,
-}  # fmt: skip
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "standardise": False,
+    "schedule": "constant",
+    "dropout": True,
+    "shuffle": True,
+    "drop_last": False,
+    "max_pixel": None,
+}
 
 
 @pytest.mark.parametrize("model", CATALOG)
@@ -56,8 +62,8 @@ def test_an_override_replaces_and_none_does_not() -> None:
         ({"momentum": -0.1}, "momentum is -0.1; expected at least 0 and below 1"),
         ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
         ({"weight_decay": -1e-4}, "weight decay is -0.0001; expected at least 0"),
-        ({"white": 0}, "white is 0; expected a positive number"),
-        ({"white": float("inf")}, "white is inf; expected a positive number"),
+        ({"max_pixel": 0}, "white is 0; expected a positive number"),
+        ({"max_pixel": float("inf")}, "white is inf; expected a positive number"),
         ({"momentum": float("nan")}, "momentum is nan; expected at least 0 and below 1"),
     ],
 )

@@ -182,8 +182,8 @@ def test_more_epochs_go_on_and_are_what_they_would_have_been(few: Few, tmp_path:
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
     run("convnet", data, long, epochs=4)
     assert_same_state(read(short), read(long))
-    card = read_artifact(short / "checkpoint.pt").require_card()
-    assert card.training["recipe"]["epochs"] == card.training["epochs"] == 4
+    manifest = read_artifact(short / "checkpoint.pt").require_manifest()
+    assert manifest.training["recipe"]["epochs"] == manifest.training["epochs"] == 4
 
 
 def test_a_one_cycle_goes_on_where_it_was_and_its_epochs_are_given(
@@ -262,10 +262,10 @@ def test_another_run_is_refused_with_what_differs(
 def test_a_checkpoint_from_before_a_field_of_recipes_is_resumed(few: Few, tmp_path: Path) -> None:
     data, path = few("softmax-regression"), tmp_path / "checkpoint.pt"
     run("softmax-regression", data, tmp_path, epochs=1)
-    card = read_artifact(path).require_card()
+    manifest = read_artifact(path).require_manifest()
     for field in ("shuffle", "white"):
-        del card.training["recipe"][field]
-    path.write_bytes(zip_archive.attach(dumps(read(tmp_path)), card.to_json()))
+        del manifest.training["recipe"][field]
+    path.write_bytes(zip_archive.embed_manifest(dumps(read(tmp_path)), manifest.to_json()))
     assert len(run("softmax-regression", data, tmp_path, resume=True, epochs=2).history) == 2
 
 
@@ -297,8 +297,10 @@ def test_a_checkpoint_of_weights_alone_is_not_resumed(few: Few, tmp_path: Path) 
 
     run("convnet", few("convnet"), tmp_path, 2)
     path = tmp_path / "checkpoint.pt"
-    card = read_artifact(path).require_card()
-    path.write_bytes(zip_archive.attach(dumps(Checkpoint(read(tmp_path).weights)), card.to_json()))
+    manifest = read_artifact(path).require_manifest()
+    path.write_bytes(
+        zip_archive.embed_manifest(dumps(Checkpoint(read(tmp_path).weights)), manifest.to_json())
+    )
     with pytest.raises(ArtifactError, match="holds weights alone; there is no training to go on"):
         run("convnet", few("convnet"), tmp_path, resume=True)
 
@@ -367,7 +369,7 @@ def test_a_killed_run_leaves_a_checkpoint_to_go_on_from(worker: Worker, tmp_path
         assert status == -signal.SIGKILL, worker.errors
         kills += 1
         if checkpoint.exists():
-            load(checkpoint, device="cpu").close()  # sealed, whole, and it opens
+            load(checkpoint, device="cpu").close()  # written with its digest, whole, and it opens
             kept += 1
     status = worker.run("convnet", folder, resume=checkpoint.exists(), **KILLED)
     assert status == 0, worker.errors

@@ -42,7 +42,9 @@ def test_a_picture_that_prediction_would_invert_is_tested_inverted() -> None:
     light[1] = 5
     light[:, 10:20, 10:20] = 128
     split = Split({"image": light}, np.zeros(2, np.int64))
-    square = open_preprocessing({**CATALOG["convnet"].preprocessing, "fit": "square"}, SIGNATURE)
+    square = open_preprocessing(
+        {**CATALOG["convnet"].preprocessing, "resize_mode": "letterbox"}, SIGNATURE
+    )
     read = as_read(split, square)
     assert read.fitted
     assert np.array_equal(read.inputs["image"][0], 255 - light[0])
@@ -52,7 +54,7 @@ def test_a_picture_that_prediction_would_invert_is_tested_inverted() -> None:
 
 def test_a_sequence_is_the_word_of_its_symbols_by_name() -> None:
     entry = CATALOG["char-rnn"]
-    reversed_alphabet = {"kind": "symbols", "alphabet": ["o", "l", "h", "e"]}
+    reversed_alphabet = {"kind": "char-indices", "alphabet": ["o", "l", "h", "e"]}
     preprocessing = open_preprocessing(reversed_alphabet, Signature.from_data(entry.signature))
     split = Split({"sequence": np.array([[1, 0]])}, np.array([[0, 0]]))
     (found,) = raw_samples(split, preprocessing, np.arange(1), ("e", "h", "l", "o"))

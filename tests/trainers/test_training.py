@@ -31,8 +31,8 @@ from ptx.trainers import (
     sample_inputs,
     train,
 )
-from ptx.trainers.card import make_card
 from ptx.trainers.loop import Totals
+from ptx.trainers.manifest import make_manifest
 from ptx.trainers.training import _denormals_are_zero, _without_denormals
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def test_a_finished_classifier_is_calibrated_and_one_of_digits_has_the_detector(
     few: Few, tmp_path: Path
 ) -> None:
     data = few("convnet")
-    card = read_artifact(run("convnet", data, tmp_path / "digits").checkpoint).card
-    assert card is not None
-    calibration = Calibration.from_data(card.calibration, card.task, (28, 28), len(card.labels))
+    manifest = read_artifact(run("convnet", data, tmp_path / "digits").checkpoint).manifest
+    assert manifest is not None
+    calibration = Calibration.from_data(
+        manifest.calibration, manifest.task, (28, 28), len(manifest.labels)
+    )
     assert calibration is not None
     assert 0.1 <= calibration.temperature <= 10
     seven = int(np.flatnonzero(data.test.targets == 7)[0])
@@ -64,16 +66,16 @@ def test_a_finished_classifier_is_calibrated_and_one_of_digits_has_the_detector(
     assert wrong is not None
     assert wrong[0] < 0.2 < 0.8 < wrong[1]
     named = replace(data, labels=tuple(f"figure {label}" for label in data.labels))
-    other = read_artifact(run("convnet", named, tmp_path / "others").checkpoint).card
+    other = read_artifact(run("convnet", named, tmp_path / "others").checkpoint).manifest
     assert other is not None
     assert list(other.calibration) == ["temperature"]
 
 
 @quick
 def test_a_regression_is_not_calibrated(few: Few, tmp_path: Path) -> None:
-    card = read_artifact(run("linear-model", few("linear-model"), tmp_path).checkpoint).card
-    assert card is not None
-    assert card.calibration == {}
+    manifest = read_artifact(run("linear-model", few("linear-model"), tmp_path).checkpoint).manifest
+    assert manifest is not None
+    assert manifest.calibration == {}
 
 
 def test_a_run_leaves_three_files(few: Few, tmp_path: Path) -> None:
@@ -142,19 +144,23 @@ def test_each_model_trains_on_its_data_and_predicts(model: str, few: Few, tmp_pa
     data = few(model, rows, rows)
     result = run(model, data, tmp_path)
     assert [row["epoch"] for row in result.history] == [1, 2]
-    card = read_artifact(result.checkpoint).require_card()
-    assert (card.model, card.task, card.labels) == (model, CATALOG[model].task, data.labels)
-    assert card.training["data"] == {
+    manifest = read_artifact(result.checkpoint).require_manifest()
+    assert (manifest.model, manifest.task, manifest.labels) == (
+        model,
+        CATALOG[model].task,
+        data.labels,
+    )
+    assert manifest.training["data"] == {
         "name": data.name,
         "source": data.source,
         "sha256": data.sha256,
         "rows": rows,
         "test_rows": rows,
     }
-    assert card.training["recipe"] == default_recipe(model, batch_size=50, epochs=2).to_data()
-    assert (card.training["seed"], card.training["epochs"]) == (0, 2)
-    assert card.training["device"] == "cpu"
-    assert set(card.training["precision"].values()) == {"float32"}
+    assert manifest.training["recipe"] == default_recipe(model, batch_size=50, epochs=2).to_data()
+    assert (manifest.training["seed"], manifest.training["epochs"]) == (0, 2)
+    assert manifest.training["device"] == "cpu"
+    assert set(manifest.training["precision"].values()) == {"float32"}
     (value, *_) = next(iter(data.test.inputs.values()))
     answer = "hello" if model.startswith("char-rnn") else value
     with load(result.checkpoint, device="cpu") as predictor:
@@ -170,8 +176,8 @@ def test_samples_are_the_first_test_rows_as_prediction_prepares_them(
         data = few(model, 3 if count == 3 else 100, 3 if count == 3 else 100)
         samples = loads(run(model, data, tmp_path).checkpoint.read_bytes()).samples
         assert [tensor.shape[axis] for tensor in samples.values()] == [count] * len(samples)
-        card = make_card(model, data, default_recipe(model), 0)
-        for name, tensor in sample_inputs(card, data).items():
+        manifest = make_manifest(model, data, default_recipe(model), 0)
+        for name, tensor in sample_inputs(manifest, data).items():
             assert torch.equal(samples[name], tensor)
             assert samples[name].is_contiguous()
         with load(tmp_path / "checkpoint.pt", device="cpu") as predictor:
@@ -195,10 +201,10 @@ def of_three_classes(data: Dataset) -> Dataset:
 def test_labels_and_logits_follow_the_data(model: str, few: Few, tmp_path: Path) -> None:
     data = of_three_classes(few(model, 200, 100))
     result = run(model, data, tmp_path)
-    card = read_artifact(result.checkpoint).require_card()
-    assert card.labels == ("a", "b", "c")
-    assert card.config["classes"] == 3
-    assert card.signature.outputs[0].axes == ("batch", 3)
+    manifest = read_artifact(result.checkpoint).require_manifest()
+    assert manifest.labels == ("a", "b", "c")
+    assert manifest.config["classes"] == 3
+    assert manifest.signature.outputs[0].axes == ("batch", 3)
     assert CATALOG[model].config["classes"] != 3
     with load(result.checkpoint, device="cpu") as predictor:
         (values,) = data.test.inputs.values()
@@ -210,14 +216,14 @@ def test_labels_and_logits_follow_the_data(model: str, few: Few, tmp_path: Path)
 def test_white_says_what_the_brightest_pixel_is(few: Few) -> None:
     data = few("lstm")
     for white in (1, 255):
-        card = make_card("lstm", data, default_recipe("lstm", white=white), 0)
+        manifest = make_manifest("lstm", data, default_recipe("lstm", max_pixel=white), 0)
         pixels = np.array([[[0, 255] * 14] * 28], np.uint8)
-        opened = open_preprocessing(card.preprocessing, card.signature)
+        opened = open_preprocessing(manifest.preprocessing, manifest.signature)
         assert np.unique(opened.collate(list(pixels))["sequence"]) == pytest.approx([0, white])
 
 
 def test_columns_have_no_white(few: Few, tmp_path: Path) -> None:
-    recipe = default_recipe("diabetes", white=255)
+    recipe = default_recipe("diabetes", max_pixel=255)
     with pytest.raises(UsageError, match="diabetes takes no pictures whose white could be 255"):
         run("diabetes", few("diabetes"), tmp_path / "run", recipe=recipe)
 
@@ -230,7 +236,7 @@ def test_standardised_columns_take_mean_and_spread_of_the_training_rows(
     constant[:, 3] = 5.0
     data = replace(data, train=Split({"columns": constant}, data.train.targets))
     result = run("diabetes", data, tmp_path)
-    preprocessing = read_artifact(result.checkpoint).require_card().preprocessing
+    preprocessing = read_artifact(result.checkpoint).require_manifest().preprocessing
     columns = constant.astype(np.float64)
     np.testing.assert_allclose(preprocessing["mean"], columns.mean(axis=0), rtol=1e-12)
     spread = columns.std(axis=0)
@@ -241,9 +247,10 @@ def test_standardised_columns_take_mean_and_spread_of_the_training_rows(
 
 @quick
 def test_the_form_of_the_pictures_follows_the_data(few: Few) -> None:
-    data = replace(few("convnet"), fit="square")
-    assert make_card("convnet", data, default_recipe("convnet"), 0).preprocessing["fit"] == (
-        "square"
+    data = replace(few("convnet"), resize_mode="letterbox")
+    assert (
+        make_manifest("convnet", data, default_recipe("convnet"), 0).preprocessing["resize_mode"]
+        == "letterbox"
     )
 
 
@@ -393,7 +400,7 @@ def test_a_run_that_diverges_says_so_and_keeps_what_was_saved(
         run(model, data, tmp_path, recipe=wild)
     assert (caught.value.exit_code, caught.value.code) == (1, "E-DIVERGED")
     kept = read_artifact(tmp_path / "checkpoint.pt")
-    kept.require_card()
+    kept.require_manifest()
     assert all(tensor.isfinite().all() for tensor in loads(kept.data).weights.values())
     assert kept.data == before or model == "linear-model"  # whose first epochs were finite
 
@@ -572,8 +579,8 @@ def test_the_checkpoint_is_there_when_progress_hears_of_the_end_of_its_epoch(
 
     class Watch(Recorder):
         def epoch_ends(self, row: dict[str, float]) -> None:
-            card = read_artifact(tmp_path / "checkpoint.pt").require_card()
-            epochs.append((row["epoch"], card.training["epochs"]))
+            manifest = read_artifact(tmp_path / "checkpoint.pt").require_manifest()
+            epochs.append((row["epoch"], manifest.training["epochs"]))
 
     run("convnet", few("convnet"), tmp_path, progress=Watch())
     assert epochs == [(1, 1), (2, 2)]

@@ -33,7 +33,7 @@ def backends(artifact: Artifact, options: Options) -> list[Backend]:
 def preprocessings(signature: Signature) -> list[Preprocessing]:
     arrays: Preprocessing = ArraysPreprocessing(signature)
     columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
-    image: Preprocessing = GrayPreprocessing(signature, size=(28, 28), fit="digit")
+    image: Preprocessing = GrayPreprocessing(signature, size=(28, 28), resize_mode="mnist")
     photo: Preprocessing = PhotoPreprocessing(signature, size=(224, 224), resize=256)
     symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
     text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)

@@ -75,7 +75,7 @@ def open_dataset(
     *,
     default: str,
     cache: Path,
-    fit: str = "digit",
+    resize_mode: str = "mnist",
     size: tuple[int, int] = (28, 28),
     labels: tuple[str, ...] | None = None,
     read: ReadPixels | None = None,
@@ -90,16 +90,16 @@ def open_dataset(
     `text,label` rows, or of numbers whose last column is the target. A name wins over a path of the
     same name; write `./mnist` for the path.
 
-    `fit` (a key of `RESIZE_MODES`) and `size` (height, width) are the form of pictures from files, or
-    `read` makes the pixels of a decoded picture, in which case no named data set will do. `labels`
-    are the only labels that rows from files may have, in the order of the indices; without them
+    `resize_mode` (a key of `RESIZE_MODES`) and `size` (height, width) are the form of pictures from
+    files, or `read` makes the pixels of a decoded picture, in which case no named data set will do.
+    `labels` are the only labels that rows from files may have, in the order of the indices; without them
     the labels are those of the files, sorted. `columns` are the names of the model's columns, by which
     those of a file with a header are found. A file whose header has none of them is refused for a model
     that is `trained`; one that is still to be trained takes the header's names.
 
-    Rows from files are split by their content, a fifth of each class into the test part, unless a
-    folder has sub-folders `train` and `test`. `split_bounds` of the data set that a model was trained on
-    keep every row of its training out of the test part, also when the files have changed since; a card
+    Rows from files are split by their content, a fifth of each class into the test part, unless a folder
+    has sub-folders `train` and `test`. `split_bounds` of the data set that a model was trained on keep
+    every row of its training out of the test part, also when the files have changed since; a manifest
     has them as `training["data"]["split_bounds"]`.
 
     Raises:
@@ -115,7 +115,7 @@ def open_dataset(
     if kind.opener is None or (path.is_dir() and not kind.folders):
         raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
     form = {
-        "fit": fit,
+        "resize_mode": resize_mode,
         "size": size,
         "read": read,
         "columns": columns,

@@ -26,7 +26,7 @@ def open_mnist() -> Dataset:
             for part in ("train", "test")
         )
     source = "MNIST, the part bundled with ptx"
-    return Dataset("bundled-mnist", "image", train, test, DIGITS, source, "digit")
+    return Dataset("bundled-mnist", "image", train, test, DIGITS, source, "mnist")
 
 
 def open_line() -> Dataset:

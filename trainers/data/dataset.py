@@ -94,9 +94,9 @@ class Dataset:
     Attributes:
         kind: A key of KINDS.
         labels: The class names by index; () for regression.
-        source: One line for the card: where the content came from, without paths of this
+        source: One line for the manifest: where the content came from, without paths of this
             machine.
-        fit: Pictures: the key of RESIZE_MODES that brings others to the form of these.
+        resize_mode: Pictures: the key of RESIZE_MODES that brings others to the form of these.
         columns: Tables: the names of the inputs, as the header of the file has them.
         split_bounds: Rows from files: what tells the test rows, of each class; see `split_by_content`.
         note: Tables: what was assumed about the columns.
@@ -108,7 +108,7 @@ class Dataset:
     test: Split
     labels: tuple[str, ...]
     source: str
-    fit: str | None = None
+    resize_mode: str | None = None
     columns: tuple[str, ...] = ()
     split_bounds: tuple[int, ...] = ()
     note: str = ""

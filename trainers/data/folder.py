@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PICTURE_LIMIT = 64 << 20  # bytes in one file
 LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
 
-Size = tuple[int, int]  # (height, width), as in the card
+Size = tuple[int, int]  # (height, width), as in the manifest
 ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
 Pictures = list[tuple[Path, str]]  # files and their labels
 
@@ -36,7 +36,7 @@ class Form(NamedTuple):
     """What pictures are brought to, and how they are split."""
 
     read: ReadPixels
-    fit: str | None  # the key of RESIZE_MODES that does so
+    resize_mode: str | None  # the key of RESIZE_MODES that does so
     split_bounds: Sequence[int] | None  # of a former split
 
 
@@ -50,12 +50,12 @@ def open_pictures(
     within each class, by the content of the files. Hidden files are passed over. A CSV file has
     `file,label` rows; relative file names count from its own folder. Without `labels` the labels are
     those of the (training) pictures, sorted. `read` of the form makes the pixels of a picture; without
-    it they are fitted to its `size` in the manner of its `fit`.
+    it they are fitted to its `size` in the manner of its `resize_mode`.
 
     Raises:
         InputError: a row, a picture, a class or a label cannot be used; up to five problems are named.
     """
-    way = _form(form["fit"], form["size"], form["read"], form["split_bounds"])
+    way = _form(form["resize_mode"], form["size"], form["read"], form["split_bounds"])
     if not path.is_dir():
         rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
         pictures = [(path.parent / file, label) for file, label in rows]
@@ -87,7 +87,7 @@ def _split_dataset(
         rows.take(test),
         known,
         source,
-        form.fit,
+        form.resize_mode,
         split_bounds=bounds,
     )
 
@@ -110,7 +110,7 @@ def _open_presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> 
     _raise(folder, problems)
     first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
     name, source = _parse_name(folder)
-    return Dataset(name, "image", first, second, known, source, form.fit)
+    return Dataset(name, "image", first, second, known, source, form.resize_mode)
 
 
 def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
@@ -148,14 +148,16 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _form(
-    fit: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
+    resize_mode: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
 ) -> Form:
     from ptx.infer.picture.resize import RESIZE_MODES
 
     if read is not None:
         return Form(read, None, split_bounds)
     height, width = size
-    return Form(lambda image: RESIZE_MODES[fit](image, (width, height)), fit, split_bounds)
+    return Form(
+        lambda image: RESIZE_MODES[resize_mode](image, (width, height)), resize_mode, split_bounds
+    )
 
 
 def _read(
@@ -185,7 +187,7 @@ def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ..
 
 
 def _parse_name(path: Path) -> tuple[str, str]:
-    """The data set's name and source, for the card: without the path on this machine."""
+    """The data set's name and source, for the manifest: without the path on this machine."""
     name = path.resolve().name
     return (name, f"the folder {name}") if path.is_dir() else (path.stem, f"the file {name}")
 

@@ -54,7 +54,7 @@ class IdxSpec:
     folder: str  # where torchvision keeps the files, relative to its root
     torchvision_class: str
     labels: tuple[str, ...]
-    fit: str  # what brings other pictures to the form of these, a key of RESIZE_MODES
+    resize_mode: str  # what brings other pictures to the form of these, a key of RESIZE_MODES
     files: tuple[IdxFile, ...]  # training images and labels, test images and labels
 
 
@@ -75,7 +75,7 @@ MNIST = IdxSpec(
     folder="MNIST/raw",
     torchvision_class="MNIST",
     labels=DIGITS,
-    fit="digit",
+    resize_mode="mnist",
     files=_list_files(
         "6bbc9ace898e44ae57da46a324031adb",
         "a25bea736e30d166cdddb491f175f624",
@@ -88,7 +88,7 @@ FASHION = IdxSpec(
     folder="FashionMNIST/raw",
     torchvision_class="FashionMNIST",
     labels=CATALOG["neural-network"].labels,
-    fit="square",
+    resize_mode="letterbox",
     files=_list_files(
         "f4a8712d7a061bf5bd6d2ca38dc4d50a",
         "9018921c3c673c538a1fc5bad174d6f9",
@@ -144,7 +144,7 @@ def _open(spec: IdxSpec, cache: Path) -> Dataset:
         where = "downloaded through torchvision"
     train, test = read_folder(spec, folder)
     told = f"{spec.name}, {where}"
-    return Dataset(spec.name, "image", train, test, spec.labels, told, spec.fit)
+    return Dataset(spec.name, "image", train, test, spec.labels, told, spec.resize_mode)
 
 
 def find_folder(spec: IdxSpec, cache: Path) -> Path | None:

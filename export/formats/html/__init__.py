@@ -21,7 +21,7 @@ __all__ = [
 
 def embed_manifest(content: bytes, manifest: str) -> bytes:
     """The page with the ONNX file, which carries the manifest."""
-    return render(onnx_bytes.attach(content, manifest))
+    return render(onnx_bytes.embed_manifest(content, manifest))
 
 
 def load_ort_runtime() -> Callable[[bytes, str], bytes]:
@@ -31,4 +31,4 @@ def load_ort_runtime() -> Callable[[bytes, str], bytes]:
         BackendError: onnxruntime-web is not installed.
     """
     runtime = find_runtime()
-    return lambda content, manifest: render(onnx_bytes.attach(content, manifest), runtime)
+    return lambda content, manifest: render(onnx_bytes.embed_manifest(content, manifest), runtime)

@@ -12,7 +12,6 @@ from importlib.resources import files
 
 from ptx.export.formats.html.runtime import Runtime
 from ptx.infer.artifact import onnx_bytes
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.html_page import (
     DATA,
     ENGINE,
@@ -21,28 +20,63 @@ from ptx.infer.artifact.html_page import (
     PAGE,
     RUNTIME,
     WASM,
-    seal,
+    append_digest,
     write_block,
 )
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.page import allow, describe, part, words
 from ptx.infer.preprocessing import open_preprocessing
 
 # The engine's parts, in the order of their dependencies.
 PARTS = (
-    "engine/bytes", "engine/packed", "engine/tensor", "engine/protobuf",
-    "operators/elementwise", "operators/layout", "operators/indexing", "operators/matrix",
-    "operators/convolution", "operators/reduction", "operators/recurrent",
-    "engine/graph", "engine/answer",
-    "picture/raster", "picture/numbers", "picture/parts", "picture/objects", "picture/ink",
-    "picture/search", "picture/fit", "picture/photo",
-    "engine/reading", "engine/arrays", "engine/stored", "engine/golden", "engine/model",
-    "engine/session", "engine/worker",
-)  # fmt: skip
+    "engine/bytes",
+    "engine/packed",
+    "engine/tensor",
+    "engine/protobuf",
+    "operators/elementwise",
+    "operators/layout",
+    "operators/indexing",
+    "operators/matrix",
+    "operators/convolution",
+    "operators/reduction",
+    "operators/recurrent",
+    "engine/graph",
+    "engine/answer",
+    "picture/raster",
+    "picture/numbers",
+    "picture/parts",
+    "picture/objects",
+    "picture/ink",
+    "picture/search",
+    "picture/fit",
+    "picture/photo",
+    "engine/reading",
+    "engine/arrays",
+    "engine/stored",
+    "engine/golden",
+    "engine/model",
+    "engine/session",
+    "engine/worker",
+)
 PUBLIC = (
-    "openModel", "openSession", "openGraph", "runGraph", "readMessage", "replay", "answerText",
-    "answerLater", "readInput", "readSample", "decide", "fromBase64", "toBase64", "fromCard",
-    "toCard", "work", "OPERATORS",
-)  # fmt: skip
+    "openModel",
+    "openSession",
+    "openGraph",
+    "runGraph",
+    "readMessage",
+    "replay",
+    "answerText",
+    "answerLater",
+    "readInput",
+    "readSample",
+    "decide",
+    "fromBase64",
+    "toBase64",
+    "fromManifest",
+    "toManifest",
+    "work",
+    "OPERATORS",
+)
 _COMPILE = "'wasm-unsafe-eval'"  # allows WebAssembly to be compiled, but no eval
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no string in the assets spans lines
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
@@ -55,9 +89,9 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
     which a prediction depends, the page makes none.
     """
     header = onnx_bytes.read_header(model, name="the model")
-    card = Card.from_json(header.metadata[onnx_bytes.CARD_KEY], name="the model")
+    manifest = Manifest.from_json(header.metadata[onnx_bytes.MANIFEST_KEY], name="the model")
     contents = {ENGINE: engine().encode(), MODEL: model, PAGE: _main().encode()}
-    contents[DATA] = _data(card).encode()
+    contents[DATA] = _data(manifest).encode()
     if runtime is not None:
         contents |= {RUNTIME: runtime.script.encode(), WASM: runtime.wasm}
     blocks = {name: write_block(name, content) for name, content in contents.items()}
@@ -78,18 +112,18 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
         **blocks,
         "runtime": runtimes,
         "policy": policy,
-        "name": escape(card.model),
+        "name": escape(manifest.model),
         "script": script,
     }
     page = re.sub(r"\{\{([a-z]+)\}\}", lambda found: filled[found[1]], _part("page.html"))
-    return seal(HEAD + page)
+    return append_digest(HEAD + page)
 
 
-def _data(card: Card) -> str:
+def _data(manifest: Manifest) -> str:
     """The model's data and the translations that the page shows."""
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
-    reference = card.agreement.get("reference", "eager float64")
-    model = describe(card, preprocessing) | {"reference": f"PyTorch ({reference})"}
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    reference = manifest.verification.get("reference", "eager float64")
+    model = describe(manifest, preprocessing) | {"reference": f"PyTorch ({reference})"}
     shown = {"model": model, "words": words(_part("words.json"))}
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 

@@ -22,10 +22,15 @@ SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads
 SMALL_INPUT = 12_544  # numbers; 16 pictures of 28×28
 # The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
 TYPES = {
-    "float16": "tensor(float16)", "float32": "tensor(float)", "float64": "tensor(double)",
-    "uint8": "tensor(uint8)", "int8": "tensor(int8)", "int32": "tensor(int32)",
-    "int64": "tensor(int64)", "bool": "tensor(bool)",
-}  # fmt: skip
+    "float16": "tensor(float16)",
+    "float32": "tensor(float)",
+    "float64": "tensor(double)",
+    "uint8": "tensor(uint8)",
+    "int8": "tensor(int8)",
+    "int32": "tensor(int32)",
+    "int64": "tensor(int64)",
+    "bool": "tensor(bool)",
+}
 _NOWHERE = (
     f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
 )
@@ -141,7 +146,7 @@ def open_session(
         session = onnxruntime.InferenceSession(
             artifact.data, settings, providers=list(providers), enable_fallback=0
         )
-    _check_card(artifact, session)
+    _check_manifest(artifact, session)
     return session
 
 
@@ -204,9 +209,9 @@ class Runs:
         return settings, watchdog.limit(self._artifact.name, stop)
 
 
-def _check_card(artifact: Artifact, session: Any) -> None:
-    """Refuse a model whose inputs or outputs are not those of its card, before any data."""
-    signature = artifact.require_card().signature if artifact.sealed else None
+def _check_manifest(artifact: Artifact, session: Any) -> None:
+    """Refuse a model whose inputs or outputs are not those of its manifest, before any data."""
+    signature = artifact.require_manifest().signature if artifact.digest_ok else None
     if signature is None:  # `verify` replays a changed file to see what the change did
         return
     for what, specs, found in (
@@ -226,7 +231,7 @@ def _check_card(artifact: Artifact, session: Any) -> None:
 
 
 def _fits(spec: TensorSpec, item: Any) -> bool:
-    """Whether the model takes every size that the card allows."""
+    """Whether the model takes every size that the manifest allows."""
     return len(item.shape) == len(spec.axes) and all(
         not isinstance(size, int) or size == axis
         for size, axis in zip(item.shape, spec.axes, strict=True)
@@ -235,5 +240,6 @@ def _fits(spec: TensorSpec, item: Any) -> bool:
 
 def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
     return ArtifactError(
-        f"{artifact.name} has {got}; its card says {expected}: export it again", code="E-ONNX-CARD"
+        f"{artifact.name} has {got}; its manifest says {expected}: export it again",
+        code="E-ONNX-MANIFEST",
     )

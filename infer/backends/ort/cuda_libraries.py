@@ -200,8 +200,15 @@ def library_names(cuda_version: str, platform: str) -> dict[str, bool]:
     major = _major(cuda_version)
     cufft = 12 if major >= 13 else 11
     if platform == "win32":
-        parts = ("engines_runtime_compiled", "engines_precompiled", "heuristic", "ops", "adv", "graph",
-                 "engines_tensor_ir")  # fmt: skip
+        parts = (
+            "engines_runtime_compiled",
+            "engines_precompiled",
+            "heuristic",
+            "ops",
+            "adv",
+            "graph",
+            "engines_tensor_ir",
+        )
         return {
             f"cublasLt64_{major}.dll": False,
             f"cublas64_{major}.dll": False,

@@ -27,9 +27,13 @@ _FAILURE = re.compile(
 )
 _OUT_OF_MEMORY = re.compile(r"out of memory|ALLOC(ATION)?_FAILED")
 _LIBRARIES = {
-    "CUBLAS": "cuBLAS", "CUDNN": "cuDNN", "CUDNN_FE": "cuDNN", "CURAND": "cuRAND", "CUFFT": "cuFFT",
+    "CUBLAS": "cuBLAS",
+    "CUDNN": "cuDNN",
+    "CUDNN_FE": "cuDNN",
+    "CURAND": "cuRAND",
+    "CUFFT": "cuFFT",
     "CUSPARSE": "cuSPARSE",
-}  # fmt: skip
+}
 _MORE_MEMORY = {
     "load": "end other programs that use the memory, or use a smaller model",
     "run": "use a smaller batch",

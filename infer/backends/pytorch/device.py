@@ -139,7 +139,7 @@ class TorchBackend:
     def __init__(self, artifact: Artifact, options: Options) -> None:
         import_torch()
         self._artifact, self._options = artifact, options
-        self._signature = artifact.require_card().signature
+        self._signature = artifact.require_manifest().signature
         device = _choose_device(options)
         with mapping_load_errors(artifact, device):
             self._module = self._load(artifact, options, device)

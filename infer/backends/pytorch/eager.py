@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import Factory, Options
 from ptx.infer.backends.pytorch.device import TorchBackend
 from ptx.infer.errors import ArtifactError
 
 
-def build_network(card: Card, factory: Factory | None) -> Any:
-    """A fresh network for a card: what `factory` makes, else the catalog's.
+def build_network(manifest: Manifest, factory: Factory | None) -> Any:
+    """A fresh network for a manifest: what `factory` makes, else the catalog's.
 
-    A card never names code to run: for a model that is not of the catalog (nor added to it by an
+    A manifest never names code to run: for a model that is not of the catalog (nor added to it by an
     installed package) the caller says what makes its network.
 
     Raises:
@@ -24,13 +24,14 @@ def build_network(card: Card, factory: Factory | None) -> Any:
         return factory()
     from ptx.models import build, lookup
 
-    if lookup(card.model) is None:
+    if lookup(manifest.model) is None:
         raise ArtifactError(
-            f"the catalog has no model {card.model!r}, and a checkpoint names no code to run: say what"
+            f"the catalog has no model {manifest.model!r}, and a checkpoint names no code to"
+            " run: say what"
             " makes its network, --network my_module:build_net (library: network=build_net)",
             code="E-NETWORK",
         )
-    return build(card.model, card.config)
+    return build(manifest.model, manifest.config)
 
 
 @final
@@ -43,6 +44,6 @@ class EagerBackend(TorchBackend):
         from ptx.models.checkpoint import load_weights, loads
 
         checkpoint = loads(artifact.data)
-        network = build_network(artifact.require_card(), options.network)
+        network = build_network(artifact.require_manifest(), options.network)
         load_weights(network, checkpoint.weights)
         return network.eval().requires_grad_(False).to(device)

@@ -34,10 +34,16 @@ class Recurrent:
         projection = hidden_weight.shape[1] if hidden_weight.shape[1] != hidden else 0
         with torch.no_grad():
             torch._cudnn_rnn_flatten_weight(
-                self.weights, 2 + 2 * self.biases + bool(projection), input_weight.shape[1],
-                _MODES[self.kind], hidden, projection, self.layers,
-                False, self.bidirectional,  # whether the batch comes first is nothing to the weights
-            )  # fmt: skip
+                self.weights,
+                2 + 2 * self.biases + bool(projection),
+                input_weight.shape[1],
+                _MODES[self.kind],
+                hidden,
+                projection,
+                self.layers,
+                False,
+                self.bidirectional,  # whether the batch comes first is nothing to the weights
+            )
 
 
 def flatten_weights(operators: list[Recurrent]) -> None:

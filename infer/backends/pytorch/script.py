@@ -46,8 +46,9 @@ class TorchScriptBackend(TorchBackend):
                 log.warning(
                     "%s was traced with TF32 fixed in its convolutions, and other programs compute them"
                     " so on CUDA; here they are computed in %s: export it again",
-                    artifact.name, options.precision,
-                )  # fmt: skip
+                    artifact.name,
+                    options.precision,
+                )
             _require_eval_mode(artifact, module)
         if device.startswith("cuda"):
             flatten_weights(list(find_in_script(module)))

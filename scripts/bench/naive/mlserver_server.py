@@ -29,9 +29,14 @@ class Convnet(MLModel):
 
 async def main():
     settings = Settings(
-        host="127.0.0.1", http_port=int(sys.argv[2]), grpc_port=int(sys.argv[3]),
-        parallel_workers=0, metrics_endpoint=None, debug=False, model_repository_root="/dev/null",
-    )  # fmt: skip
+        host="127.0.0.1",
+        http_port=int(sys.argv[2]),
+        grpc_port=int(sys.argv[3]),
+        parallel_workers=0,
+        metrics_endpoint=None,
+        debug=False,
+        model_repository_root="/dev/null",
+    )
     server = MLServer(settings)
     await server.start([ModelSettings(name="convnet", implementation=Convnet)])
 

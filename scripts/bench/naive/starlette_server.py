@@ -34,12 +34,16 @@ async def infer(request):
     answer = {"model_name": "convnet", "model_version": "1", "outputs": [described]}
     if size is None:
         described["data"] = logits.ravel()
-        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY),
-                        media_type="application/json")  # fmt: skip
+        return Response(
+            orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json"
+        )
     described["parameters"] = {"binary_data_size": logits.nbytes}
     text = orjson.dumps(answer)
-    return Response(text + logits.tobytes(), media_type="application/octet-stream",
-                    headers={"Inference-Header-Content-Length": str(len(text))})  # fmt: skip
+    return Response(
+        text + logits.tobytes(),
+        media_type="application/octet-stream",
+        headers={"Inference-Header-Content-Length": str(len(text))},
+    )
 
 
 app = Starlette(routes=[Route("/v2/models/convnet/infer", infer, methods=["POST"])])

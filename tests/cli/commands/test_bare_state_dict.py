@@ -52,8 +52,17 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(ptx: Any, state: Path, workspace: Path, *options: object) -> Any:
-    return ptx("export", "softmax-regression", "--checkpoint", state, "--workspace", workspace,
-               "--format", "torchscript", *options)  # fmt: skip
+    return ptx(
+        "export",
+        "softmax-regression",
+        "--checkpoint",
+        state,
+        "--workspace",
+        workspace,
+        "--format",
+        "torchscript",
+        *options,
+    )
 
 
 def share(done: Any) -> float:
@@ -63,7 +72,7 @@ def share(done: Any) -> float:
     return float(done.out.partition(" % of")[0].rpartition("; ")[2])
 
 
-def test_what_is_assumed_is_told_and_stands_in_the_card(
+def test_what_is_assumed_is_told_and_stands_in_the_manifest(
     states: Path, tmp_path: Path, ptx: Any
 ) -> None:
     done = run(ptx, states / "untrained.pth", tmp_path)
@@ -80,11 +89,10 @@ def test_what_is_assumed_is_told_and_stands_in_the_card(
     assert f"next: ptx inspect {path}" in done.out
     shown = ptx("inspect", path).out
     assert "preprocessing pixels scaled to [0, 1], labels 0, 1, 2" in shown
-    card = read_artifact(path).require_card()
-    assert [len(sample.values) for sample in card.raw] == [14]  # of each class, on paper, made up
-    assert set(card.training["assumed"]) == {
-        "preprocessing", "labels"
-    }  # fmt: skip
+    manifest = read_artifact(path).require_manifest()
+    # of each class, on paper, made up
+    assert [len(sample.values) for sample in manifest.end_to_end] == [14]
+    assert set(manifest.training["assumed"]) == {"preprocessing", "labels"}
 
 
 def test_a_statement_makes_the_answers_right(states: Path, tmp_path: Path, ptx: Any) -> None:
@@ -115,7 +123,7 @@ def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
     assert done.code == 0, done.err
     assert "test rows" not in done.out
     path = tmp_path / "softmax-regression" / "softmax-regression.torchscript"
-    assert list(read_artifact(path).require_card().labels) == LABELS
+    assert list(read_artifact(path).require_manifest().labels) == LABELS
     refused = run(ptx, states / "untrained.pth", tmp_path, "--labels", names, "--data", "bundled")
     assert refused.code == 2
     assert "--data bundled-mnist has the labels 0, 1" in refused.err
@@ -124,7 +132,8 @@ def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
 def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> None:
     about = tmp_path / "about.toml"
     about.write_text(
-        'preprocessing = {kind = "image", size = [28, 28], fit = "digit", mean = 0.5, std = 1.0}\n'
+        "preprocessing ="
+        ' {kind = "gray-image", size = [28, 28], resize_mode = "mnist", mean = 0.5, std = 1.0}\n'
         f"labels = {list('0123456789')}\n"
     )
     done = run(ptx, states / "centred.pth", tmp_path, "--describe", about)
@@ -136,8 +145,16 @@ def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> Non
     from ptx.models import build
 
     torch.save(build("neural-network").state_dict(), tmp_path / "model.pth")
-    done = ptx("export", "neural-network", "--checkpoint", tmp_path / "model.pth", "--workspace",
-               tmp_path, "--format", "torchscript")  # fmt: skip
+    done = ptx(
+        "export",
+        "neural-network",
+        "--checkpoint",
+        tmp_path / "model.pth",
+        "--workspace",
+        tmp_path,
+        "--format",
+        "torchscript",
+    )
     assert done.code == 0, done.err
     assert "test rows right" not in done.out
 
@@ -157,10 +174,17 @@ def test_a_checkpoint_of_ptx_says_these_itself(
 ) -> None:
     about = tmp_path / "about.toml"
     about.write_text('labels = ["a", "b"]')
-    done = ptx("export", "linear-model", *(word.replace("{}", str(about)) for word in options),
-               "--workspace", workspace, "--output", tmp_path / "out.onnx")  # fmt: skip
+    done = ptx(
+        "export",
+        "linear-model",
+        *(word.replace("{}", str(about)) for word in options),
+        "--workspace",
+        workspace,
+        "--output",
+        tmp_path / "out.onnx",
+    )
     assert done.code == 2
-    assert "is a checkpoint of ptx, whose card says the preprocessing and labels" in done.err
+    assert "is a checkpoint of ptx, whose manifest says the preprocessing and labels" in done.err
     assert not (tmp_path / "out.onnx").exists()
 
 
@@ -185,9 +209,14 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
     ],
 )
 def test_a_mistake_has_its_line(
-    options: tuple[str, ...], code: int, message: str, states: Path, tmp_path: Path, ptx: Any,
+    options: tuple[str, ...],
+    code: int,
+    message: str,
+    states: Path,
+    tmp_path: Path,
+    ptx: Any,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("labels.toml").write_text('labels = ["a", "b"]')
     done = run(ptx, states / "untrained.pth", tmp_path, *options)

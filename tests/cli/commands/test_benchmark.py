@@ -70,12 +70,20 @@ def test_only_an_export_of_the_same_weights_says_whether_a_checkpoint_agrees(
     ptx: Any, workspace: Path, checkpoint: Callable[[str], Path], weights: str | None, agrees: Any
 ) -> None:
     found = read_artifact(checkpoint("softmax-regression"))
-    card = found.require_card()
-    card = replace(card, weights_sha256=weights or card.weights_sha256)
+    manifest = found.require_manifest()
+    manifest = replace(manifest, weights_sha256=weights or manifest.weights_sha256)
     path = workspace / "softmax-regression" / "checkpoint.pt"
-    path.write_bytes(zip_archive.attach(found.data, card.to_json()))
-    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "eager,ort-cpu", "--json",
-               "--workspace", workspace)  # fmt: skip
+    path.write_bytes(zip_archive.embed_manifest(found.data, manifest.to_json()))
+    done = ptx(
+        "benchmark",
+        "softmax-regression",
+        *QUICK,
+        "--backends",
+        "eager,ort-cpu",
+        "--json",
+        "--workspace",
+        workspace,
+    )
     assert done.code == 0, done.err
     eager = json.loads(done.out.splitlines()[0])
     assert (eager["backend"], eager["agrees"]) == ("eager", agrees)
@@ -84,8 +92,15 @@ def test_only_an_export_of_the_same_weights_says_whether_a_checkpoint_agrees(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="ort-cuda may open here")
 def test_the_error_of_a_backends_process_is_that_of_the_verb(ptx: Any, workspace: Path) -> None:
-    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "ort-cuda",
-               "--workspace", workspace)  # fmt: skip
+    done = ptx(
+        "benchmark",
+        "softmax-regression",
+        *QUICK,
+        "--backends",
+        "ort-cuda",
+        "--workspace",
+        workspace,
+    )
     assert (done.code, done.out) == (3, "")
     assert "ort-cuda is not available" in done.err
     assert not (workspace / "softmax-regression" / "benchmark.csv").exists()
@@ -96,8 +111,9 @@ def test_what_stands_in_the_current_folder_is_not_imported(
 ) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit(99)")
     monkeypatch.chdir(tmp_path)
-    done = ptx("benchmark", "softmax-regression", *QUICK, "--backends", "ort-cpu",
-               "--workspace", workspace)  # fmt: skip
+    done = ptx(
+        "benchmark", "softmax-regression", *QUICK, "--backends", "ort-cpu", "--workspace", workspace
+    )
     assert done.code == 0, done.err
 
 

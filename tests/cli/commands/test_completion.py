@@ -107,9 +107,13 @@ def test_a_real_bash_completes_a_model_when_tab_is_pressed(tmp_path: Path) -> No
     terminal, other_end = pty.openpty()
     with subprocess.Popen(
         ["bash", "--norc", "--noprofile", "-i"],
-        stdin=other_end, stdout=other_end, stderr=other_end,
-        env=environment, cwd=tmp_path, start_new_session=True,
-    ) as bash:  # fmt: skip
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        env=environment,
+        cwd=tmp_path,
+        start_new_session=True,
+    ) as bash:
         try:
             os.write(terminal, b'eval "$(ptx completion bash)"; echo rea""dy\n')
             assert "ready" in read_until(terminal, "\nready")

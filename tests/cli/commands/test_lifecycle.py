@@ -177,8 +177,11 @@ def test_verify_says_what_no_longer_holds(ptx: Any, workspace: Path, tmp_path: P
 
     data = (workspace / "convnet" / "convnet.onnx").read_bytes()
     model = onnx.load_from_string(data)
-    (weight,) = [item for item in model.graph.initializer if list(item.dims) == [10] and
-                 "classifier" in item.name]  # fmt: skip
+    (weight,) = [
+        item
+        for item in model.graph.initializer
+        if list(item.dims) == [10] and "classifier" in item.name
+    ]
     at = data.index(weight.raw_data) + 3  # the exponent of its first number
     assert numpy_helper.to_array(weight).flat[0] != 0
     path = tmp_path / "flipped.onnx"
@@ -186,21 +189,21 @@ def test_verify_says_what_no_longer_holds(ptx: Any, workspace: Path, tmp_path: P
     done = ptx("verify", path)
     assert done.code == 1
     lines = {line.split("  ")[0].strip(): line for line in done.out.splitlines()}
-    assert "FAILS" in lines["hash"]
+    assert "FAILS" in lines["content digest"]
     assert "FAILS" in lines["sample 1, logits"]
     refused = ptx("predict", "x.png", "--model", path)
     assert refused.code == 4
     assert "[E-HASH]" in refused.err
 
 
-def test_inspect_shows_the_card(ptx: Any, workspace: Path) -> None:
+def test_inspect_shows_the_manifest(ptx: Any, workspace: Path) -> None:
     path = workspace / "convnet" / "convnet.onnx"
     text = ptx("inspect", path).out
     for expected in ("ai.onnx 21", "(batch, 1, 28, 28)", "bundled-mnist", "golden samples: 3"):
         assert expected in text
-    card = json.loads(ptx("inspect", path, "--json").out)
-    assert card["seal"] == "holds"
-    assert card["card"]["labels"] == list("0123456789")
+    manifest = json.loads(ptx("inspect", path, "--json").out)
+    assert manifest["content_digest"] == "valid"
+    assert manifest["manifest"]["labels"] == list("0123456789")
 
 
 def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:

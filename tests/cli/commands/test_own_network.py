@@ -46,7 +46,7 @@ image = ["float32", ["batch", 3, 8, 8]]
 logits = ["float32", ["batch", 2]]
 
 [preprocessing]
-kind = "photo"
+kind = "rgb-image"
 resize = 10
 size = [8, 8]
 """
@@ -80,14 +80,22 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
     from ptx.models.checkpoint import weights_digest
 
     state = weights(project / "weights.pth")
-    done = ptx("export", "flower_nets:build_net", "--checkpoint", "weights.pth", "--describe",
-               "net.toml", "--format", "all")  # fmt: skip
+    done = ptx(
+        "export",
+        "flower_nets:build_net",
+        "--checkpoint",
+        "weights.pth",
+        "--describe",
+        "net.toml",
+        "--format",
+        "all",
+    )
     assert done.code == 0, done.err
     assert "next: ptx compare flowers --network flower_nets:build_net" in done.out
     names = {"checkpoint.pt", "flowers.onnx", "flowers.torchscript", "flowers.pt2"}
     assert {path.name for path in (project / "runs" / "flowers").iterdir()} == names
-    card = read_artifact(project / "runs" / "flowers" / "flowers.onnx").require_card()
-    assert card.weights_sha256 == weights_digest(state)
+    manifest = read_artifact(project / "runs" / "flowers" / "flowers.onnx").require_manifest()
+    assert manifest.weights_sha256 == weights_digest(state)
     for verb, expected in (
         (("predict", "photo.jpg", "--model", "flowers"), "photo.jpg: "),
         (("verify", "flowers"), "passes 10 checks"),
@@ -102,8 +110,15 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
 
 
 def test_the_command_itself_finds_a_module_in_the_current_folder(project: Path) -> None:
-    command = [str(Path(sys.executable).with_name("ptx")), "export", "flower_nets:READY", "--describe",
-               "net.toml", "--format", "torchscript"]  # fmt: skip
+    command = [
+        str(Path(sys.executable).with_name("ptx")),
+        "export",
+        "flower_nets:READY",
+        "--describe",
+        "net.toml",
+        "--format",
+        "torchscript",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -192,7 +207,7 @@ def test_compare_without_the_network_says_how_to_name_it(project: Path, ptx: Any
 
 
 def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, ptx: Any) -> None:
-    """A card that says module:function as its model is a name like any other."""
+    """A manifest that says module:function as its model is a name like any other."""
     from dataclasses import replace
 
     from ptx.infer.artifact import zip_archive
@@ -203,9 +218,9 @@ def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, pt
     assert ptx("export", "flower_nets:build_net", *options).code == 0
     path = project / "runs" / "flowers" / "checkpoint.pt"
     artifact = read_artifact(path)
-    card = replace(artifact.require_card(), model="marks:build_net")
+    manifest = replace(artifact.require_manifest(), model="marks:build_net")
     content = checkpoints.dumps(checkpoints.loads(artifact.data))
-    path.write_bytes(zip_archive.attach(content, card.to_json()))
+    path.write_bytes(zip_archive.embed_manifest(content, manifest.to_json()))
     for verb in (("predict", "photo.jpg", "--model", path), ("verify", path), ("export", path)):
         assert ptx(*verb).code != 0
     assert not (project / "marker").exists()

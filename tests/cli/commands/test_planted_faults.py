@@ -1,4 +1,4 @@
-"""Good weights under a card that was written anew: no verb may answer as if it were proved.
+"""Good weights under a manifest that was written anew: no verb may answer as if it were proved.
 
 The table of faults, with the digest of the statement written anew too, is `tests/faults/table.py`.
 """
@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 
-from .resealing import rewrite_card, with_digests, without_answers
+from .rewriting import rewrite_manifest, with_digests, without_answers
 
 Ptx = Callable[..., Any]
-Fault = Callable[[Card], dict[str, Any]]
+Fault = Callable[[Manifest], dict[str, Any]]
 
 
 def preprocessed(**settings: Any) -> Fault:
-    return lambda card: {"preprocessing": {**card.preprocessing, **settings}}
+    return lambda manifest: {"preprocessing": {**manifest.preprocessing, **settings}}
 
 
 def swapped(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -33,11 +33,11 @@ def swapped(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 FAULTS: dict[str, Fault] = {
-    "labels reversed": lambda card: {"labels": card.labels[::-1]},
-    "two labels swapped": lambda card: {"labels": swapped(card.labels)},
+    "labels reversed": lambda manifest: {"labels": manifest.labels[::-1]},
+    "two labels swapped": lambda manifest: {"labels": swapped(manifest.labels)},
     "another mean": preprocessed(mean=0.5),
     "another std": preprocessed(std=0.05),
-    "another fit": preprocessed(fit="square"),
+    "another fit": preprocessed(resize_mode="letterbox"),
 }
 
 VERBS = ("verify", "compare", "evaluate")
@@ -45,18 +45,18 @@ VERBS = ("verify", "compare", "evaluate")
 
 @pytest.fixture
 def planted(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
-    """`planted(fault, …)`: a workspace whose convnet.onnx bears the fault, sealed."""
+    """`planted(fault, …)`: a workspace whose convnet.onnx bears the fault, written with its digest."""
 
     def plant(*faults: Fault) -> Path:
         folder = tmp_path / "convnet"
         folder.mkdir()
         for name in ("checkpoint.pt", "convnet.onnx"):
             shutil.copy(workspace / "convnet" / name, folder / name)
-        card = read_artifact(folder / "convnet.onnx").require_card()
+        manifest = read_artifact(folder / "convnet.onnx").require_manifest()
         for fault in faults:
-            card = replace(card, **fault(card))
-        fields = {name: getattr(card, name) for name in card.__dataclass_fields__}
-        rewrite_card(folder / "convnet.onnx", folder / "convnet.onnx", **fields)
+            manifest = replace(manifest, **fault(manifest))
+        fields = {name: getattr(manifest, name) for name in manifest.__dataclass_fields__}
+        rewrite_manifest(folder / "convnet.onnx", folder / "convnet.onnx", **fields)
         return tmp_path
 
     return plant
@@ -64,7 +64,7 @@ def planted(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_card_that_says_another_thing_fails(
+def test_a_manifest_that_says_another_thing_fails(
     ptx: Ptx, planted: Callable[..., Path], fault: Fault, verb: str
 ) -> None:
     backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
@@ -73,7 +73,7 @@ def test_a_card_that_says_another_thing_fails(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_card_without_answers_and_with_new_digests_differs_from_the_checkpoint(
+def test_a_manifest_without_answers_and_with_new_digests_differs_from_the_checkpoint(
     ptx: Ptx, planted: Callable[..., Path], fault: Fault
 ) -> None:
     root = planted(without_answers, fault, with_digests)
@@ -85,7 +85,7 @@ def test_a_card_without_answers_and_with_new_digests_differs_from_the_checkpoint
 
 
 @pytest.mark.parametrize("name", ["labels reversed", "two labels swapped"])
-def test_a_card_without_answers_is_evaluated_by_its_labels(
+def test_a_manifest_without_answers_is_evaluated_by_its_labels(
     ptx: Ptx, planted: Callable[..., Path], name: str
 ) -> None:
     root = planted(without_answers, FAULTS[name], with_digests)
@@ -93,13 +93,13 @@ def test_a_card_without_answers_is_evaluated_by_its_labels(
     assert json.loads(told.out)["accuracy"] < (0.2 if name == "labels reversed" else 0.85)
 
 
-def test_compare_says_where_the_card_differs_and_which_samples_fail(
+def test_compare_says_where_the_manifest_differs_and_which_samples_fail(
     ptx: Ptx, planted: Callable[..., Path]
 ) -> None:
     root = planted(FAULTS["labels reversed"])
     told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root).out
     assert "convnet.onnx: labels: " in told
-    assert "ort-cpu: raw sample 1, answers: " in told
+    assert "ort-cpu: end-to-end sample 1, predictions: " in told
 
 
 def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
@@ -107,7 +107,7 @@ def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
 ) -> None:
     root = planted(
         preprocessed(mean=0.9, std=0.1),
-        lambda card: {**without_answers(card), "training": card.training},
+        lambda manifest: {**without_answers(manifest), "training": manifest.training},
         with_digests,
     )
     told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--workspace", root)
@@ -123,7 +123,9 @@ def test_the_good_file_holds_in_every_verb(ptx: Ptx, planted: Callable[..., Path
         assert told.code == 0, told.out + told.err
 
 
-def test_a_card_whose_samples_were_removed_fails(ptx: Ptx, planted: Callable[..., Path]) -> None:
+def test_a_manifest_whose_samples_were_removed_fails(
+    ptx: Ptx, planted: Callable[..., Path]
+) -> None:
     root = planted(without_answers)
     told = ptx("verify", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
     lines = map(json.loads, told.out.splitlines())
@@ -132,18 +134,20 @@ def test_a_card_whose_samples_were_removed_fails(ptx: Ptx, planted: Callable[...
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_card_without_the_digests_of_its_proof_is_invalid(
+def test_a_manifest_without_the_digests_of_its_proof_is_invalid(
     ptx: Ptx, planted: Callable[..., Path], verb: str
 ) -> None:
     root = planted(
-        lambda card: {"agreement": {k: v for k, v in card.agreement.items() if k != "statement"}}
+        lambda manifest: {
+            "verification": {k: v for k, v in manifest.verification.items() if k != "fingerprint"}
+        }
     )
     told = ptx(verb, "convnet", "--workspace", root)
     assert told.code == 4
-    assert "E-CARD" in told.err
+    assert "E-MANIFEST" in told.err
 
 
 def test_inspect_lists_what_the_proof_covers(ptx: Ptx, planted: Callable[..., Path]) -> None:
     told = ptx("inspect", "convnet", "--workspace", planted())
-    for part in ("outputs", "preprocessing", "labels", "card", "accuracy"):
+    for part in ("outputs", "preprocessing", "labels", "manifest", "accuracy"):
         assert re.search(rf"proof covers:.* {part} \(", told.out), part

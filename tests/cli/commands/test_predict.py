@@ -332,8 +332,14 @@ def test_a_few_large_pictures_are_answered_in_order_by_reading_processes(
         picture.write_bytes(seven.read_bytes() + bytes(2_000_000))
     done = child(
         COUNTED,
-        "predict", *large, "--workspace", workspace, "--json", "--backend", "ort-cpu",
-    )  # fmt: skip
+        "predict",
+        *large,
+        "--workspace",
+        workspace,
+        "--json",
+        "--backend",
+        "ort-cpu",
+    )
     *lines, last = done.stdout.splitlines()
     assert last == f"0 {processes if sys.platform == 'linux' else 0}"
     assert [json.loads(line)["input"] for line in lines] == [str(picture) for picture in large]
@@ -349,8 +355,14 @@ def test_many_pictures_are_answered_in_order_by_reading_processes(
         name.write_bytes(b"no picture" if number % 50 == 7 else seven.read_bytes())
     done = child(
         COUNTED,
-        "predict", folder, "--workspace", workspace, "--json", "--backend", "ort-cpu",
-    )  # fmt: skip
+        "predict",
+        folder,
+        "--workspace",
+        workspace,
+        "--json",
+        "--backend",
+        "ort-cpu",
+    )
     *lines, last = done.stdout.splitlines()
     assert last == ("4 1" if sys.platform == "linux" else "4 0")
     answers = [json.loads(line) for line in lines]

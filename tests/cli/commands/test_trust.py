@@ -57,8 +57,11 @@ def test_a_program_in_the_place_of_an_exported_one_is_refused(
 
 def test_export_notes_programs_and_no_data(ptx: Any, workspace: Path) -> None:
     noted = {path.name for path in (workspace / "exported").iterdir()}
-    files = [workspace / model / f"{model}.{form}" for model in ("convnet", "linear-model")
-             for form in ("torchscript", "pt2")]  # fmt: skip
+    files = [
+        workspace / model / f"{model}.{form}"
+        for model in ("convnet", "linear-model")
+        for form in ("torchscript", "pt2")
+    ]
     assert noted == {read_artifact(path).sha256 for path in files}
 
 

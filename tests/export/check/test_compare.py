@@ -16,7 +16,7 @@ from ptx.export import compare, describe, read_model
 from ptx.export.check.equivalence import EquivalenceCheck
 from ptx.export.check.tolerance import FACTOR
 from ptx.infer import load
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, InputError
 from ptx.infer.predictor import Predictor
 
@@ -46,12 +46,14 @@ class Setting:
 
     def __init__(self, checkpoint: Path, inputs: Callable[[int], dict[str, Array]]) -> None:
         trained = read_model(checkpoint)
-        self.card: Card = trained.card
-        self.check = EquivalenceCheck(trained.network, trained.card.signature, trained.samples)
+        self.manifest: Manifest = trained.manifest
+        self.check = EquivalenceCheck(trained.network, trained.manifest.signature, trained.samples)
         self._inputs = inputs
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
-        return Predictor(self.card, lambda: PlantedBackend(name, run or self.check.reference.eager))
+        return Predictor(
+            self.manifest, lambda: PlantedBackend(name, run or self.check.reference.eager)
+        )
 
     def batches(self) -> Iterator[tuple[Array, dict[str, Array]]]:
         for start in (100, 104, 108):
@@ -95,7 +97,7 @@ def test_backends_that_agree_hold(digits: Setting) -> None:
     told: list[int] = []
     predictors = [digits.predictor("a"), digits.predictor("b")]
     found = compare(digits.check, predictors, digits.batches(), progress=told.append)
-    assert found.holds
+    assert found.passed
     assert found.rows == 12
     assert told == [4, 4, 4]
     assert found.between == [[0, 0], [0, 0]]
@@ -118,9 +120,9 @@ def test_a_planted_other_label_is_found_with_the_first_input_that_differs(digits
     predictors = [digits.predictor("right"), digits.predictor("wrong", other_label(digits, 106))]
     found = compare(digits.check, predictors, digits.batches())
     right, wrong = found.results
-    assert not found.holds
-    assert right.holds
-    assert (wrong.holds, wrong.differ, wrong.first) == (False, 1, 106)
+    assert not found.passed
+    assert right.passed
+    assert (wrong.passed, wrong.differ, wrong.first) == (False, 1, 106)
     assert wrong.error > found.tolerance
     assert found.between == [[0, 1], [1, 0]]
 
@@ -135,8 +137,8 @@ def test_an_error_beyond_the_tolerance_counts_though_the_labels_are_the_same(
 
     found = compare(digits.check, [digits.predictor("wrong", run)], digits.batches())
     (wrong,) = found.results
-    assert not found.holds
-    assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 109)
+    assert not found.passed
+    assert (wrong.passed, wrong.differ, wrong.first) == (False, 0, 109)
     assert wrong.error == pytest.approx(1e-3, rel=1e-2)
 
 
@@ -149,8 +151,8 @@ def test_a_regression_has_errors_and_no_labels(line: Setting) -> None:
     predictors = [line.predictor("right"), line.predictor("wrong", run)]
     found = compare(line.check, predictors, line.batches())
     right, wrong = found.results
-    assert right.holds
-    assert (wrong.holds, wrong.differ, wrong.first) == (False, 0, 105)
+    assert right.passed
+    assert (wrong.passed, wrong.differ, wrong.first) == (False, 0, 105)
     assert wrong.error == pytest.approx(0.5, rel=1e-3)
     assert found.between == [[None, None], [None, None]]
 
@@ -173,8 +175,8 @@ def test_a_tagging_differs_where_one_of_its_steps_does(checkpoint: Checkpoint) -
     predictors = [setting.predictor("right"), setting.predictor("wrong", run)]
     found = compare(setting.check, predictors, setting.batches())
     right, wrong = found.results
-    assert right.holds
-    assert (wrong.holds, wrong.differ, wrong.first) == (False, 1, 106)
+    assert right.passed
+    assert (wrong.passed, wrong.differ, wrong.first) == (False, 1, 106)
     assert found.between == [[0, 1], [1, 0]]
 
 
@@ -190,11 +192,11 @@ def test_a_backend_that_fails_is_told_and_asked_no_more(digits: Setting) -> None
     predictors = [digits.predictor("right"), digits.predictor("broken", run)]
     found = compare(digits.check, predictors, digits.batches())
     right, broken = found.results
-    assert right.holds
-    assert (broken.holds, broken.failure) == (False, "it broke")
+    assert right.passed
+    assert (broken.passed, broken.failure) == (False, "it broke")
     assert len(asked) == 2
     assert found.between == [[0, None], [None, None]]
-    assert not found.holds
+    assert not found.passed
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -204,7 +206,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
 
     found = compare(digits.check, [digits.predictor("planted", run)], digits.batches())
     assert "not finite" in found.results[0].failure
-    assert not found.holds
+    assert not found.passed
 
 
 def test_eager_itself_must_be_finite(line: Setting) -> None:
@@ -216,8 +218,8 @@ def test_eager_itself_must_be_finite(line: Setting) -> None:
 
 
 def test_a_comparison_of_nothing_does_not_hold(digits: Setting) -> None:
-    assert not compare(digits.check, [digits.predictor("a")], []).holds
-    assert not compare(digits.check, [], digits.batches()).holds
+    assert not compare(digits.check, [digits.predictor("a")], []).passed
+    assert not compare(digits.check, [], digits.batches()).passed
 
 
 class TwoHeads(nn.Module):
@@ -250,16 +252,16 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
         return outputs
 
     def planted(name: str, run: Run) -> Predictor:
-        return Predictor(trained.card, lambda: PlantedBackend(name, run))
+        return Predictor(trained.manifest, lambda: PlantedBackend(name, run))
 
-    rows = [(np.arange(4), trained.card.signature.example({"batch": 4}))]
+    rows = [(np.arange(4), trained.manifest.signature.example({"batch": 4}))]
     predictors = [
         planted("right", trained.equivalence_check.reference.eager),
         planted("wrong", run),
     ]
     right, wrong = compare(trained.equivalence_check, predictors, rows).results
-    assert right.holds
-    assert (wrong.holds, wrong.first, wrong.output) == (False, 1, output)
+    assert right.passed
+    assert (wrong.passed, wrong.first, wrong.output) == (False, 1, output)
     assert wrong.error == pytest.approx(1e-3, rel=1e-2)
     assert wrong.tolerance < 1e-4
 
@@ -274,6 +276,9 @@ def test_real_backends_agree(artifact: Callable[[str, str], Path], checkpoint: C
     predictors.append(load(artifact("softmax-regression", "onnx"), backend="ort-cpu"))
     found = compare(setting.check, predictors, setting.batches())
     assert [result.backend for result in found.results] == [
-        "eager", "torchscript", "pt2", "ort-cpu",
-    ]  # fmt: skip
-    assert found.holds, found.results
+        "eager",
+        "torchscript",
+        "pt2",
+        "ort-cpu",
+    ]
+    assert found.passed, found.results

@@ -45,7 +45,7 @@ def test_a_constant_input_that_leaves_rounding_alone_is_left_out_and_recorded(
 ) -> None:
     trained = describe(Normalised(), signature=SOUND)
     path = export(trained, "torchscript", tmp_path / "net").path
-    left_out = read_artifact(path).require_card().agreement["ill_conditioned"]
+    left_out = read_artifact(path).require_manifest().verification["ill_conditioned"]
     assert left_out
     assert {title.split()[0] for title in left_out} <= {"ones", "extremes"}
     largest = max(np.abs(case.exact["y"]).max() for case in trained.equivalence_check.cases)
@@ -75,7 +75,7 @@ def test_another_epsilon_is_refused_where_constant_inputs_are_left_out(tmp_path:
 
 def test_an_ordinary_network_leaves_nothing_out(tmp_path: Path) -> None:
     path = export(Planted(torch.relu), "torchscript", tmp_path / "net", signature=SIGNATURE).path
-    assert "ill_conditioned" not in read_artifact(path).require_card().agreement
+    assert "ill_conditioned" not in read_artifact(path).require_manifest().verification
 
 
 def test_a_fault_at_a_constant_input_alone_is_refused() -> None:
@@ -178,9 +178,9 @@ def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_heavy_network_is_run_on_fewer_rows(heavy: None, tmp_path: Path) -> None:
     path = export(Planted(torch.relu), "onnx", tmp_path / "net", signature=SIGNATURE).path
-    agreement = read_artifact(path).require_card().agreement
-    assert agreement["batches"] == [1, 2, 3]
-    assert agreement["cases"] == 6
+    verification = read_artifact(path).require_manifest().verification
+    assert verification["batches"] == [1, 2, 3]
+    assert verification["cases"] == 6
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_short_matrix_has_each_length_of_each_axis(heavy: None) -> None:
             "inputs": {"x": ["float32", ["height", "batch", "width"]]},
             "outputs": {"y": ["float32", ["height", "batch", "width"]]},
         },
-    ).card.signature
+    ).manifest.signature
     cases = [sizes for fill, sizes, _ in make_matrix(signature, {}, short=True) if fill == "random"]
     for axis in ("height", "width"):
         assert {sizes[axis] for sizes in cases} == {1, 2, 14, 28, 40}

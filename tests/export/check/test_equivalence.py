@@ -25,7 +25,7 @@ from ptx.export.check.tolerance import FACTOR
 from ptx.export.formats import EXPORTERS
 from ptx.export.guards import TRACED
 from ptx.export.tracing import Traced, trace
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import AgreementError, ArtifactError, InputError
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG, build
@@ -37,9 +37,9 @@ Edit = Callable[[Any], None]
 OLD = b"the artifact that was there before"
 
 
-def card_of(model: str) -> Card:
+def manifest_of(model: str) -> Manifest:
     entry = CATALOG[model]
-    return Card(
+    return Manifest(
         model=model,
         task=entry.task,
         signature=Signature.from_data(entry.signature),
@@ -55,13 +55,13 @@ def seeded(model: str) -> nn.Module:
 
 
 def trained_of(model: str, samples: dict[str, Array] | None = None) -> TrainedModel:
-    return TrainedModel(seeded(model), card_of(model), samples or {})
+    return TrainedModel(seeded(model), manifest_of(model), samples or {})
 
 
 @cache
 def converted(model: str) -> bytes:
     """The right ONNX file of the seeded network."""
-    return EXPORTERS["onnx"].convert(trace(seeded(model), card_of(model).signature), opset=None)
+    return EXPORTERS["onnx"].convert(trace(seeded(model), manifest_of(model).signature), opset=None)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
@@ -132,7 +132,7 @@ def before_inputs(*nodes: Any, constants: Mapping[str, Array]) -> Edit:
 
 def freeze_batch(proto: Any) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = card_of("mlp").signature.distinct_sizes(
+        value.type.tensor_type.shape.dim[0].dim_value = manifest_of("mlp").signature.distinct_sizes(
             TRACED
         )["batch"]
 
@@ -216,7 +216,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {
     "batch frozen": (
         "mlp",
         freeze_batch,
-        r"input 'image' as tensor\(float\) \[5, 784\]; its card says float32 \(batch, 784\)",
+        r"input 'image' as tensor\(float\) \[5, 784\]; its manifest says float32 \(batch, 784\)",
     ),
     "a weight of a line": (
         "linear-model",
@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {
     "output renamed": (
         "mlp",
         rename_output,
-        r"outputs \['scores'\]; its card says \['logits'\]",
+        r"outputs \['scores'\]; its manifest says \['logits'\]",
     ),
     "doubles": ("mlp", return_doubles, r"output 'logits' as tensor\(double\)"),
     "twice the rows": ("mlp", twice_the_rows, r"has shape \(2, 10\); expected \(1, 10\)"),
@@ -316,14 +316,16 @@ def near_tie() -> tuple[TrainedModel, Edit]:
         moved[1] = 2**-19
         behind_output(*nodes, constants={"moved": moved})(proto)
 
-    return TrainedModel(network, card_of("neural-network"), samples), edit
+    return TrainedModel(network, manifest_of("neural-network"), samples), edit
 
 
 def test_labels_that_differ_on_real_samples_alone_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     trained, edit = near_tie()
-    right = EXPORTERS["onnx"].convert(trace(trained.network, trained.card.signature), opset=None)
+    right = EXPORTERS["onnx"].convert(
+        trace(trained.network, trained.manifest.signature), opset=None
+    )
     proto = onnx.load_from_string(right)
     edit(proto)
     wrong = proto.SerializeToString()
@@ -332,7 +334,7 @@ def test_labels_that_differ_on_real_samples_alone_are_refused(
     assert_refused(trained, path, "ort-cpu gives another label on 64 of 64 real samples")
     # Within the tolerance it is: without real samples nothing is wrong with it.
     path.unlink()
-    assert export(TrainedModel(trained.network, trained.card, {}), "onnx", path).rows == 0
+    assert export(TrainedModel(trained.network, trained.manifest, {}), "onnx", path).rows == 0
     plant(monkeypatch, right)
     assert export(trained, "onnx", path).rows == 64
 
@@ -354,11 +356,13 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     network.load_state_dict(
         {"linear.weight": torch.tensor([[0.45]]), "linear.bias": torch.tensor([0.0])}
     )
-    right = EXPORTERS["onnx"].convert(trace(network, card_of("linear-model").signature), opset=None)
+    right = EXPORTERS["onnx"].convert(
+        trace(network, manifest_of("linear-model").signature), opset=None
+    )
     proto = onnx.load_from_string(right)
     edit(proto)
     plant(monkeypatch, proto.SerializeToString())
-    trained = TrainedModel(network, card_of("linear-model"), {"x": samples})
+    trained = TrainedModel(network, manifest_of("linear-model"), {"x": samples})
     # The extremes of what was seen are in the grid as well, at batch 2, and tell first.
     with pytest.raises(AgreementError, match="at extremes input, batch 2: output 'y' is off"):
         export(trained, "onnx", tmp_path / "model.onnx")
@@ -377,7 +381,7 @@ def sizes_in(signature: Signature, samples: Mapping[str, Array], kind: str) -> s
 
 @pytest.mark.parametrize("model", CATALOG)
 def test_the_grid_crosses_the_batches_with_the_lengths(model: str) -> None:
-    signature = card_of(model).signature
+    signature = manifest_of(model).signature
     axes = [BATCHES] + [LENGTHS] * (len(signature.dynamic_axes) - 1)
     assert sizes_in(signature, {}, "random") == set(itertools.product(*axes))
     for kind in ("zeros", "ones", "extremes"):
@@ -387,7 +391,7 @@ def test_the_grid_crosses_the_batches_with_the_lengths(model: str) -> None:
 
 @pytest.mark.parametrize("model", CATALOG)
 def test_no_size_of_the_grid_is_the_traced_one(model: str) -> None:
-    signature = card_of(model).signature
+    signature = manifest_of(model).signature
     traced = signature.distinct_sizes(TRACED)
     assert set(BATCHES) >= {1, 2, 3, 7, 64}
     assert set(LENGTHS) >= {1, 2, 14, 28, 40}
@@ -401,7 +405,7 @@ def test_no_size_of_the_grid_is_the_traced_one(model: str) -> None:
 def test_every_input_of_the_grid_fits_the_signature(model: str) -> None:
     from ptx.infer.checks import check_inputs
 
-    signature = card_of(model).signature
+    signature = manifest_of(model).signature
     samples = signature.example({"batch": 5, "time": 6})
     fills = set()
     for fill, sizes, inputs in make_matrix(signature, samples):
@@ -411,7 +415,7 @@ def test_every_input_of_the_grid_fits_the_signature(model: str) -> None:
 
 
 def test_real_samples_are_cut_to_each_size_that_they_fill_and_stand_whole_at_the_end() -> None:
-    signature = card_of("lstm").signature
+    signature = manifest_of("lstm").signature
     samples = {"sequence": np.random.default_rng(0).random((28, 5, 28), np.float32)}
     real = [(sizes, inputs) for k, sizes, inputs in make_matrix(signature, samples) if k == "real"]
     sizes = [tuple(sizes.values()) for sizes, _ in real]
@@ -421,7 +425,7 @@ def test_real_samples_are_cut_to_each_size_that_they_fill_and_stand_whole_at_the
 
 
 def test_a_cut_names_length_is_at_most_what_is_left_of_it() -> None:
-    signature = card_of("name-classifier").signature
+    signature = manifest_of("name-classifier").signature
     samples = {"characters": np.full((3, 20), 65), "lengths": np.array([20, 5, 1])}
     cut = {tuple(s.values()): i for k, s, i in make_matrix(signature, samples) if k == "real"}
     assert cut[3, 14]["lengths"].tolist() == [14, 5, 1]
@@ -430,7 +434,7 @@ def test_a_cut_names_length_is_at_most_what_is_left_of_it() -> None:
 
 
 def test_the_first_rows_are_at_their_own_length() -> None:
-    signature = card_of("lstm").signature
+    signature = manifest_of("lstm").signature
     samples = {"sequence": np.random.default_rng(0).random((20, 5, 28), np.float32)}
     assert sample_sizes(signature, samples) == {"batch": 5, "time": 20}
     rows = first_rows(signature, samples, 3)
@@ -459,7 +463,7 @@ class Halves(nn.Module):
 
 
 def line(weight: float = 0.5, bias: float = 1 / 3) -> EquivalenceCheck:
-    return EquivalenceCheck(Halves(weight, bias), card_of("linear-model").signature, {})
+    return EquivalenceCheck(Halves(weight, bias), manifest_of("linear-model").signature, {})
 
 
 def test_the_reference_is_the_network_in_float64() -> None:
@@ -473,7 +477,7 @@ def test_the_reference_is_the_network_in_float64() -> None:
 
 def test_the_reference_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
     network = build("dropout-mlp").train()
-    proof = EquivalenceCheck(network, card_of("dropout-mlp").signature, {})
+    proof = EquivalenceCheck(network, manifest_of("dropout-mlp").signature, {})
     x = {"image": np.ones((2, 784), np.float32)}
     assert np.array_equal(proof.reference.exact(x)["logits"], proof.reference.exact(x)["logits"])
     assert np.array_equal(proof.reference.eager(x)["logits"], proof.reference.eager(x)["logits"])
@@ -482,7 +486,7 @@ def test_the_reference_is_in_eval_mode_and_leaves_the_network_as_it_was() -> Non
 
 
 def test_the_tolerance_is_derived_from_eagers_own_error() -> None:
-    proof = EquivalenceCheck(seeded("mlp"), card_of("mlp").signature, {})
+    proof = EquivalenceCheck(seeded("mlp"), manifest_of("mlp").signature, {})
     for kind in ("random", "extremes"):
         own = floor = 0.0
         for case in proof.cases:
@@ -559,7 +563,7 @@ def test_a_network_that_is_not_finite_itself_is_no_reference(
     with pytest.raises(ArtifactError, match=message):
         proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
     plant(monkeypatch, converted("linear-model"))
-    trained = TrainedModel(Halves(weight, bias), card_of("linear-model"), {})
+    trained = TrainedModel(Halves(weight, bias), manifest_of("linear-model"), {})
     with pytest.raises((ArtifactError, AgreementError)):
         export(trained, "onnx", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -576,5 +580,5 @@ def test_an_error_of_the_backend_names_the_case() -> None:
 def test_real_samples_of_a_checkpoint_reach_the_grid(checkpoint: Checkpoint) -> None:
     trained = read_model(checkpoint("softmax-regression"))
     assert trained.samples["image"].shape == (64, 784)
-    real = sizes_in(trained.card.signature, trained.samples, "real")
+    real = sizes_in(trained.manifest.signature, trained.samples, "real")
     assert real == {(batch,) for batch in BATCHES}

@@ -257,7 +257,7 @@ def test_float32_zeros_in_forward_are_proved_by_a_reference_that_is_named(
     done = export(Recurrent(dtype), format_name, tmp_path / "net", signature=SEQUENCE)
     assert torch.get_default_dtype() == before
     assert done.reference == reference
-    assert read_artifact(done.path).require_card().agreement["reference"] == reference
+    assert read_artifact(done.path).require_manifest().verification["reference"] == reference
 
 
 def test_the_reference_of_float32_is_the_tighter_one() -> None:

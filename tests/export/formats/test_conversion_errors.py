@@ -23,7 +23,7 @@ class Network(nn.Module):
         return y
 """
 DESCRIPTION = """
-task = "raw"
+task = "passthrough"
 [inputs]
 x = ["float32", ["batch", 8]]
 [outputs]
@@ -39,10 +39,20 @@ def test_a_network_that_branches_on_its_numbers_is_told_in_one_line(
     (tmp_path / "branching.toml").write_text(DESCRIPTION)
     command = ["export", "branching:Network", "--describe", "branching.toml"]
     done = subprocess.run(
-        [sys.executable, "-c", "from ptx.cli import main; main()", *command,
-         "--format", format_name],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from ptx.cli import main; main()",
+            *command,
+            "--format",
+            format_name,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 4
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()

@@ -52,7 +52,7 @@ def test_an_exported_file_runs_on_another_device(
     model: str, format_name: str, artifact: Export
 ) -> None:
     found = read_artifact(artifact(model, format_name))
-    signature = found.require_card().signature
+    signature = found.require_manifest().signature
     outputs = run_on_meta(format_name, found.data, signature)
     for spec in signature.outputs:
         assert outputs[spec.name].device.type == "meta"

@@ -1,4 +1,4 @@
-"""What the formats write: one clean file each, with its axes free and its card readable."""
+"""What the formats write: one clean file each, with its axes free and its manifest readable."""
 
 from __future__ import annotations
 
@@ -227,8 +227,11 @@ def test_a_recurrent_pt2_is_the_first_export_of_its_process() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert (done.stdout.splitlines(), done.stderr) == (["True False", "False True"], "")
 
 
@@ -294,12 +297,12 @@ def test_a_pt2_stores_no_inputs_of_the_trace() -> None:
     assert len(content) < 3 * 64 * 64 * 4  # bytes of one row
 
 
-def test_a_card_is_read_without_torch_and_without_running_the_file(artifact: Export) -> None:
+def test_a_manifest_is_read_without_torch_and_without_running_the_file(artifact: Export) -> None:
     code = (
         "import sys; from ptx.infer import read_artifact\n"
         "for path in sys.argv[1:]:\n"
-        "    card = read_artifact(path).require_card()\n"
-        "    print(card.model, len(card.golden))\n"
+        "    manifest = read_artifact(path).require_manifest()\n"
+        "    print(manifest.model, len(manifest.golden))\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     paths = [str(artifact("lstm", name)) for name in EXPORTERS]

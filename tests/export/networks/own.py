@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 
 @dataclass
-class Answer:
+class ExpectedPrediction:
     """As networks with a loss return it."""
 
     loss: Any = None
@@ -37,14 +37,18 @@ class ModelOutput(OrderedDict[str, Any]):
 
 
 KINDS: dict[str, Callable[[Tensor, Tensor], Any]] = {
-    "dict": lambda logits, embedding: {"states": [logits], "embedding": embedding, "logits": logits},
+    "dict": lambda logits, embedding: {
+        "states": [logits],
+        "embedding": embedding,
+        "logits": logits,
+    },
     "list": lambda logits, embedding: [logits, embedding],
-    "dataclass": lambda logits, embedding: Answer(logits=logits, embedding=embedding),
+    "dataclass": lambda logits, embedding: ExpectedPrediction(logits=logits, embedding=embedding),
     "named tuple": lambda logits, embedding: Pair(embedding, logits),
     "model output": lambda logits, embedding: ModelOutput(
         states=(embedding, logits), embedding=embedding, logits=logits
     ),
-}  # fmt: skip
+}
 
 
 class Returns(nn.Module):

@@ -159,8 +159,15 @@ class BasicCnn(nn.Module):
         return self.fc(x.view(len(x), -1))
 
 
-BRANCHES = ("branch1x1", "branch5x5_1", "branch5x5_2", "branch3x3_1", "branch3x3_2", "branch3x3_3",
-            "branch_pool")  # fmt: skip
+BRANCHES = (
+    "branch1x1",
+    "branch5x5_1",
+    "branch5x5_2",
+    "branch3x3_1",
+    "branch3x3_2",
+    "branch3x3_3",
+    "branch_pool",
+)
 
 
 class InceptionA(nn.Module):

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 
 KINDS = {
-    "float16": torch.float16, "float32": torch.float32, "float64": torch.float64,
-    "bfloat16": torch.bfloat16, "uint8": torch.uint8, "int8": torch.int8, "int32": torch.int32,
-    "int64": torch.int64, "bool": torch.bool,
-}  # fmt: skip
+    "float16": torch.float16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "bool": torch.bool,
+}
 
 
 class Detector(nn.Module):

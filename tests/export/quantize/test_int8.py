@@ -28,8 +28,8 @@ from ptx.export.quantize.quality import CRITERIA, QualityReport, enforce
 from ptx.infer import (
     AgreementError,
     ArtifactError,
-    Card,
     InputError,
+    Manifest,
     UsageError,
     load,
     read_artifact,
@@ -81,15 +81,15 @@ def test_the_file_is_static_qdq_with_weights_of_seven_bits_by_channel(written: P
     assert {a.dtype.name for a in zero_points} == {"uint8", "float32"}
 
 
-def test_the_card_says_what_holds_the_file(written: Path) -> None:
-    card = read_artifact(written).require_card()
-    assert card.compute == "int8"
-    held = card.quantization
+def test_the_manifest_says_what_holds_the_file(written: Path) -> None:
+    manifest = read_artifact(written).require_manifest()
+    assert manifest.compute == "int8"
+    held = manifest.quantization
     assert held is not None
     assert (held.predictions, held.data, held.max_drop) == (2000, "lines", 0.1)
-    assert card.agreement["reference"] == "int8, by accuracy"
+    assert manifest.verification["reference"] == "int8, by accuracy"
     checks = verify(written, backend="ort-cpu")
-    assert all(check.holds for check in checks)
+    assert all(check.passed for check in checks)
     assert [c.detail for c in checks if c.name == "accuracy"] == [str(held)]
     assert str(held).startswith("int8, by accuracy: ")
 
@@ -108,70 +108,81 @@ def test_each_row_alone_gets_the_bits_that_it_gets_in_a_batch(written: Path) -> 
     assert np.concatenate(alone).tobytes() == whole.tobytes()
 
 
-def rewritten(path: Path, target: Path, change: Callable[[Card], Card]) -> Path:
+def rewritten(path: Path, target: Path, change: Callable[[Manifest], Manifest]) -> Path:
     artifact = read_artifact(path)
     model = onnx.load_from_string(artifact.data)
     del model.metadata_props[:]
-    card = change(artifact.require_card())
-    target.write_bytes(EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), card.to_json()))
+    manifest = change(artifact.require_manifest())
+    target.write_bytes(
+        EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), manifest.to_json())
+    )
     return target
 
 
 @pytest.mark.parametrize(("steps", "holds"), [(0.99, True), (1.01, False)])
 def test_golden_samples_hold_within_one_step(
-    steps: float, holds: bool, written: Path, tmp_path: Path
+    steps: float, passed: bool, written: Path, tmp_path: Path
 ) -> None:
     """A step: the range of the output over the calibration rows, in 255 parts."""
 
-    def moved(card: Card) -> Card:
-        (first, *others) = card.golden
+    def moved(manifest: Manifest) -> Manifest:
+        (first, *others) = manifest.golden
         outputs = {
             "logits": np.asarray(first.outputs["logits"]) + steps * first.tolerance["logits"]
         }
-        golden = (replace(first, outputs=outputs, answers=()), *others)
-        changed = replace(card, golden=golden)
-        agreement = {**card.agreement, "samples": changed.samples_sha256}
-        return replace(changed, agreement=agreement)
+        golden = (replace(first, outputs=outputs, predictions=()), *others)
+        changed = replace(manifest, golden=golden)
+        verification = {**manifest.verification, "samples": changed.samples_sha256}
+        return replace(changed, verification=verification)
 
     graph = onnx.load(written).graph
     scale = next(numpy_helper.to_array(i) for i in graph.initializer if i.name == "logits_scale")
-    card = read_artifact(written).require_card()
-    assert card.golden[0].tolerance["logits"] == pytest.approx(float(scale), rel=1e-4)
+    manifest = read_artifact(written).require_manifest()
+    assert manifest.golden[0].tolerance["logits"] == pytest.approx(float(scale), rel=1e-4)
     found = verify(rewritten(written, tmp_path / "moved.onnx", moved), backend="ort-cpu")
-    assert [c.holds for c in found if c.name == "sample 1, logits"] == [holds]
+    assert [c.passed for c in found if c.name == "sample 1, logits"] == [passed]
 
 
-def test_a_card_that_hides_what_it_computes_in_is_found(written: Path, tmp_path: Path) -> None:
-    def hidden(card: Card) -> Card:
-        agreement = {key: v for key, v in card.agreement.items() if key != "quantization"}
-        return replace(card, compute="", agreement=agreement)
+def test_a_manifest_that_hides_what_it_computes_in_is_found(written: Path, tmp_path: Path) -> None:
+    def hidden(manifest: Manifest) -> Manifest:
+        verification = {key: v for key, v in manifest.verification.items() if key != "quantization"}
+        return replace(manifest, compute="", verification=verification)
 
     found = verify(rewritten(written, tmp_path / "hidden.onnx", hidden), backend="ort-cpu")
-    assert [c.name for c in found if not c.holds] == ["card"]
+    assert [c.name for c in found if not c.passed] == ["manifest"]
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    (lambda data: data.update(compute="int4"), "it computes in 'int4'; this ptx knows int8"),
-    (lambda data: data["agreement"].pop("quantization"), "it alone, says its accuracy in 'agreement'"),
-    (lambda data: data.pop("compute"), "it alone, says its accuracy in 'agreement'"),
-    (lambda data: data["agreement"]["quantization"].pop("changed"), "'changed' is missing"),
-    (lambda data: data["agreement"]["quantization"].update(predictions=0), "expected counts"),
-])  # fmt: skip
-def test_a_card_that_says_its_accuracy_wrongly_is_refused(
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda data: data.update(compute="int4"), "it computes in 'int4'; this ptx knows int8"),
+        (
+            lambda data: data["verification"].pop("quantization"),
+            "it alone, says its accuracy in 'verification'",
+        ),
+        (lambda data: data.pop("compute"), "it alone, says its accuracy in 'verification'"),
+        (lambda data: data["verification"]["quantization"].pop("changed"), "'changed' is missing"),
+        (
+            lambda data: data["verification"]["quantization"].update(predictions=0),
+            "expected counts",
+        ),
+    ],
+)
+def test_a_manifest_that_says_its_accuracy_wrongly_is_refused(
     change: Callable[[dict[str, Any]], Any], match: str, written: Path
 ) -> None:
-    data = json.loads(read_artifact(written).require_card().to_json())
+    data = json.loads(read_artifact(written).require_manifest().to_json())
     change(data)
     with pytest.raises(ArtifactError, match=match) as caught:
-        Card.from_json(json.dumps(data).encode(), name="a file")
-    assert caught.value.code == "E-CARD"
+        Manifest.from_json(json.dumps(data).encode(), name="a file")
+    assert caught.value.code == "E-MANIFEST"
 
 
-def test_a_card_of_before_has_neither_key(linear_onnx: Any) -> None:
-    data = json.loads(linear_onnx.card.to_json())
+def test_a_manifest_of_before_has_neither_key(linear_onnx: Any) -> None:
+    data = json.loads(linear_onnx.manifest.to_json())
     assert "compute" not in data
-    assert "quantization" not in data["agreement"]
-    assert linear_onnx.card.quantization is None
+    assert "quantization" not in data["verification"]
+    assert linear_onnx.manifest.quantization is None
 
 
 # The gates.
@@ -182,15 +193,28 @@ def test_what_passes_every_gate_is_let_through() -> None:
     enforce("nearest", measured(changed=40, newly_wrong=10, newly_right=0))
 
 
-@pytest.mark.parametrize(("gate", "changes", "match"), [
-    ("accuracy", {"newly_wrong": 12, "newly_right": 1},
-     r"accuracy falls by 0\.11 points; allowed are 0\.1: int8, by accuracy: 99\.00 → 98\.99 %"),
-    ("labels", {"changed": 41}, "41 of 10,000 labels change; allowed are 40 .3 times the 0.1 points"),
-    ("batch", {"batch_variant_rows": 1}, "1 of 256 rows have different output bits alone"),
-    ("benefit", {"speedup": {1: 1.09, 64: 0.6}},
-     "1.09 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1"),
-    ("benefit", {"for_size": True, "size": 361}, "361 bytes instead of 400: it is not smaller"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("gate", "changes", "match"),
+    [
+        (
+            "accuracy",
+            {"newly_wrong": 12, "newly_right": 1},
+            r"accuracy falls by 0\.11 points; allowed are 0\.1: int8, by accuracy: 99\.00 → 98\.99 %",
+        ),
+        (
+            "labels",
+            {"changed": 41},
+            "41 of 10,000 labels change; allowed are 40 .3 times the 0.1 points",
+        ),
+        ("batch", {"batch_variant_rows": 1}, "1 of 256 rows have different output bits alone"),
+        (
+            "benefit",
+            {"speedup": {1: 1.09, 64: 0.6}},
+            "1.09 times as fast at batch 1, 0.60 at 64 here; expected at least 1.1",
+        ),
+        ("benefit", {"for_size": True, "size": 361}, "361 bytes instead of 400: it is not smaller"),
+    ],
+)
 def test_each_gate_bites_alone(gate: str, changes: dict[str, Any], match: str) -> None:
     found = measured(**changes)
     assert [name for name, check in CRITERIA.items() if check(found)] == [gate]
@@ -255,12 +279,21 @@ def test_a_file_that_ranges_over_its_batch_is_not_written(
 # What is refused before.
 
 
-@pytest.mark.parametrize(("changes", "match"), [
-    ({"calibration": known(99)}, "99 rows to calibrate on; expected at least 100"),
-    ({"calibration": known(512, of=1)}, "all 512 calibration rows of lines are of one class, 'round'"),
-    ({"calibration": known(512, shift=1)}, "they are rows of another model, or it is untrained"),
-    ({"test": known(999)}, "999 test rows, so one is 0.1 points, more than the drop of 0.1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"calibration": known(99)}, "99 rows to calibrate on; expected at least 100"),
+        (
+            {"calibration": known(512, of=1)},
+            "all 512 calibration rows of lines are of one class, 'round'",
+        ),
+        (
+            {"calibration": known(512, shift=1)},
+            "they are rows of another model, or it is untrained",
+        ),
+        ({"test": known(999)}, "999 test rows, so one is 0.1 points, more than the drop of 0.1"),
+    ],
+)
 def test_rows_that_say_nothing_of_the_model_are_refused(
     changes: dict[str, Any], match: str, tmp_path: Path
 ) -> None:
@@ -296,7 +329,7 @@ def test_models_that_int8_is_not_for_are_refused(tmp_path: Path) -> None:
     ):
         export_int8(quantize_weights(nearest(), "int8"), path, trial())
     with pytest.raises(UsageError, match=r"has no labels, .* take --quantize-weights int8"):
-        export_int8(nearest(task="raw", labels=()), path, trial())
+        export_int8(nearest(task="passthrough", labels=()), path, trial())
     half = {
         "inputs": {"row": ["float16", ["batch", SIZE]]},
         "outputs": {"logits": ["float16", ["batch", len(LABELS)]]},
@@ -316,7 +349,7 @@ def test_a_graph_without_a_product_in_int8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ArtifactError, match="no convolution or matrix product that computes in int8"
     ):
-        quantize(proved.content, trained.card.signature, known(128))
+        quantize(proved.content, trained.manifest.signature, known(128))
 
 
 # The command line.
@@ -327,8 +360,17 @@ def int8_workspace(workspace: Path, tmp_path_factory: pytest.TempPathFactory, pt
     """The trained convnet with a file in int8, taken for its size: on few processors it is faster."""
     root = tmp_path_factory.mktemp("int8-workspace")
     shutil.copytree(workspace / "convnet", root / "convnet")
-    told = ptx("export", "convnet", "--compute", "int8", "--for-size", "--max-accuracy-drop", "2",
-               "--workspace", root)  # fmt: skip
+    told = ptx(
+        "export",
+        "convnet",
+        "--compute",
+        "int8",
+        "--for-size",
+        "--max-accuracy-drop",
+        "2",
+        "--workspace",
+        root,
+    )
     assert told.code == 0, told.err
     file, held, following = told.out.splitlines()
     path = root / "convnet" / "convnet.compute-int8.onnx"
@@ -360,12 +402,14 @@ def test_compare_finds_that_a_file_in_int8_no_longer_answers(
     shutil.copytree(int8_workspace, root)
     path = root / "convnet" / "convnet.compute-int8.onnx"
     model = onnx.load(path)
-    card = read_artifact(path).require_card()
+    manifest = read_artifact(path).require_manifest()
     del model.metadata_props[:]
     for one in model.graph.initializer:
         if one.name.endswith("weight_scale"):
             one.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(one), one.name))
-    path.write_bytes(EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), card.to_json()))
+    path.write_bytes(
+        EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), manifest.to_json())
+    )
     told = ptx(
         "compare", "convnet", "--backends", "ort-cpu", "--data", "bundled", "--workspace", root
     )
@@ -389,13 +433,16 @@ def test_compare_refuses_a_file_in_int8_in_the_place_of_the_plain_one(
     )
 
 
-@pytest.mark.parametrize(("arguments", "code", "match"), [
-    (("--format", "pt2"), 2, "a file of pt2 computes in the network's own precision"),
-    (("--format", "all"), 2, "a file of torchscript computes in the network's own precision"),
-    (("--format", "html"), 2, "a file of html computes in the network's own precision"),
-    (("--quantize-weights", "int8"), 2, "--compute int8 both quantize the weights"),
-    (("--max-accuracy-drop", "0"), 2, "'0' is not a number from 0.001 to 100"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "code", "match"),
+    [
+        (("--format", "pt2"), 2, "a file of pt2 computes in the network's own precision"),
+        (("--format", "all"), 2, "a file of torchscript computes in the network's own precision"),
+        (("--format", "html"), 2, "a file of html computes in the network's own precision"),
+        (("--quantize-weights", "int8"), 2, "--compute int8 both quantize the weights"),
+        (("--max-accuracy-drop", "0"), 2, "'0' is not a number from 0.001 to 100"),
+    ],
+)
 def test_combinations_that_do_not_hold_are_refused_by_name(
     arguments: tuple[str, ...], code: int, match: str, workspace: Path, ptx: Ptx
 ) -> None:
@@ -413,9 +460,10 @@ def test_rows_that_are_not_at_hand_are_asked_for(
     checkpoint: Callable[[str], Path], tmp_path: Path, ptx: Ptx
 ) -> None:
     path = tmp_path / "checkpoint.pt"
-    card = read_model(checkpoint("mlp")).card
+    manifest = read_model(checkpoint("mlp")).manifest
     replace(
-        read_model(checkpoint("mlp")), card=replace(card, training={"data": {"name": "elsewhere"}})
+        read_model(checkpoint("mlp")),
+        manifest=replace(manifest, training={"data": {"name": "elsewhere"}}),
     ).save(path)
     told = ptx("export", path, "--compute", "int8", "--workspace", tmp_path)
     assert told.code == 2
@@ -424,8 +472,20 @@ def test_rows_that_are_not_at_hand_are_asked_for(
 
 def test_pixels_and_int8_hold_together(int8_workspace: Path, tmp_path: Path, ptx: Ptx) -> None:
     path = tmp_path / "pixels.onnx"
-    told = ptx("export", "convnet", "--compute", "int8", "--embed-preprocessing", "--for-size",
-               "--max-accuracy-drop", "2", "--output", path, "--workspace", int8_workspace)  # fmt: skip
+    told = ptx(
+        "export",
+        "convnet",
+        "--compute",
+        "int8",
+        "--embed-preprocessing",
+        "--for-size",
+        "--max-accuracy-drop",
+        "2",
+        "--output",
+        path,
+        "--workspace",
+        int8_workspace,
+    )
     assert told.code == 0, told.err
     inputs = np.random.default_rng(0).integers(0, 256, (16, 28, 28), np.uint8)
     with load(path, backend="ort-cpu") as predictor:
@@ -433,4 +493,4 @@ def test_pixels_and_int8_hold_together(int8_workspace: Path, tmp_path: Path, ptx
     shares = np.exp(found["logits"]) / np.exp(found["logits"]).sum(1, keepdims=True)
     np.testing.assert_allclose(found["probabilities"], shares, atol=1e-6)
     assert (found["label"] == found["logits"].argmax(1)).all()
-    assert all(check.holds for check in verify(path, backend="ort-cpu"))
+    assert all(check.passed for check in verify(path, backend="ort-cpu"))

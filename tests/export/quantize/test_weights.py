@@ -17,14 +17,16 @@ from torch import nn
 
 from ptx.export import describe, export, quantize_weights, read_model
 from ptx.export.quantize.weights import MAX_CODE, MIN_SIZE, WEIGHT_DTYPES
-from ptx.infer import ArtifactError, Card, UsageError, load, read_artifact, verify
+from ptx.infer import ArtifactError, Manifest, UsageError, load, read_artifact, verify
 
 Checkpoint = Callable[[str], Path]
 Export = Callable[[str, str], Path]
 Ptx = Callable[..., Any]
 
-SIGNATURE = {"inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
-             "outputs": {"logits": ["float32", ["batch", 5]]}}  # fmt: skip
+SIGNATURE = {
+    "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
+    "outputs": {"logits": ["float32", ["batch", 5]]},
+}
 
 
 def normalised() -> nn.Module:
@@ -40,7 +42,7 @@ def normalised() -> nn.Module:
 
 
 def graph_size(path: Path) -> int:
-    """Bytes without card and seal."""
+    """Bytes without manifest and content digest."""
     model = onnx.load(path)
     del model.metadata_props[:]
     return len(model.SerializeToString())
@@ -62,11 +64,11 @@ def test_a_rounded_model_is_proved_and_its_graph_is_smaller(
     plain = artifact(model, "onnx")
     assert graph_size(path) < share * graph_size(plain)
     assert done.saved == graph_size(plain) - graph_size(path)
-    assert all(check.holds for check in verify(path, backend="ort-cpu"))
-    card = read_artifact(path).require_card()
-    assert card.weights == form
-    assert card.weights_sha256 == trained.card.weights_sha256
-    assert card.weights_sha256 != read_artifact(plain).require_card().weights_sha256
+    assert all(check.passed for check in verify(path, backend="ort-cpu"))
+    manifest = read_artifact(path).require_manifest()
+    assert manifest.weights == form
+    assert manifest.weights_sha256 == trained.manifest.weights_sha256
+    assert manifest.weights_sha256 != read_artifact(plain).require_manifest().weights_sha256
 
 
 @pytest.mark.parametrize("form", WEIGHT_DTYPES)
@@ -135,11 +137,19 @@ def test_rows_of_a_batch_and_a_row_alone_get_the_same_answer(
 # What is refused.
 
 
-@pytest.mark.parametrize(("form", "number", "code", "match"), [
-    ("int8", np.nan, "E-NONFINITE", "weight '0.weight' is not finite and cannot be quantized to int8"),
-    ("float16", np.inf, "E-NONFINITE", "weight '0.weight' is not finite"),
-    ("float16", 7e4, "E-EXPORT", "weight '0.weight' holds 7e.04, and float16 ends at 65,504"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "number", "code", "match"),
+    [
+        (
+            "int8",
+            np.nan,
+            "E-NONFINITE",
+            "weight '0.weight' is not finite and cannot be quantized to int8",
+        ),
+        ("float16", np.inf, "E-NONFINITE", "weight '0.weight' is not finite"),
+        ("float16", 7e4, "E-EXPORT", "weight '0.weight' holds 7e.04, and float16 ends at 65,504"),
+    ],
+)
 def test_a_weight_that_cannot_be_rounded_is_refused_by_name(
     form: str, number: float, code: str, match: str
 ) -> None:
@@ -220,7 +230,7 @@ def test_without_its_data_the_cost_is_said_not_to_be_counted(
 ) -> None:
     monkeypatch.setenv("PTX_DATA", str(tmp_path))
     trained = read_model(checkpoint("softmax-regression"))
-    trained.card.training["data"] = {"name": "mnist"}
+    trained.manifest.training["data"] = {"name": "mnist"}
     path = tmp_path / "own.pt"
     trained.save(path)
     done = ptx("export", path, "--quantize-weights", "float16", "--workspace", tmp_path)
@@ -250,29 +260,32 @@ def rounded(checkpoint: Checkpoint, tmp_path: Path) -> Path:
     return export(trained, "onnx", tmp_path / "model.onnx").path
 
 
-def test_a_changed_byte_of_the_codes_breaks_the_seal_and_the_answers(rounded: Path) -> None:
+def test_a_changed_byte_of_the_codes_breaks_the_digest_and_the_answers(rounded: Path) -> None:
     model = onnx.load(rounded)
     codes = next(one for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT8)
     data, raw = bytearray(rounded.read_bytes()), codes.raw_data
     place = data.index(raw) + int(np.abs(np.frombuffer(raw, np.int8)).argmax())
     data[place] ^= 0x40
     rounded.write_bytes(data)
-    with pytest.raises(ArtifactError, match="does not match its sha256 seal") as caught:
+    with pytest.raises(ArtifactError, match="does not match its content digest") as caught:
         load(rounded)
     assert caught.value.code == "E-HASH"
-    failed = {check.name for check in verify(rounded, backend="ort-cpu") if not check.holds}
+    failed = {check.name for check in verify(rounded, backend="ort-cpu") if not check.passed}
     assert len(failed) > 1, "a golden sample shows it too"
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    ({"format": 2}, "format is 2; this ptx reads 1"),
-    ({"weights": 8}, "'weights' is a int; expected str"),
-    ({"weights": "int8\x1b[2J"}, "holds a control character"),
-])  # fmt: skip
-def test_a_card_of_a_newer_ptx_or_with_a_faulty_form_is_refused(
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format": 2}, "format is 2; this ptx reads 1"),
+        ({"weights": 8}, "'weights' is a int; expected str"),
+        ({"weights": "int8\x1b[2J"}, "holds a control character"),
+    ],
+)
+def test_a_manifest_of_a_newer_ptx_or_with_a_faulty_form_is_refused(
     rounded: Path, change: dict[str, Any], match: str
 ) -> None:
-    card = json.loads(read_artifact(rounded).require_card().to_json()) | change
+    manifest = json.loads(read_artifact(rounded).require_manifest().to_json()) | change
     with pytest.raises(ArtifactError, match=match) as caught:
-        Card.from_json(json.dumps(card).encode(), name="the file")
-    assert caught.value.code == "E-CARD"
+        Manifest.from_json(json.dumps(manifest).encode(), name="the file")
+    assert caught.value.code == "E-MANIFEST"

@@ -20,9 +20,12 @@ from .server import MISSING, TRITON, Ports, triton_server
 PICTURES = Path(__file__).parents[2] / "pictures"
 CATALOG = ("convnet", "lstm", "name-classifier", "diabetes")
 PHOTO = {
-    "kind": "photo", "resize": 72, "size": [64, 64],
-    "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
-}  # fmt: skip
+    "kind": "rgb-image",
+    "resize": 72,
+    "size": [64, 64],
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
 
 
 def photograph(seed: int) -> bytes:
@@ -54,14 +57,17 @@ def squeeze(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     described = describe(
-        squeezenet1_1(num_classes=4), name="squeeze", task="classification",
+        squeezenet1_1(num_classes=4),
+        name="squeeze",
+        task="classification",
         signature={
             "inputs": {"image": ["float32", ["batch", 3, 64, 64]]},
             "outputs": {"logits": ["float32", ["batch", 4]]},
         },
-        preprocessing=PHOTO, labels=("ant", "bee", "cat", "dog"),
+        preprocessing=PHOTO,
+        labels=("ant", "bee", "cat", "dog"),
         examples=VALUES["squeeze"],
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         return export(described, "onnx", tmp_path_factory.mktemp("squeeze") / "squeeze.onnx").path

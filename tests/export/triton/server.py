@@ -43,8 +43,11 @@ def triton_server(repository: Path, folder: Path) -> Iterator[Ports]:
                 "--allow-metrics=false",
                 "--exit-timeout-secs=5",
             ],
-            stdout=log, stderr=log, cwd=folder, env=_environment(home),
-        )  # fmt: skip
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=_environment(home),
+        )
         try:
             _wait(process, ports.http, folder / "triton.log")
             yield ports

@@ -59,8 +59,16 @@ def test_what_does_not_go_together_is_refused(
 def test_a_model_without_an_onnx_file_says_how_one_is_made(
     ptx: Callable[..., Any], tmp_path: Path
 ) -> None:
-    done = ptx("export", "convnet", "--format", "triton", "--output", tmp_path / "r", "--workspace",
-               tmp_path)  # fmt: skip
+    done = ptx(
+        "export",
+        "convnet",
+        "--format",
+        "triton",
+        "--output",
+        tmp_path / "r",
+        "--workspace",
+        tmp_path,
+    )
     assert done.code == 4
     assert "ptx export convnet --format onnx" in done.err
 
@@ -72,6 +80,16 @@ def test_the_repository_is_written_without_torch(
         "import sys\nsys.modules['torch'] = sys.modules['onnx'] = None\n"
         "from ptx.cli.main import _run\nassert _run() == 0"
     )
-    child(code, "export", "linear-model", "--format", "triton", "--workspace", space,
-          "--output", tmp_path / "repository", timeout=60)  # fmt: skip
+    child(
+        code,
+        "export",
+        "linear-model",
+        "--format",
+        "triton",
+        "--workspace",
+        space,
+        "--output",
+        tmp_path / "repository",
+        timeout=60,
+    )
     assert (tmp_path / "repository/linear-model/1/model.onnx").exists()

@@ -20,8 +20,14 @@ pytestmark = pytest.mark.skipif(not TRITON, reason=MISSING)
 http = pytest.importorskip("tritonclient.http")
 grpc = pytest.importorskip("tritonclient.grpc")
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
-GIVEN = {"convnet": "picture", "lstm": "picture", "squeeze": "picture", "mlp": "picture",
-         "name-classifier": "text", "diabetes": "row"}  # fmt: skip
+GIVEN = {
+    "convnet": "picture",
+    "lstm": "picture",
+    "squeeze": "picture",
+    "mlp": "picture",
+    "name-classifier": "text",
+    "diabetes": "row",
+}
 
 
 @pytest.fixture(params=["http", "grpc"])
@@ -138,7 +144,7 @@ def test_a_bad_request_costs_those_beside_it_nothing(
             assert answer == expected[word] if word.strip() else "E-EMPTY" in answer
 
 
-def test_triton_ranks_classes_with_the_labels_of_the_card(
+def test_triton_ranks_classes_with_the_labels_of_the_manifest(
     triton: Ports, models: dict[str, Path]
 ) -> None:
     with load(models["squeeze"]) as predictor:

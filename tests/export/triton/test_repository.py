@@ -33,13 +33,15 @@ def config(folder: Path) -> Any:
     return text_format.Parse((folder / "config.pbtxt").read_text(), messages.ModelConfig())
 
 
-def resealed(path: Path, **changes: Any) -> Artifact:
-    """The file with other fields in its card; the seal holds."""
+def rewritten(path: Path, **changes: Any) -> Artifact:
+    """The file with other fields in its manifest; the content digest holds."""
     onnx = pytest.importorskip("onnx")
-    card = replace(read_artifact(path).require_card(), **changes)
+    manifest = replace(read_artifact(path).require_manifest(), **changes)
     model = onnx.ModelProto.FromString(path.read_bytes())
     del model.metadata_props[:]
-    return parse_artifact(onnx_bytes.attach(model.SerializeToString(), card.to_json()), path=path)
+    return parse_artifact(
+        onnx_bytes.embed_manifest(model.SerializeToString(), manifest.to_json()), path=path
+    )
 
 
 def shape(tensor: Any) -> tuple[str, list[int]]:
@@ -53,15 +55,19 @@ def test_a_model_becomes_two_folders_and_the_file_is_the_one_exported(
     assert written == [tmp_path / "repository" / name for name in ("convnet", "convnet_predict")]
     found = {str(path.relative_to(tmp_path / "repository")) for path in tmp_path.rglob("*.*")}
     assert found == {
-        "convnet/config.pbtxt", "convnet/labels.txt", "convnet/1/model.onnx",
-        "convnet_predict/config.pbtxt", "convnet_predict/1/model.py",
-        "convnet_predict/1/card.json", "convnet_predict/1/ptx.zip",
-    }  # fmt: skip
+        "convnet/config.pbtxt",
+        "convnet/labels.txt",
+        "convnet/1/model.onnx",
+        "convnet_predict/config.pbtxt",
+        "convnet_predict/1/model.py",
+        "convnet_predict/1/manifest.json",
+        "convnet_predict/1/ptx.zip",
+    }
     exported = artifact("convnet", "onnx").read_bytes()
     assert (written[0] / "1/model.onnx").read_bytes() == exported
     assert (written[0] / "labels.txt").read_text().split() == list("0123456789")
-    card = json.loads((written[1] / "1/card.json").read_text())
-    assert card["model"] == "convnet"
+    manifest = json.loads((written[1] / "1/manifest.json").read_text())
+    assert manifest["model"] == "convnet"
 
 
 def test_triton_gathers_rows_where_the_batch_comes_first(artifact: Export, tmp_path: Path) -> None:
@@ -79,8 +85,11 @@ def test_triton_gathers_rows_where_the_batch_comes_first(artifact: Export, tmp_p
     assert (model.name, model.backend) == ("convnet_predict", "python")
     assert [shape(tensor) for tensor in model.input] == [("picture", [1])]
     assert [tensor.name for tensor in model.output] == [
-        "label", "score", "top_labels", "top_scores",
-    ]  # fmt: skip
+        "label",
+        "score",
+        "top_labels",
+        "top_scores",
+    ]
 
 
 def test_pixels_go_in_and_a_label_is_a_row_of_one(pixels: Path, tmp_path: Path) -> None:
@@ -89,8 +98,10 @@ def test_pixels_go_in_and_a_label_is_a_row_of_one(pixels: Path, tmp_path: Path) 
     assert (model.name, model.max_batch_size) == ("mlp", 64)
     assert shape(model.input[0]) == ("pixels", [28, 28])
     assert [shape(one) for one in model.output] == [
-        ("logits", [10]), ("probabilities", [10]), ("label", [1]),
-    ]  # fmt: skip
+        ("logits", [10]),
+        ("probabilities", [10]),
+        ("label", [1]),
+    ]
     assert [one.HasField("reshape") for one in model.output] == [False, False, True]
     assert list(model.output[2].reshape.shape) == []
     assert model.output[0].label_filename == "labels.txt"
@@ -143,8 +154,8 @@ def test_a_regression_answers_with_a_value(artifact: Export, tmp_path: Path) -> 
 
 
 def test_a_model_of_arrays_has_the_graph_alone(artifact: Export, tmp_path: Path) -> None:
-    arrays = {"preprocessing": {"kind": "arrays"}, "golden": (), "raw": ()}
-    file = resealed(artifact("linear-model", "onnx"), **arrays)
+    arrays = {"preprocessing": {"kind": "none"}, "golden": (), "end_to_end": ()}
+    file = rewritten(artifact("linear-model", "onnx"), **arrays)
     assert [folder.name for folder in write_repository(file, tmp_path)] == ["linear-model"]
 
 
@@ -167,7 +178,7 @@ def test_the_reading_code_is_whole_and_has_no_other_part_of_ptx(
     code = (
         "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in str(f)]\n"
         "sys.path.insert(0, sys.argv[1]); sys.modules.pop('ptx', None)\n"
-        "from ptx.infer import Card, Predictor; import ptx.infer; print(ptx.infer.__file__)"
+        "from ptx.infer import Manifest, Predictor; import ptx.infer; print(ptx.infer.__file__)"
     )
     assert str(archive) in child(code, archive).stdout
 
@@ -229,15 +240,17 @@ def test_what_triton_cannot_serve_is_refused_by_name(artifact: Export, tmp_path:
     with pytest.raises(UsageError, match="there is no device 'mps'"):
         write_repository(read_artifact(path), tmp_path, device="mps")
     data = bytearray(path.read_bytes())
-    data[data.index(b"ptx.card") - 60] ^= 1
+    data[data.index(b"ptx.manifest") - 60] ^= 1
     with pytest.raises(ArtifactError, match="has changed"):
         write_repository(parse_artifact(bytes(data), path=path), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../convnet", "a/b", ".hidden"])
-def test_a_card_does_not_say_where_is_written(artifact: Export, tmp_path: Path, name: str) -> None:
-    file = resealed(artifact("linear-model", "onnx"), model=name)
+def test_a_manifest_does_not_say_where_is_written(
+    artifact: Export, tmp_path: Path, name: str
+) -> None:
+    file = rewritten(artifact("linear-model", "onnx"), model=name)
     with pytest.raises(ArtifactError, match="no folder can be"):
         write_repository(file, tmp_path / "repository")
     assert list(tmp_path.iterdir()) == []

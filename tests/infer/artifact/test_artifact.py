@@ -1,4 +1,4 @@
-"""Model files: told by their content, and refused when a single byte is not what was sealed."""
+"""Model files: told by their content, and refused when a single byte is not what was written."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_a_file_is_told_by_its_content(artifact: Export, tmp_path: Path, kind: s
     renamed.write_bytes(artifact("linear-model", kind).read_bytes())
     read = read_artifact(renamed)
     assert read.kind == kind
-    assert read.sealed
-    assert read.require_card().model == "linear-model"
+    assert read.digest_ok
+    assert read.require_manifest().model == "linear-model"
     assert read.sha256 == hashlib.sha256(renamed.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_no_flipped_byte_gives_a_card(artifact: Export, kind: str) -> None:
+def test_no_flipped_byte_gives_a_manifest(artifact: Export, kind: str) -> None:
     """Every byte of the headers and 400 positions between them, with a bit and with all of them."""
     whole = artifact("linear-model", kind).read_bytes()
     random = np.random.default_rng(0).integers(0, len(whole), 400)
@@ -43,16 +43,16 @@ def test_no_flipped_byte_gives_a_card(artifact: Export, kind: str) -> None:
             data = bytearray(whole)
             data[position] ^= mask
             with pytest.raises(ArtifactError):
-                parse_artifact(bytes(data), path=Path("a")).require_card()
+                parse_artifact(bytes(data), path=Path("a")).require_manifest()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_no_cut_or_longer_file_gives_a_card(artifact: Export, kind: str) -> None:
+def test_no_cut_or_longer_file_gives_a_manifest(artifact: Export, kind: str) -> None:
     whole = artifact("linear-model", kind).read_bytes()
     lengths = {*range(64), *range(64, len(whole), 97), *range(len(whole) - 150, len(whole))}
     for data in (*(whole[:length] for length in lengths), whole + b"\0", whole + whole):
         with pytest.raises(ArtifactError):
-            parse_artifact(data, path=Path("a")).require_card()
+            parse_artifact(data, path=Path("a")).require_manifest()
 
 
 def empty_zip(name: str) -> bytes:
@@ -82,46 +82,50 @@ def test_what_a_file_looks_like_is_said(data: bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_without_a_card_is_read_and_not_used(linear_onnx: Artifact) -> None:
+def test_a_model_without_a_manifest_is_read_and_not_used(linear_onnx: Artifact) -> None:
     header = onnx_bytes.read_header(linear_onnx.data, name="x")
-    card_field = linear_onnx.data.index(b"ptx.card")
-    graph_end = max(header.graph[1], linear_onnx.data.rindex(b"r", 0, card_field))
+    manifest_field = linear_onnx.data.index(b"ptx.manifest")
+    graph_end = max(header.graph[1], linear_onnx.data.rindex(b"r", 0, manifest_field))
     bare = parse_artifact(linear_onnx.data[:graph_end], path=Path("bare.onnx"))
     assert bare.kind == "onnx"
-    assert bare.card is None
-    with pytest.raises(ArtifactError, match="an ONNX file without a ptx card; expected one") as e:
-        bare.require_card()
-    assert e.value.code == "E-CARD-MISSING"
+    assert bare.manifest is None
+    with pytest.raises(
+        ArtifactError, match="an ONNX file without a ptx manifest; expected one"
+    ) as e:
+        bare.require_manifest()
+    assert e.value.code == "E-MANIFEST-MISSING"
 
 
 def test_a_changed_weight_is_said_to_be_one(linear_onnx: Artifact) -> None:
     data = bytearray(linear_onnx.data)
     data[onnx_bytes.read_header(linear_onnx.data, name="x").graph[0] + 5] ^= 1
     changed = parse_artifact(bytes(data), path=Path("a.onnx"))
-    assert changed.card is not None
+    assert changed.manifest is not None
     with pytest.raises(ArtifactError, match="has changed since it was written") as caught:
-        changed.require_card()
+        changed.require_manifest()
     assert caught.value.code == "E-HASH"
 
 
-def test_a_changed_card_is_said_to_be_one(linear_onnx: Artifact) -> None:
+def test_a_changed_manifest_is_said_to_be_one(linear_onnx: Artifact) -> None:
     data = linear_onnx.data.replace(b'{"format":1', b'{"format":2')
-    with pytest.raises(ArtifactError, match="neither its seal nor its card holds") as caught:
+    with pytest.raises(
+        ArtifactError, match="neither its content digest nor its manifest holds"
+    ) as caught:
         parse_artifact(data, path=Path("a.onnx"))
     assert caught.value.code == "E-HASH"
 
 
-def test_a_sealed_card_that_is_wrong_is_said_to_be_wrong(linear_onnx: Artifact) -> None:
+def test_a_digested_manifest_that_is_wrong_is_said_to_be_wrong(linear_onnx: Artifact) -> None:
     header = onnx_bytes.read_header(linear_onnx.data, name="x")
-    wrong = onnx_bytes.attach(linear_onnx.data[: header.graph[1]], "{}")
+    wrong = onnx_bytes.embed_manifest(linear_onnx.data[: header.graph[1]], "{}")
     with pytest.raises(ArtifactError, match="'format' is missing") as caught:
         parse_artifact(wrong, path=Path("a.onnx"))
-    assert caught.value.code == "E-CARD"
+    assert caught.value.code == "E-MANIFEST"
 
 
-def test_a_zip_comment_is_not_enough_of_a_seal(artifact: Export) -> None:
-    """The seal stands over the end record too: a comment of another length is another file."""
+def test_a_zip_comment_is_not_enough_of_a_digest(artifact: Export) -> None:
+    """The content digest stands over the end record too: a comment of another length is another file."""
     data = artifact("linear-model", "checkpoint").read_bytes()
     end = data.rindex(b"PK\5\6")
-    assert struct.unpack_from("<H", data, end + 20) == (zip_archive.SEAL_SIZE,)
+    assert struct.unpack_from("<H", data, end + 20) == (zip_archive.DIGEST_SIZE,)
     assert data[end + 22 :] == hashlib.sha256(data[: end + 22]).hexdigest().encode()

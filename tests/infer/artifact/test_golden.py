@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from ptx.infer.artifact.golden import (
-    Answer,
+    EndToEndSample,
+    ExpectedPrediction,
     GoldenSample,
-    Level,
-    RawSample,
+    Ties,
+    end_to_end_from_data,
+    end_to_end_to_data,
     golden_from_data,
     golden_to_data,
     labels_digest,
-    raw_from_data,
-    raw_to_data,
     samples_digest,
 )
 from ptx.infer.artifact.sampled import SampledArray
@@ -29,15 +29,24 @@ from ptx.infer.signature import DTYPES
 OUTPUTS = {"head": np.arange(6.0).reshape(2, 3)}
 COLUMNS = {"head": np.array([[0.1, 0.1, 1e-6]], np.float32)}
 SAMPLE = GoldenSample({"x": np.ones((2, 4), np.float32)}, OUTPUTS, {"head": 0.1}, columns=COLUMNS)
-RAW = RawSample(
-    values=((1.0, 2.0),), sha256="0", read=(), outputs={"head": OUTPUTS["head"][:1]},
-    tolerance={"head": 0.1}, answers=(Answer("a", 0.5, None),), columns=COLUMNS,
-    labels_sha256=labels_digest(["a", "b"]), names=("width", "height"),
-)  # fmt: skip
+RAW = EndToEndSample(
+    values=((1.0, 2.0),),
+    sha256="0",
+    read=(),
+    outputs={"head": OUTPUTS["head"][:1]},
+    tolerance={"head": 0.1},
+    predictions=(ExpectedPrediction("a", 0.5, None),),
+    columns=COLUMNS,
+    labels_sha256=labels_digest(["a", "b"]),
+    names=("width", "height"),
+)
 
 
 def test_what_a_sample_holds_comes_back() -> None:
-    golden, raw = golden_from_data(golden_to_data(SAMPLE)), raw_from_data(raw_to_data(RAW))
+    golden, raw = (
+        golden_from_data(golden_to_data(SAMPLE)),
+        end_to_end_from_data(end_to_end_to_data(RAW)),
+    )
     assert np.array_equal(golden.columns["head"], COLUMNS["head"])
     assert (raw.names, raw.labels_sha256) == (RAW.names, RAW.labels_sha256)
     assert samples_digest([golden], [raw]) == samples_digest([SAMPLE], [RAW])
@@ -64,11 +73,11 @@ def test_tolerances_of_columns_that_are_for_another_output_are_refused(
 
 def test_names_that_are_no_texts_are_refused() -> None:
     with pytest.raises(ValueError, match=r"has the names \[1\]"):
-        raw_from_data({**raw_to_data(RAW), "names": [1]})
+        end_to_end_from_data({**end_to_end_to_data(RAW), "names": [1]})
 
 
 LABELS = np.array([[3, 1], [0, 2]])
-LEVEL = Level(np.array([2]), np.array([[0], [4]]))
+LEVEL = Ties(np.array([2]), np.array([[0], [4]]))
 
 
 def again(sample: GoldenSample) -> GoldenSample:
@@ -81,11 +90,11 @@ def test_arrays_of_every_type_come_back_bit_for_bit(kind: str) -> None:
     got = again(GoldenSample({"x": array}, {"y": array[:, :1]}, {"y": 0.0}))
     assert got.inputs["x"].dtype == np.asarray(got.outputs["y"]).dtype == kind
     assert got.inputs["x"].tobytes() == array.tobytes()
-    assert got.level == {}
+    assert got.ties == {}
 
 
 def test_what_is_level_comes_back_and_lets_its_values_pass() -> None:
-    got = again(GoldenSample({}, {"y": LABELS}, {"y": 0.0}, level={"y": LEVEL})).level["y"]
+    got = again(GoldenSample({}, {"y": LABELS}, {"y": 0.0}, ties={"y": LEVEL})).ties["y"]
     for value, place, wrong in ((4, (1, 0), 0), (0, (1, 0), 0), (5, (1, 0), 1), (4, (0, 0), 1)):
         answer = LABELS.copy()
         answer[place] = value
@@ -94,7 +103,7 @@ def test_what_is_level_comes_back_and_lets_its_values_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "level",
+    "ties",
     [
         {"z": {}},
         {"y": {}},
@@ -104,14 +113,14 @@ def test_what_is_level_comes_back_and_lets_its_values_pass() -> None:
         {"y": (np.array([1]), np.array([[0, 1]]))},
     ],
 )
-def test_what_is_level_must_fit_the_output(level: Any) -> None:
+def test_what_is_level_must_fit_the_output(ties: Any) -> None:
     data = golden_to_data(GoldenSample({}, {"y": LABELS}, {"y": 0.0}))
-    pair = level.get("y")
+    pair = ties.get("y")
     if pair:
-        planted = GoldenSample({}, {"y": LABELS}, {"y": 0.0}, level={"y": Level(*pair)})
-        level = golden_to_data(planted)["level"]
+        planted = GoldenSample({}, {"y": LABELS}, {"y": 0.0}, ties={"y": Ties(*pair)})
+        ties = golden_to_data(planted)["ties"]
     with pytest.raises(ValueError, match=r"what is level in '[yz]'"):
-        golden_from_data({**data, "level": level})
+        golden_from_data({**data, "ties": ties})
 
 
 SEEDED = {
@@ -136,9 +145,9 @@ def test_inputs_of_a_seed_come_back_as_the_same_arrays() -> None:
 
 
 def test_a_sampled_output_comes_back() -> None:
-    columns, level = {"y": np.array([0.1, 0.2, 0.3], np.float32)}, {"z": LEVEL}
+    columns, ties = {"y": np.array([0.1, 0.2, 0.3], np.float32)}, {"z": LEVEL}
     labels = replace(SAMPLED, values=np.array([1, 2, 3]))
-    sample = GoldenSample({}, {"y": SAMPLED, "z": labels}, {"y": 0.3}, (), columns, "", level)
+    sample = GoldenSample({}, {"y": SAMPLED, "z": labels}, {"y": 0.3}, (), columns, "", ties)
     got = again(sample)
     for name, expected in sample.outputs.items():
         output = got.outputs[name]
@@ -149,11 +158,11 @@ def test_a_sampled_output_comes_back() -> None:
             assert np.array_equal(getattr(output, part), getattr(expected, part))
             assert getattr(output, part).dtype == getattr(expected, part).dtype
     assert got.columns["y"].tolist() == columns["y"].tolist()
-    assert got.level["z"].places.tolist() == [2]  # of the three elements
+    assert got.ties["z"].indices.tolist() == [2]  # of the three elements
     with pytest.raises(ValueError, match="the columns of 'y'"):
         again(replace(sample, columns={"y": np.ones((1, 3, 1), np.float32)}))
     with pytest.raises(ValueError, match="does not fit the output"):
-        again(replace(sample, level={"z": replace(LEVEL, places=np.array([3]))}))
+        again(replace(sample, ties={"z": replace(LEVEL, indices=np.array([3]))}))
 
 
 @pytest.mark.parametrize(

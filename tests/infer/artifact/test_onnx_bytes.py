@@ -1,4 +1,4 @@
-"""ONNX files as bytes: the header without the onnx package, the card and its seal."""
+"""ONNX files as bytes: the header without the onnx package, the manifest and its content digest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def model(**metadata: str) -> bytes:
 
 
 PLAIN = model()
-SEALED = onnx_bytes.attach(PLAIN, '{"größe": "1"}')
+VALID = onnx_bytes.embed_manifest(PLAIN, '{"größe": "1"}')
 
 
 def test_the_header_is_what_onnx_wrote() -> None:
@@ -43,7 +43,7 @@ def test_the_header_is_what_onnx_wrote() -> None:
     assert header.producer == "größe"
     assert header.opsets == {"": 18, "ai.onnx.ml": 3}
     assert header.metadata == {"author": b"me", "note": b""}
-    assert header.sealed is None
+    assert header.digest_start is None
     graph = onnx.GraphProto.FromString(PLAIN[slice(*header.graph)])
     assert graph.name == "plus"
 
@@ -53,40 +53,40 @@ def test_a_producer_that_is_not_utf8_is_shown_as_far_as_it_is() -> None:
     assert onnx_bytes.read_header(other, name="x").producer == "gr\ufffd\ufffde\ufffd\ufffd"
 
 
-def test_onnx_reads_the_card_that_was_attached() -> None:
-    proto = onnx.ModelProto.FromString(SEALED)
+def test_onnx_reads_the_manifest_that_was_attached() -> None:
+    proto = onnx.ModelProto.FromString(VALID)
     onnx.checker.check_model(proto, full_check=True)
     props = {entry.key: entry.value for entry in proto.metadata_props}
-    assert props[onnx_bytes.CARD_KEY] == '{"größe": "1"}'
-    assert list(props) == [onnx_bytes.CARD_KEY, onnx_bytes.SEAL_KEY]
-    assert SEALED.startswith(PLAIN)
+    assert props[onnx_bytes.MANIFEST_KEY] == '{"größe": "1"}'
+    assert list(props) == [onnx_bytes.MANIFEST_KEY, onnx_bytes.DIGEST_KEY]
+    assert VALID.startswith(PLAIN)
 
 
-def test_the_seal_holds_for_what_was_sealed() -> None:
-    header = onnx_bytes.read_header(SEALED, name="x")
-    assert onnx_bytes.seal_holds(SEALED, header)
-    assert header.sealed is not None
-    assert SEALED.endswith(hashlib.sha256(SEALED[: header.sealed]).hexdigest().encode())
+def test_the_digest_holds_for_what_was_digested() -> None:
+    header = onnx_bytes.read_header(VALID, name="x")
+    assert onnx_bytes.check_digest(VALID, header)
+    assert header.digest_start is not None
+    assert VALID.endswith(hashlib.sha256(VALID[: header.digest_start]).hexdigest().encode())
 
 
-def test_no_seal_does_not_hold() -> None:
-    assert not onnx_bytes.seal_holds(PLAIN, onnx_bytes.read_header(PLAIN, name="x"))
+def test_no_digest_does_not_hold() -> None:
+    assert not onnx_bytes.check_digest(PLAIN, onnx_bytes.read_header(PLAIN, name="x"))
 
 
-def test_bytes_behind_the_seal_break_it() -> None:
-    longer = SEALED + b"\x12\x00"  # an empty producer name: a field that belongs to the file
-    assert not onnx_bytes.seal_holds(longer, onnx_bytes.read_header(longer, name="x"))
+def test_bytes_behind_the_digest_break_it() -> None:
+    longer = VALID + b"\x12\x00"  # an empty producer name: a field that belongs to the file
+    assert not onnx_bytes.check_digest(longer, onnx_bytes.read_header(longer, name="x"))
 
 
-def test_no_flipped_byte_keeps_the_seal() -> None:
-    for position, mask in itertools.product(range(len(SEALED)), (1, 0x80, 0xFF)):
-        data = bytearray(SEALED)
+def test_no_flipped_byte_keeps_the_digest() -> None:
+    for position, mask in itertools.product(range(len(VALID)), (1, 0x80, 0xFF)):
+        data = bytearray(VALID)
         data[position] ^= mask
         try:
             header = onnx_bytes.read_header(bytes(data), name="x")
         except ArtifactError:
             continue
-        assert not onnx_bytes.seal_holds(bytes(data), header), position
+        assert not onnx_bytes.check_digest(bytes(data), header), position
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_no_flipped_byte_keeps_the_seal() -> None:
         (PLAIN + b"\x7a\x00", "field 15 does not belong to an ONNX file"),
         (PLAIN + b"\x73", "wire type 3"),
         (PLAIN + b"\x72\x04\x0a\x01\xff\x12", "is damaged or no ONNX file"),
-        (onnx_bytes.attach(SEALED, "{}"), "metadata 'ptx.card' stands twice"),
+        (onnx_bytes.embed_manifest(VALID, "{}"), "metadata 'ptx.manifest' stands twice"),
     ],
 )
 def test_what_is_no_onnx_file_is_refused(data: bytes, message: str) -> None:

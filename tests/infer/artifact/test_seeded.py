@@ -77,4 +77,4 @@ def test_another_digest_is_refused() -> None:
     for other in (replace(seeded, seed=8), replace(seeded, sha256="0" * 64)):
         with pytest.raises(ArtifactError, match="another sha256") as caught:
             other.make()
-        assert caught.value.code == "E-CARD"
+        assert caught.value.code == "E-MANIFEST"

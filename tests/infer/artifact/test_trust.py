@@ -26,9 +26,9 @@ def test_a_program_writes_its_file_when_it_is_loaded(writing: Writing) -> None:
 
 
 @pytest.mark.parametrize("trust", [False, (), frozenset({"0" * 64}), ["", "abc"]])
-def test_a_sealed_program_of_somebody_else_does_not_get_to(writing: Writing, trust: Any) -> None:
+def test_a_digested_program_of_somebody_else_does_not_get_to(writing: Writing, trust: Any) -> None:
     path, marker = writing
-    assert read_artifact(path).sealed
+    assert read_artifact(path).digest_ok
     for attempt in (load, verify):
         with pytest.raises(ArtifactError, match="is a program, and was not exported") as caught:
             attempt(path, trust=trust)
@@ -40,11 +40,13 @@ def test_a_sealed_program_of_somebody_else_does_not_get_to(writing: Writing, tru
 
 def test_reading_and_checking_without_running_needs_no_trust(writing: Writing) -> None:
     path, marker = writing
-    assert read_artifact(path).require_card().model == "linear-model"
+    assert read_artifact(path).require_manifest().model == "linear-model"
     checks = verify(path, run=False)
-    assert [(check.name, check.holds) for check in checks] == [
-        ("hash", True), ("samples", True), ("card", True)
-    ]  # fmt: skip
+    assert [(check.name, check.passed) for check in checks] == [
+        ("content digest", True),
+        ("samples", True),
+        ("manifest", True),
+    ]
     assert not marker.exists()
 
 
@@ -55,7 +57,7 @@ def test_a_program_whose_digest_is_known_is_run(artifact: Export, form: str) -> 
         load(path)
     known = frozenset({read_artifact(path).sha256})
     load(path, device="cpu", trust=known).close()
-    assert all(check.holds for check in verify(path, device="cpu", trust=known))
+    assert all(check.passed for check in verify(path, device="cpu", trust=known))
 
 
 @pytest.mark.parametrize("form", ["onnx", "checkpoint"])

@@ -1,4 +1,4 @@
-"""Zip archives of torch as bytes: every member checked, the whole file sealed."""
+"""Zip archives of torch as bytes: every member checked, the whole file written with its digest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def made(members: Mapping[str, bytes], packed: tuple[str, ...] = ()) -> bytes:
 
 WEIGHTS = bytes(range(256)) * 4
 PLAIN = made({"m/data.pkl": b"pickle", "m/data/0": WEIGHTS, "m/version": b"3\n"})
-SEALED = zip_archive.attach(PLAIN, '{"a": 1}')
+VALID = zip_archive.embed_manifest(PLAIN, '{"a": 1}')
 
 
 def test_members_come_without_their_folder() -> None:
@@ -51,40 +51,40 @@ def test_the_kind_is_told_by_what_is_inside(names: list[str], kind: str) -> None
     assert next(one for one in archive if holds_members(names, FORMATS[one].members)) == kind
 
 
-def test_the_card_is_attached_and_sealed() -> None:
-    assert zip_archive.seal_holds(SEALED)
-    assert not zip_archive.seal_holds(PLAIN)
-    archive = zip_archive.read_archive(SEALED, name="x")
-    assert archive.members[zip_archive.CARD_MEMBER] == b'{"a": 1}'
+def test_the_manifest_is_attached_and_digested() -> None:
+    assert zip_archive.check_digest(VALID)
+    assert not zip_archive.check_digest(PLAIN)
+    archive = zip_archive.read_archive(VALID, name="x")
+    assert archive.members[zip_archive.MANIFEST_MEMBER] == b'{"a": 1}'
     assert archive.members["data/0"] == WEIGHTS
 
 
 def test_the_same_content_gives_the_same_bytes() -> None:
-    assert zip_archive.attach(PLAIN, '{"a": 1}') == SEALED
+    assert zip_archive.embed_manifest(PLAIN, '{"a": 1}') == VALID
 
 
-def test_a_second_card_takes_the_place_of_the_first() -> None:
-    again = zip_archive.attach(SEALED, "{}")
-    assert zip_archive.seal_holds(again)
-    assert zip_archive.read_archive(again, name="x").members[zip_archive.CARD_MEMBER] == b"{}"
+def test_a_second_manifest_takes_the_place_of_the_first() -> None:
+    again = zip_archive.embed_manifest(VALID, "{}")
+    assert zip_archive.check_digest(again)
+    assert zip_archive.read_archive(again, name="x").members[zip_archive.MANIFEST_MEMBER] == b"{}"
 
 
 def test_members_can_be_dropped() -> None:
-    dropped = zip_archive.attach(PLAIN, "{}", drop=("version",))
+    dropped = zip_archive.embed_manifest(PLAIN, "{}", drop=("version",))
     assert "version" not in zip_archive.read_archive(dropped, name="x").members
 
 
 def test_contents_stand_at_multiples_of_64_bytes() -> None:
     for name in ("data/0", "data.pkl"):
-        archive = zip_archive.read_archive(SEALED, name="x")
-        assert SEALED.index(archive.members[name]) % 64 == 0
+        archive = zip_archive.read_archive(VALID, name="x")
+        assert VALID.index(archive.members[name]) % 64 == 0
 
 
-def test_no_flipped_byte_keeps_the_seal() -> None:
-    for position in range(len(SEALED)):
-        data = bytearray(SEALED)
+def test_no_flipped_byte_keeps_the_digest() -> None:
+    for position in range(len(VALID)):
+        data = bytearray(VALID)
         data[position] ^= 0x11
-        assert not zip_archive.seal_holds(bytes(data)), position
+        assert not zip_archive.check_digest(bytes(data)), position
 
 
 def test_no_flipped_byte_gives_other_weights_or_another_error() -> None:
@@ -162,10 +162,10 @@ def test_many_members_take_no_quadratic_time() -> None:
     assert len(zip_archive.read_archive(data, name="x").members) == 8000
 
 
-def test_torch_reads_what_was_sealed(tmp_path: Path) -> None:
+def test_torch_reads_what_was_digested(tmp_path: Path) -> None:
     import torch
 
     torch.save({"a": torch.arange(3)}, tmp_path / "a.pt")
-    sealed = zip_archive.attach((tmp_path / "a.pt").read_bytes(), "{}")
-    loaded = torch.load(io.BytesIO(sealed), weights_only=True)
+    digest_ok = zip_archive.embed_manifest((tmp_path / "a.pt").read_bytes(), "{}")
+    loaded = torch.load(io.BytesIO(digest_ok), weights_only=True)
     assert loaded["a"].tolist() == [0, 1, 2]

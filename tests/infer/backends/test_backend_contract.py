@@ -31,8 +31,13 @@ Child = Callable[..., subprocess.CompletedProcess[str]]
 Open = Callable[[str, str], Predictor]
 
 MODELS = (
-    "linear-model", "softmax-regression", "convnet", "lstm", "name-classifier", "char-rnn-embedding",
-)  # fmt: skip
+    "linear-model",
+    "softmax-regression",
+    "convnet",
+    "lstm",
+    "name-classifier",
+    "char-rnn-embedding",
+)
 HERE = [name for name in BACKENDS if name != "ort-cuda"]  # runs on any machine
 if find_spec("openvino") is None:
     HERE.remove("openvino")
@@ -499,7 +504,7 @@ def test_weights_in_another_file_are_never_read(
 
     from ptx.infer.artifact import onnx_bytes
 
-    assert linear_onnx.card is not None
+    assert linear_onnx.manifest is not None
     proto = onnx.ModelProto.FromString(linear_onnx.data)
     del proto.metadata_props[:]
     (weight,) = (t for t in proto.graph.initializer if "weight" in t.name)
@@ -508,7 +513,7 @@ def test_weights_in_another_file_are_never_read(
     weight.data_location = TensorProto.EXTERNAL
     entry = weight.external_data.add()
     entry.key, entry.value = "location", "secret"
-    content = onnx_bytes.attach(proto.SerializeToString(), linear_onnx.card.to_json())
+    content = onnx_bytes.embed_manifest(proto.SerializeToString(), linear_onnx.manifest.to_json())
     (tmp_path / "a.onnx").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArtifactError, match="refers to weights in another file") as caught:

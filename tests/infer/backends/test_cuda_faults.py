@@ -56,44 +56,96 @@ def fails(**statuses: int) -> dict[str, str]:
 # On null CUDA, where everything but the planted fault works.
 FAULTS = (
     Fault("no GPU", "E-CUDA", "finds no GPU", {"devices": "0"}),
-    Fault("all GPUs hidden", "E-CUDA", "CUDA_VISIBLE_DEVICES", {},
-          environment={"CUDA_VISIBLE_DEVICES": ""}),
+    Fault(
+        "all GPUs hidden",
+        "E-CUDA",
+        "CUDA_VISIBLE_DEVICES",
+        {},
+        environment={"CUDA_VISIBLE_DEVICES": ""},
+    ),
     Fault("the driver does not start", "E-CUDA", "999", fails(cuInit=999)),
     Fault("driver and kernel module differ", "E-CUDA", "803", fails(cuInit=803)),
     Fault("the driver is too old", "E-CUDA", "CUDA 12.2", {"driver": "12020"}),
     Fault("the GPU is too old (Volta)", "E-CUDA", "7.0", {"capability": "70"}),
     Fault("no such index", "E-DEVICE", "cuda:99", {}, device="cuda:99"),
     Fault("no such index of two", "E-DEVICE", "2 GPUs", {"devices": "2"}, device="cuda:2"),
-    Fault("another process holds the GPU", "E-CUDA", "busy or unavailable", fails(cudaSetDevice=46)),
-    Fault("the GPU's fabric is not ready", "E-CUDA", "not yet initialized", fails(cudaSetDevice=802)),
+    Fault(
+        "another process holds the GPU", "E-CUDA", "busy or unavailable", fails(cudaSetDevice=46)
+    ),
+    Fault(
+        "the GPU's fabric is not ready", "E-CUDA", "not yet initialized", fails(cudaSetDevice=802)
+    ),
     Fault("a memory error of the GPU (ECC)", "E-CUDA", "ECC", fails(cudaGetDeviceProperties=214)),
     Fault("no memory for the context", "E-MEMORY", "out of memory", fails(cudaSetDevice=2)),
-    Fault("no memory for cuBLAS", "E-MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", fails(cublasCreate_v2=3)),
-    Fault("cuBLAS does not start", "E-CUDA", "CUBLAS_STATUS_NOT_INITIALIZED",
-          fails(cublasCreate_v2=1)),
+    Fault(
+        "no memory for cuBLAS", "E-MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", fails(cublasCreate_v2=3)
+    ),
+    Fault(
+        "cuBLAS does not start", "E-CUDA", "CUBLAS_STATUS_NOT_INITIALIZED", fails(cublasCreate_v2=1)
+    ),
     Fault("no memory for cuDNN", "E-MEMORY", "DEVICE_ALLOCATION_FAILED", fails(cudnnCreate=4004)),
-    Fault("cuDNN does not start", "E-CUDA", "CUDNN_STATUS_NOT_INITIALIZED", fails(cudnnCreate=1001)),
+    Fault(
+        "cuDNN does not start", "E-CUDA", "CUDNN_STATUS_NOT_INITIALIZED", fails(cudnnCreate=1001)
+    ),
     Fault("no memory for the weights", "E-MEMORY", "out of memory", {"memory": "0"}),
-    Fault("a node that CUDA has no kernel for", "E-CUDA-NODES", "Det 'determinant'", {},
-          model="det.onnx"),
-    Fault("no memory for a batch", "E-MEMORY", "smaller batch", {"memory": "8"}, at="run",
-          batch=4096),
-    Fault("no memory for a product", "E-MEMORY", "CUBLAS_STATUS_ALLOC_FAILED",
-          fails(cublasSgemm_v2=3), at="run"),
-    Fault("no kernel for this GPU", "E-CUDA", "no kernel image", fails(cudaGetLastError=209),
-          at="run"),
-    Fault("a product fails", "E-CUDA", "CUBLAS_STATUS_EXECUTION_FAILED", fails(cublasSgemm_v2=13),
-          at="run"),
-    Fault("a convolution fails", "E-CUDA", "cuDNN error", fails(cudnnBackendExecute=5000), at="run",
-          model="convnet.onnx"),
-    Fault("a copy to the GPU fails", "E-CUDA", "unspecified launch failure",
-          fails(cudaMemcpyAsync=719), at="run"),
-    Fault("a kernel reads what is not its own", "E-CUDA", "illegal memory access",
-          fails(cudaStreamSynchronize=700), at="run"),
-    Fault("a memory error while it runs (ECC)", "E-CUDA", "ECC", fails(cudaStreamSynchronize=214),
-          at="run"),
+    Fault(
+        "a node that CUDA has no kernel for",
+        "E-CUDA-NODES",
+        "Det 'determinant'",
+        {},
+        model="det.onnx",
+    ),
+    Fault(
+        "no memory for a batch", "E-MEMORY", "smaller batch", {"memory": "8"}, at="run", batch=4096
+    ),
+    Fault(
+        "no memory for a product",
+        "E-MEMORY",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        fails(cublasSgemm_v2=3),
+        at="run",
+    ),
+    Fault(
+        "no kernel for this GPU", "E-CUDA", "no kernel image", fails(cudaGetLastError=209), at="run"
+    ),
+    Fault(
+        "a product fails",
+        "E-CUDA",
+        "CUBLAS_STATUS_EXECUTION_FAILED",
+        fails(cublasSgemm_v2=13),
+        at="run",
+    ),
+    Fault(
+        "a convolution fails",
+        "E-CUDA",
+        "cuDNN error",
+        fails(cudnnBackendExecute=5000),
+        at="run",
+        model="convnet.onnx",
+    ),
+    Fault(
+        "a copy to the GPU fails",
+        "E-CUDA",
+        "unspecified launch failure",
+        fails(cudaMemcpyAsync=719),
+        at="run",
+    ),
+    Fault(
+        "a kernel reads what is not its own",
+        "E-CUDA",
+        "illegal memory access",
+        fails(cudaStreamSynchronize=700),
+        at="run",
+    ),
+    Fault(
+        "a memory error while it runs (ECC)",
+        "E-CUDA",
+        "ECC",
+        fails(cudaStreamSynchronize=214),
+        at="run",
+    ),
     Fault("no stream", "E-CUDA", "unknown error", fails(cudaStreamCreateWithFlags=999), at="run"),
-)  # fmt: skip
+)
 BROKEN_DRIVER = Fault("a driver whose calls fail", "E-CUDA", "CUDA error 36", {})
 OLD_DRIVER = Fault("a driver without a function", "E-CUDA", "undefined symbol: cuTensorMap", {})
 
@@ -104,7 +156,9 @@ from ptx.infer import PtxError, load
 def attempt(fault, backend):
     settings = {f"NULL_CUDA_{key.upper()}": value for key, value in fault["settings"].items()}
     settings |= fault["environment"]
-    options = {"device": fault["device"]} | ({"task": "raw"} if fault["model"] == "det.onnx" else {})
+    options = {"device": fault["device"]}
+    if fault["model"] == "det.onnx":
+        options["task"] = "passthrough"
     if fault["at"] == "load":
         os.environ.update(settings)
     try:
@@ -158,8 +212,13 @@ def run_faults(
     """`run_faults(faults, **environment)`: each fault, what ort-cuda makes of it, and what auto does."""
 
     def run(*faults: Fault, **options: Any) -> Iterator[tuple[Fault, Outcome, Outcome]]:
-        done = child(PROGRAM, models, json.dumps([asdict(fault) for fault in faults]),
-                     env=null_cuda.environment(**options), timeout=120)  # fmt: skip
+        done = child(
+            PROGRAM,
+            models,
+            json.dumps([asdict(fault) for fault in faults]),
+            env=null_cuda.environment(**options),
+            timeout=120,
+        )
         assert done.stderr == ""
         for fault, line in zip(faults, done.stdout.splitlines(), strict=True):
             yield fault, *json.loads(line)

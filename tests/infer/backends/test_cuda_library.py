@@ -196,11 +196,23 @@ def test_the_folders_of_the_environment_come_first(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("platform", "version", "names"),
     [
-        ("linux", "13.0", {"libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcudnn.so.9"}),
-        ("linux", "12.8", {"libcublasLt.so.12", "libcudart.so.12", "libcufft.so.11", "libcudnn.so.9"}),
-        ("win32", "13.0", {"cublasLt64_13.dll", "cudart64_13.dll", "cufft64_12.dll", "cudnn64_9.dll"}),
+        (
+            "linux",
+            "13.0",
+            {"libcublasLt.so.13", "libcudart.so.13", "libcufft.so.12", "libcudnn.so.9"},
+        ),
+        (
+            "linux",
+            "12.8",
+            {"libcublasLt.so.12", "libcudart.so.12", "libcufft.so.11", "libcudnn.so.9"},
+        ),
+        (
+            "win32",
+            "13.0",
+            {"cublasLt64_13.dll", "cudart64_13.dll", "cufft64_12.dll", "cudnn64_9.dll"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_names_of_the_libraries_follow_the_version_of_cuda(
     platform: str, version: str, names: set[str]
 ) -> None:

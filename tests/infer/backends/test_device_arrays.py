@@ -51,7 +51,7 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "outputs": {"y": ["float32", ["batch", 12]]},
     }
     path = tmp_path_factory.mktemp("flat") / "flat.onnx"
-    return export(Flat(), "onnx", path, signature=signature, task="raw").path
+    return export(Flat(), "onnx", path, signature=signature, task="passthrough").path
 
 
 @pytest.fixture

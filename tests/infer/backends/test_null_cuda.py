@@ -33,9 +33,25 @@ ON_CPU = {
     "name-classifier": SIZES | {"Squeeze"},
 }
 COMPUTING = {
-    "Conv", "Gemm", "MatMul", "LSTM", "GRU", "Relu", "Sigmoid", "Softmax", "ArgMax", "MaxPool",
-    "AveragePool", "Add", "Sub", "Div", "Cast", "Transpose", "GatherElements", "Where",
-}  # fmt: skip
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "LSTM",
+    "GRU",
+    "Relu",
+    "Sigmoid",
+    "Softmax",
+    "ArgMax",
+    "MaxPool",
+    "AveragePool",
+    "Add",
+    "Sub",
+    "Div",
+    "Cast",
+    "Transpose",
+    "GatherElements",
+    "Where",
+}
 VARIANTS = {
     "convnet": ("float16", "int8", "pixels"),
     "lstm": ("float16", "int8", "pixels"),

@@ -55,7 +55,7 @@ class Prepared(BackendRep):  # type: ignore[misc, unused-ignore]
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 4
         settings.intra_op_num_threads = 1
-        artifact = Artifact(Path("case.onnx"), "onnx", data, card=None, sealed=False)
+        artifact = Artifact(Path("case.onnx"), "onnx", data, manifest=None, digest_ok=False)
         self.plain, self.wrapped = both(
             lambda: onnxruntime.InferenceSession(data, settings, ["CPUExecutionProvider"]),
             lambda: open_backend("ort-cpu", artifact, Options(threads=1)),

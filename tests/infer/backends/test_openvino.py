@@ -71,7 +71,7 @@ def test_float64_is_refused_by_name(tmp_path: Path) -> None:
     axes = ["float64", ["batch", 2]]
     signature = {"inputs": {"x": axes}, "outputs": {"y": axes}}
     path = export(
-        describe(Double(), signature=signature, task="raw"), "onnx", tmp_path / "d.onnx"
+        describe(Double(), signature=signature, task="passthrough"), "onnx", tmp_path / "d.onnx"
     ).path
     with pytest.raises(ArtifactError, match=r"'x' of .* is float64, and OpenVINO computes float32"):
         load(path, backend="openvino")

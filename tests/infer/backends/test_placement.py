@@ -41,9 +41,18 @@ def test_what_computes_sizes_is_told_from_what_reads_numbers(artifact: Export, m
     others = [node for node in nodes if node not in reading]
     assert {node.operator for node in nodes} >= {"Shape"} or model == "convnet"
     assert {node.operator for node in others} <= {
-        "Shape", "Concat", "Expand", "Slice", "Mul", "Reshape", "ConstantOfShape", "Gather", "Range",
-        "Squeeze", "Unsqueeze",
-    }  # fmt: skip
+        "Shape",
+        "Concat",
+        "Expand",
+        "Slice",
+        "Mul",
+        "Reshape",
+        "ConstantOfShape",
+        "Gather",
+        "Range",
+        "Squeeze",
+        "Unsqueeze",
+    }
     # All that the network computes with: none of it passes for a size.
     for operator in ("LSTM", "GRU", "Gemm", "MatMul", "Conv", "Relu", "MaxPool", "Transpose"):
         assert [n for n in nodes if n.operator == operator] == [
@@ -89,9 +98,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Node] | None], li
         asked: list[Any] = []
 
         def open_session(
-            found: Artifact, options: Options, providers: Any, watchdog: Any,
+            found: Artifact,
+            options: Options,
+            providers: Any,
+            watchdog: Any,
             entries: Mapping[str, str],
-        ) -> Any:  # fmt: skip
+        ) -> Any:
             asked.append(([name for name, _ in providers], dict(entries)))
             plain = cpu.open_session(found, options, ["CPUExecutionProvider"], watchdog)
             return OnCuda(plain, nodes)

@@ -92,9 +92,17 @@ CUDNN: Any = rnn
 def as_layer_asks(layer: nn.RNNBase) -> tuple[Any, ...]:
     """The arguments of `nn.RNNBase.flatten_parameters`, but for `batch_first`, which is not heeded."""
     count = (4 if layer.bias else 2) + (layer.proj_size > 0)
-    return (layer._flat_weights, count, layer.input_size, CUDNN.get_cudnn_mode(layer.mode),
-            layer.hidden_size, layer.proj_size, layer.num_layers, False,
-            layer.bidirectional)  # fmt: skip
+    return (
+        layer._flat_weights,
+        count,
+        layer.input_size,
+        CUDNN.get_cudnn_mode(layer.mode),
+        layer.hidden_size,
+        layer.proj_size,
+        layer.num_layers,
+        False,
+        layer.bidirectional,
+    )
 
 
 @pytest.mark.parametrize("format_name", LOADERS)

@@ -120,9 +120,11 @@ DEVICE = (
     RuntimeError("cuDNN error: CUDNN_STATUS_MAPPING_ERROR"),
     RuntimeError("Unexpected error from cudaGetDeviceCount(): CUDA driver version is insufficient"),
 )
-FAULTS = [*((error, LimitError, "E-MEMORY", 6) for error in MEMORY),
-          *((error, BackendError, "E-CUDA", 3) for error in DEVICE),
-          (RuntimeError("shape '[2]' is invalid"), ArtifactError, None, 4)]  # fmt: skip
+FAULTS = [
+    *((error, LimitError, "E-MEMORY", 6) for error in MEMORY),
+    *((error, BackendError, "E-CUDA", 3) for error in DEVICE),
+    (RuntimeError("shape '[2]' is invalid"), ArtifactError, None, 4),
+]
 
 
 @pytest.fixture

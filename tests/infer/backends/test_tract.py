@@ -42,10 +42,10 @@ def test_tract_gives_the_golden_answers_of_a_form(
 
 def check_golden(path: Path) -> None:
     runnable = tract.onnx().load(str(path)).into_model().into_runnable()
-    card = read_artifact(path).require_card()
-    assert card.golden
-    for sample in card.golden:
-        outputs = runnable.run([sample.inputs[spec.name] for spec in card.signature.inputs])
-        for spec, output in zip(card.signature.outputs, outputs, strict=True):
+    manifest = read_artifact(path).require_manifest()
+    assert manifest.golden
+    for sample in manifest.golden:
+        outputs = runnable.run([sample.inputs[spec.name] for spec in manifest.signature.inputs])
+        for spec, output in zip(manifest.signature.outputs, outputs, strict=True):
             off = np.abs(output.to_numpy() - sample.outputs[spec.name])
             assert (off <= sample.columns.get(spec.name, sample.tolerance[spec.name])).all()

@@ -28,7 +28,7 @@ class Always(nn.Module):
         return torch.nn.functional.dropout(x)
 
 
-def saved(module: nn.Module, path: Path, card: str, *, traced: bool) -> Path:
+def saved(module: nn.Module, path: Path, manifest: str, *, traced: bool) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that torch.jit is deprecated
         if traced:
@@ -37,18 +37,18 @@ def saved(module: nn.Module, path: Path, card: str, *, traced: bool) -> Path:
             script = torch.jit.script(module)
         buffer = io.BytesIO()
         torch.jit.save(script, buffer)
-    path.write_bytes(zip_archive.attach(buffer.getvalue(), card))
+    path.write_bytes(zip_archive.embed_manifest(buffer.getvalue(), manifest))
     return path
 
 
 @pytest.fixture
-def card(artifact: Export) -> str:
-    return read_artifact(artifact("linear-model", "torchscript")).require_card().to_json()
+def manifest(artifact: Export) -> str:
+    return read_artifact(artifact("linear-model", "torchscript")).require_manifest().to_json()
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["scripted", "traced"])
-def test_dropout_in_train_mode_is_refused(card: str, tmp_path: Path, traced: bool) -> None:
-    path = saved(network().train(), tmp_path / "train.torchscript", card, traced=traced)
+def test_dropout_in_train_mode_is_refused(manifest: str, tmp_path: Path, traced: bool) -> None:
+    path = saved(network().train(), tmp_path / "train.torchscript", manifest, traced=traced)
     with pytest.raises(
         ArtifactError, match=r"was saved in train mode .*call network.eval\(\)"
     ) as caught:
@@ -56,23 +56,25 @@ def test_dropout_in_train_mode_is_refused(card: str, tmp_path: Path, traced: boo
     assert (caught.value.code, caught.value.exit_code) == ("E-TRAIN-MODE", 4)
 
 
-def test_one_part_in_train_mode_is_refused_by_its_name(card: str, tmp_path: Path) -> None:
+def test_one_part_in_train_mode_is_refused_by_its_name(manifest: str, tmp_path: Path) -> None:
     module = network().eval()
     module.get_submodule("1").train()
-    path = saved(module, tmp_path / "part.torchscript", card, traced=False)
+    path = saved(module, tmp_path / "part.torchscript", manifest, traced=False)
     with pytest.raises(ArtifactError, match=r"in train mode \(1\)"):
         load(path, device="cpu", trust=True)
 
 
-def test_a_dropout_that_eval_does_not_reach_is_refused(card: str, tmp_path: Path) -> None:
+def test_a_dropout_that_eval_does_not_reach_is_refused(manifest: str, tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(1, 1), Always()).eval()
-    path = saved(module, tmp_path / "always.torchscript", card, traced=True)
+    path = saved(module, tmp_path / "always.torchscript", manifest, traced=True)
     with pytest.raises(ArtifactError, match=r"in train mode \(dropout\)"):
         load(path, device="cpu", trust=True)
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["scripted", "traced"])
-def test_in_eval_mode_it_answers_the_same_twice(card: str, tmp_path: Path, traced: bool) -> None:
-    path = saved(network().eval(), tmp_path / "eval.torchscript", card, traced=traced)
+def test_in_eval_mode_it_answers_the_same_twice(
+    manifest: str, tmp_path: Path, traced: bool
+) -> None:
+    path = saved(network().eval(), tmp_path / "eval.torchscript", manifest, traced=traced)
     with load(path, device="cpu", trust=True) as predictor:
         assert predictor.predict(4).value == predictor.predict(4).value

@@ -1,4 +1,4 @@
-"""ONNX files of others, without a card: described, run and predicted with ONNX Runtime."""
+"""ONNX files of others, without a manifest: described, run and predicted with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.described.onnx_graph import Graph, read_graph
 
 LABELS = ["daisy", "rose", "tulip"]
-PHOTO = {"kind": "photo", "resize": 5, "size": [4, 4], "mean": [0.5] * 3, "std": [0.5] * 3}
+PHOTO = {"kind": "rgb-image", "resize": 5, "size": [4, 4], "mean": [0.5] * 3, "std": [0.5] * 3}
 ABOUT: dict[str, Any] = {"task": "classification", "labels": LABELS, "preprocessing": PHOTO}
 
 
@@ -43,9 +43,11 @@ def classifier(
     path: Path, *, batch: Any = "N", out: Any = "N", softmax: bool = False, listed: bool = False
 ) -> Path:
     """The mean of each colour is the logit of a label; the batch axis as asked for."""
-    nodes = [helper.make_node("ReduceMean", ["data"], ["means"], axes=[2, 3], keepdims=0),
-             helper.make_node("Mul", ["means", "scale"], ["scaled"]),
-             helper.make_node("Softmax" if softmax else "Identity", ["scaled"], ["scores"])]  # fmt: skip
+    nodes = [
+        helper.make_node("ReduceMean", ["data"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Mul", ["means", "scale"], ["scaled"]),
+        helper.make_node("Softmax" if softmax else "Identity", ["scaled"], ["scores"]),
+    ]
     scale = numpy_helper.from_array(np.array(4, np.float32), "scale")
     inputs = [value("data", [batch, 3, 4, 4])]
     if listed:  # as files before IR version 4 list their weights among the inputs
@@ -84,13 +86,18 @@ def graph_of(path: Path) -> Graph:
     ],
 )
 def test_a_graph_s_input_is_read(axes: Any, kind: int, expected: str, tmp_path: Path) -> None:
-    item = value("x", [1 if axis in (-1, 0) else axis for axis in axes] if axes is not None else axes,
-                 kind)  # fmt: skip
+    item = value(
+        "x", [1 if axis in (-1, 0) else axis for axis in axes] if axes is not None else axes, kind
+    )
     if axes and -1 in axes:
         for axis, size in zip(item.type.tensor_type.shape.dim, axes, strict=True):
             axis.dim_value = size
-    path = saved(tmp_path / "a.onnx", [helper.make_node("Identity", ["x"], ["y"])], [item],
-                 [value("y", axes, kind)])  # fmt: skip
+    path = saved(
+        tmp_path / "a.onnx",
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [item],
+        [value("y", axes, kind)],
+    )
     (tensor,) = graph_of(path).inputs
     if expected == "string (长)":
         expected = "string (长,)"
@@ -149,11 +156,13 @@ def test_the_graph_of_every_cut_file_is_read_or_refused(tmp_path: Path) -> None:
 
 def test_without_being_told_more_it_is_refused(tmp_path: Path) -> None:
     path = classifier(tmp_path / "a.onnx")
-    with pytest.raises(ArtifactError, match=r"without a ptx card; .* or --describe FILE") as caught:
-        load(path)
-    assert caught.value.code == "E-CARD-MISSING"
     with pytest.raises(
-        ArtifactError, match="no seal and no golden samples, so there is nothing to"
+        ArtifactError, match=r"without a ptx manifest; .* or --describe FILE"
+    ) as caught:
+        load(path)
+    assert caught.value.code == "E-MANIFEST-MISSING"
+    with pytest.raises(
+        ArtifactError, match="no content digest and no golden samples, so there is nothing to"
     ):
         verify(path)
 
@@ -166,7 +175,7 @@ def test_it_predicts_whatever_its_batch_axis_is(
 ) -> None:
     path = classifier(tmp_path / "a.onnx", batch=batch, out=out)
     with load(path, backend="ort-cpu", **ABOUT) as predictor:
-        assert predictor.card.model == "a"
+        assert predictor.manifest.model == "a"
         assert predictor.signature.inputs[0].describe() == "(batch, 3, 4, 4)"
         assert predictor.predict(photos[1]).label == "rose"
         answers = list(predictor.predict_many([*photos, *photos[:2]], batch_size=256))
@@ -180,7 +189,7 @@ def test_it_predicts_whatever_its_batch_axis_is(
 
 
 def test_raw_it_runs_without_preprocessing(tmp_path: Path) -> None:
-    with load(classifier(tmp_path / "a.onnx"), task="raw") as predictor:
+    with load(classifier(tmp_path / "a.onnx"), task="passthrough") as predictor:
         outputs = predictor.run({"data": np.ones((2, 3, 4, 4), np.float32)})
         assert np.allclose(outputs["scores"], 4)
         with pytest.raises(InputError, match=r"shape \(2, 4, 4\)"):
@@ -192,8 +201,9 @@ def test_raw_it_runs_without_preprocessing(tmp_path: Path) -> None:
 def test_a_file_that_ends_in_a_softmax_gives_probabilities(
     tmp_path: Path, photos: list[Path]
 ) -> None:
-    soft, logits = (classifier(tmp_path / f"{name}.onnx", softmax=name == "soft")
-                    for name in ("soft", "logits"))  # fmt: skip
+    soft, logits = (
+        classifier(tmp_path / f"{name}.onnx", softmax=name == "soft") for name in ("soft", "logits")
+    )
     about = {**ABOUT, "task": "probabilities"}
     with load(soft, **about) as predictor, load(logits, **ABOUT) as other:
         got, expected = predictor.predict(photos[2]), other.predict(photos[2])
@@ -225,15 +235,17 @@ def test_a_description_in_a_file_serves_the_library_and_the_command_line(
     assert "output scores: float32 (1, 3)" in facts
     assert "--describe FILE" in shown.out
     told = ptx("verify", path)
-    assert (told.code, "no seal and no golden samples" in told.err) == (4, True)
+    assert (told.code, "no content digest and no golden samples" in told.err) == (4, True)
 
 
 def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
     """A classifier of scikit-learn gives labels and a sequence of maps beside its scores."""
     text = helper.make_tensor_type_proto(TensorProto.STRING, ["N", 3])
-    nodes = [helper.make_node("Identity", ["x"], ["scores"]),
-             helper.make_node("Cast", ["x"], ["words"], to=TensorProto.STRING),
-             helper.make_node("SequenceConstruct", ["words"], ["parts"])]  # fmt: skip
+    nodes = [
+        helper.make_node("Identity", ["x"], ["scores"]),
+        helper.make_node("Cast", ["x"], ["words"], to=TensorProto.STRING),
+        helper.make_node("SequenceConstruct", ["words"], ["parts"]),
+    ]
     parts = helper.make_value_info("parts", helper.make_sequence_type_proto(text))
     path = saved(
         tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [parts, value("scores", ["N", 3])]
@@ -241,7 +253,7 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
     with pytest.raises(
         ArtifactError, match=r"'parts' is sequence\(string\), .* name the others under out"
     ):
-        load(path, task="raw")
+        load(path, task="passthrough")
     about = {"outputs": {"scores": ["float32", ["batch", 3]]}}
     with load(path, describe=about) as predictor:
         assert list(predictor.run({"x": np.ones((2, 3), np.float32)})) == ["scores"]
@@ -250,16 +262,24 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs", "changes", "message"),
     [
-        ([value("x", ["N"], TensorProto.STRING)], None, {}, "'x' is string .* cannot be run by ptx"),
+        (
+            [value("x", ["N"], TensorProto.STRING)],
+            None,
+            {},
+            "'x' is string .* cannot be run by ptx",
+        ),
         ([value("x", ["N"], TensorProto.BFLOAT16)], None, {}, "'x' is bfloat16 .* cannot be run"),
         (None, [value("y", [3], TensorProto.BFLOAT16)], {}, "'y' is bfloat16 .* name the others"),
         ([value("x", None)], None, ABOUT, "it has no batch that is known: name all of them under"),
         ([value("x", [])], None, ABOUT, "it has no batch that is known"),
-        ([value("x", [1, 3]), value("z", [2, 3])], None,
-         {"inputs": {name: ["float32", ["batch", 3]] for name in "xz"}},
-         "'z' has a batch of 2, another one of 1"),
+        (
+            [value("x", [1, 3]), value("z", [2, 3])],
+            None,
+            {"inputs": {name: ["float32", ["batch", 3]] for name in "xz"}},
+            "'z' has a batch of 2, another one of 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_described_says_so(
     inputs: Any, outputs: Any, changes: Any, message: str, tmp_path: Path
 ) -> None:
@@ -324,7 +344,7 @@ def test_a_free_size_can_be_fixed_by_the_description(tmp_path: Path, photos: lis
 def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Concat", ["x", "x"], ["y"], axis=1)]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", ["N", "k"])])
-    wrong = pytest.raises(ArtifactError, match=r"output 'y' is float32 \(2, 6\); its card says")
+    wrong = pytest.raises(ArtifactError, match=r"output 'y' is float32 \(2, 6\); its manifest says")
     with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
         predictor.run({"x": np.ones((2, 3), np.float32)})
 
@@ -332,23 +352,29 @@ def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
 def test_a_fixed_batch_that_gives_fewer_rows_than_it_takes_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0])]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", [2, 3])], [value("y", ["k", 3])])
-    wrong = r"'y' has shape \(1, 3\) for a batch of 2", r"'y' is float32 \(1, 3\); its card says"
+    wrong = (
+        r"'y' has shape \(1, 3\) for a batch of 2",
+        r"'y' is float32 \(1, 3\); its manifest says",
+    )
     with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor:
         for rows, message in zip((4, 2), wrong, strict=True):
             with pytest.raises(ArtifactError, match=message):
                 predictor.run({"x": np.ones((rows, 3), np.float32)})
 
 
-def test_only_an_onnx_file_without_a_card_is_described(artifact: Any, tmp_path: Path) -> None:
-    for kind, message in (("onnx", "has a card of its own"), ("torchscript", "is a TorchScript")):
+def test_only_an_onnx_file_without_a_manifest_is_described(artifact: Any, tmp_path: Path) -> None:
+    for kind, message in (
+        ("onnx", "has a manifest of its own"),
+        ("torchscript", "is a TorchScript"),
+    ):
         with pytest.raises(UsageError, match=message):
-            load(artifact("linear-model", kind), task="raw")
+            load(artifact("linear-model", kind), task="passthrough")
     with zipfile.ZipFile(tmp_path / "bare.torchscript", "w") as archive:
         for name in ("a/constants.pkl", "a/code/x.py"):
             archive.writestr(name, b"")
     with pytest.raises(UsageError, match="is a TorchScript archive; only an ONNX file"):
-        load(tmp_path / "bare.torchscript", task="raw")
+        load(tmp_path / "bare.torchscript", task="passthrough")
 
 
-def test_a_described_file_is_still_not_sealed(tmp_path: Path) -> None:
-    assert not read_artifact(classifier(tmp_path / "a.onnx")).sealed
+def test_a_described_file_is_still_not_digested(tmp_path: Path) -> None:
+    assert not read_artifact(classifier(tmp_path / "a.onnx")).digest_ok

@@ -34,7 +34,7 @@ def test_what_onnx_runtime_runs_is_answered_as_it_answers(name: str, tmp_path: P
 def test_an_infinity_is_refused_unless_it_is_meant(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(CASES[name].model())
-    with load(path, task="raw") as predictor:
+    with load(path, task="passthrough") as predictor:
         wrong = pytest.raises((InputError, ArtifactError), match=r"finite.*--allow-nonfinite")
         with wrong as caught:
             predictor.run(CASES[name].feed())
@@ -53,7 +53,7 @@ def test_an_empty_array_does_not_end_the_process_in_a_recurrent_layer(
     path, x = tmp_path / "net.onnx", np.ones((6, 4, 2), np.float32)
     path.write_bytes(CASES[kind].model())
     feed = CASES[kind].feed()
-    with load(path, task="raw") as predictor:
+    with load(path, task="passthrough") as predictor:
         empty = predictor.run({**feed, "x": x[:, :0]})
         assert empty["y"].shape == (6, 1, 0, 4)
         with pytest.raises(InputError, match="on an empty array ONNX Runtime ends the process"):
@@ -62,7 +62,7 @@ def test_an_empty_array_does_not_end_the_process_in_a_recurrent_layer(
 
 def test_a_scalar_may_be_a_number_of_python(tmp_path: Path) -> None:
     text = "(float[N,2] x, int64 sr) => (float[N,2] y) { r = Cast<to=1>(sr) y = Div(x, r) }"
-    with load(written(tmp_path / "net.onnx", text), task="raw") as predictor:
+    with load(written(tmp_path / "net.onnx", text), task="passthrough") as predictor:
         x = np.ones((3, 2), np.float32)
         for rate in (4, np.int32(4), np.array(4)):
             assert (predictor.run({"x": x, "sr": rate})["y"] == 0.25).all()
@@ -76,7 +76,7 @@ def test_a_scalar_may_be_a_number_of_python(tmp_path: Path) -> None:
 
 def test_a_sequence_is_a_list(tmp_path: Path) -> None:
     text = "(seq(float[]) s) => (float[] y) { y = ConcatFromSequence<axis=0>(s) }"
-    with load(written(tmp_path / "net.onnx", text), task="raw") as predictor:
+    with load(written(tmp_path / "net.onnx", text), task="passthrough") as predictor:
         x = np.ones((3, 2), np.float32)
         assert predictor.run({"s": (x, x.astype(">f4"))})["y"].shape == (6, 2)
         with pytest.raises(InputError, match="'s' is a ndarray; expected a list of NumPy arrays"):
@@ -85,7 +85,7 @@ def test_a_sequence_is_a_list(tmp_path: Path) -> None:
 
 def test_more_rows_than_a_fixed_batch_are_run_in_turn_beside_a_scalar(tmp_path: Path) -> None:
     text = "(float[1,2] x, float k) => (float[1,2] y) { y = Mul(x, k) }"
-    with load(written(tmp_path / "net.onnx", text), task="raw") as predictor:
+    with load(written(tmp_path / "net.onnx", text), task="passthrough") as predictor:
         x = np.arange(6, dtype=np.float32).reshape(3, 2)
         assert (predictor.run({"x": x, "k": 2.0})["y"] == 2 * x).all()
         assert predictor.run({"x": x[:0], "k": 2.0})["y"].shape == (0, 2)
@@ -93,7 +93,7 @@ def test_more_rows_than_a_fixed_batch_are_run_in_turn_beside_a_scalar(tmp_path: 
 
 def test_a_state_is_no_batch_and_more_rows_beside_it_are_refused(tmp_path: Path) -> None:
     text = "(float[1,2] x, float[2,1,2] h) => (float[2,1,2] y) { y = Add(x, h) }"
-    with load(written(tmp_path / "net.onnx", text), task="raw") as predictor:
+    with load(written(tmp_path / "net.onnx", text), task="passthrough") as predictor:
         h, x = np.ones((2, 1, 2), np.float32), np.ones((3, 2), np.float32)
         assert predictor.run({"x": x[:1], "h": h})["y"].shape == (2, 1, 2)
         with pytest.raises(InputError, match=r"'x' has shape \(3, 2\); expected \(1, 2\)"):
@@ -101,17 +101,21 @@ def test_a_state_is_no_batch_and_more_rows_beside_it_are_refused(tmp_path: Path)
 
 
 def test_a_task_reads_an_output_of_free_shape_beside_others(tmp_path: Path) -> None:
-    text = ("(float[N,3] x, float k) => (float[] scores, seq(float[]) parts)"
-            " { scores = Mul(x, k) parts = SplitToSequence<axis=0>(x) }")  # fmt: skip
+    text = (
+        "(float[N,3] x, float k) => (float[] scores, seq(float[]) parts)"
+        " { scores = Mul(x, k) parts = SplitToSequence<axis=0>(x) }"
+    )
     path = written(tmp_path / "net.onnx", text)
     with load(path, task="classification", labels=["a", "b", "c"]) as predictor:
         assert predictor.signature.outputs[0].describe() == "(batch, 3)"
         x = np.array([[0, 2, 1], [3, 0, 1]], np.float32)
         outputs = predictor.run({"x": x, "k": 1.0})
-        answers = predictor.answers(outputs, [None, None])
+        answers = predictor.decode_outputs(outputs, [None, None])
         assert [answer.label for answer in answers] == ["b", "a"]
     with load(path, task="classification", labels=["a", "b"]) as predictor:
-        wrong = pytest.raises(ArtifactError, match=r"'scores' is float32 \(2, 3\); its card says")
+        wrong = pytest.raises(
+            ArtifactError, match=r"'scores' is float32 \(2, 3\); its manifest says"
+        )
         with wrong:
             predictor.run({"x": x, "k": 1.0})
 
@@ -150,5 +154,5 @@ def test_a_sparse_output_is_given_as_an_array(tmp_path: Path) -> None:
         graph = helper.make_graph([node], "g", [], [helper.make_value_info("y", gives)])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
-        with load(tmp_path / "net.onnx", task="raw") as predictor:
+        with load(tmp_path / "net.onnx", task="passthrough") as predictor:
             assert predictor.run({})["y"].tolist() == [[0, 2, 0], [0, 0, 3]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer.artifact.card import Card
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.described.description import SIZE_LIMIT, Description, read_description
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import batch_key, open_preprocessing
@@ -28,7 +28,7 @@ image = ["float32", ["batch", 3, 8, 8]]
 logits = ["float32", ["batch", 2]]
 
 [preprocessing]
-kind = "photo"
+kind = "rgb-image"
 resize = 10
 size = [8, 8]
 """
@@ -38,33 +38,37 @@ DATA: dict[str, Any] = {
     "labels": ["daisy", "rose"],
     "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
     "outputs": {"logits": ["float32", ["batch", 2]]},
-    "preprocessing": {"kind": "photo", "resize": 10, "size": [8, 8]},
+    "preprocessing": {"kind": "rgb-image", "resize": 10, "size": [8, 8]},
 }
 
 
-def card_of(description: Description) -> Card:
-    return description.card(description.signature(), name="unnamed")
+def manifest_of(description: Description) -> Manifest:
+    return description.manifest(description.signature(), name="unnamed")
 
 
 def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "net.toml").write_text(TOML)
     (tmp_path / "net.json").write_text(json.dumps({**DATA, "labels": "labels.txt"}))
     (tmp_path / "labels.txt").write_text("\ufeffdaisy\r\nrose\n", encoding="utf-8")
-    cards = [card_of(read_description(tmp_path / name)) for name in ("net.toml", "net.json")]
-    cards.append(card_of(Description.from_data(DATA)))
-    assert cards[0] == cards[1] == cards[2]
-    assert (cards[0].model, cards[0].task, cards[0].labels) == (
-        "flowers", "classification", ("daisy", "rose"),
-    )  # fmt: skip
-    assert cards[0].preprocessing == DATA["preprocessing"]
-    assert Card.from_json(cards[0].to_json().encode(), name="a") == cards[0]
+    manifests = [
+        manifest_of(read_description(tmp_path / name)) for name in ("net.toml", "net.json")
+    ]
+    manifests.append(manifest_of(Description.from_data(DATA)))
+    assert manifests[0] == manifests[1] == manifests[2]
+    assert (manifests[0].model, manifests[0].task, manifests[0].labels) == (
+        "flowers",
+        "classification",
+        ("daisy", "rose"),
+    )
+    assert manifests[0].preprocessing == DATA["preprocessing"]
+    assert Manifest.from_json(manifests[0].to_json().encode(), name="a") == manifests[0]
 
 
 def test_what_is_left_out_is_not_done() -> None:
     description = Description.from_data({key: DATA[key] for key in ("inputs", "outputs")})
-    card = card_of(description)
-    assert (card.model, card.task, card.labels) == ("unnamed", "raw", ())
-    assert card.preprocessing == {"kind": "arrays"}
+    manifest = manifest_of(description)
+    assert (manifest.model, manifest.task, manifest.labels) == ("unnamed", "raw", ())
+    assert manifest.preprocessing == {"kind": "none"}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"name": "a/b"}, "name is 'a/b'; expected up to 64 letters"),
         ({"name": 3}, "name is 3; expected"),
         ({"task": "clasification"}, "task is 'clasification'; did you mean 'classification'"),
-        ({"task": ["raw"]}, "task is"),
+        ({"task": ["end_to_end"]}, "task is"),
         ({"inputs": []}, "inputs is"),
         ({"inputs": None}, "inputs is missing"),
         ({"outputs": None}, "outputs is missing"),
@@ -88,7 +92,7 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"preprocessing": {"kind": "foto"}}, "preprocessing.kind is 'foto'; did you mean 'photo'"),
         ({"preprocessing": {"kind": ["photo"]}}, "preprocessing.kind is"),
         (
-            {"preprocessing": {"kind": "photo", "resize": 10}},
+            {"preprocessing": {"kind": "rgb-image", "resize": 10}},
             "preprocessing setting 'size' is missing",
         ),
         (
@@ -103,12 +107,15 @@ def test_what_is_left_out_is_not_done() -> None:
             {"preprocessing": {**DATA["preprocessing"], "mean": [float("nan")]}},
             "cannot be put into a",
         ),
-        ({"preprocessing": {**DATA["preprocessing"], "mean": {1, 2}}}, "cannot be put into a card"),
+        (
+            {"preprocessing": {**DATA["preprocessing"], "mean": {1, 2}}},
+            "cannot be put into a manifest",
+        ),
         ({"labels": {"0": "daisy"}}, "labels is .*; expected a list, or a file"),
         ({"labels": ["daisy", 7]}, "label 2 is 7; expected text"),
         ({"labels": ["daisy", " "]}, "label 2 is ' '; expected text"),
         ({"labels": ["daisy"]}, r"labels are 1; with the output 'logits' \(batch, 2\) they do not"),
-        ({"task": "raw"}, "labels are 2; .* do not fit the task 'raw'"),
+        ({"task": "passthrough"}, "labels are 2; .* do not fit the task 'passthrough'"),
         ({"labels": "nowhere.txt"}, "nowhere.txt': no such file"),
         ({"axes": {"time": 64}}, "axes is .*time.*: expected"),
         ({"axes": {"time": [1, 64]}}, "do not fit: 'time' has limits"),
@@ -116,7 +123,7 @@ def test_what_is_left_out_is_not_done() -> None:
 )
 def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        card_of(Description.from_data({**DATA, **changes}))
+        manifest_of(Description.from_data({**DATA, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,7 @@ def test_a_ready_array_is_a_sample() -> None:
             "outputs": {"y": ["float32", ["batch", 1]]},
         }
     )
-    arrays = open_preprocessing({"kind": "arrays"}, signature)
+    arrays = open_preprocessing({"kind": "none"}, signature)
     rows = [np.full((4, 2), index, np.float32) for index in range(3)]
     batch = arrays.collate([arrays.read(row) for row in rows])["series"]
     assert batch.shape == (4, 3, 2)
@@ -182,7 +189,7 @@ def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
         }
     )
     with pytest.raises(InputError, match=r"2 inputs and no preprocessing .*run\(\)"):
-        open_preprocessing({"kind": "arrays"}, signature).read(np.zeros(1))
+        open_preprocessing({"kind": "none"}, signature).read(np.zeros(1))
 
 
 def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:

@@ -14,10 +14,15 @@ from ptx.infer import ArtifactError, load
 from ptx.infer.backends.ort.cpu import import_onnxruntime
 
 ELEMENTS = {
-    "float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE,
-    "uint8": TensorProto.UINT8, "int8": TensorProto.INT8, "int32": TensorProto.INT32,
-    "int64": TensorProto.INT64, "bool": TensorProto.BOOL,
-}  # fmt: skip
+    "float16": TensorProto.FLOAT16,
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+}
 FLOATS = ("float16", "float32", "float64")
 
 
@@ -85,10 +90,16 @@ def test_inputs_and_outputs_of_mixed_types_are_answered_bit_for_bit(tmp_path: Pa
         helper.make_node("ArgMax", ["sum"], ["best"], axis=1, keepdims=0),
         helper.make_node("Not", ["mask"], ["rest"]),
     ]
-    inputs = [("codes", TensorProto.INT32, ["N", 4]), ("mask", TensorProto.BOOL, ["N", 4]),
-              ("x", TensorProto.DOUBLE, ["N", 4])]  # fmt: skip
-    outputs = [("half", TensorProto.FLOAT16, ["N", 4]), ("best", TensorProto.INT64, ["N"]),
-               ("rest", TensorProto.BOOL, ["N", 4])]  # fmt: skip
+    inputs = [
+        ("codes", TensorProto.INT32, ["N", 4]),
+        ("mask", TensorProto.BOOL, ["N", 4]),
+        ("x", TensorProto.DOUBLE, ["N", 4]),
+    ]
+    outputs = [
+        ("half", TensorProto.FLOAT16, ["N", 4]),
+        ("best", TensorProto.INT64, ["N"]),
+        ("rest", TensorProto.BOOL, ["N", 4]),
+    ]
     path = saved(tmp_path / "net.onnx", nodes, inputs, outputs)
     given = {
         "codes": values("int32", 5) % 1000,
@@ -107,10 +118,12 @@ def test_inputs_and_outputs_of_mixed_types_are_answered_bit_for_bit(tmp_path: Pa
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        (TensorProto.STRING, "string"), (TensorProto.BFLOAT16, "bfloat16"),
-        (TensorProto.COMPLEX64, "complex64"), (TensorProto.UINT4, "uint4"),
+        (TensorProto.STRING, "string"),
+        (TensorProto.BFLOAT16, "bfloat16"),
+        (TensorProto.COMPLEX64, "complex64"),
+        (TensorProto.UINT4, "uint4"),
     ],
-)  # fmt: skip
+)
 def test_another_type_is_refused_by_name(kind: int, name: str, tmp_path: Path) -> None:
     path = saved(
         tmp_path / "net.onnx",

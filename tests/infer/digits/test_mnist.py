@@ -278,7 +278,7 @@ def test_a_thing_on_transparency_is_light_on_dark(tone: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (3000, 2)])
-@pytest.mark.parametrize("fit", RESIZE_MODES)
+@pytest.mark.parametrize("resize_mode", RESIZE_MODES)
 def test_needles_are_fitted_without_a_square_of_their_length(
     fit: str, shape: tuple[int, int]
 ) -> None:
@@ -287,7 +287,7 @@ def test_needles_are_fitted_without_a_square_of_their_length(
     try:
         assert RESIZE_MODES[fit](from_array(needle), SIZE).shape == (28, 28)
     except InputError as error:
-        assert (fit, error.code) == ("digit", "E-IMG-NO-DIGIT")  # noqa: PT017
+        assert (fit, error.code) == ("mnist", "E-IMG-NO-DIGIT")  # noqa: PT017
 
 
 @pytest.mark.parametrize(

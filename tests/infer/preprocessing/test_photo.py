@@ -57,8 +57,17 @@ def test_it_is_torchvision_s_preset_bit_for_bit(resize: int, crop: int, interpol
         std=STD,
         interpolation=InterpolationMode(interpolation),
     )
-    ours = photo("batch", 3, crop, crop, size=[crop, crop], resize=resize,
-                 interpolation=interpolation, mean=MEAN, std=STD)  # fmt: skip
+    ours = photo(
+        "batch",
+        3,
+        crop,
+        crop,
+        size=[crop, crop],
+        resize=resize,
+        interpolation=interpolation,
+        mean=MEAN,
+        std=STD,
+    )
     # Wide, tall, square, smaller than the crop, of its size; margins whose halves round up and down.
     sizes = [(517, 389), (301, 433), (333, 333), (61, 97), (crop, crop)]
     sizes += [(resize, crop + 40 + odd) for odd in (1, 3)]
@@ -132,8 +141,14 @@ def test_what_is_transparent_is_white_and_an_exif_turn_is_made() -> None:
 def test_every_form_of_a_photograph_reads_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     scene(20, 13).save(path)
-    forms = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path),
-             np.asarray(scene(20, 13))]  # fmt: skip
+    forms = [
+        path,
+        str(path),
+        path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
+        Image.open(path),
+        np.asarray(scene(20, 13)),
+    ]
     assert len({photo().read(form).tobytes() for form in forms}) == 1
 
 
@@ -171,13 +186,13 @@ def test_a_thread_of_a_picture_is_refused_before_it_is_blown_up() -> None:
         ({"std": ["a", "b", "c"]}, (), "not valid"),
         ({}, ("batch", 4, 8, 8), "does not fill"),
         ({}, ("batch", 192), "does not fill"),
-        ({"fit": "digit"}, (), "not valid"),
+        ({"resize_mode": "mnist"}, (), "not valid"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(
     changes: dict[str, Any], axes: tuple[Any, ...], message: str
 ) -> None:
-    data = {"kind": "photo", "size": [8, 8], "resize": 10, **changes}
+    data = {"kind": "rgb-image", "size": [8, 8], "resize": 10, **changes}
     with pytest.raises(ArtifactError, match=message):
         open_preprocessing(data, signature(*(axes or ("batch", 3, 8, 8))))
 
@@ -185,6 +200,6 @@ def test_settings_that_do_not_fit_are_named(
 def test_pixels_take_one_float32_input() -> None:
     with pytest.raises(ArtifactError, match="one float32 input"):
         open_preprocessing(
-            {"kind": "photo", "size": [8, 8], "resize": 10},
+            {"kind": "rgb-image", "size": [8, 8], "resize": 10},
             signature("batch", 3, 8, 8, dtype="int64"),
         )

@@ -38,22 +38,22 @@ TEXT = Signature.from_data(
 
 
 def picture(**changes: Any) -> GrayPreprocessing:
-    settings = {"size": [28, 28], "fit": "digit", **changes}
+    settings = {"size": [28, 28], "resize_mode": "mnist", **changes}
     return GrayPreprocessing(signature("batch", 1, 28, 28), **settings)
 
 
 def columns(*names: str, **settings: Any) -> Preprocessing:
-    data = {"kind": "columns", "names": list(names), **settings}
+    data = {"kind": "tabular", "names": list(names), **settings}
     return open_preprocessing(data, signature("batch", len(names)))
 
 
 def symbols(*axes: int | str, dtype: str = "float32") -> Preprocessing:
-    data = {"kind": "symbols", "alphabet": ["e", "h", "l", "o"]}
+    data = {"kind": "char-indices", "alphabet": ["e", "h", "l", "o"]}
     return open_preprocessing(data, signature(*axes, dtype=dtype))
 
 
 def text() -> Preprocessing:
-    return open_preprocessing({"kind": "text", "normalise": "NFKD", "unknown": 1}, TEXT)
+    return open_preprocessing({"kind": "char-codes", "normalise": "NFKD", "unknown": 1}, TEXT)
 
 
 def mnist() -> Any:
@@ -99,9 +99,17 @@ def test_every_form_of_a_picture_reads_the_same(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(path)
     data = path.read_bytes()
     forms = [
-        path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data),
-        Image.open(path), Image.fromarray(pixels), pixels, np.asfortranarray(pixels),
-    ]  # fmt: skip
+        path,
+        str(path),
+        data,
+        bytearray(data),
+        memoryview(data),
+        io.BytesIO(data),
+        Image.open(path),
+        Image.fromarray(pixels),
+        pixels,
+        np.asfortranarray(pixels),
+    ]
     for form in forms:
         assert picture().read(form).tobytes() == pixels.tobytes(), type(form)
 
@@ -123,9 +131,11 @@ def test_a_pipe_gives_a_picture_piece_by_piece() -> None:
     assert picture().read(Pipe()).tobytes() == pixels.tobytes()
 
 
-@pytest.mark.parametrize("fit", ["digit", "square"])
-def test_the_size_is_height_then_width(fit: str) -> None:
-    preprocessing = GrayPreprocessing(signature("batch", 20, 36), size=[20, 36], fit=fit)
+@pytest.mark.parametrize("resize_mode", ["mnist", "letterbox"])
+def test_the_size_is_height_then_width(resize_mode: str) -> None:
+    preprocessing = GrayPreprocessing(
+        signature("batch", 20, 36), size=[20, 36], resize_mode=resize_mode
+    )
     drawn = np.full((60, 90), 255, np.uint8)
     drawn[10:50, 40:50] = 0
     sample = preprocessing.read(drawn)
@@ -144,7 +154,7 @@ def test_the_size_is_height_then_width(fit: str) -> None:
 def test_pictures_stand_in_the_signature_s_axes(
     axes: tuple[int | str, ...], shape: tuple[int, ...]
 ) -> None:
-    preprocessing = GrayPreprocessing(signature(*axes), size=[28, 28], fit="digit")
+    preprocessing = GrayPreprocessing(signature(*axes), size=[28, 28], resize_mode="mnist")
     pixels = mnist()[:3]
     batch = preprocessing.collate(list(pixels))["x"]
     assert batch.shape == shape
@@ -161,7 +171,7 @@ def test_a_ready_sample_comes_through_as_it_is() -> None:
 
 
 def test_ready_sequences_of_other_lengths_are_in_other_batches() -> None:
-    rows = GrayPreprocessing(signature("time", "batch", 28), size=[28, 28], fit="digit")
+    rows = GrayPreprocessing(signature("time", "batch", 28), size=[28, 28], resize_mode="mnist")
     samples = [rows.read(np.ones((steps, 28))) for steps in (3, 4)]
     samples.append(rows.read(mnist()[0]))
     assert len({batch_key(rows, sample) for sample in samples}) == 3
@@ -197,10 +207,22 @@ def test_what_is_no_picture_is_refused(value: Any, code: str, message: str) -> N
 @pytest.mark.parametrize(
     "value",
     [
-        4, 4.0, "4", " 4.0 ", "4e0", np.float32(4), np.array(4.0), np.array([4]), [4], ("4",),
-        Decimal(4), Fraction(4), np.int8(4), np.array([4.0], ">f8"),
+        4,
+        4.0,
+        "4",
+        " 4.0 ",
+        "4e0",
+        np.float32(4),
+        np.array(4.0),
+        np.array([4]),
+        [4],
+        ("4",),
+        Decimal(4),
+        Fraction(4),
+        np.int8(4),
+        np.array([4.0], ">f8"),
     ],
-)  # fmt: skip
+)
 def test_every_form_of_a_number_reads_the_same(value: Any) -> None:
     sample = columns("x").read(value)
     assert sample.dtype == np.float32
@@ -285,9 +307,16 @@ def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("", "E-EMPTY"), ("  ", "E-EMPTY"), ("\u0301", "E-EMPTY"), (5, "E-TYPE"), (b"a", "E-TYPE"),
-     ("a" * 1001, "E-RANGE"), (np.zeros(3, np.int64), "E-EMPTY")],
-)  # fmt: skip
+    [
+        ("", "E-EMPTY"),
+        ("  ", "E-EMPTY"),
+        ("\u0301", "E-EMPTY"),
+        (5, "E-TYPE"),
+        (b"a", "E-TYPE"),
+        ("a" * 1001, "E-RANGE"),
+        (np.zeros(3, np.int64), "E-EMPTY"),
+    ],
+)
 def test_what_is_no_text_is_refused(value: Any, code: str) -> None:
     with pytest.raises(InputError) as caught:
         text().read(value)
@@ -310,68 +339,107 @@ def test_symbols_become_indices_or_one_hot_rows() -> None:
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("hex", "E-RANGE"), ("", "E-TYPE"), (5, "E-TYPE"), (None, "E-TYPE"),
-     (np.array([4]), "E-RANGE"), (np.array([-1]), "E-RANGE"), (np.zeros((1, 1), int), "E-TYPE")],
-)  # fmt: skip
+    [
+        ("hex", "E-RANGE"),
+        ("", "E-TYPE"),
+        (5, "E-TYPE"),
+        (None, "E-TYPE"),
+        (np.array([4]), "E-RANGE"),
+        (np.array([-1]), "E-RANGE"),
+        (np.zeros((1, 1), int), "E-TYPE"),
+    ],
+)
 def test_what_is_no_word_of_the_alphabet_is_refused(value: Any, code: str) -> None:
     with pytest.raises(InputError) as caught:
         symbols("time", "batch", 4).read(value)
     assert caught.value.code == code
 
 
-# The card's data
+# The manifest's data
 
 
 @pytest.mark.parametrize(
     ("data", "axes", "message"),
     [
         ({}, ("batch", 1), "of kind None"),
-        ({"kind": "imag"}, ("batch", 1), "did you mean 'image'"),
+        ({"kind": "imag"}, ("batch", 1), "did you mean 'rgb-image' or 'gray-image'"),
         ({"kind": ["image"]}, ("batch", 1), "of kind"),
-        ({"kind": "image"}, ("batch", 1), "is not valid"),
-        ({"kind": "image", "size": [28, 28], "fit": "circle"}, ("batch", 784), "fit is 'circle'"),
-        ({"kind": "image", "size": [28, 28], "fit": ["digit"]}, ("batch", 784), "is not valid"),
-        ({"kind": "image", "size": 28, "fit": "digit"}, ("batch", 784), "is not valid"),
-        ({"kind": "image", "size": [28.0, 28], "fit": "digit"}, ("batch", 784), "size is"),
-        ({"kind": "image", "size": [28, 28, 1], "fit": "digit"}, ("batch", 784), "is not valid"),
-        ({"kind": "image", "size": [-28, -28], "fit": "digit"}, ("batch", 784), "size is"),
-        ({"kind": "image", "size": [28, 27], "fit": "digit"}, ("batch", 784), "does not fill"),
+        ({"kind": "gray-image"}, ("batch", 1), "is not valid"),
         (
-            {"kind": "image", "size": [28, 28], "fit": "digit", "std": 0},
+            {"kind": "gray-image", "size": [28, 28], "resize_mode": "circle"},
+            ("batch", 784),
+            "resize_mode is 'circle'",
+        ),
+        (
+            {"kind": "gray-image", "size": [28, 28], "resize_mode": ["mnist"]},
+            ("batch", 784),
+            "is not valid",
+        ),
+        (
+            {"kind": "gray-image", "size": 28, "resize_mode": "mnist"},
+            ("batch", 784),
+            "is not valid",
+        ),
+        (
+            {"kind": "gray-image", "size": [28.0, 28], "resize_mode": "mnist"},
+            ("batch", 784),
+            "size is",
+        ),
+        (
+            {"kind": "gray-image", "size": [28, 28, 1], "resize_mode": "mnist"},
+            ("batch", 784),
+            "is not valid",
+        ),
+        (
+            {"kind": "gray-image", "size": [-28, -28], "resize_mode": "mnist"},
+            ("batch", 784),
+            "size is",
+        ),
+        (
+            {"kind": "gray-image", "size": [28, 27], "resize_mode": "mnist"},
+            ("batch", 784),
+            "does not fill",
+        ),
+        (
+            {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist", "std": 0},
             ("batch", 784),
             "std is 0; expected a positive number",
         ),
         (
-            {"kind": "image", "size": [28, 28], "fit": "digit", "mean": 10**400},
+            {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist", "mean": 10**400},
             ("batch", 784),
             "is not valid",
         ),
-        ({"kind": "columns", "names": ["a"]}, ("batch", 2), "1 columns do not fill"),
-        ({"kind": "columns", "names": 5}, ("batch", 1), "is not valid"),
-        ({"kind": "columns", "names": ["a"], "mean": [1.0]}, ("batch", 1), "mean and std"),
+        ({"kind": "tabular", "names": ["a"]}, ("batch", 2), "1 columns do not fill"),
+        ({"kind": "tabular", "names": 5}, ("batch", 1), "is not valid"),
+        ({"kind": "tabular", "names": ["a"], "mean": [1.0]}, ("batch", 1), "mean and std"),
         (
-            {"kind": "columns", "names": ["a"], "mean": [1.0], "std": [0.0]},
+            {"kind": "tabular", "names": ["a"], "mean": [1.0], "std": [0.0]},
             ("batch", 1),
             "not positive",
         ),
         (
-            {"kind": "columns", "names": ["a"], "mean": [10**400], "std": [1]},
+            {"kind": "tabular", "names": ["a"], "mean": [10**400], "std": [1]},
             ("batch", 1),
             "is not valid",
         ),
-        ({"kind": "symbols", "alphabet": ["a", "a"]}, ("batch", 2), "a symbol stands twice"),
-        ({"kind": "symbols", "alphabet": ["a"]}, ("batch", 2), "1 symbols do not fill"),
-        ({"kind": "text", "normalise": "NFC", "unknown": 1}, ("batch", 2), "normalise is 'NFC'"),
-        ({"kind": "text", "normalise": "NFKD", "unknown": 1}, ("batch", 2), "is not valid"),
-        ({"kind": "columns", "names": ["a"], "signature": 1}, ("batch", 1), "is not valid"),
+        ({"kind": "char-indices", "alphabet": ["a", "a"]}, ("batch", 2), "a symbol stands twice"),
+        ({"kind": "char-indices", "alphabet": ["a"]}, ("batch", 2), "1 symbols do not fill"),
+        (
+            {"kind": "char-codes", "normalise": "NFC", "unknown": 1},
+            ("batch", 2),
+            "normalise is 'NFC'",
+        ),
+        ({"kind": "char-codes", "normalise": "NFKD", "unknown": 1}, ("batch", 2), "is not valid"),
+        ({"kind": "tabular", "names": ["a"], "signature": 1}, ("batch", 1), "is not valid"),
     ],
 )
-def test_a_card_whose_preprocessing_is_wrong_is_refused(
+def test_a_manifest_whose_preprocessing_is_wrong_is_refused(
     data: dict[str, Any], axes: tuple[int | str, ...], message: str
 ) -> None:
     with pytest.raises(ArtifactError, match=re.escape(message)) as caught:
         open_preprocessing(data, signature(*axes))
-    assert caught.value.code == "E-CARD"
+    assert caught.value.code == "E-MANIFEST"
 
 
 def test_each_preprocessing_says_what_it_expects() -> None:

@@ -19,7 +19,7 @@ class Standin(ThreadingHTTPServer):
     def __init__(self, models: Mapping[str, Predictor]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models = models
-        self.page = render([(name, model.card) for name, model in models.items()])
+        self.page = render([(name, model.manifest) for name, model in models.items()])
         self.asked: list[tuple[str, bytes]] = []  # model and body of each prediction
 
     @property

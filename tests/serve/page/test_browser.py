@@ -116,8 +116,10 @@ def test_a_digit_is_drawn_with_a_finger_on_a_narrow_telephone(
         ("touchMove", SEVEN[1:2]),
         ("touchMove", SEVEN[2:]),
     ):
-        places = [{"x": box["x"] + x * box["width"] / 280, "y": box["y"] + y * box["width"] / 280}
-                  for x, y in points]  # fmt: skip
+        places = [
+            {"x": box["x"] + x * box["width"] / 280, "y": box["y"] + y * box["width"] / 280}
+            for x, y in points
+        ]
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(page, "#label").to_be_visible()
@@ -217,14 +219,14 @@ def test_a_silent_server_is_told(show: Callable[..., Any], server: Standin) -> N
 
 @pytest.mark.parametrize(
     ("locale", "language", "title"),
-    [("zh-CN", "zh", "模型卡"), ("de-DE", "en", "The card"), ("en-US", "en", "The card")],
+    [("zh-CN", "zh", "模型卡"), ("de-DE", "en", "The manifest"), ("en-US", "en", "The manifest")],
 )
 def test_the_page_speaks_the_browser_s_language(
     show: Callable[..., Any], locale: str, language: str, title: str
 ) -> None:
     page = show(locale=locale)
     assert page.locator("html").get_attribute("lang") == language
-    expect(page, "#card-title").to_have_text(title)
+    expect(page, "#manifest-title").to_have_text(title)
 
 
 def test_the_page_is_dark_where_the_system_is(show: Callable[..., Any]) -> None:

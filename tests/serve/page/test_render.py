@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ptx.infer import Card, InputError, read_artifact
+from ptx.infer import InputError, Manifest, read_artifact
 from ptx.infer.page import words as all_words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.serve.page import preview, render
@@ -55,12 +55,12 @@ class Parts(html.parser.HTMLParser):
         self._open = ""
 
 
-def card_of(artifact: Export, name: str) -> Card:
-    return read_artifact(artifact(name, "onnx")).require_card()
+def manifest_of(artifact: Export, name: str) -> Manifest:
+    return read_artifact(artifact(name, "onnx")).require_manifest()
 
 
 def test_the_policy_allows_what_the_page_carries_and_nothing_else(artifact: Export) -> None:
-    parts = Parts(render([("digits", card_of(artifact, "convnet"))]))
+    parts = Parts(render([("digits", manifest_of(artifact, "convnet"))]))
     for kind in ("style", "script"):
         digest = base64.b64encode(hashlib.sha256(parts.texts[kind].encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in parts.policy
@@ -72,23 +72,26 @@ def test_the_policy_allows_what_the_page_carries_and_nothing_else(artifact: Expo
 
 def test_the_page_knows_its_models(artifact: Export) -> None:
     names = ("convnet", "name-classifier", "diabetes", "linear-model")
-    page = render([(f"my-{name}", card_of(artifact, name)) for name in names])
+    page = render([(f"my-{name}", manifest_of(artifact, name)) for name in names])
     digits, words, rows, line = json.loads(Parts(page).texts["script application/json"])["models"]
     assert [digits["name"], digits["kind"], digits["input"], digits["output"]] == [
-        "my-convnet", "picture", "picture", "label",
-    ]  # fmt: skip
+        "my-convnet",
+        "picture",
+        "picture",
+        "label",
+    ]
     assert digits["examples"][0].startswith("data:image/png;base64,")
     assert [words["kind"], words["input"]] == ["text", "text"]
     assert [rows["kind"], len(rows["columns"]), rows["input"]] == ["row", 8, "row"]
     assert line["output"] == "value"
     facts = [word for word, _ in digits["facts"]]
-    assert {"model", "task", "labels", "agreement", "weights", "versions"} <= set(facts)
+    assert {"model", "task", "labels", "verification", "weights", "versions"} <= set(facts)
 
 
 def test_a_name_never_becomes_a_part_of_the_page(artifact: Export) -> None:
     evil = "</script><img src=x onerror=alert(1)>{{script}}"
-    card = replace(card_of(artifact, "convnet"), labels=(evil,) * 10)
-    parts = Parts(render([("digits", card)]))
+    manifest = replace(manifest_of(artifact, "convnet"), labels=(evil,) * 10)
+    parts = Parts(render([("digits", manifest)]))
     assert parts.addresses == Parts(render([])).addresses
     (model,) = json.loads(parts.texts["script application/json"])["models"]
     assert evil in dict(model["facts"])["labels"]
@@ -111,8 +114,14 @@ def test_both_languages_have_all_words() -> None:
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", (SHARED / "page.css").read_text("utf-8"), re.DOTALL)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", blocks[scheme]))
-    pairs = [("ink", "ground"), ("quiet", "ground"), ("accent", "ground"), ("alarm", "ground"),
-             ("ink", "raised"), ("on-accent", "accent")]  # fmt: skip
+    pairs = [
+        ("ink", "ground"),
+        ("quiet", "ground"),
+        ("accent", "ground"),
+        ("alarm", "ground"),
+        ("ink", "raised"),
+        ("on-accent", "accent"),
+    ]
     for front, back in pairs:
         high, low = sorted((luminance(colours[name]) for name in (front, back)), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 4.5, (front, back)
@@ -128,8 +137,8 @@ def luminance(colour: str) -> float:
 
 
 def test_a_preview_is_what_the_network_gets(artifact: Export, seven: Path) -> None:
-    card = card_of(artifact, "convnet")
-    preprocessing = open_preprocessing(card.preprocessing, card.signature)
+    manifest = manifest_of(artifact, "convnet")
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     body, kind = preview(preprocessing, seven.read_bytes())
     assert kind == "image/png"
     pixels = np.asarray(Image.open(io.BytesIO(body)))
@@ -145,14 +154,14 @@ def test_a_preview_is_what_the_network_gets(artifact: Export, seven: Path) -> No
     ],
 )
 def test_a_preview_of_others_is_text(artifact: Export, name: str, value: str, seen: str) -> None:
-    card = card_of(artifact, name)
-    body, kind = preview(open_preprocessing(card.preprocessing, card.signature), value)
+    manifest = manifest_of(artifact, name)
+    body, kind = preview(open_preprocessing(manifest.preprocessing, manifest.signature), value)
     assert kind == "application/json"
     assert json.loads(body) == {"seen": seen}
 
 
 def test_a_preview_refuses_as_the_answer_does(artifact: Export) -> None:
-    card = card_of(artifact, "convnet")
-    preprocessing: Any = open_preprocessing(card.preprocessing, card.signature)
+    manifest = manifest_of(artifact, "convnet")
+    preprocessing: Any = open_preprocessing(manifest.preprocessing, manifest.signature)
     with pytest.raises(InputError, match="the picture"):
         preview(preprocessing, b"no picture")

@@ -51,13 +51,13 @@ def test_class_folders_are_split_within_each_class(tmp_path: Path) -> None:
 
 def test_pictures_come_through_the_code_of_prediction(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "digits", {"a": 2, "b": 2})
-    data = opened(folder, fit="square", size=(20, 24))
+    data = opened(folder, resize_mode="letterbox", size=(20, 24))
     image = decode((folder / "a" / "00.png").read_bytes(), name="a")
-    expected = RESIZE_MODES["square"](image, (24, 20)).tobytes()
+    expected = RESIZE_MODES["letterbox"](image, (24, 20)).tobytes()
     images = [*data.train.inputs["image"], *data.test.inputs["image"]]
     assert expected in [image.tobytes() for image in images]
     assert images[0].shape == (20, 24)
-    assert data.fit == "square"
+    assert data.resize_mode == "letterbox"
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
@@ -185,6 +185,6 @@ def test_a_file_list_with_problems_is_refused(
         opened(file_list(tmp_path, rows))
 
 
-def test_the_source_for_the_card_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+def test_the_source_for_the_manifest_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     data = opened(class_folders(tmp_path / "digits", {"a": 2, "b": 2}))
     assert data.source == "the folder digits"

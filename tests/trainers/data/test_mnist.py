@@ -47,7 +47,7 @@ TINY = IdxSpec(
     folder="MNIST/raw",
     torchvision_class="MNIST",
     labels=MNIST.labels,
-    fit="digit",
+    resize_mode="mnist",
     files=(
         IMAGE_FILE,
         LABEL_FILE,

@@ -101,8 +101,10 @@ def test_torch_is_imported_where_it_is_needed_alone() -> None:
     assert heavy == {("mnist.py", True): ["torchvision"], ("bundled.py", True): ["torch"]}
 
 
-@pytest.mark.parametrize(("name", "fit"), [("mnist", "digit"), ("names", None), ("hours", None)])
+@pytest.mark.parametrize(
+    ("name", "resize_mode"), [("mnist", "mnist"), ("names", None), ("hours", None)]
+)
 def test_the_data_says_how_other_pictures_come_to_its_form(
-    name: str, fit: str | None, tmp_path: Path
+    name: str, resize_mode: str | None, tmp_path: Path
 ) -> None:
-    assert open_dataset("bundled", default=name, cache=tmp_path).fit == fit
+    assert open_dataset("bundled", default=name, cache=tmp_path).resize_mode == resize_mode

@@ -20,19 +20,19 @@ const share = (value) => Math.min(1, Math.max(0, value));
 
 /**
  * One decision for each row of the batch.
- * @param {Object} card
+ * @param {Object} manifest
  * @param {Object<string, Tensor>} outputs by name
  * @returns {Decision[]}
  */
-function decide(card, outputs) {
-  const [[name, [, axes]]] = Object.entries(card.signature.outputs);
-  const read = TASKS[card.task];
-  if (!read) throw new Error(`nothing reads the outputs of the task ${card.task}`);
+function decide(manifest, outputs) {
+  const [[name, [, axes]]] = Object.entries(manifest.signature.outputs);
+  const read = TASKS[manifest.task];
+  if (!read) throw new Error(`nothing reads the outputs of the task ${manifest.task}`);
   const batch = axes.indexOf("batch");
   const output = outputs[name];
   return Array.from({ length: output.shape[batch] }, (_, row) => {
     const one = takeAlong(output, batch, [row]);
-    return read(reshape(one, one.shape.toSpliced(batch, 1)), card.labels);
+    return read(reshape(one, one.shape.toSpliced(batch, 1)), manifest.labels);
   });
 }
 

@@ -6,7 +6,7 @@ const NPY_TYPES = {
 
 /**
  * What was given for each input, in their order.
- * @param {Object} card
+ * @param {Object} manifest
  * @param {(string|Tensor)[]} values
  * @returns {Object<string, Tensor>} by name, without the batch axis; an Error names the `input` that cannot be
  */

@@ -1,4 +1,4 @@
-/** The golden samples of a card: inputs with what PyTorch answers to them in float64. */
+/** The golden samples of a manifest: inputs with what PyTorch answers to them in float64. */
 
 /**
  * Runs them all; an Error at the first that does not come out.
@@ -6,27 +6,27 @@
  * @returns {Promise<{samples: number, error: number, allowed: number}>} the error nearest to what is allowed
  */
 async function replay(model) {
-  const { golden, raw, signature } = model.card;
+  const { golden, end_to_end, signature } = model.manifest;
   const nearest = { samples: 0, error: 0, allowed: 0 };
   const arrays = golden.map((sample) => [mapEntries(sample.inputs, readInput), sample]);
-  for (const [inputs, sample] of [...arrays, ...rawInputs(model.card, raw)]) {
+  for (const [inputs, sample] of [...arrays, ...endToEndInputs(model.manifest, raw)]) {
     const outputs = await model.run(inputs);
     for (const name of Object.keys(signature.outputs)) checkOutput(name, outputs[name], sample, nearest);
-    checkAnswers(model.card, outputs, sample);
+    checkAnswers(model.manifest, outputs, sample);
     nearest.samples += 1;
   }
   if (!nearest.samples) throw refusal("sample-other", 0);
   return nearest;
 }
 
-/** [inputs, sample] of raw samples: texts and numbers are read here, of pictures their pixels are kept. */
-function rawInputs(card, samples) {
+/** [inputs, sample] of end-to-end samples: texts and numbers are read here, of pictures their pixels are kept. */
+function endToEndInputs(manifest, samples) {
   return samples.flatMap((sample) => {
     const values = sample.values.map(({ text, numbers }) => text ?? numbers);
     const pictures = values.includes(undefined);
     if (pictures && !sample.read.length) return [];
-    const read = pictures ? sample.read.map(fromCard) : values.map((value) => readSample(card, value));
-    const inputs = collate(card, read);
+    const read = pictures ? sample.read.map(fromManifest) : values.map((value) => readSample(manifest, value));
+    const inputs = collate(manifest, read);
     if (inputDigest(inputs) !== sample.sha256) throw refusal("sample-other", Object.keys(inputs));
     return [[inputs, sample]];
   });
@@ -35,20 +35,20 @@ function rawInputs(card, samples) {
 function checkOutput(name, got, sample, nearest) {
   const stored = sample.outputs[name];
   const sampled = "indices" in stored;
-  const expected = fromCard(sampled ? stored.values : stored);
+  const expected = fromManifest(sampled ? stored.values : stored);
   if (got.dtype !== (FLOATS.has(got.dtype) ? got.dtype : expected.dtype) || String(got.shape) !== String(stored.shape)) {
     throw refusal("sample-other", `${name} (${got.shape}), (${stored.shape})`);
   }
-  const elements = sampled ? takePlaces(got, expected.shape, fromCard(stored.indices).data) : got;
+  const elements = sampled ? takePlaces(got, expected.shape, fromManifest(stored.indices).data) : got;
   if (FLOATS.has(got.dtype)) checkFloats(name, elements, expected, sample, nearest);
-  else checkIntegers(name, elements, expected, sample.level?.[name]);
+  else checkIntegers(name, elements, expected, sample.ties?.[name]);
   if (sampled && !hasChecksums(got, stored)) throw refusal("sample-other", name);
 }
 
 function checkFloats(name, got, expected, sample, nearest) {
   const columns = sample.columns?.[name];
   const allowed = columns
-    ? expand(fromCard(columns), got.shape).data
+    ? expand(fromManifest(columns), got.shape).data
     : new Float64Array(got.data.length).fill(sample.tolerance[name]);
   for (let at = 0; at < allowed.length; at += 1) {
     const error = Math.abs(got.data[at] - expected.data[at]);
@@ -61,10 +61,10 @@ function checkFloats(name, got, expected, sample, nearest) {
   }
 }
 
-/** Integers are equal, but where rounding decides: there `level` says what else may stand. */
-function checkIntegers(name, got, expected, level) {
-  const places = level ? fromCard(level.places).data : [];
-  const values = level ? fromCard(level.values) : null;
+/** Integers are equal, but where rounding decides: there `ties` says what else may stand. */
+function checkIntegers(name, got, expected, ties) {
+  const places = ties ? fromManifest(ties.indices).data : [];
+  const values = ties ? fromManifest(ties.values) : null;
   const also = new Map(Array.from(places, (place, at) => [place, at]));
   got.data.forEach((value, at) => {
     const choices = also.has(at) ? takeAlong(values, 1, [also.get(at)]).data : [expected.data[at]];
@@ -73,10 +73,10 @@ function checkIntegers(name, got, expected, level) {
 }
 
 /** What a person is told of each row: the label with its score, or the value. */
-function checkAnswers(card, outputs, { answers = [], tolerance }) {
+function checkAnswers(manifest, outputs, { answers = [], tolerance }) {
   if (!answers.length) return;
-  const [name] = Object.keys(card.signature.outputs);
-  const decided = decide(card, outputs);
+  const [name] = Object.keys(manifest.signature.outputs);
+  const decided = decide(manifest, outputs);
   const { data, shape } = outputs[name];
   const allowed = (data.length / (answers.length * shape.at(-1))) * tolerance[name] + 1e-9;
   answers.forEach(([label, score, value], row) => {

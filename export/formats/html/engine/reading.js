@@ -1,4 +1,4 @@
-/** From what a person has in hand to the model's input arrays: the card's `preprocessing`. */
+/** From what a person has in hand to the model's input arrays: the manifest's `preprocessing`. */
 
 const LONGEST = 1000; // characters of a text
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -11,22 +11,22 @@ const READERS = {
 };
 
 /**
- * One value as the card's preprocessing reads it; an Error that says why it cannot be.
- * @param {Object} card
+ * One value as the manifest's preprocessing reads it; an Error that says why it cannot be.
+ * @param {Object} manifest
  * @param {string|number[]|Raster|Array} value
  * @returns {Tensor|Object<string, Tensor>} uint8 pixels, codes, indices, or numbers; of a model that takes arrays, all by name
  */
-function readSample(card, value) {
-  const { kind, ...setting } = card.preprocessing;
-  if (kind === "arrays") return readArrays(card, value);
-  return READERS[kind](value, { ...setting, ...specOf(card) });
+function readSample(manifest, value) {
+  const { kind, ...setting } = manifest.preprocessing;
+  if (kind === "none") return readArrays(manifest, value);
+  return READERS[kind](value, { ...setting, ...specOf(manifest) });
 }
 
 /** What the first input says: its type, the axes of a sample, and of a photograph its channels. */
 function specOf({ signature, preprocessing: { kind, size } }) {
   const [[, [dtype, axes]]] = Object.entries(signature.inputs);
   const own = axes.filter((axis) => axis !== "batch");
-  return kind === "photo" ? { dtype, own, channels: own[channelAxis(own, size)] } : { dtype, own };
+  return kind === "rgb-image" ? { dtype, own, channels: own[channelAxis(own, size)] } : { dtype, own };
 }
 
 /** Which axis of a sample holds the 1 or 3 channels of a photograph. */
@@ -69,20 +69,20 @@ function refusal(word, ...given) {
 
 /**
  * The input arrays of a batch of samples, by name.
- * @param {Object} card
+ * @param {Object} manifest
  * @param {Tensor[]} samples
  * @returns {Object<string, Tensor>}
  */
-function collate(card, samples) {
-  const inputs = Object.entries(card.signature.inputs);
+function collate(manifest, samples) {
+  const inputs = Object.entries(manifest.signature.inputs);
   const [[name, [dtype, axes]]] = inputs;
-  const { kind, padding = 0, alphabet } = card.preprocessing;
-  if (kind === "arrays") return Object.fromEntries(inputs.map(([each, [, own]]) => [each, stack(samples.map((sample) => sample[each]), own)]));
-  if (kind === "text") return collateTexts(inputs.map(([each]) => each), samples, padding);
+  const { kind, padding = 0, alphabet } = manifest.preprocessing;
+  if (kind === "none") return Object.fromEntries(inputs.map(([each, [, own]]) => [each, stack(samples.map((sample) => sample[each]), own)]));
+  if (kind === "char-codes") return collateTexts(inputs.map(([each]) => each), samples, padding);
   const made = samples.map((sample) => {
-    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "photo") return normalizePhoto(sample, card);
-    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "image") return normalize(sample, card.preprocessing, axes);
-    return kind === "symbols" && dtype === "float32" ? oneHot(sample, alphabet.length, HOT, -1) : sample;
+    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "rgb-image") return normalizePhoto(sample, manifest);
+    if (sample.dtype === "uint8" && dtype !== "uint8" && kind === "gray-image") return normalize(sample, manifest.preprocessing, axes);
+    return kind === "char-indices" && dtype === "float32" ? oneHot(sample, alphabet.length, HOT, -1) : sample;
   });
   return { [name]: stack(made, axes) };
 }
@@ -128,7 +128,7 @@ function pixelTable(mean = 0, std = 1) {
     Math.fround(Math.fround(pixel / 255) - Math.fround(mean)) / Math.fround(std)));
 }
 
-/** The sha256 over names, types, shapes and contents of input arrays, as a card notes it. */
+/** The sha256 over names, types, shapes and contents of input arrays, as a manifest notes it. */
 function inputDigest(inputs) {
   const parts = Object.keys(inputs).sort().flatMap((name) => {
     const { dtype, shape } = inputs[name];

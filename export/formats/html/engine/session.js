@@ -7,17 +7,17 @@ const ORT_ARRAYS = {
 };
 
 /**
- * A sealed ONNX file as `openModel` opens it; its `run` gives a promise.
+ * An ONNX file with a content digest as `openModel` opens it; its `run` gives a promise.
  * @param {Uint8Array} bytes the whole file
  * @param {Uint8Array} wasm
  * @returns {Promise<Model>}
  */
 async function openSession(bytes, wasm) {
-  const { card } = readModel(bytes);
+  const { manifest } = readModel(bytes);
   Object.assign(ort.env, { logLevel: "error" });
   Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-  return { card, run: async (inputs) => mapEntries(await session.run(mapEntries(withinLimits(card, inputs), toOrt)), fromOrt) };
+  return { manifest, run: async (inputs) => mapEntries(await session.run(mapEntries(withinLimits(manifest, inputs), toOrt)), fromOrt) };
 }
 
 function toOrt({ dtype, shape, data }) {

@@ -1,4 +1,4 @@
-/** Arrays that a card does not store whole: `seeded.py` and `sampled.py` of `ptx.infer.artifact` say what they are. */
+/** Arrays that a manifest does not store whole: `seeded.py` and `sampled.py` of `ptx.infer.artifact` say what they are. */
 
 /** @returns {number} uint32 */
 function mix(word) {
@@ -19,7 +19,7 @@ function wordsOf(seed) {
  * @returns {Tensor}
  */
 function readInput(stored) {
-  if (!("seed" in stored)) return fromCard(stored);
+  if (!("seed" in stored)) return fromManifest(stored);
   const { dtype, shape, seed, bounds, sha256: digest } = stored;
   const tensor = makeTensor(dtype, shape);
   const word = wordsOf(seed);
@@ -38,7 +38,7 @@ function makeNumber(first, second, bounds) {
 
 /** Whether all elements of an output have the checksums of an array of which some elements are stored. */
 function hasChecksums({ data }, stored) {
-  const [sums, slack] = [fromCard(stored.checksums).data, fromCard(stored.slack).data];
+  const [sums, slack] = [fromManifest(stored.checksums).data, fromManifest(stored.slack).data];
   const word = wordsOf(0);
   return sums.every((expected, block) => {
     const [start, end] = [block, block + 1].map((edge) => Math.floor((data.length * edge) / sums.length));

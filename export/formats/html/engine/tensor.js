@@ -139,6 +139,6 @@ function fromHalf(bits) {
   return sign * (exponent ? 2 ** (exponent - 25) * (1024 + rest) : 2 ** -24 * rest);
 }
 
-/** An array as a card writes it: `{dtype, shape, base64}`. */
-const fromCard = ({ dtype, shape, base64 }) => fromBytes(dtype, shape, fromBase64(base64));
-const toCard = (tensor) => ({ dtype: tensor.dtype, shape: tensor.shape, base64: toBase64(toBytes(tensor)) });
+/** An array as a manifest writes it: `{dtype, shape, base64}`. */
+const fromManifest = ({ dtype, shape, base64 }) => fromBytes(dtype, shape, fromBase64(base64));
+const toManifest = (tensor) => ({ dtype: tensor.dtype, shape: tensor.shape, base64: toBase64(toBytes(tensor)) });

@@ -12,8 +12,8 @@ function work(scope) {
       const bytes = await unpack(packed);
       model = wasm ? await openSession(bytes, await unpack(wasm)) : openModel(bytes);
       const found = { ...await replay(model), products: wasm ? 0 : countProducts(model) };
-      await checkPictures(model.card);
-      return { ...found, examples: examplesOf(model.card) };
+      await checkPictures(model.manifest);
+      return { ...found, examples: examplesOf(model.manifest) };
     },
     ask: (value) => answer(model, value),
   };
@@ -48,12 +48,12 @@ async function decode(blob) {
 }
 
 /** An Error where a golden picture becomes other pixels here than at the proof. */
-async function checkPictures(card) {
-  for (const { values, read } of card.raw) {
+async function checkPictures(manifest) {
+  for (const { values, read } of manifest.end_to_end) {
     for (const [index, { base64 }] of values.entries()) {
       if (base64 === undefined || !read.length) continue;
-      const got = readSample(card, await decode(new Blob([fromBase64(base64)])));
-      const kept = fromCard(read[index]);
+      const got = readSample(manifest, await decode(new Blob([fromBase64(base64)])));
+      const kept = fromManifest(read[index]);
       if (got.data.some((pixel, at) => Math.abs(pixel - kept.data[at]) > OFF)) {
         throw refusal("picture-other", index + 1);
       }
@@ -63,17 +63,17 @@ async function checkPictures(card) {
 
 /** The multiplications that one sample takes. */
 function countProducts(model) {
-  const [sample] = model.card.golden;
+  const [sample] = model.manifest.golden;
   const before = counted.products;
   const inputs = mapEntries(sample.inputs, readInput);
   model.run(inputs);
-  const [[name, [, axes]]] = Object.entries(model.card.signature.inputs);
+  const [[name, [, axes]]] = Object.entries(model.manifest.signature.inputs);
   return (counted.products - before) / inputs[name].shape[axes.indexOf("batch")];
 }
 
 /** Values that a person may try: texts, numbers with commas, addresses of pictures. */
-function examplesOf(card) {
-  const values = card.raw.flatMap((sample) => sample.values).filter(({ base64 = "" }) => base64.length <= EXAMPLE_SIZE);
+function examplesOf(manifest) {
+  const values = manifest.end_to_end.flatMap((sample) => sample.values).filter(({ base64 = "" }) => base64.length <= EXAMPLE_SIZE);
   return values.slice(0, EXAMPLES).map(({ text, numbers, base64 }) => (
     text ?? (numbers ? numbers.map((number) => String(Number(number.toPrecision(4)))).join(",") : `data:image/png;base64,${base64}`)));
 }
@@ -81,14 +81,14 @@ function examplesOf(card) {
 /** What a person is told: the decision, what the model saw, and how long it took. */
 async function answer(model, value) {
   const begun = performance.now();
-  const { card } = model;
-  const sample = readSample(card, card.preprocessing.kind === "arrays" ? await Promise.all(value.map(readFile))
+  const { manifest } = model;
+  const sample = readSample(manifest, manifest.preprocessing.kind === "none" ? await Promise.all(value.map(readFile))
     : value instanceof Blob ? await decode(value) : value);
-  const outputs = await model.run(collate(card, [sample]));
-  const [name] = Object.keys(card.signature.outputs);
+  const outputs = await model.run(collate(manifest, [sample]));
+  const [name] = Object.keys(manifest.signature.outputs);
   if (!outputs[name].data.every(Number.isFinite)) throw refusal("not-finite");
-  const [decision] = canDecide(card) ? decide(card, outputs) : [{ ranking: [], told: listOutputs(outputs) }];
-  return { ...decision, seen: seenBy(card, sample), milliseconds: performance.now() - begun };
+  const [decision] = canDecide(manifest) ? decide(manifest, outputs) : [{ ranking: [], told: listOutputs(outputs) }];
+  return { ...decision, seen: seenBy(manifest, sample), milliseconds: performance.now() - begun };
 }
 
 /** The array of a `.npy` file, or what is a text already. */
@@ -110,10 +110,10 @@ function listOutputs(outputs) {
 
 /** @returns {Object|string} pixels `{width, height, data, turned}`, or what is left of a text or of numbers */
 function seenBy({ preprocessing: { kind, colours } }, sample) {
-  if (kind === "arrays") return Object.entries(sample).map(([name, { dtype, shape }]) => `${name}: ${dtype} (${shape.join(", ")})`).join("\n");
+  if (kind === "none") return Object.entries(sample).map(([name, { dtype, shape }]) => `${name}: ${dtype} (${shape.join(", ")})`).join("\n");
   const { shape, data } = sample;
-  if (kind === "photo") return { width: shape[1], height: shape[0], data, turned: colours === "BGR" };
-  if (kind === "image") return { width: shape[1], height: shape[0], data };
-  if (kind === "text") return Array.from(data, (code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "□")).join("");
-  return Array.from(data, (number) => String(Number(number.toPrecision(4)))).join(kind === "columns" ? ", " : " ");
+  if (kind === "rgb-image") return { width: shape[1], height: shape[0], data, turned: colours === "BGR" };
+  if (kind === "gray-image") return { width: shape[1], height: shape[0], data };
+  if (kind === "char-codes") return Array.from(data, (code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "□")).join("");
+  return Array.from(data, (number) => String(Number(number.toPrecision(4)))).join(kind === "tabular" ? ", " : " ");
 }

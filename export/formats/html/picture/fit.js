@@ -3,16 +3,16 @@
 const WORKING_SIDE = 640; // longest side in pixels that ink is looked for in
 const MNIST_INK = 20; // of 28: the longer side of the ink
 const STROKE = [1.7, 4.2]; // least and largest stroke width in pixels of 28
-const FITS = { digit, square };
+const RESIZE_MODES = { mnist: digit, letterbox: square };
 
 /**
  * @param {Raster} raster
- * @param {{size: number[], fit: string}} setting of the card, size as [height, width]
+ * @param {{size: number[], resize_mode: string}} setting of the manifest, size as [height, width]
  * @returns {Tensor} uint8 (height, width), light ink on 0
  */
-function fitPicture(raster, { size: [height, width], fit }) {
+function fitPicture(raster, { size: [height, width], resize_mode: mode }) {
   if (!raster.width || !raster.height) throw refusal("no-picture");
-  const { data } = FITS[fit](flatten(raster), width, height);
+  const { data } = RESIZE_MODES[mode](flatten(raster), width, height);
   return makeTensor("uint8", [height, width], data);
 }
 

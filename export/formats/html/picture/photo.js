@@ -5,7 +5,7 @@ const INTERPOLATIONS = { bilinear: BILINEAR, bicubic: BICUBIC };
 
 /**
  * @param {Raster} raster
- * @param {Object} setting of the card: resize, size as [height, width], interpolation, colours, channels
+ * @param {Object} setting of the manifest: resize, size as [height, width], interpolation, colours, channels
  * @returns {Tensor} uint8 (height, width, channels)
  */
 function fitPhoto(raster, { size: [height, width], resize, interpolation = "bilinear", colours = "RGB", channels }) {

@@ -76,7 +76,7 @@ function levelsOf(ink) {
   const inked = few.filter((value) => value > Math.fround(least));
   if (!inked.length) return [];
   const [full, between] = [quantile(inked, 0.9), otsu(inked)];
-  const levels = LEVELS.map((level) => Math.max(least, level * full));
+  const levels = LEVELS.map((ties) => Math.max(least, ties * full));
   return [...new Set([...levels, ...(between > full ? [between] : [])].map(Math.fround))];
 }
 

@@ -16,7 +16,7 @@ import pytest
 from ptx.export.formats.html import render
 from ptx.infer.artifact.golden import array_from_data
 from ptx.infer.artifact.html_page import MODEL, read_block
-from ptx.infer.artifact.onnx_bytes import CARD_KEY, attach, read_header
+from ptx.infer.artifact.onnx_bytes import MANIFEST_KEY, embed_manifest, read_header
 
 Export = Callable[[str, str], Path]
 Show = Callable[..., Any]
@@ -56,7 +56,7 @@ def test_a_page_in_chinese_says_nothing_in_english(
     words = json.loads(page.locator("#data").text_content())["words"]
     texts = {text for said in words["en"].values() for text in re.split(r"\{\d\}", said)}
     shown = page.locator("body").inner_text()
-    shown = shown.partition(words["zh"]["card"])[0]  # a card's facts are names
+    shown = shown.partition(words["zh"]["manifest"])[0]  # a manifest's facts are names
     assert [text for text in texts if len(text.strip()) > 2 and text.strip() in shown] == []
     assert words["zh"]["expects"].replace("{0}", "") in shown
 
@@ -66,15 +66,15 @@ def test_a_changed_sample_is_told_in_chinese(
 ) -> None:
     path = artifact("linear-model", "html")
     header = read_header(read_block(path.read_bytes(), MODEL, name="it"), name="it")
-    card = json.loads(header.metadata[CARD_KEY])
-    outputs = card["golden"][0]["outputs"]
+    manifest = json.loads(header.metadata[MANIFEST_KEY])
+    outputs = manifest["golden"][0]["outputs"]
     ((name, data),) = outputs.items()
     other = np.asarray(array_from_data(data)) + 1
     outputs[name] = {**data, "base64": base64.b64encode(other.tobytes()).decode()}
     bare = onnx.load_from_string(read_block(path.read_bytes(), MODEL, name="it"))
     del bare.metadata_props[:]
     changed = tmp_path / "changed.html"
-    changed.write_bytes(render(attach(bare.SerializeToString(), json.dumps(card))))
+    changed.write_bytes(render(embed_manifest(bare.SerializeToString(), json.dumps(manifest))))
     page = browser.new_context(locale="zh-CN").new_page()
     page.goto(changed.as_uri())
     told = page.locator("#changed")

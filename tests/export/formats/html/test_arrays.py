@@ -187,7 +187,13 @@ def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -
         "html",
         path,
         name="mean",
-        preprocessing={"kind": "image", "size": [28, 28], "fit": "digit", "mean": 0.0, "std": 1.0},
+        preprocessing={
+            "kind": "gray-image",
+            "size": [28, 28],
+            "resize_mode": "mnist",
+            "mean": 0.0,
+            "std": 1.0,
+        },
         signature={
             "inputs": {"image": ["float32", ["batch", 1, 28, 28]]},
             "outputs": {"level": ["float32", ["batch", 1]]},

@@ -31,7 +31,7 @@ const count = (text) => {
   const { model, inputs } = JSON.parse(text);
   const opened = ptx.openModel(ptx.fromBase64(model));
   const before = ptx.counted.products;
-  const read = ([name, data]) => [name, ptx.fromCard(data)];
+  const read = ([name, data]) => [name, ptx.fromManifest(data)];
   opened.run(Object.fromEntries(Object.entries(inputs).map(read)));
   return String(ptx.counted.products - before);
 };
@@ -100,8 +100,8 @@ def test_operations_are_those_counted_by_hand(content: bytes, expected: int) -> 
 
 def test_a_shape_that_follows_from_numbers_is_not_guessed() -> None:
     nodes = [
-        helper.make_node("NonZero", ["x"], ["places"]),
-        helper.make_node("Cast", ["places"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("NonZero", ["x"], ["indices"]),
+        helper.make_node("Cast", ["indices"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("MatMul", ["floats", "x"], ["out"]),
     ]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4])
@@ -118,7 +118,7 @@ def test_operations_are_twice_the_products_that_the_engine_counts(
 ) -> None:
     path = artifact(model, "onnx")
     found = read_artifact(path)
-    signature = found.require_card().signature
+    signature = found.require_manifest().signature
     sizes = row_sizes(signature)
     inputs = {
         name: {
@@ -201,7 +201,7 @@ def products_of(width: int) -> bytes:
 @pytest.mark.parametrize(("width", "runtime"), [(3162, "javascript"), (3163, "ort")])
 def test_the_limit_is_20_million_operations(width: int, runtime: str) -> None:
     assert (2 * width**2 <= MOST) == (runtime == "javascript")
-    signature = describe(Wide(8), **wide(8)).card.signature
+    signature = describe(Wide(8), **wide(8)).manifest.signature
     choice = choose_runtime(products_of(width), signature)
     assert choice is not None
     assert (choice.runtime, choice.warning) == (runtime, "")
@@ -209,7 +209,7 @@ def test_the_limit_is_20_million_operations(width: int, runtime: str) -> None:
 
 @pytest.mark.usefixtures("absent")
 def test_without_the_package_a_large_graph_is_for_plain_javascript_with_a_word() -> None:
-    signature = describe(Wide(8), **wide(8)).card.signature
+    signature = describe(Wide(8), **wide(8)).manifest.signature
     choice = choose_runtime(products_of(4000), signature)
     assert choice is not None
     assert choice.runtime == "javascript"
@@ -238,7 +238,7 @@ def test_a_missing_operator_makes_a_page_of_onnx_runtime(tmp_path: Path) -> None
 @pytest.mark.usefixtures("at_hand")
 def test_without_node_onnx_runtime_is_not_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ptx.export.formats.html.choice.shutil.which", lambda name: None)
-    signature = describe(Wide(8), **wide(8)).card.signature
+    signature = describe(Wide(8), **wide(8)).manifest.signature
     choice = choose_runtime(products_of(4000), signature)
     assert choice is not None
     assert choice.runtime == "javascript"

@@ -27,8 +27,8 @@ const fit = (text) => {
   const raster = { width, height, data: ptx.fromBase64(base64) };
   try {
     const signature = { inputs: { image: ["float32", ["batch", 1, 28, 28]] } };
-    const card = { signature, preprocessing: { kind: "image", ...setting } };
-    return ptx.toBase64(ptx.readSample(card, raster).data);
+    const manifest = { signature, preprocessing: { kind: "gray-image", ...setting } };
+    return ptx.toBase64(ptx.readSample(manifest, raster).data);
   } catch (error) { return `refused: ${error.word ?? error.stack}`; }
 };
 """
@@ -142,7 +142,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 }
 
 
-@pytest.mark.parametrize("fit", RESIZE_MODES)
+@pytest.mark.parametrize("resize_mode", RESIZE_MODES)
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host) -> None:
     image = PICTURES[name]()
@@ -151,9 +151,9 @@ def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host)
         "width": rgba.width,
         "height": rgba.height,
         "base64": base64.b64encode(rgba.tobytes()).decode(),
-        "setting": {"size": [28, 28], "fit": fit},
+        "setting": {"size": [28, 28], "resize_mode": fit},
     }
-    got = host.call("fit", json.dumps(question))
+    got = host.call("resize_mode", json.dumps(question))
     if got.startswith("refused: "):
         with pytest.raises(InputError) as caught:
             RESIZE_MODES[fit](image, (28, 28))

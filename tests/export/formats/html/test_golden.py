@@ -19,9 +19,9 @@ from ptx.export.formats.html.page import engine
 from ptx.infer import verify
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.artifact import parse_artifact
-from ptx.infer.artifact.card import Card
 from ptx.infer.artifact.golden import GoldenSample, array_from_data, golden_to_data
 from ptx.infer.artifact.html_page import MODEL, read_block
+from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.artifact.seeded import seeded_array
 from ptx.infer.backends.javascript.hosts import Host, open_host
@@ -29,7 +29,7 @@ from ptx.infer.signature import Array
 
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 SCRIPT = """
-const make = (text) => JSON.stringify(ptx.toCard(ptx.readInput(JSON.parse(text))));
+const make = (text) => JSON.stringify(ptx.toManifest(ptx.readInput(JSON.parse(text))));
 let found = "";
 const begin = (text) => {
   found = "";
@@ -86,9 +86,11 @@ class Edges(nn.Module):
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signature = {
         "inputs": {"x": ["float32", ["batch", 1, 28, 28]]},
-        "outputs": {"edges": ["float32", ["batch", 2, 28, 28]],
-                    "strong": ["bool", ["batch", 2, 28, 28]]},
-    }  # fmt: skip
+        "outputs": {
+            "edges": ["float32", ["batch", 2, 28, 28]],
+            "strong": ["bool", ["batch", 2, 28, 28]],
+        },
+    }
     path = tmp_path_factory.mktemp("edges") / "edges.html"
     return export(Edges(), "html", path, signature=signature).path
 
@@ -96,24 +98,24 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replayed(host: Host, path: Path, outputs: Mapping[str, Array | SampledArray]) -> str:
     """What the page says of its golden samples, where the first has these outputs."""
     model = read_block(path.read_bytes(), MODEL, name="it")
-    card = parse_artifact(model, path=path).require_card()
-    first, *others = card.golden
-    changed: Card = replace(
-        card, golden=(replace(first, outputs={**first.outputs, **outputs}), *others)
+    manifest = parse_artifact(model, path=path).require_manifest()
+    first, *others = manifest.golden
+    changed: Manifest = replace(
+        manifest, golden=(replace(first, outputs={**first.outputs, **outputs}), *others)
     )
     import onnx
 
     bare = onnx.load_from_string(model)
     del bare.metadata_props[:]
-    sealed = onnx_bytes.attach(bare.SerializeToString(), changed.to_json())
-    host.call("begin", base64.b64encode(sealed).decode())
+    digest_ok = onnx_bytes.embed_manifest(bare.SerializeToString(), changed.to_json())
+    host.call("begin", base64.b64encode(digest_ok).decode())
     return host.call("tell", "")
 
 
 def test_a_page_replays_large_outputs(host: Host, edges: Path) -> None:
-    assert all(check.holds for check in verify(edges, trust=True))
-    card = parse_artifact(edges.read_bytes(), path=edges).require_card()
-    stored = card.golden[0].outputs
+    assert all(check.passed for check in verify(edges, trust=True))
+    manifest = parse_artifact(edges.read_bytes(), path=edges).require_manifest()
+    stored = manifest.golden[0].outputs
     assert {type(output) for output in stored.values()} == {SampledArray}
     assert replayed(host, edges, {}) == "2 agree"
     for name, output in stored.items():

@@ -33,12 +33,12 @@ pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 PICTURES = Path(__file__).parents[3] / "pictures"
 READ = """
 const read = (text) => {
-  const { card, width, height, base64 } = JSON.parse(text);
+  const { manifest, width, height, base64 } = JSON.parse(text);
   const raster = { width, height, data: ptx.fromBase64(base64) };
   try {
-    const sample = ptx.readSample(card, raster);
-    const [input] = Object.values(ptx.collate(card, [sample]));
-    return JSON.stringify({ pixels: ptx.toCard(sample), input: ptx.toCard(input) });
+    const sample = ptx.readSample(manifest, raster);
+    const [input] = Object.values(ptx.collate(manifest, [sample]));
+    return JSON.stringify({ pixels: ptx.toManifest(sample), input: ptx.toManifest(input) });
   } catch (error) { return JSON.stringify({ word: error.word ?? error.stack }); }
 };
 """
@@ -74,7 +74,13 @@ class Doubled(nn.Module):
 @pytest.fixture(scope="module")
 def photo_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photo") / "colours.html"
-    photo = {"kind": "photo", "size": [24, 20], "resize": 26, "interpolation": "bilinear", **NORMAL}
+    photo = {
+        "kind": "rgb-image",
+        "size": [24, 20],
+        "resize": 26,
+        "interpolation": "bilinear",
+        **NORMAL,
+    }
     return export(
         Colours(),
         "html",
@@ -140,15 +146,18 @@ def test_a_photograph_becomes_what_python_makes_of_it(
     if axes == GRAY:
         form = {"resize": form["resize"], "interpolation": form.get("interpolation", "bilinear")}
     signature = {"inputs": {"image": ["float32", ["batch", *axes]]}, "outputs": {}}
-    card = {"signature": signature, "preprocessing": {"kind": "photo", "size": [24, 20], **form}}
+    manifest = {
+        "signature": signature,
+        "preprocessing": {"kind": "rgb-image", "size": [24, 20], **form},
+    }
     read = open_preprocessing(
-        card["preprocessing"],
+        manifest["preprocessing"],
         Signature.from_data({**signature, "outputs": {"y": ["float32", ["batch", 1]]}}),
     )
     for mode in ("RGB", "RGBA"):
         image = coloured(*size, mode)
         question = {
-            "card": card,
+            "manifest": manifest,
             "width": image.width,
             "height": image.height,
             "base64": base64.b64encode(image.convert("RGBA").tobytes()).decode(),

@@ -30,9 +30,9 @@ const known = (text) => JSON.stringify(Object.keys(ptx.OPERATORS));
 const graphAnswer = (text) => {
   const { model, inputs } = JSON.parse(text);
   const graph = ptx.openGraph(ptx.readMessage("Model", ptx.fromBase64(model)));
-  const given = Object.entries(inputs).map(([name, data]) => [name, ptx.fromCard(data)]);
+  const given = Object.entries(inputs).map(([name, data]) => [name, ptx.fromManifest(data)]);
   const found = ptx.runGraph(graph, Object.fromEntries(given));
-  return JSON.stringify(Object.entries(found).map(([, tensor]) => ptx.toCard(tensor)));
+  return JSON.stringify(Object.entries(found).map(([, tensor]) => ptx.toManifest(tensor)));
 };
 """
 

@@ -29,7 +29,7 @@ from ptx.infer import (
     parse_artifact,
     read_artifact,
 )
-from ptx.infer.artifact.html_page import ENGINE, MODEL, PAGE, read_block, seal, write_block
+from ptx.infer.artifact.html_page import ENGINE, MODEL, PAGE, append_digest, read_block, write_block
 from ptx.infer.digits import ood
 from ptx.infer.page import allow
 
@@ -55,7 +55,7 @@ def test_a_page_answers_as_the_onnx_file_in_it(artifact: Export) -> None:
         assert got.label == expected.label
         assert got.score == pytest.approx(expected.score, abs=1e-6)
     inner = read_block(path.read_bytes(), MODEL, name="it")
-    assert parse_artifact(inner, path=path).require_card().model == "name-classifier"
+    assert parse_artifact(inner, path=path).require_manifest().model == "name-classifier"
 
 
 def test_an_input_of_no_rows_gets_an_answer_of_none(artifact: Export) -> None:
@@ -101,19 +101,19 @@ def test_a_convnet_is_smaller_than_its_limit(convnet: bytes) -> None:
 def test_a_page_keeps_the_calibration(checkpoint: Checkpoint, tmp_path: Path) -> None:
     trained = read_model(checkpoint("basic-cnn"))
     calibration = {"temperature": 1.5, "ood_detector": ood.CURRENT}
-    calibrated = replace(trained, card=replace(trained.card, calibration=calibration))
+    calibrated = replace(trained, manifest=replace(trained.manifest, calibration=calibration))
     path = export(calibrated, "html", tmp_path / "calibrated.html").path
-    assert read_artifact(path).require_card().calibration == calibration
+    assert read_artifact(path).require_manifest().calibration == calibration
 
 
 def test_a_name_that_holds_tags_ends_nothing(convnet: bytes, checkpoint: Checkpoint) -> None:
     from ptx.infer.artifact import onnx_bytes
 
-    card = read_artifact(checkpoint("linear-model")).require_card()
-    named = replace(card, model="</script><script>alert(1)", labels=())
+    manifest = read_artifact(checkpoint("linear-model")).require_manifest()
+    named = replace(manifest, model="</script><script>alert(1)", labels=())
     model = read_block(convnet, MODEL, name="it")
     bare = model[: onnx_bytes.read_header(model, name="it").graph[1]]
-    made = render(onnx_bytes.attach(bare, named.to_json())).decode()
+    made = render(onnx_bytes.embed_manifest(bare, named.to_json())).decode()
     assert "<script>alert" not in made
 
 
@@ -155,7 +155,7 @@ def test_a_page_without_its_parts_is_refused(
     convnet: bytes, made: Any, told: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "cut.html"
-    path.write_bytes(seal(made(convnet.decode())))
+    path.write_bytes(append_digest(made(convnet.decode())))
     with pytest.raises(ArtifactError, match=told):
         load(path, trust=True)
 

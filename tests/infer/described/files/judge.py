@@ -27,7 +27,9 @@ def judge(case: Case, path: Path) -> tuple[str, str]:
     except Exception as error:  # whatever it raises: there is nothing to hold ptx to
         return VERDICTS[-1], str(error)
     try:
-        with load(path, task="raw", backend="ort-cpu", allow_nonfinite=case.meant) as predictor:
+        with load(
+            path, task="passthrough", backend="ort-cpu", allow_nonfinite=case.meant
+        ) as predictor:
             got = list(predictor.run(case.feed()).values())
     except PtxError as error:
         named = case.refused and f" is {case.refused}" in str(error)

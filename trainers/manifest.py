@@ -1,4 +1,4 @@
-"""The card of a model that is to be trained: labels and sizes follow the data."""
+"""The manifest of a model that is to be trained: labels and sizes follow the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptx.infer.artifact.card import Card, check_lines
+from ptx.infer.artifact.manifest import Manifest, check_lines
 from ptx.infer.described.description import Description
 from ptx.infer.digits import ood
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
@@ -24,8 +24,8 @@ from ptx.trainers.loop import Run, fit_temperature
 from ptx.trainers.recipe import Recipe, find_entry
 
 
-def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
-    """The card of a model that is to be trained on this data: labels and sizes follow the data.
+def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Manifest:
+    """The manifest of a model that is to be trained on this data: labels and sizes follow the data.
 
     Raises:
         UsageError: no such model, or data or a recipe that are not for it.
@@ -42,17 +42,17 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
         columns = dataset.train.inputs[dataset.kind].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
         preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
-    if recipe.white is not None:
-        preprocessing.update(mean=0.0, std=1 / recipe.white)
-    if dataset.fit is not None:
-        preprocessing["fit"] = dataset.fit
+    if recipe.max_pixel is not None:
+        preprocessing.update(mean=0.0, std=1 / recipe.max_pixel)
+    if dataset.resize_mode is not None:
+        preprocessing["resize_mode"] = dataset.resize_mode
     if dataset.columns:
         preprocessing["names"] = list(dataset.columns)
     said = Description(
         name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
     )
     return replace(
-        said.card(Signature.from_data(signature), name=model),
+        said.manifest(Signature.from_data(signature), name=model),
         config=config,
         training={
             "data": {
@@ -70,22 +70,22 @@ def make_card(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Card:
     )
 
 
-def with_calibration(card: Card, run: Run) -> Card:
-    """The card of a fully trained network with its temperature, if it is a classifier.
+def with_calibration(manifest: Manifest, run: Run) -> Manifest:
+    """The manifest of a fully trained network with its temperature, if it is a classifier.
 
     Digits in MNIST's form get the out-of-distribution detector for them as well.
     """
-    if not TASKS[card.task].reads_logits:
-        return card
+    if not TASKS[manifest.task].reads_logits:
+        return manifest
     calibration: dict[str, Any] = {"temperature": fit_temperature(run)}
-    form = [card.preprocessing.get(key) for key in ("fit", "size")]
-    if card.labels == DIGITS and form == ["digit", list(ood.SIZE)]:
+    form = [manifest.preprocessing.get(key) for key in ("resize_mode", "size")]
+    if manifest.labels == DIGITS and form == ["mnist", list(ood.SIZE)]:
         calibration["ood_detector"] = ood.CURRENT
-    return replace(card, calibration=calibration)
+    return replace(manifest, calibration=calibration)
 
 
 def _check_names(dataset: Dataset) -> None:
-    """A file may have a name that is no text; a card, which is one, cannot carry it."""
+    """A file may have a name that is no text; a manifest, which is one, cannot carry it."""
     for name in (dataset.name, dataset.source, *dataset.labels, *dataset.columns):
         if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
             raise InputError(
@@ -122,8 +122,8 @@ def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
     if recipe.standardise and not _documented(entry).columns:
         raise UsageError(f"{model} takes no columns that could be standardised")
     pictures = _documented(entry).pictures
-    if recipe.white is not None and (pictures is None or pictures.channels is not None):
-        raise UsageError(f"{model} takes no pictures whose white could be {recipe.white:g}")
+    if recipe.max_pixel is not None and (pictures is None or pictures.channels is not None):
+        raise UsageError(f"{model} takes no pictures whose white could be {recipe.max_pixel:g}")
 
 
 def _documented(entry: Entry) -> Preprocessing:

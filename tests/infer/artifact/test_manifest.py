@@ -1,4 +1,4 @@
-"""The card: what was written comes back; anything else is an ArtifactError, within limits."""
+"""The manifest: what was written comes back; anything else is an ArtifactError, within limits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptx.infer.artifact.card import DEPTH_LIMIT, SIZE_LIMIT, Card, parse_json
-from ptx.infer.artifact.golden import Answer, GoldenSample, RawSample
+from ptx.infer.artifact.golden import EndToEndSample, ExpectedPrediction, GoldenSample
+from ptx.infer.artifact.manifest import DEPTH_LIMIT, SIZE_LIMIT, Manifest, parse_json
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Signature
 
 SIGNATURE = Signature.from_data(
     {"inputs": {"x": ["float32", ["batch", 1]]}, "outputs": {"y": ["float32", ["batch", 1]]}}
 )
-CARD = Card(
+MANIFEST = Manifest(
     model="linear-model",
     task="regression",
     signature=SIGNATURE,
-    preprocessing={"kind": "columns", "names": ["größe"]},
+    preprocessing={"kind": "tabular", "names": ["größe"]},
     config={"bias": True},
     training={"seed": 0, "metrics": {"train_loss": 0.1}},
     weights_sha256="00",
@@ -34,74 +34,82 @@ CARD = Card(
         GoldenSample({"x": np.array([[4.0]], np.float32)}, {"y": np.array([[8.1]])}, {"y": 1e-6}),
         GoldenSample({"x": np.array([[3]], ">i8")}, {"y": np.array([[1.0]], ">f8")}, {"y": 0}),
     ),
-    raw=(
-        RawSample(
+    end_to_end=(
+        EndToEndSample(
             (b"\x89PNG", "größe", (4.0, 0.1)),
             "ab",
             tuple(np.array([value], np.uint8) for value in (0, 128, 255)),
             {"y": np.array([[8.1]])},
             {"y": 1e-6},
-            (Answer(None, None, 8.1), Answer("a", 0.5, None), Answer("b", 1.0, None)),
+            (
+                ExpectedPrediction(None, None, 8.1),
+                ExpectedPrediction("a", 0.5, None),
+                ExpectedPrediction("b", 1.0, None),
+            ),
         ),
     ),
 )
-DATA = json.loads(CARD.to_json())
+DATA = json.loads(MANIFEST.to_json())
 
-PROOF = {"statement": "0", "samples": "0"}
+PROOF = {"fingerprint": "0", "samples": "0"}
 
 
-def read(data: Any) -> Card:
+def read(data: Any) -> Manifest:
     text = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return Card.from_json(text, name="'a.onnx'")
+    return Manifest.from_json(text, name="'a.onnx'")
 
 
 def test_a_calibration_is_stored_only_if_there_is_one() -> None:
     assert "calibration" not in DATA
     assert read(DATA).calibration == {}
-    card = read({**DATA, "calibration": {"temperature": 2.0}})
-    assert card.calibration == {"temperature": 2.0}
-    assert read(card.to_json().encode()) == card
-    assert card.statement_sha256 == CARD.statement_sha256
+    manifest = read({**DATA, "calibration": {"temperature": 2.0}})
+    assert manifest.calibration == {"temperature": 2.0}
+    assert read(manifest.to_json().encode()) == manifest
+    assert manifest.fingerprint == MANIFEST.fingerprint
     with pytest.raises(ArtifactError, match="'calibration' is a list"):
         read({**DATA, "calibration": []})
 
 
-def test_a_card_comes_back_bit_for_bit() -> None:
-    card = read(CARD.to_json().encode())
-    assert card.to_json() == CARD.to_json()
-    assert card.preprocessing == {"kind": "columns", "names": ["größe"]}
-    assert card.golden[0].inputs["x"].dtype == np.float32
-    assert np.asarray(card.golden[0].outputs["y"]).tobytes() == np.array([[8.1]]).tobytes()
-    big_endian = card.golden[1].inputs["x"]
+def test_a_manifest_comes_back_bit_for_bit() -> None:
+    manifest = read(MANIFEST.to_json().encode())
+    assert manifest.to_json() == MANIFEST.to_json()
+    assert manifest.preprocessing == {"kind": "tabular", "names": ["größe"]}
+    assert manifest.golden[0].inputs["x"].dtype == np.float32
+    assert np.asarray(manifest.golden[0].outputs["y"]).tobytes() == np.array([[8.1]]).tobytes()
+    big_endian = manifest.golden[1].inputs["x"]
     assert big_endian.dtype.isnative
     assert big_endian.tolist() == [[3]]
     assert big_endian.flags.writeable
-    assert card.raw[0].values == CARD.raw[0].values
-    assert card.raw[0].answers == CARD.raw[0].answers
-    assert [array.tolist() for array in card.raw[0].read] == [[0], [128], [255]]
+    assert manifest.end_to_end[0].values == MANIFEST.end_to_end[0].values
+    assert manifest.end_to_end[0].predictions == MANIFEST.end_to_end[0].predictions
+    assert [array.tolist() for array in manifest.end_to_end[0].read] == [[0], [128], [255]]
 
 
 def test_the_digest_of_a_statement_sees_each_field_that_an_answer_depends_on() -> None:
     changes: list[dict[str, Any]] = [
-        {"labels": ("a",)}, {"preprocessing": {"kind": "columns", "names": ["x"]}},
-        {"task": "raw"}, {"config": {}}, {"weights_sha256": "01"}, {"model": "x"},
-    ]  # fmt: skip
-    digests = {CARD.statement_sha256, *(replace(CARD, **c).statement_sha256 for c in changes)}
+        {"labels": ("a",)},
+        {"preprocessing": {"kind": "tabular", "names": ["x"]}},
+        {"task": "passthrough"},
+        {"config": {}},
+        {"weights_sha256": "01"},
+        {"model": "x"},
+    ]
+    digests = {MANIFEST.fingerprint, *(replace(MANIFEST, **c).fingerprint for c in changes)}
     assert len(digests) == 1 + len(changes)
-    assert read(DATA).statement_sha256 == CARD.statement_sha256
-    assert replace(CARD, versions={}, golden=()).statement_sha256 == CARD.statement_sha256
+    assert read(DATA).fingerprint == MANIFEST.fingerprint
+    assert replace(MANIFEST, versions={}, golden=()).fingerprint == MANIFEST.fingerprint
 
 
-def test_a_card_with_a_label_that_could_not_be_read_again_is_not_written() -> None:
+def test_a_manifest_with_a_label_that_could_not_be_read_again_is_not_written() -> None:
     with pytest.raises(ArtifactError, match=r"'a\\nb' holds a control character"):
-        Card("m", "classification", SIGNATURE, {}, labels=("a\nb",)).to_json()
-    assert Card("m", "classification", SIGNATURE, {}, labels=("n01\ttench", "größe")).to_json()
+        Manifest("m", "classification", SIGNATURE, {}, labels=("a\nb",)).to_json()
+    assert Manifest("m", "classification", SIGNATURE, {}, labels=("n01\ttench", "größe")).to_json()
 
 
-def test_a_card_with_nan_is_not_written() -> None:
-    card = Card("m", "regression", SIGNATURE, {}, training={"loss": float("nan")})
+def test_a_manifest_with_nan_is_not_written() -> None:
+    manifest = Manifest("m", "regression", SIGNATURE, {}, training={"loss": float("nan")})
     with pytest.raises(ValueError, match="Out of range float"):
-        card.to_json()
+        manifest.to_json()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +118,7 @@ def test_a_card_with_nan_is_not_written() -> None:
         (b"", "not valid JSON"),
         (b"\xff{}", "not valid JSON"),
         (b"[]", "it is a list; expected an object"),
-        (b'"card"', "it is a str; expected an object"),
+        (b'"manifest"', "it is a str; expected an object"),
         (b'{"a": 1, "a": 2}', "a key stands twice"),
         (b'{"b": {"a": 1, "a": 1}}', "a key stands twice"),
         (b'{"a": NaN}', "NaN is not JSON"),
@@ -126,8 +134,8 @@ def test_a_card_with_nan_is_not_written() -> None:
 def test_what_is_no_plain_json_object_is_refused(text: bytes, message: str) -> None:
     with pytest.raises(ArtifactError, match=message) as caught:
         parse_json(text, name="'a.onnx'")
-    assert caught.value.code == "E-CARD"
-    assert "'a.onnx': its card is not valid JSON" in str(caught.value)
+    assert caught.value.code == "E-MANIFEST"
+    assert "'a.onnx': its manifest is not valid JSON" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +164,11 @@ def array(**changes: Any) -> dict[str, Any]:
 
 def raw(*values: Any, **changes: Any) -> dict[str, Any]:
     sample = {"values": values, "sha256": "", "read": [], "outputs": {}, "tolerance": {}}
-    return {"raw": [{**sample, **changes}]}
+    return {"end_to_end": [{**sample, **changes}]}
 
 
-def agreement(output: str, found: object) -> dict[str, Any]:
-    return {"agreement": {**PROOF, "cases": 1, "backends": {"ort-cpu": {output: found}}}}
+def verification(output: str, found: object) -> dict[str, Any]:
+    return {"verification": {**PROOF, "cases": 1, "backends": {"ort-cpu": {output: found}}}}
 
 
 @pytest.mark.parametrize(
@@ -180,23 +188,23 @@ def agreement(output: str, found: object) -> dict[str, Any]:
         (golden(tolerance={"y": -1}), "a tolerance is -1"),
         (golden(tolerance={"y": "1"}), "a tolerance is '1'"),
         (golden(tolerance={"y": True}), "a tolerance is True"),
-        (golden(answers=1), "'answers' is a int; expected list"),
-        (golden(answers=[["a", 1.0]]), "an answer is"),
-        (golden(answers=[[1, 1.0, None]]), "an answer's label is 1"),
-        (golden(answers=[["a", "1", None]]), "an answer's score or value is '1'"),
-        ({"raw": 1}, "'raw' is a int; expected list"),
-        ({"raw": [1]}, "a raw sample is not an object"),
-        (raw(), "a raw sample has 0 values and 0 read ones"),
+        (golden(predictions=1), "'predictions' is a int; expected list"),
+        (golden(predictions=[["a", 1.0]]), "an answer is"),
+        (golden(predictions=[[1, 1.0, None]]), "an answer's label is 1"),
+        (golden(predictions=[["a", "1", None]]), "an answer's score or value is '1'"),
+        ({"end_to_end": 1}, "'end_to_end' is a int; expected list"),
+        ({"end_to_end": [1]}, "an end-to-end sample is not an object"),
+        (raw(), "an end-to-end sample has 0 values and 0 read ones"),
         (raw({"text": "a"}, read=[ARRAY, ARRAY]), "has 1 values and 2 read ones"),
         (raw({"text": "a"}, sha256=1), "'sha256' is a int"),
         (raw("a"), "a raw value is not an object of one key"),
         (raw({"text": "a", "base64": ""}), "a raw value is not an object of one key"),
         (raw({"text": 1}), "'text' is a int; expected str"),
-        (raw({"base64": "*"}), "card is not valid"),
+        (raw({"base64": "*"}), "manifest is not valid"),
         (raw({"numbers": []}), "it has no numbers"),
-        (raw({"numbers": [[1.0]]}), "card is not valid"),
-        (raw({"numbers": [10**400]}), "card is not valid"),
-        (raw({"numbers": ["x"]}), "card is not valid"),
+        (raw({"numbers": [[1.0]]}), "manifest is not valid"),
+        (raw({"numbers": [10**400]}), "manifest is not valid"),
+        (raw({"numbers": ["x"]}), "manifest is not valid"),
         ({"training": {"test": 1}}, "'test' is a int; expected dict"),
         ({"training": {"test": {"data": "a", "sha256": "", "rows": "x"}}}, "'rows' is a str"),
         ({"labels": ["a\nb"]}, r"'a\\nb' holds a control character; expected a line of text"),
@@ -206,42 +214,45 @@ def agreement(output: str, found: object) -> dict[str, Any]:
         ({"training": {"data": 1}}, "'data' is a int; expected dict"),
         ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
         ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),
-        ({"agreement": {"backends": {}}}, "'cases' is missing; expected int"),
-        ({"agreement": {"cases": 1, "backends": {}}}, "'statement' is missing; expected str"),
+        ({"verification": {"backends": {}}}, "'cases' is missing; expected int"),
+        ({"verification": {"cases": 1, "backends": {}}}, "'fingerprint' is missing; expected str"),
         (
-            {"agreement": {**PROOF, "cases": 1, "backends": []}},
+            {"verification": {**PROOF, "cases": 1, "backends": []}},
             "'backends' is a list; expected dict",
         ),
-        ({"agreement": {**PROOF, "cases": 1, "backends": {"a": 1}}}, "'a' is a int; expected dict"),
-        (agreement("y", 1), "'y' is a int; expected dict"),
-        (agreement("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
-        (agreement("y", {"error": 0.0}), "'tolerance' is missing; expected float"),
+        (
+            {"verification": {**PROOF, "cases": 1, "backends": {"a": 1}}},
+            "'a' is a int; expected dict",
+        ),
+        (verification("y", 1), "'y' is a int; expected dict"),
+        (verification("y", {"error": "x", "tolerance": 0.0}), "'error' is a str; expected float"),
+        (verification("y", {"error": 0.0}), "'tolerance' is missing; expected float"),
         (array(dtype="object"), "an array has dtype 'object'"),
         (array(dtype="uint16"), "an array has dtype 'uint16'"),
         (array(shape=[2]), r"an array of shape \[2\] has 4 bytes"),
         (array(shape=[-1]), r"an array has shape \[-1\]"),
         (array(shape=[True]), r"an array has shape \[True\]"),
         (array(shape=[2**31]), "an array has shape"),
-        (array(shape=[0] + [2**31 - 1] * 5, base64=""), "card is not valid"),
-        (array(shape=[1] * 80), "card is not valid"),
-        (array(base64="AAAA*AA=="), "card is not valid"),
-        (array(base64="é"), "card is not valid"),
+        (array(shape=[0] + [2**31 - 1] * 5, base64=""), "manifest is not valid"),
+        (array(shape=[1] * 80), "manifest is not valid"),
+        (array(base64="AAAA*AA=="), "manifest is not valid"),
+        (array(base64="é"), "manifest is not valid"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ArtifactError, match=message) as caught:
         read({**DATA, **changes})
-    assert caught.value.code == "E-CARD"
+    assert caught.value.code == "E-MANIFEST"
 
 
-@pytest.mark.parametrize("key", sorted(DATA.keys() - {"raw"}))
+@pytest.mark.parametrize("key", sorted(DATA.keys() - {"end_to_end"}))
 def test_a_field_that_is_missing_is_named(key: str) -> None:
     with pytest.raises(ArtifactError, match=f"'{key}' is missing; expected"):
         read({name: value for name, value in DATA.items() if name != key})
 
 
 def test_a_field_that_is_unknown_is_for_a_later_ptx() -> None:
-    assert read({**DATA, "mood": "good"}).to_json() == CARD.to_json()
+    assert read({**DATA, "mood": "good"}).to_json() == MANIFEST.to_json()
 
 
 JSON = st.recursive(
@@ -263,7 +274,7 @@ def paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(paths(DATA)), JSON)
-def test_any_value_anywhere_gives_a_card_or_an_artifact_error(
+def test_any_value_anywhere_gives_a_manifest_or_an_artifact_error(
     path: tuple[Any, ...], value: Any
 ) -> None:
     data = copy.deepcopy(DATA)
@@ -272,20 +283,20 @@ def test_any_value_anywhere_gives_a_card_or_an_artifact_error(
         inner = inner[key]
     inner[path[-1]] = value
     try:
-        card = read(data)
+        manifest = read(data)
     except ArtifactError:
         return
-    card.to_json()
+    manifest.to_json()
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_an_artifact_error(text: bytes) -> None:
     with pytest.raises(ArtifactError):
-        Card.from_json(text, name="x")
+        Manifest.from_json(text, name="x")
 
 
-def test_the_largest_card_is_parsed_in_a_few_seconds() -> None:
+def test_the_largest_manifest_is_parsed_in_a_few_seconds() -> None:
     text = b'{"a": "' + b'\\"' * (SIZE_LIMIT // 2 - 10) + b'"}'
     start = time.perf_counter()
     parse_json(text, name="")
@@ -294,5 +305,5 @@ def test_the_largest_card_is_parsed_in_a_few_seconds() -> None:
 
 @pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 10**6, "[" * 10**6, '"' * (10**6 + 1)])
 def test_a_hostile_text_is_refused_in_one_walk(text: str) -> None:
-    with pytest.raises(ArtifactError, match="its card is not valid JSON"):
+    with pytest.raises(ArtifactError, match="its manifest is not valid JSON"):
         parse_json(text.encode(), name="x")

@@ -1,4 +1,4 @@
-"""The card: the JSON that a file carries about itself.
+"""The manifest: the JSON that a file carries about itself.
 
 It is data: parsed under limits of size and depth, checked field by field, never evaluated.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.artifact.golden import (
+    EndToEndSample,
     GoldenSample,
-    RawSample,
+    end_to_end_to_data,
     golden_to_data,
-    raw_to_data,
     samples_digest,
     samples_from_data,
     take,
@@ -40,7 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
-class Card:
+class Manifest:
     """What an artifact or a checkpoint says about itself.
 
     Attributes:
@@ -53,7 +53,7 @@ class Card:
         weights_sha256: Of the state dict, see `ptx.models.checkpoint.weights_digest`.
         checkpoint_sha256: Of the checkpoint file that was exported.
         versions: Of ptx, torch, onnx, the opset, ...
-        agreement: Grid, tolerance, largest errors.
+        verification: Grid, tolerance, largest errors.
         raw: Empty if the model has no preprocessing, or its inputs are too large to be stored.
         weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
         compute: A key of COMPUTES where the file computes so, and is held by its accuracy; else empty.
@@ -70,9 +70,9 @@ class Card:
     weights_sha256: str = ""
     checkpoint_sha256: str = ""
     versions: dict[str, str] = field(default_factory=dict)
-    agreement: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
     golden: tuple[GoldenSample, ...] = ()
-    raw: tuple[RawSample, ...] = ()
+    end_to_end: tuple[EndToEndSample, ...] = ()
     weights: str = ""
     compute: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -86,23 +86,25 @@ class Card:
         try:
             check_lines((self.model, self.weights, *self.labels))
         except ValueError as error:
-            raise ArtifactError(f"the card of {self.model!r}: {error}", code="E-CARD") from error
+            raise ArtifactError(
+                f"the manifest of {self.model!r}: {error}", code="E-MANIFEST"
+            ) from error
         data = {
             "format": FORMAT,
-            **self.statement(),
+            **self.defining_fields(),
             "training": self.training,
             "checkpoint_sha256": self.checkpoint_sha256,
             "versions": self.versions,
-            "agreement": self.agreement,
+            "verification": self.verification,
             "golden": [golden_to_data(sample) for sample in self.golden],
-            "raw": [raw_to_data(sample) for sample in self.raw],
+            "end_to_end": [end_to_end_to_data(sample) for sample in self.end_to_end],
             **({"calibration": self.calibration} if self.calibration else {}),
             **({"weights": self.weights} if self.weights else {}),
         }
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-    def statement(self) -> dict[str, Any]:
-        """What the card says of the model, as data: all that an answer depends on."""
+    def defining_fields(self) -> dict[str, Any]:
+        """What the manifest says of the model, as data: all that an answer depends on."""
         return {
             "model": self.model,
             "task": self.task,
@@ -117,25 +119,27 @@ class Card:
     @property
     def quantization(self) -> AccuracyComparison | None:
         """What int8 changed in the predictions; None if the file does not compute in int8."""
-        return _read_accuracy(self.agreement) if self.compute else None
+        return _read_accuracy(self.verification) if self.compute else None
 
     @property
-    def statement_sha256(self) -> str:
-        """Of the statement as JSON with sorted keys; the proof notes it as `agreement.statement`."""
-        text = json.dumps(self.statement(), sort_keys=True, separators=(",", ":"))
+    def fingerprint(self) -> str:
+        """Of the statement as JSON with sorted keys; the proof notes it as
+        `verification.fingerprint`.
+        """
+        text = json.dumps(self.defining_fields(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def samples_sha256(self) -> str:
-        """Of the golden samples, raw ones too; the proof notes it as `agreement.samples`."""
-        return samples_digest(self.golden, self.raw)
+        """Of the golden samples, raw ones too; the proof notes it as `verification.samples`."""
+        return samples_digest(self.golden, self.end_to_end)
 
     @classmethod
-    def from_json(cls, text: bytes, *, name: str) -> Card:
-        """The card in `text`, which comes out of the file `name`.
+    def from_json(cls, text: bytes, *, name: str) -> Manifest:
+        """The manifest in `text`, which comes out of the file `name`.
 
         Raises:
-            ArtifactError: it is not JSON, too large, too deep, of a newer format, or not a card.
+            ArtifactError: it is not JSON, too large, too deep, of a newer format, or not a manifest.
         """
         data = parse_json(text, name=name)
         try:
@@ -146,7 +150,7 @@ class Card:
             names = (take(data, "model", str), take(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
-            golden, raw = samples_from_data(data)
+            golden, end_to_end = samples_from_data(data)
             return cls(
                 model=take(data, "model", str),
                 task=take(data, "task", str),
@@ -158,18 +162,20 @@ class Card:
                 weights_sha256=take(data, "weights_sha256", str),
                 checkpoint_sha256=take(data, "checkpoint_sha256", str),
                 versions=take(data, "versions", dict),
-                agreement=_agreement(data),
+                verification=_verification(data),
                 golden=golden,
-                raw=raw,
+                end_to_end=end_to_end,
                 weights=take(data, "weights", str),
                 compute=take(data, "compute", str),
                 calibration=take(data, "calibration", dict),
             )
         except ValueError as error:
-            raise ArtifactError(f"{name}: its card is not valid: {error}", code="E-CARD") from error
+            raise ArtifactError(
+                f"{name}: its manifest is not valid: {error}", code="E-MANIFEST"
+            ) from error
 
 
-def parse_json(text: bytes, *, name: str, what: str = "its card") -> dict[str, Any]:
+def parse_json(text: bytes, *, name: str, what: str = "its manifest") -> dict[str, Any]:
     """A JSON object under limits; NaN and duplicate keys are refused. `what`: it, in messages.
 
     Raises:
@@ -189,7 +195,9 @@ def parse_json(text: bytes, *, name: str, what: str = "its card") -> dict[str, A
         if not isinstance(data, dict):
             raise ValueError(f"it is a {type(data).__name__}; expected an object")
     except ValueError as error:
-        raise ArtifactError(f"{name}: {what} is not valid JSON: {error}", code="E-CARD") from error
+        raise ArtifactError(
+            f"{name}: {what} is not valid JSON: {error}", code="E-MANIFEST"
+        ) from error
     return data
 
 
@@ -239,22 +247,22 @@ def check_lines(texts: Iterable[str]) -> None:
 
 def _check_compute(data: Mapping[str, Any]) -> None:
     """What the file computes in is known, and its proof says how its accuracy was found."""
-    compute, agreement = take(data, "compute", str), take(data, "agreement", dict)
+    compute, verification = take(data, "compute", str), take(data, "verification", dict)
     if compute not in ("", *COMPUTES):
         raise ValueError(f"it computes in {quote(compute)}; this ptx knows {', '.join(COMPUTES)}")
-    if bool(compute) != ("quantization" in agreement):
+    if bool(compute) != ("quantization" in verification):
         raise ValueError(
-            "a file that computes in int8, and it alone, says its accuracy in 'agreement'"
+            "a file that computes in int8, and it alone, says its accuracy in 'verification'"
         )
     if compute:
-        _read_accuracy(agreement)
+        _read_accuracy(verification)
 
 
-def _read_accuracy(agreement: Mapping[str, Any]) -> AccuracyComparison:
+def _read_accuracy(verification: Mapping[str, Any]) -> AccuracyComparison:
     """Imported here, since few files need it."""
     from ptx.infer.artifact.accuracy import AccuracyComparison
 
-    return AccuracyComparison.from_data(take(agreement, "quantization", dict))
+    return AccuracyComparison.from_data(take(verification, "quantization", dict))
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,16 +285,16 @@ def _check_test(test: Mapping[str, Any]) -> None:
             take(test, key, float)
 
 
-def _agreement(data: Mapping[str, Any]) -> dict[str, Any]:
-    agreement = take(data, "agreement", dict)
-    if agreement:
-        take(agreement, "cases", int)
-        take({"examples_left_out": 0, **agreement}, "examples_left_out", int)
-        for key in ("statement", "samples"):
-            take(agreement, key, str)
-        backends = take(agreement, "backends", dict)
+def _verification(data: Mapping[str, Any]) -> dict[str, Any]:
+    verification = take(data, "verification", dict)
+    if verification:
+        take(verification, "cases", int)
+        take({"examples_left_out": 0, **verification}, "examples_left_out", int)
+        for key in ("fingerprint", "samples"):
+            take(verification, key, str)
+        backends = take(verification, "backends", dict)
         for outputs in (take(backends, name, dict) for name in backends):
             for found in (take(outputs, name, dict) for name in outputs):
                 take(found, "error", float)
                 take(found, "tolerance", float)
-    return agreement
+    return verification
