@@ -24,9 +24,9 @@ def test_the_picture_is_what_the_script_draws() -> None:
     assert (ROOT / "docs" / "images" / "architecture.svg").read_text() == module.picture()
 
 
-@pytest.mark.parametrize("walk", ["A picture", "A network", "A row"])
+@pytest.mark.parametrize("walk", ["an image is predicted", "a network is exported", "a model is trained"])
 def test_every_function_of_a_walk_is_there(walk: str) -> None:
-    part = TEXT[TEXT.index(f"## {walk}") :].split("\n## ")[0]
+    part = TEXT[TEXT.index(f"## How {walk}") :].split("\n## ")[0]
     stops = STOP.findall(part)
     assert stops
     for name, function in stops:
@@ -37,7 +37,7 @@ def test_every_function_of_a_walk_is_there(walk: str) -> None:
 
 def test_every_file_that_is_named_is_there() -> None:
     named = re.findall(r"`([a-z_]+/[\w/]+\.py)`", TEXT)
-    assert len(named) > 50
+    assert len(named) > 40
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
@@ -46,7 +46,7 @@ def test_every_place_to_add_something_is_there() -> None:
     for folder in re.findall(r"file in `([\w/]+/)`", part):
         assert (ROOT / folder).is_dir(), folder
     named = re.findall(r"`(\w+)`\s(?:of|in)\s`([\w/]+\.py)`", part)
-    assert len(named) > 10
+    assert len(named) > 9
     for name, path in named:
         tree = ast.parse((ROOT / path).read_text())
         defined = {getattr(node, "name", None) for node in tree.body}
