@@ -44,7 +44,7 @@ SETS = {
     "old-runtime": ("3.13", "torch torchvision onnx onnxscript onnxruntime==1.28.0 numpy pillow"),
     "old-numpy": ("3.12", "torch torchvision onnx onnxscript onnxruntime numpy==2.0.0 pillow"),
 }
-HEAD = """# The versions that ptx was run with
+HEAD = """# Tested versions
 
 `pyproject.toml` allows a range of each library. These are its ends: every pair of oldest and newest of
 torch, onnxscript, ONNX Runtime and NumPy is in one of the rows. Each ran the tests of exports, of every
