@@ -106,7 +106,7 @@ def open_bar(title: str, unit: str, total: int | None, **options: Any) -> Any:
     )
 
 
-class Progress(AbstractContextManager["Progress"]):
+class ProgressBar(AbstractContextManager["ProgressBar"]):
     """A progress bar; without a terminal on stderr it does nothing.
 
     `total` is the number of units, or a function that counts them once the bar appears; None if unknown.

@@ -93,7 +93,7 @@ class VerifiedExport:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ExportCandidate:
     """A verified file that is still in memory.
 
     Attributes:
@@ -193,7 +193,7 @@ def verify_export(
     *,
     opset: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Candidate:
+) -> ExportCandidate:
     """Convert to `format_name` and verify the file in memory; `path`: its name in messages.
 
     Raises:
@@ -219,13 +219,15 @@ def verify_export(
         choice = exporter.choose_runtime(content, manifest.signature)
     if runtime := choice.runtime if choice else trained.runtime:
         embed = exporter.runtimes[runtime]()
-    candidate = Candidate(
+    candidate = ExportCandidate(
         format_name, content, manifest, embed, saved=len(unpacked) - len(content), choice=choice
     )
     return replace(candidate, manifest=_verify(candidate, trained, path))
 
 
-def open_candidate(candidate: Candidate, path: Path, *, threads: int | None = None) -> Predictor:
+def open_candidate(
+    candidate: ExportCandidate, path: Path, *, threads: int | None = None
+) -> Predictor:
     """A predictor over the file, on the backend that verifies its format.
 
     Raises:
@@ -237,7 +239,7 @@ def open_candidate(candidate: Candidate, path: Path, *, threads: int | None = No
     return Predictor(artifact.require_manifest(), lambda: open_backend(backend, artifact, options))
 
 
-def _verify(candidate: Candidate, trained: TrainedModel, path: Path) -> Manifest:
+def _verify(candidate: ExportCandidate, trained: TrainedModel, path: Path) -> Manifest:
     """Run the file over the test matrix, the real samples and the golden samples.
 
     Returns:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ptx.report.backends import find_targets as find_targets
     from ptx.report.backends import open_backends as open_backends
     from ptx.report.benchmarking import Benchmark as Benchmark
-    from ptx.report.benchmarking import Settings as Settings
+    from ptx.report.benchmarking import BenchmarkSettings as BenchmarkSettings
     from ptx.report.benchmarking import Target as Target
     from ptx.report.benchmarking import benchmark as benchmark
     from ptx.report.comparison import ModelComparison as ModelComparison
@@ -47,7 +47,7 @@ else:
         __name__,
         {
             "backends": "find_targets open_backends",
-            "benchmarking": "Benchmark Settings Target benchmark",
+            "benchmarking": "Benchmark BenchmarkSettings Target benchmark",
             "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
             "comparison_file": "check_target",
             "confusion": "confusion_text",

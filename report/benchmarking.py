@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """How it is measured.
 
     Attributes:
@@ -137,7 +137,7 @@ class Benchmark:
 
 def benchmark(
     targets: Sequence[Target],
-    settings: Settings,
+    settings: BenchmarkSettings,
     *,
     threads: int | None = None,
     left_out: Callable[[str, str], None] | None = None,
@@ -168,7 +168,7 @@ def benchmark(
     return Benchmark(measured, "own choice" if threads is None else str(threads))
 
 
-def _measure(target: Target, settings: Settings, exports: list[str]) -> Measured:
+def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) -> Measured:
     """What the backend's process found; its error is raised here."""
     given = asdict(settings) | {
         "backend": target.backend,

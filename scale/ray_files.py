@@ -60,7 +60,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Job:
+class RayJob:
     """What is predicted, and how.
 
     Attributes:
@@ -82,7 +82,7 @@ def predict_files(
     inputs: Sequence[str],
     model: str | Path | ModelRef,
     output: str,
-    job: Job | None = None,
+    job: RayJob | None = None,
     *,
     resume: bool = False,
 ) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def predict_files(
         OutputError: the folder cannot be written.
         LimitError: E-PEER: the same rows ended their worker several times.
     """
-    job = job or Job()
+    job = job or RayJob()
     ref = model if isinstance(model, ModelRef) else put_model(model)
     preprocessing = open_preprocessing(ref.manifest.preprocessing, ref.manifest.signature)
     files = _by_kind(inputs, preprocessing)
@@ -121,7 +121,7 @@ def predict_files(
 class _PredictRows:
     """A worker: tables with a column `input` become their predictions, without what is answered."""
 
-    def __init__(self, model: ModelRef, job: Job, answered: ray.ObjectRef[Any]) -> None:
+    def __init__(self, model: ModelRef, job: RayJob, answered: ray.ObjectRef[Any]) -> None:
         self._predictor = model.open(job.backend, job.options)
         self._job = job
         self._answered = ray.get(answered)
@@ -377,7 +377,7 @@ class OutputFolder:
         return facts
 
 
-def _job_facts(model: ModelRef, job: Job) -> dict[str, Any]:
+def _job_facts(model: ModelRef, job: RayJob) -> dict[str, Any]:
     """What a prediction depends on."""
     return {
         "model": model.sha256,

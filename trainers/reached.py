@@ -75,10 +75,10 @@ def require_proved(predictor: Predictor, dataset: Dataset) -> None:
             f"{manifest.model} on {predictor.backend.name} is not what was proved: {failed[0].name}:"
             f" {failed[0].detail}; export it again, `ptx verify` lists all"
         )
-    fit = manifest.preprocessing.get("resize_mode")
-    if None not in (fit, dataset.resize_mode) and fit != dataset.resize_mode:
+    resize_mode = manifest.preprocessing.get("resize_mode")
+    if None not in (resize_mode, dataset.resize_mode) and resize_mode != dataset.resize_mode:
         raise AgreementError(
-            f"{manifest.model} fits pictures as {fit!r}; those of {dataset.name} are fitted as"
+            f"{manifest.model} fits pictures as {resize_mode!r}; those of {dataset.name} are fitted as"
             f" {dataset.resize_mode!r}: export or train it again"
         )
 

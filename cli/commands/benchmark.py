@@ -13,7 +13,7 @@ from ptx.cli import options
 from ptx.cli.model import note_skipped
 from ptx.cli.param_types import Number, Numbers
 from ptx.cli.streams import echo
-from ptx.cli.terminal import Progress, columns, print_summary, style_result
+from ptx.cli.terminal import ProgressBar, columns, print_summary, style_result
 from ptx.cli.workspace import Workspace
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 
@@ -68,14 +68,14 @@ def benchmark(
     the first prediction.
     """
     space = Workspace(workspace)
-    settings = report.Settings(batches, seconds)
+    settings = report.BenchmarkSettings(batches, seconds)
     opening = infer.Options(device=device, threads=threads, precision=precision)
     targets = list(
         report.find_targets(
             partial(space.find, model), opening, names=backends, trust=space.trust(trust)
         )
     )
-    with Progress("measuring", "backends", len(targets)) as progress:
+    with ProgressBar("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
             targets,
             settings,

@@ -15,7 +15,7 @@ from ptx.cli.inputs import find_inputs
 from ptx.cli.model import closing_all, note_skipped
 from ptx.cli.network import find_factory
 from ptx.cli.streams import echo
-from ptx.cli.terminal import Progress, columns, print_note, print_summary, style_result
+from ptx.cli.terminal import ProgressBar, columns, print_note, print_summary, style_result
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import INT8_SUFFIX
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -79,7 +79,7 @@ def compare(
             _print_problems(model, problems, as_json=as_json)
             return 1
         rows, dataset = _find_rows(space, inputs, data, trained, predictors[0])
-        with Progress("comparing", "inputs", rows.total) as progress:
+        with ProgressBar("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
         reached, passes = "", compared.passed
         if dataset is not None and passes:

@@ -11,7 +11,7 @@ from ptx import infer, report, trainers
 from ptx.cli import options
 from ptx.cli.model import open_model, resolve_model
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import Progress, print_summary
+from ptx.cli.terminal import ProgressBar, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import pluralise
 
@@ -67,7 +67,7 @@ def evaluate_test_rows(
     """The evaluation, whether it is no worse than the training's, and a line about that."""
     from ptx.trainers.reached import against_record
 
-    with Progress("evaluating", "rows", len(dataset.test)) as progress:
+    with ProgressBar("evaluating", "rows", len(dataset.test)) as progress:
         found = trainers.evaluate(
             predictor, dataset.test, names=dataset.labels, progress=progress.advance
         )

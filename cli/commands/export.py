@@ -23,7 +23,7 @@ from ptx.cli.inputs import silence_decoders
 from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
 from ptx.cli.network import find_factory, is_reference
 from ptx.cli.param_types import Number
-from ptx.cli.terminal import Progress, print_note, print_summary
+from ptx.cli.terminal import ProgressBar, print_note, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
 from ptx.infer.artifact.files import make_folder
@@ -309,7 +309,7 @@ def _export_one(
     space: Workspace, rows: report.EvaluationData, name: str, target: Path, opset: int | None
 ) -> None:
     """Convert, verify and write one file; print its size, its largest error and its accuracy."""
-    with Progress(f"verifying {name}", "runs") as progress, quiet_exporters():
+    with ProgressBar(f"verifying {name}", "runs") as progress, quiet_exporters():
         progress.say(f"converting {rows.trained.manifest.model} to {name}")
         done = exporting.export(
             rows.trained,
@@ -357,7 +357,7 @@ def _export_int8(
         )
     drop = MAX_DROP if variant.max_drop is None else variant.max_drop
     config = report.quantization_config(trained, dataset, max_drop=drop, for_size=variant.for_size)
-    with Progress("verifying onnx", "runs") as progress, quiet_exporters():
+    with ProgressBar("verifying onnx", "runs") as progress, quiet_exporters():
         done = exporting.export_int8(
             trained,
             target,

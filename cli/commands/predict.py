@@ -20,7 +20,7 @@ from ptx.cli.model import ResolvedModel, open_model, resolve_model
 from ptx.cli.param_types import Number
 from ptx.cli.predictions import PredictionLines, summary
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import Progress, print_note
+from ptx.cli.terminal import ProgressBar, print_note
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import atomic_writer, check_writable
 from ptx.infer.errors import UsageError
@@ -329,7 +329,7 @@ def _with_progress(
 ) -> Iterator[infer.Prediction | infer.Failure]:
     """The results, with a progress bar; it counts the `inputs`, or has no end if there are none."""
     total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
-    with Progress("predicting", "inputs", total) as progress:
+    with ProgressBar("predicting", "inputs", total) as progress:
         for result in results:
             yield result
             progress.advance()

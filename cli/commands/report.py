@@ -12,7 +12,7 @@ from ptx import export, infer
 from ptx import report as reports
 from ptx.cli import options
 from ptx.cli.model import closing_all
-from ptx.cli.terminal import Progress, print_summary
+from ptx.cli.terminal import ProgressBar, print_summary
 from ptx.cli.workspace import Workspace, require_model
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.artifact.formats import CHECKPOINT
@@ -51,8 +51,8 @@ def report(
     total = len(dataset.test)
     with (
         closing_all(predictors),
-        Progress("evaluating", "rows", total) as evaluating,
-        Progress("comparing", "inputs", total) as comparing,
+        ProgressBar("evaluating", "rows", total) as evaluating,
+        ProgressBar("comparing", "inputs", total) as comparing,
     ):
         found = reports.report(
             trained,

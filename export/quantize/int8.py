@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx.export.golden import assert_golden, requantized_samples
-from ptx.export.pipeline import Candidate, VerifiedExport, open_candidate, verify_export
+from ptx.export.pipeline import ExportCandidate, VerifiedExport, open_candidate, verify_export
 from ptx.export.quantize.quality import (
     LabelledDataset,
     QualityReport,
@@ -89,8 +89,8 @@ def export_int8(
 
 
 def quantize_candidate(
-    float32: Candidate, config: QuantizationConfig, path: Path
-) -> tuple[Candidate, dict[str, float]]:
+    float32: ExportCandidate, config: QuantizationConfig, path: Path
+) -> tuple[ExportCandidate, dict[str, float]]:
     """Quantize a verified float32 file and measure what that changes.
 
     Returns:

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from ptx.cli import terminal as progress
-from ptx.cli.terminal import Progress
+from ptx.cli.terminal import ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -27,7 +27,7 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_the_bar_has_share_rate_and_time_left_and_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    with Progress("comparing", "rows", 2000) as bar:
+    with ProgressBar("comparing", "rows", 2000) as bar:
         bar.advance(900)
         drawn = terminal.getvalue().split("\r")[-1]
         assert drawn.startswith("comparing:  45%|")
@@ -41,10 +41,10 @@ def test_a_total_that_takes_time_is_found_once_the_bar_appears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = open_terminal(monkeypatch)
-    with Progress("predicting", "inputs", lambda: 10) as bar:
+    with ProgressBar("predicting", "inputs", lambda: 10) as bar:
         bar.advance(5)
         assert terminal.getvalue().split("\r")[-1].startswith("predicting:  50%|")
-    with Progress("predicting", "inputs", lambda: None) as bar:
+    with ProgressBar("predicting", "inputs", lambda: None) as bar:
         bar.advance(1200)
         assert "predicting: 1,200" in terminal.getvalue().split("\r")[-1]
 
@@ -53,7 +53,7 @@ def test_what_goes_before_the_units_is_said_and_makes_no_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = open_terminal(monkeypatch)
-    with Progress("proving", "runs") as bar:
+    with ProgressBar("proving", "runs") as bar:
         bar.say("converting convnet to onnx")
         assert "converting convnet to onnx" in terminal.getvalue()
         bar.reach(34, 51)
@@ -64,7 +64,7 @@ def test_what_goes_before_the_units_is_said_and_makes_no_rate(
 def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    with Progress("proving", "runs") as bar:
+    with ProgressBar("proving", "runs") as bar:
         bar.say("converting")
         bar.reach(1, 3)
     assert stream.getvalue() == ""
@@ -73,6 +73,6 @@ def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_done_soon_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     monkeypatch.setattr(progress, "DELAY", 60)
-    with Progress("comparing", "rows", 10) as bar:
+    with ProgressBar("comparing", "rows", 10) as bar:
         bar.advance(5)
     assert terminal.getvalue().strip() == ""

@@ -24,7 +24,9 @@ def test_the_picture_is_what_the_script_draws() -> None:
     assert (ROOT / "docs" / "images" / "architecture.svg").read_text() == module.picture()
 
 
-@pytest.mark.parametrize("walk", ["an image is predicted", "a network is exported", "a model is trained"])
+@pytest.mark.parametrize(
+    "walk", ["an image is predicted", "a network is exported", "a model is trained"]
+)
 def test_every_function_of_a_walk_is_there(walk: str) -> None:
     part = TEXT[TEXT.index(f"## How {walk}") :].split("\n## ")[0]
     stops = STOP.findall(part)

@@ -328,7 +328,7 @@ def test_an_integer_output_under_a_task_that_reads_floats_is_refused() -> None:
         InputError, match="'y' is int64, and the task 'classification' reads floats"
     ):
         describe(Integers(), signature=signature, task="classification", labels=list("abcdef"))
-    assert describe(Integers(), signature=signature).manifest.task == "raw"
+    assert describe(Integers(), signature=signature).manifest.task == "passthrough"
 
 
 @pytest.mark.parametrize("kind", FLOATS)

@@ -186,7 +186,10 @@ def test_a_closed_predictor_refuses_everything() -> None:
             r"output \(batch, 1\) and 0 labels do not make a classification",
         ),
         ({"labels": ("a", "b")}, "2 labels do not make a regression"),
-        ({"preprocessing": {"kind": "gray-image"}}, "preprocessing of kind 'image' is not valid"),
+        (
+            {"preprocessing": {"kind": "gray-image"}},
+            "preprocessing of kind 'gray-image' is not valid",
+        ),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(

@@ -41,7 +41,7 @@ def test_the_training_records_data_rows_and_figure(manifest: Manifest, line: Dat
     assert record["rmse"] == pytest.approx(manifest.training["metrics"]["test_loss"] ** 0.5)
 
 
-@pytest.mark.parametrize(("factor", "holds"), [(0.5, True), (1.0005, True), (1.01, False)])
+@pytest.mark.parametrize(("factor", "passed"), [(0.5, True), (1.0005, True), (1.01, False)])
 def test_a_larger_error_falls_below_it(
     manifest: Manifest, line: Dataset, factor: float, passed: bool
 ) -> None:
@@ -50,7 +50,7 @@ def test_a_larger_error_falls_below_it(
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "holds"), [(0.99, True), (0.95, True), (0.9491, True), (0.948, False)]
+    ("accuracy", "passed"), [(0.99, True), (0.95, True), (0.9491, True), (0.948, False)]
 )
 def test_a_smaller_accuracy_falls_below_it(
     manifest: Manifest, line: Dataset, accuracy: float, passed: bool

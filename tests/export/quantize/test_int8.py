@@ -119,7 +119,7 @@ def rewritten(path: Path, target: Path, change: Callable[[Manifest], Manifest]) 
     return target
 
 
-@pytest.mark.parametrize(("steps", "holds"), [(0.99, True), (1.01, False)])
+@pytest.mark.parametrize(("steps", "passed"), [(0.99, True), (1.01, False)])
 def test_golden_samples_hold_within_one_step(
     steps: float, passed: bool, written: Path, tmp_path: Path
 ) -> None:

@@ -67,7 +67,7 @@ def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
 def test_what_is_left_out_is_not_done() -> None:
     description = Description.from_data({key: DATA[key] for key in ("inputs", "outputs")})
     manifest = manifest_of(description)
-    assert (manifest.model, manifest.task, manifest.labels) == ("unnamed", "raw", ())
+    assert (manifest.model, manifest.task, manifest.labels) == ("unnamed", "passthrough", ())
     assert manifest.preprocessing == {"kind": "none"}
 
 
@@ -89,7 +89,10 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),
         ({"outputs": {"y": ["float32", ["batch", "n"]]}}, "no input has an axis named 'n'"),
         ({"preprocessing": "photo"}, "preprocessing is 'photo'; expected a kind and its settings"),
-        ({"preprocessing": {"kind": "foto"}}, "preprocessing.kind is 'foto'; did you mean 'photo'"),
+        (
+            {"preprocessing": {"kind": "rgb-imag"}},
+            "preprocessing.kind is 'rgb-imag'; did you mean 'rgb-image'",
+        ),
         ({"preprocessing": {"kind": ["photo"]}}, "preprocessing.kind is"),
         (
             {"preprocessing": {"kind": "rgb-image", "resize": 10}},

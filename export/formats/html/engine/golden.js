@@ -9,7 +9,7 @@ async function replay(model) {
   const { golden, end_to_end, signature } = model.manifest;
   const nearest = { samples: 0, error: 0, allowed: 0 };
   const arrays = golden.map((sample) => [mapEntries(sample.inputs, readInput), sample]);
-  for (const [inputs, sample] of [...arrays, ...endToEndInputs(model.manifest, raw)]) {
+  for (const [inputs, sample] of [...arrays, ...endToEndInputs(model.manifest, end_to_end)]) {
     const outputs = await model.run(inputs);
     for (const name of Object.keys(signature.outputs)) checkOutput(name, outputs[name], sample, nearest);
     checkAnswers(model.manifest, outputs, sample);

@@ -3,7 +3,7 @@
 const SEARCH_SIDE = 400; // longest side in pixels that is searched in
 const WINDOWS = [0.25, 0.1]; // of the shorter side, in turn: wider things are no strokes
 const DARK = 32; // added to the paper's tone: noise of a dark table is no ink
-const LEVELS = [0.55, 0.4, 0.7, 0.25, 0.8]; // of the strongest ink, that a mask is cut at, in turn
+const THRESHOLDS = [0.55, 0.4, 0.7, 0.25, 0.8]; // of the strongest ink, that a mask is cut at, in turn
 const PENS = [1, 3, 5]; // strokes at least so wide in pixels
 const MOST_OBJECTS = 12; // that are looked at closely
 const FAINT = 12; // levels of 255 between a figure and the paper right around it
@@ -76,7 +76,7 @@ function levelsOf(ink) {
   const inked = few.filter((value) => value > Math.fround(least));
   if (!inked.length) return [];
   const [full, between] = [quantile(inked, 0.9), otsu(inked)];
-  const levels = LEVELS.map((ties) => Math.max(least, ties * full));
+  const levels = THRESHOLDS.map((ties) => Math.max(least, ties * full));
   return [...new Set([...levels, ...(between > full ? [between] : [])].map(Math.fround))];
 }
 

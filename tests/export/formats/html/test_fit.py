@@ -144,22 +144,22 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 
 @pytest.mark.parametrize("resize_mode", RESIZE_MODES)
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_page_fits_a_picture_as_python_does(name: str, fit: str, host: Host) -> None:
+def test_the_page_fits_a_picture_as_python_does(name: str, resize_mode: str, host: Host) -> None:
     image = PICTURES[name]()
     rgba = image.convert("RGBA")
     question = {
         "width": rgba.width,
         "height": rgba.height,
         "base64": base64.b64encode(rgba.tobytes()).decode(),
-        "setting": {"size": [28, 28], "resize_mode": fit},
+        "setting": {"size": [28, 28], "resize_mode": resize_mode},
     }
     got = host.call("resize_mode", json.dumps(question))
     if got.startswith("refused: "):
         with pytest.raises(InputError) as caught:
-            RESIZE_MODES[fit](image, (28, 28))
+            RESIZE_MODES[resize_mode](image, (28, 28))
         assert got == f"refused: {WORDS[caught.value.code]}"
         return
-    expected = RESIZE_MODES[fit](image, (28, 28))
+    expected = RESIZE_MODES[resize_mode](image, (28, 28))
     pixels = np.frombuffer(base64.b64decode(got, validate=True), np.uint8).reshape(28, 28)
     assert np.abs(pixels.astype(int) - expected).max() <= 2
 
