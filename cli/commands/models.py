@@ -42,7 +42,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
         print_summary("", _suggest_next(space, names))
     else:
         rows = [_row(name, space) for name in (*names, *custom)]
-        echo(table(("model", "task", "parameters", "trained", "exported"), rows))
+        echo(table(("model", "task", "weights", "trained", "exported"), rows))
         trained = [name for name in names if CHECKPOINT in space.files(name)]
         print_summary(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 
@@ -63,7 +63,7 @@ def _suggest_next(space: Workspace, names: list[str]) -> str:
 def _row(name: str, space: Workspace) -> tuple[str, ...]:
     """A row of the table."""
     files, entry = space.files(name), catalog.lookup(name)
-    exported = ", ".join(kind for kind in files if kind != CHECKPOINT) or "-"
+    exported = " ".join(kind for kind in files if kind != CHECKPOINT) or "-"
     if entry is None:
         return name, "custom", "-", "-", exported
     trained = "yes" if CHECKPOINT in files else "-"

@@ -142,8 +142,8 @@ def test_rounded_weights_and_pixels_go_together(checkpoint: Checkpoint, tmp_path
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("diabetes", "preprocessing 'columns', float32"),
-        ("name-classifier", "preprocessing 'text', int64"),
+        ("diabetes", "preprocessing 'tabular', float32"),
+        ("name-classifier", "preprocessing 'char-codes', int64"),
     ],
 )
 def test_a_model_whose_values_are_no_pictures_is_refused_by_name(
@@ -169,7 +169,7 @@ def test_a_pixel_model_and_an_output_of_the_same_name_are_refused(checkpoint: Ch
         labels=["a", "b"],
         preprocessing=FORMS["gray"][1],
     )
-    with pytest.raises(UsageError, match="has an output 'label' of its own"):
+    with pytest.raises(UsageError, match="already has an output 'label'"):
         embed_preprocessing(own)
 
 

@@ -179,7 +179,7 @@ def test_the_check_runs_through_here_and_says_what_is_missing(tmp_path: Path) ->
         "1",
         "--sections",
         "training",
-        "verification",
+        "agreement",
         "--output",
         str(tmp_path),
     ]

@@ -210,7 +210,7 @@ def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
     done = ptx("models", "--workspace", workspace)
     (line,) = [line for line in done.out.splitlines() if line.startswith("convnet ")]
     assert line.split() == [
-        *("convnet", "classification", "21,840", "yes", "onnx,", "torchscript,", "pt2")
+        *("convnet", "classification", "21,840", "yes", "onnx", "torchscript", "pt2")
     ]
     assert "20 models, 2 trained" in done.out
     lines = [line for line in done.out.splitlines() if not line.startswith("next: ")]

@@ -85,7 +85,7 @@ def test_the_page_knows_its_models(artifact: Export) -> None:
     assert [rows["kind"], len(rows["columns"]), rows["input"]] == ["row", 8, "row"]
     assert line["output"] == "value"
     facts = [word for word, _ in digits["facts"]]
-    assert {"model", "task", "labels", "verification", "weights", "versions"} <= set(facts)
+    assert {"model", "task", "labels", "agreement", "weights", "versions"} <= set(facts)
 
 
 def test_a_name_never_becomes_a_part_of_the_page(artifact: Export) -> None:
