@@ -402,7 +402,7 @@ REFUSALS = (
         "limits without it",
         INT8,
         "E-USAGE",
-        "--max-accuracy-drop and --for-size are said of --compute int8 alone",
+        "--max-accuracy-drop and --for-size need --compute int8",
         lambda shop: shop.say("export", "mlp", "--for-size"),
     ),
     Refusal(
@@ -444,7 +444,7 @@ REFUSALS = (
         "a file in int8 in the place of the plain one",
         INT8,
         "E-INT8",
-        "computes in int8, by accuracy, and is not compared with float64",
+        "computes in int8",
         lambda shop: in_the_place(shop),
     ),
     Refusal(

@@ -263,7 +263,7 @@ def test_a_checkpoint_from_before_a_field_of_recipes_is_resumed(few: Few, tmp_pa
     data, path = few("softmax-regression"), tmp_path / "checkpoint.pt"
     run("softmax-regression", data, tmp_path, epochs=1)
     manifest = read_artifact(path).require_manifest()
-    for field in ("shuffle", "white"):
+    for field in ("shuffle", "max_pixel"):
         del manifest.training["recipe"][field]
     path.write_bytes(zip_archive.embed_manifest(dumps(read(tmp_path)), manifest.to_json()))
     assert len(run("softmax-regression", data, tmp_path, resume=True, epochs=2).history) == 2

@@ -293,7 +293,7 @@ def test_inspect_keeps_its_values_in_one_column(ptx: Any, workspace: Path) -> No
     lines = ptx("inspect", workspace / "convnet" / "convnet.onnx").out.splitlines()[:-1]
     at = lines[0].index("/") if "/" in lines[0] else len("golden samples: ")
     assert all(line[at - 2 : at] in (": ", "  ") and line[at] != " " for line in lines)
-    assert any(line.startswith("agreement:") and "ort-cpu, logits" in line for line in lines)
+    assert any(line.startswith("verification:") and "ort-cpu, logits" in line for line in lines)
 
 
 def test_the_next_step_after_models_follows_what_is_there(
