@@ -12,7 +12,7 @@ const TASKS = {
   classification: ({ data }, labels) => ranked(shares(data), labels),
   probabilities: ({ data }, labels) => ranked(Array.from(data, share), labels),
   regression: ({ data: [value] }) => ({ ranking: [], value }),
-  tagging: (row, labels) => tagged(row, labels),
+  "sequence-labelling": (row, labels) => tagged(row, labels),
 };
 
 /** A probability that rounding has put beside [0, 1]. */

@@ -73,13 +73,13 @@ function checkIntegers(name, got, expected, ties) {
 }
 
 /** What a person is told of each row: the label with its score, or the value. */
-function checkAnswers(manifest, outputs, { answers = [], tolerance }) {
-  if (!answers.length) return;
+function checkAnswers(manifest, outputs, { predictions = [], tolerance }) {
+  if (!predictions.length) return;
   const [name] = Object.keys(manifest.signature.outputs);
   const decided = decide(manifest, outputs);
   const { data, shape } = outputs[name];
-  const allowed = (data.length / (answers.length * shape.at(-1))) * tolerance[name] + 1e-9;
-  answers.forEach(([label, score, value], row) => {
+  const allowed = (data.length / (predictions.length * shape.at(-1))) * tolerance[name] + 1e-9;
+  predictions.forEach(([label, score, value], row) => {
     const { ranking, value: got } = decided[row];
     const own = ranking.find((item) => item.label === label);
     const holds = value !== null

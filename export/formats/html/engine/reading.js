@@ -7,7 +7,7 @@ const HIGHEST = "\u0345"; // of all combining marks: any other one is moved befo
 
 /** Kind → (value, setting) → a sample; pictures are decoded by the browser, and fitted by `fitPicture`. */
 const READERS = {
-  columns: readColumns, image: fitPicture, photo: fitPhoto, symbols: readSymbols, text: readText,
+  tabular: readColumns, "gray-image": fitPicture, "rgb-image": fitPhoto, "char-indices": readSymbols, "char-codes": readText,
 };
 
 /**
