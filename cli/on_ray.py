@@ -32,14 +32,14 @@ def predict_on_ray(
     output = os.fspath(wanted.output).replace(":/", "://", 1)
     with _ray(cluster.address):
         from ptx.scale.ray import Workers, put_model
-        from ptx.scale.ray_files import RayJob, predict_files
+        from ptx.scale.ray_files import PredictionJob, predict_files
 
         workers = Workers(
             num_cpus=cluster.num_cpus or 1,
             num_gpus=cluster.num_gpus or 0,
             concurrency=cluster.concurrency,
         )
-        job = RayJob(
+        job = PredictionJob(
             backend=found.backend,
             options=asked,
             column=cluster.column,

@@ -105,11 +105,11 @@ def _describe_settings(manifest: Manifest) -> str:
 def published_manifest(manifest: Manifest, network: Any) -> Manifest:
     """The manifest of a network as it was published, if the catalog's variant differs."""
     words = ", ".join(
-        f"{key.replace('_', ' ')}: {value}" for key, value in network.AS_TYPED.items()
+        f"{key.replace('_', ' ')}: {value}" for key, value in network.PUBLISHED_CONFIG.items()
     )
     assumed = {**manifest.training[ASSUMED], "network": f"as the lecture types it ({words})"}
     return replace(
         manifest,
-        config={**manifest.config, **network.AS_TYPED},
+        config={**manifest.config, **network.PUBLISHED_CONFIG},
         training={**manifest.training, ASSUMED: assumed},
     )

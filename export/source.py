@@ -319,7 +319,7 @@ def _read_bare(artifact: Artifact, model: str | None, stated: Description) -> Tr
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(manifest, None)
         weights, renamed = state_dict.rename(built, checkpoint.weights)
-        if renamed and hasattr(built, "AS_TYPED"):
+        if renamed and hasattr(built, "PUBLISHED_CONFIG"):
             manifest = published_manifest(manifest, built)
             built = build_network(manifest, None)
         checkpoints.load_weights(built, weights)

@@ -10,35 +10,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from ptx.models.catalog import CATALOG, Entry
+    from ptx.models.catalog import CATALOG, ModelEntry
     from ptx.models.packages import broken_entries, known_models, lookup
 else:
-    _HOMES = {
+    _SUBMODULES = {
         "CATALOG": "catalog",
-        "Entry": "catalog",
+        "ModelEntry": "catalog",
         "broken_entries": "packages",
         "known_models": "packages",
         "lookup": "packages",
     }
 
     def __getattr__(name: str) -> Any:
-        """What a prediction from a path does without: the catalog, when it is first asked for."""
-        if name not in _HOMES:
+        """Import the catalog on first use: a prediction with a file does not need it."""
+        if name not in _SUBMODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_SUBMODULES[name]}"), name)
 
 
-__all__ = ["CATALOG", "Entry", "broken_entries", "build", "known_models", "lookup"]
+__all__ = ["CATALOG", "ModelEntry", "broken_entries", "build", "known_models", "lookup"]
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh network of the catalog or of an installed package's entry, in training mode.
+    """A new network of the catalog or of an installed package, in training mode.
 
     Args:
-        config: Keyword arguments of its class; the catalog's where it is None.
+        config: Keyword arguments of its class. None means those of the catalog.
 
     Raises:
-        KeyError: no such model in the catalog.
+        KeyError: there is no such model.
     """
     from ptx.models.packages import known_models, lookup
 

@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ptx.models.reached import REACHED
+from ptx.models.benchmark_results import BENCHMARK_RESULTS
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One documented network and how it is trained.
 
     Attributes:
-        summary: What it computes, one line.
-        source: Where it is taught.
+        summary: One line.
+        source: The tutorial that documents it.
         network: "module:class".
         config: Keyword arguments of the class.
         signature: See `ptx.infer.signature`.
         preprocessing: See `ptx.infer.preprocessing`.
-        parameters: Trained numbers.
+        parameters: The number of trained parameters.
         task: A key of `ptx.infer.tasks.TASKS`.
-        data: The documented data set, a source of `ptx.trainers.data`.
-        recipe: The default one: fields of `ptx.trainers.recipe.Recipe`.
-        recipes: Others, by name.
-        reaches: On the test rows; measured, see docs/models.md.
-        notes: Where the default recipe differs from the documented one, and why.
-        labels: Of the documented data; training takes the data's own.
+        data: The documented data set, a key of `ptx.trainers.DATASETS`.
+        recipe: The default recipe: fields of `ptx.trainers.Recipe`.
+        recipes: Other recipes by name.
+        results: The metrics measured on the test rows; see docs/reference/models.md.
+        notes: How and why the default recipe differs from the documented one.
+        labels: The labels of the documented data; training takes those of its data.
     """
 
     summary: str
@@ -41,12 +41,12 @@ class Entry:
     data: str
     recipe: Mapping[str, Any]
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    reaches: str = ""
+    results: str = ""
     notes: str = ""
     labels: tuple[str, ...] = ()
 
     def sized(self, labels: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Configuration and signature of the network for so many labels."""
+        """Configuration and signature of the network for this number of labels."""
         config, signature = dict(self.config), dict(self.signature)
         if labels != len(self.labels):
             config["classes"] = labels
@@ -83,7 +83,11 @@ _LANGUAGES = (
 _HELLO = ("e", "h", "l", "o")
 
 _PICTURE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
-_NORMALISED = {**_PICTURE, "mean": 0.1307, "std": 0.3081}  # of the training images of MNIST
+_NORMALISED = {
+    **_PICTURE,
+    "mean": 0.1307,
+    "std": 0.3081,
+}  # mean and std of the training images of MNIST
 
 _NUMBER = {
     "inputs": {"x": ["float32", ["batch", 1]]},
@@ -108,7 +112,7 @@ _ONE_CYCLE = {
     "schedule": "one-cycle",
 }
 
-# What entries of one source have in common.
+# Common to the entries of one source.
 _PERCEPTRON = "ptx.models.networks.perceptron:Perceptron"
 _MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _DIGITS}
 _MINI_MLP: dict[str, Any] = {
@@ -142,18 +146,18 @@ _CELL: dict[str, Any] = {
     "parameters": 40,
 }
 
-_AS_TYPED = {"shuffle": False, "max_pixel": 255}
-_AS_TYPED_NOTE = (
-    "Documented: pixels from 0 to 255, as the listing feeds them without its repository's loader, and"
-    " rows in the order of the file. Here: pixels from 0 to 1, rows shuffled."
+_PUBLISHED = {"shuffle": False, "max_pixel": 255}
+_PUBLISHED_NOTE = (
+    "Documented: pixels from 0 to 255 and rows in file order, as in the tutorial's listing. Default:"
+    " pixels from 0 to 1, rows shuffled."
 )
-_CHOSEN_NOTE = (
-    " The recipe `one-cycle` reaches more than the default one; its rate was chosen with"
-    " `--data mnist-held-out`."
+_ONE_CYCLE_NOTE = (
+    " The recipe `one-cycle` is more accurate than the default one; its learning rate was chosen with"
+    " `--data mnist-validation`."
 )
 
 CATALOG = {
-    "linear-regression": Entry(
+    "linear-regression": ModelEntry(
         summary="a straight line through the origin",
         source=f"{_MINI}, 1: linear regression",
         network="ptx.models.networks.linear:LinearModel",
@@ -174,7 +178,7 @@ CATALOG = {
             "drop_last": True,
         },
     ),
-    "linear-model": Entry(
+    "linear-model": ModelEntry(
         summary="a straight line",
         source=f"{_LECTURES}, 5: linear regression with PyTorch",
         network="ptx.models.networks.linear:LinearModel",
@@ -186,8 +190,8 @@ CATALOG = {
         data="three-points",
         recipe={"loss": "mse-sum", "optimizer": "sgd", "lr": 0.01, "batch_size": 3, "epochs": 100},
     ),
-    "logistic-regression": Entry(
-        summary="the probability of passing after so many hours of study",
+    "logistic-regression": ModelEntry(
+        summary="the probability of passing an exam, from the hours of study",
         source=f"{_LECTURES}, 6: logistic regression",
         network="ptx.models.networks.linear:LogisticRegression",
         config={},
@@ -202,7 +206,7 @@ CATALOG = {
         labels=("fail", "pass"),
         recipe={"loss": "bce-sum", "optimizer": "sgd", "lr": 0.01, "batch_size": 3, "epochs": 1000},
     ),
-    "diabetes": Entry(
+    "diabetes": ModelEntry(
         summary="the probability of diabetes from eight measurements",
         source=f"{_LECTURES}, 7: multiple dimension input",
         network=_PERCEPTRON,
@@ -242,8 +246,8 @@ CATALOG = {
             "epochs": 100,
             "standardise": True,
         },
-        notes="Documented: SGD 0.01 on the raw columns, which stays at the share of the larger class."
-        " Here: standardised columns and Adam at its default rate.",
+        notes="Documented: SGD with learning rate 0.01 on the raw columns, which predicts only the"
+        " larger class. Default: standardised columns and Adam with its default learning rate.",
         recipes={
             "documented": {
                 "loss": "bce-mean",
@@ -254,28 +258,28 @@ CATALOG = {
             },
         },
     ),
-    "softmax-regression": Entry(
+    "softmax-regression": ModelEntry(
         summary="one linear layer from pixels to digits",
         source=f"{_MINI}, 2: logistic regression",
         config={"inputs": 784, "hidden": [], "classes": 10, "bias": False},
         parameters=7_840,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_AS_TYPED_NOTE,
-        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
+        notes=_PUBLISHED_NOTE,
+        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED}},
     ),
-    "mlp": Entry(
+    "mlp": ModelEntry(
         summary="a perceptron with two hidden layers",
-        source=f"{_MINI}, 2 and 3, with two hidden layers of ReLU",
+        source=f"{_MINI}, 2 and 3, with two hidden layers and ReLU activation",
         config={"inputs": 784, "hidden": [128, 64], "classes": 10},
         parameters=109_386,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_AS_TYPED_NOTE,
-        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED}},
+        notes=_PUBLISHED_NOTE,
+        recipes={"documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED}},
     ),
-    "sigmoid-mlp": Entry(
-        summary="a perceptron with one wide hidden layer of sigmoids",
+    "sigmoid-mlp": ModelEntry(
+        summary="a perceptron with one wide hidden layer and sigmoid activation",
         source=f"{_MINI}, 3: neural net",
         config={
             "inputs": 784,
@@ -287,48 +291,49 @@ CATALOG = {
         parameters=406_528,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_AS_TYPED_NOTE + _CHOSEN_NOTE,
+        notes=_PUBLISHED_NOTE + _ONE_CYCLE_NOTE,
         recipes={
-            "documented": {**_SGD_MINI, "epochs": 100, **_AS_TYPED},
+            "documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED},
             "one-cycle": {**_ONE_CYCLE, "lr": 0.02, "epochs": 20},
         },
     ),
-    "dropout-mlp": Entry(
+    "dropout-mlp": ModelEntry(
         summary="a perceptron with two wide hidden layers and dropout",
         source=f"{_MINI}, 4: modern neural net",
         config={"inputs": 784, "hidden": [512, 512], "classes": 10, "bias": False, "dropout": 0.2},
         parameters=668_672,
         **_MINI_MLP,
         recipe={**_ADAM_MINI, "epochs": 100},
-        notes=_AS_TYPED_NOTE,
-        recipes={"documented": {**_ADAM_MINI, "epochs": 100, **_AS_TYPED}},
+        notes=_PUBLISHED_NOTE,
+        recipes={"documented": {**_ADAM_MINI, "epochs": 100, **_PUBLISHED}},
     ),
-    "deep-convnet": Entry(
+    "deep-convnet": ModelEntry(
         summary="two padded convolutions and a wide hidden layer",
         source="Keras-style ConvNet for MNIST, in PyTorch",
         network="ptx.models.networks.convnet:DeepConvNet",
         parameters=1_630_090,
         **_MINI_CNN,
         recipe={**_ADAM_MINI, "epochs": 10},
-        notes="Documented: 100 epochs. Here: 10, which take minutes instead of hours.",
+        notes="Documented: 100 epochs. Default: 10 epochs, which take minutes instead of hours.",
         recipes={"documented": {**_ADAM_MINI, "epochs": 100}},
     ),
-    "convnet": Entry(
+    "convnet": ModelEntry(
         summary="two convolutions with dropout",
         source=f"{_MINI}, 5: convolutional net",
         network="ptx.models.networks.convnet:ConvNet",
         parameters=21_840,
         **_MINI_CNN,
         recipe={**_SGD_MINI, "epochs": 20},
-        notes=_AS_TYPED_NOTE + " The recipe `fast` is four epochs of Adam in batches of 256 under a"
-        " one-cycle, without dropout.",
+        notes=_PUBLISHED_NOTE
+        + " The recipe `fast` is four epochs of Adam with batch size 256 and a"
+        " one-cycle schedule, without dropout.",
         recipes={
-            "documented": {**_SGD_MINI, "epochs": 20, **_AS_TYPED},
+            "documented": {**_SGD_MINI, "epochs": 20, **_PUBLISHED},
             "fast": {**_ONE_CYCLE, "lr": 0.02, "epochs": 4, "dropout": False},
         },
     ),
-    "lstm": Entry(
-        summary="an LSTM that reads a picture row by row, time first",
+    "lstm": ModelEntry(
+        summary="an LSTM that reads a picture row by row",
         source=f"{_MINI}, 6: LSTM",
         network="ptx.models.networks.lstm:LSTMClassifier",
         config={"inputs": 28, "hidden": 128, "classes": 10},
@@ -340,11 +345,11 @@ CATALOG = {
         parameters=82_176,
         **_MNIST,
         recipe={**_SGD_MINI, "epochs": 20},
-        notes="Documented: pixels from 0 to 255, as the listing feeds them without its repository's"
-        " loader, and rows in the order of the file. Here: normalised pixels, rows shuffled.",
-        recipes={"documented": {**_SGD_MINI, "epochs": 20, **_AS_TYPED}},
+        notes="Documented: pixels from 0 to 255 and rows in file order, as in the tutorial's listing."
+        " Default: normalised pixels, rows shuffled.",
+        recipes={"documented": {**_SGD_MINI, "epochs": 20, **_PUBLISHED}},
     ),
-    "neural-network": Entry(
+    "neural-network": ModelEntry(
         summary="a perceptron for pictures of clothes",
         source=_QUICKSTART,
         network=_PERCEPTRON,
@@ -368,7 +373,7 @@ CATALOG = {
         ),
         recipe={**_ADAM, "batch_size": 64, "epochs": 10},
     ),
-    "softmax-mlp": Entry(
+    "softmax-mlp": ModelEntry(
         summary="a perceptron with four hidden layers",
         source=f"{_LECTURES}, 9: softmax classifier",
         network=_PERCEPTRON,
@@ -377,53 +382,53 @@ CATALOG = {
         parameters=575_050,
         **_LECTURE,
     ),
-    "basic-cnn": Entry(
+    "basic-cnn": ModelEntry(
         summary="two convolutions and one linear layer",
         source=f"{_LECTURES}, 10: basic CNN",
         network="ptx.models.networks.convnet:BasicCNN",
         parameters=8_490,
         **_LECTURE_CNN,
     ),
-    "inception": Entry(
-        summary="convolutions of several widths side by side",
+    "inception": ModelEntry(
+        summary="Inception blocks: parallel convolutions of several sizes",
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.inception:Inception",
         parameters=97_298,
         **_LECTURE_CNN,
-        notes=_CHOSEN_NOTE.strip(),
+        notes=_ONE_CYCLE_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.005, "epochs": 5}},
     ),
-    "residual-net": Entry(
-        summary="convolutions whose result is added to their input",
+    "residual-net": ModelEntry(
+        summary="residual blocks: convolutions with a skip connection",
         source=f"{_LECTURES}, 11: advanced CNN",
         network="ptx.models.networks.residual_net:ResidualNet",
         parameters=41_514,
         **_LECTURE_CNN,
-        notes=_CHOSEN_NOTE.strip(),
+        notes=_ONE_CYCLE_NOTE.strip(),
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.01, "epochs": 5}},
     ),
-    "char-rnn-cell": Entry(
-        summary="one recurrent cell that spells a word from another",
+    "char-rnn-cell": ModelEntry(
+        summary="one recurrent cell that maps a word to another, character by character",
         source=f"{_LECTURES}, 12: basic RNN, RNNCell",
         network="ptx.models.networks.char_rnn:CharRNNCell",
         **_CELL,
         recipe={**_ADAM, "lr": 0.1, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
-        " Here: weight decay 0.01 and 100 epochs.",
+        notes="Documented: 15 epochs without weight decay, which is too short for some seeds."
+        " Default: weight decay 0.01 and 100 epochs.",
         recipes={"documented": {**_ADAM, "lr": 0.1, "batch_size": 1, "epochs": 15}},
     ),
-    "char-rnn": Entry(
-        summary="a recurrent layer that spells a word from another",
+    "char-rnn": ModelEntry(
+        summary="a recurrent layer that maps a word to another, character by character",
         source=f"{_LECTURES}, 12: basic RNN, RNN",
         network="ptx.models.networks.char_rnn:CharRNN",
         **_CELL,
         recipe={**_ADAM, "lr": 0.05, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs without weight decay, after which some seeds spell another word."
-        " Here: weight decay 0.01 and 100 epochs.",
+        notes="Documented: 15 epochs without weight decay, which is too short for some seeds."
+        " Default: weight decay 0.01 and 100 epochs.",
         recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
-    "char-rnn-embedding": Entry(
-        summary="an embedding and two recurrent layers that spell a word from another",
+    "char-rnn-embedding": ModelEntry(
+        summary="an embedding and two recurrent layers that map a word to another",
         source=f"{_LECTURES}, 12: basic RNN, embedding",
         network="ptx.models.networks.char_rnn:CharRNNEmbedding",
         config={"symbols": 4, "embedding": 10, "hidden": 8, "layers": 2},
@@ -434,11 +439,11 @@ CATALOG = {
         parameters=380,
         **_SPELLING,
         recipe={**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs. Here: 100.",
+        notes="Documented: 15 epochs. Default: 100 epochs.",
         recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
-    "name-classifier": Entry(
-        summary="the language of a surname, read in both directions",
+    "name-classifier": ModelEntry(
+        summary="the language of a surname, by a bidirectional GRU",
         source=f"{_LECTURES}, 13: RNN classifier",
         network="ptx.models.networks.name_classifier:NameClassifier",
         config={"characters": 128, "hidden": 100, "layers": 2, "classes": 18},
@@ -455,12 +460,12 @@ CATALOG = {
         data="names",
         labels=_LANGUAGES,
         recipe={**_ADAM, "batch_size": 256, "epochs": 20},
-        notes="Documented: 100 epochs. Here: 20. The test has no name that the training has; rows of"
-        " one name in two languages stay together, of which at most one language can be right.",
+        notes="Documented: 100 epochs. Default: 20 epochs. No test name is a training name. All rows of"
+        " a name that occurs in several languages are in one split; at most one of them can be right.",
         recipes={"documented": {**_ADAM, "batch_size": 256, "epochs": 100}},
     ),
 }
 """The documented networks by the name that `build` and the command line take."""
 
-for _name, _reached in REACHED.items():
-    CATALOG[_name] = replace(CATALOG[_name], reaches=_reached)
+for _name, _results in BENCHMARK_RESULTS.items():
+    CATALOG[_name] = replace(CATALOG[_name], results=_results)

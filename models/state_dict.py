@@ -1,13 +1,14 @@
-"""State dicts as people save them: alone, in a dictionary with other things, under prefixes, renamed.
+"""Match a state dict with a network whose layers have other names.
 
-Names are a matter of taste (`fc1`, `layers.1`), shapes are not. A *layer* is the weights below one name
-(`conv1.weight` and `conv1.bias`), its *kind* the last parts of their names with the shapes. The rule:
+A file may have the state dict in a dictionary, under the prefix of a wrapper, and with other names for
+the layers (`fc1`, `layers.1`). Layers are matched by shape. A *layer* is the weights below one name
+(`conv1.weight` and `conv1.bias`); its *shape signature* is the last part of each name with the shape.
 
-1. A kind that stands once on both sides is matched, whatever its name.
-2. Layers of one kind are told apart by the kinds of the layers that are numbered with them, and by their
-   place among these: `branch5x5_1` is the first of a 1×1 and a 5×5 convolution, `branch3x3_1` of a
-   1×1 and two 3×3 ones. The order in the file must be that of the numbers.
-3. Where that leaves two for one place, nothing is matched. Order alone never decides.
+1. A signature that occurs once in the network and once in the file is matched, whatever the names.
+2. Layers of equal signature are distinguished by their numbered siblings and by their position among
+   these: `branch5x5_1` is the first of a 1×1 and a 5×5 convolution, `branch3x3_1` the first of a 1×1 and
+   two 3×3 ones. Siblings must be in the order of their numbers in the file.
+3. If two layers still have the same position, that is an error. Order alone never decides.
 """
 
 from __future__ import annotations
@@ -21,65 +22,70 @@ from typing import Any
 
 from torch import Tensor, nn
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys that tutorials put one under
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+)  # common keys of a state dict in a file
+PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and by torch.compile
 SHOWN = 5  # names that an error lists
 _NUMBERED = re.compile(r"(.*?)_?(\d+)")
-_ORDINALS = {"first": "1", "second": "2"}  # the catalog's own names of numbered layers
+_ORDINALS = {"first": "1", "second": "2"}  # numbers in the layer names of the catalog
 
-Kind = tuple[tuple[str, tuple[int, ...]], ...]
-Place = tuple[tuple[Kind, ...], int]  # the kinds of the numbered siblings, and the index among them
+ShapeSignature = tuple[tuple[str, tuple[int, ...]], ...]
+# The signatures of the numbered siblings, and the index among them.
+SiblingPosition = tuple[tuple[ShapeSignature, ...], int]
 
 
 def unwrap(content: dict[Any, Any]) -> tuple[dict[Any, Any], tuple[str, ...]]:
-    """The state dict in a file's dictionary, its names without wrappers' prefixes, and notes on both.
+    """The state dict in the content of a file, without prefixes of wrappers, and notes for the user.
 
     Raises:
-        ValueError: a name stands twice, with and without a prefix.
+        ValueError: a name occurs twice, with and without a prefix.
     """
     notes = []
     key = next((key for key in WRAPPERS if isinstance(content.get(key), dict)), None)
     if key is not None:
         others = ", ".join(str(other) for other in content if other != key) or "nothing"
-        notes.append(f"the state dict is taken from {key!r}; left out: {others}")
+        notes.append(f"the state dict is taken from {key!r}; ignored: {others}")
         content = content[key]
-    found: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     removed: dict[str, None] = {}
     for name, value in content.items():
         bare = name
-        while isinstance(bare, str) and bare.startswith(
-            PREFIXES
-        ):  # one may be wrapped in the other
+        # Wrappers may be nested.
+        while isinstance(bare, str) and bare.startswith(PREFIXES):
             prefix, _, bare = bare.partition(".")
             removed[f"{prefix}."] = None
-        if bare in found:
-            raise ValueError(f"its weight {bare!r} stands twice, with and without a prefix")
-        found[bare] = value
+        if bare in result:
+            raise ValueError(f"its weight {bare!r} occurs twice, with and without a prefix")
+        result[bare] = value
     if removed:
-        notes.append(f"the prefix {' and '.join(removed)} is taken off the names")
-    return found, tuple(notes)
+        notes.append(f"the prefix {' and '.join(removed)} is removed from the names")
+    return result, tuple(notes)
 
 
 def rename(
     network: nn.Module, weights: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The weights under the network's own names, and the given name for each own one that differs.
+    """The weights under the names of the network, and the renamed ones as network name → file name.
 
-    A network that keeps its weights in another form than the documented one says under which names
-    they stand there, `documented_names`.
+    A network whose weights are organised differently from the published one has a method
+    `published_weight_names`.
 
     Raises:
-        ValueError: shapes do not fit, or two layers may be exchanged for each other.
+        ValueError: shapes differ, or it is ambiguous which layer is which.
     """
-    own = network.state_dict()
-    if set(own) == set(weights):
+    expected = network.state_dict()
+    if set(expected) == set(weights):
         return dict(weights), {}
-    documented: Mapping[str, str] = getattr(network, "documented_names", dict)()
-    as_typed = {documented.get(name, name): tensor for name, tensor in own.items()}
-    found = match_weights(as_typed, weights)
-    pairs = {name: found[documented.get(name, name)] for name in own}
-    return {name: weights[given] for name, given in pairs.items()}, {
-        name: given for name, given in pairs.items() if name != given
+    published: Mapping[str, str] = getattr(network, "published_weight_names", dict)()
+    renamed = {published.get(name, name): tensor for name, tensor in expected.items()}
+    matches = match_weights(renamed, weights)
+    pairs = {name: matches[published.get(name, name)] for name in expected}
+    return {name: weights[file_name] for name, file_name in pairs.items()}, {
+        name: file_name for name, file_name in pairs.items() if name != file_name
     }
 
 
@@ -87,34 +93,40 @@ def rename(
 class Layer:
     """The weights below one name."""
 
-    name: str  # "" for those of the network itself
-    kind: Kind  # (last part of the name, shape), sorted
+    name: str  # "" for weights of the network itself
+    signature: ShapeSignature  # (last part of the name, shape), sorted
 
     def weights(self) -> list[str]:
-        """The whole names, sorted by their last part."""
-        return [f"{self.name}.{last}" if self.name else last for last, _ in self.kind]
+        """The full names, sorted by their last part."""
+        return [f"{self.name}.{last}" if self.name else last for last, _ in self.signature]
 
 
-def match_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, str]:
-    """The given name for each of the network's own, by the rule above.
+def match_weights(expected: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> dict[str, str]:
+    """The name in the file for each name of the network, by the rules above.
 
-    Both mappings are in the order of registration.
+    Args:
+        expected: The state dict of the network, in the order of registration.
+        stored: The state dict of the file, in the order of registration.
 
     Raises:
-        ValueError: shapes do not fit, or two layers may be exchanged for each other; lists the first.
+        ValueError: shapes differ, or it is ambiguous which layer is which; lists the first few.
     """
-    ours, theirs = _layers(own), _layers(given)
-    if Counter(layer.kind for layer in ours) != Counter(layer.kind for layer in theirs):
-        raise ValueError(f"the weights do not fit: {_join_items(_misfits(ours, theirs))}")
-    mine, others = _by_kind(ours), _by_kind(theirs)
-    found: dict[str, str] = {}
-    for kind, layers in mine.items():
-        pairs = [(layers[0], others[kind][0])]
+    network, file = _layers(expected), _layers(stored)
+    if Counter(layer.signature for layer in network) != Counter(layer.signature for layer in file):
+        raise ValueError(
+            f"the weights do not match the network: {_join_items(_mismatches(network, file))}"
+        )
+    network_layers, file_layers = _by_signature(network), _by_signature(file)
+    matches: dict[str, str] = {}
+    for signature, layers in network_layers.items():
+        pairs = [(layers[0], file_layers[signature][0])]
         if len(layers) > 1:
-            pairs = _tell_apart(layers, others[kind], _places(ours), _places(theirs))
-        for layer, other in pairs:
-            found |= zip(layer.weights(), other.weights(), strict=True)
-    return {name: found[name] for name in own}
+            pairs = _disambiguate(
+                layers, file_layers[signature], _positions(network), _positions(file)
+            )
+        for layer, match in pairs:
+            matches |= zip(layer.weights(), match.weights(), strict=True)
+    return {name: matches[name] for name in expected}
 
 
 def _layers(weights: Mapping[str, Tensor]) -> list[Layer]:
@@ -122,43 +134,45 @@ def _layers(weights: Mapping[str, Tensor]) -> list[Layer]:
     for name, tensor in weights.items():
         layer, _, last = name.rpartition(".")
         parts[layer].append((last, tuple(tensor.shape)))
-    return [Layer(name, tuple(sorted(kind))) for name, kind in parts.items()]
+    return [Layer(name, tuple(sorted(signature))) for name, signature in parts.items()]
 
 
-def _by_kind(layers: Iterable[Layer]) -> dict[Kind, list[Layer]]:
-    found: defaultdict[Kind, list[Layer]] = defaultdict(list)
+def _by_signature(layers: Iterable[Layer]) -> dict[ShapeSignature, list[Layer]]:
+    grouped: defaultdict[ShapeSignature, list[Layer]] = defaultdict(list)
     for layer in layers:
-        found[layer.kind].append(layer)
-    return dict(found)
+        grouped[layer.signature].append(layer)
+    return dict(grouped)
 
 
-def _tell_apart(
-    ours: Sequence[Layer],
-    theirs: Sequence[Layer],
-    our_places: Mapping[str, Place],
-    their_places: Mapping[str, Place],
+def _disambiguate(
+    network: Sequence[Layer],
+    file: Sequence[Layer],
+    network_positions: Mapping[str, SiblingPosition],
+    file_positions: Mapping[str, SiblingPosition],
 ) -> list[tuple[Layer, Layer]]:
-    """Pairs of layers of one kind, by their places; ValueError where these do not tell."""
-    by_place = {their_places[layer.name]: layer for layer in theirs if layer.name in their_places}
-    places = [our_places.get(layer.name) for layer in ours]
-    if len(by_place) < len(theirs) or set(places) != set(by_place) or None in places:
-        shapes = ", ".join(f"{last} {shape}" for last, shape in theirs[0].kind)
+    """Pairs of layers of equal signature, by position; ValueError if positions are not unique."""
+    by_position = {
+        file_positions[layer.name]: layer for layer in file if layer.name in file_positions
+    }
+    positions = [network_positions.get(layer.name) for layer in network]
+    if len(by_position) < len(file) or set(positions) != set(by_position) or None in positions:
+        shapes = ", ".join(f"{last} {shape}" for last, shape in file[0].signature)
         raise ValueError(
-            f"it is not clear which layer is which: {_join_items([layer.name for layer in theirs])} have"
-            f" equal shapes ({shapes}), and names and order do not tell them apart; expected the names"
-            f" {_join_items([layer.name for layer in ours])}"
+            f"it is ambiguous which layer is which: {_join_items([layer.name for layer in file])} have"
+            f" equal shapes ({shapes}), and names and order do not distinguish them; expected the names"
+            f" {_join_items([layer.name for layer in network])}"
         )
-    return [(layer, by_place[our_places[layer.name]]) for layer in ours]
+    return [(layer, by_position[network_positions[layer.name]]) for layer in network]
 
 
-def _places(layers: Sequence[Layer]) -> dict[str, Place]:
-    """The place of each layer; none where the order of the numbers is not that of the file."""
+def _positions(layers: Sequence[Layer]) -> dict[str, SiblingPosition]:
+    """The position of each layer by its name, except where numbers are not in ascending order."""
     siblings: defaultdict[str, list[tuple[int, Layer]]] = defaultdict(list)
     for layer in layers:
         stem, number = _split_number(layer.name)
         siblings[stem].append((number, layer))
     return {
-        layer.name: (tuple(member.kind for _, member in members), index)
+        layer.name: (tuple(member.signature for _, member in members), index)
         for members in siblings.values()
         if all(first < second for (first, _), (second, _) in pairwise(members))
         for index, (_, layer) in enumerate(members)
@@ -166,51 +180,62 @@ def _places(layers: Sequence[Layer]) -> dict[str, Place]:
 
 
 def _split_number(name: str) -> tuple[str, int]:
-    """`block.conv_2` → (`block.conv`, 2); a name without a number stands alone."""
+    """`block.conv_2` → (`block.conv`, 2); a name without a number is a group of its own, (name, 0)."""
     parent, _, last = name.rpartition(".")
     match = _NUMBERED.fullmatch(_ORDINALS.get(last, last))
     return (name, 0) if match is None else (f"{parent}.{match[1]}", int(match[2]))
 
 
-def _misfits(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[str]:
-    """What is left without layers of equal kinds: paired by equal names, then in order."""
-    left, right = _without(ours, theirs), _without(theirs, ours)
-    named = {layer.name: layer for layer in right}
-    pairs = [(layer, named[layer.name]) for layer in left if layer.name in named]
-    same = {layer.name for layer, _ in pairs}
+def _mismatches(network: Sequence[Layer], file: Sequence[Layer]) -> list[str]:
+    """The differences of the layers without a counterpart, paired by equal names, then in order."""
+    missing, unknown = _without(network, file), _without(file, network)
+    by_name = {layer.name: layer for layer in unknown}
+    pairs = [(layer, by_name[layer.name]) for layer in missing if layer.name in by_name]
+    paired = {layer.name for layer, _ in pairs}
     pairs += zip_longest(
-        (layer for layer in left if layer.name not in same),
-        (layer for layer in right if layer.name not in same),
+        (layer for layer in missing if layer.name not in paired),
+        (layer for layer in unknown if layer.name not in paired),
     )
     return [text for layer, other in pairs for text in _differences(layer, other)]
 
 
 def _without(layers: Sequence[Layer], others: Sequence[Layer]) -> list[Layer]:
-    left, rest = Counter(other.kind for other in others), []
+    """The layers that remain when one layer of equal signature is removed for each of the others."""
+    unmatched, remaining = Counter(other.signature for other in others), []
     for layer in layers:
-        if left[layer.kind]:
-            left[layer.kind] -= 1
+        if unmatched[layer.signature]:
+            unmatched[layer.signature] -= 1
         else:
-            rest.append(layer)
-    return rest
+            remaining.append(layer)
+    return remaining
 
 
-def _differences(ours: Layer | None, theirs: Layer | None) -> list[str]:
-    """A line for each weight of one that the other has not, or not in this shape."""
-    mine = {} if ours is None else dict(zip(dict(ours.kind), ours.weights(), strict=True))
-    others = {} if theirs is None else dict(zip(dict(theirs.kind), theirs.weights(), strict=True))
-    shapes = {} if ours is None else dict(ours.kind)
-    given = {} if theirs is None else dict(theirs.kind)
+def _differences(network: Layer | None, file: Layer | None) -> list[str]:
+    """A line for each weight that is missing, unknown or has another shape."""
+    expected_names, expected_shapes = _names_and_shapes(network)
+    stored_names, stored_shapes = _names_and_shapes(file)
     lines = []
-    for last in {**shapes, **given}:
-        if last not in given:
-            lines.append(f"{mine[last]} {shapes[last]} is missing")
-        elif last not in shapes:
-            lines.append(f"{others[last]} {given[last]} is unknown")
-        elif given[last] != shapes[last]:
-            place = "" if mine[last] == others[last] else f" of {mine[last]}"
-            lines.append(f"{others[last]} has shape {given[last]}, expected {shapes[last]}{place}")
+    for last in {**expected_shapes, **stored_shapes}:
+        if last not in stored_shapes:
+            lines.append(f"{expected_names[last]} {expected_shapes[last]} is missing")
+        elif last not in expected_shapes:
+            lines.append(f"{stored_names[last]} {stored_shapes[last]} is unknown")
+        elif stored_shapes[last] != expected_shapes[last]:
+            same_name = expected_names[last] == stored_names[last]
+            suffix = "" if same_name else f" of {expected_names[last]}"
+            lines.append(
+                f"{stored_names[last]} has shape {stored_shapes[last]}, expected"
+                f" {expected_shapes[last]}{suffix}"
+            )
     return lines
+
+
+def _names_and_shapes(layer: Layer | None) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+    """The full names and the shapes of the weights, by the last part of their names."""
+    if layer is None:
+        return {}, {}
+    shapes = dict(layer.signature)
+    return dict(zip(shapes, layer.weights(), strict=True)), shapes
 
 
 def _join_items(items: Sequence[str]) -> str:

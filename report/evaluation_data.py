@@ -12,7 +12,7 @@ from ptx.export.catalog_manifest import ASSUMED
 from ptx.infer import BACKENDS, Manifest, load
 from ptx.infer.errors import UsageError, pluralise
 from ptx.trainers import (
-    SOURCES,
+    DATASETS,
     Dataset,
     Evaluation,
     Split,
@@ -46,7 +46,7 @@ class EvaluationData:
         with load(exported.path, backend=backend, device=device, trust=True) as predictor:
             found = evaluate(predictor, self.split)
         if found.accuracy is None:
-            return f"{found.figure} on {pluralise(found.rows, 'test row')}"
+            return f"{found.summary} on {pluralise(found.rows, 'test row')}"
         text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
         if is_suspicious(found):
             text += ": is the preprocessing that of the training?"
@@ -95,7 +95,7 @@ def open_training_data(
 ) -> Dataset | None:
     """The data set of `source`, else that of the training; None if that would have to be downloaded."""
     name = source or str(manifest.training.get("data", {}).get("name", ""))
-    if source is None and not (name in SOURCES and is_local(name, cache)):
+    if source is None and not (name in DATASETS and is_local(name, cache)):
         return None
     return open_model_data(manifest.model, name, cache=cache, manifest=manifest, notify=notify)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ptx.export import Comparison
     from ptx.infer.artifact.golden import RawInput
     from ptx.infer.preprocessing import Preprocessing
-    from ptx.trainers import Answered, Evaluation
+    from ptx.trainers import Evaluation, LabelledPrediction
 
 Speeds = Sequence[Mapping[str, str]]
 
@@ -47,8 +47,8 @@ class Report:
     backend: str
     history: Sequence[Mapping[str, float]]
     evaluation: Evaluation
-    wrong: Sequence[Answered]
-    samples: Sequence[Answered]
+    wrong: Sequence[LabelledPrediction]
+    samples: Sequence[LabelledPrediction]
     comparison: Comparison
     left_out: Sequence[tuple[str, str]] = ()
     speeds: Speeds = ()
@@ -144,7 +144,7 @@ class PredictionTile:
     text: str  # of an input that is no picture
 
 
-def prediction_tile(answer: Answered, preprocessing: Preprocessing) -> PredictionTile:
+def prediction_tile(answer: LabelledPrediction, preprocessing: Preprocessing) -> PredictionTile:
     """What the page says of a test row."""
     given = answer.prediction
     row = preprocessing.raw(answer.value)

@@ -17,7 +17,7 @@ from ptx.infer import Predictor
 from ptx.infer.artifact.accuracy import AccuracyComparison
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Array
-from ptx.trainers.batches import as_read, check_split, model_targets
+from ptx.trainers.batches import apply_inference_preprocessing, check_split, model_targets
 from ptx.trainers.data import Dataset, Split
 from ptx.trainers.evaluation import model_inputs
 
@@ -77,7 +77,7 @@ def _read(trained: TrainedModel, dataset: Dataset, split: Split) -> LabelledData
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     check_split(split, preprocessing, dataset.labels, name=dataset.name, model=manifest.model)
     targets = model_targets(split, dataset.labels, manifest.labels, manifest.model)
-    split = as_read(split, preprocessing)
+    split = apply_inference_preprocessing(split, preprocessing)
     return _labelled(dataset.name, split, preprocessing, targets, dataset.labels)
 
 

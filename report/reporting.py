@@ -49,7 +49,7 @@ def report(
         ArtifactError: the model's own answers are not finite.
     """
     from ptx.models import lookup
-    from ptx.trainers import answer_rows, evaluate, most_wrong
+    from ptx.trainers import evaluate, most_wrong, predict_rows
 
     rows = dataset.test
     order = preferred()
@@ -67,7 +67,7 @@ def report(
         history=(),
         evaluation=evaluation,
         wrong=most_wrong(predictor, rows, evaluation, SHOWN, dataset.labels),
-        samples=answer_rows(predictor, rows, few, dataset.labels),
+        samples=predict_rows(predictor, rows, few, dataset.labels),
         comparison=found.found,
     )
 

@@ -1,4 +1,4 @@
-"""ptx.scale: prediction on more than one machine: shards of the inputs, tables, Ray, Spark and Daft.
+"""ptx.scale: prediction on several machines: shards of the inputs, tables, Ray, Spark and Daft.
 
 `ptx.scale.batch` needs pyarrow, `ptx.scale.ray` needs Ray; the extra `ray` installs both.
 `ptx.scale.ray_serve` needs the extra `ray-serve`.
@@ -11,20 +11,27 @@ from typing import TYPE_CHECKING
 from ptx.infer.lazy import lazy
 
 if TYPE_CHECKING:
-    from ptx.scale.records import answer_schema, batch
-    from ptx.scale.resuming import Continued, choose, continued
+    from ptx.scale.records import batch, prediction_schema
+    from ptx.scale.resuming import ResumableOutput, open_resumable, select_inputs
     from ptx.scale.shards import Shard
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "Continued": "resuming",
+            "ResumableOutput": "resuming",
             "Shard": "shards",
-            "answer_schema": "records",
+            "prediction_schema": "records",
             "batch": "records",
-            "choose": "resuming",
-            "continued": "resuming",
+            "select_inputs": "resuming",
+            "open_resumable": "resuming",
         },
     )
 
-__all__ = ["Continued", "Shard", "answer_schema", "batch", "choose", "continued"]
+__all__ = [
+    "ResumableOutput",
+    "Shard",
+    "batch",
+    "open_resumable",
+    "prediction_schema",
+    "select_inputs",
+]

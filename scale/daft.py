@@ -1,4 +1,4 @@
-"""For Daft: `frame.with_column("answer", answerer("digits.onnx")(daft.col("bytes")))`, a struct."""
+"""Prediction in Daft: `frame.with_column("prediction", make_udf("digits.onnx")(daft.col("bytes")))`."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ import pyarrow as pa
 
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.backends import Options
-from ptx.scale.records import answer_schema, batch
+from ptx.scale.records import batch, prediction_schema
 from ptx.scale.spec import PredictorSpec
 
-ANSWERS = daft.DataType.from_arrow_type(pa.struct(list(answer_schema())))
+PREDICTION_TYPE = daft.DataType.from_arrow_type(pa.struct(list(prediction_schema())))
 
 
-def answerer(
-    model: str | Path, *, backend: str = "auto", options: Options | None = None, **how: Any
+def make_udf(
+    model: str | Path,
+    *,
+    backend: str = "auto",
+    options: Options | None = None,
+    **batch_options: Any,
 ) -> Any:
-    """A stateful function from the predicted column to `ANSWERS`; `how`: as of `ptx.scale.batch`."""
+    """A stateful UDF that maps the input column to a struct, `PREDICTION_TYPE`.
+
+    Args:
+        model: A path on this machine; the bytes of the file are sent to the workers.
+        backend: As in `ptx.infer.load`.
+        options: How the backend is opened; by default with one thread.
+        batch_options: `top` and `batch_size`, as in `ptx.scale.batch`.
+    """
     data = read_artifact(model).data
     spec = PredictorSpec(data, str(model), backend, options or Options(threads=1))
 
     @daft.cls
-    class Answers:
+    class Udf:
         def __init__(self) -> None:
             self.predictor = spec.open()
 
-        @daft.method.batch(return_dtype=ANSWERS)
-        def answer(self, values: daft.Series) -> pa.Array:
-            given = pa.RecordBatch.from_arrays([values.to_arrow()], ["bytes"])
-            return (
-                batch(given, self.predictor, **how).select(answer_schema().names).to_struct_array()
-            )
+        @daft.method.batch(return_dtype=PREDICTION_TYPE)
+        def predict(self, values: daft.Series) -> pa.Array:
+            records = pa.RecordBatch.from_arrays([values.to_arrow()], ["bytes"])
+            predicted = batch(records, self.predictor, **batch_options)
+            return predicted.select(prediction_schema().names).to_struct_array()
 
-    return Answers().answer
+    return Udf().predict

@@ -2,7 +2,7 @@
 
 >>> import ray
 >>> from ptx.scale.ray import predict
->>> answered = predict(ray.data.read_parquet("s3://bucket/digits"), "digits.onnx")
+>>> predicted = predict(ray.data.read_parquet("s3://bucket/digits"), "digits.onnx")
 
 Reading, scheduling, retries, the object store and writing are Ray's.
 """
@@ -34,43 +34,43 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelRef", "Predict", "Workers", "open_in_worker", "predict", "put_model"]
 
-# A row that ends its worker's process would end every worker that tries it again: after this many
-# tries the job fails.
-TRIES = 4
+# A row that crashes its worker would crash every worker that retries it, so the job fails after this
+# number of attempts.
+MAX_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What each worker takes of the cluster, and how many there are."""
+    """The resources of each worker and the number of workers."""
 
     num_cpus: float = 1
     num_gpus: float = 0
-    concurrency: int | None = None  # None: from one up to as many as the cluster can hold
+    concurrency: int | None = None  # None: from one up to the capacity of the cluster
 
     @property
     def max_count(self) -> int:
-        """The largest number of workers that leaves a processor for Ray to read and write with.
+        """The largest number of workers that leaves one processor for Ray to read and write.
 
         Raises:
-            UsageError: there is no room for so many.
+            UsageError: the cluster is too small for `concurrency` workers.
         """
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         processors, gpus = resources.get("CPU", 1), resources.get("GPU", 0)
-        fitting = [(processors - 1) / self.num_cpus] if self.num_cpus else []
-        fitting += [gpus / self.num_gpus] if self.num_gpus else []
-        room = int(min(fitting, default=processors))
-        if room < (self.concurrency or 1):
+        limits = [(processors - 1) / self.num_cpus] if self.num_cpus else []
+        limits += [gpus / self.num_gpus] if self.num_gpus else []
+        capacity = int(min(limits, default=processors))
+        if capacity < (self.concurrency or 1):
             raise UsageError(
                 f"{self.concurrency or 1} workers with {self.num_cpus:g} processors and"
                 f" {self.num_gpus:g} GPUs each do not fit into a cluster of {processors:g} processors"
-                f" and {gpus:g} GPUs, where one processor is left for reading and writing: give a"
-                " smaller --num-cpus, --num-gpus or --concurrency"
+                f" and {gpus:g} GPUs, of which one processor is reserved for reading and writing: give"
+                " a smaller --num-cpus, --num-gpus or --concurrency"
             )
-        return self.concurrency or room
+        return self.concurrency or capacity
 
     @property
     def resources(self) -> dict[str, Any]:
-        """The arguments of Ray for one worker."""
+        """Ray's arguments for the resources of one worker."""
         gpus = {"num_gpus": self.num_gpus} if self.num_gpus else {}
         return {"num_cpus": self.num_cpus, **gpus}
 
@@ -79,14 +79,14 @@ class Workers:
 class ModelRef:
     """A model file in Ray's object store, made by `put_model`."""
 
-    data: ray.ObjectRef[bytes]  # of the file's bytes
+    data: ray.ObjectRef[bytes]  # the bytes of the file
     name: str
     sha256: str
     manifest: Manifest
-    description: Description | None = None  # of an ONNX file without metadata of ptx
+    description: Description | None = None  # for an ONNX file without ptx metadata
 
     def open(self, backend: str, options: Options) -> Predictor:
-        """Open it in a worker, see `open_in_worker`."""
+        """Open the model in a worker; see `open_in_worker`."""
         data = ray.get(self.data)
         return open_in_worker(PredictorSpec(data, self.name, backend, options, self.description))
 
@@ -94,7 +94,7 @@ class ModelRef:
 def open_in_worker(spec: PredictorSpec) -> Predictor:
     """Open a predictor with a thread for each processor that Ray has assigned to this worker.
 
-    A number of threads in the options is kept. Outside a worker it is one.
+    `threads` in the options takes precedence. Outside a worker the default is one thread.
     """
     context = ray.get_runtime_context()
     in_worker = context.worker.mode == ray.WORKER_MODE
@@ -108,7 +108,7 @@ def open_in_worker(spec: PredictorSpec) -> Predictor:
 
 
 def put_model(model: str | Path | Artifact, description: Description | None = None) -> ModelRef:
-    """Put a model file into Ray's object store, once for all workers.
+    """Put a model file into Ray's object store, where all workers read it.
 
     Raises:
         ArtifactError: it cannot be read, or its content digest does not match.
@@ -126,11 +126,11 @@ def put_model(model: str | Path | Artifact, description: Description | None = No
 
 
 class Predict:
-    """For `dataset.map_batches(Predict, batch_format="pyarrow", fn_constructor_kwargs={"model": …})`.
+    """A worker for `map_batches(Predict, batch_format="pyarrow", fn_constructor_kwargs={"model": …})`.
 
     Args:
-        model: From `put_model`: a path would have to exist on every machine.
-        backend: As in `ptx.infer.load`; opened when the worker starts, or the job fails.
+        model: The result of `put_model`; a path would have to exist on every machine.
+        backend: As in `ptx.infer.load`. It is opened when the worker starts; on an error the job fails.
         options: How the backend is opened. By default with a thread for each processor of the worker.
         batch_options: `column`, `top`, `batch_size` and `prefix`, as in `ptx.scale.batch`.
     """
@@ -152,7 +152,7 @@ class Predict:
         self._predictor = model.open(backend, options or Options())
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with the columns of `ptx.scale.answer_schema`."""
+        """The table with the columns of `ptx.scale.prediction_schema`."""
         if not isinstance(table, pa.Table):
             raise UsageError(
                 f"a batch is a {type(table).__name__}: give map_batches batch_format='pyarrow'"
@@ -172,12 +172,12 @@ def predict(
     options: Options | None = None,
     **batch_options: Any,
 ) -> ray.data.Dataset:
-    """The dataset with the predictions as more columns.
+    """The dataset with added columns of predictions.
 
     Args:
         model: A path on this machine, or the result of `put_model`.
-        backend: As in `ptx.infer.load`; opened once on a worker before any data are read.
-        workers: What each worker takes of the cluster.
+        backend: As in `ptx.infer.load`; it is opened once on a worker before any data is read.
+        workers: The resources of each worker and the number of workers.
         options: How the backend is opened. By default with a thread for each processor of the worker.
         batch_options: `column`, `top`, `batch_size` and `prefix`, as in `ptx.scale.batch`.
 
@@ -188,7 +188,7 @@ def predict(
     workers = workers or Workers()
     ref = model if isinstance(model, ModelRef) else put_model(model)
     options = options or Options()
-    check_opening(ref, backend, options, workers)
+    preflight_check(ref, backend, options, workers)
     arguments = {"model": ref, "backend": backend, "options": options, **batch_options}
     return map_on_workers(dataset, Predict, arguments, workers)
 
@@ -196,27 +196,27 @@ def predict(
 def map_on_workers(
     dataset: ray.data.Dataset, worker: type, arguments: dict[str, Any], workers: Workers
 ) -> ray.data.Dataset:
-    """The dataset through `worker(**arguments)`, a class that maps tables, on so many actors."""
-    from ray.data import ActorPoolStrategy  # half a second
+    """Map the tables of a dataset with actors of the class `worker(**arguments)`."""
+    from ray.data import ActorPoolStrategy  # importing it takes half a second
 
-    fewest = 1 if workers.concurrency is None else workers.concurrency
+    min_size = 1 if workers.concurrency is None else workers.concurrency
     return dataset.map_batches(
         worker,
         fn_constructor_kwargs=arguments,
         batch_format="pyarrow",
         batch_size=4 * arguments.get("batch_size", BATCH),
         zero_copy_batch=True,
-        compute=ActorPoolStrategy(min_size=fewest, max_size=workers.max_count),
-        max_task_retries=TRIES - 1,  # Ray's own default is to retry for ever
+        compute=ActorPoolStrategy(min_size=min_size, max_size=workers.max_count),
+        max_task_retries=MAX_ATTEMPTS - 1,  # Ray's default is to retry forever
         **workers.resources,
     )
 
 
-def check_opening(model: ModelRef, backend: str, options: Options, workers: Workers) -> None:
-    """Open the backend once on a worker: an error comes before any data are read.
+def preflight_check(model: ModelRef, backend: str, options: Options, workers: Workers) -> None:
+    """Open the backend once on a worker, so that an error is raised before any data is read.
 
     Raises:
-        PtxError: what opening it there raises.
+        PtxError: the error of opening the backend on the worker.
     """
     remote: Any = ray.remote
     task = remote(max_retries=0, **workers.resources)(_open_once)
@@ -230,18 +230,18 @@ def _open_once(model: ModelRef, backend: str, options: Options) -> None:
 
 @contextmanager
 def unwrap_ray_errors() -> Iterator[None]:
-    """Raise the error of ptx that a worker raised, without Ray's errors around it."""
+    """Raise the PtxError of a worker without the Ray errors that wrap it."""
     try:
         yield
     except Exception as error:
-        found = next((one for one in causes(error) if isinstance(one, PtxError)), None)
-        if found is None:
+        cause = next((each for each in causes(error) if isinstance(each, PtxError)), None)
+        if cause is None:
             raise
-        raise found from None
+        raise cause from None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The errors behind one that Ray raised, without Ray's own."""
+    """The chain of causes of an error, without Ray's wrappers."""
     while error is not None:
         if not isinstance(error, ray.exceptions.RayError):
             yield error

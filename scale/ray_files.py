@@ -1,7 +1,7 @@
-"""Files into a folder of Parquet files, on Ray: what `ptx predict --on ray` does.
+"""Prediction of files into a folder of Parquet files on Ray: `ptx predict --on ray`.
 
-Every kind of input becomes a dataset with a column `input`, which names the row and is unique. With
-`resume` the rows that the folder already has are left out, by that name.
+Every format of input becomes a dataset with a column `input`, a unique name of the row. With `resume`
+the rows whose name is already in the folder are skipped.
 """
 
 from __future__ import annotations
@@ -37,35 +37,38 @@ from ptx.infer.predictor import TOP
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.tables.numbers import read_cells, read_rows
 from ptx.scale.ray import (
-    TRIES,
+    MAX_ATTEMPTS,
     ModelRef,
     Workers,
     causes,
-    check_opening,
     map_on_workers,
+    preflight_check,
     put_model,
     unwrap_ray_errors,
 )
-from ptx.scale.records import BATCH, answer_arrays, answer_schema, column_values, find_column
+from ptx.scale.records import (
+    BATCH,
+    column_values,
+    find_column,
+    prediction_arrays,
+    prediction_schema,
+)
 from ptx.scale.shards import name_hash
 
 TABLES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tar": "tar"}
-VALUE, PROBLEM = (
-    "ptx_value",
-    "ptx_problem",
-)  # columns that hold what is predicted, or why it cannot be
-ROWS_OF_BLOCK = 4096  # so that one large table becomes work for several workers
+VALUE, PROBLEM = "ptx_value", "ptx_problem"  # columns: the input, or why there is none
+BLOCK_ROWS = 4096  # so that one large table is split over several workers
 JOB = "_ptx.json"  # in the output folder; readers of Parquet ignore names that begin with `_`
 _NO_SPACE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class RayJob:
-    """What is predicted, and how.
+class PredictionJob:
+    """The options of a prediction job.
 
     Attributes:
-        column: Of Parquet the predicted one, `bytes` by default; of CSV the one with paths or texts; of
-            tar archives the extension of the predicted members.
+        column: Parquet: the column with the inputs, by default `bytes`. CSV: the column with paths or
+            texts. Tar archives: the extension of the members that are inputs.
         options: How the backend is opened. By default with a thread for each processor of a worker.
     """
 
@@ -82,65 +85,65 @@ def predict_files(
     inputs: Sequence[str],
     model: str | Path | ModelRef,
     output: str,
-    job: RayJob | None = None,
+    job: PredictionJob | None = None,
     *,
     resume: bool = False,
 ) -> tuple[int, int]:
     """Predict pictures, Parquet, CSV and tar files into Parquet files in the folder `output`.
 
     Args:
-        inputs: Files, folders and globs, on this machine or as URIs that pyarrow's file systems know.
-        resume: Continue in a folder that an interrupted run of the same job has left: only the rows
-            that it does not have are predicted. Needs 8 bytes of memory a row on each worker.
+        inputs: Files, folders and glob patterns, local or as URIs that pyarrow's file systems support.
+        resume: Continue an interrupted run of the same job: only rows that are missing in the folder are
+            predicted. Needs 8 bytes of memory per row on each worker.
 
     Returns:
-        How many rows of the folder are predictions, and how many are errors.
+        The numbers of rows with predictions and with errors in the folder.
 
     Raises:
         InputError: an input does not exist or cannot be read.
         ArtifactError: E-RESUME: the folder has predictions of another job, or `resume` is missing.
         BackendError: the backend is not available on the workers.
         OutputError: the folder cannot be written.
-        LimitError: E-PEER: the same rows ended their worker several times.
+        LimitError: E-PEER: the same rows crashed their worker several times.
     """
-    job = job or RayJob()
+    job = job or PredictionJob()
     ref = model if isinstance(model, ModelRef) else put_model(model)
     preprocessing = open_preprocessing(ref.manifest.preprocessing, ref.manifest.signature)
-    files = _by_kind(inputs, preprocessing)
-    folder = OutputFolder.open(output, _job_facts(ref, job), resume=resume)
-    check_opening(ref, job.backend, job.options, job.workers)
-    arguments = {"model": ref, "job": job, "answered": ray.put(folder.answered())}
+    files = _by_format(inputs, preprocessing)
+    folder = OutputFolder.open(output, _job_settings(ref, job), resume=resume)
+    preflight_check(ref, job.backend, job.options, job.workers)
+    arguments = {"model": ref, "job": job, "completed": ray.put(folder.completed())}
     with _mapping_errors(output, folder):
-        for kind, (filesystem, paths, root) in files:
-            dataset = READERS[kind](paths, filesystem, root, preprocessing, job.column)
+        for file_format, (filesystem, paths, root) in files:
+            dataset = READERS[file_format](paths, filesystem, root, preprocessing, job.column)
             predicted = map_on_workers(dataset, _PredictRows, arguments, job.workers)
             predicted.write_parquet(folder.path, filesystem=folder.filesystem)
     return folder.count(job.prefix)
 
 
 class _PredictRows:
-    """A worker: tables with a column `input` become their predictions, without what is answered."""
+    """A worker that adds predictions to tables with a column `input` and drops completed rows."""
 
-    def __init__(self, model: ModelRef, job: RayJob, answered: ray.ObjectRef[Any]) -> None:
+    def __init__(self, model: ModelRef, job: PredictionJob, completed: ray.ObjectRef[Any]) -> None:
         self._predictor = model.open(job.backend, job.options)
         self._job = job
-        self._answered = ray.get(answered)
+        self._completed = ray.get(completed)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        job, added = self._job, answer_schema(self._job.prefix)
-        if len(self._answered):
+        job, added = self._job, prediction_schema(self._job.prefix)
+        if len(self._completed):
             hashes = np.array([name_hash(name) for name in table["input"].to_pylist()], np.uint64)
-            table = table.filter(pa.array(~np.isin(hashes, self._answered)))
-        if twice := [name for name in added.names if name in table.column_names]:
+            table = table.filter(pa.array(~np.isin(hashes, self._completed)))
+        if duplicates := [name for name in added.names if name in table.column_names]:
             raise UsageError(
-                f"the table has a column {quote(twice[0])} already: give --prefix, for the names of the"
-                " columns that are added"
+                f"the table has a column {quote(duplicates[0])} already: give --prefix to rename the"
+                " added columns"
             )
         values = self._values(table)
         predictions = self._predictor.predict_many(
             values, batch_size=job.batch_size, top=job.top, on_error="yield"
         )
-        for name, column in zip(added.names, answer_arrays(predictions), strict=True):
+        for name, column in zip(added.names, prediction_arrays(predictions), strict=True):
             table = table.append_column(name, column)
         return table.drop_columns([VALUE, *({PROBLEM} & set(table.column_names))])
 
@@ -158,7 +161,7 @@ class _PredictRows:
 
 
 def _fetch(path: str) -> Any:
-    """A path as it is, and the content behind a URI; an InputError if it cannot be read."""
+    """The content of a URI, or an InputError if it cannot be read; paths are returned unchanged."""
     if "://" not in path:
         return path
     try:
@@ -205,7 +208,7 @@ def _read_parquet(
         return named.append_column(VALUE, values)
 
     return rows.map_batches(name_rows, batch_format="pyarrow", zero_copy_batch=True).repartition(
-        target_num_rows_per_block=ROWS_OF_BLOCK
+        target_num_rows_per_block=BLOCK_ROWS
     )
 
 
@@ -231,7 +234,7 @@ def _read_csv(
             for line, value in lines
         ]
 
-    return content.flat_map(split).repartition(target_num_rows_per_block=ROWS_OF_BLOCK)
+    return content.flat_map(split).repartition(target_num_rows_per_block=BLOCK_ROWS)
 
 
 def _number_rows(
@@ -245,23 +248,23 @@ def _text_rows(
     data: bytes, name: str, column: str | None
 ) -> Iterator[tuple[int, str | InputError]]:
     rows = iter(read_cells(data, name=name, expected="lines of paths or texts"))
-    place = 0
+    index = 0
     if column is not None:
         _, header = next(rows)
         if column not in header:
             raise UsageError(
                 f"{quote(name)} has no column {quote(column)}: the first line is {','.join(header)}"
             )
-        place = header.index(column)
+        index = header.index(column)
     for line, cells in rows:
-        missing = InputError(f"{quote(name)}, line {line} has no cell {place + 1}", code="E-CSV")
-        yield line, cells[place] if place < len(cells) else missing
+        missing = InputError(f"{quote(name)}, line {line} has no cell {index + 1}", code="E-CSV")
+        yield line, cells[index] if index < len(cells) else missing
 
 
 def _read_tar(
     paths: list[str], filesystem: Any, root: str, preprocessing: Preprocessing, column: str | None
 ) -> ray.data.Dataset:
-    """The members of WebDataset archives with the extension `column`, or with that of an input."""
+    """Members of WebDataset archives with the extension `column`, by default those of inputs."""
     extensions = (
         [column.lstrip(".")]
         if column
@@ -276,7 +279,7 @@ def _read_tar(
     )
 
     def split(row: dict[str, Any]) -> list[dict[str, Any]]:
-        found = [extension for extension in extensions if row.get(extension) is not None]
+        present = [extension for extension in extensions if row.get(extension) is not None]
         return [
             {
                 "input": f"{root}{row['path']}/{row['__key__']}.{extension}",
@@ -284,7 +287,7 @@ def _read_tar(
                 if preprocessing.suffixes
                 else row[extension].decode("utf-8", "replace").strip(),
             }
-            for extension in found
+            for extension in present
         ]
 
     return members.flat_map(split)
@@ -295,44 +298,44 @@ READERS = {"files": _read_files, "parquet": _read_parquet, "csv": _read_csv, "ta
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """The folder that a job's Parquet files are in, with the facts that its predictions depend on."""
+    """The output folder of a job, with the settings that its predictions depend on."""
 
     filesystem: Any
     path: str
 
     @classmethod
-    def open(cls, name: str, facts: dict[str, Any], *, resume: bool) -> OutputFolder:
-        """The folder, made if it is missing.
+    def open(cls, name: str, settings: dict[str, Any], *, resume: bool) -> OutputFolder:
+        """Open the folder, and create it if it is missing.
 
         Raises:
-            OutputError: it cannot be made or written.
-            ArtifactError: E-RESUME: it has predictions already, and `resume` is not given; or they are
-                of another job.
+            OutputError: it cannot be created or written.
+            ArtifactError: E-RESUME: it already has predictions and `resume` is False, or they are of
+                another job.
         """
         filesystem, path, _ = _find_filesystem(name)
         folder = cls(filesystem, path)
         try:
             filesystem.create_dir(path, recursive=True)
-            former = folder._read_facts()
-            if former is not None and (not resume or former != facts):
-                changed = [key for key in facts if former.get(key) != facts[key]]
+            previous = folder._read_settings()
+            if previous is not None and (not resume or previous != settings):
+                changed = [key for key in settings if previous.get(key) != settings[key]]
                 why = (
                     f"of another job: the {' and the '.join(changed)} differ; give another --output"
                     if changed
                     else "already: add --resume to continue, or give another --output"
                 )
                 raise ArtifactError(f"{quote(name)} has predictions {why}", code="E-RESUME")
-            if former is None:
+            if previous is None:
                 with filesystem.open_output_stream(f"{path}/{JOB}") as stream:
-                    stream.write(json.dumps(facts).encode())
+                    stream.write(json.dumps(settings).encode())
         except OSError as error:
             raise _output_error(name, error) from error
         return folder
 
-    def answered(self) -> Any:
-        """uint64 (rows,): the sorted hashes of the inputs that are predicted already.
+    def completed(self) -> Any:
+        """uint64 (rows,): the sorted hashes of the names of completed inputs.
 
-        A file that a killed process has left unfinished is deleted.
+        Incomplete files of a killed process are deleted.
         """
         hashes: list[int] = []
         for path in self._files():
@@ -346,39 +349,39 @@ class OutputFolder:
         return np.sort(np.array(hashes, np.uint64))
 
     def count(self, prefix: str) -> tuple[int, int]:
-        """How many rows are predictions, and how many are errors."""
+        """The numbers of rows with predictions and with errors."""
         files = self._files()
         if not files:
             return 0, 0
         rows = pa.dataset.dataset(files, filesystem=self.filesystem, format="parquet")
-        good = rows.count_rows(filter=pa.dataset.field(f"{prefix}error").is_null())
-        return good, rows.count_rows() - good
+        succeeded = rows.count_rows(filter=pa.dataset.field(f"{prefix}error").is_null())
+        return succeeded, rows.count_rows() - succeeded
 
     def _files(self) -> list[str]:
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path))
         return sorted(info.path for info in infos if info.base_name.endswith(".parquet"))
 
-    def _read_facts(self) -> dict[str, Any] | None:
+    def _read_settings(self) -> dict[str, Any] | None:
         info = self.filesystem.get_file_info(f"{self.path}/{JOB}")
         if info.type == fs.FileType.NotFound:
             return None
         with self.filesystem.open_input_stream(info.path) as stream:
             content = stream.read()
         try:
-            facts = json.loads(content)
+            settings = json.loads(content)
         except ValueError:
-            facts = None
-        if not isinstance(facts, dict):
+            settings = None
+        if not isinstance(settings, dict):
             raise ArtifactError(
-                f"{quote(info.path)} is damaged, so it does not say whose predictions the folder has:"
+                f"{quote(info.path)} is damaged, so the job of the predictions in the folder is unknown:"
                 " give another --output",
                 code="E-RESUME",
             )
-        return facts
+        return settings
 
 
-def _job_facts(model: ModelRef, job: RayJob) -> dict[str, Any]:
-    """What a prediction depends on."""
+def _job_settings(model: ModelRef, job: PredictionJob) -> dict[str, Any]:
+    """The settings that predictions depend on."""
     return {
         "model": model.sha256,
         "specification": repr(model.description),
@@ -390,39 +393,40 @@ def _job_facts(model: ModelRef, job: RayJob) -> dict[str, Any]:
     }
 
 
-def _by_kind(
+def _by_format(
     inputs: Sequence[str], preprocessing: Preprocessing
 ) -> list[tuple[str, tuple[Any, list[str], str]]]:
-    """The files of all inputs: (a key of READERS, (file system, paths, URI before the paths)).
+    """The files of all inputs: (a key of READERS, (file system, paths, prefix of their URIs)).
 
     Raises:
-        InputError: an input does not exist, or has no file that this model can take.
-        UsageError: a file of a kind that this model does not take.
+        InputError: an input does not exist, or has no file that this model accepts.
+        UsageError: a file has a format that this model does not accept.
     """
     groups: dict[tuple[str, str], tuple[Any, dict[str, None]]] = {}
     for name in dict.fromkeys(inputs):
         filesystem, path, root = _find_filesystem(name)
         for file in _list(name, filesystem, path, preprocessing):
-            kind = _kind(file)
-            if kind == "files" and not preprocessing.suffixes:
+            file_format = _format(file)
+            if file_format == "files" and not preprocessing.suffixes:
                 raise UsageError(
-                    f"{quote(file)} is not a table; a model of {preprocessing.noun}s takes"
+                    f"{quote(file)} is not a table; a model for {preprocessing.noun}s accepts"
                     f" {', '.join(TABLES)}"
                 )
-            _, paths = groups.setdefault((kind, root), (filesystem, {}))
+            _, paths = groups.setdefault((file_format, root), (filesystem, {}))
             paths[file] = None
     return [
-        (kind, (filesystem, list(paths), root))
-        for (kind, root), (filesystem, paths) in groups.items()
+        (file_format, (filesystem, list(paths), root))
+        for (file_format, root), (filesystem, paths) in groups.items()
     ]
 
 
-def _kind(path: str) -> str:
-    return next((kind for end, kind in TABLES.items() if path.lower().endswith(end)), "files")
+def _format(path: str) -> str:
+    formats = (TABLES[extension] for extension in TABLES if path.lower().endswith(extension))
+    return next(formats, "files")
 
 
 def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -> list[str]:
-    """The files of one input, by their names."""
+    """The files of one input, sorted by name."""
     pattern = re.search(r"[*?[]", path)
     base = path[: pattern.start()].rpartition("/")[0] if pattern else path
     info = filesystem.get_file_info(base)
@@ -430,8 +434,8 @@ def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -
         raise InputError(f"{quote(name)}: no such file", code="E-IN-MISSING")
     if info.type == fs.FileType.File:
         return [path]
-    found = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
-    files = sorted(one.path for one in found if one.type == fs.FileType.File)
+    infos = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+    files = sorted(info.path for info in infos if info.type == fs.FileType.File)
     if pattern:
         matches = re.compile(_translate(path)).fullmatch
         if not (files := [file for file in files if matches(file)]):
@@ -446,20 +450,20 @@ def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -
 
 
 def _translate(pattern: str) -> str:
-    """A glob as a regular expression: `*` stays within a folder, `**/` goes through them."""
+    """A glob as a regular expression: `*` matches within a folder, `**/` matches any folders."""
     parts = re.findall(r"\*\*/|\*|\?|\[[^]]+\]|.", pattern, re.DOTALL)
-    known = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    wildcards = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     return "".join(
-        known.get(part, part.replace("[!", "[^") if len(part) > 1 else re.escape(part))
+        wildcards.get(part, part.replace("[!", "[^") if len(part) > 1 else re.escape(part))
         for part in parts
     )
 
 
 def _find_filesystem(name: str) -> tuple[Any, str, str]:
-    """The file system, the path in it, and what makes a URI of such a path.
+    """The file system, the path in it, and the prefix that makes a URI of such a path.
 
     Raises:
-        UsageError: no file system of pyarrow knows the URI.
+        UsageError: no file system of pyarrow supports the URI.
     """
     if "://" not in name:
         return fs.LocalFileSystem(), str(Path(name).absolute()), ""
@@ -467,29 +471,29 @@ def _find_filesystem(name: str) -> tuple[Any, str, str]:
     try:
         filesystem, path = fs.FileSystem.from_uri(name)
     except (pa.ArrowInvalid, ValueError, OSError) as error:
-        raise UsageError(f"{quote(name)} cannot be reached: {_one_line(error)}") from error
+        raise UsageError(f"{quote(name)} cannot be opened: {_one_line(error)}") from error
     return filesystem, path.rstrip("/"), f"{scheme}://"
 
 
 @contextmanager
 def _mapping_errors(output: str, folder: OutputFolder) -> Iterator[None]:
-    """The errors of reading and writing on the workers as those of ptx."""
+    """Map errors of reading and writing on the workers to those of ptx."""
     context = ray.data.DataContext.get_current()
-    context.raise_original_map_exception = True  # else the cause is lost on the way
+    context.raise_original_map_exception = True  # otherwise Ray drops the original exception
     try:
         with unwrap_ray_errors():
             yield
     except PtxError:
         raise
     except ray.exceptions.RayError as error:
-        failed = next((one for one in causes(error) if isinstance(one, OSError)), None)
-        if failed is not None and (failed.errno in _NO_SPACE or folder.path in str(failed)):
-            raise _output_error(output, failed) from error
-        if failed is not None:
-            raise InputError(f"reading failed: {_one_line(failed)}", code="E-IN-READ") from error
+        failure = next((each for each in causes(error) if isinstance(each, OSError)), None)
+        if failure is not None and (failure.errno in _NO_SPACE or folder.path in str(failure)):
+            raise _output_error(output, failure) from error
+        if failure is not None:
+            raise InputError(f"reading failed: {_one_line(failure)}", code="E-IN-READ") from error
         raise LimitError(
-            f"the same rows ended their worker {TRIES} times (a picture that crashes the decoder, too"
-            f" little memory): {_one_line(error)[-300:]}",
+            f"the same rows crashed their worker {MAX_ATTEMPTS} times (a picture that crashes the"
+            f" decoder, too little memory): {_one_line(error)[-300:]}",
             code="E-PEER",
         ) from error
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deployment"]
 
-# Ray's default of 5 leaves nothing to batch: what arrives during a run goes into the next one.
+# Ray's default of 5 is too low for batching: requests that arrive during a run form the next batch.
 MAX_ONGOING_REQUESTS = 128
 
 
@@ -46,20 +46,20 @@ def deployment(
     settings: Settings | None = None,
     **deployment_options: Any,
 ) -> serve.Deployment:
-    """A deployment that answers as `ptx serve` does.
+    """A deployment that responds as `ptx serve` does.
 
     The file is read and its content digest is checked here; its bytes travel with the deployment. Each
     replica opens it and replays its golden samples before it receives requests.
 
     Args:
         model: A model file on this machine.
-        name: Under which the model is served; the file's name without its ending by default.
+        name: The name under which the model is served; by default the file name without its extension.
         backend: As in `ptx.infer.load`.
         options: How the backend is opened. ONNX Runtime gets as many threads as the replica has
             processors, unless `threads` is given.
-        description: Of an ONNX file without metadata of ptx.
-        settings: Limits of each replica.
-        deployment_options: Of `ray.serve.deployment`, such as `autoscaling_config` and
+        description: The specification of an ONNX file without ptx metadata.
+        settings: The limits of each replica.
+        deployment_options: Arguments of `ray.serve.deployment`, such as `autoscaling_config` and
             `ray_actor_options`. By default `max_ongoing_requests` is 128.
 
     Raises:
@@ -87,12 +87,12 @@ def deployment(
             await asyncio.to_thread(_check_golden_samples, self._predictor)
 
     defaults: dict[str, Any] = {"name": served_name, "max_ongoing_requests": MAX_ONGOING_REQUESTS}
-    made: serve.Deployment = serve.deployment(**{**defaults, **deployment_options})(Replica)
-    return made
+    result: serve.Deployment = serve.deployment(**{**defaults, **deployment_options})(Replica)
+    return result
 
 
 def _check_golden_samples(predictor: Predictor) -> None:
-    """Raise an error if the backend no longer computes what it did where the file was exported."""
+    """Raise an error if the backend does not reproduce the golden samples of the file."""
     manifest = predictor.manifest
     if manifest.golden and (failed := failures(predictor, manifest)):
         details = "; ".join(f"{check.name}: {check.detail}" for check in failed)

@@ -1,4 +1,4 @@
-"""Predictions for a table: an Arrow record batch in, the same with columns of predictions out."""
+"""Predictions for a table: adds columns of predictions to an Arrow record batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ptx.infer.prediction import Failure, NamedInput, Prediction
 from ptx.infer.predictor import TOP, Predictor
 from ptx.infer.tasks import Ranking
 
-BATCH = 256  # rows of one run of the model, as in `ptx predict`
+BATCH = 256  # rows of one model run, as in `ptx predict`
 
 _RANKED = pa.struct([("label", pa.string()), ("score", pa.float64())])
-_ANSWERS = {
+_COLUMNS = {
     "label": pa.string(),
     "score": pa.float64(),
     "low_confidence": pa.bool_(),
@@ -27,15 +27,15 @@ _ANSWERS = {
 }
 
 
-def answer_schema(prefix: str = "") -> pa.Schema:
+def prediction_schema(prefix: str = "") -> pa.Schema:
     """The columns that `batch` adds, with `prefix` before each name.
 
     `label`: string, null for a regression. `score`: double, the label's probability in [0, 1].
     `low_confidence`: bool, whether the label is more probably wrong than right; null for a regression.
-    `top`: list of structs of `label` (string) and `score` (double), best first. `value`: double, of a
-    regression. `error`: string, `[E-…] …` if the row could not be used, and the other columns are null.
+    `top`: list of structs of `label` (string) and `score` (double), best first. `value`: double, for a
+    regression. `error`: string, `[E-…] …` if the row could not be used; the other columns are then null.
     """
-    return pa.schema([(f"{prefix}{name}", kind) for name, kind in _ANSWERS.items()])
+    return pa.schema([(f"{prefix}{name}", dtype) for name, dtype in _COLUMNS.items()])
 
 
 def batch(
@@ -47,29 +47,29 @@ def batch(
     batch_size: int = BATCH,
     prefix: str = "",
 ) -> pa.RecordBatch:
-    """The record batch with the columns of `answer_schema` added; the order of its rows is kept.
+    """The record batch with the columns of `prediction_schema` added; the order of its rows is kept.
 
     Args:
         records: Its other columns are kept as they are.
-        column: The predicted one: binary (a picture file's bytes), string (a path, or a text), a
-            number, or a list of numbers. `image.bytes` is the field `bytes` of the struct `image`.
+        column: The column with the inputs: binary (a picture file's bytes), string (a path or a text), a
+            number or a list of numbers. `image.bytes` is the field `bytes` of the struct `image`.
         top: How many labels `top` ranks.
         batch_size: Rows of one run of the model.
-        prefix: Of the names of the added columns, for a table that has such names already.
+        prefix: Added before the names of the new columns, for a table that already has these names.
 
     Raises:
-        UsageError: there is no such column, its type is not supported, or an added one exists.
+        UsageError: there is no such column, its type is not supported, or a new column exists.
     """
-    added = answer_schema(prefix)
-    if twice := [name for name in added.names if name in records.schema.names]:
+    added = prediction_schema(prefix)
+    if duplicates := [name for name in added.names if name in records.schema.names]:
         raise UsageError(
-            f"the table has a column {quote(twice[0])} already: drop or rename it, or give a prefix"
-            " for the columns that are added"
+            f"the table already has a column {quote(duplicates[0])}: drop or rename it, or give a prefix"
+            " for the added columns"
         )
     values = (NamedInput("", value) for value in column_values(find_column(records, column)))
-    answers = predictor.predict_many(values, batch_size=batch_size, top=top, on_error="yield")
+    predictions = predictor.predict_many(values, batch_size=batch_size, top=top, on_error="yield")
     return pa.RecordBatch.from_arrays(
-        [*records.columns, *answer_arrays(answers)],
+        [*records.columns, *prediction_arrays(predictions)],
         schema=pa.schema([*records.schema, *added], metadata=records.schema.metadata),
     )
 
@@ -81,50 +81,54 @@ def find_column(records: pa.RecordBatch, column: str) -> pa.Array:
         raise UsageError(
             f"the table has no column {quote(column)}; it has {', '.join(records.schema.names)}"
         )
-    found = records.column(first)
+    values = records.column(first)
     for name in rest:
-        if not pa.types.is_struct(found.type) or found.type.get_field_index(name) < 0:
-            raise UsageError(f"the column {quote(first)} has no part {quote(name)}")
-        found = found.flatten()[found.type.get_field_index(name)]  # null where the struct is
-    return found
+        if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
+            raise UsageError(f"the column {quote(first)} has no field {quote(name)}")
+        values = values.flatten()[values.type.get_field_index(name)]  # null where the struct is
+    return values
 
 
 def column_values(values: pa.Array) -> list[Any]:
     """The raw input of each row; an InputError instead of a null."""
-    kind, types = values.type, pa.types
-    texts = types.is_string(kind) or types.is_large_string(kind)
-    plain = types.is_binary(kind) or types.is_large_binary(kind) or texts
-    if not (plain or _is_number(kind) or _is_numbers(kind)):
-        raise UsageError(f"the column is {kind}; expected binary, string, numbers or lists of them")
+    dtype, types = values.type, pa.types
+    texts = types.is_string(dtype) or types.is_large_string(dtype)
+    plain = types.is_binary(dtype) or types.is_large_binary(dtype) or texts
+    if not (plain or _is_number(dtype) or _is_number_list(dtype)):
+        raise UsageError(
+            f"the column is of type {dtype}; expected binary, string, numbers or lists of them"
+        )
     missing = InputError("the value is null", code="E-INPUT")
     rows = values.to_pylist()
-    if _is_numbers(kind):
-        form = kind.value_type.to_pandas_dtype()
-        return [missing if row is None or None in row else np.array(row, form) for row in rows]
+    if _is_number_list(dtype):
+        element_type = dtype.value_type.to_pandas_dtype()
+        return [
+            missing if row is None or None in row else np.array(row, element_type) for row in rows
+        ]
     return [missing if row is None else row for row in rows]
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
-def _is_numbers(kind: pa.DataType) -> bool:
+def _is_number_list(dtype: pa.DataType) -> bool:
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_list(kind) for is_list in lists) and _is_number(kind.value_type)
+    return any(is_list(dtype) for is_list in lists) and _is_number(dtype.value_type)
 
 
-def answer_arrays(answers: Iterable[Prediction | Failure]) -> list[pa.Array]:
-    """The columns of `answer_schema` for these answers."""
+def prediction_arrays(predictions: Iterable[Prediction | Failure]) -> list[pa.Array]:
+    """The columns of `prediction_schema` for these predictions."""
     rows: list[tuple[Any, ...]] = [
-        (None, None, None, (), None, error_text(answer))
-        if isinstance(answer, Failure)
-        else (answer.label, answer.score, answer.low_confidence, answer.top, answer.value, None)
-        for answer in answers
+        (None, None, None, (), None, error_text(each))
+        if isinstance(each, Failure)
+        else (each.label, each.score, each.low_confidence, each.top, each.value, None)
+        for each in predictions
     ]
-    columns = zip(*rows, strict=True) if rows else [()] * len(_ANSWERS)
+    columns = zip(*rows, strict=True) if rows else [()] * len(_COLUMNS)
     return [
-        _rankings(column) if name == "top" else pa.array(column, kind)
-        for (name, kind), column in zip(_ANSWERS.items(), columns, strict=True)
+        _rankings(column) if name == "top" else pa.array(column, dtype)
+        for (name, dtype), column in zip(_COLUMNS.items(), columns, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Resuming a run that writes JSON Lines: inputs that the output has already are skipped."""
+"""Resuming a run that writes JSON Lines: inputs that are already in the output are skipped."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ from ptx.infer.errors import ArtifactError, OutputError, quote
 from ptx.infer.prediction import NamedInput, input_name
 from ptx.scale.shards import Shard, name_hash
 
-_START = b'{"input": '  # of every line of `ptx predict --json`
+_START = b'{"input": '  # the start of every line of `ptx predict --json`
 
 
-class Continued:
-    """The output of an interrupted run: its numbers of predictions and errors, and their inputs.
+class ResumableOutput:
+    """The JSON Lines output of an interrupted run, to which the missing lines are appended.
 
-    Memory: about 100 bytes for each line.
+    It needs about 100 bytes of memory for each line.
+
+    Attributes:
+        succeeded: The number of lines with a prediction.
+        failed: The number of lines with an error.
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
-        self._left: Counter[int] = Counter()
-        self.good = self.bad = 0
+        self._remaining: Counter[int] = Counter()
+        self.succeeded = self.failed = 0
         self._end = 0  # bytes of complete lines
 
     def read(self, model: str) -> None:
-        """Read the lines of the file, which must be of this model.
+        """Read the existing lines, which must be predictions of this model.
 
         Raises:
-            ArtifactError: E-RESUME: the file is not such an output, or is one of another model.
+            ArtifactError: E-RESUME: the file is not such an output, or that of another model.
         """
         truncated = 0  # number of the line
         for number, line in enumerate(self._file, 1):
-            answer = _answer(line)
-            if answer is None:
+            prediction = _parse_line(line)
+            if prediction is None:
                 truncated = truncated or number
                 if not (
                     _START.startswith(line) or line.startswith(_START) or not line.strip(b"\0")
@@ -49,19 +53,19 @@ class Continued:
                 continue
             if truncated:
                 raise self._error(truncated, "is truncated, and complete lines follow")
-            if answer.get("model", model) != model:
-                raise self._error(number, f"is of the model {quote(str(answer['model']))}")
-            self._left[name_hash(str(answer["input"]))] += 1
-            self.bad += "error" in answer
-            self.good += "error" not in answer
+            if prediction.get("model", model) != model:
+                raise self._error(number, f"is of the model {quote(str(prediction['model']))}")
+            self._remaining[name_hash(str(prediction["input"]))] += 1
+            self.failed += "error" in prediction
+            self.succeeded += "error" not in prediction
             self._end += len(line)
 
-    def skips(self, name: str | None) -> bool:
-        """Whether the output has an input of this name; each line counts for one input."""
+    def is_done(self, name: str | None) -> bool:
+        """Whether the output has this input. Each line counts once, for inputs that are given twice."""
         key = name_hash(str(name))
-        if not self._left[key]:
+        if not self._remaining[key]:
             return False
-        self._left[key] -= 1
+        self._remaining[key] -= 1
         return True
 
     def append(self, lines: Iterable[str]) -> None:
@@ -84,31 +88,31 @@ class Continued:
         )
 
 
-def _answer(line: bytes) -> dict[str, Any] | None:
+def _parse_line(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        answer = json.loads(line)
+        content = json.loads(line)
     except ValueError:
         return None
-    return answer if isinstance(answer, dict) and "input" in answer else None
+    return content if isinstance(content, dict) and "input" in content else None
 
 
 @contextmanager
-def continued(path: Path, model: str) -> Iterator[Continued]:
+def open_resumable(path: Path, model: str) -> Iterator[ResumableOutput]:
     """The output `path` of an interrupted run, created if it is missing; for one process at a time.
 
     Raises:
-        ArtifactError: as `Continued.read`.
+        ArtifactError: as `ResumableOutput.read`.
         OutputError: it cannot be written; E-BUSY: another process writes to it.
     """
     with mapping_os_errors(path):
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     with file:
         _lock(path, file)
-        former = Continued(path, file)
-        former.read(model)
-        yield former
+        output = ResumableOutput(path, file)
+        output.read(model)
+        yield output
 
 
 def _lock(path: Path, file: BinaryIO) -> None:
@@ -128,11 +132,13 @@ def _lock(path: Path, file: BinaryIO) -> None:
         return
 
 
-def choose(values: Iterable[Any], shard: Shard | None, former: Continued | None) -> Iterator[Any]:
+def select_inputs(
+    values: Iterable[Any], shard: Shard | None, previous: ResumableOutput | None
+) -> Iterator[Any]:
     """The values that are in the shard and not in the output yet."""
     for value in values:
         name = value.name if isinstance(value, NamedInput) else input_name(value)
-        if shard is not None and not shard.takes(str(name)):
+        if shard is not None and not shard.contains(str(name)):
             continue
-        if former is None or not former.skips(name):
+        if previous is None or not previous.is_done(name):
             yield value

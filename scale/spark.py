@@ -1,4 +1,7 @@
-"""For Spark's `mapInArrow`: `frame.mapInArrow(answerer("digits.onnx"), frame_schema + ANSWERS)`."""
+"""Prediction in Spark: `frame.mapInArrow(make_udf("digits.onnx"), schema)`.
+
+The schema is that of the frame and `PREDICTION_SCHEMA`, for example `f"id long, {PREDICTION_SCHEMA}"`.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,34 @@ from ptx.scale.spec import PredictorSpec
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The columns of `ptx.scale.answer_schema`, as Spark writes a schema.
-ANSWERS = (
+# `ptx.scale.prediction_schema` as a Spark DDL string.
+PREDICTION_SCHEMA = (
     "label string, score double, low_confidence boolean,"
     " top array<struct<label: string, score: double>>, value double, error string"
 )
 
 
-def answerer(
-    model: str | Path, *, backend: str = "auto", options: Options | None = None, **how: Any
+def make_udf(
+    model: str | Path,
+    *,
+    backend: str = "auto",
+    options: Options | None = None,
+    **batch_options: Any,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function from record batches to record batches, which carries the model's bytes to the workers.
+    """A function for `mapInArrow`, which adds the columns of predictions to record batches.
 
-    `how`: as of `ptx.scale.batch`.
+    Args:
+        model: A path on this machine; the bytes of the file are sent to the workers.
+        backend: As in `ptx.infer.load`.
+        options: How the backend is opened; by default with one thread.
+        batch_options: `column`, `top`, `batch_size` and `prefix`, as in `ptx.scale.batch`.
     """
     data = read_artifact(model).data
     spec = PredictorSpec(data, str(model), backend, options or Options(threads=1))
 
-    def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with spec.open() as predictor:
             for records in batches:
-                yield batch(records, predictor, **how)
+                yield batch(records, predictor, **batch_options)
 
-    return answer
+    return predict

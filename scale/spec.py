@@ -1,4 +1,4 @@
-"""What another process needs to open a predictor: the file's bytes, and the options."""
+"""What another process needs to open a predictor: the bytes of the file and the options."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class PredictorSpec:
     """Everything that another process needs to open a predictor."""
 
-    data: bytes  # of the artifact
-    name: str  # of the file, for messages
+    data: bytes  # the artifact file
+    name: str  # the name of the file, for messages
     backend: str
     options: Options
-    description: Description | None = None  # of an ONNX file without metadata of ptx
+    description: Description | None = None  # for an ONNX file without ptx metadata
 
     def open(self) -> Predictor:
         """The predictor.

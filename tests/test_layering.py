@@ -41,7 +41,7 @@ ROOMS = {
     "ptx.infer.tables.numbers",
     "ptx.infer.verification",
     "ptx.trainers.loop",
-    "ptx.trainers.reached",
+    "ptx.trainers.recorded_metrics",
     "ptx.export.check.manifest_comparison",
     "ptx.export.formats",
     "ptx.export.quantize.int8",

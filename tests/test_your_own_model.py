@@ -91,7 +91,7 @@ def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any
 def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None:
     from ptx.infer.preprocessing import open_preprocessing
     from ptx.infer.signature import Signature
-    from ptx.models import Entry
+    from ptx.models import ModelEntry
 
     blocks = {
         named[1]: content
@@ -103,7 +103,7 @@ def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None
     scope: dict[str, Any] = {}
     exec(blocks[f"{module}.py"], scope)
     entry = scope[attribute]
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, ModelEntry)
     open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
     path, _, name = entry.network.partition(":")
     network = getattr(__import__(path, fromlist=[name]), name)(**entry.config)

@@ -1,7 +1,7 @@
-"""A data set on the training device with the batches that come out of it, and as prediction meets it.
+"""Batches of a data set on the training device, and its rows preprocessed as in prediction.
 
-The compact form stays on the device as one tensor (pictures as uint8); each batch is preprocessed
-there, by the same table or the same code that prediction uses.
+The raw rows stay on the device as one tensor (images as uint8). Each batch is preprocessed there, with
+the lookup table or the code that prediction uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Pictures, Preprocessing
 from ptx.infer.signature import Array, TensorSpec
 from ptx.trainers.data import Split
-from ptx.trainers.data.dataset import KINDS
+from ptx.trainers.data.dataset import ROW_TYPES
 
 SHOWN = 5  # names that an error lists
 
@@ -25,8 +25,8 @@ Batch = tuple[Tensor, ...]
 Inputs = Callable[[Tensor], Batch]
 
 
-class Feed:
-    """The rows of a split, ready to be drawn in batches by index."""
+class BatchLoader:
+    """The rows of a split on a device; gives batches by row index."""
 
     def __init__(self, split: Split, preprocessing: Preprocessing, device: str) -> None:
         ((_, raw),) = split.inputs.items()
@@ -41,7 +41,7 @@ class Feed:
         return len(self.targets)
 
     def batch(self, rows: Tensor) -> tuple[Batch, Tensor]:
-        """The model's inputs, in the order of its forward method, and the targets of some rows.
+        """The model's inputs, in the order of its forward method, and the targets of these rows.
 
         Args:
             rows: int64 (batch,) on the device.
@@ -52,15 +52,15 @@ class Feed:
 def check_split(
     split: Split, preprocessing: Preprocessing, labels: tuple[str, ...], *, name: str, model: str
 ) -> None:
-    """Find out before any work that the rows, called `name`, are not for this model.
+    """Check before any work that the model can take these rows; `name` is what messages call them.
 
     Raises:
-        UsageError: inputs or targets of another kind or size than the model takes.
-        InputError: no rows, or a class index without a label.
+        UsageError: the inputs or targets differ in type or size from what the model takes.
+        InputError: there are no rows, or a class index has no label.
     """
-    held, wanted = _split_form(split), _sample_form(preprocessing)
-    if held != wanted:
-        raise UsageError(f"{model} takes {wanted}; {name} holds {held}")
+    actual, expected = _describe_rows(split), _describe_samples(preprocessing)
+    if actual != expected:
+        raise UsageError(f"{model} takes {expected}; {name} has {actual}")
     if not len(split):
         raise InputError(f"{name} has no rows; expected at least one", code="E-DATA")
     if (split.targets.dtype.kind == "f") == bool(labels):
@@ -74,16 +74,16 @@ def check_split(
         )
 
 
-def _split_form(split: Split) -> str:
+def _describe_rows(split: Split) -> str:
     ((kind, raw),) = split.inputs.items()
-    return KINDS[kind].form.format(*raw.shape[1:])
+    return ROW_TYPES[kind].description.format(*raw.shape[1:])
 
 
-def _sample_form(preprocessing: Preprocessing) -> str:
+def _describe_samples(preprocessing: Preprocessing) -> str:
     if preprocessing.rows is None:
         return preprocessing.noun
     kind, shape = preprocessing.rows
-    return KINDS[kind].form.format(*shape)
+    return ROW_TYPES[kind].description.format(*shape)
 
 
 def _tensor(array: Array, device: str) -> Tensor:
@@ -92,29 +92,29 @@ def _tensor(array: Array, device: str) -> Tensor:
 
 
 def _pixels(raw: Array, preprocessing: Preprocessing, pictures: Pictures, device: str) -> Inputs:
-    """`raw`: uint8 (rows, height, width[, channels]); each channel has a table of its own."""
+    """`raw`: uint8 (rows, height, width[, channels]); with a lookup table for each channel."""
     pixels, table = _tensor(raw, device), _tensor(pictures.table.ravel(), device)
-    first = torch.arange(0, table.numel(), 256, device=device, dtype=torch.int32)
+    table_start = torch.arange(0, table.numel(), 256, device=device, dtype=torch.int32)
     channels = pictures.channels is not None
     (spec,) = preprocessing.specs
 
     def inputs(rows: Tensor) -> Batch:
-        # On the CPU `index_select` is six times faster than the same with brackets.
-        places = pixels.index_select(0, rows).int()
+        # On the CPU `index_select` is six times faster than indexing with brackets.
+        indices = pixels.index_select(0, rows).int()
         if channels:
-            places = places + first
-        drawn = table.index_select(0, places.flatten())
+            indices = indices + table_start
+        values = table.index_select(0, indices.flatten())
         if not channels:
-            shaped = drawn.view(len(rows), *pictures.sample_shape)
-            return (shaped.movedim(0, spec.batch_axis),)
-        shaped = drawn.view(places.shape).movedim(3, 1 + pictures.channel_axis)
-        return (shaped.movedim(0, spec.batch_axis).contiguous(),)
+            images = values.view(len(rows), *pictures.sample_shape)
+            return (images.movedim(0, spec.batch_axis),)
+        images = values.view(indices.shape).movedim(3, 1 + pictures.channel_axis)
+        return (images.movedim(0, spec.batch_axis).contiguous(),)
 
     return inputs
 
 
 def _arrays(samples: Sequence[Array], preprocessing: Preprocessing, device: str) -> Inputs:
-    """All samples as one batch, padded to the longest; each drawn batch is cut to its own longest."""
+    """All samples as one batch, padded to the longest; each batch is cut to its own longest sample."""
     collated = preprocessing.collate(samples)
     specs = preprocessing.specs
     arrays = [_tensor(collated[spec.name], device) for spec in specs]
@@ -139,43 +139,43 @@ def _cut(array: Tensor, spec: TensorSpec, longest: int | None) -> Tensor:
     return array
 
 
-def raw_samples(
+def read_samples(
     split: Split, preprocessing: Preprocessing, rows: Array, names: tuple[str, ...]
 ) -> Sequence[Array]:
-    """What the preprocessing reads from some rows; `names`: the symbols of sequences, by index.
+    """Some rows as preprocessed samples, one array each; `names`: the symbols of sequences, by index.
 
-    Pictures that were fitted when the data set was read are samples already.
+    Images that were resized when the data set was read are not resized again.
     """
     ((_, raw),) = split.inputs.items()
-    if preprocessing.pictures is not None and not split.fitted:
+    if preprocessing.pictures is not None and not split.already_resized:
         return [_read_picture(preprocessing, pixels) for pixels in raw[rows]]
     return preprocessing.read_rows(raw[rows], names)
 
 
 def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
-    """A row's picture as prediction fits it; as it is where prediction would take it for blank."""
+    """An image resized as in prediction; unchanged if prediction would reject it as blank."""
     try:
         return preprocessing.read(pixels)
     except InputError:
         return pixels
 
 
-def as_read(split: Split, preprocessing: Preprocessing) -> Split:
-    """The split with the pixels that prediction would make of its pictures."""
-    if preprocessing.pictures is None or split.fitted or not len(split):
+def apply_inference_preprocessing(split: Split, preprocessing: Preprocessing) -> Split:
+    """The split with its images resized as in prediction; other splits are returned as they are."""
+    if preprocessing.pictures is None or split.already_resized or not len(split):
         return split
     ((kind, pictures),) = split.inputs.items()
     read = np.stack([_read_picture(preprocessing, pixels) for pixels in pictures])
-    return replace(split, inputs={kind: read}, fitted=True)
+    return replace(split, inputs={kind: read}, already_resized=True)
 
 
 def model_targets(
     split: Split, names: tuple[str, ...], labels: tuple[str, ...], model: str
 ) -> Array:
-    """The targets as indices into the model's labels, found by name.
+    """The targets as indices into the model's labels, matched by name.
 
     Raises:
-        UsageError: a name of the data is none of the model's labels.
+        UsageError: a label of the data is not a label of the model.
     """
     if not names or names == labels:
         return split.targets
@@ -183,9 +183,9 @@ def model_targets(
     if unknown:
         listed, known = (", ".join(map(quote, some[:SHOWN])) for some in (unknown, labels))
         raise UsageError(
-            f"of the data's labels {pluralise(len(unknown), 'is', 'are')} none of {model}'s: {listed};"
-            f" expected {known} and so on: give data with the model's labels"
+            f"{model} does not have {pluralise(len(unknown), 'label')} of the data: {listed}; its labels"
+            f" are {known} and so on: give data with the model's labels"
         )
-    places = np.asarray([labels.index(name) for name in names], np.int64)
-    targets: Array = places[split.targets]
+    index = np.asarray([labels.index(name) for name in names], np.int64)
+    targets: Array = index[split.targets]
     return targets

@@ -1,4 +1,4 @@
-"""How well a predictor does on the rows of a split."""
+"""Evaluation of a predictor on the rows of a split."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
-from ptx.trainers.batches import check_split, model_targets, raw_samples
+from ptx.trainers.batches import check_split, model_targets, read_samples
 from ptx.trainers.data import Split
 
-BATCH = 500  # rows that are run at once
+BATCH = 500  # rows of one model run
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a predictor answers on rows whose answers are known.
+    """The metrics of a predictor on labelled rows.
 
     Attributes:
-        accuracy: Of rows, or of steps of a sequence; None for a regression.
-        confusion: Int64 (labels, labels): true label by row, predicted by column.
-        error: Root of the mean squared error of a regression.
-        wrong: Int64: the rows with a wrong label; of a regression all, the largest error first.
+        accuracy: The fraction of right rows, or of right steps of a sequence; None for a regression.
+        confusion: int64 (labels, labels): true label by row, predicted label by column.
+        error: The root mean squared error of a regression.
+        wrong: int64 (count,): the indices of rows with a wrong label; for a regression all rows,
+            largest error first.
     """
 
     rows: int
@@ -36,20 +37,20 @@ class Evaluation:
     wrong: Array
 
     @property
-    def figure(self) -> str:
-        """`accuracy 99.12 %`, or `root mean squared error 0.0123` of a regression."""
+    def summary(self) -> str:
+        """`accuracy 99.12 %`, or for a regression `root mean squared error 0.0123`."""
         if self.accuracy is None:
             return f"root mean squared error {self.error:.4g}"
         return f"accuracy {100 * self.accuracy:.2f} %"
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One row, what is right for it and what the model says.
+class LabelledPrediction:
+    """The prediction for one row, with its true label.
 
     Attributes:
-        value: As the split holds it: pixels, a text, numbers or indices of symbols.
-        truth: The right label, word or number.
+        value: The raw row: pixels, a text, numbers or indices of symbols.
+        truth: The true label, word or number.
     """
 
     row: int
@@ -61,14 +62,14 @@ class Answered:
 def model_inputs(
     split: Split, preprocessing: Preprocessing, names: tuple[str, ...] = ()
 ) -> Iterator[tuple[Array, dict[str, Array]]]:
-    """(row indices, input arrays) in batches, as prediction would prepare them from raw inputs.
+    """Yield (row indices, input arrays) in batches, preprocessed as in prediction.
 
     Args:
-        names: The data's own labels; the symbols of its sequences.
+        names: The labels of the data; the symbols of its sequences.
     """
     for start in range(0, len(split), BATCH):
         rows = np.arange(start, min(start + BATCH, len(split)))
-        yield rows, preprocessing.collate(raw_samples(split, preprocessing, rows, names))
+        yield rows, preprocessing.collate(read_samples(split, preprocessing, rows, names))
 
 
 def evaluate(
@@ -80,14 +81,14 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy and confusion matrix, or the error of a regression, over all rows of a split.
 
-    Each row goes through the whole predictor, from its raw form where it has one. `names`: the data's
-    own labels, in the order of its class indices; a class is right where the model's label has its
-    name, wherever that stands. Without them the data's order is the model's. `progress` is told the
-    rows of each batch that is done.
+    Args:
+        names: The labels of the data, in the order of its class indices; they are compared with the
+            model's labels by name. Without them the order is assumed to be that of the model.
+        progress: Called with the number of rows of each finished batch.
 
     Raises:
-        UsageError: rows that are not for this model, or a name that is none of its labels.
-        InputError: a class that the model has no label for.
+        UsageError: the rows are not for this model, or a name is not a label of the model.
+        InputError: the model has no label for a class.
     """
     check_split(
         split,
@@ -99,7 +100,7 @@ def evaluate(
     truth = model_targets(split, names, predictor.labels, predictor.manifest.model)
     labels = len(predictor.labels)
     confusion = np.zeros((labels, labels), np.int64)
-    errors = np.zeros(len(split))  # of a regression: squared, summed over a row's outputs
+    errors = np.zeros(len(split))  # regression: squared errors, summed over the outputs of a row
     wrong = np.zeros(len(split), np.bool_)
     output = predictor.signature.outputs[0]
     for rows, inputs in model_inputs(split, predictor.preprocessing, names):
@@ -120,21 +121,21 @@ def evaluate(
     return Evaluation(len(split), accuracy, confusion, None, np.flatnonzero(wrong))
 
 
-def answer_rows(
+def predict_rows(
     predictor: Predictor, split: Split, rows: Array, names: tuple[str, ...] = ()
-) -> list[Answered]:
-    """The predictions for some rows, with what is right for them; `names`: as of `evaluate`."""
+) -> list[LabelledPrediction]:
+    """The predictions for some rows, with their true labels; `names` as in `evaluate`."""
     ((_, raw),) = split.inputs.items()
-    answers = []
+    predictions = []
     for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        samples = raw_samples(split, predictor.preprocessing, part, names)
+        batch = rows[start : start + BATCH]
+        samples = read_samples(split, predictor.preprocessing, batch, names)
         for row, prediction in zip(
-            part.tolist(), predictor.predict_samples(samples, [None] * len(part)), strict=True
+            batch.tolist(), predictor.predict_samples(samples, [None] * len(batch)), strict=True
         ):
             truth = _truth(split.targets[row], names or predictor.labels)
-            answers.append(Answered(row, raw[row], truth, prediction))
-    return answers
+            predictions.append(LabelledPrediction(row, raw[row], truth, prediction))
+    return predictions
 
 
 def most_wrong(
@@ -143,12 +144,12 @@ def most_wrong(
     evaluation: Evaluation,
     count: int,
     names: tuple[str, ...] = (),
-) -> list[Answered]:
-    """The wrong answers that the model is most sure of; of a regression the largest errors."""
+) -> list[LabelledPrediction]:
+    """The wrong predictions with the highest scores; for a regression the largest errors."""
     if evaluation.error is not None:
-        return answer_rows(predictor, split, evaluation.wrong[:count], names)
-    answers = answer_rows(predictor, split, evaluation.wrong, names)
-    return sorted(answers, key=lambda answer: -(answer.prediction.score or 0.0))[:count]
+        return predict_rows(predictor, split, evaluation.wrong[:count], names)
+    predictions = predict_rows(predictor, split, evaluation.wrong, names)
+    return sorted(predictions, key=lambda each: -(each.prediction.score or 0.0))[:count]
 
 
 def _truth(target: Array, labels: tuple[str, ...]) -> str:

@@ -1,8 +1,7 @@
-"""One process at a time where two would mix their files: a lock on a folder.
+"""A lock on a folder, so that two processes cannot mix their files.
 
-The lock is filelock's, on the hidden file `.ptx.lock` in the folder: the kernel's, so that it ends with
-its process, however that ends. The file is empty and removed with the lock; after a kill it may stay,
-and means nothing.
+It is a kernel lock (by filelock) on the hidden file `.ptx.lock` in the folder, so that it ends with its
+process in any case. The file is removed with the lock; a file that remains after a kill has no effect.
 """
 
 from __future__ import annotations
@@ -20,21 +19,24 @@ NAME = ".ptx.lock"
 
 @contextmanager
 def lock_folder(folder: Path, doing: str) -> Iterator[None]:
-    """Let nobody else `doing` into a folder; where it cannot be locked, go on without.
+    """Lock a folder within the block; if the file system has no locks, continue without one.
 
-    Not every file system has such locks, and whoever writes into a folder says what is wrong with it.
+    Other problems of the folder are reported when files are written.
+
+    Args:
+        doing: For the message, such as "training".
 
     Raises:
-        OutputError: E-BUSY: somebody else has it.
+        OutputError: E-BUSY: another process has the lock.
     """
-    if not folder.is_dir():  # which filelock would make
+    if not folder.is_dir():  # filelock would create it
         yield
         return
     lock = FileLock(folder / NAME, timeout=0)
-    held = False
+    locked = False
     try:
         lock.acquire()
-        held = True
+        locked = True
     except Timeout as error:
         raise OutputError(
             f"the folder {quote(folder)} is busy: another process is {doing} into it; wait for"
@@ -46,7 +48,9 @@ def lock_folder(folder: Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if held:
-            with suppress(OSError):  # while it is held: nobody else can come between
+        if locked:
+            with suppress(
+                OSError
+            ):  # before the release, so that no other process can lock it in between
                 (folder / NAME).unlink()
             lock.release()

@@ -20,8 +20,8 @@ COLUMNS = (
     "rows_per_second",
 )
 _FORMATS = {"epoch": ".0f", "seconds": ".3f", "rows_per_second": ".1f"}
-_FORMAT = ".8g"  # of losses and accuracies: a loss may be tiny
-_TITLE_LIMIT = 45  # characters: as many of the widest fill the picture
+_FORMAT = ".8g"  # for losses and accuracies; a loss may be tiny
+_TITLE_LIMIT = 45  # characters: this many of the widest fit into the plot
 
 
 def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -38,7 +38,7 @@ def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
 
 
 def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
-    """Loss per epoch, training and test, and below it the test accuracy where there is one."""
+    """Training and test loss per epoch, and the test accuracy below, if there is one."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -46,12 +46,12 @@ def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> N
     accurate = all("test_accuracy" in row for row in history)
     figure = Figure(figsize=(7, 6 if accurate else 3.5), layout="constrained")
     panels = figure.subplots(2 if accurate else 1, 1, sharex=True, squeeze=False)[:, 0]
-    # Line styles and markers differ, so that the curves can be told apart without colour.
+    # Different line styles, so that the curves can be distinguished without colour.
     marks = {"marker": "o" if len(epochs) < 40 else None, "markersize": 3.5}
     panels[0].plot(epochs, [row["train_loss"] for row in history], "-", label="training", **marks)
     panels[0].plot(epochs, [row["test_loss"] for row in history], "--", label="test", **marks)
     panels[0].set_ylabel("loss")
-    # A data set is named after its file: a name of any length, in which `$` is no formula.
+    # The name of a data set may be a file name: of any length, and with `$` that is not a formula.
     short = title if len(title) <= _TITLE_LIMIT else f"{title[: _TITLE_LIMIT - 1]}…"
     panels[0].set_title(" ".join(short.split()), fontsize="medium", parse_math=False)
     if accurate:
@@ -70,7 +70,7 @@ def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> N
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     image = io.BytesIO()
     with warnings.catch_warnings():
-        # A title in a script that matplotlib's own font lacks is drawn as boxes.
+        # Characters that matplotlib's font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure.savefig(image, format="png", dpi=120)
     write_atomic(path, image.getvalue())

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that wait for the end of the step."""
+"""Ctrl-C and SIGTERM, deferred to the end of the current step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether somebody asked to stop, and with which signal."""
+    """Whether the run was interrupted, and by which signal."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -21,10 +21,10 @@ class Interruption:
 
 @contextmanager
 def deferred_interruption() -> Iterator[Interruption]:
-    """While inside, the first SIGINT or SIGTERM is noted; a second one acts as it always does.
+    """Within the block, record the first SIGINT or SIGTERM; a second one has its usual effect.
 
-    A signal that is ignored (`nohup`, a script's background jobs) stays ignored. Outside the main
-    thread, where Python delivers no signals, nothing is changed.
+    Signals that are ignored (`nohup`, background jobs of a script) stay ignored. Outside the main
+    thread, where Python delivers no signals, this does nothing.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -32,24 +32,24 @@ def deferred_interruption() -> Iterator[Interruption]:
         return
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {
+    replaced = {
         number: handler
         for number, handler in handlers.items()
-        # None was set by C code and could not be set again.
+        # None: the handler was set by C code and could not be restored.
         if handler not in (signal.SIG_IGN, None)
     }
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         interruption.signal = signal.Signals(number)
         restore()
 
     try:
-        for number in before:
-            signal.signal(number, note)
+        for number in replaced:
+            signal.signal(number, record)
         yield interruption
     finally:
         restore()

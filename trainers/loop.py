@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ptx.infer.signature import TensorSpec
-from ptx.trainers.batches import Feed
+from ptx.trainers.batches import BatchLoader
 from ptx.trainers.interruption import Interruption
 from ptx.trainers.processes import Group
 from ptx.trainers.recipe import LOSSES, Loss, Recipe
@@ -19,31 +19,31 @@ from ptx.trainers.recipe import LOSSES, Loss, Recipe
 TEST_BATCH = 1000  # rows; only a matter of speed and memory
 
 
-class Progress(Protocol):
-    """Told how the training goes on; the command line draws a bar."""
+class TrainingProgress(Protocol):
+    """Receives the progress of a training; the command line draws a bar."""
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
-        """`epoch` counts from 1; `done` rows of it were trained before an interruption."""
+        """`epoch` counts from 1; `done` rows of it were trained before the training was resumed."""
 
-    def step_done(self, rows: int, totals: Totals) -> None:
-        """`totals` may stand on the device: reading it waits for the device."""
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None:
+        """`rows`: trained in this epoch. Reading `metrics` may wait for the device."""
 
     def epoch_ends(self, row: dict[str, float]) -> None:
         """`row`: the epoch's line of `metrics.csv`."""
 
 
 @dataclass
-class Totals:
+class RunningMetrics:
     """Sums over the rows seen so far; they stay on the device until they are read."""
 
     loss: Tensor  # float64 (): the sum of each row's loss
-    correct: Tensor  # int64 (): rows, or steps of a sequence, with the right class
-    answers: int = 0  # rows, or steps of a sequence
+    correct: Tensor  # int64 (): predictions of the right class
+    predictions: int = 0  # one for each row, or for each step of a sequence
     rows: int = 0
-    stop: bool = False  # whether one of several processes was asked to stop before the last step
+    stop: bool = False  # whether any of several processes was interrupted before the last step
 
     @classmethod
-    def zero(cls, device: str) -> Totals:
+    def zero(cls, device: str) -> RunningMetrics:
         """No rows yet."""
         # MPS has no float64.
         kind = torch.float32 if device.startswith("mps") else torch.float64
@@ -53,49 +53,49 @@ class Totals:
         )
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Count one batch; `loss` is the sum over its rows."""
+        """Add one batch; `loss` is the sum over its rows."""
         self.loss += loss.detach()
         self.rows += len(targets)
         if not targets.is_floating_point():
             self.correct += (_classes(outputs.detach()) == targets).sum()
-            self.answers += targets.numel()
+            self.predictions += targets.numel()
 
     def to_data(self) -> dict[str, Any]:
-        """Plain numbers, from which `restore` goes on."""
+        """Plain numbers for the checkpoint; see `restore`."""
         return {
             "loss": float(self.loss),
             "correct": int(self.correct),
-            "answers": self.answers,
+            "predictions": self.predictions,
             "rows": self.rows,
         }
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Go on from `to_data`."""
+        """Set the sums to what `to_data` returned."""
         self.loss.fill_(data["loss"])
         self.correct.fill_(data["correct"])
-        self.answers, self.rows = data["answers"], data["rows"]
+        self.predictions, self.rows = data["predictions"], data["rows"]
 
-    def metrics(self, prefix: str) -> dict[str, float]:
-        """The mean loss, and the accuracy where the targets are classes."""
+    def summary(self, prefix: str) -> dict[str, float]:
+        """The mean loss, and the accuracy if the targets are classes; the names begin with `prefix`."""
         result = {f"{prefix}_loss": float(self.loss) / max(self.rows, 1)}
-        if self.answers:
-            result[f"{prefix}_accuracy"] = int(self.correct) / self.answers
+        if self.predictions:
+            result[f"{prefix}_accuracy"] = int(self.correct) / self.predictions
         return result
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one training run is made of."""
+class TrainingSetup:
+    """The parts of one training run."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     recipe: Recipe
-    train: Feed
-    test: Feed
+    train: BatchLoader
+    test: BatchLoader
     output: TensorSpec
     seed: int
-    group: Group = field(default_factory=Group)  # the processes that train it
-    parallel: nn.Module | None = None  # the network, its gradients averaged over them
+    group: Group = field(default_factory=Group)  # the processes that train together
+    parallel: nn.Module | None = None  # the network in DistributedDataParallel
 
     @property
     def loss(self) -> Loss:
@@ -103,11 +103,11 @@ class Run:
         return LOSSES[self.recipe.loss]
 
     def total_loss(self, loss: Tensor, rows: int) -> Tensor:
-        """The sum over the rows of a batch whose loss is `loss`, whatever the recipe minimises."""
+        """The loss summed over the rows of a batch, whether the recipe's `loss` is a sum or a mean."""
         return loss if self.loss.summed else loss * rows
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The first output with the batch axis in front."""
+        """The first output, with the batch axis moved to the front."""
         parallel = self.parallel if self.network.training else None
         outputs: Tensor = (self.network if parallel is None else parallel)(*inputs)
         return outputs.movedim(self.output.batch_axis, 0)
@@ -116,7 +116,7 @@ class Run:
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters."""
     parameters, lr, decay = network.parameters(), recipe.lr, recipe.weight_decay
-    # Fused: the same steps in one pass over the memory, in 0.6 of the time on the CPU.
+    # Fused: the same steps in one pass over memory; takes 0.6 of the time on the CPU.
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
     return torch.optim.SGD(
@@ -124,90 +124,106 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def epoch_order(run: Run, epoch: int) -> Tensor:
-    """int64 (rows,): the order of the training rows, from the seed and the epoch alone."""
-    if not run.recipe.shuffle:
-        return torch.arange(len(run.train))
-    generator = torch.Generator().manual_seed(run.seed * 1_000_003 + epoch)
-    return torch.randperm(len(run.train), generator=generator)
+def epoch_order(setup: TrainingSetup, epoch: int) -> Tensor:
+    """int64 (rows,): the order of the training rows, which depends only on the seed and the epoch."""
+    if not setup.recipe.shuffle:
+        return torch.arange(len(setup.train))
+    generator = torch.Generator().manual_seed(setup.seed * 1_000_003 + epoch)
+    return torch.randperm(len(setup.train), generator=generator)
 
 
 def train_steps(
-    run: Run, epoch: int, first_step: int, totals: Totals, interruption: Interruption
+    setup: TrainingSetup,
+    epoch: int,
+    first_step: int,
+    metrics: RunningMetrics,
+    interruption: Interruption,
 ) -> Iterator[int]:
     """Train one epoch from step `first_step` on; yields the number of steps done after each.
 
-    An interruption does not end it: with the sums of a step, `totals` is told of one in any process.
+    An interruption does not end the loop; of several processes, any that is interrupted sets
+    `metrics.stop` in all of them after the step.
     """
-    run.network.train()
-    order = epoch_order(run, epoch).to(run.train.device)
-    if run.recipe.drop_last:
-        whole = len(order) // run.recipe.batch_size * run.recipe.batch_size
-        order = order[: whole or len(order)]
-    batches = torch.split(order, run.recipe.batch_size)
+    setup.network.train()
+    order = epoch_order(setup, epoch).to(setup.train.device)
+    if setup.recipe.drop_last:
+        rows_in_full_batches = len(order) // setup.recipe.batch_size * setup.recipe.batch_size
+        order = order[: rows_in_full_batches or len(order)]
+    batches = torch.split(order, setup.recipe.batch_size)
     for step in range(first_step, len(batches)):
         done = (epoch - 1) * len(batches) + step
-        _set_learning_rate(run, run.recipe.learning_rate(done, run.recipe.epochs * len(batches)))
+        _set_learning_rate(
+            setup, setup.recipe.learning_rate(done, setup.recipe.epochs * len(batches))
+        )
         rows = batches[step]
-        inputs, targets = run.train.batch(run.group.part(rows))
-        run.optimizer.zero_grad()
-        outputs = run.forward(inputs)
-        loss = run.loss.compute(outputs, targets)
-        weighed = run.group.weigh(loss, rows, summed=run.loss.summed)
-        weighed.backward()  # type: ignore[no-untyped-call]
-        run.optimizer.step()
-        if run.group.size == 1:
-            totals.add(run.total_loss(loss, len(targets)), outputs, targets)
+        inputs, targets = setup.train.batch(setup.group.shard(rows))
+        setup.optimizer.zero_grad()
+        outputs = setup.forward(inputs)
+        loss = setup.loss.compute(outputs, targets)
+        scaled = setup.group.scale_loss(loss, rows, summed=setup.loss.summed)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        setup.optimizer.step()
+        if setup.group.size == 1:
+            metrics.add(setup.total_loss(loss, len(targets)), outputs, targets)
         else:
-            _add_shares(run, totals, rows, (loss, outputs, targets), stop=bool(interruption))
+            _add_sharded(setup, metrics, rows, (loss, outputs, targets), stop=bool(interruption))
         yield step + 1
 
 
-def _add_shares(
-    run: Run, totals: Totals, rows: Tensor, done: tuple[Tensor, Tensor, Tensor], *, stop: bool
+def _add_sharded(
+    setup: TrainingSetup,
+    metrics: RunningMetrics,
+    rows: Tensor,
+    done: tuple[Tensor, Tensor, Tensor],
+    *,
+    stop: bool,
 ) -> None:
-    """Count one batch, of which each process has computed a part."""
+    """Add one batch of which each process has computed its shard."""
     loss, outputs, targets = done
-    mine = Totals.zero(run.train.device)
-    if run.group.counts(rows):
-        mine.add(run.total_loss(loss, len(targets)), outputs, targets)
-    counts = torch.tensor([mine.answers, stop]).to(mine.loss)
-    figures = run.group.sum(torch.cat([torch.stack([mine.loss, mine.correct]), counts]))
-    answers, stops = figures[2:].tolist()
-    totals.loss += figures[0]
-    totals.correct += figures[1].long()
-    totals.answers += int(answers)
-    totals.stop = stops > 0
-    totals.rows += len(rows)
+    local = RunningMetrics.zero(setup.train.device)
+    if setup.group.has_rows(rows):
+        local.add(setup.total_loss(loss, len(targets)), outputs, targets)
+    counts = torch.tensor([local.predictions, stop]).to(local.loss)
+    sums = setup.group.sum(torch.cat([torch.stack([local.loss, local.correct]), counts]))
+    answers, stops = sums[2:].tolist()
+    metrics.loss += sums[0]
+    metrics.correct += sums[1].long()
+    metrics.predictions += int(answers)
+    metrics.stop = stops > 0
+    metrics.rows += len(rows)
 
 
-def _set_learning_rate(run: Run, rate: float) -> None:
-    for group in run.optimizer.param_groups:
+def _set_learning_rate(setup: TrainingSetup, rate: float) -> None:
+    for group in setup.optimizer.param_groups:
         group["lr"] = rate
 
 
-def test(run: Run) -> dict[str, float]:
+def test(setup: TrainingSetup) -> dict[str, float]:
     """Loss and accuracy over the test rows."""
-    run.network.eval()
-    totals = Totals.zero(run.test.device)
+    setup.network.eval()
+    metrics = RunningMetrics.zero(setup.test.device)
     with torch.inference_mode():
-        for rows in torch.split(torch.arange(len(run.test), device=run.test.device), TEST_BATCH):
-            inputs, targets = run.test.batch(rows)
-            outputs = run.forward(inputs)
-            loss = run.loss.compute(outputs, targets)
-            totals.add(run.total_loss(loss, len(targets)), outputs, targets)
-    return totals.metrics("test")
+        for rows in torch.split(
+            torch.arange(len(setup.test), device=setup.test.device), TEST_BATCH
+        ):
+            inputs, targets = setup.test.batch(rows)
+            outputs = setup.forward(inputs)
+            loss = setup.loss.compute(outputs, targets)
+            metrics.add(setup.total_loss(loss, len(targets)), outputs, targets)
+    return metrics.summary("test")
 
 
-def fit_temperature(run: Run) -> float:
+def fit_temperature(setup: TrainingSetup) -> float:
     """The softmax temperature, 0.1 to 10, that minimises the cross-entropy of the test split."""
-    run.network.eval()
+    setup.network.eval()
     candidates = torch.logspace(-1, 1, 81).tolist()
     losses = torch.zeros(len(candidates))
     with torch.inference_mode():
-        for rows in torch.split(torch.arange(len(run.test), device=run.test.device), TEST_BATCH):
-            inputs, targets = run.test.batch(rows)
-            logits, targets = run.forward(inputs).float().cpu(), targets.cpu()
+        for rows in torch.split(
+            torch.arange(len(setup.test), device=setup.test.device), TEST_BATCH
+        ):
+            inputs, targets = setup.test.batch(rows)
+            logits, targets = setup.forward(inputs).float().cpu(), targets.cpu()
             for index, candidate in enumerate(candidates):
                 losses[index] += nn.functional.cross_entropy(
                     logits / candidate, targets, reduction="sum"
@@ -215,21 +231,23 @@ def fit_temperature(run: Run) -> float:
     return float(candidates[int(losses.argmin())])
 
 
-def epoch_row(run: Run, epoch: int, totals: Totals, started: float, rows: int) -> dict[str, float]:
-    """The epoch's line of `metrics.csv`, with the test set's part measured now."""
-    train = totals.metrics("train")  # reads the totals: the device is done with the epoch
+def epoch_row(
+    setup: TrainingSetup, epoch: int, metrics: RunningMetrics, started: float, rows: int
+) -> dict[str, float]:
+    """The epoch's line of `metrics.csv`, with the metrics of the test split measured now."""
+    train = metrics.summary("train")  # waits until the device has finished the epoch
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch,
         **train,
-        **test(run),
+        **test(setup),
         "seconds": seconds,
         "rows_per_second": rows / seconds,
     }
 
 
 def _classes(outputs: Tensor) -> Tensor:
-    """The class of each answer: the largest logit, or a probability of at least one half."""
+    """The predicted classes: the largest logit, or for one output a probability of at least 0.5."""
     if outputs.shape[-1] == 1:
         return (outputs[..., 0] >= 0.5).long()
     return outputs.argmax(dim=-1)

@@ -1,4 +1,4 @@
-"""The manifest of a model that is to be trained: labels and sizes follow the data."""
+"""The manifest of a model before its training: labels and sizes are those of the data."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
-from ptx.models import Entry
+from ptx.models import ModelEntry
 from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.data.bundled import DIGITS
-from ptx.trainers.loop import Run, fit_temperature
+from ptx.trainers.loop import TrainingSetup, fit_temperature
 from ptx.trainers.recipe import Recipe, find_entry
 
 
 def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Manifest:
-    """The manifest of a model that is to be trained on this data: labels and sizes follow the data.
+    """The manifest of a model before its training: labels and sizes are those of the data.
 
     Raises:
-        UsageError: no such model, or data or a recipe that are not for it.
-        InputError: data that cannot be trained on.
+        UsageError: there is no such model, or the data or the recipe is not for it.
+        InputError: the data cannot be used for training.
     """
     entry = find_entry(model)
     preprocessing = dict(entry.preprocessing)
@@ -39,7 +39,7 @@ def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Ma
     any_labels = TASKS[entry.task].any_labels
     config, signature = entry.sized(len(dataset.labels if any_labels else entry.labels))
     if recipe.standardise:
-        columns = dataset.train.inputs[dataset.kind].astype(np.float64)
+        columns = dataset.train.inputs[dataset.row_type].astype(np.float64)
         preprocessing["mean"] = columns.mean(axis=0).tolist()
         preprocessing["std"] = np.maximum(columns.std(axis=0), 1e-12).tolist()
     if recipe.max_pixel is not None:
@@ -48,11 +48,11 @@ def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Ma
         preprocessing["resize_mode"] = dataset.resize_mode
     if dataset.columns:
         preprocessing["names"] = list(dataset.columns)
-    said = Description(
+    specification = Description(
         name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
     )
     return replace(
-        said.manifest(Signature.from_data(signature), name=model),
+        specification.manifest(Signature.from_data(signature), name=model),
         config=config,
         training={
             "data": {
@@ -70,22 +70,22 @@ def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Ma
     )
 
 
-def with_calibration(manifest: Manifest, run: Run) -> Manifest:
+def with_calibration(manifest: Manifest, setup: TrainingSetup) -> Manifest:
     """The manifest of a fully trained network with its temperature, if it is a classifier.
 
-    Digits in MNIST's form get the out-of-distribution detector for them as well.
+    A model for digits resized as in MNIST also gets the out-of-distribution detector.
     """
     if not TASKS[manifest.task].reads_logits:
         return manifest
-    calibration: dict[str, Any] = {"temperature": fit_temperature(run)}
-    form = [manifest.preprocessing.get(key) for key in ("resize_mode", "size")]
-    if manifest.labels == DIGITS and form == ["mnist", list(ood.SIZE)]:
+    calibration: dict[str, Any] = {"temperature": fit_temperature(setup)}
+    resizing = [manifest.preprocessing.get(key) for key in ("resize_mode", "size")]
+    if manifest.labels == DIGITS and resizing == ["mnist", list(ood.SIZE)]:
         calibration["ood_detector"] = ood.CURRENT
     return replace(manifest, calibration=calibration)
 
 
 def _check_names(dataset: Dataset) -> None:
-    """A file may have a name that is no text; a manifest, which is one, cannot carry it."""
+    """File names need not be valid text, but the manifest needs it."""
     for name in (dataset.name, dataset.source, *dataset.labels, *dataset.columns):
         if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
             raise InputError(
@@ -98,7 +98,7 @@ def _check_names(dataset: Dataset) -> None:
         raise InputError(f"the data set's label {error}: rename it", code="E-DATA") from error
 
 
-def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
+def _check_data(entry: ModelEntry, model: str, dataset: Dataset) -> None:
     preprocessing = _documented(entry)
     for part, split in (("training", dataset.train), ("test", dataset.test)):
         name = f"the {part} part of {dataset.name}"
@@ -108,23 +108,23 @@ def _check_data(entry: Entry, model: str, dataset: Dataset) -> None:
     any_labels = TASKS[entry.task].any_labels
     expected = max(classes, 2) if any_labels else len(entry.labels)
     if classes != expected:
-        least = "at least " if any_labels else ""
+        minimum = "at least " if any_labels else ""
         raise UsageError(
             f"{dataset.name} has {pluralise(classes, 'class', 'classes')}; {model}, a model for"
-            f" {entry.task}, takes {least}{expected}"
+            f" {entry.task}, takes {minimum}{expected}"
         )
 
 
-def _check_recipe(entry: Entry, model: str, recipe: Recipe) -> None:
+def _check_recipe(entry: ModelEntry, model: str, recipe: Recipe) -> None:
     documented = entry.recipe["loss"]
     if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
     if recipe.standardise and not _documented(entry).columns:
-        raise UsageError(f"{model} takes no columns that could be standardised")
+        raise UsageError(f"{model} has no columns to standardise")
     pictures = _documented(entry).pictures
     if recipe.max_pixel is not None and (pictures is None or pictures.channels is not None):
-        raise UsageError(f"{model} takes no pictures whose white could be {recipe.max_pixel:g}")
+        raise UsageError(f"{model} has no gray pictures for max_pixel {recipe.max_pixel:g}")
 
 
-def _documented(entry: Entry) -> Preprocessing:
+def _documented(entry: ModelEntry) -> Preprocessing:
     return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))

@@ -1,4 +1,4 @@
-"""The data set of a model: what --data names, else what it was trained on, else what is documented."""
+"""The data set of a model: that of --data, else that of its training, else the documented one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
-from ptx.trainers.data import SOURCES, Dataset, Split, open_dataset
+from ptx.trainers.data import DATASETS, Dataset, Split, open_dataset
 
 if TYPE_CHECKING:
-    from ptx.models import Entry
+    from ptx.models import ModelEntry
 
 Notify = Callable[[str], None]
 
@@ -37,14 +37,14 @@ def open_model_data(
         source: As `open_dataset` takes it. None means the data that the manifest names, else the
             documented data if it can be opened without the network, else the bundled data.
         cache: The folder of downloaded data.
-        manifest: Of a trained model; its labels, columns and training rows then hold for the data.
-        notify: Called with a line about which data was taken, and about anything unusual in it.
+        manifest: The manifest of a trained model, whose labels, columns and split bounds apply.
+        notify: Called with a line about the data that is used, and about anything unusual in it.
 
     Raises:
         UsageError: there is no such data, or it is not for this model.
         InputError: the data cannot be used.
     """
-    notify = notify or (lambda remark: None)
+    notify = notify or (lambda line: None)
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
         dataset = _open_images(model, source, entry, manifest)
@@ -63,7 +63,7 @@ def open_model_data(
         and manifest.training["data"]["sha256"] != dataset.sha256
     ):
         notify(
-            f"data {dataset.name}: other rows than in the training; no row that was trained on is a"
+            f"data {dataset.name}: the rows differ from those of the training; no training row is a"
             " test row"
         )
     return dataset
@@ -71,7 +71,7 @@ def open_model_data(
 
 def _open_documented(
     model: str,
-    entry: Entry,
+    entry: ModelEntry,
     source: str | None,
     cache: Path,
     manifest: Manifest | None,
@@ -84,7 +84,7 @@ def _open_documented(
         resize_mode = str(manifest.preprocessing.get("resize_mode", resize_mode))
         labels = manifest.labels or None
         trained = str(manifest.training.get("data", {}).get("name", ""))
-        if source is None and trained in SOURCES:
+        if source is None and trained in DATASETS:
             source = trained
         elif source is None and trained:
             raise UsageError(
@@ -111,7 +111,7 @@ def _open_documented(
 
 
 def _open_images(
-    model: str, source: str | None, entry: Entry | None, manifest: Manifest | None
+    model: str, source: str | None, entry: ModelEntry | None, manifest: Manifest | None
 ) -> Dataset:
     """The user's images, for a model that ptx has no data for."""
     preprocessing: Preprocessing | None = None
@@ -150,23 +150,23 @@ def _split_bounds(manifest: Manifest | None) -> list[int] | None:
     return bounds
 
 
-def has_data(entry: Entry) -> bool:
+def has_data(entry: ModelEntry) -> bool:
     """Whether ptx carries data for a model; not for images in a size that has no named resize mode."""
     pictures = documented_preprocessing(entry).pictures
     return pictures is None or pictures.resize_mode is not None
 
 
-def documented_preprocessing(entry: Entry) -> Preprocessing:
+def documented_preprocessing(entry: ModelEntry) -> Preprocessing:
     """The preprocessing that the catalog gives a model."""
     return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
 
 
 def is_local(name: str, cache: Path) -> bool:
-    """Whether a data set of SOURCES can be opened without the network."""
+    """Whether a data set of DATASETS can be opened without the network."""
     from ptx.trainers.data.mnist import FASHION, MNIST, find_folder
 
     files = FASHION if name == "fashion-mnist" else MNIST
-    return not SOURCES[name].download or find_folder(files, cache) is not None
+    return not DATASETS[name].download or find_folder(files, cache) is not None
 
 
 def labelled_test_rows(manifest: Manifest, dataset: Dataset) -> Split | None:

@@ -1,7 +1,7 @@
-"""Several processes that train one network: each takes its share of every batch.
+"""Data-parallel training: several processes train one network, each on its shard of every batch.
 
-The gradients are averaged by PyTorch's DistributedDataParallel, so that a step is that of the recipe's
-batch, whatever the number of processes. torchrun starts them.
+PyTorch's DistributedDataParallel averages the gradients, so that a step is that of the recipe's batch
+for any number of processes. torchrun starts them.
 """
 
 from __future__ import annotations
@@ -21,43 +21,48 @@ from torch.distributed.rendezvous import rendezvous
 from ptx.infer.backends.threads import usable_processors
 from ptx.infer.errors import LimitError
 
-_NOTICED = 3.0  # seconds in which whoever started the processes ends those that are left
+_LAUNCHER_GRACE = (
+    3.0  # seconds in which the launcher ends the remaining processes after one has failed
+)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of one training, and which of them this is."""
+    """The number of processes of a training, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
 
-    def part(self, rows: Tensor) -> Tensor:
-        """This process's rows of a batch; where there are none for it one that counts nothing."""
-        return rows[self.rank :: self.size] if self.counts(rows) else rows[:1]
+    def shard(self, rows: Tensor) -> Tensor:
+        """This rank's rows of a batch; if it has none, one row, whose loss `scale_loss` sets to zero.
 
-    def weigh(self, loss: Tensor, rows: Tensor, *, summed: bool) -> Tensor:
-        """The loss of `part(rows)`, such that the average over the processes is that of all rows."""
+        Every rank needs a row because the backward pass synchronises the gradients.
+        """
+        return rows[self.rank :: self.size] if self.has_rows(rows) else rows[:1]
+
+    def scale_loss(self, loss: Tensor, rows: Tensor, *, summed: bool) -> Tensor:
+        """The loss of `shard(rows)`, scaled so that its mean over the ranks is the loss of all rows."""
         if self.size == 1:
             return loss
         count = self._count(rows)
         return loss * (self.size * (float(count > 0) if summed else count / len(rows)))
 
-    def counts(self, rows: Tensor) -> bool:
-        """Whether this process has rows of the batch."""
+    def has_rows(self, rows: Tensor) -> bool:
+        """Whether this rank has rows of the batch."""
         return self._count(rows) > 0
 
-    def sum(self, figures: Tensor) -> Tensor:
-        """The sum over the processes."""
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the ranks, in place."""
         if self.size > 1:
-            distributed.all_reduce(figures)
-        return figures
+            distributed.all_reduce(values)
+        return values
 
-    def agree(self, flag: bool) -> bool:
-        """Whether any process says so: what is to be done after this step is done by all."""
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank; the result is the same on all of them."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor(int(flag))).item())
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with averaged gradients."""
+        """The network in DistributedDataParallel, which averages the gradients over the ranks."""
         return network if self.size == 1 else nn.parallel.DistributedDataParallel(network)
 
     def _count(self, rows: Tensor) -> int:
@@ -65,29 +70,29 @@ class Group:
 
 
 def world_size() -> int:
-    """How many processes train together; 1 where this is the only one."""
+    """How many processes train together; 1 if this is the only one."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def rank() -> int:
-    """Of this process; 0 where it is the only one."""
+    """The rank of this process; 0 if it is the only one."""
     return int(os.environ.get("RANK", 0)) if world_size() > 1 else 0
 
 
 def restarts() -> bool:
-    """Whether torchrun started this process: after a failure it does so again, with the same words."""
+    """Whether torchrun started this process, and restarts it with the same arguments if it fails."""
     return "TORCHELASTIC_RESTART_COUNT" in os.environ
 
 
-def own_device(device: str) -> str:
-    """`cuda` as the GPU of this process, of those on its machine."""
-    alone = device != "cuda" or world_size() == 1
-    return device if alone else f"cuda:{os.environ['LOCAL_RANK']}"
+def local_device(device: str) -> str:
+    """`cuda` as `cuda:N`, the GPU that torchrun assigns to this process; other devices unchanged."""
+    unchanged = device != "cuda" or world_size() == 1
+    return device if unchanged else f"cuda:{os.environ['LOCAL_RANK']}"
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
-    """The group that torchrun's variables name, while the block lasts.
+def process_group(device: str) -> Iterator[Group]:
+    """The process group given by torchrun's environment variables, for the duration of the block.
 
     Raises:
         LimitError: E-PEER: another process of it has ended.
@@ -96,43 +101,50 @@ def joined(device: str) -> Iterator[Group]:
     if size == 1:
         yield Group()
         return
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    torch.set_num_threads(max(1, usable_processors() // local))
-    backend, own = "gloo", dict[str, Any]()
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    torch.set_num_threads(max(1, usable_processors() // local_size))
+    backend, options = "gloo", dict[str, Any]()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-        # NCCL for what is on a GPU, gloo for what is not, such as the flag of `agree`. Told its device,
-        # NCCL connects at once: what hinders it is found out here and not at the first step.
-        backend, own = "cpu:gloo,cuda:nccl", {"device_id": torch.device(device)}
-    distributed.init_process_group(backend, **own, **_meeting(size, local))
+        # NCCL for tensors on a GPU, gloo for the others, such as the flag of `any_rank`. With
+        # `device_id` NCCL connects at once, so that it fails here and not in the first step.
+        backend, options = "cpu:gloo,cuda:nccl", {"device_id": torch.device(device)}
+    distributed.init_process_group(backend, **options, **_rendezvous(size, local_size))
     try:
         yield Group(rank(), size)
     except RuntimeError as error:
-        if not _is_of_a_peer(error):
+        if not _is_peer_failure(error):
             raise
-        time.sleep(_NOTICED)
+        time.sleep(_LAUNCHER_GRACE)
         raise LimitError(
-            "another process of the training has ended: --resume goes on from the last checkpoint",
+            "another process of the training has ended: continue from the last checkpoint with --resume",
             code="E-PEER",
         ) from error
     finally:
         distributed.destroy_process_group()
 
 
-def _meeting(size: int, local: int) -> dict[str, Any]:
-    """Where the processes find each other.
+def _rendezvous(size: int, local_size: int) -> dict[str, Any]:
+    """Arguments of `init_process_group` by which the processes find each other.
 
-    A torchrun of one machine keeps one store over its restarts, in which the addresses of those that
-    have ended still stand: each attempt has names of its own there. (Machines count theirs apart.)
+    On one machine torchrun keeps one store over its restarts, which still has the addresses of the ended
+    processes; a prefix for each attempt keeps them apart. (Not for several machines: each counts its own
+    restarts.)
     """
-    if not restarts() or local != size:
+    if not restarts() or local_size != size:
         return {}
     store, *_ = next(rendezvous("env://"))
     attempt = f"ptx/{os.environ['TORCHELASTIC_RESTART_COUNT']}"
     return {"store": PrefixStore(attempt, store), "rank": rank(), "world_size": size}
 
 
-def _is_of_a_peer(error: RuntimeError) -> bool:
-    lost = ("connection closed", "connection reset", "connection refused", "broken pipe", "gloo")
+def _is_peer_failure(error: RuntimeError) -> bool:
+    symptoms = (
+        "connection closed",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "gloo",
+    )
     text = str(error).lower()
-    return isinstance(error, distributed.DistError) or any(word in text for word in lost)
+    return isinstance(error, distributed.DistError) or any(word in text for word in symptoms)

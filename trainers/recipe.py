@@ -1,4 +1,4 @@
-"""A recipe: the hyper-parameters of one training run, and the losses that one may name."""
+"""Recipes: the hyper-parameters of a training run, and the available losses."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from torch.nn import functional
 
 from ptx.infer.errors import UsageError, nearest, quote
 from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE
-from ptx.models import Entry, known_models, lookup
+from ptx.models import ModelEntry, known_models, lookup
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle")
-DEFAULT = "default"  # the recipe that a model is trained with when none is named
-DOCUMENTED = "documented"  # as its source types it; the default one where that is the same
-WARM_UP = 0.25  # share of a one-cycle's steps in which the learning rate rises
-# Shares of the learning rate that a one-cycle begins and ends with.
-FIRST, LAST = 1 / 25, 1 / 250_000
+DEFAULT = "default"  # the recipe that is used if none is named
+DOCUMENTED = "documented"  # the recipe of the tutorial; may be the same as the default one
+# The one-cycle schedule, with the names and defaults of torch.optim.lr_scheduler.OneCycleLR except for
+# PCT_START: the fraction of the steps in which the learning rate rises; it starts at lr / DIV_FACTOR and
+# ends at lr / (DIV_FACTOR * FINAL_DIV_FACTOR).
+PCT_START, DIV_FACTOR, FINAL_DIV_FACTOR = 0.25, 25, 10_000
 
 
 class Loss(NamedTuple):
-    """What an optimiser makes small."""
+    """A loss that an optimiser minimises."""
 
     compute: Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) → ()
-    summed: bool = False  # over the rows of a batch; else their mean
+    summed: bool = False  # whether it is the sum over the rows of a batch, not their mean
 
 
 def _bce(outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -54,20 +55,21 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """The hyper-parameters of a training run.
 
     Attributes:
         loss: A key of LOSSES.
         optimizer: "sgd" or "adam".
         lr: Learning rate.
-        momentum: Of SGD.
-        weight_decay: Half of it times the weights' squared length joins the loss.
-        standardise: Columns to mean 0 and standard deviation 1 over the training rows.
-        schedule: Of the learning rate, see `learning_rate`.
-        dropout: False trains without the network's dropout.
-        shuffle: False takes the training rows in the order of the data.
-        drop_last: True leaves out the last of several batches where it is not whole.
-        max_pixel: Pictures: pixels from 0 to this, not normalised; else the model's.
+        momentum: For SGD.
+        weight_decay: L2 penalty: the loss grows by half of it times the squared norm of the weights.
+        standardise: Scale columns to mean 0 and standard deviation 1 over the training rows.
+        schedule: An entry of SCHEDULES; see `learning_rate`.
+        dropout: False disables the network's dropout.
+        shuffle: False keeps the training rows in the order of the data.
+        drop_last: Skip the last batch of an epoch if it is incomplete, unless it is the only one.
+        max_pixel: Pictures: scale pixels to [0, max_pixel] and do not normalise them. None means the
+            model's preprocessing.
     """
 
     loss: str
@@ -103,45 +105,46 @@ class Recipe:
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"weight decay is {self.weight_decay}; expected at least 0")
         if self.max_pixel is not None and not 0 < self.max_pixel < math.inf:
-            raise UsageError(f"white is {self.max_pixel}; expected a positive number")
+            raise UsageError(f"max_pixel is {self.max_pixel}; expected a positive number")
 
     def to_data(self) -> dict[str, Any]:
-        """The JSON form that the manifest carries."""
+        """The fields as JSON, for the manifest."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def completed(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A manifest's recipe with what recipes did not have on its day, as it was done then."""
+    def with_defaults(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A recipe with defaults for the fields that it lacks."""
         fields = dataclasses.fields(cls)
         return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING} | dict(
             data
         )
 
     def learning_rate(self, step: int, steps: int) -> float:
-        """The learning rate of step `step`, from 0, of the run's `steps`.
+        """The learning rate of `step`, counted from 0, of all `steps` of the run.
 
-        `constant`: always `lr`. `one-cycle`: along a cosine up to `lr` and down to nearly nothing.
+        `constant`: always `lr`. `one-cycle`: cosine annealing up to `lr`, then down to nearly 0.
         Source: Smith, Topin: Super-Convergence, https://arxiv.org/abs/1708.07120
         """
         if self.schedule == "constant":
             return self.lr
-        peak = WARM_UP * steps - 1
+        first, last = 1 / DIV_FACTOR, 1 / (DIV_FACTOR * FINAL_DIV_FACTOR)
+        peak = PCT_START * steps - 1
         if step < peak:
-            return _cosine(self.lr * FIRST, self.lr, step / peak)
-        return _cosine(self.lr, self.lr * LAST, (step - peak) / (steps - 1 - peak))
+            return _cosine(self.lr * first, self.lr, step / peak)
+        return _cosine(self.lr, self.lr * last, (step - peak) / (steps - 1 - peak))
 
 
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 def default_recipe(model: str, **overrides: Any) -> Recipe:
-    """The recipe that a model is trained with, with the overrides that are not None."""
+    """The default recipe of a model, with the overrides that are not None."""
     return find_recipe(model, DEFAULT, **overrides)
 
 
 def documented_recipe(model: str, **overrides: Any) -> Recipe:
-    """The recipe as the model's source types it, with the overrides that are not None."""
+    """The recipe of the tutorial that documents the model, with the overrides that are not None."""
     return find_recipe(model, DOCUMENTED, **overrides)
 
 
@@ -149,7 +152,7 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
     """The catalog's recipe of that name for a model, with the overrides that are not None.
 
     Raises:
-        UsageError: no such model or recipe, or a value that cannot be.
+        UsageError: there is no such model or recipe, or a value is invalid.
     """
     recipes = recipes_of(find_entry(model))
     if name not in recipes:
@@ -158,13 +161,13 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
     return Recipe(**{**recipes[name], **changes})
 
 
-def recipes_of(entry: Entry) -> dict[str, Mapping[str, Any]]:
-    """A model's recipes by name; the default one also goes by the name of the documented one."""
+def recipes_of(entry: ModelEntry) -> dict[str, Mapping[str, Any]]:
+    """A model's recipes by name; without a separate documented recipe, that is the default one."""
     return {DEFAULT: entry.recipe, DOCUMENTED: entry.recipe, **entry.recipes}
 
 
-def find_entry(model: str) -> Entry:
-    """The entry of a model of the catalog or of a package; UsageError names the nearest."""
+def find_entry(model: str) -> ModelEntry:
+    """The entry of a model of the catalog or of a package; UsageError if there is none."""
     entry = lookup(model)
     if entry is None:
         raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")

@@ -1,4 +1,4 @@
-"""Real inputs that travel with a checkpoint, for the proof at export."""
+"""Test inputs that are stored in a checkpoint, with which an export is verified."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.preprocessing.examples import png_bytes
 from ptx.infer.signature import Array
-from ptx.trainers.batches import Feed
+from ptx.trainers.batches import BatchLoader
 from ptx.trainers.data import Dataset
 
-SAMPLES = 64  # test rows: the largest batch of the agreement grid
-EXAMPLES = 10  # raw inputs, each of another class where there are as many
-PHOTOS = 3  # of them where they are photographs
-PICTURE_PIXELS = 4096  # of a picture among them: a file of a few kilobytes
+SAMPLES = 64  # test rows: the largest batch of the test matrix
+EXAMPLES = 10  # raw inputs, each of a different class if possible
+PHOTOS = 3  # raw inputs if they are photographs
+PICTURE_PIXELS = 4096  # pixels of a picture, so that its file has a few kilobytes
 
 
 def sample_inputs(manifest: Manifest, dataset: Dataset) -> dict[str, Tensor]:
     """The first test rows as the model's inputs, by input name."""
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    feed = Feed(dataset.test, preprocessing, "cpu")
+    feed = BatchLoader(dataset.test, preprocessing, "cpu")
     inputs, _ = feed.batch(torch.arange(min(SAMPLES, len(feed))))
     return {
         spec.name: tensor.contiguous()
@@ -35,12 +35,12 @@ def sample_inputs(manifest: Manifest, dataset: Dataset) -> dict[str, Tensor]:
 
 
 def raw_examples(manifest: Manifest, dataset: Dataset) -> list[RawInput]:
-    """A test row of each of the first classes as a person has it: a file's bytes, a text, numbers.
+    """A test row of each of the first classes as raw input: the bytes of a file, a text or numbers.
 
-    Of the first picture there is a second one, as on paper: large, dark on light and off the middle.
+    The first picture is added again as on paper: large, dark on light and not centred.
     """
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    chosen = dataset.test.inputs[dataset.kind][_one_of_each_class(dataset)]
+    chosen = dataset.test.inputs[dataset.row_type][_one_of_each_class(dataset)]
     if preprocessing.pictures is None:
         return [preprocessing.raw(row, dataset.labels) for row in chosen]
     chosen = chosen[:PHOTOS] if chosen[0].size > PICTURE_PIXELS else chosen
@@ -56,23 +56,23 @@ def _one_of_each_class(dataset: Dataset) -> Array:
 
 
 def _picture(pixels: Array) -> bytes:
-    """A row as a PNG file: as it is, or smaller where it is a photograph."""
+    """A row as a PNG file; photographs are scaled down."""
     image: Any = Image.fromarray(pixels.squeeze())
-    return png_bytes(_scale_up(image) if _scale(image) < 1 else image)
+    return png_bytes(_resize(image) if _scale(image) < 1 else image)
 
 
 def _on_paper(pixels: Array) -> bytes:
-    image: Any = ImageOps.invert(_scale_up(Image.fromarray(pixels.squeeze())))
+    image: Any = ImageOps.invert(_resize(Image.fromarray(pixels.squeeze())))
     paper = Image.new(image.mode, (image.width * 2, image.height * 3 // 2), "white")
     paper.paste(image, (image.width // 8, image.height // 3))
     return png_bytes(paper)
 
 
 def _scale(image: Any) -> float:
-    """The factor of its sides that gives the picture PICTURE_PIXELS."""
+    """The scale factor of the sides that results in PICTURE_PIXELS pixels."""
     return float((PICTURE_PIXELS / (image.width * image.height)) ** 0.5)
 
 
-def _scale_up(image: Any) -> Any:
+def _resize(image: Any) -> Any:
     factor = _scale(image)
     return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))

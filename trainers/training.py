@@ -23,27 +23,28 @@ from ptx.infer.ranges import SEED
 from ptx.models import build
 from ptx.models import checkpoint as checkpoints
 from ptx.models.checkpoint import Checkpoint
-from ptx.trainers.batches import Feed, as_read
+from ptx.trainers.batches import BatchLoader, apply_inference_preprocessing
 from ptx.trainers.data import Dataset
 from ptx.trainers.folder_lock import lock_folder
 from ptx.trainers.history import write_metrics, write_plot
 from ptx.trainers.interruption import deferred_interruption
-from ptx.trainers.loop import Progress, Run, Totals, make_optimizer
+from ptx.trainers.loop import RunningMetrics, TrainingProgress, TrainingSetup, make_optimizer
 from ptx.trainers.manifest import make_manifest
-from ptx.trainers.processes import joined, own_device, rank, restarts
+from ptx.trainers.processes import local_device, process_group, rank, restarts
 from ptx.trainers.recipe import Recipe
 from ptx.trainers.samples import raw_examples, sample_inputs
-from ptx.trainers.session import PREVIOUS, Session
+from ptx.trainers.trainer import PREVIOUS, Trainer
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run left behind.
+    """The result of a training run.
 
     Attributes:
-        history: A row for each whole epoch, as in `metrics.csv`.
-        interrupted: The signal that ended it early.
-        trained: Epochs, whole or in part, that this call trained.
+        checkpoint: Its file.
+        history: A row for each complete epoch, as in `metrics.csv`.
+        interrupted: The signal that ended the run early; None if it was completed.
+        trained: The number of epochs that this call trained, completely or in part.
     """
 
     checkpoint: Path
@@ -52,11 +53,11 @@ class TrainingResult:
     trained: int
 
 
-class _Silent:
-    """A progress that tells nobody."""
+class _NoProgress:
+    """A `TrainingProgress` that ignores all events."""
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None: ...
-    def step_done(self, rows: int, totals: Totals) -> None: ...
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None: ...
     def epoch_ends(self, row: dict[str, float]) -> None: ...
 
 
@@ -69,34 +70,34 @@ def train(
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> TrainingResult:
     """Train a model of the catalog and write `checkpoint.pt`, `metrics.csv` and `training.png`.
 
-    Ctrl-C and SIGTERM end the run after the step at hand, with everything saved. Under torchrun, or as
-    `torchrun -m ptx.cli train`, each process takes its share of every batch and the first one writes.
+    On Ctrl-C or SIGTERM the run saves its state after the current step and ends. Under torchrun, or as
+    `torchrun -m ptx.cli train`, each process trains on its shard of every batch, and rank 0 writes.
 
     Args:
-        folder: Where they are written; it is made where it is missing.
-        seed: Of the first weights, the order of the rows and the dropout.
-        resume: Go on from the folder's checkpoint; the result is what a run without the
-            interruption would have given, bit for bit on the CPU. Without it a checkpoint that is
-            there is kept as `checkpoint.previous.pt` when the first of this run is written. Under
-            torchrun, which starts ended processes again in the same way, there may be none yet.
+        folder: The output folder; it is created if it is missing.
+        seed: For the initial weights, the order of the rows and the dropout.
+        resume: Continue from the checkpoint in the folder; the result is the same as without the
+            interruption, bit for bit on the CPU. If False, an existing checkpoint is kept as
+            `checkpoint.previous.pt` when this run writes its first one. Under torchrun, which restarts
+            failed processes with the same arguments, the checkpoint may be missing.
 
     Raises:
-        UsageError: no such model or device, or a model that does not fit the data.
-        BackendError: no such device here.
-        InputError: data that cannot be trained on.
-        OutputError: the folder cannot be written, found out before the training where it can be; or
-            (`E-BUSY`) another process is training into it.
+        UsageError: there is no such model or device, or the data is not for this model.
+        BackendError: the device is not available on this machine.
+        InputError: the data cannot be used for training.
+        OutputError: the folder cannot be written, if possible found out before the training; `E-BUSY`:
+            another process is training into it.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
         LimitError: the device ran out of memory.
         BackendError: the device failed.
         PtxError: `E-DIVERGED`: a loss or a weight is no longer finite.
     """
     SEED.check("the seed", seed)
-    device = own_device(find_device(device))
+    device = local_device(find_device(device))
     manifest = make_manifest(model, dataset, recipe, seed)
     path, metrics, plot = (
         folder / name for name in ("checkpoint.pt", "metrics.csv", "training.png")
@@ -105,57 +106,57 @@ def train(
     if not resume:
         make_folder(folder)
     with lock_folder(folder, "training") if rank() == 0 else nullcontext():
-        before = _read_before(path, manifest) if resume else None
+        checkpoint = _read_checkpoint(path, manifest) if resume else None
         for file in (path, metrics, plot, folder / PREVIOUS):
             check_writable(file)
         with (
             _mapping_device_failures(device),
             _without_denormals(),
             deferred_interruption() as interruption,
-            joined(device) as group,
+            process_group(device) as group,
         ):
-            run = _make_run(manifest, dataset, recipe, seed, device)
-            session = Session(
-                run,
+            setup = _make_setup(manifest, dataset, recipe, seed, device)
+            trainer = Trainer(
+                setup,
                 manifest,
                 path,
                 device,
                 sample_inputs(manifest, dataset),
                 raw_examples(manifest, dataset),
             )
-            if before is not None:
-                session.restore(before)
-            elif former_training(path) is not None and group.rank == 0:
-                session.former = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
-            session.share(group)
-            done = len(session.history)
-            session.train(progress or _Silent(), interruption)
+            if checkpoint is not None:
+                trainer.restore(checkpoint)
+            elif previous_training(path) is not None and group.rank == 0:
+                trainer.previous = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
+            trainer.distribute(group)
+            done = len(trainer.history)
+            trainer.train(progress or _NoProgress(), interruption)
         if group.rank == 0:
-            write_metrics(metrics, session.history)
-            if session.history:
-                write_plot(plot, session.history, f"{model} on {dataset.name}")
-    trained = len(session.history) - done + bool(session.step)
-    return TrainingResult(path, session.history, interruption.signal, trained)
+            write_metrics(metrics, trainer.history)
+            if trainer.history:
+                write_plot(plot, trainer.history, f"{model} on {dataset.name}")
+    trained = len(trainer.history) - done + bool(trainer.step)
+    return TrainingResult(path, trainer.history, interruption.signal, trained)
 
 
-def former_training(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint that stands there says of its training; None where it holds no whole epoch."""
+def previous_training(path: Path) -> dict[str, Any] | None:
+    """The training record of an existing checkpoint; None if there is none or no complete epoch."""
     if not path.is_file():
         return None
     try:
         manifest = read_artifact(path).manifest
     except ArtifactError:
-        return {}  # whatever it is, it is not ours to throw away
+        return {}  # an unknown file is kept, too
     training = {} if manifest is None else manifest.training
     return None if training.get("epochs") == 0 else training
 
 
 @contextmanager
 def _without_denormals() -> Iterator[None]:
-    """Let numbers below 1e-38 be zero: the CPU computes with them many times slower.
+    """Flush denormal numbers (below 1e-38) to zero: the CPU is many times slower with them.
 
-    The momentum of a weight behind a pixel that is seldom lit decays into them: a softmax regression
-    trains 3 times as fast without.
+    The momentum of weights of rarely used pixels decays into this range: a softmax regression trains 3
+    times as fast with flushing.
     """
     before = _denormals_are_zero()
     torch.set_flush_denormal(True)
@@ -166,11 +167,13 @@ def _without_denormals() -> Iterator[None]:
 
 
 def _denormals_are_zero() -> bool:
-    """Whether the application has chosen so: PyTorch cannot be asked, but tried."""
+    """Whether flushing is enabled already; PyTorch has no getter, so it is tested."""
     return not torch.tensor(1e-40).mul(1.0).item()
 
 
-def _make_run(manifest: Manifest, dataset: Dataset, recipe: Recipe, seed: int, device: str) -> Run:
+def _make_setup(
+    manifest: Manifest, dataset: Dataset, recipe: Recipe, seed: int, device: str
+) -> TrainingSetup:
     torch.manual_seed(seed)
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     network = build(manifest.model, manifest.config).to(device)
@@ -179,19 +182,21 @@ def _make_run(manifest: Manifest, dataset: Dataset, recipe: Recipe, seed: int, d
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-    return Run(
+    return TrainingSetup(
         network=network,
         optimizer=make_optimizer(network, recipe),
         recipe=recipe,
-        train=Feed(dataset.train, preprocessing, device),
-        test=Feed(as_read(dataset.test, preprocessing), preprocessing, device),
+        train=BatchLoader(dataset.train, preprocessing, device),
+        test=BatchLoader(
+            apply_inference_preprocessing(dataset.test, preprocessing), preprocessing, device
+        ),
         output=manifest.signature.outputs[0],
         seed=seed,
     )
 
 
-def _read_before(path: Path, manifest: Manifest) -> Checkpoint:
-    """The checkpoint to go on from, once it is known to be of the same run."""
+def _read_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+    """The checkpoint to continue from, checked to be of the same run."""
     if not path.exists():
         raise ArtifactError(
             f"{quote(path)}: there is no checkpoint to resume; train without --resume first",
@@ -202,32 +207,32 @@ def _read_before(path: Path, manifest: Manifest) -> Checkpoint:
         raise ArtifactError(
             f"{artifact.name} is {artifact.format.noun}; expected a checkpoint", code="E-RESUME"
         )
-    found, wanted = _identity(artifact.require_manifest()), _identity(manifest)
-    for what, expected in wanted.items():
-        got = found.get(what)
-        if got != expected:
+    saved = _identity(artifact.require_manifest())
+    for what, expected in _identity(manifest).items():
+        actual = saved.get(what)
+        if actual != expected:
             raise ArtifactError(
-                f"{artifact.name} was trained with {what.replace('_', ' ')} {got}, and this run has"
-                f" {expected}: give the same, or train anew without --resume",
+                f"{artifact.name} was trained with {what.replace('_', ' ')} {actual}, and this run has"
+                f" {expected}: use the same, or start again without --resume",
                 code="E-RESUME",
             )
     with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
     if not checkpoint.progress:
         raise ArtifactError(
-            f"{artifact.name} holds weights alone; there is no training to go on with",
+            f"{artifact.name} has only weights; there is no training to resume",
             code="E-RESUME",
         )
     return checkpoint
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
-    """What must be the same for a run to go on.
+    """The settings that must be the same to resume a run.
 
-    All but the epochs, of which there may be more where the learning rate does not depend on them.
+    The number of epochs may change if the learning rate does not depend on it.
     """
     training = manifest.training
-    recipe = Recipe.completed(training.get("recipe", {}))
+    recipe = Recipe.with_defaults(training.get("recipe", {}))
     data = training.get("data", {})
     return {
         "model": manifest.model,
@@ -242,7 +247,7 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
 
 @contextmanager
 def _mapping_device_failures(device: str) -> Iterator[None]:
-    """PyTorch's errors of memory and of the device in our words."""
+    """Map PyTorch's out-of-memory and device errors to those of ptx."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -81,9 +81,9 @@ def compare(
         rows, dataset = _find_rows(space, inputs, data, trained, predictors[0])
         with ProgressBar("comparing", "inputs", rows.total) as progress:
             compared = report.compare(trained, predictors, rows, progress=progress.advance)
-        reached, passes = "", compared.passed
+        evaluation, passes = "", compared.passed
         if dataset is not None and passes:
-            reached, passes = _evaluate(space, compared.model, predictors[0], dataset)
+            evaluation, passes = _evaluate(space, compared.model, predictors[0], dataset)
     if not compared.found.rows:
         print_note("no input could be compared")
         return 4
@@ -91,9 +91,9 @@ def compare(
         compared.save(output)
         print_note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
     if as_json:
-        echo(json.dumps({**compared.data(), "reached": reached, "passes": passes}))
+        echo(json.dumps({**compared.data(), "evaluation": evaluation, "passes": passes}))
     else:
-        _print_text(compared, reached, passes=passes)
+        _print_text(compared, evaluation, passes=passes)
     return 0 if passes else 1
 
 
@@ -149,13 +149,13 @@ def _find_rows(
 def _evaluate(
     space: Workspace, model: str, predictor: infer.Predictor, dataset: trainers.Dataset
 ) -> tuple[str, bool]:
-    """What one backend reaches on the test rows, and whether it is no worse than in the training.
+    """The metrics of one backend on the test rows, and whether they are no worse than in training.
 
     The other backends agree with it, label by label. A file that computes in int8 need not agree, and is
     evaluated by itself.
     """
     found, passes, record = evaluate_test_rows(predictor, dataset)
-    line = f"{found.figure} of {pluralise(found.rows, 'row')} of {dataset.name}; {record}"
+    line = f"{found.summary} of {pluralise(found.rows, 'row')} of {dataset.name}; {record}"
     path = space.artifact(model, "onnx", INT8_SUFFIX)
     if not path.is_file():
         return line, passes
@@ -175,13 +175,13 @@ def _evaluate_int8(
         if failed := failures(predictor, predictor.manifest):
             return f"{path.name}: {failed[0].name}: {failed[0].detail}", False
         found, passes, record = evaluate_test_rows(predictor, dataset)
-    return f"{path.name}: {BY_ACCURACY}: {found.figure}; {record}", passes
+    return f"{path.name}: {BY_ACCURACY}: {found.summary}; {record}", passes
 
 
-def _print_text(compared: report.ModelComparison, reached: str, *, passes: bool) -> None:
+def _print_text(compared: report.ModelComparison, evaluation: str, *, passes: bool) -> None:
     model, results = compared.model, compared.found.results
     echo(compared.table(style_result, columns()))
-    for line in (*compared.differences(), reached):
+    for line in (*compared.differences(), evaluation):
         if line:
             echo(line)
     following = f"ptx report {model}" if passes else f"ptx export {model} --format all"

@@ -43,16 +43,16 @@ def evaluate(
     """Print the accuracy and the confusion matrix of MODEL on the test rows of its data.
 
     The rows pass through the complete predictor, and labels are compared with those of the data by name.
-    If the file fails its own checks, or reaches less than the training did on the same rows, the exit
-    code is 1.
+    If the file fails its own checks, or its metrics are worse than in training on the same rows, the
+    exit code is 1.
     """
-    from ptx.trainers.reached import require_proved
+    from ptx.trainers.recorded_metrics import require_verified
 
     space = Workspace(workspace)
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
     with open_model(resolve_model(space, model, backend), opening) as predictor:
         dataset = space.open_data(predictor.manifest.model, data, predictor.manifest)
-        require_proved(predictor, dataset)
+        require_verified(predictor, dataset)
         found, passes, record = evaluate_test_rows(predictor, dataset)
         if as_json:
             _print_json(predictor, dataset.name, found, passes, record)
@@ -65,13 +65,13 @@ def evaluate_test_rows(
     predictor: infer.Predictor, dataset: trainers.Dataset
 ) -> tuple[trainers.Evaluation, bool, str]:
     """The evaluation, whether it is no worse than the training's, and a line about that."""
-    from ptx.trainers.reached import against_record
+    from ptx.trainers.recorded_metrics import check_accuracy_regression
 
     with ProgressBar("evaluating", "rows", len(dataset.test)) as progress:
         found = trainers.evaluate(
             predictor, dataset.test, names=dataset.labels, progress=progress.advance
         )
-    return found, *against_record(predictor.manifest, found, dataset)
+    return found, *check_accuracy_regression(predictor.manifest, found, dataset)
 
 
 def _print_json(
@@ -99,7 +99,7 @@ def _print_text(
     if found.confusion is not None:
         echo(report.confusion_text(predictor.manifest.labels, found.confusion.tolist()))
     print_summary(
-        f"{model} on {predictor.backend.name}: {found.figure} of {pluralise(found.rows, 'row')};"
+        f"{model} on {predictor.backend.name}: {found.summary} of {pluralise(found.rows, 'row')};"
         f" {record}",
         f"ptx report {model}" if passes else f"ptx compare {model}",
         passes=passes,

@@ -82,7 +82,7 @@ def _facts(name: str, files: list[str]) -> Iterator[tuple[str, str]]:
     default = "default" if "documented" in entry.recipes else "default, documented"
     for title, recipe in {default: entry.recipe, **entry.recipes}.items():
         yield "recipe", f"{title}: {report.join_settings(recipe)}"
-    yield "reaches", entry.reaches
+    yield "results", entry.results
     yield "source", entry.source
     yield "files", ", ".join(files) or "none"
     if entry.notes:
@@ -102,7 +102,7 @@ def _record(name: str, files: list[str]) -> dict[str, object]:
         "data": entry.data,
         "recipe": dict(entry.recipe),
         "recipes": {name: dict(recipe) for name, recipe in entry.recipes.items()},
-        "reaches": entry.reaches,
+        "results": entry.results,
         "source": entry.source,
         "files": files,
         **({"notes": entry.notes} if entry.notes else {}),

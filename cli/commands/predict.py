@@ -252,7 +252,7 @@ def _predict(
         if wanted.shard is not None or previous is not None:
             from ptx import scale
 
-            values = scale.choose(values, wanted.shard, previous)
+            values = scale.select_inputs(values, wanted.shard, previous)
         if preview is not None and not wanted.every:
             values = preview.values(values)
         if plan is not None and pool is not None:
@@ -268,8 +268,8 @@ def _predict(
         lines = PredictionLines(
             wanted.shows_json,
             wanted.top,
-            succeeded=0 if previous is None else previous.good,
-            failed=0 if previous is None else previous.bad,
+            succeeded=0 if previous is None else previous.succeeded,
+            failed=0 if previous is None else previous.failed,
             ensure_ascii=target is None and not writes_unicode(),
         )
         _write_lines(target, lines.format(results), previous)
@@ -280,13 +280,15 @@ def _predict(
     return 4 if lines.failed else 0
 
 
-def _open_previous(wanted: PredictOptions, model: str, stack: ExitStack) -> scale.Continued | None:
+def _open_previous(
+    wanted: PredictOptions, model: str, stack: ExitStack
+) -> scale.ResumableOutput | None:
     """The output that --resume continues, until the stack is closed."""
     if not wanted.resume or wanted.output is None:
         return None
     from ptx import scale
 
-    return stack.enter_context(scale.continued(wanted.output, model))
+    return stack.enter_context(scale.open_resumable(wanted.output, model))
 
 
 def _results(
@@ -335,7 +337,9 @@ def _with_progress(
             progress.advance()
 
 
-def _write_lines(path: Path | None, lines: Iterable[str], previous: scale.Continued | None) -> None:
+def _write_lines(
+    path: Path | None, lines: Iterable[str], previous: scale.ResumableOutput | None
+) -> None:
     """Write the lines to the previous output, to a file that is complete or absent, or to stdout."""
     if previous is not None:
         previous.append(lines)

@@ -22,7 +22,7 @@ from ptx.infer.errors import pluralise
 from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE, SEED
 
 if TYPE_CHECKING:
-    from ptx.trainers.loop import Totals
+    from ptx.trainers.loop import RunningMetrics
 
 
 @click.command(
@@ -98,22 +98,22 @@ class EpochProgress:
         self._bar: Any = None
         self._title, self._last = "", False
         self._printed = 0.0
-        self._refreshed = 0.0  # when the totals were read last, which waits for the device
+        self._refreshed = 0.0  # when the metrics were read last, which waits for the device
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         self._title, self._last = f"epoch {epoch}/{epochs}", epoch == epochs
         if sys.stderr.isatty():
             self._bar = open_bar(self._title, "rows", rows, initial=done)
 
-    def step_done(self, rows: int, totals: Totals) -> None:
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None:
         now = time.monotonic()
         if self._bar is not None and now - self._refreshed >= INTERVAL:
             self._refreshed = now
-            metrics = totals.metrics("train")
-            metrics_text = {"loss": f"{metrics['train_loss']:.4f}"}
-            if "train_accuracy" in metrics:
-                metrics_text["accuracy"] = f"{100 * metrics['train_accuracy']:.1f}%"
-            self._bar.set_postfix(metrics_text, refresh=False)
+            summary = metrics.summary("train")
+            text = {"loss": f"{summary['train_loss']:.4f}"}
+            if "train_accuracy" in summary:
+                text["accuracy"] = f"{100 * summary['train_accuracy']:.1f}%"
+            self._bar.set_postfix(text, refresh=False)
             self._bar.update(rows - self._bar.n)
 
     def epoch_ends(self, row: dict[str, float]) -> None:
@@ -158,7 +158,7 @@ def _print_result(model: str, data: str, result: trainers.TrainingResult, space:
 
 def _note_previous(checkpoint: Path) -> None:
     """Say what becomes of the checkpoint that this training replaces."""
-    previous = trainers.former_training(checkpoint)
+    previous = trainers.previous_training(checkpoint)
     if previous is None:
         return
     what = f" of {pluralise(previous['epochs'], 'epoch')}" if "epochs" in previous else ""

@@ -276,7 +276,7 @@ def _training(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_test(test: Mapping[str, Any]) -> None:
-    """The record of what the model reached on its test rows, see `ptx.trainers.reached`."""
+    """The record of what the model reached on its test rows, see `ptx.trainers.recorded_metrics`."""
     for key in ("data", "sha256"):
         take(test, key, str)
     take(test, "rows", int)

@@ -86,8 +86,8 @@ class Preprocessing(Protocol):
 
     @property
     def rows(self) -> tuple[str, tuple[int, ...]] | None:
-        """What rows of a data set it reads: a key of `ptx.trainers.data.dataset.KINDS`, and the shape
-        of one. None where it reads none."""
+        """The data set rows it reads: a key of `ptx.trainers.data.dataset.ROW_TYPES` and the shape of
+        a row. None if it reads none."""
 
     def read(self, value: Any) -> Array:
         """One value as the compact array that `collate` stacks; InputError where it cannot be."""

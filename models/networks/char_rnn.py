@@ -1,4 +1,4 @@
-"""Networks that learn to spell one word from another, a character at a time."""
+"""Recurrent networks that map one word to another, character by character."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ptx.models.networks.tanh_rnn import tanh_rnn
 
 
 class CharRNNCell(nn.Module):
-    """One recurrent cell, applied to each step in turn; its state is read as logits.
+    """One recurrent cell, applied to each step in turn; its state is the logits.
 
     >>> CharRNNCell()(torch.zeros(5, 2, 4)).shape
     torch.Size([5, 2, 4])
@@ -25,7 +25,7 @@ class CharRNNCell(nn.Module):
 
 
 class CharRNN(nn.Module):
-    """One recurrent layer; its outputs are read as logits.
+    """One recurrent layer; its outputs are the logits.
 
     >>> CharRNN()(torch.zeros(5, 2, 4)).shape
     torch.Size([5, 2, 4])

@@ -1,4 +1,4 @@
-"""The convolutional networks with one path from picture to logits."""
+"""Convolutional networks without branches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """Two convolutions with pooling, then two linear layers, dropout before each last stage.
+    """Two convolutions with pooling, then two linear layers, with dropout in both parts.
 
     >>> ConvNet()(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])

@@ -8,10 +8,10 @@ from torch.nn import functional
 
 
 class InceptionA(nn.Module):
-    """Four paths side by side over one picture, joined along the channels: 16 + 24 + 24 + 24 = 88.
+    """Four parallel branches, concatenated along the channels: 16 + 24 + 24 + 24 = 88.
 
-    Taught by Szegedy et al., "Going deeper with convolutions" (2014), with the two 3×3 convolutions of
-    its successor in the third path.
+    Source: Szegedy et al., "Going deeper with convolutions" (2014), with the two 3×3 convolutions of
+    Inception v2 in the third branch.
 
     >>> InceptionA(10)(torch.zeros(2, 10, 12, 12)).shape
     torch.Size([2, 88, 12, 12])
@@ -38,8 +38,10 @@ class InceptionA(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`features`: float32 (batch, channels, height, width); returns the same with 88 channels."""
-        paths = [path(features) for path in (self.pointwise, self.wide, self.deep, self.pooled)]
-        return torch.cat(paths, dim=1)
+        branches = [
+            branch(features) for branch in (self.pointwise, self.wide, self.deep, self.pooled)
+        ]
+        return torch.cat(branches, dim=1)
 
 
 class Inception(nn.Module):

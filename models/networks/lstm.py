@@ -8,9 +8,9 @@ from ptx.models.networks.tanh_rnn import first_state
 
 
 class LSTMClassifier(nn.Module):
-    """An LSTM whose last output is classified. The time comes first: the batch is axis 1.
+    """An LSTM and a linear layer on its last output. Time is axis 0, the batch is axis 1.
 
-    The first hidden and cell states are zeros of the batch's size on the input's device.
+    The initial hidden and cell states are zeros on the device of the input.
 
     >>> LSTMClassifier()(torch.zeros(28, 2, 28)).shape
     torch.Size([2, 10])

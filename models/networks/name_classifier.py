@@ -11,12 +11,12 @@ from ptx.models.networks.tanh_rnn import first_state
 
 
 class NameClassifier(nn.Module):
-    """An embedding, a bidirectional GRU of two layers over names of any length, a linear layer.
+    """An embedding, a bidirectional GRU of two layers over names of any length, and a linear layer.
 
-    The documented network runs `nn.GRU(bidirectional=True)` over packed sequences, which no exporter
-    takes with a dynamic batch. Here each direction of each layer is a GRU of its own, and the backward
-    ones read each name reversed within its own length: the same network, weight for weight, with the
-    padding never seen. A test proves it equal to `pack_padded_sequence`.
+    The published network runs `nn.GRU(bidirectional=True)` over packed sequences, which no exporter
+    supports with a dynamic batch. Here each direction of each layer is a separate GRU, and the backward
+    ones read each name reversed within its length, so that padding has no effect. The weights are the
+    same; a test verifies that the outputs equal those with `pack_padded_sequence`.
 
     Args:
         backward_first: The linear layer reads the backward state before the forward one.
@@ -25,8 +25,8 @@ class NameClassifier(nn.Module):
     torch.Size([2, 18])
     """
 
-    # Arguments that make it the network as the lecture types it: torch.cat([hidden[-1], hidden[-2]]).
-    AS_TYPED: ClassVar[dict[str, object]] = {"backward_first": True}
+    # Arguments for the network as published: torch.cat([hidden[-1], hidden[-2]]).
+    PUBLISHED_CONFIG: ClassVar[dict[str, object]] = {"backward_first": True}
 
     def __init__(
         self,
@@ -54,32 +54,32 @@ class NameClassifier(nn.Module):
         outputs = self.embedding(characters)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
             state = first_state(outputs.transpose(0, 1), self.hidden)
-            ahead, _ = forwards(outputs, state)
-            back, _ = backwards(_take(outputs, reversal), state)
-            outputs = torch.cat([ahead, _take(back, reversal)], dim=2)
-        # The last state of each direction: where the name ends, and where it begins.
-        last = _take(ahead, _ends(lengths))[:, 0]
-        first = outputs[:, 0, ahead.shape[2] :]
+            forward_outputs, _ = forwards(outputs, state)
+            backward_outputs, _ = backwards(_take(outputs, reversal), state)
+            outputs = torch.cat([forward_outputs, _take(backward_outputs, reversal)], dim=2)
+        # The last state of each direction: forward at the end of the name, backward at its beginning.
+        last = _take(forward_outputs, _ends(lengths))[:, 0]
+        first = outputs[:, 0, forward_outputs.shape[2] :]
         states = [first, last] if self.backward_first else [last, first]
         logits: Tensor = self.classifier(torch.cat(states, dim=1))
         return logits
 
-    def documented_names(self) -> dict[str, str]:
-        """The names of the weights here → those in one bidirectional `nn.GRU`."""
+    def published_weight_names(self) -> dict[str, str]:
+        """The names of the weights, as network name → name in one bidirectional `nn.GRU`."""
         return {
-            f"{here}.{layer}.{weight}_l0": f"gru.{weight}_l{layer}{there}"
-            for here, there in (("forwards", ""), ("backwards", "_reverse"))
+            f"{direction}.{layer}.{weight}_l0": f"gru.{weight}_l{layer}{suffix}"
+            for direction, suffix in (("forwards", ""), ("backwards", "_reverse"))
             for layer in range(len(self.forwards))
             for weight in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         }
 
 
-# Compiled while a trace is recorded, which would keep the device of `arange` and of the numbers.
+# Scripted during tracing: a trace would record the device of `arange` and the sizes as constants.
 
 
 @torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
 def _reversal(characters: Tensor, lengths: Tensor) -> Tensor:
-    """int64 (batch, time): for each step the step that stands there when the name is reversed."""
+    """int64 (batch, time): for each step, its index in the reversed name; padding keeps its index."""
     steps = torch.arange(characters.shape[1], device=lengths.device)[None, :]
     mirrored = lengths[:, None] - 1 - steps
     return torch.where(mirrored >= 0, mirrored, steps)

@@ -1,4 +1,4 @@
-"""Layers of neurons, each connected with all of the layer before."""
+"""A multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
 class Perceptron(nn.Module):
-    """Linear layers with an activation between them; without hidden layers a softmax regression.
+    """Linear layers with an activation between them; without hidden layers, a softmax regression.
 
-    `dropout` is the probability with which a hidden neuron is left out while training. With
-    `probability` the last layer ends in a sigmoid, so that the output is a probability.
+    `dropout` is the probability of dropping a hidden unit in training. With `probability` a sigmoid
+    follows the last layer, so that the output is a probability.
 
     >>> Perceptron(784, [128, 64], 10)(torch.zeros(2, 784)).shape
     torch.Size([2, 10])

@@ -9,7 +9,7 @@ from torch.nn import functional
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions whose result is added to their input.
 
-    Taught by He et al., "Deep residual learning for image recognition" (2015).
+    Source: He et al., "Deep residual learning for image recognition" (2015).
 
     >>> ResidualBlock(16)(torch.zeros(2, 16, 12, 12)).shape
     torch.Size([2, 16, 12, 12])

@@ -1,13 +1,14 @@
-"""The plain recurrent layer, written so that every exporter keeps its time axis free.
+"""The plain recurrent layer, written so that every exporter keeps its time axis dynamic.
 
 torch.export and the ONNX exporter unroll `nn.RNN` and a Python loop over `nn.RNNCell` at the traced
-length, but keep `aten::gru` as one operator. A GRU whose reset gate is open (r = 1) and whose update
-gate is shut (z = 0) computes
+length, but keep `aten::gru` as one operator. A GRU whose reset gate is 1 (r = 1) and whose update
+gate is 0 (z = 0) computes
 
     h' = (1 − z)·n + z·h,  n = tanh(W x + b + r·(U h + c))   =   tanh(W x + b + U h + c)
 
-which is the plain recurrent layer. The gates are held there by biases of ±100 (sigmoid(100) is 1 in
-float32 and float64, sigmoid(−100) is 4e-44) over weights of zero. Tests prove it equal to `nn.RNN`.
+which is the plain recurrent layer. Weights of zero and biases of ±100 keep the gates there
+(sigmoid(100) is 1 in float32 and float64, sigmoid(−100) is 4e-44). Tests verify that the outputs equal
+those of `nn.RNN`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_GATE = 100.0  # a bias at which a gate's sigmoid is 0 or 1 to the last bit
+_GATE = 100.0  # a bias at which the sigmoid of a gate is exactly 0 or 1
 
 
 def tanh_rnn(sequence: Tensor, weights: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The outputs of a plain recurrent network of one or more layers, from a state of zeros.
+    """The outputs of a plain recurrent network of one or more layers with initial state 0.
 
     Args:
         sequence: float (time, batch, inputs).
@@ -50,7 +51,7 @@ def _as_gru(
 ) -> list[Tensor]:
     """The layer's weights in the GRU's order: reset gate, update gate, new state.
 
-    Compiled while a trace is recorded, which would keep `2 * hidden` as a tensor on one device.
+    Scripted during tracing: a trace would record `2 * hidden` as a tensor on one device.
     """
     hidden, inputs = input_weight.shape
     return [
@@ -68,14 +69,13 @@ def _as_gru(
 
 
 def first_state(sequence: Tensor, hidden: int) -> Tensor | None:
-    """The zeros that a recurrent layer of one direction begins with; None where it may make them itself.
+    """The zero initial state of a unidirectional recurrent layer; None if the layer can create it.
 
-    `nn.LSTM` and `nn.GRU` name a device when they make theirs, and `torch.jit.trace` keeps it as a
-    constant: the file would run on that device alone. The other exporters know the layers' own zeros.
+    `nn.LSTM` and `nn.GRU` create theirs on an explicit device, which `torch.jit.trace` records as a
+    constant: the file would run only on that device. The other exporters do not have this problem.
 
     Args:
-        sequence: float (time, batch, inputs) or, while a trace is recorded, anything with its batch
-            in axis 1.
+        sequence: float (time, batch, inputs) or, during tracing, anything with the batch in axis 1.
 
     Returns:
         float (1, batch, hidden) on the sequence's device.

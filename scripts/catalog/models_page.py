@@ -1,6 +1,8 @@
-"""Write docs/reference/models.md and models/reached.py from the catalog and docs/reference/results.json.
+"""Write docs/reference/models.md and models/benchmark_results.py.
 
-Usage: python scripts/catalog/models_page.py    (results.py calls it when it has collected)
+Both are made from the catalog and docs/reference/results.json.
+
+Usage: python scripts/catalog/models_page.py    (results.py calls it as its last step)
 """
 
 from __future__ import annotations
@@ -11,70 +13,70 @@ from pathlib import Path
 from typing import Any
 
 from ptx.infer.errors import pluralise
-from ptx.models import CATALOG, Entry
+from ptx.models import CATALOG, ModelEntry
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "models.md"
-REACHED = ROOT / "models" / "reached.py"
+BENCHMARK_RESULTS = ROOT / "models" / "benchmark_results.py"
 RESULTS = ROOT / "docs" / "reference" / "results.json"
-HELD_OUT = "mnist-held-out"
+VALIDATION = "mnist-validation"
 
 Run = dict[str, Any]
 
 
 def groups(name: str, runs: list[Run]) -> list[list[Run]]:
-    """A model's runs that differ in the seed or the fold alone; default recipe and own data first."""
-    found: dict[str, list[Run]] = {}
+    """The runs of a model in groups that differ only in seed or fold; the default recipe comes first."""
+    grouped: dict[str, list[Run]] = {}
     for run in runs:
         if run["model"] == name:
             data = run["data"]["name"].partition("-fold-")[0] + "-fold-" * (
                 "-fold-" in run["data"]["name"]
             )
             key = json.dumps([data, run["recipe"], run["options"]])
-            found.setdefault(key, []).append(run)
-    own = CATALOG[name].data
+            grouped.setdefault(key, []).append(run)
+    default_data = CATALOG[name].data
 
     def rank(group: list[Run]) -> tuple[bool, bool, bool, str]:
         run = group[0]
         return (
-            run["data"]["name"] != own,
+            run["data"]["name"] != default_data,
             run["recipe"] != "default",
             bool(run["options"]),
             run["command"],
         )
 
-    return sorted(found.values(), key=rank)
+    return sorted(grouped.values(), key=rank)
 
 
-def reached(group: list[Run]) -> str:
-    """What the runs of a group reach: the accuracy or the loss, with its spread over several."""
+def format_result(group: list[Run]) -> str:
+    """The accuracy or loss of a group of runs: the median, and the range over several runs."""
     if group[0]["accuracy"] is None:
-        values, form = sorted(run["loss"] for run in group), "{:.4f}"
-        told = "test loss {}"
+        values, number = sorted(run["loss"] for run in group), "{:.4f}"
+        template = "test loss {}"
     else:
-        values, form = sorted(100 * run["accuracy"] for run in group), "{:.2f}"
-        told = "{} %"
-    texts = [form.format(value) for value in values]
-    middle, over = texts[len(texts) // 2], f"{len(texts)} seeds"
+        values, number = sorted(100 * run["accuracy"] for run in group), "{:.2f}"
+        template = "{} %"
+    texts = [number.format(value) for value in values]
+    median, over = texts[len(texts) // 2], f"{len(texts)} seeds"
     if len(texts) == 1:
-        return told.format(middle)
+        return template.format(median)
     folds = {run["data"]["name"] for run in group}
     if len(folds) > 1:
-        middle, over = form.format(sum(values) / len(values)), f"the mean of {len(folds)} folds"
-    return f"{told.format(middle)} ({texts[0]} to {texts[-1]}, {over})"
+        median, over = number.format(sum(values) / len(values)), f"the mean of {len(folds)} folds"
+    return f"{template.format(median)} ({texts[0]} to {texts[-1]}, {over})"
 
 
-def reaches(name: str, runs: list[Run]) -> str:
-    """One line for the catalog: every recipe and data set that was measured on test rows."""
+def format_results(name: str, runs: list[Run]) -> str:
+    """One line for the catalog: the results of all recipes and data sets measured on test rows."""
     parts = []
     for group in groups(name, runs):
         run = group[0]
-        if run["data"]["name"] == HELD_OUT or run["options"]:
+        if run["data"]["name"] == VALIDATION or run["options"]:
             continue
         where = "" if run["recipe"] == "default" else f"{run['recipe']} "
         data = run["data"]["name"].partition("-fold-")[0]
         on = "" if data == CATALOG[name].data else f" on {data}"
-        parts.append(f"{where}{reached(group)}{on}")
+        parts.append(f"{where}{format_result(group)}{on}")
     return "; ".join(parts) or "not measured"
 
 
@@ -92,14 +94,14 @@ def section(name: str, results: dict[str, Any]) -> Iterator[str]:
     if entry.notes:
         yield f"- {entry.notes}"
     yield from agreement(results["proofs"].get(name))
-    found = groups(name, results["runs"])
-    if found:
+    grouped = groups(name, results["runs"])
+    if grouped:
         yield "\n| command | result | rows: training, test | epochs | seconds |"
         yield "|---|---|---|---|---|"
-        yield from map(row, found)
+        yield from map(row, grouped)
 
 
-def recipes(entry: Entry) -> Iterator[str]:
+def recipes(entry: ModelEntry) -> Iterator[str]:
     """A line for each recipe."""
     first = "default" if "documented" in entry.recipes else "default, documented"
     for title, recipe in {first: entry.recipe, **entry.recipes}.items():
@@ -107,7 +109,7 @@ def recipes(entry: Entry) -> Iterator[str]:
 
 
 def row(group: list[Run]) -> str:
-    """A row of the table of results: runs that differ in the seed or the fold alone."""
+    """A row of the table of results: runs that differ only in the seed or fold."""
     run = group[0]
     seeds = sorted({one["seed"] for one in group})
     command = run["command"].replace(f"--seed {seeds[0]}", f"--seed {','.join(map(str, seeds))}")
@@ -115,11 +117,11 @@ def row(group: list[Run]) -> str:
     seconds = sum(one["seconds"] for one in group) / len(group)
     data = run["data"]["name"].partition("-fold-")[0]
     rows = f"{data}: {run['data']['rows']:,}, {run['data']['test_rows']:,}"
-    return f"| `{command}` | {reached(group)} | {rows} | {run['epochs']:,} | {seconds:,.0f} |"
+    return f"| `{command}` | {format_result(group)} | {rows} | {run['epochs']:,} | {seconds:,.0f} |"
 
 
 def agreement(measured: dict[str, Any] | None) -> Iterator[str]:
-    """How far the backends are from float64."""
+    """The largest error of the backends against float64."""
     if not measured or not measured["comparison"]:
         return
     comparison = measured["comparison"]
@@ -143,11 +145,12 @@ def page(results: dict[str, Any]) -> str:
     machines = "; ".join(sorted({run["machine"] for run in runs}))
     torch = ", ".join(sorted({run["versions"]["torch"] for run in runs}))
     origin = (
-        f"Trained from {days[0]} to {days[-1]} with torch {torch} on {machines}, one thread each, on a"
-        " busy machine, so the times are upper bounds. The result is that of the last epoch on the test"
-        " rows; of several seeds the median, the lowest and the highest. `mnist-held-out` tests on"
-        " training rows that were held out. `docs/reference/results.json` has each run with the digest"
-        " of its data, its command and versions; `scripts/catalog/models_page.py` writes this page."
+        f"Trained from {days[0]} to {days[-1]} with torch {torch} on {machines}. Each run used one"
+        " thread on a busy machine, so the times are upper bounds. The results are those of the last"
+        " epoch on the test rows; of several seeds the median, the lowest and the highest."
+        " `mnist-validation` is a validation split of the training rows. `docs/reference/results.json`"
+        " has the command, the versions and the digest of the data for each run;"
+        " `scripts/catalog/models_page.py` writes this page."
     )
     lines = ["# The models", "", origin, ""]
     for name in CATALOG:
@@ -155,15 +158,17 @@ def page(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def reached_module(results: dict[str, Any]) -> str:
-    texts = "".join(f'    "{name}": "{reaches(name, results["runs"])}",\n' for name in CATALOG)
-    head = '"""What each model reaches: written by scripts/catalog/models_page.py."""\n'
-    return f"{head}\nREACHED = {{\n{texts}}}\n"
+def results_module(results: dict[str, Any]) -> str:
+    texts = "".join(
+        f'    "{name}": "{format_results(name, results["runs"])}",\n' for name in CATALOG
+    )
+    head = '"""The measured results of each model: written by scripts/catalog/models_page.py."""\n'
+    return f"{head}\nBENCHMARK_RESULTS = {{\n{texts}}}\n"
 
 
 def write_page(results: dict[str, Any]) -> None:
     PAGE.write_text(page(results))
-    REACHED.write_text(reached_module(results))
+    BENCHMARK_RESULTS.write_text(results_module(results))
 
 
 def main() -> None:

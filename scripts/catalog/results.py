@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models_page import HELD_OUT, groups, write_page
+from models_page import VALIDATION, groups, write_page
 
 from ptx.export import EXPORTERS
 from ptx.infer import load, read_artifact
@@ -30,7 +30,7 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.models import CATALOG
 from ptx.models.checkpoint import loads
 from ptx.report.measurement import machine
-from ptx.trainers import SOURCES, Recipe, evaluate, open_dataset
+from ptx.trainers import DATASETS, Recipe, evaluate, open_dataset
 from ptx.trainers.recipe import recipes_of
 
 RESULTS = Path(__file__).parents[2] / "docs" / "reference" / "results.json"
@@ -89,7 +89,7 @@ def identity(run: Run) -> str:
 def first_runs(runs: list[Run]) -> Iterator[Run]:
     """The run of each model whose files are measured: that of the page's first line."""
     for name in CATALOG:
-        for group in groups(name, [run for run in runs if run["data"]["name"] != HELD_OUT])[:1]:
+        for group in groups(name, [run for run in runs if run["data"]["name"] != VALIDATION])[:1]:
             yield min(group, key=lambda run: int(run["seed"]))
 
 
@@ -109,7 +109,7 @@ def read_run(path: Path) -> Run:
         "model": manifest.model,
         "recipe": recipe,
         "options": options,
-        "values": Recipe.completed(training["recipe"]),
+        "values": Recipe.with_defaults(training["recipe"]),
         "command": "",
         "data": {key: training["data"][key] for key in ("name", "sha256", "rows", "test_rows")},
         "seed": training["seed"],
@@ -124,7 +124,7 @@ def read_run(path: Path) -> Run:
         "weights": manifest.weights_sha256,
     }
     run["command"] = command(run)
-    if manifest.preprocessing["kind"] == "text":
+    if manifest.preprocessing["kind"] == "char-codes":
         run["labels"] = right_by_label(path, manifest)
     return run
 
@@ -137,7 +137,7 @@ def check_run(manifest: Manifest) -> None:
             f"{training['epochs']} of {training['recipe']['epochs']} epochs are trained"
         )
     name = training["data"]["name"]
-    if name in SOURCES and not SOURCES[name].download:
+    if name in DATASETS and not DATASETS[name].download:
         rows = open_dataset(name, default=name, cache=Path())
         if rows.sha256 != training["data"]["sha256"]:
             raise ValueError(f"{name} has other rows now")
@@ -145,10 +145,10 @@ def check_run(manifest: Manifest) -> None:
 
 def named_recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:
     """The catalog's name for a manifest's recipe, and the options that were given beside it."""
-    trained = Recipe.completed(manifest.training["recipe"])
+    trained = Recipe.with_defaults(manifest.training["recipe"])
     for allowed in ((), OPTIONS):
         for name, recipe in recipes_of(CATALOG[manifest.model]).items():
-            known = Recipe.completed(recipe)
+            known = Recipe.with_defaults(recipe)
             changed = {key: trained[key] for key in trained if trained[key] != known[key]}
             if set(changed) <= set(allowed):
                 return name, changed
@@ -160,14 +160,14 @@ def named_recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:
 def command(run: Run) -> str:
     """The command that gives this run again."""
     name = run["data"]["name"]
-    if name not in SOURCES:
+    if name not in DATASETS:
         return f"./scripts/train_all --models {run['model']} --seeds {run['seed']}"
     words = ["ptx", "train", run["model"]]
     words += ["--recipe", run["recipe"]] if run["recipe"] != "default" else []
     for option in (option for option in OPTIONS if option in run["options"]):
         words += [f"--{option.replace('_', '-')}", f"{run['options'][option]:g}"]
     words += ["--seed", str(run["seed"])]
-    words += ["--data", name] if SOURCES[name].kind == "image" else []
+    words += ["--data", name] if DATASETS[name].row_type == "image" else []
     return " ".join(words)
 
 

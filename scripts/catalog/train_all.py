@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models_page import groups, reached
+from models_page import format_result, groups
 from results import collect, ptx
 
 from ptx.models import CATALOG
@@ -54,7 +54,7 @@ def row(name: str, results: dict[str, Any]) -> str:
     verdict = "agrees" if proof["exported"] and proof["agrees"] else "DIFFERS"
     seconds = sum(one["seconds"] for one in group) / len(group)
     return (
-        f"{name:20} {group[0]['epochs']:6} {seconds:8.1f} {reached(group):>35}"
+        f"{name:20} {group[0]['epochs']:6} {seconds:8.1f} {format_result(group):>35}"
         f" {comparison['rows']:7,} {backends:8} {differ:7} {verdict}"
     )
 
@@ -80,7 +80,7 @@ def main() -> int:
                 train_folds(seed, options)
     results = collect([options.workspace], options.workspace / "results.json", prove=True)
     header = (
-        f"{'epochs':>6} {'seconds':>8} {'reaches':>35} {'rows':>7} {'backends':>8} {'differ':>7}"
+        f"{'epochs':>6} {'seconds':>8} {'result':>35} {'rows':>7} {'backends':>8} {'differ':>7}"
     )
     print(f"{'model':20} {header}")
     for name in options.models:

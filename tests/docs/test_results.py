@@ -36,7 +36,7 @@ def test_the_page_and_the_catalog_are_what_the_results_give(
     page = script("models_page")
     told = "\nrun: python scripts/catalog/models_page.py"
     assert page.PAGE.read_text() == page.page(RESULTS), told
-    assert page.REACHED.read_text() == page.reached_module(RESULTS), told
+    assert page.BENCHMARK_RESULTS.read_text() == page.results_module(RESULTS), told
 
 
 def documents() -> Iterator[tuple[str, str]]:
@@ -47,7 +47,7 @@ def documents() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "docs" / "tutorial").glob("*.md")):
         yield path.name, FENCED.sub("", path.read_text())
     for name, entry in CATALOG.items():
-        yield name, f"{entry.summary} {entry.notes} {entry.reaches}"
+        yield name, f"{entry.summary} {entry.notes} {entry.results}"
 
 
 def figures(text: str) -> list[str]:
@@ -92,7 +92,7 @@ def test_the_clothes_are_no_digits() -> None:
     assert {"fashion-mnist", "mnist"} <= data.keys()
     assert data["fashion-mnist"] != data["mnist"]
     assert CATALOG["neural-network"].data == "fashion-mnist"
-    first, *others = CATALOG["neural-network"].reaches.split("; ")
+    first, *others = CATALOG["neural-network"].results.split("; ")
     assert " on " not in first
     assert any(other.endswith(" on mnist") for other in others)
 

@@ -124,7 +124,10 @@ def test_several_inputs_and_outputs_without_a_task_run(tmp_path: Path) -> None:
 
 def test_outputs_that_nothing_reads_say_so(tmp_path: Path) -> None:
     path = export(flowers(), "torchscript", tmp_path / "raw", signature=SIGNATURE).path
-    with load(path, trust=True) as predictor, pytest.raises(UsageError, match=r"'passthrough'.*run\(\)"):
+    with (
+        load(path, trust=True) as predictor,
+        pytest.raises(UsageError, match=r"'passthrough'.*run\(\)"),
+    ):
         predictor.predict(np.zeros((3, 16, 16), np.float32))
 
 

@@ -17,7 +17,7 @@ from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import CATALOG, build
 from ptx.trainers import default_recipe
-from ptx.trainers.data import SOURCES, open_dataset
+from ptx.trainers.data import DATASETS, open_dataset
 from ptx.trainers.data.mnist import FASHION
 from ptx.trainers.recipe import LOSSES
 
@@ -113,7 +113,7 @@ def test_preprocessing_task_data_and_recipe_are_known(model: str) -> None:
     entry = CATALOG[model]
     open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
     assert entry.task in TASKS
-    assert entry.data in SOURCES
+    assert entry.data in DATASETS
     assert default_recipe(model).loss in LOSSES
     assert entry.summary
     assert entry.source

@@ -64,7 +64,7 @@ PLAIN = {
 }
 
 
-def as_typed(model: str) -> dict[str, Any]:
+def published_recipe(model: str) -> dict[str, Any]:
     typed = asdict(TUTORIALS[model])
     return {
         **PLAIN,
@@ -79,7 +79,7 @@ def test_every_model_has_a_chapter() -> None:
 
 @pytest.mark.parametrize("model", TUTORIALS)
 def test_the_recipe_documented_is_the_tutorials(model: str) -> None:
-    assert documented_recipe(model).to_data() == as_typed(model)
+    assert documented_recipe(model).to_data() == published_recipe(model)
 
 
 # What the note must name, by the field in which the default recipe differs.
@@ -96,8 +96,12 @@ WORDS = {
 
 @pytest.mark.parametrize("model", TUTORIALS)
 def test_where_the_default_recipe_differs_from_the_tutorial_the_note_says_so(model: str) -> None:
-    typed, default, notes = as_typed(model), default_recipe(model).to_data(), CATALOG[model].notes
-    documented, _, here = notes.partition("Here: ")
+    typed, default, notes = (
+        published_recipe(model),
+        default_recipe(model).to_data(),
+        CATALOG[model].notes,
+    )
+    documented, _, here = notes.partition("Default: ")
     for name in typed:
         if typed[name] != default[name]:
             assert WORDS[name].format(typed[name]) in documented, f"{name} in {notes!r}"

@@ -8,7 +8,7 @@ import ptx.models
 def test_public_names() -> None:
     assert ptx.models.__all__ == [
         "CATALOG",
-        "Entry",
+        "ModelEntry",
         "broken_entries",
         "build",
         "known_models",

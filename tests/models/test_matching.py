@@ -69,7 +69,7 @@ DOUBTFUL = {
 @pytest.mark.parametrize("why", DOUBTFUL)
 def test_layers_that_may_be_exchanged_for_each_other_are_refused(why: str) -> None:
     own = state(block__first=A, block__second=A, end=B)
-    with pytest.raises(ValueError, match="it is not clear which layer is which") as caught:
+    with pytest.raises(ValueError, match="it is ambiguous which layer is which") as caught:
         match_weights(own, DOUBTFUL[why])
     assert "expected the names block.first; block.second" in str(caught.value)
     assert "weight (4, 4, 3, 3)" in str(caught.value)
@@ -96,16 +96,17 @@ def test_inceptions_branches_under_names_that_do_not_tell_are_refused(order: lis
     numbered = {f"conv{index}": BRANCHES[name] for index, name in enumerate(order, 1)}
     lettered = {f"branch_{chr(97 + index)}": BRANCHES[name] for index, name in enumerate(order)}
     for names in (numbered, lettered):
-        with pytest.raises(ValueError, match="it is not clear which layer is which"):
+        with pytest.raises(ValueError, match="it is ambiguous which layer is which"):
             match_weights(own, state(**names))
 
 
 def test_shapes_that_do_not_fit_are_listed_with_both() -> None:
     own = state(features__0=A, classifier=(10, 50))
-    with pytest.raises(ValueError, match="the weights do not fit") as caught:
+    with pytest.raises(ValueError, match="the weights do not match the network") as caught:
         match_weights(own, state(conv=A, fc=(10, 60), more=(3, 3)))
     assert str(caught.value) == (
-        "the weights do not fit: fc.weight has shape (10, 60), expected (10, 50) of classifier.weight;"
+        "the weights do not match the network: fc.weight has shape (10, 60), expected (10, 50)"
+        " of classifier.weight;"
         " more.bias (3,) is unknown; more.weight (3, 3) is unknown"
     )
 

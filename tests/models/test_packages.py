@@ -14,10 +14,10 @@ from ptx.infer import UsageError, read_artifact
 from ptx.models import CATALOG, build, known_models, lookup, packages
 
 CATALOG_OF_THE_PACKAGE = """
-from ptx.models import CATALOG, Entry
+from ptx.models import CATALOG, ModelEntry
 
 _LINE = CATALOG["linear-model"]
-STEEP_LINE = Entry(
+STEEP_LINE = ModelEntry(
     summary="a straight line",
     source="the garden package",
     network="garden.lines:SteepLine",
@@ -29,7 +29,7 @@ STEEP_LINE = Entry(
     data="three-points",
     recipe={**_LINE.recipe, "epochs": 2},
 )
-RED_OR_BLUE = Entry(
+RED_OR_BLUE = ModelEntry(
     summary="red or blue",
     source="the garden package",
     network="garden.lines:RedOrBlue",
@@ -118,11 +118,11 @@ def test_an_entry_that_cannot_be_used_is_told_and_stops_nothing(garden: Path, pt
     found = packages.broken_entries()
     assert {name: found[name] for name in ("convnet", "number", "broken")} == {
         "convnet": "garden: the catalog has a model of this name",
-        "number": "garden: garden.catalog:NUMBER is a int; expected a ptx.models.Entry",
+        "number": "garden: garden.catalog:NUMBER is a int; expected a ptx.models.ModelEntry",
         "broken": "garden: garden.broken:ENTRY cannot be loaded: RuntimeError: no such garden",
     }
     assert "has no attribute 'GONE'" in found["gone"]
-    assert "its name is not made of" in found["a/b"]
+    assert "its name must consist of" in found["a/b"]
     assert len(found) == 5
     listed = ptx("models", "--workspace", garden / "runs")
     assert listed.code == 0

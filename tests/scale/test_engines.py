@@ -37,9 +37,9 @@ def expected(records: pa.RecordBatch, convnet: Path) -> list[dict[str, Any]]:
 def test_the_function_of_spark_answers_record_batches(
     records: pa.RecordBatch, convnet: Path, expected: list[dict[str, Any]]
 ) -> None:
-    from ptx.scale.spark import answerer
+    from ptx.scale.spark import make_udf
 
-    answer = answerer(convnet, backend="ort-cpu")
+    answer = make_udf(convnet, backend="ort-cpu")
     rows = [
         row for part in answer([records.slice(0, 4), records.slice(4)]) for row in part.to_pylist()
     ]
@@ -53,11 +53,13 @@ def test_spark_answers_a_frame(
     sql = pytest.importorskip("pyspark.sql")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java")
-    from ptx.scale.spark import ANSWERS, answerer
+    from ptx.scale.spark import PREDICTION_SCHEMA, make_udf
 
     session = sql.SparkSession.builder.master("local[1]").getOrCreate()
     frame = session.createDataFrame(records.to_pandas(), "bytes binary")
-    found = frame.mapInArrow(answerer(convnet, backend="ort-cpu"), f"bytes binary, {ANSWERS}")
+    found = frame.mapInArrow(
+        make_udf(convnet, backend="ort-cpu"), f"bytes binary, {PREDICTION_SCHEMA}"
+    )
     assert [row["label"] for row in found.collect()] == [row["label"] for row in expected]
 
 
@@ -66,12 +68,14 @@ def test_daft_answers_a_frame(
     records: pa.RecordBatch, convnet: Path, expected: list[dict[str, Any]]
 ) -> None:
     daft = pytest.importorskip("daft")
-    from ptx.scale.daft import answerer
+    from ptx.scale.daft import make_udf
 
     frame = daft.from_arrow(pa.Table.from_batches([records]))
-    answered = frame.select(answerer(convnet, backend="ort-cpu")(daft.col("bytes")).alias("answer"))
-    names = scale.answer_schema().names
-    assert answered.to_pydict()["answer"] == [
+    answered = frame.select(
+        make_udf(convnet, backend="ort-cpu")(daft.col("bytes")).alias("prediction")
+    )
+    names = scale.prediction_schema().names
+    assert answered.to_pydict()["prediction"] == [
         {name: row[name] for name in names} for row in expected
     ]
 

@@ -24,7 +24,7 @@ from ray.cluster_utils import Cluster
 from ptx import infer, scale
 from ptx.scale import ray_files
 from ptx.scale.ray import Workers
-from ptx.scale.ray_files import RayJob, predict_files
+from ptx.scale.ray_files import PredictionJob, predict_files
 
 pytestmark = [
     pytest.mark.skipif("PTX_SCALE" not in os.environ, reason="scripts/test --scale runs it"),
@@ -33,7 +33,7 @@ pytestmark = [
 
 COUNT, BLOCK = 30_000, 500  # rows of the table and of a block
 NODE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
-JOB = RayJob("ort-cpu", workers=Workers(concurrency=2))
+JOB = PredictionJob("ort-cpu", workers=Workers(concurrency=2))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def expected(table: Path, convnet: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_files, "ROWS_OF_BLOCK", BLOCK)
+    monkeypatch.setattr(ray_files, "BLOCK_ROWS", BLOCK)
 
 
 def check(folder: Path, expected: list[dict[str, Any]]) -> None:
@@ -125,9 +125,9 @@ import ray
 from ptx.scale import ray_files
 from ptx.scale.ray import Workers
 address, table, model, output, block = sys.argv[1:]
-ray_files.ROWS_OF_BLOCK = int(block)
+ray_files.BLOCK_ROWS = int(block)
 ray.init(address=address, log_to_driver=False)
-job = ray_files.RayJob("ort-cpu", workers=Workers(concurrency=2))
+job = ray_files.PredictionJob("ort-cpu", workers=Workers(concurrency=2))
 ray_files.predict_files([table], model, output, job)
 """
 
@@ -161,7 +161,7 @@ def test_a_killed_node_which_is_the_last_fault_of_this_cluster(
     watch = once_files_exist(
         tmp_path / "out", 3, lambda: cluster.remove_node(node, allow_graceful=False)
     )
-    job = RayJob("ort-cpu", workers=Workers(concurrency=4))
+    job = PredictionJob("ort-cpu", workers=Workers(concurrency=4))
     predict_files([str(table)], convnet, str(tmp_path / "out"), job)
     watch.join()
     check(tmp_path / "out", expected)

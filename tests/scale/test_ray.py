@@ -103,7 +103,7 @@ def test_a_table_goes_into_a_folder_and_an_interrupted_job_continues(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ray_files, "ROWS_OF_BLOCK", 500)
+    monkeypatch.setattr(ray_files, "BLOCK_ROWS", 500)
     output = tmp_path / "out"
     given = command(table, model=convnet, output=output)
     done = ptx(*given)
@@ -172,7 +172,7 @@ def test_every_kind_of_file_has_its_rows(
         ("none", (), "E-IN-MISSING"),
         ("*.gif", (), "E-IN-MISSING"),
         ("empty", (), "E-IN-EMPTY"),
-        ("nowhere://a", (), "cannot be reached"),
+        ("nowhere://a", (), "cannot be opened"),
         ("t.parquet", ("--column", "x"), "no column 'x'"),
         ("labelled.parquet", (), "--prefix"),
     ],

@@ -32,7 +32,7 @@ def table(**columns: Any) -> pa.RecordBatch:
 
 
 def test_the_types_are_those_that_are_documented() -> None:
-    assert scale.answer_schema("x_").types == [
+    assert scale.prediction_schema("x_").types == [
         pa.string(),
         pa.float64(),
         pa.bool_(),
@@ -40,7 +40,7 @@ def test_the_types_are_those_that_are_documented() -> None:
         pa.float64(),
         pa.string(),
     ]
-    assert scale.answer_schema("x_").names == [
+    assert scale.prediction_schema("x_").names == [
         "x_label",
         "x_score",
         "x_low_confidence",
@@ -121,12 +121,12 @@ def test_no_rows_are_answered_with_no_rows(digits: infer.Predictor) -> None:
     empty = pa.RecordBatch.from_arrays([pa.array([], pa.binary())], ["bytes"])
     answered = scale.batch(empty, digits)
     assert answered.num_rows == 0
-    assert answered.schema == pa.schema([("bytes", pa.binary()), *scale.answer_schema()])
+    assert answered.schema == pa.schema([("bytes", pa.binary()), *scale.prediction_schema()])
 
 
 def test_a_column_of_such_a_name_is_not_overwritten(digits: infer.Predictor, seven: Path) -> None:
     records = table(label=["seven"], bytes=[seven.read_bytes()])
-    with pytest.raises(UsageError, match="has a column 'label' already: drop or rename it"):
+    with pytest.raises(UsageError, match="already has a column 'label'"):
         scale.batch(records, digits)
     row = scale.batch(records, digits, prefix="ptx_").to_pylist()[0]
     assert (row["label"], row["ptx_label"]) == ("seven", digits.predict(seven).label)
@@ -136,8 +136,8 @@ def test_a_column_of_such_a_name_is_not_overwritten(digits: infer.Predictor, sev
     ("column", "why"),
     [
         ("picture", "has no column 'picture'; it has n, bytes"),
-        ("n", "the column is bool"),
-        ("bytes.x", "'bytes' has no part 'x'"),
+        ("n", "of type bool"),
+        ("bytes.x", "'bytes' has no field 'x'"),
     ],
 )
 def test_a_column_that_cannot_be_read_is_wrong_usage(

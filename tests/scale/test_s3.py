@@ -128,7 +128,7 @@ def test_a_bucket_is_answered_into_a_bucket_and_not_twice(
     assert parts
     records = pa.RecordBatch.from_pydict({"bytes": [*pictures, b"bad"]})
     with infer.load(convnet, backend="ort-cpu", threads=1) as predictor:
-        rows = scale.batch(records, predictor).select(scale.answer_schema().names).to_pylist()
+        rows = scale.batch(records, predictor).select(scale.prediction_schema().names).to_pylist()
     if name is None:  # the rows of a table are named by a hash
         assert sorted(map(str, seen[0].values())) == sorted(map(str, rows))
     else:

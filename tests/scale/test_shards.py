@@ -48,7 +48,7 @@ def test_a_name_falls_into_the_same_shard_on_every_machine() -> None:
 def test_every_name_is_in_exactly_one_shard_and_the_shards_are_even(count: int) -> None:
     names = [f"digits/{index}.png" for index in range(20 * count)]
     shards = [scale.Shard.parse(f"{index}/{count}") for index in range(1, count + 1)]
-    taken = [[name for name in names if shard.takes(name)] for shard in shards]
+    taken = [[name for name in names if shard.contains(name)] for shard in shards]
     assert sorted(name for shard in taken for name in shard) == sorted(names)
     assert max(map(len, taken)) < 3 * 20
 
@@ -152,7 +152,7 @@ def test_resume_takes_json_lines(predict: Any, options: tuple[str, ...]) -> None
 
 def test_two_processes_do_not_write_one_output(predict: Any, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
-    with scale.continued(output, "convnet"):
+    with scale.open_resumable(output, "convnet"):
         done = predict("--resume", "--output", output)
     assert done.code == 5
     assert "E-BUSY" in done.err

@@ -20,7 +20,7 @@ from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.preprocessing.picture import GrayPreprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
-from ptx.trainers.batches import Feed, check_split
+from ptx.trainers.batches import BatchLoader, check_split
 from ptx.trainers.data import Dataset, Split, open_dataset
 
 Array = NDArray[Any]
@@ -46,10 +46,10 @@ def all_pixels(count: int = 7) -> Array:
     return pixels
 
 
-def picture_feed(model: str, pixels: Array, **changes: Any) -> tuple[Feed, Preprocessing]:
+def picture_feed(model: str, pixels: Array, **changes: Any) -> tuple[BatchLoader, Preprocessing]:
     preprocessing = preprocessing_of(model, **changes)
     targets = np.arange(len(pixels)) % 10
-    return Feed(Split({"image": pixels}, targets), preprocessing, "cpu"), preprocessing
+    return BatchLoader(Split({"image": pixels}, targets), preprocessing, "cpu"), preprocessing
 
 
 def same_bits(got: torch.Tensor, expected: Array) -> bool:
@@ -79,7 +79,7 @@ def test_photographs_are_what_prediction_makes_of_them(axes: tuple[int | str, ..
     pixels = random.integers(0, 256, (7, 9, 8, channels)).astype(np.uint8)
     split = Split({"image": pixels}, np.arange(7) % 2)
     check_split(split, photo, ("a", "b"), name="photos", model="net")
-    (got,), targets = Feed(split, photo, "cpu").batch(ROWS)
+    (got,), targets = BatchLoader(split, photo, "cpu").batch(ROWS)
     assert same_bits(got, photo.collate(list(pixels[ROWS.numpy()]))["image"])
     assert targets.tolist() == [1, 0, 1, 0, 1]
 
@@ -108,7 +108,7 @@ def test_digits_of_the_data_set_pass_through_prediction_unchanged() -> None:
     (expected,) = preprocessing.collate(
         [preprocessing.read(pixels) for pixels in digits.inputs["image"][rows.numpy()]]
     ).values()
-    assert same_bits(Feed(digits, preprocessing, "cpu").batch(rows)[0][0], expected)
+    assert same_bits(BatchLoader(digits, preprocessing, "cpu").batch(rows)[0][0], expected)
 
 
 @pytest.mark.parametrize("model", ["convnet", "basic-cnn"])
@@ -138,7 +138,7 @@ def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
     texts = ["Ngô", "Satoshi", "Ö", "  Müller ", "Do", "愛"]
     preprocessing = preprocessing_of("name-classifier")
     split = Split({"text": np.array(texts, object)}, np.arange(len(texts)))
-    feed = Feed(split, preprocessing, "cpu")
+    feed = BatchLoader(split, preprocessing, "cpu")
     for rows in ([0, 2, 4], [1], [5, 3, 3, 0], list(range(6))):
         expected = preprocessing.collate([preprocessing.read(texts[row]) for row in rows])
         inputs, targets = feed.batch(torch.tensor(rows))
@@ -152,7 +152,7 @@ def test_sequences_are_what_prediction_makes_of_the_same_words(model: str) -> No
     words = ["hello", "lleho", "eeeoo"]
     preprocessing = preprocessing_of(model)
     symbols = np.stack([preprocessing.read(word) for word in words])
-    feed = Feed(Split({"sequence": symbols}, symbols), preprocessing, "cpu")
+    feed = BatchLoader(Split({"sequence": symbols}, symbols), preprocessing, "cpu")
     rows = [2, 0, 2]
     (expected,) = preprocessing.collate([preprocessing.read(words[row]) for row in rows]).values()
     (sequence,), targets = feed.batch(torch.tensor(rows))
@@ -165,7 +165,7 @@ def test_columns_are_standardised_as_prediction_does_it() -> None:
     columns = generator.normal(100, 30, (9, 8)).astype(np.float32)
     mean, std = generator.normal(100, 1, 8).tolist(), generator.uniform(1, 40, 8).tolist()
     preprocessing = preprocessing_of("diabetes", mean=mean, std=std)
-    feed = Feed(Split({"columns": columns}, np.zeros(9, np.int64)), preprocessing, "cpu")
+    feed = BatchLoader(Split({"columns": columns}, np.zeros(9, np.int64)), preprocessing, "cpu")
     expected = np.stack([preprocessing.read(row) for row in columns[ROWS.numpy()]])
     assert same_bits(feed.batch(ROWS)[0][0], expected)
     exact = (columns[ROWS.numpy()].astype(np.float64) - mean) / std
@@ -196,37 +196,37 @@ def classes(count: int, labels: int = 10) -> Array:
         (
             "linear-model",
             Split({"image": all_pixels()}, classes(7)),
-            "linear-model takes numbers, 1 a row; the data holds pictures of 28×28",
+            "linear-model takes numbers, 1 a row; the data has pictures of 28×28",
         ),
         (
             "convnet",
             Split({"image": np.zeros((2, 32, 32), np.uint8)}, classes(2)),
-            "convnet takes pictures of 28×28; the data holds pictures of 32×32",
+            "convnet takes pictures of 28×28; the data has pictures of 32×32",
         ),
         (  # 14×56 = 784 pixels, and rows of 28 would be a longer sequence to the LSTM
             "mlp",
             Split({"image": np.zeros((2, 14, 56), np.uint8)}, classes(2)),
-            "mlp takes pictures of 28×28; the data holds pictures of 14×56",
+            "mlp takes pictures of 28×28; the data has pictures of 14×56",
         ),
         (
             "lstm",
             Split({"image": np.zeros((2, 56, 28), np.uint8)}, classes(2)),
-            "lstm takes pictures of 28×28; the data holds pictures of 56×28",
+            "lstm takes pictures of 28×28; the data has pictures of 56×28",
         ),
         (
             "diabetes",
             Split({"columns": np.zeros((2, 7), np.float32)}, classes(2)),
-            "diabetes takes numbers, 8 a row; the data holds numbers, 7 a row",
+            "diabetes takes numbers, 8 a row; the data has numbers, 7 a row",
         ),
         (
             "name-classifier",
             Split({"sequence": np.zeros((2, 3), np.int64)}, classes(2)),
-            "name-classifier takes texts; the data holds sequences of symbols",
+            "name-classifier takes texts; the data has sequences of symbols",
         ),
         (
             "char-rnn",
             Split({"text": np.array(["a"], object)}, classes(1)),
-            "char-rnn takes sequences of symbols; the data holds texts",
+            "char-rnn takes sequences of symbols; the data has texts",
         ),
         (
             "linear-model",

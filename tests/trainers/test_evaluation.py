@@ -13,7 +13,7 @@ import pytest
 from ptx.infer import Predictor, load
 from ptx.infer.errors import InputError, UsageError
 from ptx.trainers import Dataset, Split, default_recipe, evaluate, train
-from ptx.trainers.evaluation import answer_rows, most_wrong
+from ptx.trainers.evaluation import most_wrong, predict_rows
 
 Few = Callable[..., Dataset]
 
@@ -107,7 +107,7 @@ def test_each_step_of_a_word_is_an_answer(model: str, few: Few, tmp_path: Path) 
 def test_rows_that_are_not_for_the_model_are_wrong_usage(few: Few, tmp_path: Path) -> None:
     predictor, _ = trained("softmax-regression", few("softmax-regression"), tmp_path)
     for model, held in (("name-classifier", "texts"), ("diabetes", "numbers, 8 a row")):
-        message = f"softmax-regression takes pictures of 28×28; the split holds {held}"
+        message = f"softmax-regression takes pictures of 28×28; the split has {held}"
         with pytest.raises(UsageError, match=re.escape(message)):
             evaluate(predictor, few(model).test)
 
@@ -126,7 +126,7 @@ def test_the_wrong_answers_that_the_model_is_most_sure_of_come_first(
     data = few("softmax-regression", 230, 600)
     predictor, _ = trained("softmax-regression", data, tmp_path)
     result = evaluate(predictor, data.test)
-    answers = answer_rows(predictor, data.test, np.arange(600))
+    answers = predict_rows(predictor, data.test, np.arange(600))
     wrong = [answer for answer in answers if answer.prediction.label != answer.truth]
     assert result.wrong.tolist() == [answer.row for answer in wrong]
     expected = sorted((answer.prediction.score or 0.0 for answer in wrong), reverse=True)[:5]
@@ -149,5 +149,5 @@ def test_the_largest_errors_of_a_regression_come_first(few: Few, tmp_path: Path)
 def test_the_right_answer_for_a_word_is_a_word(few: Few, tmp_path: Path) -> None:
     data = few("char-rnn", 1, 1)
     predictor, _ = trained("char-rnn", data, tmp_path)
-    (answer,) = answer_rows(predictor, data.test, np.arange(1))
+    (answer,) = predict_rows(predictor, data.test, np.arange(1))
     assert answer.truth == "ohlol"

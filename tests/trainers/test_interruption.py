@@ -14,7 +14,7 @@ from ptx.infer import load, read_artifact
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, TrainingResult, default_recipe, train
 from ptx.trainers.interruption import deferred_interruption
-from ptx.trainers.loop import Totals
+from ptx.trainers.loop import RunningMetrics
 
 Few = Callable[..., Dataset]
 
@@ -46,7 +46,7 @@ class Sender:
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None: ...
 
-    def step_done(self, rows: int, totals: Totals) -> None:
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None:
         self.done += 1
         self._send(self.done == self.step)
 
@@ -164,7 +164,7 @@ def test_another_thread_trains_and_leaves_the_handlers_alone(few: Few, tmp_path:
     results: list[TrainingResult] = []
 
     class Watch(Sender):
-        def step_done(self, rows: int, totals: Totals) -> None:
+        def step_done(self, rows: int, metrics: RunningMetrics) -> None:
             handlers.extend(signal.getsignal(number) for number in SIGNALS)
 
     outside = [signal.getsignal(number) for number in SIGNALS]

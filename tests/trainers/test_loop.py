@@ -16,10 +16,16 @@ from ptx.models import build
 from ptx.models.checkpoint import loads
 from ptx.trainers import Dataset, Recipe, default_recipe, open_dataset, train
 from ptx.trainers.interruption import Interruption
-from ptx.trainers.loop import Run, Totals, epoch_order, fit_temperature, train_steps
+from ptx.trainers.loop import (
+    RunningMetrics,
+    TrainingSetup,
+    epoch_order,
+    fit_temperature,
+    train_steps,
+)
 from ptx.trainers.loop import test as measure
 from ptx.trainers.manifest import make_manifest
-from ptx.trainers.training import _make_run
+from ptx.trainers.training import _make_setup
 
 Few = Callable[..., Dataset]
 Array = NDArray[np.float64]
@@ -61,8 +67,8 @@ def adam(lr: float, decay: float = 0.0) -> Update:
     return update
 
 
-def make_run(model: str, data: Dataset, recipe: Recipe, seed: int = SEED) -> Run:
-    return _make_run(make_manifest(model, data, recipe, seed), data, recipe, seed, "cpu")
+def make_setup(model: str, data: Dataset, recipe: Recipe, seed: int = SEED) -> TrainingSetup:
+    return _make_setup(make_manifest(model, data, recipe, seed), data, recipe, seed, "cpu")
 
 
 def first_weights(model: str) -> Weights:
@@ -130,7 +136,7 @@ def test_an_epoch_of_softmax_regression_is_that_of_numpy(
     data = few("softmax-regression", 120)
     images = data.train.inputs["image"].reshape(120, 784) / 255.0
     recipe = Recipe(**{"loss": "cross-entropy", "batch_size": 50, "epochs": 1, **settings})
-    order = epoch_order(make_run("softmax-regression", data, recipe), 1).numpy()
+    order = epoch_order(make_setup("softmax-regression", data, recipe), 1).numpy()
     expected, apply = first_weights("softmax-regression"), update()
     for rows in (order[:50], order[50:100], order[100:]):  # the last batch is smaller
         apply(expected, softmax_regression(expected, images[rows], data.train.targets[rows])[1])
@@ -143,7 +149,7 @@ def test_an_epoch_of_softmax_regression_is_that_of_numpy(
 def test_the_history_holds_the_means_that_numpy_finds(few: Few, tmp_path: Path) -> None:
     data = few("softmax-regression", 120, 60)
     recipe = default_recipe("softmax-regression", batch_size=50, epochs=1)
-    order = epoch_order(make_run("softmax-regression", data, recipe), 1).numpy()
+    order = epoch_order(make_setup("softmax-regression", data, recipe), 1).numpy()
     images = data.train.inputs["image"].reshape(120, 784) / 255.0
     weights, apply = first_weights("softmax-regression"), sgd(0.01, 0.9)
     losses, right = 0.0, 0
@@ -187,20 +193,20 @@ def test_a_summed_loss_is_reported_as_the_mean_over_the_rows(
 def test_each_epoch_draws_each_row_once_in_an_order_of_its_own(few: Few) -> None:
     data = few("softmax-regression")
     recipe = default_recipe("softmax-regression")
-    run, other = (make_run("softmax-regression", data, recipe, seed) for seed in (5, 6))
-    orders = [epoch_order(run, 1), epoch_order(run, 2), epoch_order(other, 1)]
+    setup, other = (make_setup("softmax-regression", data, recipe, seed) for seed in (5, 6))
+    orders = [epoch_order(setup, 1), epoch_order(setup, 2), epoch_order(other, 1)]
     for order in orders:
         assert order.sort().values.tolist() == list(range(230))
     assert len({tuple(order.tolist()) for order in orders}) == 3
     torch.manual_seed(99)  # the order comes from the seed and the epoch alone
-    assert torch.equal(epoch_order(run, 2), orders[1])
+    assert torch.equal(epoch_order(setup, 2), orders[1])
 
 
 def test_without_shuffling_each_epoch_has_the_order_of_the_data(few: Few) -> None:
     recipe = default_recipe("softmax-regression", shuffle=False)
-    run = make_run("softmax-regression", few("softmax-regression"), recipe)
+    setup = make_setup("softmax-regression", few("softmax-regression"), recipe)
     for epoch in (1, 2):
-        assert epoch_order(run, epoch).tolist() == list(range(230))
+        assert epoch_order(setup, epoch).tolist() == list(range(230))
 
 
 @pytest.mark.parametrize(("drop_last", "steps"), [(False, 5), (True, 4)])
@@ -208,58 +214,58 @@ def test_a_last_batch_that_is_not_whole_is_left_out_where_the_recipe_says_so(
     few: Few, drop_last: bool, steps: int
 ) -> None:
     recipe = default_recipe("softmax-regression", batch_size=50, drop_last=drop_last)
-    run = make_run("softmax-regression", few("softmax-regression"), recipe)
-    totals = Totals.zero("cpu")
-    assert list(train_steps(run, 1, 0, totals, Interruption()))[-1] == steps
-    assert totals.rows == (200 if drop_last else 230)
+    setup = make_setup("softmax-regression", few("softmax-regression"), recipe)
+    metrics = RunningMetrics.zero("cpu")
+    assert list(train_steps(setup, 1, 0, metrics, Interruption()))[-1] == steps
+    assert metrics.rows == (200 if drop_last else 230)
 
 
 def test_the_largest_seed_and_many_epochs_still_give_an_order(few: Few) -> None:
     data = few("softmax-regression")
-    run = make_run("softmax-regression", data, default_recipe("softmax-regression"), 2**32 - 1)
-    assert len(epoch_order(run, 1_000_000)) == 230
+    setup = make_setup("softmax-regression", data, default_recipe("softmax-regression"), 2**32 - 1)
+    assert len(epoch_order(setup, 1_000_000)) == 230
 
 
 def test_testing_leaves_dropout_out_and_the_random_state_alone(few: Few) -> None:
-    run = make_run("dropout-mlp", few("dropout-mlp"), default_recipe("dropout-mlp"))
+    setup = make_setup("dropout-mlp", few("dropout-mlp"), default_recipe("dropout-mlp"))
     before = torch.get_rng_state()
-    assert measure(run) == measure(run)
+    assert measure(setup) == measure(setup)
     assert torch.equal(torch.get_rng_state(), before)
-    assert not any(parameter.grad is not None for parameter in run.network.parameters())
+    assert not any(parameter.grad is not None for parameter in setup.network.parameters())
 
 
 def test_testing_does_not_depend_on_its_batches(few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run("lstm", few("lstm"), default_recipe("lstm"))
-    whole = measure(run)
+    setup = make_setup("lstm", few("lstm"), default_recipe("lstm"))
+    whole = measure(setup)
     monkeypatch.setattr("ptx.trainers.loop.TEST_BATCH", 7)
-    parts = measure(run)
+    parts = measure(setup)
     assert parts["test_accuracy"] == whole["test_accuracy"]
     assert parts["test_loss"] == pytest.approx(whole["test_loss"], rel=1e-6)
 
 
 def test_each_step_of_a_sequence_counts_as_an_answer(tmp_path: Path) -> None:
     data = open_dataset("hello", default="hello", cache=tmp_path)
-    totals = Totals.zero("cpu")
+    metrics = RunningMetrics.zero("cpu")
     logits = torch.nn.functional.one_hot(torch.tensor([[3, 1, 2, 2, 0]]), 4).float()
-    totals.add(torch.tensor(2.5), logits, torch.from_numpy(data.train.targets))  # o h l o l
-    assert totals.metrics("train") == {"train_loss": 2.5, "train_accuracy": 3 / 5}
+    metrics.add(torch.tensor(2.5), logits, torch.from_numpy(data.train.targets))  # o h l o l
+    assert metrics.summary("train") == {"train_loss": 2.5, "train_accuracy": 3 / 5}
 
 
 def test_a_probability_of_one_half_is_the_second_class() -> None:
-    totals = Totals.zero("cpu")
+    metrics = RunningMetrics.zero("cpu")
     probabilities = torch.tensor([[0.0], [0.49], [0.5], [1.0]])
-    totals.add(torch.tensor(4.0), probabilities, torch.tensor([0, 1, 1, 1]))
-    assert totals.metrics("test") == {"test_loss": 1.0, "test_accuracy": 0.75}
+    metrics.add(torch.tensor(4.0), probabilities, torch.tensor([0, 1, 1, 1]))
+    assert metrics.summary("test") == {"test_loss": 1.0, "test_accuracy": 0.75}
 
 
 def test_totals_go_on_from_their_data() -> None:
-    totals, again = Totals.zero("cpu"), Totals.zero("cpu")
-    totals.add(torch.tensor(1 / 3), torch.eye(3), torch.tensor([0, 1, 0]))
-    again.restore(totals.to_data())
-    for each in (totals, again):
+    metrics, again = RunningMetrics.zero("cpu"), RunningMetrics.zero("cpu")
+    metrics.add(torch.tensor(1 / 3), torch.eye(3), torch.tensor([0, 1, 0]))
+    again.restore(metrics.to_data())
+    for each in (metrics, again):
         each.add(torch.tensor(0.1), torch.eye(3), torch.tensor([0, 1, 2]))
-    assert totals.to_data() == again.to_data()
-    assert totals.to_data()["correct"] == 5
+    assert metrics.to_data() == again.to_data()
+    assert metrics.to_data()["correct"] == 5
 
 
 def test_the_temperature_makes_scores_right_as_often_as_they_say(few: Few) -> None:
@@ -274,6 +280,6 @@ def test_the_temperature_makes_scores_right_as_often_as_they_say(few: Few) -> No
     targets[::5] = np.arange(len(targets[::5])) % 9 + 1
     data = replace(data, test=replace(data.test, targets=targets))
     recipe = default_recipe("convnet")
-    run = _make_run(make_manifest("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
+    setup = _make_setup(make_manifest("convnet", data, recipe, SEED), data, recipe, SEED, "cpu")
     # Four of five are right, which the logit ln 36 says of ten classes.
-    assert fit_temperature(replace(run, network=Sure())) == pytest.approx(2, rel=0.04)
+    assert fit_temperature(replace(setup, network=Sure())) == pytest.approx(2, rel=0.04)

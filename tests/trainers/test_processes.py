@@ -18,7 +18,7 @@ import torch
 from torch import distributed
 
 from ptx.infer.artifact.artifact import read_artifact
-from ptx.trainers.processes import Group, joined
+from ptx.trainers.processes import Group, process_group
 
 
 @pytest.mark.parametrize("summed", [False, True])
@@ -30,10 +30,10 @@ def test_the_average_of_the_shares_is_the_whole_loss(size: int, count: int, summ
     shares, seen = [], []
     for rank in range(size):
         group = Group(rank, size)
-        mine = group.part(rows)
+        mine = group.shard(rows)
         own = mine.double() ** 2
-        shares.append(group.weigh(own.sum() if summed else own.mean(), rows, summed=summed))
-        seen += mine.tolist() if group.counts(rows) else []
+        shares.append(group.scale_loss(own.sum() if summed else own.mean(), rows, summed=summed))
+        seen += mine.tolist() if group.has_rows(rows) else []
     assert torch.isclose(torch.stack(shares).mean(), whole)
     assert sorted(seen) == rows.tolist()
 
@@ -54,7 +54,7 @@ def test_the_group_is_told_the_device_of_its_process(
         lambda backend, **more: asked.update(more, backend=backend),
     )
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
-    with joined(device) as group:
+    with process_group(device) as group:
         assert (group.rank, group.size) == (1, 2)
     expected = {"backend": "cpu:gloo,cuda:nccl", "device_id": torch.device("cuda:1")}
     assert asked == (expected if device == "cuda:1" else {"backend": "gloo"})

@@ -62,8 +62,8 @@ def test_an_override_replaces_and_none_does_not() -> None:
         ({"momentum": -0.1}, "momentum is -0.1; expected at least 0 and below 1"),
         ({"momentum": 1.0}, "momentum is 1.0; expected at least 0 and below 1"),
         ({"weight_decay": -1e-4}, "weight decay is -0.0001; expected at least 0"),
-        ({"max_pixel": 0}, "white is 0; expected a positive number"),
-        ({"max_pixel": float("inf")}, "white is inf; expected a positive number"),
+        ({"max_pixel": 0}, "max_pixel is 0; expected a positive number"),
+        ({"max_pixel": float("inf")}, "max_pixel is inf; expected a positive number"),
         ({"momentum": float("nan")}, "momentum is nan; expected at least 0 and below 1"),
     ],
 )

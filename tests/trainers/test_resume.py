@@ -21,8 +21,8 @@ from ptx.infer.artifact import zip_archive
 from ptx.infer.errors import ArtifactError
 from ptx.models.checkpoint import Checkpoint, dumps, loads
 from ptx.trainers import Dataset, Recipe, TrainingResult, default_recipe, train
-from ptx.trainers.loop import Totals
-from ptx.trainers.session import Session
+from ptx.trainers.loop import RunningMetrics
+from ptx.trainers.trainer import Trainer
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Worker
@@ -45,7 +45,7 @@ class Stop:
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None: ...
     def epoch_ends(self, row: dict[str, float]) -> None: ...
-    def step_done(self, rows: int, totals: Totals) -> None:
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None:
         self.done += 1
         if self.done in self.steps:
             signal.raise_signal(signal.SIGINT)
@@ -163,12 +163,12 @@ def test_without_the_random_state_dropout_differs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(model, few(model), tmp_path, 7)
-    restore = Session.restore
+    restore = Trainer.restore
 
-    def forgetful(session: Session, checkpoint: Checkpoint) -> None:
-        restore(session, replace(checkpoint, random={"cpu": torch.get_rng_state()}))
+    def forgetful(trainer: Trainer, checkpoint: Checkpoint) -> None:
+        restore(trainer, replace(checkpoint, random={"cpu": torch.get_rng_state()}))
 
-    monkeypatch.setattr(Session, "restore", forgetful)
+    monkeypatch.setattr(Trainer, "restore", forgetful)
     run(model, few(model), tmp_path, resume=True)
     got, expected = read(tmp_path).weights, whole(model).weights
     assert any(not torch.equal(got[name], expected[name]) for name in got)
@@ -230,7 +230,7 @@ def other_data(data: Dataset) -> Dataset:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 4}, "was trained with seed 3, and this run has 4: give the same"),
+        ({"seed": 4}, "was trained with seed 3, and this run has 4"),
         ({"lr": 0.5}, "was trained with lr 0.01, and this run has 0.5"),
         ({"batch_size": 60}, "was trained with batch size 50, and this run has 60"),
         ({"optimizer": "adam"}, "was trained with optimizer sgd, and this run has adam"),
@@ -301,7 +301,7 @@ def test_a_checkpoint_of_weights_alone_is_not_resumed(few: Few, tmp_path: Path) 
     path.write_bytes(
         zip_archive.embed_manifest(dumps(Checkpoint(read(tmp_path).weights)), manifest.to_json())
     )
-    with pytest.raises(ArtifactError, match="holds weights alone; there is no training to go on"):
+    with pytest.raises(ArtifactError, match="has only weights; there is no training to resume"):
         run("convnet", few("convnet"), tmp_path, resume=True)
 
 
@@ -320,7 +320,7 @@ def test_an_exported_file_in_the_checkpoints_place_is_not_resumed(few: Few, tmp_
 def test_the_random_state_is_that_of_the_device_that_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ptx.trainers import session
+    from ptx.trainers import trainer
 
     class Module:
         """Stands for `torch.cuda` on a machine with two devices."""
@@ -336,12 +336,12 @@ def test_the_random_state_is_that_of_the_device_that_is_used(
 
     module = Module()
     monkeypatch.setattr(torch, "get_device_module", lambda kind: module)
-    assert session._random_states("cuda")["cuda"].tolist() == [0]
-    states = session._random_states("cuda:1")
+    assert trainer._random_states("cuda")["cuda"].tolist() == [0]
+    states = trainer._random_states("cuda:1")
     assert states["cuda"].tolist() == [1]
-    session._restore_random({**states, "cuda": torch.tensor([7])}, "cuda:1")
+    trainer._restore_random({**states, "cuda": torch.tensor([7])}, "cuda:1")
     assert [state.tolist() for state in module.states.values()] == [[0], [7]]
-    assert session._random_states("cpu").keys() == {"cpu"}
+    assert trainer._random_states("cpu").keys() == {"cpu"}
 
 
 KILLED: dict[str, Any] = {"epochs": 24, "batch_size": 30}

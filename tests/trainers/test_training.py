@@ -31,7 +31,7 @@ from ptx.trainers import (
     sample_inputs,
     train,
 )
-from ptx.trainers.loop import Totals
+from ptx.trainers.loop import RunningMetrics
 from ptx.trainers.manifest import make_manifest
 from ptx.trainers.training import _denormals_are_zero, _without_denormals
 
@@ -224,7 +224,7 @@ def test_white_says_what_the_brightest_pixel_is(few: Few) -> None:
 
 def test_columns_have_no_white(few: Few, tmp_path: Path) -> None:
     recipe = default_recipe("diabetes", max_pixel=255)
-    with pytest.raises(UsageError, match="diabetes takes no pictures whose white could be 255"):
+    with pytest.raises(UsageError, match="diabetes has no gray pictures for max_pixel 255"):
         run("diabetes", few("diabetes"), tmp_path / "run", recipe=recipe)
 
 
@@ -267,14 +267,14 @@ def blank(*shape: int) -> Dataset:
             lambda few: few("mnist-like"),
             "takes numbers, 1 a row; the training part",
         ),
-        ("convnet", lambda few: few("name-classifier"), "of names holds texts"),
+        ("convnet", lambda few: few("name-classifier"), "of names has texts"),
         (
             "convnet",
             lambda few: blank(32, 32),
-            "the training part of blank holds pictures of 32×32",
+            "the training part of blank has pictures of 32×32",
         ),
-        ("lstm", lambda few: blank(56, 28), "the training part of blank holds pictures of 56×28"),
-        ("diabetes", lambda few: few("logistic-regression", 3, 3), "holds numbers, 1 a row"),
+        ("lstm", lambda few: blank(56, 28), "the training part of blank has pictures of 56×28"),
+        ("diabetes", lambda few: few("logistic-regression", 3, 3), "has numbers, 1 a row"),
         (
             "linear-model",
             lambda few: few("logistic-regression", 3, 3),
@@ -356,7 +356,7 @@ def test_a_label_that_rings_is_named_before_the_training(few: Few, tmp_path: Pat
         ),
         (
             {"recipe": Recipe("cross-entropy", "sgd", 0.01, 10, 1, standardise=True)},
-            "convnet takes no columns that could be standardised",
+            "convnet has no columns to standardise",
         ),
     ],
 )
@@ -444,7 +444,7 @@ class Unreachable:
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         raise AssertionError("the training has begun")
 
-    def step_done(self, rows: int, totals: Totals) -> None: ...
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None: ...
     def epoch_ends(self, row: dict[str, float]) -> None: ...
 
 
@@ -527,8 +527,8 @@ class Recorder:
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         self.calls.append(("begins", epoch, epochs, rows, done))
 
-    def step_done(self, rows: int, totals: Totals) -> None:
-        assert totals.rows == rows
+    def step_done(self, rows: int, metrics: RunningMetrics) -> None:
+        assert metrics.rows == rows
         self.calls.append(("step", rows))
 
     def epoch_ends(self, row: dict[str, float]) -> None:
@@ -555,8 +555,8 @@ def test_progress_of_a_resumed_epoch_begins_where_it_was_left(few: Few, tmp_path
     import signal
 
     class Stop(Recorder):
-        def step_done(self, rows: int, totals: Totals) -> None:
-            super().step_done(rows, totals)
+        def step_done(self, rows: int, metrics: RunningMetrics) -> None:
+            super().step_done(rows, metrics)
             signal.raise_signal(signal.SIGINT)
 
     first, second = Stop(), Recorder()

@@ -1,4 +1,4 @@
-"""The data sets that models are trained on, by name or from files of one's own.
+"""The data sets that models are trained on: by name, or from the user's files.
 
 >>> from pathlib import Path
 >>> data = open_dataset("bundled", default="mnist", cache=Path("runs"))
@@ -17,57 +17,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx.infer.errors import InputError, UsageError, nearest, quote
-from ptx.trainers.data.dataset import KINDS, Dataset, Split
+from ptx.trainers.data.dataset import ROW_TYPES, Dataset, Split
 
 if TYPE_CHECKING:
     from ptx.trainers.data.folder import ReadPixels
 
-__all__ = ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
+__all__ = ["DATASETS", "Dataset", "DatasetEntry", "Split", "open_dataset"]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A named data set: what it holds and what opens it.
+class DatasetEntry:
+    """A named data set and the function that loads it.
 
     Attributes:
-        kind: Of its rows: a key of `ptx.trainers.data.dataset.KINDS`.
-        opener: "module:function", imported when the data set is asked for.
-        bundled: The named source that stands for it in the package.
-        download: The opener takes `cache`, the folder for what it fetches.
+        row_type: A key of `ptx.trainers.data.dataset.ROW_TYPES`.
+        loader: "module:function", imported when the data set is opened.
+        bundled: The name of the data set in the package that `bundled` means for its models.
+        download: The loader takes `cache`, the folder for downloaded files.
     """
 
-    kind: str
-    opener: str
+    row_type: str
+    loader: str
     bundled: str
     download: bool = False
 
 
-SOURCES: dict[str, Source] = {
-    "mnist": Source(
+DATASETS: dict[str, DatasetEntry] = {
+    "mnist": DatasetEntry(
         "image", "ptx.trainers.data.mnist:open_mnist", bundled="bundled-mnist", download=True
     ),
-    "mnist-held-out": Source(
+    "mnist-validation": DatasetEntry(
         "image",
-        "ptx.trainers.data.mnist:open_mnist_held_out",
+        "ptx.trainers.data.mnist:open_mnist_validation",
         bundled="bundled-mnist",
         download=True,
     ),
-    "fashion-mnist": Source(
+    "fashion-mnist": DatasetEntry(
         "image", "ptx.trainers.data.mnist:open_fashion", bundled="bundled-mnist", download=True
     ),
-    "bundled-mnist": Source(
+    "bundled-mnist": DatasetEntry(
         "image", "ptx.trainers.data.bundled:open_mnist", bundled="bundled-mnist"
     ),
-    "names": Source("text", "ptx.trainers.data.names:open_names", bundled="names"),
-    "diabetes": Source("columns", "ptx.trainers.data.tables:open_diabetes", bundled="diabetes"),
-    "line": Source("columns", "ptx.trainers.data.bundled:open_line", bundled="line"),
-    "three-points": Source(
+    "names": DatasetEntry("text", "ptx.trainers.data.names:open_names", bundled="names"),
+    "diabetes": DatasetEntry(
+        "columns", "ptx.trainers.data.tables:open_diabetes", bundled="diabetes"
+    ),
+    "line": DatasetEntry("columns", "ptx.trainers.data.bundled:open_line", bundled="line"),
+    "three-points": DatasetEntry(
         "columns", "ptx.trainers.data.bundled:open_three_points", bundled="three-points"
     ),
-    "hours": Source("columns", "ptx.trainers.data.bundled:open_hours", bundled="hours"),
-    "hello": Source("sequence", "ptx.trainers.data.bundled:open_hello", bundled="hello"),
+    "hours": DatasetEntry("columns", "ptx.trainers.data.bundled:open_hours", bundled="hours"),
+    "hello": DatasetEntry("sequence", "ptx.trainers.data.bundled:open_hello", bundled="hello"),
 }
-"""The data sets by the name that `open_dataset` and `--data` take."""
+"""The data sets by the names that `open_dataset` and `--data` accept."""
 
 
 def open_dataset(
@@ -83,38 +85,44 @@ def open_dataset(
     trained: bool = False,
     split_bounds: Sequence[int] | None = None,
 ) -> Dataset:
-    """The data set that `source` names, for a model whose own data set is `default`.
+    """The data set that `source` names, for a model whose documented data set is `default`.
 
-    `source` is `bundled` (the model's own data in the form that ptx carries), a name in `SOURCES`,
-    or a path: a folder of class folders, a CSV file of `file,label` rows with its pictures, of
-    `text,label` rows, or of numbers whose last column is the target. A name wins over a path of the
-    same name; write `./mnist` for the path.
+    Rows from files are split by their content: a fifth of each class is the test split, unless a folder
+    has the sub-folders `train` and `test`.
 
-    `resize_mode` (a key of `RESIZE_MODES`) and `size` (height, width) are the form of pictures from
-    files, or `read` makes the pixels of a decoded picture, in which case no named data set will do.
-    `labels` are the only labels that rows from files may have, in the order of the indices; without them
-    the labels are those of the files, sorted. `columns` are the names of the model's columns, by which
-    those of a file with a header are found. A file whose header has none of them is refused for a model
-    that is `trained`; one that is still to be trained takes the header's names.
-
-    Rows from files are split by their content, a fifth of each class into the test part, unless a folder
-    has sub-folders `train` and `test`. `split_bounds` of the data set that a model was trained on keep
-    every row of its training out of the test part, also when the files have changed since; a manifest
-    has them as `training["data"]["split_bounds"]`.
+    Args:
+        source: `bundled` (the model's documented data, or a part of it, as included in ptx), a name in
+            `DATASETS`, or a path: a folder of class folders, a CSV file of `file,label` rows with its
+            pictures, of `text,label` rows, or of numbers whose last column is the target. A name takes
+            precedence over a path; write `./mnist` for the path.
+        default: The name of the model's documented data set, which determines the type of the rows.
+        cache: The folder for downloaded data.
+        resize_mode: How pictures from files are resized, a key of `RESIZE_MODES`.
+        size: Their size (height, width).
+        labels: The only labels that rows from files may have, in the order of the class indices. None
+            means the labels in the files, sorted.
+        read: Computes the pixels of a decoded picture, instead of `resize_mode` and `size`; named data
+            sets are then not available.
+        columns: The names of the model's columns, by which those of a file with a header are found.
+        trained: Whether the model is trained. Then a file whose header has none of `columns` is an
+            error; otherwise the model takes the names of the header.
+        split_bounds: Of the data set that a model was trained on, from its manifest's
+            `training["data"]["split_bounds"]`. No row that it was trained on is a test row, even if the
+            files have changed since.
 
     Raises:
-        UsageError: no such source, or one that does not fit the model.
-        InputError: the data cannot be used or cannot be fetched.
+        UsageError: there is no such source, or it is not for this model.
+        InputError: the data cannot be used or cannot be downloaded.
     """
-    own = SOURCES[default]
-    name = own.bundled if source == "bundled" else source
-    if name in SOURCES and read is None:
-        return _open_named(name, own, default, cache)
-    path = _require_path(source, own)
-    kind = KINDS[own.kind]
-    if kind.opener is None or (path.is_dir() and not kind.folders):
-        raise _form_error(str(path), "files" if path.is_dir() else "a table", own)
-    form = {
+    documented = DATASETS[default]
+    name = documented.bundled if source == "bundled" else source
+    if name in DATASETS and read is None:
+        return _open_named(name, documented, default, cache)
+    path = _require_path(source, documented)
+    row_type = ROW_TYPES[documented.row_type]
+    if row_type.loader is None or (path.is_dir() and not row_type.accepts_folder):
+        raise _type_error(str(path), "files" if path.is_dir() else "a table", documented)
+    options = {
         "resize_mode": resize_mode,
         "size": size,
         "read": read,
@@ -122,57 +130,62 @@ def open_dataset(
         "trained": trained,
         "split_bounds": split_bounds,
     }
-    opener = pkgutil.resolve_name(kind.opener)
-    dataset: Dataset = opener(path, labels, partial(_open_own, default, path.parent), form)
+    load = pkgutil.resolve_name(row_type.loader)
+    dataset: Dataset = load(path, labels, partial(_load, default, path.parent), options)
     return dataset
 
 
-def _open_named(name: str, own: Source, default: str, cache: Path) -> Dataset:
-    if SOURCES[name].kind != own.kind:
-        raise _form_error(name, KINDS[SOURCES[name].kind].noun, own)
-    dataset = _open_own(name, cache)
-    if KINDS[own.kind].varies and name != default:
-        expected = _open_own(default, cache)
-        got, wanted = _form(dataset), _form(expected)
-        if got != wanted:
+def _open_named(name: str, documented: DatasetEntry, default: str, cache: Path) -> Dataset:
+    if DATASETS[name].row_type != documented.row_type:
+        raise _type_error(name, ROW_TYPES[DATASETS[name].row_type].plural, documented)
+    dataset = _load(name, cache)
+    if ROW_TYPES[documented.row_type].variable_width and name != default:
+        expected = _load(default, cache)
+        actual, required = _describe_columns(dataset), _describe_columns(expected)
+        if actual != required:
             raise UsageError(
-                f"--data {name} has {got}; the model takes {wanted}: "
-                f"use --data {default}, or {KINDS[own.kind].files}"
+                f"--data {name} has {actual}; the model takes {required}: "
+                f"use --data {default}, or {ROW_TYPES[documented.row_type].accepted_files}"
             )
     return dataset
 
 
-def _open_own(name: str, cache: Path) -> Dataset:
-    opener = pkgutil.resolve_name(SOURCES[name].opener)
-    dataset: Dataset = opener(cache=cache) if SOURCES[name].download else opener()
+def _load(name: str, cache: Path) -> Dataset:
+    load = pkgutil.resolve_name(DATASETS[name].loader)
+    dataset: Dataset = load(cache=cache) if DATASETS[name].download else load()
     return dataset
 
 
-def _require_path(source: str, own: Source) -> Path:
+def _require_path(source: str, documented: DatasetEntry) -> Path:
     path = Path(source)
     if path.is_dir() or (path.exists() and path.suffix.lower() == ".csv"):
         return path
     if path.exists():
         raise InputError(
             f"--data {quote(source)} is neither a folder nor a .csv file; expected "
-            f"{KINDS[own.kind].files}",
+            f"{ROW_TYPES[documented.row_type].accepted_files}",
             code="E-DATA",
         )
     if os.sep in source or path.suffix:
         raise InputError(f"--data {quote(source)}: no such folder or file", code="E-IN-MISSING")
-    names = ["bundled", *(name for name, known in SOURCES.items() if known.kind == own.kind)]
+    names = [
+        "bundled",
+        *(name for name, entry in DATASETS.items() if entry.row_type == documented.row_type),
+    ]
     raise UsageError(f"--data {quote(source)} is unknown: {nearest(source, names)}, or a path")
 
 
-def _form(dataset: Dataset) -> str:
-    features = dataset.train.inputs[dataset.kind].shape[1]
+def _describe_columns(dataset: Dataset) -> str:
+    features = dataset.train.inputs[dataset.row_type].shape[1]
     target = "classes" if dataset.labels else "numbers"
     return f"{features} column{'s' if features > 1 else ''} and {target} as targets"
 
 
-def _form_error(source: str, got: str, own: Source) -> UsageError:
-    names = ", ".join(name for name, known in SOURCES.items() if known.kind == own.kind)
+def _type_error(source: str, actual: str, documented: DatasetEntry) -> UsageError:
+    names = ", ".join(
+        name for name, entry in DATASETS.items() if entry.row_type == documented.row_type
+    )
     return UsageError(
-        f"--data {quote(source)} holds {got}; the model takes {KINDS[own.kind].noun}: "
-        f"use bundled, {names}, or {KINDS[own.kind].files}"
+        f"--data {quote(source)} has {actual}; the model takes {ROW_TYPES[documented.row_type].plural}: "
+        f"use bundled, {names}, or {ROW_TYPES[documented.row_type].accepted_files}"
     )

@@ -1,6 +1,6 @@
-"""Data inside the package, so that the first run needs no network: digits, and the tutorials' sets.
+"""Data sets inside the package, so that the first run needs no network: digits and tutorial data.
 
-Of the tiny sets of the tutorials training and test rows are the same rows.
+The training and test rows of the tiny tutorial data sets are the same rows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ LINE_SEED = 42
 
 
 def open_mnist() -> Dataset:
-    """A fixed part of MNIST, classes in its proportions: 10,000 training and 2,000 test images.
+    """A fixed stratified subset of MNIST: 10,000 training and 2,000 test images.
 
-    `image`: uint8 (rows, 28, 28), ink light on dark. `scripts/catalog/build_bundled.py` states the rule.
+    `image`: uint8 (rows, 28, 28), light digits on black. `scripts/catalog/build_bundled.py` selects it.
     """
     with np.load(io.BytesIO(read_bundled("mnist.npz")), allow_pickle=False) as arrays:
         train, test = (
@@ -47,7 +47,7 @@ def open_three_points() -> Dataset:
 
 
 def open_hours() -> Dataset:
-    """Hours of study, and whether the exam was passed: 1 fail, 2 fail, 3 pass."""
+    """Hours of study and the result of the exam: 1 fail, 2 fail, 3 pass."""
     hours = np.array([[1.0], [2.0], [3.0]], np.float32)
     rows = Split({"columns": hours}, np.array([0, 0, 1], np.int64))
     return Dataset("hours", "columns", rows, rows, ("fail", "pass"), "hours of study, 3 rows")

@@ -1,4 +1,4 @@
-"""What every data source gives: a training and a test split as plain NumPy arrays."""
+"""A data set: a training and a test split as plain NumPy arrays."""
 
 from __future__ import annotations
 
@@ -12,64 +12,74 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class RowKind:
-    """One line of KINDS."""
+class RowType:
+    """What the rows of a data set are, and which files they are read from.
 
-    noun: str  # for messages
-    form: str  # what rows hold, with the sizes of one
-    files: str  # what holds such rows of one's own
-    opener: str | None = None  # "module:function", called with (path, labels, own, form)
-    folders: bool = False  # a folder holds them too
-    varies: bool = False  # the named data sets of this kind differ in their sizes
+    Attributes:
+        plural: For messages.
+        description: For messages: a format string for the sizes of a row.
+        accepted_files: For messages.
+        loader: "module:function", called with (path, labels, load_default, options); None if such rows
+            cannot be read from files.
+        accepts_folder: Whether the loader accepts a folder, too.
+        variable_width: Whether the named data sets of this type differ in their number of columns.
+    """
+
+    plural: str
+    description: str
+    accepted_files: str
+    loader: str | None = None
+    accepts_folder: bool = False
+    variable_width: bool = False
 
 
-KINDS = {
-    "image": RowKind(
+ROW_TYPES = {
+    "image": RowType(
         "pictures",
         "pictures of {}×{}",
         "a folder of class folders or a CSV file of file,label rows",
         "ptx.trainers.data.folder:open_pictures",
-        folders=True,
+        accepts_folder=True,
     ),
-    "columns": RowKind(
+    "columns": RowType(
         "numbers",
         "numbers, {} a row",
         "a CSV file of numbers whose last column is the target",
-        "ptx.trainers.data.tables:open_own_table",
-        varies=True,
+        "ptx.trainers.data.tables:open_table",
+        variable_width=True,
     ),
-    "text": RowKind(
+    "text": RowType(
         "texts",
         "texts",
         "a CSV file of text,label rows",
         "ptx.trainers.data.names:open_texts",
     ),
-    "sequence": RowKind("sequences", "sequences of symbols", "a named data set"),
+    "sequence": RowType("sequences", "sequences of symbols", "a named data set"),
 }
-"""What the rows of a data set hold, by the name that stands in `Split.inputs`."""
+"""The types of rows by their key in `Split.inputs`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Rows of a data set: raw inputs, as they are before the model's preprocessing, and targets.
 
-    `inputs` has one entry, named by the kind of the data set:
+    `inputs` has one entry, with the row type of the data set as its key:
 
-    - `image`: uint8 (rows, height, width), light ink on a dark ground
+    - `image`: uint8 (rows, height, width), a light foreground on a dark background
     - `columns`: float32 (rows, features)
     - `text`: object (rows,) of `str`
     - `sequence`: int64 (rows, time), indices into the labels
 
     `targets`: int64 (rows,) class indices; float32 (rows, 1) for regression; int64 (rows, time)
-    where each step of a sequence has its own class.
+    for a class at each step of a sequence.
 
     Attributes:
-        fitted: Pictures: they have been through the model's preprocessing already.
+        already_resized: Pictures: whether they have been resized as in prediction.
     """
 
     inputs: dict[str, NDArray[Any]]
     targets: NDArray[Any]
-    fitted: bool = False
+    already_resized: bool = False
 
     def __post_init__(self) -> None:
         for name, values in self.inputs.items():
@@ -92,18 +102,18 @@ class Dataset:
     """A named data set with its fixed training and test split.
 
     Attributes:
-        kind: A key of KINDS.
+        row_type: A key of ROW_TYPES.
         labels: The class names by index; () for regression.
-        source: One line for the manifest: where the content came from, without paths of this
-            machine.
-        resize_mode: Pictures: the key of RESIZE_MODES that brings others to the form of these.
-        columns: Tables: the names of the inputs, as the header of the file has them.
-        split_bounds: Rows from files: what tells the test rows, of each class; see `split_by_content`.
+        source: One line for the manifest: the origin of the content, without local paths.
+        resize_mode: Pictures: how other pictures are resized to be like these, a key of RESIZE_MODES.
+        columns: Tables: the names of the inputs in the header of the file.
+        split_bounds: Rows from files: for each class the largest digest of a test row; see
+            `split_by_content`.
         note: Tables: what was assumed about the columns.
     """
 
     name: str
-    kind: str
+    row_type: str
     train: Split
     test: Split
     labels: tuple[str, ...]
@@ -114,12 +124,12 @@ class Dataset:
     note: str = ""
 
     def __post_init__(self) -> None:
-        assert self.kind in KINDS, self.kind
-        assert set(self.train.inputs) == set(self.test.inputs) == {self.kind}
+        assert self.row_type in ROW_TYPES, self.row_type
+        assert set(self.train.inputs) == set(self.test.inputs) == {self.row_type}
 
     @property
     def sha256(self) -> str:
-        """The digest of the content, independent of the file it was read from.
+        """The digest of the content, independent of the files it was read from.
 
         Hashed in this order: the labels, one a line; then the training and the test split, each
         as its inputs followed by its targets. An array counts as one line `dtype shape`, then its
@@ -129,14 +139,14 @@ class Dataset:
         for label in self.labels:
             digest.update(f"{label}\n".encode())
         for split in (self.train, self.test):
-            for values in (split.inputs[self.kind], split.targets):
+            for values in (split.inputs[self.row_type], split.targets):
                 digest.update(f"{values.dtype.name} {values.shape}\n".encode())
                 digest.update(_content(values))
         return digest.hexdigest()
 
 
 def read_bundled(name: str) -> bytes:
-    """The content of a file of the package."""
+    """The content of a file in `ptx.trainers.bundled`."""
     return resources.files("ptx.trainers.bundled").joinpath(name).read_bytes()
 
 

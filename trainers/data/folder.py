@@ -1,7 +1,7 @@
-"""Pictures of one's own: a folder of class folders, or a CSV file of `file,label` rows.
+"""Pictures from the user's files: a folder of class folders, or a CSV file of `file,label` rows.
 
-Every picture is brought to the model's form by the code that prediction uses. All problems are
-collected first, so that a large folder is corrected in one go.
+Every picture is resized by the code that prediction uses. All problems are collected before an error is
+raised, so that they can be corrected together.
 """
 
 from __future__ import annotations
@@ -25,96 +25,105 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PICTURE_LIMIT = 64 << 20  # bytes in one file
-LITTER = {"thumbs.db", "desktop.ini"}  # put into folders by Windows
+IGNORED_FILES = {"thumbs.db", "desktop.ini"}  # Windows writes these into folders
 
 Size = tuple[int, int]  # (height, width), as in the manifest
 ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
 Pictures = list[tuple[Path, str]]  # files and their labels
 
 
-class Form(NamedTuple):
-    """What pictures are brought to, and how they are split."""
+class ImageLoader(NamedTuple):
+    """How pictures are read, resized and split."""
 
     read: ReadPixels
-    resize_mode: str | None  # the key of RESIZE_MODES that does so
-    split_bounds: Sequence[int] | None  # of a former split
+    resize_mode: str | None  # the key of RESIZE_MODES that `read` uses
+    split_bounds: Sequence[int] | None  # of a previous split
 
 
 def open_pictures(
-    path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
+    path: Path,
+    labels: tuple[str, ...] | None,
+    load_default: Callable[[], Dataset],
+    options: Mapping[str, Any],
 ) -> Dataset:
     """The pictures of a folder, or of a CSV file.
 
     The sub-folders of a folder are the classes, named by their labels. With sub-folders `train` and
     `test`, each of class folders, these are the two splits; otherwise the pictures are split 80/20
-    within each class, by the content of the files. Hidden files are passed over. A CSV file has
-    `file,label` rows; relative file names count from its own folder. Without `labels` the labels are
-    those of the (training) pictures, sorted. `read` of the form makes the pixels of a picture; without
-    it they are fitted to its `size` in the manner of its `resize_mode`.
+    within each class, by the content of the files. Hidden files are ignored. A CSV file has
+    `file,label` rows; file names are relative to its folder. Without `labels` the labels are those of
+    the (training) pictures, sorted. The option `read` computes the pixels of a picture; without it
+    pictures are resized to the option `size` by `resize_mode`.
 
     Raises:
-        InputError: a row, a picture, a class or a label cannot be used; up to five problems are named.
+        InputError: a row, picture, class or label cannot be used; up to five problems are listed.
     """
-    way = _form(form["resize_mode"], form["size"], form["read"], form["split_bounds"])
+    loader = _make_loader(
+        options["resize_mode"], options["size"], options["read"], options["split_bounds"]
+    )
     if not path.is_dir():
         rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
         pictures = [(path.parent / file, label) for file, label in rows]
-        return _split_dataset(path, pictures, [], way, labels)
+        return _split_dataset(path, pictures, [], loader, labels)
     if (path / "train").is_dir() and (path / "test").is_dir():
-        return _open_presplit(path, way, labels)
-    return _split_dataset(path, *_list_pictures(path), way, labels)
+        return _open_presplit(path, loader, labels)
+    return _split_dataset(path, *_list_pictures(path), loader, labels)
 
 
 def _split_dataset(
     path: Path,
     pictures: Pictures,
     problems: list[str],
-    form: Form,
+    loader: ImageLoader,
     labels: tuple[str, ...] | None,
 ) -> Dataset:
     classes = [label for _, label in pictures]
-    images, contents = _read(pictures, form.read, problems)
+    images, contents = _read(pictures, loader.read, problems)
     problems += class_problems(classes, labels)
     _raise(path, problems)
-    known = labels or tuple(sorted(set(classes)))
-    rows = _split(images, classes, known)
-    train, test, bounds = split_by_content(rows.targets, contents, len(known), form.split_bounds)
+    label_order = labels or tuple(sorted(set(classes)))
+    rows = _split(images, classes, label_order)
+    train, test, bounds = split_by_content(
+        rows.targets, contents, len(label_order), loader.split_bounds
+    )
     name, source = _parse_name(path)
     return Dataset(
         name,
         "image",
         rows.take(train),
         rows.take(test),
-        known,
+        label_order,
         source,
-        form.resize_mode,
+        loader.resize_mode,
         split_bounds=bounds,
     )
 
 
-def _open_presplit(folder: Path, form: Form, labels: tuple[str, ...] | None) -> Dataset:
+def _open_presplit(folder: Path, loader: ImageLoader, labels: tuple[str, ...] | None) -> Dataset:
     train, problems = _list_pictures(folder / "train")
     test, test_problems = _list_pictures(folder / "test")
     problems += test_problems
-    known = labels or tuple(sorted({label for _, label in train}))
+    label_order = labels or tuple(sorted({label for _, label in train}))
     for part, pictures in (("train", train), ("test", test)):
         counts = Counter(label for _, label in pictures)
         problems += [
             f"the label {quote(label)} in {part} is unknown"
             for label in sorted(counts)
-            if label not in known
+            if label not in label_order
         ]
         if len(counts) < 2:
             problems.append(f"{part} has {'one class' if counts else 'no class'}")
-    splits = [(_read(part, form.read, problems)[0], part) for part in (train, test)]
+    splits = [(_read(part, loader.read, problems)[0], part) for part in (train, test)]
     _raise(folder, problems)
-    first, second = (_split(images, [label for _, label in part], known) for images, part in splits)
+    first, second = (
+        _split(images, [label for _, label in part], label_order) for images, part in splits
+    )
     name, source = _parse_name(folder)
-    return Dataset(name, "image", first, second, known, source, form.resize_mode)
+    return Dataset(name, "image", first, second, label_order, source, loader.resize_mode)
 
 
 def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
-    """The files of the class folders, sorted, and what is wrong with the folders."""
+    """The files of the class folders, sorted, and the problems of the folders."""
     pictures: Pictures = []
     problems = []
     for class_folder in _entries(folder):
@@ -132,7 +141,7 @@ def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What the folder shows, sorted by name."""
+    """The visible entries of the folder, sorted by name."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -143,19 +152,19 @@ def _entries(folder: Path) -> list[Path]:
     return [
         path
         for path in entries
-        if not path.name.startswith(".") and path.name.lower() not in LITTER
+        if not path.name.startswith(".") and path.name.lower() not in IGNORED_FILES
     ]
 
 
-def _form(
+def _make_loader(
     resize_mode: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
-) -> Form:
+) -> ImageLoader:
     from ptx.infer.picture.resize import RESIZE_MODES
 
     if read is not None:
-        return Form(read, None, split_bounds)
+        return ImageLoader(read, None, split_bounds)
     height, width = size
-    return Form(
+    return ImageLoader(
         lambda image: RESIZE_MODES[resize_mode](image, (width, height)), resize_mode, split_bounds
     )
 
@@ -163,9 +172,9 @@ def _form(
 def _read(
     pictures: Pictures, read: ReadPixels, problems: list[str]
 ) -> tuple[list[NDArray[Any]], list[bytes]]:
-    """The pictures in the model's form and the digests of their files.
+    """The resized pictures and the digests of their files.
 
-    Those that cannot be used are added to `problems`.
+    Errors of pictures that cannot be used are added to `problems`.
     """
     from ptx.infer.picture.decode import decode
 
@@ -183,11 +192,11 @@ def _read(
 def _split(images: list[NDArray[Any]], classes: list[str], labels: tuple[str, ...]) -> Split:
     index = {label: position for position, label in enumerate(labels)}
     targets = np.array([index[label] for label in classes], np.int64)
-    return Split({"image": np.stack(images)}, targets, fitted=True)
+    return Split({"image": np.stack(images)}, targets, already_resized=True)
 
 
 def _parse_name(path: Path) -> tuple[str, str]:
-    """The data set's name and source, for the manifest: without the path on this machine."""
+    """The data set's name and source, for the manifest, without the local path."""
     name = path.resolve().name
     return (name, f"the folder {name}") if path.is_dir() else (path.stem, f"the file {name}")
 

@@ -1,7 +1,7 @@
-"""Whole MNIST and Fashion-MNIST: found on this machine, else downloaded through torchvision.
+"""MNIST and Fashion-MNIST: read from this machine, or downloaded through torchvision.
 
-Looked for in this order: `$PTX_DATA/MNIST/raw`, the same below the cache folder, the network.
-The files may be the plain IDX files or their `.gz` form. What is read is checked before it is used.
+The places are searched in this order: `$PTX_DATA/MNIST/raw`, the same path in the cache folder, the
+network. The files may be plain IDX files or compressed as `.gz`. Their MD5 is checked.
 """
 
 from __future__ import annotations
@@ -39,34 +39,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class IdxFile:
-    """A file of the IDX form, in which MNIST is published: a header, then uint8 in C order."""
+    """A file in the IDX format of MNIST: a header, then uint8 in C order."""
 
     name: str
     shape: tuple[int, ...]
-    md5: str  # of the plain content, however it is compressed
+    md5: str  # of the uncompressed content
 
 
 @dataclass(frozen=True)
 class IdxSpec:
-    """A data set in the four-file form of MNIST."""
+    """A data set of four IDX files, as MNIST."""
 
     name: str
     folder: str  # where torchvision keeps the files, relative to its root
     torchvision_class: str
     labels: tuple[str, ...]
-    resize_mode: str  # what brings other pictures to the form of these, a key of RESIZE_MODES
+    resize_mode: str  # how other pictures are resized to be like these, a key of RESIZE_MODES
     files: tuple[IdxFile, ...]  # training images and labels, test images and labels
 
 
 def _list_files(*digests: str) -> tuple[IdxFile, ...]:
-    forms = {
+    shapes = {
         "train-images-idx3-ubyte": (60_000, 28, 28),
         "train-labels-idx1-ubyte": (60_000,),
         "t10k-images-idx3-ubyte": (TEST_ROWS, 28, 28),
         "t10k-labels-idx1-ubyte": (TEST_ROWS,),
     }
     return tuple(
-        IdxFile(name, shape, md5) for (name, shape), md5 in zip(forms.items(), digests, strict=True)
+        IdxFile(name, shape, md5)
+        for (name, shape), md5 in zip(shapes.items(), digests, strict=True)
     )
 
 
@@ -99,65 +100,65 @@ FASHION = IdxSpec(
 
 
 def open_mnist(*, cache: Path) -> Dataset:
-    """Whole MNIST: 60,000 training and 10,000 test images, uint8 (rows, 28, 28).
+    """MNIST: 60,000 training and 10,000 test images, uint8 (rows, 28, 28).
 
     Raises:
-        InputError: it is not on this machine and cannot be downloaded, or a file is damaged.
+        InputError: there is no local copy and the download failed, or a file is damaged.
     """
     return _open(MNIST, cache)
 
 
-def open_mnist_held_out(*, cache: Path) -> Dataset:
-    """MNIST's training rows alone, the last 10,000 of them in the place of the test rows.
+def open_mnist_validation(*, cache: Path) -> Dataset:
+    """The training rows of MNIST, with the last 10,000 as a validation split in place of the test rows.
 
-    What a recipe is chosen on, so that the test rows stay unseen.
+    Hyper-parameters are chosen on it, so that the test rows stay unseen.
 
     Raises:
         InputError: as `open_mnist`.
     """
-    whole = _open(MNIST, cache)
-    rows = np.arange(len(whole.train))
-    train, test = whole.train.take(rows[:-TEST_ROWS]), whole.train.take(rows[-TEST_ROWS:])
+    mnist = _open(MNIST, cache)
+    rows = np.arange(len(mnist.train))
+    train, validation = mnist.train.take(rows[:-TEST_ROWS]), mnist.train.take(rows[-TEST_ROWS:])
     return replace(
-        whole,
-        name="mnist-held-out",
+        mnist,
+        name="mnist-validation",
         train=train,
-        test=test,
-        source=f"{whole.source}, tested on the last 10,000 training rows",
+        test=validation,
+        source=f"{mnist.source}, tested on the last 10,000 training rows",
     )
 
 
 def open_fashion(*, cache: Path) -> Dataset:
-    """Whole Fashion-MNIST, in the form of MNIST.
+    """Fashion-MNIST: as `open_mnist`.
 
     Raises:
-        InputError: it is not on this machine and cannot be downloaded, or a file is damaged.
+        InputError: there is no local copy and the download failed, or a file is damaged.
     """
     return _open(FASHION, cache)
 
 
 def _open(spec: IdxSpec, cache: Path) -> Dataset:
     folder = find_folder(spec, cache)
-    where = f"{spec.folder} on this machine"
+    origin = f"{spec.folder} on this machine"
     if folder is None:
         folder = _download(spec, cache)
-        where = "downloaded through torchvision"
+        origin = "downloaded through torchvision"
     train, test = read_folder(spec, folder)
-    told = f"{spec.name}, {where}"
-    return Dataset(spec.name, "image", train, test, spec.labels, told, spec.resize_mode)
+    source = f"{spec.name}, {origin}"
+    return Dataset(spec.name, "image", train, test, spec.labels, source, spec.resize_mode)
 
 
 def find_folder(spec: IdxSpec, cache: Path) -> Path | None:
-    """The first folder that holds all four files: below `$PTX_DATA`, then below `cache`."""
+    """The first folder that has all four files, in `$PTX_DATA` or in `cache`; None if there is none."""
     roots = [cache]
-    if given := os.environ.get("PTX_DATA"):
-        if not Path(given).is_dir():
+    if data_root := os.environ.get("PTX_DATA"):
+        if not Path(data_root).is_dir():
             raise InputError(
-                f"PTX_DATA is {quote(given)}, which is not a folder; expected one that holds "
+                f"PTX_DATA is {quote(data_root)}, which is not a folder; expected one that contains "
                 f"{spec.folder}: correct or unset it",
                 code="E-DATA",
             )
-        roots.insert(0, Path(given))
+        roots.insert(0, Path(data_root))
     for root in roots:
         folder = root / spec.folder
         if all(_find_file(file, folder) for file in spec.files):
@@ -169,7 +170,7 @@ def read_folder(spec: IdxSpec, folder: Path) -> tuple[Split, Split]:
     """The training and the test split, from the four files in `folder`.
 
     Raises:
-        InputError: a file is missing, or is not the published one.
+        InputError: a file is missing, or differs from the published one.
     """
     train_images, train_labels, test_images, test_labels = (
         _read_idx(file, folder) for file in spec.files
@@ -181,17 +182,17 @@ def read_folder(spec: IdxSpec, folder: Path) -> tuple[Split, Split]:
 
 
 def _find_file(file: IdxFile, folder: Path) -> Path | None:
-    # The .gz first: it has a checksum of its own, a plain file may be half written.
+    # The .gz first: it has a checksum; a plain file may be incomplete.
     candidates = (folder / f"{file.name}.gz", folder / file.name)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
-    """The values of a file; its digest holds the header and the size too."""
+    """The values of a file, whose digest also covers the header and the size."""
     path = _find_file(file, folder)
     if path is None:
         raise InputError(
-            f"{quote(folder)} holds neither {file.name} nor {file.name}.gz: complete the folder",
+            f"{quote(folder)} contains neither {file.name} nor {file.name}.gz: complete the folder",
             code="E-DATA",
         )
     offset = 4 + 4 * len(file.shape)
@@ -200,24 +201,24 @@ def _read_idx(file: IdxFile, folder: Path) -> NDArray[np.uint8]:
             content = stream.read(offset + math.prod(file.shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged_error(path, f"cannot be read ({error})", "the published file") from error
-    # MD5 tells damage, not malice; it is what the publishers of the two sets give.
-    got = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if got != file.md5:
-        raise _damaged_error(path, f"has MD5 {got}", file.md5)
-    # A copy, because torch.from_numpy warns of the read-only view of bytes.
+    # MD5 detects damage, not manipulation; it is what the publishers of both data sets give.
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != file.md5:
+        raise _damaged_error(path, f"has MD5 {digest}", file.md5)
+    # A copy, because torch.from_numpy warns about read-only arrays.
     return np.frombuffer(content, np.uint8, offset=offset).reshape(file.shape).copy()
 
 
-def _damaged_error(path: Path, got: str, expected: str) -> InputError:
+def _damaged_error(path: Path, problem: str, expected: str) -> InputError:
     return InputError(
-        f"{quote(path)} {got}; expected {expected}: delete the file, it is then fetched again, "
+        f"{quote(path)} {problem}; expected {expected}: delete the file to download it again, "
         "or use --data bundled",
         code="E-DATA-DAMAGED",
     )
 
 
 def _download(spec: IdxSpec, cache: Path) -> Path:
-    """Fetch the four files below `cache`: each comes whole or not at all."""
+    """Download the four files into `cache`; each file is moved there when it is complete."""
     log.info("downloading %s through torchvision", spec.name)
     target = cache / spec.folder
     try:
@@ -232,8 +233,8 @@ def _download(spec: IdxSpec, cache: Path) -> Path:
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, ImportError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{spec.name} is not on this machine and cannot be downloaded ({reason}): "
-            f"set PTX_DATA to a folder that holds {spec.folder}, or use --data bundled",
+            f"{spec.name} has no local copy and cannot be downloaded ({reason}): "
+            f"set PTX_DATA to a folder that contains {spec.folder}, or use --data bundled",
             code="E-DATA-DOWNLOAD",
         ) from error
     return target
@@ -242,13 +243,13 @@ def _download(spec: IdxSpec, cache: Path) -> Path:
 def _torchvision_download(spec: IdxSpec, root: str) -> None:
     from torchvision import datasets
 
-    known: Any = getattr(datasets, spec.torchvision_class)
-    known(root=root, download=True)
+    dataset_class: Any = getattr(datasets, spec.torchvision_class)
+    dataset_class(root=root, download=True)
 
 
 @contextlib.contextmanager
 def _quiet_stdout() -> Iterator[None]:
-    """torchvision prints and draws: to stderr on a terminal, nowhere otherwise."""
+    """Send torchvision's output and progress bars to stderr on a terminal, and nowhere otherwise."""
     target = sys.stderr if sys.stderr.isatty() else io.StringIO()
     with contextlib.redirect_stdout(target), contextlib.redirect_stderr(target):
         yield
@@ -256,7 +257,7 @@ def _quiet_stdout() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _default_timeout(seconds: float) -> Iterator[None]:
-    # torchvision passes no timeout to urlopen, and would wait for a silent server for ever.
+    # torchvision passes no timeout to urlopen, and would wait forever for a server that sends nothing.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""What files of one's own share: rows of two cells, their classes, and all problems in one error."""
+"""CSV files of two columns: their rows, their classes, and all problems in one error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ptx.infer.errors import InputError, quote
 from ptx.infer.tables.numbers import read_cells
 
 CSV_LIMIT = 256 << 20  # bytes
-SHOWN = 5  # problems named in one message
-# Of the two columns; a first row of one of each is a header.
+SHOWN = 5  # problems listed in one message
+# Titles of the two columns: a first row of one of each is a header.
 TITLES = {"file", "filename", "path", "image", "name", "text"}
 LABEL_TITLES = {"label", "class", "target", "language"}
 
@@ -18,7 +18,7 @@ def read_pairs(data: bytes, *, name: str) -> list[tuple[str, str]]:
     """The rows of a CSV file of two columns, such as `file,label`, without a header.
 
     Raises:
-        InputError: the file is not UTF-8 or empty, or rows lack one of two cells.
+        InputError: the file is not UTF-8 or empty, or rows lack one of the two cells.
     """
     problems, pairs = [], []
     for line, cells in read_cells(data, name=name, expected="rows of two cells"):
@@ -32,7 +32,7 @@ def read_pairs(data: bytes, *, name: str) -> list[tuple[str, str]]:
 
 
 def raise_problems(name: str, problems: list[str], expected: str) -> None:
-    """One error for all problems, the first five named; nothing when there are none."""
+    """Raise one error that lists the first five problems; do nothing if there are none."""
     if problems:
         more = f", and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -44,7 +44,7 @@ def raise_problems(name: str, problems: list[str], expected: str) -> None:
 
 
 def class_problems(classes: list[str], labels: tuple[str, ...] | None) -> list[str]:
-    """What is wrong with the classes of rows that are still to be split."""
+    """The problems of the classes of rows that are to be split."""
     counts = Counter(classes)
     unknown = [] if labels is None else sorted(set(counts) - set(labels))
     problems = [f"the label {quote(label)} is unknown" for label in unknown]

@@ -1,10 +1,9 @@
-"""Fixed random splits of rows, the same on every machine and with every NumPy.
+"""Reproducible splits of rows: the same on every machine and with every NumPy version.
 
-Rows from files are split by the digest of their content: what a training held out is then known of a
-folder that has changed since, by one bound for each class.
+Rows from files are split by the digest of their content. One bound for each class then identifies the
+test rows, even in a folder that has changed since the training.
 
-`numpy.random.RandomState` is used because its streams are frozen by NumPy's policy, which those of
-`default_rng` are not.
+`numpy.random.RandomState` is used because NumPy guarantees its streams, unlike those of `default_rng`.
 """
 
 from __future__ import annotations
@@ -20,32 +19,32 @@ from numpy.typing import NDArray
 from ptx.infer.errors import InputError
 
 SPLIT_SEED = 42
-TEST_SHARE = 0.2
+TEST_FRACTION = 0.2
 
 Rows = NDArray[np.int64]
 
 
 def stratified_split(classes: NDArray[Any], *, seed: int = SPLIT_SEED) -> tuple[Rows, Rows]:
-    """The training and the test rows, ascending; each class gives TEST_SHARE of its rows to the test.
+    """The training and the test rows, ascending; TEST_FRACTION of the rows of each class are test rows.
 
-    A class of at least two rows has at least one on each side.
+    A class of two or more rows has at least one in each split.
     """
     random = np.random.RandomState(seed)
     test = []
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
-        count = min(max(round(TEST_SHARE * len(members)), 1), len(members) - 1)
+        count = min(max(round(TEST_FRACTION * len(members)), 1), len(members) - 1)
         test.append(random.permutation(members)[:count])
     test_rows = np.sort(np.concatenate(test)).astype(np.int64)
     return np.setdiff1d(np.arange(len(classes)), test_rows), test_rows
 
 
 class ContentSplit(NamedTuple):
-    """The training and the test rows, ascending, and what tells them apart."""
+    """The training and the test rows, ascending, and the bounds that separate them."""
 
     train: Rows
     test: Rows
-    bounds: tuple[int, ...]  # of each class: rows whose digest is at most this are of the test
+    bounds: tuple[int, ...]  # for each class: a row is a test row if its digest is at most this
 
 
 def split_by_content(
@@ -54,49 +53,49 @@ def split_by_content(
     count: int,
     bounds: Sequence[int] | None = None,
 ) -> ContentSplit:
-    """Each class gives TEST_SHARE of its rows to the test, those with the smallest digests.
+    """Split each class by digest: the TEST_FRACTION of its rows with the smallest are test rows.
 
-    A class of at least two rows has at least one on each side. With the `bounds` of a former split no
-    row of its training part is a test row, whatever was added or removed since; of rows that it did not
-    have, the same share is.
+    A class of two or more rows has at least one in each split. With the `bounds` of a
+    previous split none of its training rows is a test row, even if rows were added or removed since; of
+    new rows, the same fraction is.
 
     Args:
         classes: Int64 (rows,), in [0, count).
-        contents: Of each row. Equal rows are numbered, so that two of them may be divided.
-        bounds: One for each class, in [0, 2**32).
+        contents: The content of each row. Equal rows are numbered, so that they can be in both splits.
+        bounds: A digest for each class, in [0, 2**32).
 
     Raises:
-        InputError: there are not `count` bounds, or no row lies within them.
+        InputError: there are not `count` bounds, or no row is a test row by them.
     """
     digests = _digests(contents)
-    found = _find_bounds(classes, digests, count) if bounds is None else tuple(bounds)
-    if len(found) != count:
+    class_bounds = _find_bounds(classes, digests, count) if bounds is None else tuple(bounds)
+    if len(class_bounds) != count:
         raise InputError(
-            f"the split of the training is of {len(found)} classes, the data has {count}: give the"
-            " data of this model",
+            f"the model was trained on {len(class_bounds)} classes, the data has {count}: give the data"
+            " of this model",
             code="E-DATA",
         )
-    in_test = digests <= np.array(found, np.int64)[classes]
+    in_test = digests <= np.array(class_bounds, np.int64)[classes]
     if bounds is not None and not in_test.any():
         raise InputError(
-            "all rows of the data may have been trained on: add rows, or give a folder with the"
-            " sub-folders train and test",
+            "the model may have been trained on all rows of the data: add rows, or give a folder with"
+            " the sub-folders train and test",
             code="E-DATA",
         )
-    return ContentSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test), found)
+    return ContentSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test), class_bounds)
 
 
 def _find_bounds(classes: NDArray[Any], digests: NDArray[np.int64], count: int) -> tuple[int, ...]:
     bounds = []
     for label in range(count):
         members = np.sort(digests[classes == label])
-        rows = min(max(round(TEST_SHARE * len(members)), 1), len(members) - 1)
-        bounds.append(int(members[rows - 1]) if rows > 0 else int(TEST_SHARE * 2**32))
+        rows = min(max(round(TEST_FRACTION * len(members)), 1), len(members) - 1)
+        bounds.append(int(members[rows - 1]) if rows > 0 else int(TEST_FRACTION * 2**32))
     return tuple(bounds)
 
 
 def _digests(contents: Sequence[bytes]) -> NDArray[np.int64]:
-    """32 bits of each row's content, and of how many equal rows stand before it."""
+    """A 32-bit digest of each row's content and of the number of equal rows before it."""
     seen: Counter[bytes] = Counter()
     digests = np.empty(len(contents), np.int64)
     for row, content in enumerate(contents):
@@ -108,9 +107,9 @@ def _digests(contents: Sequence[bytes]) -> NDArray[np.int64]:
 
 
 def grouped_split(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[Rows, Rows]:
-    """The training and the test rows, ascending; rows of one group are on the same side.
+    """The training and the test rows, ascending; rows of one group are in the same split.
 
-    Each class gives TEST_SHARE of its groups to the test; a group counts for the class of its first row.
+    TEST_FRACTION of the groups of each class are test rows; a group has the class of its first row.
     """
     _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
     _, test_groups = stratified_split(classes[first])
@@ -121,24 +120,27 @@ def grouped_split(classes: NDArray[Any], groups: NDArray[Any]) -> tuple[Rows, Ro
 def grouped_split_by_content(
     classes: NDArray[Any], groups: Sequence[str], count: int, bounds: Sequence[int] | None = None
 ) -> ContentSplit:
-    """As `split_by_content`, of groups: each is on one side, and of the class of its first row."""
+    """`split_by_content` for groups: rows of one group are in the same split.
+
+    A group has the class of its first row.
+    """
     names, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
     contents = [name.encode("utf-8", "surrogatepass") for name in names.tolist()]
-    _, test, found = split_by_content(classes[first], contents, count, bounds)
+    _, test, class_bounds = split_by_content(classes[first], contents, count, bounds)
     in_test = np.isin(group_of, test)
-    return ContentSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test), found)
+    return ContentSplit(np.flatnonzero(~in_test), np.flatnonzero(in_test), class_bounds)
 
 
 def stratified_folds(classes: NDArray[Any], count: int) -> tuple[tuple[Rows, Rows], ...]:
-    """`count` pairs of training and test rows: each row is in exactly one test part."""
+    """`count` pairs of training and test rows: each row is a test row exactly once."""
     random = np.random.RandomState(SPLIT_SEED)
     fold_of = np.empty(len(classes), np.int64)
-    given = 0
+    assigned = 0
     for label in np.unique(classes):
         members = random.permutation(np.flatnonzero(classes == label))
-        # Dealing on where the class before stopped keeps the folds of equal size.
-        fold_of[members] = (given + np.arange(len(members))) % count
-        given += len(members)
+        # Continuing after the last fold of the previous class keeps the folds equal in size.
+        fold_of[members] = (assigned + np.arange(len(members))) % count
+        assigned += len(members)
     return tuple(
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(count)
     )

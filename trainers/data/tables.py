@@ -1,4 +1,4 @@
-"""Tables of numbers: the diabetes table, or one's own CSV file whose last column is the target."""
+"""Tables of numbers: the diabetes table, or a CSV file whose last column is the target."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CSV_LIMIT = 1 << 30  # bytes
 
 
 def open_diabetes() -> Dataset:
-    """Pima Indians Diabetes: 768 rows of 8 raw columns, split 80/20 within the two classes."""
+    """Pima Indians Diabetes: 768 rows of 8 raw columns, split 80/20 within each class."""
     rows = _diabetes_rows()
     return _diabetes("diabetes", rows, *stratified_split(rows.targets))
 
 
 def diabetes_folds(count: int = 5) -> tuple[Dataset, ...]:
-    """The diabetes table for an evaluation in folds: each row is tested in one of them."""
+    """The diabetes table in folds for cross-validation: each row is a test row in one of them."""
     rows = _diabetes_rows()
     return tuple(
         _diabetes(f"diabetes-fold-{fold}", rows, train, test)
@@ -34,26 +34,29 @@ def diabetes_folds(count: int = 5) -> tuple[Dataset, ...]:
     )
 
 
-def open_own_table(
-    path: Path, labels: tuple[str, ...] | None, own: Callable[[], Dataset], form: Mapping[str, Any]
+def open_table(
+    path: Path,
+    labels: tuple[str, ...] | None,
+    load_default: Callable[[], Dataset],
+    options: Mapping[str, Any],
 ) -> Dataset:
     """A CSV file of numbers, split 80/20: the last column is the target, the others are inputs.
 
-    It has as many inputs as a model's `own` data. Where the header has the names `columns` of the form,
-    these are the inputs in this order, and the column that is left is the target. A header without any
-    of them is refused for a model that is `trained`; else it names the columns. With `labels`, or
-    else with those of the own data, the target is a class index and the split keeps the classes in
-    proportion; without any, it is the number to predict.
+    It must have as many inputs as the model's default data set. If the header has the names in the
+    option `columns`, these are the inputs in this order, and the remaining column is the target. A
+    header without any of them is an error for a model that is `trained`; otherwise it names the columns.
+    With `labels`, or else with those of the default data set, the target is a class index and the split
+    is stratified; without any, it is the number to predict.
 
     Raises:
         InputError: the file cannot be used; the message names the line and the column.
     """
-    expected = own()
+    expected = load_default()
     labels = labels or expected.labels
     content = read_bytes(path, limit=CSV_LIMIT)
-    table = read_table(content, name=str(path), columns=form["columns"])
+    table = read_table(content, name=str(path), columns=options["columns"])
     _check_width(table, path, expected.train.inputs["columns"].shape[1] + 1)
-    columns = _name_columns(table, path, form["columns"], trained=form["trained"])
+    columns = _name_columns(table, path, options["columns"], trained=options["trained"])
     rows = _rows(table, str(path), labels)
     classes = rows.targets if labels else np.zeros(len(rows), np.int64)
     if labels:
@@ -64,9 +67,11 @@ def open_own_table(
             code="E-DATA",
         )
     train, test, bounds = split_by_content(
-        classes, [row.tobytes() for row in table.rows], max(len(labels), 1), form["split_bounds"]
+        classes, [row.tobytes() for row in table.rows], max(len(labels), 1), options["split_bounds"]
     )
-    order = f"no header: the columns are taken as {', '.join(form['columns'])} and the target"
+    assumption = (
+        f"no header: the columns are assumed to be {', '.join(options['columns'])} and the target"
+    )
     return Dataset(
         path.stem,
         "columns",
@@ -76,27 +81,27 @@ def open_own_table(
         f"the file {path.name}",
         columns=columns,
         split_bounds=bounds,
-        note="" if table.header or len(form["columns"]) < 2 else order,
+        note="" if table.header or len(options["columns"]) < 2 else assumption,
     )
 
 
 def _name_columns(
     table: Table, path: Path, expected: Sequence[str], *, trained: bool
 ) -> tuple[str, ...]:
-    """The names of a table's inputs: those that the model has, or the header's own where it has none."""
+    """The names of a table's inputs: the model's, or those of the header if it has none of these."""
     if table.header is None or not expected or table.by_name:
         return tuple(expected)
     names = tuple(table.header[place] for place in table.places[:-1])
     if trained and len(expected) > 1:
         raise InputError(
-            f"{quote(path)} has a header with none of the columns {', '.join(expected)}, which the model"
-            " was trained on: name them all in any order, or leave the header out and keep this order",
+            f"{quote(path)} has a header with none of the columns {', '.join(expected)} that the model"
+            " was trained on: name all of them in any order, or remove the header and keep this order",
             code="E-CSV",
         )
     if not all(names) or len(set(names)) < len(names):
         raise InputError(
-            f"{quote(path)} has a column without a name, or two of one name; expected a name for each:"
-            " correct the header, or leave it out",
+            f"{quote(path)} has a column without a name, or two of one name; expected a different"
+            " name for each: correct the header, or remove it",
             code="E-CSV",
         )
     return names
@@ -143,11 +148,11 @@ def _class_indices(table: Table, name: str, labels: tuple[str, ...]) -> NDArray[
     return last.astype(np.int64)
 
 
-def _check_width(table: Table, path: Path, wanted: int) -> None:
+def _check_width(table: Table, path: Path, expected: int) -> None:
     width = table.rows.shape[1]
-    if width != wanted:
+    if width != expected:
         raise InputError(
-            f"{quote(path)} has {width} column{'s' if width > 1 else ''}; expected {wanted}, "
+            f"{quote(path)} has {width} column{'s' if width > 1 else ''}; expected {expected}, "
             "the inputs and then the target: correct the file",
             code="E-CSV",
         )
@@ -156,11 +161,11 @@ def _check_width(table: Table, path: Path, wanted: int) -> None:
 def _check_classes(targets: NDArray[Any], name: str, labels: tuple[str, ...]) -> None:
     present, counts = np.unique(targets, return_counts=True)
     if len(present) < 2 or counts.min() < 2:
-        found = ", ".join(
+        counted = ", ".join(
             f"{count} of {labels[label]!r}" for label, count in zip(present, counts, strict=True)
         )
         raise InputError(
-            f"{quote(name)} has {found}; expected two classes or more, each of two rows or more: "
+            f"{quote(name)} has {counted}; expected two or more classes of two or more rows each: "
             "add rows",
             code="E-DATA",
         )

@@ -4,9 +4,9 @@ import sys
 
 import daft
 
-from ptx.scale.daft import answerer
+from ptx.scale.daft import make_udf
 
 tables, model, output, _ = sys.argv[1:]
 frame = daft.read_parquet(f"{tables}/*.parquet")
-answer = answerer(model, backend="ort-cpu")
+answer = make_udf(model, backend="ort-cpu")
 frame.select(answer(daft.col("bytes")).alias("answer")).write_parquet(output)

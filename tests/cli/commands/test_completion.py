@@ -22,7 +22,7 @@ from ptx.cli.commands.predict import predict
 from ptx.export import EXPORTERS
 from ptx.infer.backends import BACKENDS
 from ptx.models import CATALOG
-from ptx.trainers import SOURCES
+from ptx.trainers import DATASETS
 
 MAIN = "from ptx.cli import main; main()"
 
@@ -72,7 +72,7 @@ def test_what_is_offered_is_what_there_is() -> None:
     assert offered(predict, "backend") == {"auto", *BACKENDS}
     assert offered(compare, "backends") == {"all", *BACKENDS}
     assert offered(export, "formats") == {*EXPORTERS, "all", "triton"}
-    assert set(options.DATA) <= {"bundled", *SOURCES}
+    assert set(options.DATA) <= {"bundled", *DATASETS}
 
 
 def offered(command: click.Command, name: str) -> set[str]:

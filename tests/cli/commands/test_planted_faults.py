@@ -112,7 +112,7 @@ def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
     )
     told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--workspace", root)
     assert told.code == 1
-    assert "falls below that by more than rounding" in told.out
+    assert "worse than in training by more than rounding" in told.out
 
 
 def test_the_good_file_holds_in_every_verb(ptx: Ptx, planted: Callable[..., Path]) -> None:

@@ -42,7 +42,7 @@ def build_script() -> ModuleType:
 
 def test_bundled_mnist_is_small_and_of_the_form_of_mnist(digits: Dataset) -> None:
     assert len(read_bundled("mnist.npz")) <= 1_700_000
-    assert digits.kind == "image"
+    assert digits.row_type == "image"
     assert digits.labels == tuple("0123456789")
     for split, rows in ((digits.train, 10_000), (digits.test, 2_000)):
         assert len(split) == rows

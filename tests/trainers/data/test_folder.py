@@ -41,7 +41,7 @@ def opened(source: Path, **options: object) -> Dataset:
 
 def test_class_folders_are_split_within_each_class(tmp_path: Path) -> None:
     data = opened(class_folders(tmp_path / "digits", {"7": 10, "1": 5}))
-    assert (data.name, data.kind, data.labels) == ("digits", "image", ("1", "7"))
+    assert (data.name, data.row_type, data.labels) == ("digits", "image", ("1", "7"))
     assert np.bincount(data.train.targets).tolist() == [4, 8]
     assert np.bincount(data.test.targets).tolist() == [1, 2]
     assert data.train.inputs["image"].shape == (12, 28, 28)

@@ -141,7 +141,7 @@ def test_both_sets_are_known_by_the_digest_of_their_plain_content(source: IdxSpe
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds neither train-images-idx3-ubyte nor .*\.gz"):
+    with pytest.raises(InputError, match=r"neither train-images-idx3-ubyte nor .*\.gz"):
         read_folder(TINY, tmp_path)
 
 
@@ -163,17 +163,17 @@ def test_a_whole_set_is_read_from_a_folder_of_packed_files(
 
 
 @needs_shared
-def test_the_held_out_rows_are_the_last_training_rows_and_no_test_row(
+def test_the_validation_rows_are_the_last_training_rows_and_no_test_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PTX_DATA", str(SHARED))
     whole = open_dataset("mnist", default="mnist", cache=tmp_path)
-    data = open_dataset("mnist-held-out", default="mnist", cache=tmp_path)
+    data = open_dataset("mnist-validation", default="mnist", cache=tmp_path)
     assert (len(data.train), len(data.test)) == (50_000, 10_000)
     for part, rows in ((data.train, slice(0, 50_000)), (data.test, slice(50_000, None))):
         assert np.array_equal(part.inputs["image"], whole.train.inputs["image"][rows])
         assert np.array_equal(part.targets, whole.train.targets[rows])
-    assert data.name == "mnist-held-out"
+    assert data.name == "mnist-validation"
     assert "the last 10,000 training rows" in data.source
 
 
@@ -253,7 +253,7 @@ def test_a_failed_download_names_the_ways_out_and_leaves_nothing(
             (served / f"{file.name}.gz").write_bytes(content)
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
         open_dataset(spec.name, default="mnist", cache=tmp_path / "cache")
-    assert f"set PTX_DATA to a folder that holds {spec.folder}" in str(caught.value)
+    assert f"contains {spec.folder}" in str(caught.value)
     assert "--data bundled" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").iterdir())

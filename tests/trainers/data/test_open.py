@@ -11,26 +11,32 @@ import pytest
 
 import ptx.trainers.data
 from ptx.infer.errors import InputError, UsageError
-from ptx.trainers.data import SOURCES, open_dataset
+from ptx.trainers.data import DATASETS, open_dataset
 
 
 def test_public_names() -> None:
-    assert ptx.trainers.data.__all__ == ["SOURCES", "Dataset", "Source", "Split", "open_dataset"]
+    assert ptx.trainers.data.__all__ == [
+        "DATASETS",
+        "Dataset",
+        "DatasetEntry",
+        "Split",
+        "open_dataset",
+    ]
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_each_source_can_be_imported_and_has_a_bundled_form(name: str) -> None:
-    module, _, function = SOURCES[name].opener.partition(":")
+    module, _, function = DATASETS[name].loader.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
-    bundled = SOURCES[SOURCES[name].bundled]
-    assert bundled.kind == SOURCES[name].kind
+    bundled = DATASETS[DATASETS[name].bundled]
+    assert bundled.row_type == DATASETS[name].row_type
     assert not bundled.download
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if not SOURCES[name].download])
+@pytest.mark.parametrize("name", [name for name in DATASETS if not DATASETS[name].download])
 def test_each_source_without_a_download_opens_as_its_kind(name: str, tmp_path: Path) -> None:
     data = open_dataset(name, default=name, cache=tmp_path / "none")
-    assert (data.name, data.kind) == (name, SOURCES[name].kind)
+    assert (data.name, data.row_type) == (name, DATASETS[name].row_type)
     assert len(data.train)
     assert len(data.test)
     assert "\n" not in data.source
@@ -38,18 +44,18 @@ def test_each_source_without_a_download_opens_as_its_kind(name: str, tmp_path: P
 
 
 def test_bundled_means_the_models_own_data(tmp_path: Path) -> None:
-    for default in SOURCES:
+    for default in DATASETS:
         data = open_dataset("bundled", default=default, cache=tmp_path)
-        assert data.name == SOURCES[default].bundled
+        assert data.name == DATASETS[default].bundled
 
 
 @pytest.mark.parametrize(
     ("source", "default", "message"),
     [
         ("mnst", "mnist", "--data 'mnst' is unknown: did you mean 'mnist'"),
-        ("mnst", "mnist", "Known: bundled, bundled-mnist, fashion-mnist, mnist, mnist-held-out"),
-        ("names", "mnist", "'names' holds texts; the model takes pictures: use bundled, mnist,"),
-        ("mnist", "names", "'mnist' holds pictures; the model takes texts"),
+        ("mnst", "mnist", "Known: bundled, bundled-mnist, fashion-mnist, mnist, mnist-validation"),
+        ("names", "mnist", "'names' has texts; the model takes pictures: use bundled, mnist,"),
+        ("mnist", "names", "'mnist' has pictures; the model takes texts"),
         ("hours", "diabetes", "hours has 1 column and classes as targets; the model takes 8 col"),
         ("hours", "line", "the model takes 1 column and numbers as targets: use --data line"),
     ],
@@ -63,7 +69,7 @@ def test_a_source_that_does_not_fit_is_wrong_usage(
 
 @pytest.mark.parametrize("default", ["names", "diabetes", "hello"])
 def test_a_folder_is_for_pictures(default: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds files; the model takes"):
+    with pytest.raises(UsageError, match="has files"):
         open_dataset(str(tmp_path), default=default, cache=tmp_path)
 
 

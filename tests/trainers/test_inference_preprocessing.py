@@ -12,7 +12,7 @@ from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
 from ptx.trainers import Split, open_dataset
-from ptx.trainers.batches import as_read, model_targets, raw_samples
+from ptx.trainers.batches import apply_inference_preprocessing, model_targets, read_samples
 
 SIGNATURE = Signature.from_data(CATALOG["convnet"].signature)
 
@@ -27,14 +27,16 @@ def test_classes_are_found_by_name_in_whatever_order() -> None:
 
 
 def test_a_class_that_the_model_does_not_know_is_named() -> None:
-    with pytest.raises(UsageError, match="1 is none of own's: 'b'; expected 'a', 'c'"):
+    with pytest.raises(UsageError, match="own does not have 1 label of the data: 'b'; "):
         model_targets(rows([0, 1]), ("a", "b"), ("a", "c"), "own")
 
 
 def test_digits_of_mnist_come_through_the_fit_unchanged(tmp_path: Path) -> None:
     test = open_dataset("bundled", default="mnist", cache=tmp_path).test
     preprocessing = open_preprocessing(CATALOG["convnet"].preprocessing, SIGNATURE)
-    assert np.array_equal(as_read(test, preprocessing).inputs["image"], test.inputs["image"])
+    assert np.array_equal(
+        apply_inference_preprocessing(test, preprocessing).inputs["image"], test.inputs["image"]
+    )
 
 
 def test_a_picture_that_prediction_would_invert_is_tested_inverted() -> None:
@@ -45,11 +47,11 @@ def test_a_picture_that_prediction_would_invert_is_tested_inverted() -> None:
     square = open_preprocessing(
         {**CATALOG["convnet"].preprocessing, "resize_mode": "letterbox"}, SIGNATURE
     )
-    read = as_read(split, square)
-    assert read.fitted
+    read = apply_inference_preprocessing(split, square)
+    assert read.already_resized
     assert np.array_equal(read.inputs["image"][0], 255 - light[0])
     assert np.array_equal(read.inputs["image"][1], light[1])
-    assert as_read(read, square) is read  # once
+    assert apply_inference_preprocessing(read, square) is read  # once
 
 
 def test_a_sequence_is_the_word_of_its_symbols_by_name() -> None:
@@ -57,5 +59,5 @@ def test_a_sequence_is_the_word_of_its_symbols_by_name() -> None:
     reversed_alphabet = {"kind": "char-indices", "alphabet": ["o", "l", "h", "e"]}
     preprocessing = open_preprocessing(reversed_alphabet, Signature.from_data(entry.signature))
     split = Split({"sequence": np.array([[1, 0]])}, np.array([[0, 0]]))
-    (found,) = raw_samples(split, preprocessing, np.arange(1), ("e", "h", "l", "o"))
+    (found,) = read_samples(split, preprocessing, np.arange(1), ("e", "h", "l", "o"))
     assert found.tolist() == [2, 3]

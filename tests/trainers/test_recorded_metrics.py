@@ -13,7 +13,7 @@ from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.manifest import Manifest
 from ptx.trainers import Dataset, default_recipe, open_dataset, train
 from ptx.trainers.evaluation import Evaluation
-from ptx.trainers.reached import against_record
+from ptx.trainers.recorded_metrics import check_accuracy_regression
 
 pytestmark = pytest.mark.usefixtures("without_plot")
 
@@ -46,7 +46,7 @@ def test_a_larger_error_falls_below_it(
     manifest: Manifest, line: Dataset, factor: float, passed: bool
 ) -> None:
     error = manifest.training["test"]["rmse"] * factor
-    assert against_record(manifest, evaluation(error=error), line)[0] is passed
+    assert check_accuracy_regression(manifest, evaluation(error=error), line)[0] is passed
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_smaller_accuracy_falls_below_it(
 ) -> None:
     test = {"data": "line", "sha256": line.sha256, "rows": 101, "accuracy": 0.95}
     recorded = replace(manifest, training={"test": test})
-    found, told = against_record(recorded, evaluation(accuracy=accuracy), line)
+    found, told = check_accuracy_regression(recorded, evaluation(accuracy=accuracy), line)
     assert found is passed
     assert told.startswith("in training 95.00 % of 101 rows of line")
 
@@ -66,7 +66,7 @@ def test_on_other_data_or_without_a_record_nothing_is_held(
     manifest: Manifest, line: Dataset
 ) -> None:
     other = replace(line, labels=("a",))
-    passed, told = against_record(manifest, evaluation(error=1e9), other)
+    passed, told = check_accuracy_regression(manifest, evaluation(error=1e9), other)
     assert passed
-    assert "other data" in told
-    assert against_record(replace(manifest, training={}), evaluation(error=1e9), line)[0]
+    assert "the data differs" in told
+    assert check_accuracy_regression(replace(manifest, training={}), evaluation(error=1e9), line)[0]
