@@ -38,6 +38,7 @@ COMMANDS = {
         "ptx.cli.commands.compare:compare",
         "Compare the outputs of all backends with float64.",
     ),
+    "diff": ("ptx.cli.commands.diff:diff", "Which node of an exported file is wrong?"),
     "report": (
         "ptx.cli.commands.report:report",
         "Write an HTML page about a model: curves, errors, backends.",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ptx.export.check.compare import BackendResult as BackendResult
     from ptx.export.check.compare import Comparison as Comparison
     from ptx.export.check.compare import compare as compare
+    from ptx.export.diff.locate import Location as Location
+    from ptx.export.diff.locate import locate as locate
+    from ptx.export.diff.reproduce import reproduce as reproduce
     from ptx.export.formats import EXPORTERS as EXPORTERS
     from ptx.export.pipeline import VerifiedExport as VerifiedExport
     from ptx.export.pipeline import export as export
@@ -36,6 +39,8 @@ else:
         __name__,
         {
             "check.compare": "BackendResult Comparison compare",
+            "diff.locate": "Location locate",
+            "diff.reproduce": "reproduce",
             "formats": "EXPORTERS",
             "pipeline": "VerifiedExport export",
             "pixel_inputs": "embed_preprocessing",

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from ptx.export.quantize.quality import QualityReport
 
 
+_LOCATE_SECONDS = (
+    2.0  # over the test matrix, to find an input for naming the node of a failed check
+)
+
+
 @dataclass(frozen=True)
 class VerifiedExport:
     """An artifact that was verified and written.
@@ -255,7 +260,12 @@ def _verify(candidate: ExportCandidate, trained: TrainedModel, path: Path) -> Ma
     except ArtifactError as error:
         raise AgreementError(f"{backend} cannot open the exported file: {error}") from error
     with opened as predictor:
-        errors = check.check(predictor.backend.run, backend)
+        try:
+            errors = check.check(predictor.backend.run, backend)
+        except AgreementError as error:
+            if not (located := _locate(candidate, trained)):
+                raise
+            raise AgreementError(f"{error}; {located}", code=error.code) from error
         labels = count_equal_labels(predictor, check) if check.samples else 0
         assert_golden(predictor, predictor.manifest)
     lengths = {
@@ -280,6 +290,21 @@ def _verify(candidate: ExportCandidate, trained: TrainedModel, path: Path) -> Ma
     if left_out := sum(value not in stored for value in trained.examples):
         record["examples_left_out"] = left_out
     return replace(manifest, verification=record)
+
+
+def _locate(candidate: ExportCandidate, trained: TrainedModel) -> str:
+    """The node at which a file that failed its check differs, as text; empty if it is not found."""
+    from ptx.export.diff.locate import Diagnosis
+
+    if candidate.format == "html" or trained.manifest.weights:
+        return ""
+    diagnosis = Diagnosis(trained)
+    try:
+        artifact = diagnosis.as_artifact(candidate.content, candidate.format)
+        backend = EXPORTERS[candidate.format].backend
+        return diagnosis.locate(artifact, backend, _LOCATE_SECONDS).summary
+    except Exception:  # of any library: the check's own message must not be lost
+        return ""
 
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:

@@ -15,7 +15,7 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -59,7 +59,6 @@ _LONGEST_TABLE = 2**14  # positions
 # Sizes at which a network that torch.export cannot trace is checked too.
 _FAR_BATCHES, _FAR_LENGTHS = (128, 1000), (64, 200, 1000)
 
-_PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack")  # metadata that names source files
 _LOOKUPS = (  # operators that take rows of a table, and their arguments: table, indices
     torch.ops.aten.embedding.default,
     torch.ops.aten.index.Tensor,
@@ -78,6 +77,8 @@ class Traced:
         program: None if torch.export cannot trace the network.
         guards: The decisions that depend on sizes, as text.
         failure: Why torch.export cannot trace it.
+        decomposed: By opset, the program that the last conversion to ONNX was translated from, and None
+            if the legacy exporter wrote it; kept to name the node at which a file differs.
     """
 
     network: nn.Module
@@ -86,6 +87,7 @@ class Traced:
     program: ExportedProgram | None = None
     guards: frozenset[str] = frozenset()
     failure: Exception | None = None
+    decomposed: dict[int, ExportedProgram | None] = field(default_factory=dict, repr=False)
 
     def require_program(self) -> ExportedProgram:
         """The program; raises the failure if there is none."""
@@ -211,13 +213,7 @@ def _run_export(
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
         # LSTM's list of its own weights (`_flat_weights`) was assigned while they were faked.
         warnings.simplefilter("ignore")
-        program = torch.export.export(network, examples, dynamic_shapes=shapes, strict=strict)
-    for module in program.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            for node in module.graph.nodes:
-                for key in _PATHS:
-                    node.meta.pop(key, None)
-    return program
+        return torch.export.export(network, examples, dynamic_shapes=shapes, strict=strict)
 
 
 @dataclass(frozen=True)

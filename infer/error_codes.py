@@ -21,6 +21,11 @@ ERROR_CODES = {
         "An exported file does not compute what the model computes; nothing was written.",
         "Look for what depends on the batch or on values in Python, or take another format.",
     ),
+    "E-REPRODUCE": Explained(
+        (1,),
+        "No part of the network disagrees when it is exported alone.",
+        "Export the file again: it is wrong itself.",
+    ),
     "E-INT8": Explained(
         (1, 4),
         "A file in int8 does not pass its gates, or stands in the plain one's place.",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from ptx.export.formats.legacy_onnx import legacy_export, uses_packed_sequences
 from ptx.export.quiet_loggers import quiet_loggers
@@ -51,8 +52,9 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
         _exact_no_ops(),
     ):
         warnings.simplefilter("ignore")  # of the exporter; the equivalence check decides
+        program: ExportedProgram | None = None
         try:
-            model = _export(traced, opset)
+            model, program = _export(traced, opset)
         except Exception:
             if opset not in (OPSET, *LEGACY_OPSETS) or not uses_packed_sequences(traced):
                 raise
@@ -69,12 +71,13 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     _check_axes(model.graph.input, signature.inputs)
     _check_axes(model.graph.output, signature.outputs)
     onnx.checker.check_model(model, full_check=True)
+    traced.decomposed[opset] = program
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _export(traced: Traced, opset: int) -> Any:
-    """The model from the exporter over torch.export, with named axes."""
+def _export(traced: Traced, opset: int) -> tuple[Any, ExportedProgram]:
+    """The model from the exporter over torch.export, with named axes, and its program."""
     from onnx_ir.passes import PassError
 
     signature = traced.signature
@@ -106,7 +109,7 @@ def _export(traced: Traced, opset: int) -> Any:
         for dim, axis in zip(value.type.tensor_type.shape.dim, spec.axes, strict=False):
             if isinstance(axis, str) and dim.dim_param:
                 dim.dim_param = axis
-    return model
+    return model, program.exported_program
 
 
 def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:

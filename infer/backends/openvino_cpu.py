@@ -33,7 +33,7 @@ def import_openvino() -> Any:
 
 
 @cache
-def _core(process: int) -> Any:
+def open_core(process: int) -> Any:
     """The one `openvino.Core` of a process, which a fork does not share.
 
     On processors with AMX each core gives its thread a stack for signal handlers, and where a second one
@@ -70,7 +70,7 @@ class OpenvinoBackend:
             "INFERENCE_NUM_THREADS": options.threads or usable_processors(),
         }
         with _mapping_errors(artifact, "load"):
-            core = _core(os.getpid())
+            core = open_core(os.getpid())
             model = core.read_model(artifact.data, b"")
             self._compiled: Any = core.compile_model(model, "CPU", settings)
             self._outputs = {

@@ -46,6 +46,7 @@ WHOLE = {
     "train": ("train", "linear-regression", "--epochs", "1"),
     "export": ("export", "linear-model", "--format", "torchscript", "--output", "出.torchscript"),
     "compare": ("compare", "linear-model", "--backends", "ort-cpu", "--output", "出.json"),
+    "diff": ("diff", "linear-model", "--output", "出.png"),
     "report": ("report", "linear-model", "--output", "出.html"),
     "benchmark": (
         "benchmark",
@@ -59,7 +60,7 @@ WHOLE = {
     ),
 }
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
-WITH_TORCH = ("export", "evaluate", "report", "compare")  # whose quick calls import it
+WITH_TORCH = ("export", "evaluate", "report", "compare", "diff")  # whose quick calls import it
 # Of the slow ones, each in states that between them have each stream lost, and each encoding.
 WHOLE_STATES = (
     Streams("closed", "closed", "closed", "latin-1"),

@@ -1,0 +1,123 @@
+"""ptx diff"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptx import export, infer, report
+from ptx.cli import options
+from ptx.cli.model import format_of
+from ptx.cli.network import find_factory
+from ptx.cli.streams import echo
+from ptx.cli.terminal import print_note, print_summary, table
+from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.artifact import require_trust
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ptx diff convnet\n"
+    "  ptx diff convnet --backend ort-cpu --output diff.png",
+)
+@click.argument("model", shell_complete=options.complete_name)
+@click.option(
+    "--backend",
+    default="ort-cpu",
+    show_default=True,
+    shell_complete=options.complete(lambda: infer.BACKENDS),
+    help="The backend that runs the file.",
+)
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Another exported file of MODEL instead of the workspace's.",
+)
+@click.option(
+    "--reproduce",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a script that shows the disagreement without ptx.",
+)
+@options.trust
+@options.network
+@options.output("Draw the error along the graph: .png or .svg.")
+@options.workspace
+@options.as_json
+@options.common
+def diff(
+    model: str,
+    backend: str,
+    file: Path | None,
+    reproduce: Path | None,
+    trust: bool,
+    network: str | None,
+    output: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> int:
+    """Name the first node of MODEL's exported file whose error is larger than its inputs explain.
+
+    Each node runs alone on the values of eager float64, so that it does not inherit the errors of other
+    nodes. The layers of a file in int8 are ordered by what quantization cost. If the workspace has no
+    file, since its export failed, MODEL is converted in memory. Exit code 1: the file disagrees.
+    """
+    space = Workspace(workspace)
+    factory = None if network is None else find_factory(network)
+    trained = export.read_model(space.find_checkpoint(model), network=factory)
+    artifact = None
+    try:
+        artifact = infer.read_artifact(file or space.find(model, format_of(backend)))
+        require_trust(artifact, space.trust(trust))
+    except infer.ArtifactError as error:
+        if file is not None or error.code != "E-NO-ARTIFACT":
+            raise
+        print_note("there is no exported file: the network is converted in memory")
+    location = export.locate(trained, artifact, backend=backend, progress=print_note)
+    if output is not None:
+        report.save_error_chart(location, output)
+    if as_json:
+        echo(json.dumps(location.to_data()))
+    else:
+        _print_location(location)
+    if reproduce is not None:
+        print_summary(f"{reproduce}: {export.reproduce(trained, location, reproduce)}")
+    return 1 if location.disagrees else 0
+
+
+def _print_location(location: export.Location) -> None:
+    """The ten worst steps, how the outputs change without fusions, and the node."""
+    echo(f"{location.backend} and {location.reference} at {location.case}")
+    if location.quantized:
+        costs = [
+            (step.node, step.origin.module, step.origin.operator, f"{step.local.cost:.2%}")
+            for step in location.worst()
+        ]
+        echo(table(("node", "module", "operator", "cost (relative RMS error)"), costs))
+        print_summary(location.summary)
+        return
+    rows = [
+        (step.node, step.origin.module, step.origin.operator, *_error(step), step.origin.source)
+        for step in location.worst()
+    ]
+    header = ("node", "module", "operator", "error", "tolerance", "error/tolerance", "source")
+    echo(table(header, rows))
+    runs = ", ".join(f"{title} {_number(share)}" for title, share in location.runs.items())
+    echo(f"error of the outputs in units of the tolerance: {runs}")
+    print_summary(location.summary, passes=not location.disagrees)
+
+
+def _error(step: Any) -> tuple[str, str, str]:
+    """Error, tolerance and their ratio; or why there are none."""
+    local = step.local
+    if local.problem:
+        return local.problem[:40], "-", "-"
+    return f"{local.error:.1e}", f"{local.tolerance:.1e}", _number(local.share)
+
+
+def _number(share: float) -> str:
+    return f"{share:.3g}" if math.isfinite(share) else "infinite"

@@ -1,0 +1,530 @@
+"""Name the first node whose error is larger than its own inputs explain.
+
+1. The file runs over the test matrix; the input with the largest error by its tolerance is kept.
+2. The reference is the unmodified network in float64, node by node: for ONNX the exporter's own program
+   of it, whose nodes give the file's values their names; for `.pt2` the traced program; for TorchScript
+   the modules.
+3. Every step of the file (the nodes between two values that the reference knows) is run alone, on the
+   reference's values rounded to the network's precision. The same step of the reference, over the same
+   rounded values in float64 and in the network's precision, gives the expected value and the tolerance,
+   as for an export. So a step that disagrees does so by its own fault, and not by what it was given.
+4. Each step that disagrees is tested: the file runs with the right values in the place of all such steps
+   but this one. If its outputs are then right, the step is harmless. The first harmful one is named.
+5. The result is `sure` if the outputs are right once all steps that disagree are replaced. Otherwise, or
+   if no step disagrees alone, it is unsure and lists the nearest candidates. If all steps are right
+   alone, the graph that the runtime has made by its fusions is taken apart in the same way.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from ptx.export.check.equivalence import EquivalenceCheck
+from ptx.export.check.matrix import Case, sample_size
+from ptx.export.check.ties import assert_integers
+from ptx.export.check.tolerance import (
+    CONSTANT_PATTERNS,
+    FACTOR,
+    SIMD_ACCUMULATORS,
+    distance,
+    largest_by_column,
+    relative_error,
+    worst_column,
+)
+from ptx.export.diff.fx_graph import FxGraph
+from ptx.export.diff.onnx_graph import OnnxGraph
+from ptx.export.diff.onnx_steps import (
+    ConversionReference,
+    OnnxReference,
+    ProgramReference,
+    evaluates_right,
+    find_steps,
+    mark_changed,
+    run_alone,
+)
+from ptx.export.diff.runtimes import Runtime, find_runtime
+from ptx.export.diff.step import Step
+from ptx.export.diff.torch_steps import find_module_steps, find_program_steps, load_script
+from ptx.export.formats import EXPORTERS
+from ptx.export.formats.onnx_ import OPSET, convert
+from ptx.export.network_copy import copy_network
+from ptx.export.source import TrainedModel
+from ptx.export.tracing import return_in_order
+from ptx.infer.artifact.artifact import Artifact, parse_artifact
+from ptx.infer.backends import Options, find_backend, open_backend
+from ptx.infer.backends.pytorch.device import to_tensors
+from ptx.infer.errors import ArtifactError, PtxError, UsageError, pluralise, quote
+from ptx.infer.signature import Array
+
+SMALL = 2**18  # numbers of an input: a smaller one that fails is preferred to a larger one
+_TESTED = 12  # steps that are tested for harm one by one, at most
+_CANDIDATES = 5  # that are listed if the result is unsure
+_ROWS = 16  # real samples over which the cost of quantization is measured
+
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a file differs from its network.
+
+    Attributes:
+        backend: On which the file ran.
+        reference: `eager float64`.
+        case: The input, `random input, time 14, batch 7`.
+        runs: The largest error of the outputs in units of its tolerance: `as it runs`, and for ONNX
+            `without graph optimization` and `all values as outputs`, which prevents fusions. Infinite
+            if the output has another shape, or the runtime refuses the model.
+        step: The first step whose error is larger than its inputs explain; None if there is none.
+        sure: Whether replacing the steps that disagree makes the outputs right.
+        reason: Why it is that step, or why the result is unsure.
+        candidates: If it is unsure, the steps that are nearest to their tolerance.
+        steps: All steps in the graph's order.
+        quantized: Whether the file computes in int8: its steps have a cost and no tolerance.
+        inputs: The input itself.
+    """
+
+    backend: str
+    reference: str
+    case: str
+    runs: dict[str, float]
+    step: Step | None
+    sure: bool
+    reason: str
+    candidates: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = field(default=(), repr=False)
+    quantized: bool = False
+    inputs: Mapping[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether an output is beyond its tolerance."""
+        return not self.quantized and not self.runs["as it runs"] <= 1
+
+    @property
+    def summary(self) -> str:
+        """What was found, in one line."""
+        if self.quantized or not self.disagrees:
+            return self.reason
+        if self.step is not None and self.sure:
+            return f"the first node that differs is {self.step.title}: {self.reason}"
+        nearest = ", ".join(step.title for step in self.candidates[:3])
+        first = f"perhaps {self.step.title}; " if self.step else ""
+        return f"unsure which node differs: {first}{self.reason}" + (
+            f"; nearest to their tolerance: {nearest}" if nearest else ""
+        )
+
+    def worst(self, count: int = 10) -> list[Step]:
+        """The steps with the largest error of their own, or with the largest cost if it is quantized."""
+        key = (lambda s: s.local.cost) if self.quantized else (lambda s: s.local.share)
+        floats = [step for step in self.steps if step.local.error or step.disagrees]
+        return sorted(floats, key=key, reverse=True)[:count]
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON has it; an infinite error is null."""
+        return {
+            "backend": self.backend,
+            "reference": self.reference,
+            "case": self.case,
+            "disagrees": self.disagrees,
+            "runs": {
+                key: share if math.isfinite(share) else None for key, share in self.runs.items()
+            },
+            "node": None if self.step is None else self.step.to_data(),
+            "sure": self.sure,
+            "reason": self.reason,
+            "candidates": [step.to_data() for step in self.candidates],
+            "worst": [step.to_data() for step in self.worst()],
+        }
+
+
+def locate(
+    trained: TrainedModel,
+    artifact: Artifact | None = None,
+    *,
+    backend: str = "ort-cpu",
+    progress: Callable[[str], None] | None = None,
+) -> Location:
+    """Name the node at which an exported file differs from the network it was made from.
+
+    Args:
+        trained: The network, from `read_model` or `describe`.
+        artifact: The file; None: the network is converted in memory, as for a file whose export failed.
+            TorchScript and `.pt2` run code, so a file of theirs must be trusted.
+        backend: That runs the file.
+        progress: Gets what is being done, as text.
+
+    Raises:
+        UsageError: the backend cannot run parts of such a file.
+        ArtifactError: the network cannot be traced, or the file is not one of it.
+    """
+    diagnosis = Diagnosis(trained, progress)
+    return diagnosis.locate(artifact or diagnosis.make_artifact(backend), backend)
+
+
+class Diagnosis:
+    """What is known of one network, for the files that were made of it."""
+
+    def __init__(
+        self, trained: TrainedModel, progress: Callable[[str], None] | None = None
+    ) -> None:
+        self._trained = trained
+        self._progress = progress or (lambda text: None)
+        # By opset: a new conversion, and its program, None from the legacy exporter.
+        self.conversions: dict[int, tuple[OnnxGraph, ExportedProgram | None]] = {}
+
+    def make_artifact(self, backend: str) -> Artifact:
+        """The network converted to what the backend reads, in memory."""
+        self._progress("converting the network")
+        kind = find_backend(backend).reads
+        if kind not in EXPORTERS:
+            raise UsageError(f"the backend {quote(backend)} runs no exported file")
+        content = EXPORTERS[kind].convert(self._trained.traced, opset=None)
+        return self.as_artifact(content, kind)
+
+    def as_artifact(self, content: bytes, kind: str) -> Artifact:
+        """A file of that content, which was converted just now."""
+        if kind == "onnx":
+            ((opset, program),) = list(self._trained.traced.decomposed.items())[-1:]
+            self.conversions[opset] = OnnxGraph(content), program
+        data = EXPORTERS[kind].embed_manifest(content, self._trained.limited_manifest.to_json())
+        return parse_artifact(data, path=Path(f"{self._trained.manifest.model}.{kind}"))
+
+    def locate(self, artifact: Artifact, backend: str, seconds: float = math.inf) -> Location:
+        """As the function `locate`.
+
+        Args:
+            seconds: After which no further input of the test matrix is tried, once one has failed.
+        """
+        if find_backend(backend).reads != artifact.kind or artifact.kind == "html":
+            raise UsageError(
+                f"{artifact.name} is {artifact.format.noun}, which the backend {quote(backend)} does not"
+                " run in parts; expected an .onnx, .torchscript or .pt2 file and a backend that reads it"
+            )
+        self._check_match(artifact)
+        quantized = bool(artifact.require_manifest().compute)
+        self._progress("running the file")
+        options = Options(device="cpu" if backend != "ort-cuda" else "auto", trust=True)
+        runtime = find_runtime(backend) if artifact.kind == "onnx" else None
+        case, share = self._sample_case(), 0.0
+        if not quantized:
+            opened = open_backend(backend, artifact, options)
+            try:
+                case, share = find_worst_case(self._check, opened.run, seconds)
+            finally:
+                opened.close()
+        self._progress("running each step alone")
+        if runtime is not None:
+            file = _OnnxFile(self, artifact, runtime, case)
+            found = file.locate(backend, share, quantized=quantized)
+        else:
+            found = self._name_first(backend, case, share, self._torch_steps(artifact, case))
+        return replace(found, inputs=case.inputs)
+
+    @property
+    def _check(self) -> EquivalenceCheck:
+        return self._trained.equivalence_check
+
+    def _check_match(self, artifact: Artifact) -> None:
+        manifest = artifact.require_manifest()
+        weights = self._trained.manifest.weights_sha256
+        if manifest.signature.to_data() != self._trained.limited_manifest.signature.to_data() or (
+            manifest.weights_sha256 != weights
+        ):
+            raise ArtifactError(
+                f"{artifact.name} was exported from another network, or with another form of inputs;"
+                " expected a file of this checkpoint: export it again",
+                code="E-STALE",
+            )
+
+    def convert(self, opset: int) -> tuple[OnnxGraph, ExportedProgram | None]:
+        """A new conversion to ONNX, and its program."""
+        if opset not in self.conversions:
+            self._progress("converting the network")
+            content = convert(self._trained.traced, opset=opset)
+            self.conversions[opset] = OnnxGraph(content), self._trained.traced.decomposed[opset]
+        return self.conversions[opset]
+
+    def tensors(self, case: Case) -> tuple[torch.Tensor, ...]:
+        """The inputs of a case."""
+        return tuple(to_tensors(self._trained.traced.signature, case.inputs, "cpu"))
+
+    def constant_error(self, case: Case) -> float:
+        """What sums over a constant input may be off, relative to the largest value."""
+        if case.pattern not in CONSTANT_PATTERNS:
+            return 0.0
+        eps = self._check.reference.precision.eps
+        return sample_size(self._trained.traced.signature) / SIMD_ACCUMULATORS / 2 * eps / 2
+
+    def output_share(self, case: Case, outputs: Mapping[str, Any]) -> float:
+        """As the function."""
+        return output_share(self._check, case, outputs)
+
+    @property
+    def reference(self) -> str:
+        """The name of the reference."""
+        return self._check.name
+
+    def _sample_case(self) -> Case:
+        """Real samples, or random ones."""
+        signature, samples = self._trained.traced.signature, self._trained.samples
+        sizes = signature.distinct_sizes(range(3, 3 + len(signature.dynamic_axes)))
+        inputs = signature.example(sizes)
+        if samples:
+            rows = min(_ROWS, *(samples[s.name].shape[s.batch_axis] for s in signature.inputs))
+            inputs = {
+                spec.name: np.take(samples[spec.name], range(rows), spec.batch_axis)
+                for spec in signature.inputs
+            }
+        pattern = "real" if samples else "random"
+        return Case(pattern, {"batch": len(next(iter(inputs.values())))}, inputs, {}, {})
+
+    def _torch_steps(self, artifact: Artifact, case: Case) -> list[Step]:
+        tensors, constant_error = self.tensors(case), self.constant_error(case)
+        traced = self._trained.traced
+        if artifact.kind == "pt2":
+            file = FxGraph(torch.export.load(io.BytesIO(artifact.data)), tensors)
+            reference = FxGraph(traced.require_program(), tensors)
+            return find_program_steps(file, reference, constant_error=constant_error)
+        network = copy_network(self._trained.network).eval()
+        if self._check.reference.names_outputs:
+            return_in_order(network, traced.signature)
+        double = copy_network(network).double()
+        return find_module_steps(
+            load_script(artifact.data), network, double, tensors, constant_error=constant_error
+        )
+
+    def _name_first(
+        self, backend: str, case: Case, share: float, steps: Sequence[Step]
+    ) -> Location:
+        """For torch: the first step that disagrees, innermost modules first."""
+        wrong = [step for step in steps if step.disagrees]
+        found = _agreeing(backend, self.reference, case, {"as it runs": share}, steps)
+        if share <= 1:
+            return found
+        if not wrong:
+            return _unsure(found, None, "every module or node agrees alone")
+        reason = f"it is the first of {pluralise(len(wrong), 'step')} that disagree alone"
+        if wrong[0].local.share <= FACTOR:
+            return _unsure(found, wrong[0], f"{reason}, and it is close to its tolerance")
+        return replace(found, step=wrong[0], reason=reason)
+
+
+class _OnnxFile:
+    """One ONNX file at one input."""
+
+    def __init__(
+        self, diagnosis: Diagnosis, artifact: Artifact, runtime: Runtime, case: Case
+    ) -> None:
+        self._diagnosis, self._runtime, self._case = diagnosis, runtime, case
+        self._content = artifact.data
+        self.graph = OnnxGraph(artifact.data)
+        opsets = {entry.domain: entry.version for entry in self.graph.model.opset_import}
+        self._conversion, program = diagnosis.convert(opsets.get("", OPSET))
+        self.reference: OnnxReference
+        self._is_exact = program is not None
+        if program is not None:
+            fx = FxGraph(program, diagnosis.tensors(case))
+            self.reference = ProgramReference(fx, self.graph.outputs)
+        else:
+            self.reference = ConversionReference(self._conversion, runtime, case.inputs)
+
+    def locate(self, backend: str, share: float, *, quantized: bool) -> Location:
+        steps = self._find_steps(self.graph, optimize=True)
+        runs = {"as it runs": share} if quantized else {"as it runs": share, **self._rerun()}
+        reference = self._diagnosis.reference
+        found = _agreeing(backend, reference, self._case, runs, steps)
+        if quantized:
+            reason = "the file computes in int8; its steps are ordered by what quantization cost"
+            return replace(found, reason=reason, quantized=True)
+        if share <= 1:
+            return found
+        if not self._is_exact and not self._conversion_agrees():
+            return _unsure(found, None, "a new conversion by the legacy exporter is wrong, too")
+        wrong = [step for step in steps if step.disagrees]
+        if not wrong:
+            return self._locate_fusion(found)
+        if not self._share_with(wrong) <= 1:
+            reason = "the outputs stay wrong when all steps that disagree are replaced"
+            return _unsure(found, wrong[0], reason)
+        harmful = self._find_harmful(wrong)
+        if not harmful:
+            return _unsure(found, wrong[0], "several steps make the outputs wrong only together")
+        return replace(found, step=harmful[0], reason=self._explain(harmful[0], runs, len(harmful)))
+
+    def _find_steps(self, graph: OnnxGraph, *, optimize: bool) -> list[Step]:
+        steps = find_steps(
+            graph,
+            self.reference,
+            self._runtime,
+            self._case.inputs,
+            constant_error=self._diagnosis.constant_error(self._case),
+            optimize=optimize,
+        )
+        if graph is not self.graph:
+            return steps
+        return [mark_changed(graph, step, self._conversion) for step in steps]
+
+    def _rerun(self) -> dict[str, float]:
+        """The outputs again, where the runtime can fuse less."""
+        runs = {}
+        outputs, names = self.graph.outputs, self.reference.names(self.graph)
+        for title, targets, optimize in (
+            ("all values as outputs", list(dict.fromkeys([*outputs, *names])), True),
+            ("without graph optimization", outputs, False),
+        ):
+            got = run_alone(
+                self.graph, targets, {}, self._runtime, self._case.inputs, optimize=optimize
+            )
+            runs[title] = self._diagnosis.output_share(self._case, got)
+        return runs
+
+    def _conversion_agrees(self) -> bool:
+        got = run_alone(
+            self._conversion, self._conversion.outputs, {}, self._runtime, self._case.inputs
+        )
+        return self._diagnosis.output_share(self._case, got) <= 1
+
+    def _share_with(self, replaced: Sequence[Step]) -> float:
+        """The error of the outputs if the values of these steps are the reference's."""
+        names = {step.name for step in replaced}
+        values = {name: self.reference.rounded(name) for name in names}
+        targets = [name for name in self.graph.outputs if name not in names]
+        got = (
+            run_alone(self.graph, targets, values, self._runtime, self._case.inputs)
+            if targets
+            else {}
+        )
+        return self._diagnosis.output_share(
+            self._case, {**got, **{name: values[name] for name in names & set(self.graph.outputs)}}
+        )
+
+    def _find_harmful(self, wrong: Sequence[Step]) -> list[Step]:
+        """The steps without whose replacement the outputs are wrong."""
+        if len(wrong) == 1:
+            return list(wrong)
+        harmful = []
+        for step in wrong[:_TESTED]:
+            others = [other for other in wrong if other is not step]
+            if not self._share_with(others) <= 1:
+                harmful.append(step)
+        return harmful
+
+    def _explain(self, step: Step, runs: Mapping[str, float], harmful: int) -> str:
+        parts = []
+        if step.local.problem:
+            parts.append(step.local.problem)
+        if step.changed:
+            parts.append("it differs from a new conversion of the network")
+        else:
+            right = evaluates_right(self.graph, self.reference, step.name, self._case.inputs)
+            if right is not None:
+                parts.append(
+                    "ONNX's evaluator computes these nodes as PyTorch does: the fault is the runtime's"
+                    if right
+                    else "ONNX's evaluator computes these nodes as the runtime does: the fault is the"
+                    " exporter's"
+                )
+        if harmful > 1:
+            parts.append(f"it is the first of {harmful} steps that make the outputs wrong")
+        parts += [f"the error disappears {title}" for title in _fixed_by(runs)]
+        return "; ".join(parts) or "its error is larger than its inputs explain"
+
+    def _locate_fusion(self, found: Location) -> Location:
+        """Every step is right alone: look at the graph that the runtime has made of them."""
+        reason = "every step agrees alone"
+        if vanished := _fixed_by(found.runs):
+            reason += f"; the error disappears {' and '.join(vanished)}: a fusion of the runtime"
+        content = None
+        with suppress(Exception):  # whatever a runtime raises
+            content = self._runtime.optimized(self._content)
+        if content is not None:
+            graph = OnnxGraph(content)
+            fused = [step for step in self._find_steps(graph, optimize=False) if step.disagrees]
+            if fused:
+                reason += "; in the graph that the runtime has made, this node disagrees"
+                return replace(found, step=fused[0], reason=reason)
+        return _unsure(found, None, reason)
+
+
+def _agreeing(
+    backend: str, reference: str, case: Case, runs: dict[str, float], steps: Sequence[Step]
+) -> Location:
+    """The result if the outputs agree."""
+    agrees = "the outputs agree"
+    return Location(backend, reference, case.title, runs, None, True, agrees, steps=tuple(steps))
+
+
+def _unsure(found: Location, step: Step | None, reason: str) -> Location:
+    return replace(found, step=step, sure=False, reason=reason, candidates=_nearest(found.steps))
+
+
+def find_worst_case(
+    check: EquivalenceCheck, run: Run, seconds: float = math.inf
+) -> tuple[Case, float]:
+    """The case with the largest error relative to its tolerance, and that error.
+
+    Of those that fail a small random or real input is preferred.
+
+    Args:
+        seconds: After which no further case is tried, once one has failed.
+    """
+    start, best, worst = time.monotonic(), (False, False, -1.0), check.cases[0]
+    for case in sorted(check.cases, key=_size):
+        try:
+            share = output_share(check, case, run(case.inputs))
+        except PtxError:
+            share = math.inf
+        preferred = case.pattern in ("random", "real") and _size(case) <= SMALL
+        rank = (not share <= 1, preferred, share)
+        if rank > best:
+            best, worst = rank, case
+        if best[0] and time.monotonic() - start > seconds:
+            break
+    return worst, best[2]
+
+
+def output_share(check: EquivalenceCheck, case: Case, outputs: Mapping[str, Any]) -> float:
+    """The largest error of any output, in units of its tolerance; infinite if it has none."""
+    shares = []
+    for spec in check.signature.outputs:
+        got, exact = outputs.get(spec.name), case.exact[spec.name]
+        if not isinstance(got, np.ndarray) or got.shape != exact.shape:
+            return math.inf
+        if not spec.is_float:
+            try:
+                assert_integers("", got, exact, case.ties.get(spec.name))
+            except PtxError:
+                return math.inf
+        elif not np.isfinite(got).all():
+            return math.inf
+        elif case.title not in check.ill_conditioned:
+            errors = largest_by_column(spec, distance(got, exact))
+            tolerances = check.column_tolerances[case.pattern, spec.name]
+            place = worst_column(errors, tolerances)
+            shares.append(relative_error(errors.flat[place], tolerances.flat[place]))
+    return max(shares, default=0.0)
+
+
+def _size(case: Case) -> int:
+    return sum(array.size for array in case.inputs.values())
+
+
+def _fixed_by(runs: Mapping[str, float]) -> list[str]:
+    titles = {"all values as outputs": "with all values as outputs"}
+    return [titles.get(title, title) for title, share in runs.items() if share <= 1]
+
+
+def _nearest(steps: Sequence[Step]) -> tuple[Step, ...]:
+    return tuple(sorted(steps, key=lambda step: step.local.share, reverse=True)[:_CANDIDATES])

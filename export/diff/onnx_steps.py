@@ -1,0 +1,304 @@
+"""The steps of an ONNX file: each run alone on the reference's values and compared with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+
+from ptx.export.diff.fx_graph import FxGraph, Origin, round_to_own, to_array
+from ptx.export.diff.onnx_graph import REFERENCE, OnnxGraph
+from ptx.export.diff.runtimes import Runtime
+from ptx.export.diff.step import Difference, Step, measure, relative_distance
+from ptx.infer.signature import Array, TensorSpec
+
+Values = dict[str, Array]
+
+
+class OnnxReference(Protocol):
+    """Gives the right values of an ONNX file's values, by their name in the file."""
+
+    def names(self, graph: OnnxGraph) -> list[str]:
+        """The values of the file that the reference knows, in the file's order."""
+
+    def exact(self, name: str) -> Array:
+        """A value in float64, computed from the inputs."""
+
+    def rounded(self, name: str) -> Array:
+        """The same in the network's own precision: what a step of the file is given."""
+
+    def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
+        """A value computed from the rounded ones: in float64, and in the network's own precision."""
+
+    def origin(self, name: str) -> Origin:
+        """Where it comes from."""
+
+    def spec(self, name: str) -> TensorSpec:
+        """Its type and axes."""
+
+
+class ProgramReference:
+    """The unmodified network in float64, as the exporter's own program of it computes it.
+
+    The exporter names a file's values after the nodes of the program.
+    """
+
+    def __init__(self, program: FxGraph, outputs: Iterable[str]) -> None:
+        self._program = program
+        self._outputs = dict(zip(outputs, program.outputs, strict=True))
+
+    def names(self, graph: OnnxGraph) -> list[str]:
+        return [name for name in graph.producers if self._program.is_comparable(self._node(name))]
+
+    def exact(self, name: str) -> Array:
+        return to_array(self._program.exact[self._node(name)])
+
+    def rounded(self, name: str) -> Array:
+        return round_to_own(self._program, self._node(name))
+
+    def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
+        given = {self._node(other): self.rounded(other) for other in frontier}
+        given = {node: value for node, value in given.items() if node in self._program.nodes}
+        exact, native = (
+            to_array(self._program.evaluate(self._node(name), given, double=double))
+            for double in (True, False)
+        )
+        return exact, native
+
+    def origin(self, name: str) -> Origin:
+        return self._program.origin(self._node(name))
+
+    def spec(self, name: str) -> TensorSpec:
+        return self._program.spec(self._node(name))
+
+    def _node(self, name: str) -> str:
+        return self._outputs.get(name, name)
+
+
+class ConversionReference:
+    """A new conversion of the network whose outputs are right, if the exporter has no program.
+
+    It knows every value that the file has, and is as exact as the runtime computes it in float32.
+    """
+
+    def __init__(
+        self, conversion: OnnxGraph, runtime: Runtime, inputs: Mapping[str, Array]
+    ) -> None:
+        self._graph, self._runtime, self._inputs = conversion, runtime, dict(inputs)
+
+    def names(self, graph: OnnxGraph) -> list[str]:
+        return [name for name in graph.producers if name in self._values]
+
+    def exact(self, name: str) -> Array:
+        return self._values[name]
+
+    def rounded(self, name: str) -> Array:
+        return self._values[name]
+
+    def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
+        given = {other: self._values[other] for other in frontier}
+        found = run_alone(self._graph, [name], given, self._runtime, self._inputs)
+        value = found[name]
+        if isinstance(value, Exception):
+            raise value
+        return value, value
+
+    def origin(self, name: str) -> Origin:
+        """By the scopes in the name: `/encoder/gru/GRU_output_0`."""
+        node = self._graph.nodes[self._graph.producers[name]]
+        scopes = [part for part in node.name.split("/") if part][:-1]
+        if scopes[:1] == ["network"]:  # the wrapper of the legacy exporter
+            scopes = scopes[1:]
+        return Origin(module=".".join(scopes))
+
+    def spec(self, name: str) -> TensorSpec:
+        value = self._values[name]
+        axes = tuple(f"axis{place}" for place in range(value.ndim))
+        return TensorSpec(name, str(value.dtype), axes)
+
+    @cached_property
+    def _values(self) -> Values:
+        names = list(self._graph.producers)
+        found = run_alone(self._graph, names, {}, self._runtime, self._inputs)
+        return {
+            name: value
+            for name, value in found.items()
+            if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "fiub"
+        }
+
+
+def run_alone(
+    graph: OnnxGraph,
+    targets: Collection[str],
+    values: Mapping[str, Array],
+    runtime: Runtime,
+    inputs: Mapping[str, Array],
+    *,
+    optimize: bool = True,
+) -> dict[str, Array | Exception]:
+    """`targets`, each computed from `values`, which replace those of the graph.
+
+    They run together; if the runtime refuses them, in halves, to find those that it refuses.
+    """
+    targets = list(targets)
+    try:
+        content, needed = graph.extract(targets, values)
+        feeds = {
+            name if name in graph.inputs else name + REFERENCE: _cast(
+                graph, name, inputs[name] if name in graph.inputs else values[name]
+            )
+            for name in needed
+        }
+        return dict(runtime.run(content, feeds, optimize=optimize))
+    except Exception as error:  # whatever a runtime raises
+        if len(targets) == 1:
+            return {targets[0]: error}
+    found: dict[str, Array | Exception] = {}
+    middle = len(targets) // 2
+    for part in (targets[:middle], targets[middle:]):
+        found |= run_alone(graph, part, values, runtime, inputs, optimize=optimize)
+    return found
+
+
+def find_steps(
+    graph: OnnxGraph,
+    reference: OnnxReference,
+    runtime: Runtime,
+    inputs: Mapping[str, Array],
+    *,
+    constant_error: float = 0.0,
+    optimize: bool = True,
+) -> list[Step]:
+    """Every value that the reference knows, as a step that is run alone.
+
+    Args:
+        optimize: Whether the runtime may optimize within a step.
+    """
+    names = reference.names(graph)
+    cut = set(names)
+    rounded = {name: reference.rounded(name) for name in names}
+    alone = run_alone(graph, names, rounded, runtime, inputs, optimize=optimize)
+    marked = run_alone(graph, names, {}, runtime, inputs, optimize=optimize)
+    steps = []
+    for name in names:
+        places, frontier = graph.segment(name, cut)
+        known = [other for other in frontier if other not in graph.inputs]
+        local = _difference(reference, name, known, alone[name], constant_error)
+        if local is None:
+            continue
+        nodes = [graph.nodes[place] for place in places]
+        steps.append(
+            Step(
+                name,
+                tuple(describe_node(node) for node in nodes),
+                reference.origin(name),
+                local,
+                relative_distance(marked.get(name), reference.exact(name)),
+                frontier=tuple(known),
+            )
+        )
+    return steps
+
+
+def _difference(
+    reference: OnnxReference,
+    name: str,
+    frontier: Collection[str],
+    got: Array | Exception,
+    constant_error: float,
+) -> Difference | None:
+    try:
+        exact, native = reference.local(name, frontier)
+    except Exception:  # whatever torch raises: there is nothing to compare with
+        return None
+    if isinstance(got, Exception):
+        text = " ".join(str(got).split())
+        return Difference(math.inf, 0.0, math.inf, f"the runtime refuses it: {text[:200]}")
+    if exact.ndim == 0 and got.shape == (1,):  # a size, which ONNX also writes with one axis
+        got = got.reshape(())
+    return measure(reference.spec(name), got, exact, native, constant_error=constant_error)
+
+
+def describe_node(node: Any) -> str:
+    """`Conv node_conv2d`; without a name, that of its first output."""
+    return f"{node.op_type} {node.name or next(filter(None, node.output), '')}"
+
+
+def mark_changed(graph: OnnxGraph, step: Step, conversion: OnnxGraph) -> Step:
+    """The step with its nodes that differ from a new conversion, those last that it lacks entirely."""
+    places, _ = graph.segment(step.name, step.frontier)
+    changed = [n for n in (graph.nodes[p] for p in places) if _is_changed(graph, n, conversion)]
+    names = {node.name for node in conversion.nodes}
+    changed.sort(key=lambda node: node.name not in names)
+    return replace(step, changed=tuple(map(describe_node, changed)))
+
+
+def _is_changed(graph: OnnxGraph, node: Any, conversion: OnnxGraph) -> bool:
+    """Whether a new conversion has another node, or another constant, at this place."""
+    places = [conversion.producers.get(name) for name in node.output if name]
+    if not places or places[0] is None:
+        return True
+    other = conversion.nodes[places[0]]
+    if (node.op_type, list(node.input), sorted(map(_attribute, node.attribute))) != (
+        other.op_type,
+        list(other.input),
+        sorted(map(_attribute, other.attribute)),
+    ):
+        return True
+    for name in node.input:
+        mine, theirs = graph.constants.get(name), conversion.constants.get(name)
+        if mine is None and theirs is None:
+            continue
+        if mine is None or theirs is None:
+            return True
+        if mine.SerializeToString() != theirs.SerializeToString():
+            first, second = onnx.numpy_helper.to_array(mine), onnx.numpy_helper.to_array(theirs)
+            if first.tobytes() != second.tobytes() or first.shape != second.shape:
+                return True
+    return False
+
+
+def _attribute(attribute: Any) -> bytes:
+    content: bytes = attribute.SerializeToString(deterministic=True)
+    return content
+
+
+def _cast(graph: OnnxGraph, name: str, value: Array) -> Array:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.element_type(name))
+    return np.ascontiguousarray(value.astype(dtype, copy=False)).reshape(value.shape)
+
+
+def evaluates_right(
+    graph: OnnxGraph, reference: OnnxReference, name: str, inputs: Mapping[str, Array]
+) -> bool | None:
+    """Whether ONNX's own evaluator computes a step as the reference does; None if it cannot run it."""
+    cut = set(reference.names(graph))
+    _, frontier = graph.segment(name, cut)
+    known = [other for other in frontier if other not in graph.inputs]
+    rounded = {other: reference.rounded(other) for other in known}
+    got = run_alone(graph, [name], rounded, _Evaluator(), inputs)[name]
+    if isinstance(got, Exception):
+        return None
+    exact, native = reference.local(name, known)
+    return measure(reference.spec(name), np.asarray(got), exact, native).share <= 1
+
+
+class _Evaluator:
+    """ONNX's evaluator in Python, which follows the specification of each operator."""
+
+    def run(
+        self, content: bytes, inputs: Mapping[str, Array], *, optimize: bool = True
+    ) -> dict[str, Array]:
+        from onnx.reference import ReferenceEvaluator
+
+        evaluator = ReferenceEvaluator(onnx.load_from_string(content))
+        outputs = evaluator.run(None, dict(inputs))
+        return dict(zip(evaluator.output_names, outputs, strict=True))
+
+    def optimized(self, content: bytes) -> bytes | None:
+        return None

@@ -1,0 +1,103 @@
+"""A picture of the error along the graph of an exported file."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+from ptx.export import Location
+from ptx.infer.artifact.files import write_atomic
+from ptx.infer.errors import UsageError, quote
+from ptx.report.charts import LOOK, STYLES
+
+_FLOOR = 1e-3  # in units of the tolerance: smaller errors are drawn there
+_CEILING = 1e9  # and larger ones, and those without a number, here
+_SUFFIXES = (".png", ".svg")
+_LABEL = 60  # characters
+
+
+def save_error_chart(location: Location, path: Path) -> None:
+    """Draw the error of each step alone and of the values as the file runs, as PNG or SVG.
+
+    Raises:
+        UsageError: the name ends otherwise.
+        OutputError: it cannot be written.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise UsageError(f"--output {quote(path)}: expected a name that ends in .png or .svg")
+    write_atomic(path, draw_error_chart(location, path.suffix[1:]))
+
+
+def draw_error_chart(location: Location, file_format: str = "svg") -> bytes:
+    """The picture as a file's content."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(LOOK):
+        figure = Figure(figsize=(8, 4.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        _draw_local(upper, location)
+        _draw_inherited(lower, location)
+        upper.set_title(
+            f"{location.backend} and {location.reference} at {location.case}", loc="left"
+        )
+        lower.set_xlabel("steps in the order of the graph")
+        lower.xaxis.get_major_locator().set_params(integer=True)
+        for axes in (
+            upper,
+            lower,
+        ):  # LOOK has no mathematical text, in which matplotlib writes powers
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
+        content = io.BytesIO()
+        figure.savefig(content, format=file_format, dpi=150)
+    return content.getvalue()
+
+
+def _draw_local(axes: Any, location: Location) -> None:
+    """Each step alone, in units of its tolerance; if the file is quantized, its cost."""
+    places = range(len(location.steps))
+    shares = [
+        step.local.cost if location.quantized else step.local.share for step in location.steps
+    ]
+    heights = [
+        min(max(share, _FLOOR), _CEILING) if share == share else _CEILING for share in shares
+    ]
+    wrong = [not share <= 1 for share in shares]
+    colours = [STYLES[1][0] if bad else STYLES[0][0] for bad in wrong]
+    axes.bar(places, heights, color=colours, bottom=0, log=True)
+    label = (
+        "cost of quantization\n(relative RMS error)"
+        if location.quantized
+        else ("error of the step alone\n(1 = its tolerance)")
+    )
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=_FLOOR)
+    if not location.quantized:
+        axes.axhline(1.0, color=STYLES[4][0], linewidth=0.8, linestyle="--")
+    if location.step is not None and location.step in location.steps:
+        place = location.steps.index(location.step)
+        axes.annotate(
+            location.step.node[:_LABEL],
+            (place, heights[place]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="right" if place > len(places) / 2 else "left",
+        )
+        axes.set_ylim(top=max(10.0, 20 * max(heights)))
+
+
+def _draw_inherited(axes: Any, location: Location) -> None:
+    """The error of each value when the file runs from its inputs, relative to the largest value."""
+    points = [
+        (place, step.inherited)
+        for place, step in enumerate(location.steps)
+        if step.inherited and math.isfinite(step.inherited)
+    ]
+    colour, _, marker = STYLES[0]
+    if points:
+        axes.semilogy(
+            *zip(*points, strict=True), color=colour, marker=marker, markersize=3, linewidth=1
+        )
+    axes.set_ylabel("error of the value\n(relative, inherited)")
