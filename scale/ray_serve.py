@@ -26,7 +26,7 @@ from ptx.scale.spec import PredictorSpec
 from ptx.serve import Settings, app
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from ptx.infer.described.description import Description
 
@@ -80,7 +80,7 @@ def deployment(
             self._predictor = open_in_worker(spec)
             self._app = app({served_name: self._predictor}, settings)
 
-        def __serve_build_asgi_app__(self) -> Starlette:
+        def __serve_build_asgi_app__(self) -> ASGIApp:
             return self._app
 
         async def check_health(self) -> None:

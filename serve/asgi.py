@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ptx.infer import Predictor
 from ptx.serve import page
@@ -33,7 +31,13 @@ from ptx.serve.metadata import (
     single_tensor_spec,
 )
 from ptx.serve.metrics import CONTENT_TYPE
-from ptx.serve.middleware import BODY_RECEIVED, HEADERS, RequestMiddleware, error_response
+from ptx.serve.middleware import (
+    BODY_RECEIVED,
+    HEADERS,
+    RequestMiddleware,
+    error_response,
+    route_path,
+)
 from ptx.serve.model import TOP, VERSION, Model
 from ptx.serve.registry import ModelSource, Served
 from ptx.serve.service import Memory, Service
@@ -45,13 +49,14 @@ _BINARY = "application/octet-stream"
 _LARGE = 256 * 2**10  # bytes of a body that is decoded in a thread
 _SLOWEST = 64 * 2**10  # bytes a second in which a body must arrive, after the receive timeout
 _MAX_TOP = 10_000
+_MODEL, _MODEL_VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def app(
     models: Mapping[str, Predictor | Callable[[], Predictor]], settings: Settings | None = None
-) -> Starlette:
+) -> ASGIApp:
     """An ASGI application that serves models: mount it, wrap it in middleware, run it on any server.
 
     The models are opened and their golden samples replayed here, so an application that exists is ready.
@@ -75,7 +80,7 @@ def _same(predictor: Predictor) -> Predictor:
     return predictor
 
 
-def build_app(service: Service, lifespan: Lifespan | None = None) -> Starlette:
+def build_app(service: Service, lifespan: Lifespan | None = None) -> ASGIApp:
     """The application over a service.
 
     Args:
@@ -89,33 +94,39 @@ def build_app(service: Service, lifespan: Lifespan | None = None) -> Starlette:
         service.registry.close()
 
     def observe(name: str, status: int, seconds: float, sent: int) -> None:
-        service.metrics.observe_request(service.model_label(name), "http", str(status), seconds)
+        service.metrics.observe_request(service.model_label(name), "http", status, seconds)
         service.metrics.observe_sent(sent)
 
-    settings = service.settings
-    middleware = [Middleware(RequestMiddleware, settings=settings, observe=observe)]
-    if "*" not in settings.allowed_hosts:
-        hosts = list(settings.allowed_hosts)
-        middleware.append(
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-        )
-    middleware.append(Middleware(_Compression, minimum_size=1024, compresslevel=6))
-    return Starlette(
-        routes=_Endpoints(service).routes(),
-        middleware=middleware,
+    endpoints = _Endpoints(service)
+    inference = endpoints.inference_routes()
+    other = Starlette(
+        routes=[*inference, *endpoints.other_routes()],
         exception_handlers={HTTPException: _http_exception},
         lifespan=lifespan or close_models,
     )
+    settings = service.settings
+    app: ASGIApp = _Router(inference, other)
+    if "*" not in settings.allowed_hosts:
+        hosts = list(settings.allowed_hosts)
+        app = TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+    return RequestMiddleware(app, settings=settings, observe=observe)
 
 
-class _Compression(GZipMiddleware):
-    """Starlette's, without its cost for clients that do not accept gzip."""
+class _Router:
+    """Calls the endpoints of inference directly; all other requests go through Starlette."""
+
+    def __init__(self, inference: Sequence[Route], other: ASGIApp) -> None:
+        self._inference, self._other = inference, other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", ""):
-            await super().__call__(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = route_path(scope)
+            for route in self._inference:
+                if match := route.path_regex.match(path):
+                    scope["path_params"] = match.groupdict()
+                    await route.app(scope, receive, send)
+                    return
+        await self._other(scope, receive, send)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -134,16 +145,20 @@ class _Endpoints:
         self._registry, self._metrics = service.registry, service.metrics
         self._page, self._page_models = b"", list[Model]()
 
-    def routes(self) -> list[Route]:
-        """The routes; those of inference first, since they are searched in order."""
-        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
-        infer = _BodyEndpoint(self, self._infer)
+    def inference_routes(self) -> list[Route]:
+        """The routes of inference."""
+        infer, predict = _BodyEndpoint(self, self._infer), _BodyEndpoint(self, self._predict)
+        return [
+            Route(f"{_MODEL}/infer", infer, methods=["POST"]),
+            Route("/predict/{name}", predict, methods=["POST"]),
+            Route(f"{_MODEL_VERSION}/infer", infer, methods=["POST"]),
+        ]
+
+    def other_routes(self) -> list[Route]:
+        """The routes of everything else."""
         any_method = ["GET", "POST", "PUT", "DELETE"]
         return [
-            Route(f"{model}/infer", infer, methods=["POST"]),
-            Route("/predict/{name}", _BodyEndpoint(self, self._predict), methods=["POST"]),
-            Route(f"{version}/infer", infer, methods=["POST"]),
-            Route(f"{model}/preview", _BodyEndpoint(self, self._preview), methods=["POST"]),
+            Route(f"{_MODEL}/preview", _BodyEndpoint(self, self._preview), methods=["POST"]),
             Route("/", _endpoint(self._show_page)),
             Route("/metrics", _endpoint(self._show_metrics)),
             Route("/v2", _endpoint(self._show_server)),
@@ -153,7 +168,7 @@ class _Endpoints:
             Route("/v2/models/stats", _endpoint(self._show_statistics)),
             *(
                 Route(prefix + suffix, _endpoint(handler))
-                for prefix in (model, version)
+                for prefix in (_MODEL, _MODEL_VERSION)
                 for suffix, handler in (
                     ("", self._show_model),
                     ("/ready", self._show_model_ready),
@@ -192,7 +207,11 @@ class _Endpoints:
         """The protocol's request: tensors."""
         header = call.headers.get(b"inference-header-content-length")
         decode = partial(self._decode, served.model, call.body, header)
-        request = await asyncio.to_thread(decode) if len(call.body) > _LARGE else decode()
+        if len(call.body) > _LARGE:
+            request = await asyncio.to_thread(decode)
+            served = self.find(call.scope)  # the model may have been reloaded meanwhile
+        else:
+            request = decode()
         result = await self._run(call, served, request)
         tensors = served.model.to_tensors(request, result)
         content, size = encode_response(served.model.name, VERSION, request, tensors)
@@ -320,7 +339,7 @@ class _Call:
     def __init__(self, scope: Scope, receive: Receive, settings: Settings, memory: Memory) -> None:
         self.scope, self.headers = scope, scope[HEADERS]
         self._receive, self._settings, self._memory = receive, settings, memory
-        self._reserved = 0
+        self._reserved, self._expired = 0, False
         self.body = b""
 
     async def read_body(self) -> None:
@@ -332,33 +351,46 @@ class _Call:
         length, limit = self.headers.get(b"content-length", b"0"), self._settings.max_body
         if not length.isdigit() or int(length) > limit:
             raise self._too_large()
+        # As asyncio.timeout does, in a third of its time.
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None
         seconds = self._settings.receive_timeout + int(length) / _SLOWEST
+        timer = loop.call_later(seconds, self._expire, task)
         try:
-            async with asyncio.timeout(seconds):
-                self.body = await self._receive_body()
-        except TimeoutError as error:
-            raise RequestError(408, "the body did not arrive in time") from error
+            self.body = await self._receive_body(limit)
+        except asyncio.CancelledError:
+            if self._expired and task.uncancel() == 0:
+                raise RequestError(408, "the body did not arrive in time") from None
+            raise
+        finally:
+            timer.cancel()
         self.scope[BODY_RECEIVED] = True
         if (coding := self.headers.get(b"content-encoding")) is not None:
             unpack = partial(decompress, self.body, coding.decode("latin-1"), limit)
             self.body = await asyncio.to_thread(unpack)
             self._reserve(len(self.body))
 
-    async def _receive_body(self) -> bytes:
-        # rather than a list of chunks, whose memory the system does not get back
+    def _expire(self, task: asyncio.Task[Any]) -> None:
+        self._expired = True
+        task.cancel()
+
+    async def _receive_body(self, limit: int) -> bytes:
+        # A bytearray rather than a list of chunks, whose memory the system does not get back.
         body = bytearray()
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise RequestError(499, "the client has gone")
             chunk: bytes = message.get("body", b"")
-            if len(body) + len(chunk) > self._settings.max_body:
+            if len(body) + len(chunk) > limit:
                 raise self._too_large()
             self._reserve(len(chunk))
-            if not body and not message.get("more_body", False):
+            more = message.get("more_body", False)
+            if not body and not more:
                 return chunk
             body += chunk
-            if not message.get("more_body", False):
+            if not more:
                 return bytes(body)
 
     def _reserve(self, size: int) -> None:
@@ -392,7 +424,8 @@ class _BodyEndpoint:
         endpoints, service = self._endpoints, self._endpoints.service
         call = _Call(scope, receive, service.settings, service.memory)
         try:
-            await service.admit(endpoints.find(scope))
+            if service.is_overloaded(endpoints.find(scope)):
+                await service.hold()
             await call.read_body()
             service.metrics.observe_received(len(call.body))
             response = await self._handler(call, endpoints.find(scope))

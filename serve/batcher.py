@@ -8,24 +8,26 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ptx.infer import Array, Prediction, Predictor
+from ptx.infer.backends.threads import usable_processors
 from ptx.infer.preprocessing import batch_key
 from ptx.infer.signature import BATCH
 from ptx.serve.errors import RequestError, to_request_error, unavailable
 from ptx.serve.settings import Settings
 
+T = TypeVar("T")
 Result = Mapping[str, Array] | list[Prediction]  # of arrays; of raw inputs
 # Gets the jobs of a run, its start (`time.perf_counter`) and its seconds.
 RunObserver = Callable[[Sequence["Job"], float, float], None]
 
 _ERRORS = Exception, SystemExit  # the code of a model may try to end the process
 _MAX_ROWS = 64  # that are gathered for one run: a row of a larger batch is not cheaper
-# Seconds that a run may take on the event loop. A thread and back cost 0.1 ms, which doubles the latency
-# of a small model (docs/serving.md, Speed); a longer run would hold up other requests.
+# Seconds of work that may be done on the event loop. A thread and back cost 0.1 ms, which doubles the
+# latency of a small model (docs/serving.md, Speed); longer work would hold up other requests.
 _INLINE_SECONDS = 0.001
 _WATCH_AFTER = 0.1  # seconds that a job waits before it is watched whether its client has gone
 _SMALL_IMAGE = 128 * 128  # pixels of an image that may be decoded on the event loop
@@ -37,11 +39,12 @@ class Job:
 
     Attributes:
         key: Jobs with equal keys fit into one run; None: raw inputs.
-        content: Arrays by input name, or a list of raw inputs.
-        size: Numbers in the arrays, or bytes of the raw inputs; the cost of a run grows with it.
+        content: Arrays by input name; or a list of raw inputs, then of the samples made of them.
+        size: Numbers in the arrays or samples, or bytes of the raw inputs; the cost grows with it.
         sizes: Of the dynamic axes of the arrays, the batch among them.
         top: Labels to rank for each raw input.
         timeout: Seconds until its run must have begun.
+        preprocessed: Seconds that the preprocessing of raw inputs took, which is not waiting.
         result: Cancelled if the client has gone.
     """
 
@@ -53,11 +56,12 @@ class Job:
     top: int = 0
     timeout: float | None = None
     arrived: float = field(default_factory=time.perf_counter)
+    preprocessed: float = 0.0
     result: asyncio.Future[Result] = field(init=False)
 
     @property
     def is_raw(self) -> bool:
-        """Whether its content is raw inputs."""
+        """Whether it came as raw inputs."""
         return self.key is None
 
     def finish(self, result: Result | RequestError) -> None:
@@ -72,33 +76,49 @@ class Job:
 
 @dataclass(slots=True)
 class _Cost:
-    """Seconds of a run by its size, as learned from the runs so far; 0: nothing is known yet.
+    """Seconds of some work by its size, as observed so far; 0: nothing is known yet.
 
     Attributes:
         mean: Moving average, from which waiting times are estimated.
-        lowest: Of the last runs, without what else the machine did at their time.
+        lowest: Of the last times, without what else the machine did then.
     """
 
     mean: float = 0.0
     lowest: float = 0.0
 
-    def add(self, cost: float) -> None:
+    def fits_inline(self, size: int) -> bool:
+        """Whether work of this size is so short that it may hold up the event loop."""
+        return 0 < self.lowest * size <= _INLINE_SECONDS
+
+    def add(self, seconds: float, size: int) -> None:
+        if not size:
+            return
+        cost = seconds / size
         self.mean = self.mean + 0.2 * (cost - self.mean) if self.mean else cost
         self.lowest = min(cost, 1.05 * self.lowest) if self.lowest else cost
 
 
 class Batcher:
-    """The queue of one model. Its methods are called on the event loop."""
+    """The queue of one model. Its methods are called on the event loop.
+
+    Raw inputs are preprocessed as they arrive, before their job waits for a run: several at a time,
+    and while the model runs. A run or a preprocessing that takes less than `_INLINE_SECONDS`, judged by
+    those before it, is done on the event loop, others in threads.
+    """
 
     def __init__(self, predictor: Predictor, settings: Settings, observe: RunObserver) -> None:
         self._predictor, self._settings, self._observe = predictor, settings, observe
+        self._takes_pictures = predictor.preprocessing.pictures is not None
         self._queues: dict[Hashable, deque[Job]] = {}  # by key, the one that waits longest first
         self._running: Sequence[Job] = ()  # in the thread
-        self._waiting_size = {False: 0, True: 0}  # of the jobs in the queues: arrays, raw inputs
+        self._waiting_size = {False: 0, True: 0}  # of the jobs in the queues: arrays, samples
+        self._preprocessing, self._preprocessing_size = 0, 0  # jobs in threads, bytes of them
         self._dispatching = self._hung = self._closing = False
-        self._is_first = True  # no job has run in this iteration of the event loop
-        self._costs = {False: _Cost(), True: _Cost()}  # of arrays, of raw inputs
+        self._costs = {False: _Cost(), True: _Cost()}  # of runs: of arrays, of samples
+        self._preprocessing_cost = _Cost()
+        self._threads = usable_processors()
         self._executor = ThreadPoolExecutor(1, "ptx-run")
+        self._preprocessors = ThreadPoolExecutor(self._threads, "ptx-preprocess")
 
     async def run(
         self, job: Job, disconnected: Callable[[], Awaitable[None]] | None = None
@@ -112,22 +132,11 @@ class Batcher:
             RequestError: the job cannot be computed, or would wait longer than `max_wait`; 499 if the
                 client has gone.
         """
+        if job.is_raw:
+            await self._preprocess(job, disconnected)
+        self._check_waiting_time()
         loop = asyncio.get_running_loop()
         job.result = loop.create_future()
-        if (
-            self._is_first
-            and self.idle
-            and not self._settings.max_delay
-            and self._fits_inline([job])
-        ):
-            # The first of an iteration of the event loop runs at once: a single client does not wait for
-            # others. Those that come in the same iteration are batched.
-            self._is_first = False
-            loop.call_soon(self._next_iteration)
-            self._run_inline([job])
-            return job.result.result()
-        if (wait := self.waiting_time()) > self._settings.max_wait:
-            raise unavailable("the server is busy: this request would wait too long", min(wait, 60))
         self._queues.setdefault(job.key, deque()).append(job)
         self._waiting_size[job.is_raw] += job.size
         if not self._dispatching and not self._running:
@@ -136,38 +145,93 @@ class Batcher:
                 loop.call_later(self._settings.max_delay, self._dispatch)
             else:
                 loop.call_soon(self._dispatch)
-        return await (job.result if disconnected is None else _watched(job, disconnected))
+        # A run in a thread may take long; otherwise the job is in one of the next runs.
+        return await (_watched(job.result, disconnected) if self._running else job.result)
 
-    def _next_iteration(self) -> None:
-        self._is_first = True
+    async def _preprocess(
+        self, job: Job, disconnected: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        """Replace the raw inputs of a job by samples.
+
+        Raises:
+            RequestError: one cannot be used, or the job would wait too long.
+        """
+        started = time.perf_counter()
+        size, cost = job.size, self._preprocessing_cost
+        if cost.fits_inline(size) and self._may_decode_inline(job.content):
+            samples = _preprocess(self._predictor, job.content)
+        else:
+            self._check_waiting_time()
+            self._preprocessing += 1
+            self._preprocessing_size += size
+
+            def preprocess() -> list[Array]:
+                nonlocal started
+                started = time.perf_counter()
+                self._check_waited(job, started)
+                return _preprocess(self._predictor, job.content)
+
+            loop = asyncio.get_running_loop()
+            try:
+                samples = await _watched(
+                    loop.run_in_executor(self._preprocessors, preprocess), disconnected
+                )
+            finally:
+                self._preprocessing -= 1
+                self._preprocessing_size -= size
+                loop.call_soon(self._continue)  # after the job has been queued
+        job.preprocessed = time.perf_counter() - started
+        cost.add(job.preprocessed, size)
+        job.content, job.size = samples, sum([sample.size for sample in samples])
+
+    def _may_decode_inline(self, values: Sequence[Any]) -> bool:
+        return not self._takes_pictures or all(map(_is_small_png, values))
 
     def waiting_time(self) -> float:
-        """Seconds until the run of a job that is added now begins, as estimated from earlier runs."""
+        """Seconds until the run of a job that is added now begins, as estimated from earlier ones."""
+        if self.idle:
+            return 0.0
         if self._hung:
             return float("inf")
         sizes = dict(self._waiting_size)
         for job in self._running:
             sizes[job.is_raw] += job.size
-        return sum(self._costs[is_raw].mean * size for is_raw, size in sizes.items())
+        running = sum(self._costs[is_raw].mean * size for is_raw, size in sizes.items())
+        preprocessing = self._preprocessing_cost.mean * self._preprocessing_size
+        return running + preprocessing / self._threads
+
+    def _check_waiting_time(self) -> None:
+        if (wait := self.waiting_time()) > self._settings.max_wait:
+            raise unavailable("the server is busy: this request would wait too long", min(wait, 60))
+
+    def _check_waited(self, job: Job, now: float) -> None:
+        """Refuse a job that has waited for so long that its client is not interested any more."""
+        waited = now - job.arrived - job.preprocessed
+        if job.timeout is not None and waited > job.timeout:
+            raise RequestError(504, "the timeout of the request has passed")
+        if waited > 2 * self._settings.max_wait + self._settings.max_delay:
+            raise unavailable("the request waited too long: the server is busy")
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
-        return not self._queues and not self._running
+        """Whether there is nothing to do."""
+        return not self._queues and not self._running and not self._preprocessing
 
     def close(self) -> None:
         """Close the predictor as soon as the batcher is idle."""
         self._closing = True
         if self.idle:
             self._executor.shutdown(wait=False)
+            self._preprocessors.shutdown(wait=False)
             self._predictor.close()
 
     def _dispatch(self) -> None:
         self._dispatching = False
         jobs = self._next_jobs()
         if jobs:
-            if self._fits_inline(jobs):
-                self._run_inline(jobs)
+            if self._costs[jobs[0].is_raw].fits_inline(sum([job.size for job in jobs])):
+                for job, result in zip(jobs, self._compute(jobs), strict=True):
+                    job.finish(result)
             else:
                 self._run_in_thread(jobs)
         self._continue()
@@ -179,7 +243,7 @@ class Batcher:
             self._dispatching = True
             asyncio.get_running_loop().call_soon(self._dispatch)
         elif self._closing:
-            self.close()
+            self.close()  # if nothing is preprocessed
 
     def _next_jobs(self) -> list[Job]:
         """The jobs of the next run, from the queue that has waited longest."""
@@ -192,12 +256,13 @@ class Batcher:
         while queue and rows + queue[0].rows <= limit:
             job = queue.popleft()
             self._waiting_size[job.is_raw] -= job.size
-            waited = now - job.arrived
-            if job.timeout is not None and waited > job.timeout:
-                job.finish(RequestError(504, "the timeout of the request has passed"))
-            elif waited > 2 * self._settings.max_wait + self._settings.max_delay:
-                job.finish(unavailable("the request waited too long: the server is busy"))
-            elif not job.result.done():
+            if job.result.done():
+                continue
+            try:
+                self._check_waited(job, now)
+            except RequestError as error:
+                job.finish(error)
+            else:
                 jobs.append(job)
                 rows += job.rows
         del self._queues[key]
@@ -205,18 +270,11 @@ class Batcher:
             self._queues[key] = queue  # behind the others
         return jobs
 
-    def _fits_inline(self, jobs: Sequence[Job]) -> bool:
-        """Whether a run is so short that it may hold up the event loop."""
-        cost = self._costs[jobs[0].is_raw].lowest
-        if not cost or cost * sum(job.size for job in jobs) > _INLINE_SECONDS:
-            return False
-        if not jobs[0].is_raw or self._predictor.preprocessing.pictures is None:
-            return True
-        return all(_is_small_png(value) for job in jobs for value in job.content)
-
-    def _run_inline(self, jobs: Sequence[Job]) -> None:
+    def _compute(self, jobs: Sequence[Job]) -> list[Result | RequestError]:
         started = time.perf_counter()
-        self._finish(jobs, run_batch(self._predictor, jobs), started)
+        results = run_batch(self._predictor, jobs)
+        self._record(jobs, started)
+        return results
 
     def _run_in_thread(self, jobs: Sequence[Job]) -> None:
         self._running, started = jobs, time.perf_counter()
@@ -227,7 +285,9 @@ class Batcher:
         def done(future: asyncio.Future[list[Result | RequestError]]) -> None:
             timer.cancel()
             self._running, self._hung = (), False
-            self._finish(jobs, future.result(), started)
+            self._record(jobs, started)
+            for job, result in zip(jobs, future.result(), strict=True):
+                job.finish(result)
             self._continue()
 
         future.add_done_callback(done)
@@ -243,25 +303,24 @@ class Batcher:
         self._queues.clear()
         self._waiting_size = {False: 0, True: 0}
 
-    def _finish(
-        self, jobs: Sequence[Job], results: Sequence[Result | RequestError], started: float
-    ) -> None:
+    def _record(self, jobs: Sequence[Job], started: float) -> None:
         seconds = time.perf_counter() - started
-        if size := sum(job.size for job in jobs):
-            self._costs[jobs[0].is_raw].add(seconds / size)
-        for job, result in zip(jobs, results, strict=True):
-            job.finish(result)
+        self._costs[jobs[0].is_raw].add(seconds, sum([job.size for job in jobs]))
         self._observe(jobs, started, seconds)
 
 
-async def _watched(job: Job, disconnected: Callable[[], Awaitable[None]]) -> Result:
-    """The result of a job, dropped if its client goes."""
+async def _watched(
+    future: asyncio.Future[T], disconnected: Callable[[], Awaitable[None]] | None
+) -> T:
+    """The result of a future, which is cancelled if the client goes."""
+    if disconnected is None:
+        return await future
     loop = asyncio.get_running_loop()
     watcher: asyncio.Task[None] | None = None
 
     async def cancel_when_disconnected() -> None:
         await disconnected()
-        job.result.cancel()
+        future.cancel()
 
     def watch() -> None:
         nonlocal watcher
@@ -269,7 +328,7 @@ async def _watched(job: Job, disconnected: Callable[[], Awaitable[None]]) -> Res
 
     timer = loop.call_later(_WATCH_AFTER, watch)
     try:
-        return await job.result
+        return await future
     except asyncio.CancelledError:
         if watcher is not None and watcher.done():
             raise RequestError(499, "the client has gone") from None
@@ -285,6 +344,18 @@ def _is_small_png(value: bytes) -> bool:
         return False
     width, height = int.from_bytes(value[16:20]), int.from_bytes(value[20:24])
     return width * height <= _SMALL_IMAGE
+
+
+def _preprocess(predictor: Predictor, values: Sequence[Any]) -> list[Array]:
+    """The samples of raw inputs.
+
+    Raises:
+        RequestError: one cannot be used.
+    """
+    try:
+        return [predictor.preprocessing.read(value) for value in values]
+    except _ERRORS as error:
+        raise to_request_error(error, raw_input=True) from error
 
 
 def run_batch(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
@@ -325,18 +396,11 @@ def _run_joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Requ
 
 
 def _predict(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
-    """Raw inputs, each preprocessed by itself; samples of one shape go into one run."""
-    results: list[Result | RequestError] = []
+    """The predictions for samples of raw inputs; those of one shape go into one run."""
+    results = [cast("list[Prediction]", [None] * job.rows) for job in jobs]
     batches: dict[tuple[int, object], list[tuple[list[Prediction], int, Array]]] = {}
-    for job in jobs:
-        try:
-            samples = [predictor.preprocessing.read(value) for value in job.content]
-        except _ERRORS as error:
-            results.append(to_request_error(error, raw_input=True))
-            continue
-        predictions = cast("list[Prediction]", [None] * len(samples))
-        results.append(predictions)
-        for index, sample in enumerate(samples):
+    for job, predictions in zip(jobs, results, strict=True):
+        for index, sample in enumerate(job.content):
             key = job.top, batch_key(predictor.preprocessing, sample)
             batches.setdefault(key, []).append((predictions, index, sample))
     for (top, _), members in batches.items():
@@ -344,4 +408,4 @@ def _predict(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Request
         found = predictor.predict_samples(samples, [None] * len(samples), top=top)
         for (predictions, index, _), prediction in zip(members, found, strict=True):
             predictions[index] = prediction
-    return results
+    return list(results)

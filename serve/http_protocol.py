@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -9,6 +12,43 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 _MAX_HEADER = 256 * 2**10  # bytes of a request's headers; the event loop reads as much at once
 _LINGER = 0.5  # seconds in which an idle connection may still bring a request, after SIGTERM
 _FRAMING = (b"content-length", b"transfer-encoding")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Transport:
+    """A transport that sends the head of a response together with the beginning of its body.
+
+    uvloop passes each write to the system at once: uvicorn's two writes of a response would be two
+    packets.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._in_body = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            self._transport.write(self._head + data)
+            self._head = None
+        elif self._in_body or data == _CONTINUE:
+            self._transport.write(data)
+        else:
+            self._head, self._in_body = data, True
+
+    def end_response(self) -> None:
+        """Send the head if there was no body; the next write is the head of another response."""
+        if self._head is not None:
+            self._transport.write(self._head)
+            self._head = None
+        self._in_body = False
+
+    def close(self) -> None:
+        self.end_response()
+        self._transport.close()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -20,10 +60,19 @@ class HttpProtocol(HttpToolsProtocol):
     - The size of the headers is limited.
     - At shutdown an idle connection stays open for a moment; uvicorn closes it at once, and drops a
       request that is on its way. Later responses say `Connection: close`.
+    - A response is sent as one packet if it is small: see `_Transport`.
     """
 
     _header_size = 0
     _resuming = False  # the headers of an upgrade are parsed again
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.transport = cast("asyncio.Transport", _Transport(self.transport))
+
+    def on_response_complete(self) -> None:
+        cast("_Transport", self.transport).end_response()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -42,7 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Go on with the body; the parser takes what follows the headers for another protocol."""
         self.parser = httptools.HttpRequestParser(self)
         lines = [b"POST / HTTP/1.1"]
-        lines += [name + b": " + value for name, value in self.headers if name in _FRAMING]
+        lines += [name + b": " + value for name, value in self.scope["headers"] if name in _FRAMING]
         self._resuming = True
         self.parser.feed_data(b"\r\n".join((*lines, b"", b"")))
         self._resuming = False
@@ -57,15 +106,12 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._resuming:
             super().on_url(url)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if "method" not in self.scope:  # which is set at the end of the headers
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         if self._resuming:
             return
         self._header_size = 0
         super().on_headers_complete()
+        self.headers = []  # where trailers go
         if self.app_state.get("draining"):
             self.cycle.keep_alive = False
 

@@ -70,12 +70,21 @@ class Metrics:
 
         self._received = self._bytes.labels("received")
         self._sent = self._bytes.labels("sent")
+        # By their labels: to look a child up by itself takes longer than to count with it.
+        self._request_children: dict[
+            tuple[str, str, int | str], tuple[Counter, Histogram | None]
+        ] = {}
 
-    def observe_request(self, model: str, protocol: str, code: str, seconds: float) -> None:
+    def observe_request(self, model: str, protocol: str, code: int | str, seconds: float) -> None:
         """Count a response; `model` is empty if the request was not for one."""
-        self._requests.labels(model, protocol, code).inc()
-        if model:
-            self._request_seconds.labels(model).observe(seconds)
+        key = model, protocol, code
+        if key not in self._request_children:
+            histogram = self._request_seconds.labels(model) if model else None
+            self._request_children[key] = self._requests.labels(model, protocol, code), histogram
+        counter, histogram = self._request_children[key]
+        counter.inc()
+        if histogram is not None:
+            histogram.observe(seconds)
 
     def observe_received(self, size: int) -> None:
         """Count the bytes of a request's body."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import orjson
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,6 +51,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, *, settings: Settings, observe: ResponseObserver) -> None:
         self._app, self._settings, self._observe = app, settings, observe
+        self._compressing_app = GZipMiddleware(app, minimum_size=1024, compresslevel=6)
         self._tokens = TokenChecker(settings.tokens)
         self._in_progress = 0
 
@@ -81,7 +83,9 @@ class RequestMiddleware:
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
                 await _ALLOW(scope, receive, send_counted)
             else:
-                await self._app(scope, receive, send_counted)
+                gzip = b"gzip" in headers.get(b"accept-encoding", b"")
+                app = self._compressing_app if gzip else self._app
+                await app(scope, receive, send_counted)
         except RequestError as error:
             await error_response(error)(scope, receive, send_counted)
         finally:
@@ -106,12 +110,17 @@ class RequestMiddleware:
             and [name for name, _ in scope["headers"]].count(b"host") != 1
         ):
             raise bad_request("HTTP/1.1 requires exactly one Host header")
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path.startswith("/v2/health/"):
+        if route_path(scope).startswith("/v2/health/"):
             return
         self._tokens.check(headers.get(b"authorization", b""))
         if self._in_progress > self._settings.max_requests:
             raise unavailable("too many requests are in progress (--max-requests)")
+
+
+def route_path(scope: Scope) -> str:
+    """The path within this application, which may be mounted in another one."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _has_unread_body(scope: Scope) -> bool:

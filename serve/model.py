@@ -45,6 +45,7 @@ class Model:
         self.raw_input = raw_input_name(predictor.manifest, predictor.preprocessing)
         raw_outputs = ("label", "score") if predictor.labels else ("value",)
         self.raw_outputs = raw_outputs if self.raw_input else ()
+        self._takes_pictures = predictor.preprocessing.pictures is not None
 
     def self_test(self) -> None:
         """Replay the golden samples on the backend that will serve.
@@ -109,7 +110,7 @@ class Model:
 
         A picture never becomes a string, which would be a path.
         """
-        if self.predictor.preprocessing.pictures is not None:
+        if self._takes_pictures:
             return value
         try:
             return value.decode()

@@ -47,13 +47,16 @@ class Service:
         self.metrics, self.memory = Metrics(), Memory(settings.max_memory)
         self.registry = Registry(sources, settings, self.metrics)
 
-    async def admit(self, served: Served) -> None:
-        """Hold a request that would be refused: a client that is refused at once is back at once.
+    def is_overloaded(self, served: Served) -> bool:
+        """Whether a request for this model would be refused now: see `hold`."""
+        return served.batcher.waiting_time() > self.settings.max_wait
+
+    async def hold(self) -> None:
+        """Delay a request that would be refused: a client that is refused at once is back at once.
 
         Refusing costs as much as answering, so without this an overloaded server answers fewer requests.
         """
-        if served.batcher.waiting_time() > self.settings.max_wait:
-            await asyncio.sleep(min(_MAX_HOLD, self.settings.max_wait))
+        await asyncio.sleep(min(_MAX_HOLD, self.settings.max_wait))
 
     async def reload(self, name: str) -> None:
         """Have a model's file read again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from ptx.infer.errors import installing
@@ -10,6 +11,7 @@ from ptx.serve.errors import LOG
 
 # Either says where the spans are sent; the SDK reads these and its other variables itself.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_FLUSH_SECONDS = 2.0
 
 
 class Tracing:
@@ -37,9 +39,14 @@ class Tracing:
         return [aio_server_interceptor(tracer_provider=self._provider)]  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Send the spans that are left, for two seconds at most."""
+        """Send the spans that are left, for two seconds at most.
+
+        The SDK's own limit of `force_flush` does not end an export that has begun.
+        """
         if self._provider is not None:
-            self._provider.force_flush(2000)
+            flush = threading.Thread(target=self._provider.force_flush, daemon=True)
+            flush.start()
+            flush.join(_FLUSH_SECONDS)
 
 
 def _open_provider() -> Any:

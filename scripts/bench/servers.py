@@ -1,4 +1,4 @@
-"""The servers of the benchmark: each is started when it is first asked, and all are up until its end."""
+"""The servers of the benchmark: each is started when it is first used, and all run until the end."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Command = Sequence[object]
 
 
 class Server(NamedTuple):
-    """One that answers."""
+    """A server that runs."""
 
     process: int
     ports: list[int]
 
 
 class Servers:
-    """Those that are up, by their names."""
+    """The servers that run, by their names."""
 
     def __init__(self, setting: Setting, stack: ExitStack) -> None:
         self._commands = commands(setting)
@@ -47,12 +47,12 @@ class Servers:
         return self._up[name]
 
     def port(self, name: str) -> int:
-        """Where it speaks HTTP; of a server of gRPC alone, that."""
+        """Its port for HTTP; of a server that has only gRPC, that one."""
         return self[name].ports[0]
 
 
 def commands(setting: Setting) -> dict[str, list[object]]:
-    """How each is started; `PORT` stands for one that is free."""
+    """The command of each; `PORT` stands for a free port."""
     model, slow = setting.model("convnet", ".onnx"), setting.folder / "resnet18.onnx"
     return {
         "ptx": ptx(model),
@@ -74,14 +74,14 @@ def ptx(model: Path, *more: object) -> list[object]:
 
 
 def _peer(name: str, *arguments: object) -> list[object]:
-    """A program in an environment of its own."""
+    """A reference program in its own environment."""
     _, *command = naive(f"{name}_server", *arguments)
     return [PEERS.absolute() / name / "bin/python", *command]
 
 
 @contextmanager
 def running(command: Command) -> Iterator[Server]:
-    """A server that answers; `PORT` in its command becomes a port that is free."""
+    """A server that accepts connections; `PORT` in its command becomes a free port."""
     free = [_free_port() for word in command if word == "PORT"]
     left = iter(free)
     words = [str(next(left)) if word == "PORT" else str(word) for word in command]
@@ -97,13 +97,13 @@ def running(command: Command) -> Iterator[Server]:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_ENDING)
-            with suppress(ProcessLookupError):  # LitServe leaves processes behind that ask on
+            with suppress(ProcessLookupError):  # LitServe leaves processes behind
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
 def _triton(setting: Setting) -> Iterator[Server]:
-    """A real tritonserver on the repository that ptx writes of the convnet."""
+    """A real tritonserver on the repository that ptx writes for the convnet."""
     from tempfile import TemporaryDirectory
 
     from ptx.export.triton import write_repository
@@ -128,18 +128,18 @@ def _module(path: Path) -> Any:
 
 
 def processor_seconds(process: int) -> float:
-    """That a server and its workers have used so far."""
+    """Processor time that a server and its workers have used so far."""
     return sum(_ticks(one) for one in (process, *_children(process))) / _TICK
 
 
 def memory(process: int) -> float:
-    """Of one process in MiB; what it shares with others counts in parts."""
+    """Memory of one process in MiB; what it shares with others counts in parts."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def starting(command: Command) -> Callable[[], float]:
-    """Seconds from a command to its first answer's connection."""
+    """Seconds from a command to the first connection that it accepts."""
 
     def once() -> float:
         started = time.perf_counter()

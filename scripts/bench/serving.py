@@ -1,4 +1,4 @@
-"""Rows of `ptx serve` beside other servers: seconds a request, where clients ask without a pause."""
+"""Rows of `ptx serve` next to other servers: seconds for a request, with clients that never pause."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-from asking import Asking, Request, asking_grpc, requests
-from pairing import Goal, Missing, Pair, Pending
+from load_clients import LoadClients, Request, grpc_clients, make_requests
+from pairing import Goal, Missing, Pair, Pending, Spent
 from servers import PEERS, TRITON, Servers, commands, memory, starting
 from setting import Setting
 
 ROUNDS = 3
-_CLOSE = 9  # rounds of sides that are within some hundredths of each other
-Seconds = Callable[[], float]
+_CLOSE = 9  # rounds if the two sides are within some hundredths of each other
+Seconds = Callable[[], float | Spent]
 _NEEDED = ("uvicorn", "starlette", "tritonclient")
-# Clients → how many times the requests of the bare program ptx must answer, of tensors and of pictures.
+# Clients → the least ratio of the bare program's seconds to those of ptx, for tensors and for pictures.
 _TENSORS: dict[int, float | None] = {1: 0.9, 8: None, 64: None}
 _PICTURES: dict[int, float | None] = {1: None, 8: 1.3, 64: 1.3}
 _PEERS = {"MLServer": 4.0, "LitServe": None}
 
 
 def serving(setting: Setting) -> Iterator[Pending]:
-    """All servers are up at the same time, and asked in turn."""
+    """All servers run at the same time, and are measured in turn."""
     if absent := [name for name in _NEEDED if find_spec(name) is None]:
         yield Missing("ptx serve", f"pip install {' '.join(absent)}")
         return
@@ -35,7 +35,7 @@ def serving(setting: Setting) -> Iterator[Pending]:
         return
     _long_network(setting.folder / "resnet18.onnx")
     with ExitStack() as stack:
-        rows = _Rows(Servers(setting, stack), requests(setting))
+        rows = _Rows(Servers(setting, stack), make_requests(setting))
         yield from rows.starlette()
         yield from rows.own()
         yield from rows.grpc(commands(setting))
@@ -45,13 +45,13 @@ def serving(setting: Setting) -> Iterator[Pending]:
 
 
 class _Rows:
-    """The rows, by what ptx is held against."""
+    """The rows, by what ptx is compared with."""
 
     def __init__(self, servers: Servers, requests: dict[str, Request]) -> None:
         self._servers, self._requests = servers, requests
 
-    def _asking(self, server: str, clients: int, request: str) -> Asking:
-        return Asking(self._servers, server, clients, self._requests[request])
+    def _clients(self, server: str, clients: int, request: str) -> LoadClients:
+        return LoadClients(self._servers, server, clients, self._requests[request])
 
     def starlette(self) -> Iterator[Pending]:
         for what, form, other, goals in (
@@ -63,38 +63,38 @@ class _Rows:
                 yield _row(
                     f"{what}, {_counted(clients)}",
                     "Starlette on uvicorn",
-                    self._asking("ptx", clients, form),
-                    self._asking(other, clients, form),
+                    self._clients("ptx", clients, form).spent,
+                    self._clients(other, clients, form).spent,
                     times,
                 )
 
     def own(self) -> Iterator[Pending]:
         """Next to itself, with other options."""
-        asking = self._asking
+        clients_of = self._clients
         yield _row(
             "200 clients, 8 rows a request",
             "8 clients of the same",
-            asking("ptx", 200, "rows"),
-            asking("ptx", 8, "rows"),
+            clients_of("ptx", 200, "rows").seconds,
+            clients_of("ptx", 8, "rows").seconds,
             0.8,
         )
         for clients in (1, 8):
             yield _row(
                 f"resnet18, {_counted(clients)}",
                 "one run at a time",
-                asking("slow", clients, "slow"),
-                asking("slow-single", clients, "slow"),
+                clients_of("slow", clients, "slow").seconds,
+                clients_of("slow-single", clients, "slow").seconds,
                 1.0,
                 _CLOSE,
             )
         many = (os.cpu_count() or 1) > 3  # else the clients and the workers share the processors
         for what, request in (("picture files", "picture"), ("binary tensors", "binary")):
-            two, one = (asking(name, 64, request) for name in ("workers", "ptx"))
+            two, one = (clients_of(name, 64, request) for name in ("workers", "ptx"))
             yield _row(
                 f"{what}, 64 clients, two workers",
                 "one worker",
-                two,
-                one,
+                two.seconds,
+                one.seconds,
                 1.6 if many or request == "picture" else None,
             )
         yield Pair(
@@ -108,23 +108,22 @@ class _Rows:
 
     def grpc(self, commands: dict[str, list[object]]) -> Iterator[Pending]:
         for clients in _TENSORS:
-            ours, theirs = (asking_grpc(commands[name], clients) for name in ("ptx-grpc", "grpc"))
+            ours, theirs = (grpc_clients(commands[name], clients) for name in ("ptx-grpc", "grpc"))
             yield _row(f"gRPC, {_counted(clients)}", "bare grpc.aio", ours, theirs, None)
 
     def triton(self) -> Iterator[Pending]:
         if not TRITON:
-            yield Missing("beside Triton", "PTX_TRITON names no folder of scripts/setup/triton")
+            yield Missing("next to Triton", "PTX_TRITON names no folder of scripts/setup/triton")
             return
-        asking = self._asking
         for clients in (8, 64):
             yield _row(
                 f"picture files, {_counted(clients)}",
-                "Triton, the written repository",
-                asking("ptx", clients, "picture"),
-                asking("triton", clients, "triton"),
+                "Triton, the repository of ptx",
+                self._clients("ptx", clients, "picture").seconds,
+                self._clients("triton", clients, "triton").seconds,
                 1.0,
             )
-        ours, theirs = (asking(name, 8, "binary") for name in ("ptx", "triton"))
+        ours, theirs = (self._clients(name, 8, "binary") for name in ("ptx", "triton"))
         yield Pair(
             "binary tensors, 8 clients, 99 of 100 answers",
             "Triton, its Python backend",
@@ -137,11 +136,11 @@ class _Rows:
     def peers(self) -> Iterator[Pending]:
         for name, times in _PEERS.items():
             if not (PEERS / name.lower() / "bin/python").exists():
-                yield Missing(f"beside {name}", "PTX_PEERS names no folder of scripts/setup/peers")
+                yield Missing(f"next to {name}", "PTX_PEERS names no folder of scripts/setup/peers")
                 continue
             for clients in (8, 64):
                 request = "JSON" if name == "MLServer" else "predict"
-                theirs = self._asking(name.lower(), clients, request)
+                theirs = self._clients(name.lower(), clients, request).spent
                 for form, goal in (
                     ("binary", times),
                     ("JSON", 2.5 if name == "MLServer" else None),
@@ -149,7 +148,7 @@ class _Rows:
                     yield _row(
                         f"{form} tensors, {_counted(clients)}",
                         f"{name}, JSON",
-                        self._asking("ptx", clients, form),
+                        self._clients("ptx", clients, form).spent,
                         theirs,
                         goal,
                     )

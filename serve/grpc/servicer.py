@@ -196,7 +196,8 @@ class Servicer:
     async def _infer(self, message: Any) -> Any:
         service = self._service
         served = self._registry.find(message.model_name, message.model_version)
-        await service.admit(served)
+        if service.is_overloaded(served):
+            await service.hold()
         served = self._registry.find(message.model_name, message.model_version)
         request = decode_request(message)
         job = served.model.make_job(request, service.settings.max_batch)

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 import ptx.serve
 from ptx.infer import ArtifactError, Predictor, UsageError, load
@@ -38,17 +38,17 @@ def ask(app: Any, method: str, path: str, **request: Any) -> httpx.Response:
 
 
 @pytest.fixture
-def app(predictor: Predictor) -> Starlette:
+def app(predictor: Predictor) -> ASGIApp:
     return ptx.serve.app({"convnet": predictor})
 
 
-def test_it_answers_in_the_process_as_predict_does(app: Starlette, predictor: Predictor) -> None:
+def test_it_answers_in_the_process_as_predict_does(app: ASGIApp, predictor: Predictor) -> None:
     response = ask(app, "POST", "/predict/convnet", content=DIGIT)
     assert response.json() == predictor.predict(DIGIT).to_data()
     assert ask(app, "POST", PATH, content=BODY, headers=HEADER).status_code == 200
 
 
-def test_it_is_mounted_in_fastapi_with_middleware(app: Starlette) -> None:
+def test_it_is_mounted_in_fastapi_with_middleware(app: ASGIApp) -> None:
     """Starlette does not run the lifespan of what is mounted, so nothing may depend on it."""
     outer = FastAPI()
     outer.mount("/models", CORSMiddleware(app, allow_origins=["https://example.org"]))
@@ -78,7 +78,7 @@ def test_a_model_that_cannot_be_served_makes_no_application(artifact: Any, tmp_p
         ptx.serve.app({"a/b": lambda: load(artifact("convnet", "onnx"))})
 
 
-def test_every_error_is_json(app: Starlette) -> None:
+def test_every_error_is_json(app: ASGIApp) -> None:
     for method, path in (("GET", "/nothing"), ("DELETE", "/v2"), ("POST", PATH)):
         assert ask(app, method, path).json()["error"]
 

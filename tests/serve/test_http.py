@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import socket
+import struct
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -156,6 +158,28 @@ def test_head_has_no_body(served: Served) -> None:
         data = b"".join(iter(lambda: sock.recv(2**16), b""))
     assert data.endswith(b"\r\n\r\n")
     assert b"content-length: " in data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is Linux's")
+def test_a_small_response_is_one_packet(served: Served) -> None:
+    """Its head and its body, so the client is woken once."""
+    with served.connect() as sock:
+        for count in range(1, 4):
+            sock.sendall(request("GET", "/v2/health/live"))
+            assert read_answer(sock).json == {"live": True}
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+            assert struct.unpack_from("I", info, 152)[0] == count  # tcpi_data_segs_in
+
+
+def test_a_body_that_the_client_holds_back_is_asked_for(served: Served) -> None:
+    with served.connect() as sock:
+        head, _, body = request("POST", PATH, BODY, HEADER | {"Expect": "100-continue"}).partition(
+            b"\r\n\r\n"
+        )
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(2**16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(body)
+        assert read_answer(sock).status == 200
 
 
 def test_a_connection_of_http_1_0_is_closed(served: Served) -> None:

@@ -15,7 +15,9 @@ import numpy as np
 import orjson
 import pytest
 
+import ptx.serve.asgi
 from ptx.infer import ArtifactError, load
+from ptx.serve.codec import decode_request
 
 from .conftest import Hold, Serve, Served, binary, read_answer, request, until
 
@@ -84,6 +86,7 @@ def test_106_a_bad_row_costs_the_others_nothing(hold: Hold, predictor: Any) -> N
 
 
 def test_a_bad_picture_costs_its_neighbours_nothing(hold: Hold, predictor: Any) -> None:
+    """It is refused while the run before is still on its way."""
     begun, free = threading.Event(), threading.Event()
 
     def before(inputs: Any) -> None:
@@ -96,13 +99,70 @@ def test_a_bad_picture_costs_its_neighbours_nothing(hold: Hold, predictor: Any) 
         first = pool.submit(ask, served, rows(1))
         assert begun.wait(20)
         answers = [pool.submit(served.ask, "POST", "/predict/convnet", file) for file in files]
-        assert until(lambda: served.waiting == 5)
+        assert until(lambda: served.waiting == 3)
+        assert [answers[index].result(20).status for index in (1, 3)] == [422, 422]
         free.set()
         assert first.result(20).status == 200
         found = [answer.result(20) for answer in answers]
     assert [answer.status for answer in found] == [200, 422, 200, 422, 200]
     expected = predictor.predict(DIGIT).to_data()
     assert all(found[index].json == expected for index in (0, 2, 4))
+
+
+def test_pictures_are_preprocessed_at_the_same_time(
+    serve: Serve, predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the two ends only when the other has begun."""
+    served = serve()
+    batcher = served.batcher
+    if batcher._threads < 2:
+        pytest.skip("one processor preprocesses one picture at a time")
+    both = threading.Barrier(2)
+    preprocessing = batcher._predictor.preprocessing
+    read = preprocessing.read
+
+    def slow(value: Any) -> Any:
+        both.wait(20)
+        return read(value)
+
+    monkeypatch.setattr(preprocessing, "read", slow)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(served.ask, "POST", "/predict/convnet", DIGIT) for _ in range(2)]
+        assert [answer.result(30).json for answer in answers] == [
+            predictor.predict(DIGIT).to_data()
+        ] * 2
+
+
+@pytest.mark.parametrize("what", ["a large body", "a picture"])
+def test_a_reload_loses_no_request_that_is_being_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Neither one whose JSON is read in a thread, nor one whose picture is decoded."""
+    served = serve(reload=True)
+    begun, free = threading.Event(), threading.Event()
+
+    def delayed(function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            begun.set()
+            assert free.wait(20)
+            return function(*arguments)
+
+        return call
+
+    if what == "a picture":
+        preprocessing = served.batcher._predictor.preprocessing
+        monkeypatch.setattr(preprocessing, "read", delayed(preprocessing.read))
+        data = request("POST", "/predict/convnet", DIGIT)
+    else:
+        monkeypatch.setattr(ptx.serve.asgi, "decode_request", delayed(decode_request))
+        data = request("POST", PATH, *binary(rows(100)))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(served.send, data)
+        assert begun.wait(20)
+        assert served.ask("POST", "/v2/repository/models/convnet/load").status == 200
+        free.set()
+        assert answer.result(20).status == 200
+    served.good()
 
 
 def closed_loop(served: Served, clients: int, seconds: float, body: bytes) -> Counter[int]:

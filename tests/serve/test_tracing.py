@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -73,11 +74,15 @@ def test_requests_and_calls_are_spans_of_the_trace_they_came_with(
     assert 0 < infer.end_time_unix_nano - infer.start_time_unix_nano < 20e9
 
 
-def test_a_collector_that_is_away_keeps_nobody_waiting(
+def test_a_collector_that_does_not_answer_keeps_nobody_waiting(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    process = begin()
-    assert process.infer() == 200
-    process.popen.send_signal(signal.SIGTERM)
-    assert process.popen.wait(20) == 0
+    """Neither a client nor the end of the server, whatever the exporter's own time limit."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120")
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        process = begin()
+        assert process.infer() == 200
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(30) == 0

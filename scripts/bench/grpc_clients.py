@@ -1,4 +1,7 @@
-"""Clients of gRPC that ask again as soon as they are answered: `asking_grpc.py PORT CLIENTS SECONDS`."""
+"""Clients of gRPC that send the next request as soon as they have a response.
+
+`grpc_clients.py PORT CLIENTS SECONDS`
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ptx.serve.grpc.servicer import SERVICE
 
 
 async def main(port: int, clients: int, seconds: float) -> dict[str, float]:
-    """Good answers a second."""
+    """Good responses a second."""
     message = pb2.ModelInferRequest(
         model_name="convnet",
         inputs=[{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28]}],

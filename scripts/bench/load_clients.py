@@ -1,4 +1,4 @@
-"""Clients that ask again as soon as they are answered, and what they ask."""
+"""Clients that send the next request as soon as they have a response, and their requests."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import NamedTuple
 
 import numpy as np
 import orjson
-from pairing import run_outside
+from pairing import Spent, run_outside
 from servers import Command, Servers, processor_seconds, running
 from setting import Setting, pictures
 
-SECONDS = 2  # of one window
-GRPC_SECONDS = 1  # of one of gRPC
+SECONDS = 2  # of one measurement
+GRPC_SECONDS = 1  # of one with gRPC
 WARM_UP = "500ms"  # before it
 HERE = Path(__file__).parent
 _INFER = "/v2/models/convnet/infer"
 _JSON = "Content-Type: application/json"
-_SIDE = 224  # pixels of what the long network takes
+_SIDE = 224  # pixels of the input of resnet18
 
 
 class Request(NamedTuple):
-    """What a client of HTTP sends."""
+    """A request over HTTP; its body is a file."""
 
     path: str
     body: Path
     header: str
 
 
-def requests(setting: Setting) -> dict[str, Request]:
-    """Their bodies are files."""
+def make_requests(setting: Setting) -> dict[str, Request]:
+    """The requests by their names."""
     generator = np.random.default_rng(0)
     image = generator.random((8, 1, 28, 28), np.float32)
     photograph = generator.random((1, 3, _SIDE, _SIDE), np.float32)
@@ -48,12 +48,12 @@ def requests(setting: Setting) -> dict[str, Request]:
         "picture": ("/predict/convnet", digit, _JSON),
         "triton": ("/v2/models/convnet_predict/infer", *_text(digit)),
     }
-    found = {}
+    requests = {}
     for name, (path, body, header) in kinds.items():
         file = setting.folder / f"request-{name}"
         file.write_bytes(body)
-        found[name] = Request(path, file, header)
-    return found
+        requests[name] = Request(path, file, header)
+    return requests
 
 
 def _binary(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[bytes, str]:
@@ -61,9 +61,9 @@ def _binary(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[b
 
 
 def _text(value: bytes) -> tuple[bytes, str]:
-    """One file as the written repository takes it."""
-    given = len(value).to_bytes(4, "little") + value
-    return _request({"name": "picture", "shape": [1, 1], "datatype": "BYTES"}, given)
+    """One file as the repository for Triton takes it."""
+    element = len(value).to_bytes(4, "little") + value
+    return _request({"name": "picture", "shape": [1, 1], "datatype": "BYTES"}, element)
 
 
 def _request(tensor: dict[str, object], data: bytes) -> tuple[bytes, str]:
@@ -77,34 +77,38 @@ def _json(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
     return orjson.dumps({"inputs": [tensor]}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-class Asking:
-    """Clients of a server, all on one thread of C: each call is a window of `SECONDS`."""
+class LoadClients:
+    """Clients of a server, all on one thread of h2load; each call is a measurement of `SECONDS`."""
 
     def __init__(self, servers: Servers, name: str, clients: int, request: Request) -> None:
         self._servers, self._name = servers, name
         self._clients, self._request = clients, request
 
-    def __call__(self) -> float:
-        """Seconds of one good answer, over all clients."""
-        return SECONDS / self._good()
+    def seconds(self) -> float:
+        """Seconds for each good response, over all clients."""
+        return SECONDS / self._count_good()
 
-    def processor(self) -> float:
-        """Seconds of the server's processors for one good answer."""
+    def spent(self) -> Spent:
+        """The same, and the processor time of the server."""
         process = self._servers[self._name].process
         before = processor_seconds(process)
-        good = self._good(warm_up="0s")
-        return (processor_seconds(process) - before) / good
+        good = self._count_good(warm_up="0s")
+        return Spent(SECONDS / good, (processor_seconds(process) - before) / good)
+
+    def processor(self) -> float:
+        """Seconds of the server's processors for each good response."""
+        return self.spent().processor
 
     def p99(self) -> float:
-        """Seconds within which 99 of 100 answers come."""
+        """Seconds within which 99 of 100 responses come."""
         with tempfile.NamedTemporaryFile("r") as log:
-            self._good("--log-file", log.name)
+            self._count_good("--log-file", log.name)
             return float(np.percentile([int(line.split()[2]) for line in log], 99)) / 1e6
 
-    def _good(self, *more: str, warm_up: str = WARM_UP) -> int:
+    def _count_good(self, *more: str, warm_up: str = WARM_UP) -> int:
         path, body, header = self._request
         address = f"http://127.0.0.1:{self._servers.port(self._name)}{path}"
-        said = run_outside(
+        output = run_outside(
             [
                 "h2load",
                 "--h1",
@@ -124,20 +128,20 @@ class Asking:
                 address,
             ]
         )
-        found = re.search(r"status codes: (\d+) 2xx", said)
-        assert found is not None
-        return int(found[1])
+        match = re.search(r"status codes: (\d+) 2xx", output)
+        assert match is not None
+        return int(match[1])
 
 
-def asking_grpc(server: Command, clients: int) -> Callable[[], float]:
-    """Clients of gRPC: each call is a window on a server that was started for it."""
+def grpc_clients(server: Command, clients: int) -> Callable[[], float]:
+    """Clients of gRPC: each call is a measurement of a server that is started for it."""
 
     def seconds() -> float:
-        with running(server) as found:
-            told = run_outside(
-                [sys.executable, HERE / "asking_grpc.py", found.ports[-1], clients, GRPC_SECONDS]
+        with running(server) as started:
+            output = run_outside(
+                [sys.executable, HERE / "grpc_clients.py", started.ports[-1], clients, GRPC_SECONDS]
             )
-        good: float = json.loads(told)["good"]
+        good: float = json.loads(output)["good"]
         return 1 / good
 
     return seconds
