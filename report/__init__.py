@@ -1,4 +1,4 @@
-"""ptx.report: what is shown of a model: its report as a page, comparisons, benchmarks, previews."""
+"""ptx.report: presents a model to people: HTML report, comparison, benchmark, preview."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from ptx.report.benchmarking import BenchmarkSettings as BenchmarkSettings
     from ptx.report.benchmarking import Target as Target
     from ptx.report.benchmarking import benchmark as benchmark
+    from ptx.report.comparison import ComparisonInputs as ComparisonInputs
     from ptx.report.comparison import ModelComparison as ModelComparison
-    from ptx.report.comparison import Rows as Rows
-    from ptx.report.comparison import carried_rows as carried_rows
+    from ptx.report.comparison import checkpoint_samples as checkpoint_samples
     from ptx.report.comparison import compare as compare
-    from ptx.report.comparison import split_rows as split_rows
-    from ptx.report.comparison import value_rows as value_rows
+    from ptx.report.comparison import split_inputs as split_inputs
+    from ptx.report.comparison import value_inputs as value_inputs
     from ptx.report.comparison_file import check_target as check_target
     from ptx.report.confusion import confusion_text as confusion_text
     from ptx.report.error_chart import draw_error_chart as draw_error_chart
@@ -50,7 +50,8 @@ else:
         {
             "backends": "find_targets open_backends",
             "benchmarking": "Benchmark BenchmarkSettings Target benchmark",
-            "comparison": "ModelComparison Rows carried_rows compare split_rows value_rows",
+            "comparison": "ComparisonInputs ModelComparison checkpoint_samples compare split_inputs"
+            " value_inputs",
             "comparison_file": "check_target",
             "confusion": "confusion_text",
             "error_chart": "draw_error_chart save_error_chart",

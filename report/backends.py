@@ -1,4 +1,4 @@
-"""The backends of one model: opened next to each other, or listed to be measured."""
+"""The backends of one model, opened for a comparison or listed for a benchmark."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def open_backends(
             continue
         if predictor.manifest.compute:
             raise ArtifactError(
-                f"{path} computes in {predictor.manifest.compute}, by accuracy, so it is not"
-                " compared with"
-                f" float64: use `ptx verify {path}`, or export the plain file again",
+                f"{path} computes in {predictor.manifest.compute} and was accepted by its accuracy, so"
+                f" it is not compared with float64: run `ptx verify {path}`, or export the plain file"
+                " again",
                 code="E-INT8",
             )
         if predictor.manifest.weights_sha256 != weights_sha256:
             raise ArtifactError(
-                f"{path} was exported from other weights than the checkpoint's: export it again",
+                f"{path} was not exported from the weights of the checkpoint: export it again",
                 code="E-STALE",
             )
         opened.append(predictor)
@@ -81,11 +81,10 @@ def open_backends(
 def find_targets(
     find_file: FindFile, options: Options, *, names: Sequence[str] | None = None, trust: Trust
 ) -> Iterator[Target]:
-    """What each backend is measured with; without `names` those whose file is there.
+    """A target for each backend; without `names`, for the backends whose file exists.
 
     Raises:
-        ArtifactError: the file of a named backend is missing, or there is none at all, or it is not
-            trusted.
+        ArtifactError: the file of a named backend is missing, no file exists, or a file is not trusted.
     """
     found = False
     for name in BACKENDS if names is None else names:

@@ -1,4 +1,4 @@
-"""benchmark.csv and benchmark.png: what `ptx benchmark` found, for each backend and batch size."""
+"""benchmark.csv and benchmark.png: the results of `ptx benchmark` by backend and batch size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CSV, PLOT = "benchmark.csv", "benchmark.png"  # beside the artifacts; a report looks for the first
+CSV, PLOT = (
+    "benchmark.csv",
+    "benchmark.png",
+)  # in the folder of the artifacts; a report reads the first
 TEXTS = ("backend", "device", "error", "agrees", "runtime", "threads", "machine")
 COLUMNS = (
     "backend",
@@ -32,35 +35,38 @@ POSITIVE = ("batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One backend: its start as seen from outside, and what its process found."""
+class BenchmarkResult:
+    """The result of one backend."""
 
     backend: str
-    start_s: float  # from the start of the process to the first answer
-    found: dict[str, Any]  # the fields of `ptx.report.measurement.Measurement`
+    start_s: float  # from the start of the process to the first output
+    measurement: dict[str, Any]  # the fields of `ptx.report.measurement.Measurement`
 
     @property
     def mebibytes(self) -> float:
-        """Of memory, at most."""
-        return float(self.found["memory"] / 2**20)
+        """Peak memory."""
+        return float(self.measurement["memory"] / 2**20)
 
 
-def csv_text(measured: Sequence[Measured], about: Mapping[str, str]) -> str:
-    """The file's content; `about`: the machine and the threads."""
+def csv_text(results: Sequence[BenchmarkResult], conditions: Mapping[str, str]) -> str:
+    """The content of benchmark.csv. `conditions` names the machine and the number of threads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for one in measured:
+    for one in results:
         process = {
-            **{f"{what}_ms": 1000 * one.found[f"{what}_s"] for what in ("import", "load", "first")},
+            **{
+                f"{step}_ms": 1000 * one.measurement[f"{step}_s"]
+                for step in ("import", "load", "first")
+            },
             "start_ms": 1000 * one.start_s,
             "memory_mib": one.mebibytes,
-            "error": "" if one.found["error"] is None else f"{one.found['error']:.3g}",
-            "agrees": {None: "unknown", True: "yes", False: "no"}[one.found["agrees"]],
-            **about,
+            "error": "" if one.measurement["error"] is None else f"{one.measurement['error']:.3g}",
+            "agrees": {None: "unknown", True: "yes", False: "no"}[one.measurement["agrees"]],
+            **conditions,
         }
-        for timing in one.found["timings"]:
-            values = {"backend": one.backend, **one.found, **timing, **process}
+        for timing in one.measurement["timings"]:
+            values = {"backend": one.backend, **one.measurement, **timing, **process}
             writer.writerow(
                 f"{value:.3f}" if isinstance(value, float) else value
                 for value in (values[column] for column in COLUMNS)
@@ -69,7 +75,11 @@ def csv_text(measured: Sequence[Measured], about: Mapping[str, str]) -> str:
 
 
 def read_speeds(text: str) -> list[dict[str, str]]:
-    """The rows of the file; ValueError where a column is missing or a number is none."""
+    """The rows of benchmark.csv.
+
+    Raises:
+        ValueError: a column is missing, or a value is not a valid number.
+    """
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     for line, row in enumerate(rows, 2):
         for column in COLUMNS:
@@ -84,27 +94,28 @@ def read_speeds(text: str) -> list[dict[str, str]]:
 
 
 def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: str) -> bytes:
-    """A PNG picture. `series`: the timings of each backend, fields of `ptx.report.measurement.Timing`.
+    """Plot latency and throughput over the batch size, as a PNG file.
 
     Args:
-        note: What they were measured with.
+        series: The timings of each backend, with the fields of `ptx.report.measurement.Timing`.
+        note: The conditions, for the caption.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     latency, throughput = figure.subplots(1, 2)
     for index, (backend, timings) in enumerate(series.items()):
-        # Markers and line styles differ, so that the curves can be told apart without colour.
+        # Markers and line styles differ, so that the curves are distinct without colour.
         look: dict[str, Any] = {
             "marker": MARKERS[index % len(MARKERS)],
             "linestyle": STYLES[index % len(STYLES)],
             "label": backend,
         }
         batches = [timing["batch"] for timing in timings]
-        middle = [timing["p50_us"] / 1000 for timing in timings]
-        high = [timing["p99_us"] / 1000 for timing in timings]
-        (line,) = latency.plot(batches, middle, **look)
-        latency.fill_between(batches, middle, high, alpha=0.12, color=line.get_color())
+        median = [timing["p50_us"] / 1000 for timing in timings]
+        p99 = [timing["p99_us"] / 1000 for timing in timings]
+        (line,) = latency.plot(batches, median, **look)
+        latency.fill_between(batches, median, p99, alpha=0.12, color=line.get_color())
         throughput.plot(batches, [timing["rows_per_second"] for timing in timings], **look)
     latency.set_ylabel("latency [ms], p50, shaded to p99")
     throughput.set_ylabel("rows per second")

@@ -1,4 +1,4 @@
-"""Every backend of a model measured, each in a process of its own: figures, tables, CSV, plot."""
+"""Measures every backend of a model, each in its own process: tables, JSON, CSV and plot."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from ptx.infer import BackendError, LimitError, Options, PtxError, UsageError, e
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS
-from ptx.report.benchmark_file import CSV, PLOT, Measured, csv_text, draw
-from ptx.report.comparison import Judge
+from ptx.report.benchmark_file import CSV, PLOT, BenchmarkResult, csv_text, draw
+from ptx.report.comparison import Styler
 from ptx.report.measurement import machine
 from ptx.report.text import table
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a backend is to be measured with.
+    """A backend to measure, and the file for it.
 
     Attributes:
-        sha256: Of the content that is trusted.
+        kind: Format of the file.
+        sha256: Digest of the file, which the user trusts.
     """
 
     backend: str
@@ -40,10 +41,11 @@ class Target:
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """How it is measured.
+    """Settings of a benchmark.
 
     Attributes:
-        seconds: For each batch size of each backend.
+        batches: Batch sizes.
+        seconds: Time to measure each batch size of each backend.
     """
 
     batches: Sequence[int] = (1, 32, 256)
@@ -57,33 +59,38 @@ class BenchmarkSettings:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What the backends of a model take."""
+    """Speed and memory of the backends of a model."""
 
-    measured: Sequence[Measured]
-    threads: str = "own choice"
+    results: Sequence[BenchmarkResult]
+    threads: str = "default"
     machine: str = field(default_factory=machine)
 
     @property
     def runtimes(self) -> list[str]:
-        """The libraries under the backends, with their versions."""
-        return sorted({one.found["runtime"] for one in self.measured})
+        """The libraries behind the backends, with their versions."""
+        return sorted({one.measurement["runtime"] for one in self.results})
 
     @property
-    def about(self) -> dict[str, str]:
-        """What the figures hold for."""
+    def conditions(self) -> dict[str, str]:
+        """The conditions under which the backends were measured."""
         return {"machine": self.machine, "threads": self.threads}
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """A JSON object for each backend."""
-        for one in self.measured:
-            yield {"backend": one.backend, "start_s": one.start_s, **one.found, **self.about}
+        for one in self.results:
+            yield {
+                "backend": one.backend,
+                "start_s": one.start_s,
+                **one.measurement,
+                **self.conditions,
+            }
 
-    def table(self, judge: Judge = lambda word, passed: word, columns: int | None = None) -> str:
-        """The latencies, and below them what each process took.
+    def table(self, style: Styler = lambda word, passed: word, columns: int | None = None) -> str:
+        """A table of latencies, then a table of each process: start, memory, agreement.
 
         Args:
-            judge: What colours the word `yes` or `NO`.
-            columns: Of the terminal, where a row must fit one.
+            style: Colours the word `yes` or `NO`.
+            columns: Width of the terminal. None means no limit.
         """
         header = ("backend", "batch", "p50 µs", "p95 µs", "p99 µs", "rows/s", "noise")
         rows = [
@@ -96,20 +103,23 @@ class Benchmark:
                 f"{t['rows_per_second']:,.0f}",
                 f"{100 * t['noise']:.0f} %",
             )
-            for one in self.measured
-            for t in one.found["timings"]
+            for one in self.results
+            for t in one.measurement["timings"]
         ]
-        words = {None: "unknown", True: judge("yes", True), False: judge("NO", False)}
+        words = {None: "unknown", True: style("yes", True), False: style("NO", False)}
         processes = [
             (
                 one.backend,
-                one.found["device"],
-                *(f"{1000 * one.found[name]:,.0f}" for name in ("import_s", "load_s", "first_s")),
+                one.measurement["device"],
+                *(
+                    f"{1000 * one.measurement[name]:,.0f}"
+                    for name in ("import_s", "load_s", "first_s")
+                ),
                 f"{1000 * one.start_s:,.0f}",
                 f"{one.mebibytes:,.0f}",
-                words[one.found["agrees"]],
+                words[one.measurement["agrees"]],
             )
-            for one in self.measured
+            for one in self.results
         ]
         starts = (
             "backend",
@@ -127,9 +137,13 @@ class Benchmark:
         )
 
     def save(self, folder: Path, model: str) -> tuple[Path, Path]:
-        """Write benchmark.csv and benchmark.png; OutputError where that fails."""
-        write_atomic(folder / CSV, csv_text(self.measured, self.about).encode())
-        series = {one.backend: one.found["timings"] for one in self.measured}
+        """Write benchmark.csv and benchmark.png.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        write_atomic(folder / CSV, csv_text(self.results, self.conditions).encode())
+        series = {one.backend: one.measurement["timings"] for one in self.results}
         note = f"{', '.join(self.runtimes)}; {self.machine}; threads: {self.threads}"
         write_atomic(folder / PLOT, draw(series, model, note))
         return folder / CSV, folder / PLOT
@@ -140,37 +154,38 @@ def benchmark(
     settings: BenchmarkSettings,
     *,
     threads: int | None = None,
-    left_out: Callable[[str, str], None] | None = None,
+    on_skip: Callable[[str, str], None] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Benchmark:
-    """Measure one backend after the other.
+    """Measure the backends one after the other.
 
     Args:
-        threads: As they were asked for, of ONNX Runtime; None is its own choice.
-        left_out: Told the name of a backend that is not available, and why; without it that is an error.
-        progress: Called when a backend is done.
+        threads: Number of threads that the targets request, for the result. None is the default.
+        on_skip: Called with the name of an unavailable backend and the reason. If None, an unavailable
+            backend is an error.
+        progress: Called after each backend.
 
     Raises:
-        BackendError: none of them is available.
-        PtxError: what the process of one of them ended with.
+        BackendError: no backend is available.
+        PtxError: a backend failed in its process.
     """
-    # A checkpoint carries no golden samples: those of an export of the same weights do for it.
+    # A checkpoint has no golden samples; those of an export of the same weights are used instead.
     exports = [str(target.path) for target in targets if target.kind != CHECKPOINT]
-    measured: list[Measured] = []
+    results: list[BenchmarkResult] = []
     for target in targets:
         try:
-            measured.append(_measure(target, settings, exports))
+            results.append(_measure(target, settings, exports))
         except (BackendError, UsageError) as error:
-            if left_out is None or (not measured and target is targets[-1]):
+            if on_skip is None or (not results and target is targets[-1]):
                 raise
-            left_out(target.backend, getattr(error, "reason", str(error)))
+            on_skip(target.backend, getattr(error, "reason", str(error)))
         progress()
-    return Benchmark(measured, "own choice" if threads is None else str(threads))
+    return Benchmark(results, "default" if threads is None else str(threads))
 
 
-def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) -> Measured:
-    """What the backend's process found; its error is raised here."""
-    given = asdict(settings) | {
+def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) -> BenchmarkResult:
+    """Measure a backend in a new process, and raise its error here."""
+    request = asdict(settings) | {
         "backend": target.backend,
         "path": str(target.path),
         "trust": [target.sha256],
@@ -179,13 +194,13 @@ def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) ->
         "precision": target.options.precision,
         "exports": exports,
         "parent": os.getpid(),
-        # The kernel ends this process when a time limit is over, and the one that measures too.
+        # When the time limit expires the kernel ends this process, and so also the measuring one.
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],
     }
-    # -P: else Python would import what stands in the current folder.
-    command = [sys.executable, "-P", "-m", "ptx.report.measurement", json.dumps(given)]
+    # -P: do not import modules from the current folder.
+    command = [sys.executable, "-P", "-m", "ptx.report.measurement", json.dumps(request)]
     started = time.perf_counter()
-    # What a library writes about its end there is told below in one line.
+    # Crash messages of libraries are dropped; the error below says it in one line.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -201,10 +216,10 @@ def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) ->
         raise PtxError(
             f"the process that measured {target.backend} ended with {process.returncode}"
         )
-    answer = json.loads(last)
-    if "measured" in answer:
-        return Measured(target.backend, start, answer["measured"])
-    error: PtxError = getattr(errors, answer["class"])(answer["message"], code=answer["code"])
+    reply = json.loads(last)
+    if "measurement" in reply:
+        return BenchmarkResult(target.backend, start, reply["measurement"])
+    error: PtxError = getattr(errors, reply["class"])(reply["message"], code=reply["code"])
     if isinstance(error, BackendError):
-        error.reason = answer["reason"]
+        error.reason = reply["reason"]
     raise error

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, drawn by matplotlib: sharp at any size, told apart without colour."""
+"""Line charts as inline SVG, drawn by matplotlib; the lines are distinct without colour."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-# Colours that colour-blind people tell apart (Okabe and Ito, https://jfly.uni-koeln.de/color/), each
-# with a dash and a marker of its own for print in black and white.
+# Colours that are distinct to colour-blind people (Okabe and Ito, https://jfly.uni-koeln.de/color/),
+# each with its own dash and marker for black-and-white print.
 STYLES: tuple[tuple[str, Any, str], ...] = (
     ("#0072b2", "-", "o"),
     ("#d55e00", (0, (4, 2)), "s"),
@@ -17,12 +17,12 @@ STYLES: tuple[tuple[str, Any, str], ...] = (
     ("#9b4f80", (0, (6, 2, 1.4, 2)), "D"),
     ("#333333", (0, (2.6, 1.4)), "X"),
 )
-LONGEST = 44  # characters of a name in the legend: one line of it
-MARKED = 40  # points of a series, at most, that have markers
-NAMES_WIDE = 48  # characters of the names side by side, at most
-TICKS = 8  # of a logarithmic x axis, at most
+MAX_NAME = 44  # characters of a name in the legend
+MAX_MARKERS = 40  # points; a longer series has no markers
+LEGEND_WIDTH = 48  # characters of a line of the legend
+MAX_TICKS = 8  # of a logarithmic x axis
 LOOK: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it is found, and the page gives the font
+    "svg.fonttype": "none",  # keep text searchable, in the font of the page
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,7 +37,7 @@ LOOK: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Series:
-    """One line with its name in the legend."""
+    """A line and its name in the legend."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -52,15 +52,15 @@ def line_chart(
     log_x: bool = False,
     log_y: bool = False,
 ) -> str:
-    """An `<svg>` of the series. A logarithmic x axis has its ticks at the points."""
+    """An `<svg>` element of the series. A logarithmic x axis has ticks at the points."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    names = [one.name[:LONGEST] for one in series]
-    beside = max(1, NAMES_WIDE // (max(map(len, names)) + 6))
-    lines = -(-len(names) // beside)
-    # The salt makes the ids of a chart its own among those of one page.
+    names = [one.name[:MAX_NAME] for one in series]
+    legend_columns = max(1, LEGEND_WIDTH // (max(map(len, names)) + 6))
+    lines = -(-len(names) // legend_columns)
+    # The salt makes the ids of a chart unique within a page.
     with mpl.rc_context({**LOOK, "svg.hashsalt": f"{title} {names}"}):
         figure = Figure(figsize=(4.4, 2.5 + 0.17 * (lines - 1)), layout="constrained")
         FigureCanvasSVG(figure)
@@ -72,7 +72,7 @@ def line_chart(
         panel.set_ylabel(y_label)
         figure.legend(
             loc="outside upper left",
-            ncols=beside,
+            ncols=legend_columns,
             frameon=False,
             handlelength=3,
             alignment="left",
@@ -80,8 +80,8 @@ def line_chart(
             title_fontproperties={"size": 9, "weight": "bold"},
         )
         content = io.StringIO()
-        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(content, format="svg", metadata=unsaid, transparent=True)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(content, format="svg", metadata=no_metadata, transparent=True)
     _, _, svg = content.getvalue().partition("<svg ")
     return f'<svg role="img" aria-label="{escape(title)}" {svg}'
 
@@ -91,10 +91,10 @@ def _draw(panel: Any, one: Series, index: int) -> None:
     panel.plot(
         [x for x, _ in one.points],
         [y for _, y in one.points],
-        label=one.name if len(one.name) <= LONGEST else f"{one.name[: LONGEST - 1]}…",
+        label=one.name if len(one.name) <= MAX_NAME else f"{one.name[: MAX_NAME - 1]}…",
         color=colour,
         linestyle=dash,
-        marker=marker if len(one.points) <= MARKED else "",
+        marker=marker if len(one.points) <= MAX_MARKERS else "",
         markersize=3.5,
         linewidth=1.3,
     )
@@ -106,7 +106,7 @@ def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) ->
     xs = sorted({x for one in series for x, _ in one.points})
     if log_x:
         panel.set_xscale("log")
-        shown = xs[:: -(-len(xs) // TICKS)]
+        shown = xs[:: -(-len(xs) // MAX_TICKS)]
         panel.set_xticks(shown, [f"{x:,.0f}" for x in shown])
         panel.xaxis.set_minor_locator(NullLocator())
     else:

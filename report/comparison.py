@@ -1,4 +1,4 @@
-"""A comparison of the backends: over which rows, as a table, as a file."""
+"""Compares the backends of a model: the inputs, and the result as a table or a file."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from ptx.export import Comparison, TrainedModel
     from ptx.trainers import Dataset
 
-RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # of the inputs that stand in for real ones
+RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # batch size and size of other dynamic axes of random inputs
 
-Judge = Callable[[str, bool], str]
+Styler = Callable[[str, bool], str]
+"""Colours a word by whether a check passed."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What backends are compared over.
+class ComparisonInputs:
+    """The inputs on which backends are compared.
 
     Attributes:
         batches: Indices of the inputs, and their arrays.
-        total: How many there are, where that is known before.
-        names: Of the inputs read so far, where they have any.
-        title: What inputs without a name are rows of.
-        random: Whether the numbers are random for want of real ones.
+        total: Number of inputs; None if unknown.
+        names: Names of the inputs read so far; empty if inputs have no names.
+        title: The collection to which inputs without a name belong, for messages.
+        random: Whether the inputs are random numbers because no real ones are available.
     """
 
     batches: Iterable[tuple[Array, Mapping[str, Array]]]
@@ -43,28 +44,31 @@ class Rows:
     random: bool = False
 
     def name(self, index: int) -> str:
-        """What an input is called in a message."""
+        """The name of an input in messages."""
         return self.names[index] if self.names else f"row {index} of {self.title}"
 
 
-def value_rows(values: Iterable[Any], predictor: Predictor) -> Rows:
-    """Values as `predict_many` takes them, one in a batch; InputError for one that cannot be used."""
+def value_inputs(values: Iterable[Any], predictor: Predictor) -> ComparisonInputs:
+    """Raw values as for `predict_many`, each a batch of one.
+
+    Iterating over the batches raises InputError for a value that cannot be read.
+    """
     names: list[str] = []
 
     def batches() -> Iterator[tuple[Array, Mapping[str, Array]]]:
-        for found in values:
-            named = found if isinstance(found, NamedInput) else NamedInput(str(found), found)
+        for value in values:
+            named = value if isinstance(value, NamedInput) else NamedInput(str(value), value)
             if isinstance(named.value, InputError):
                 raise named.value
             sample = predictor.preprocessing.read(named.value)
             names.append(named.name)
             yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
-    return Rows(batches(), names=names)
+    return ComparisonInputs(batches(), names=names)
 
 
-def carried_rows(model: TrainedModel) -> Rows:
-    """The real samples that the checkpoint carries, else random numbers, in one batch."""
+def checkpoint_samples(model: TrainedModel) -> ComparisonInputs:
+    """The samples stored in the checkpoint, or else random numbers, in one batch."""
     signature, samples = model.limited_manifest.signature, model.samples
     title = "the checkpoint's samples" if samples else "the random numbers"
     if not samples:
@@ -73,73 +77,72 @@ def carried_rows(model: TrainedModel) -> Rows:
     spec = signature.inputs[0]
     count = samples[spec.name].shape[spec.batch_axis]
     batches = [(np.arange(count), samples)]
-    return Rows(batches, total=count, title=title, random=not model.samples)
+    return ComparisonInputs(batches, total=count, title=title, random=not model.samples)
 
 
-def split_rows(dataset: Dataset, predictor: Predictor) -> Rows:
-    """All test rows of a data set, as prediction would prepare them."""
+def split_inputs(dataset: Dataset, predictor: Predictor) -> ComparisonInputs:
+    """All test rows of a data set, preprocessed as for prediction."""
     from ptx.trainers import model_inputs
 
-    return Rows(
-        model_inputs(dataset.test, predictor.preprocessing, dataset.labels), total=len(dataset.test)
-    )
+    batches = model_inputs(dataset.test, predictor.preprocessing, dataset.labels)
+    return ComparisonInputs(batches, total=len(dataset.test))
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """What a comparison of one model's backends found."""
+    """The result of comparing the backends of one model."""
 
     model: str
-    found: Comparison
-    rows: Rows
+    comparison: Comparison
+    inputs: ComparisonInputs
 
     @property
     def passed(self) -> bool:
         """Whether every backend agrees with eager float64."""
-        return self.found.passed
+        return self.comparison.passed
 
     def data(self) -> dict[str, object]:
         """As JSON."""
-        return comparison_data(self.model, self.found)
+        return comparison_data(self.model, self.comparison)
 
-    def table(self, judge: Judge = lambda word, passed: word, columns: int | None = None) -> str:
-        """A row for each backend, and the matrix of the inputs with different labels.
+    def table(self, style: Styler = lambda word, passed: word, columns: int | None = None) -> str:
+        """A row for each backend, and how many labels differ between each two backends.
 
         Args:
-            judge: What colours the word `agrees` or `DIFFERS`.
-            columns: Of the terminal, where a row must fit one.
+            style: Colours the word `agrees` or `DIFFERS`.
+            columns: Width of the terminal. None means no limit.
         """
-        found = self.found
+        comparison = self.comparison
         rows = [
             (
                 r.backend,
                 r.device,
                 *r.errors,
                 str(r.differ),
-                judge("agrees" if r.passed else "DIFFERS", r.passed),
+                style("agrees" if r.passed else "DIFFERS", r.passed),
             )
-            for r in found.results
+            for r in comparison.results
         ]
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
-        parts = [f"{pluralise(found.rows, 'input')}, against {found.reference}"]
+        parts = [f"{pluralise(comparison.rows, 'input')}, against {comparison.reference}"]
         parts.append(table(header, rows, columns=columns))
-        if found.labelled:
+        if comparison.labelled:
             parts += ["", "inputs with different labels, backend by backend"]
-            names = [result.backend for result in found.results]
+            names = [result.backend for result in comparison.results]
             matrix = [
                 (name, *("-" if cell is None else str(cell) for cell in row))
-                for name, row in zip(names, found.between, strict=True)
+                for name, row in zip(names, comparison.between, strict=True)
             ]
             parts.append(table(("", *names), matrix, columns=columns))
         return "\n".join(parts)
 
     def differences(self) -> Iterator[str]:
-        """Of each backend that does not agree, why, or on which input first."""
-        for result in self.found.results:
+        """For each backend that differs, the reason or the first input on which it does."""
+        for result in self.comparison.results:
             if result.failure:
                 yield f"{result.backend}: {result.failure}"
             elif result.first is not None:
-                first = self.rows.name(result.first)
+                first = self.inputs.name(result.first)
                 yield (
                     f"{result.backend}: the first input that differs is {first};"
                     f" output {result.output!r} is off by {result.error:.1e},"
@@ -147,25 +150,31 @@ class ModelComparison:
                 )
 
     def save(self, path: Path) -> None:
-        """Write the comparison in the form of the file's suffix; OutputError where that fails."""
-        write_atomic(path, find_writer(path)(self.model, self.found))
+        """Write the comparison as CSV, JSON or PNG, by the file's suffix.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_atomic(path, find_writer(path)(self.model, self.comparison))
 
 
 def compare(
     model: TrainedModel,
     predictors: Sequence[Predictor],
-    rows: Rows,
+    inputs: ComparisonInputs,
     *,
     progress: Callable[[int], None] | None = None,
 ) -> ModelComparison:
-    """Run the predictors over the rows, against the model in eager float64.
+    """Run the predictors on the inputs and compare them with the model in eager float64.
 
-        print(compare(read_model("checkpoint.pt"), [load("convnet.onnx")], rows).table())
+        print(compare(read_model("checkpoint.pt"), [load("convnet.onnx")], inputs).table())
 
     Raises:
-        ArtifactError: the model's own answers are not finite.
+        ArtifactError: the model's own outputs are not finite.
     """
     from ptx.export import compare as compare_backends
 
-    found = compare_backends(model.equivalence_check, predictors, rows.batches, progress=progress)
-    return ModelComparison(model.manifest.model, found, rows)
+    comparison = compare_backends(
+        model.equivalence_check, predictors, inputs.batches, progress=progress
+    )
+    return ModelComparison(model.manifest.model, comparison, inputs)

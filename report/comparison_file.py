@@ -1,4 +1,4 @@
-"""A comparison of the backends as a file: CSV, JSON or a picture, by the suffix."""
+"""Writes a comparison of backends as CSV, JSON or PNG, by the file's suffix."""
 
 from __future__ import annotations
 
@@ -17,43 +17,47 @@ if TYPE_CHECKING:
     from ptx.export import Comparison
 
 
-def comparison_data(model: str, found: Comparison) -> dict[str, object]:
-    """The JSON object of a comparison."""
+def comparison_data(model: str, comparison: Comparison) -> dict[str, object]:
+    """A comparison as a JSON object."""
     return {
         "model": model,
-        "rows": found.rows,
-        "reference": found.reference,
-        "tolerance": found.tolerance,
-        "passes": found.passed,
-        "backends": [asdict(result) for result in found.results],
-        "differ": found.between,
+        "rows": comparison.rows,
+        "reference": comparison.reference,
+        "tolerance": comparison.tolerance,
+        "passes": comparison.passed,
+        "backends": [asdict(result) for result in comparison.results],
+        "differ": comparison.between,
     }
 
 
 def check_target(path: Path) -> None:
-    """Refuse a file that a comparison cannot be written to, before one is made.
+    """Check that a comparison can be written to this file, before comparing.
 
     Raises:
-        UsageError: no such suffix.
-        OutputError: it cannot be written.
+        UsageError: the suffix is not supported.
+        OutputError: the file cannot be written.
     """
     find_writer(path)
     check_writable(path)
 
 
 def find_writer(path: Path) -> Callable[[str, Comparison], bytes]:
-    """What makes the content of a file of that name; UsageError lists the suffixes."""
+    """The writer for the file's suffix.
+
+    Raises:
+        UsageError: the suffix is not supported; the message lists the supported ones.
+    """
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise UsageError(f"--output ends in {suffix!r}; {nearest(suffix, WRITERS)}")
     return WRITERS[suffix]
 
 
-def _csv(model: str, found: Comparison) -> bytes:
-    """A line for each backend; behind it on how many inputs its label differs from each other's."""
+def _csv(model: str, comparison: Comparison) -> bytes:
+    """A line for each backend, with the number of labels that differ from each other backend."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [result.backend for result in found.results]
+    names = [result.backend for result in comparison.results]
     writer.writerow(
         [
             "model",
@@ -68,7 +72,7 @@ def _csv(model: str, found: Comparison) -> bytes:
             *(f"differs_from_{name}" for name in names),
         ]
     )
-    for result, row in zip(found.results, found.between, strict=True):
+    for result, row in zip(comparison.results, comparison.between, strict=True):
         error, allowed = (
             "" if result.failure else f"{number:.6g}" for number in (result.error, result.tolerance)
         )
@@ -77,7 +81,7 @@ def _csv(model: str, found: Comparison) -> bytes:
                 model,
                 result.backend,
                 result.device,
-                found.rows,
+                comparison.rows,
                 error,
                 allowed,
                 result.differ,
@@ -89,41 +93,41 @@ def _csv(model: str, found: Comparison) -> bytes:
     return text.getvalue().encode()
 
 
-def _json(model: str, found: Comparison) -> bytes:
-    return (json.dumps(comparison_data(model, found), indent=2) + "\n").encode()
+def _json(model: str, comparison: Comparison) -> bytes:
+    return (json.dumps(comparison_data(model, comparison), indent=2) + "\n").encode()
 
 
-def _png(model: str, found: Comparison) -> bytes:
-    """The largest errors beside what is allowed, and the matrix of differing labels."""
+def _png(model: str, comparison: Comparison) -> bytes:
+    """A bar chart of the largest errors with the tolerance, and the matrix of different labels."""
     from matplotlib.figure import Figure
 
-    names = [f"{result.backend}\n{result.device}" for result in found.results]
-    figure = Figure(figsize=(10 if found.labelled else 5.5, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2 if found.labelled else 1, squeeze=False)[0]
-    title = f"{model}: {pluralise(found.rows, 'input')}, against {found.reference}"
+    names = [f"{result.backend}\n{result.device}" for result in comparison.results]
+    figure = Figure(figsize=(10 if comparison.labelled else 5.5, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2 if comparison.labelled else 1, squeeze=False)[0]
+    title = f"{model}: {pluralise(comparison.rows, 'input')}, against {comparison.reference}"
     figure.suptitle(title, fontsize="medium")
-    _draw_errors(panels[0], found, names)
-    if found.labelled:
-        _draw_matrix(panels[1], found, names)
+    _draw_errors(panels[0], comparison, names)
+    if comparison.labelled:
+        _draw_matrix(panels[1], comparison, names)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     return image.getvalue()
 
 
-def _draw_errors(panel: Any, found: Comparison, names: list[str]) -> None:
-    errors = [result.error for result in found.results]
-    least = min([error for error in (*errors, found.tolerance) if error > 0], default=1.0) / 5
+def _draw_errors(panel: Any, comparison: Comparison, names: list[str]) -> None:
+    errors = [result.error for result in comparison.results]
+    low = min([error for error in (*errors, comparison.tolerance) if error > 0], default=1.0) / 5
     bars = panel.bar(
         names,
-        [max(error, least) for error in errors],
+        [max(error, low) for error in errors],
         width=0.6,
         color="#8ab4d0",
         edgecolor="#1a1a1a",
     )
-    for bar, result in zip(bars, found.results, strict=True):
+    for bar, result in zip(bars, comparison.results, strict=True):
         if not result.passed:
             bar.set(hatch="////", facecolor="#e8a27c")
-        text = "no answer" if result.failure else f"{result.error:.1e}"
+        text = "failed" if result.failure else f"{result.error:.1e}"
         panel.annotate(
             text,
             (bar.get_x() + bar.get_width() / 2, bar.get_height()),
@@ -132,35 +136,35 @@ def _draw_errors(panel: Any, found: Comparison, names: list[str]) -> None:
             ha="center",
             fontsize=9,
         )
-    panel.axhline(found.tolerance, linestyle="--", color="#1a1a1a")
+    panel.axhline(comparison.tolerance, linestyle="--", color="#1a1a1a")
     panel.annotate(
-        f"allowed: {found.tolerance:.1e}",
-        (0.01, found.tolerance),
+        f"allowed: {comparison.tolerance:.1e}",
+        (0.01, comparison.tolerance),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
         textcoords="offset points",
         fontsize=9,
     )
     panel.set_yscale("log")
-    panel.set_ylim(least / 2, 6 * max([found.tolerance, *errors]) or 1.0)
+    panel.set_ylim(low / 2, 6 * max([comparison.tolerance, *errors]) or 1.0)
     panel.set_ylabel("largest error")
     panel.tick_params(axis="x", labelsize=8)
 
 
-def _draw_matrix(panel: Any, found: Comparison, names: list[str]) -> None:
-    counts = [[0 if cell is None else cell for cell in row] for row in found.between]
-    darkest = max(found.rows, 1) ** 0.5  # inputs: a few of many are seen
+def _draw_matrix(panel: Any, comparison: Comparison, names: list[str]) -> None:
+    counts = [[0 if cell is None else cell for cell in row] for row in comparison.between]
+    darkest = max(comparison.rows, 1) ** 0.5  # square root: so that few of many inputs are visible
     panel.imshow(counts, cmap="Oranges", vmin=0, vmax=darkest)
-    for row, cells in enumerate(found.between):
+    for row, cells in enumerate(comparison.between):
         for column, cell in enumerate(cells):
             text = "-" if cell is None else f"{cell:,}"
             colour = "white" if (cell or 0) > 0.6 * darkest else "black"
             panel.text(column, row, text, ha="center", va="center", fontsize=10, color=colour)
-    places = range(len(names))
-    panel.set_xticks(places, names, fontsize=8)
-    panel.set_yticks(places, [result.backend for result in found.results], fontsize=8)
-    panel.set_xticks([place - 0.5 for place in places[1:]], minor=True)
-    panel.set_yticks([place - 0.5 for place in places[1:]], minor=True)
+    positions = range(len(names))
+    panel.set_xticks(positions, names, fontsize=8)
+    panel.set_yticks(positions, [result.backend for result in comparison.results], fontsize=8)
+    panel.set_xticks([position - 0.5 for position in positions[1:]], minor=True)
+    panel.set_yticks([position - 0.5 for position in positions[1:]], minor=True)
     panel.grid(which="minor", color="#c8c8c8")
     panel.tick_params(which="minor", length=0)
     panel.set_title("inputs with different labels", fontsize="medium")

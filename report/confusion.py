@@ -1,4 +1,4 @@
-"""A confusion matrix: as text, and for the page: which cells, how dark, under which names."""
+"""A confusion matrix as text and as cells of the report."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from ptx.infer import Array
 from ptx.report.text import WIDTH, table
 
-LISTED = 15  # most frequent confusions, where the matrix is too wide
-LIMIT = 30  # labels of a matrix; of more the most frequent confusions are listed
-LISTED_ON_PAGE = 20  # of these, on the page
-LONG_LABELS = 60  # characters of all labels together; above it columns are numbered
-CLIP = 24  # characters of a label that a matrix shows
-MANY = 12  # labels; a matrix of more has small cells
-SHARE_OF_WHITE = 0.45  # of a row's answers: a darker cell has white figures
+LISTED = 15  # most frequent confusions in text, if the matrix is too wide
+LIMIT = 30  # maximum labels of a matrix; with more, the most frequent confusions are listed
+LISTED_ON_PAGE = 20  # most frequent confusions in the report
+LONG_LABELS = 60  # total characters of the labels; above it columns are numbered
+CLIP = 24  # maximum characters of a label in a matrix
+MANY = 12  # labels; a matrix with more has small cells
+WHITE_TEXT_SHARE = 0.45  # of a row's predictions: cells above it are dark and have white text
 
 
 def confusion_text(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """The matrix with its labels, or with their numbers; where that is too wide, what is confused most.
+    """The matrix, with numbered columns if it is too wide, or else the most frequent confusions.
 
     Args:
         matrix: Rows by true label, columns by predicted label.
     """
     rows = [[str(count) for count in row] for row in matrix]
-    whole = table(("", *labels), [(label, *row) for label, row in zip(labels, rows, strict=True)])
-    if _fits(whole):
-        return f"true label by row, predicted by column\n{whole}"
+    full = table(("", *labels), [(label, *row) for label, row in zip(labels, rows, strict=True)])
+    if _fits(full):
+        return f"true labels in rows, predicted labels in columns\n{full}"
     numbers = [str(number) for number in range(1, len(labels) + 1)]
     numbered = table(
         ("", "", *numbers),
@@ -36,7 +36,9 @@ def confusion_text(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> st
         gap=1,
     )
     if _fits(numbered):
-        return f"true label by row, predicted by column, under the number of its row\n{numbered}"
+        return (
+            f"true labels in rows, predicted labels in columns, numbered like the rows\n{numbered}"
+        )
     return _most_confused(labels, matrix)
 
 
@@ -48,9 +50,14 @@ def _most_confused(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> st
         if count and labels[column] != true
     ]
     pairs.sort(key=lambda pair: -pair[0])
-    found = [(true, got, f"{count:,}", f"{of:,}") for count, of, true, got in pairs[:LISTED]]
-    title = f"the most frequent of {len(pairs):,} confusions; --json has the whole matrix"
-    return f"{title}\n{table(('true label', 'predicted', 'rows', 'of'), found)}"
+    rows = [
+        (true, predicted, f"{count:,}", f"{total:,}")
+        for count, total, true, predicted in pairs[:LISTED]
+    ]
+    title = (
+        f"the most frequent of {len(pairs):,} kinds of confusion; --json shows the entire matrix"
+    )
+    return f"{title}\n{table(('true label', 'predicted', 'rows', 'of'), rows)}"
 
 
 def _fits(text: str) -> bool:
@@ -59,19 +66,19 @@ def _fits(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Cell:
-    """One count."""
+    """One cell of the matrix."""
 
     text: str
     classes: str
-    level: float  # of the colour, 0 to 1
+    opacity: float  # 0 to 1
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The whole matrix, its labels as they fit."""
+    """A confusion matrix for the report."""
 
     total: str
-    numbered: bool  # whether the columns have the numbers of the rows
+    numbered: bool  # whether columns show the row numbers instead of labels
     many: bool
     heads: list[str]
     rows: list[tuple[str, list[Cell]]]
@@ -79,14 +86,16 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Confusions:
-    """The most frequent confusions of a matrix that is too large."""
+    """The most frequent confusions, for a matrix that is too large to show."""
 
-    count: str  # of all of them
-    rows: list[tuple[str, str, str, str]]  # true label, predicted label, how often, of how many
+    count: str  # number of different confusions
+    rows: list[
+        tuple[str, str, str, str]
+    ]  # true label, predicted label, count, rows with the true label
 
 
 def matrix_view(matrix: Array, labels: Sequence[str]) -> Matrix:
-    """The matrix: int64 (labels, labels), true label by row, predicted by column."""
+    """Cells of a matrix: int64 (labels, labels), true labels in rows, predicted labels in columns."""
     numbered = sum(map(len, labels)) > LONG_LABELS
     clipped = [label if len(label) <= CLIP else f"{label[: CLIP - 1]}…" for label in labels]
     heads = [str(n) if numbered else label for n, label in enumerate(clipped, 1)]
@@ -100,13 +109,13 @@ def matrix_view(matrix: Array, labels: Sequence[str]) -> Matrix:
 
 
 def _cell(count: int, share: float, same: bool) -> Cell:
-    classes = " ".join(["same"] * same + ["dark"] * (share > SHARE_OF_WHITE))
-    # The square root lets a few of many confusions be seen.
+    classes = " ".join(["same"] * same + ["dark"] * (share > WHITE_TEXT_SHARE))
+    # The square root makes rare confusions visible.
     return Cell(str(count or "·"), classes, round(float(np.sqrt(share)), 2))
 
 
 def confusions_view(matrix: Array, labels: Sequence[str]) -> Confusions:
-    """Of a matrix of many labels."""
+    """The most frequent confusions of a matrix: int64 (labels, labels)."""
     pairs = [(int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j]
     rows = [
         (labels[i], labels[j], f"{count:,}", f"{matrix[i].sum():,}")

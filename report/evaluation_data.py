@@ -1,4 +1,4 @@
-"""The labelled rows that an export is evaluated on."""
+"""The labelled rows on which an exported file is evaluated."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from ptx.trainers import (
     sample_inputs,
 )
 
-HALF = 0.5
+SUSPICIOUS_ACCURACY = 0.5  # below it, the preprocessing is probably wrong
 
 Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """A model that is exported, and the rows that its file is evaluated on."""
+    """A model to export, and the rows on which its file is evaluated."""
 
-    trained: TrainedModel  # with samples of the rows, for the equivalence check
-    split: Split | None = None  # test rows; None if there are none with the model's labels
+    trained: TrainedModel  # with samples from the rows, for the equivalence check
+    split: Split | None = None  # test rows; None if no data has the model's labels
 
     def accuracy_text(self, exported: VerifiedExport) -> str:
-        """What the file reaches on the rows, with a question if that is little; empty without rows."""
+        """The file's accuracy or error on the rows, with a hint if it is low; empty without rows."""
         if self.split is None:
             return ""
         backend = EXPORTERS[exported.format].backend
@@ -47,19 +47,19 @@ class EvaluationData:
             found = evaluate(predictor, self.split)
         if found.accuracy is None:
             return f"{found.summary} on {pluralise(found.rows, 'test row')}"
-        text = f"{100 * found.accuracy:.1f} % of {pluralise(found.rows, 'test row')} right"
+        text = f"{100 * found.accuracy:.1f} % accuracy on {pluralise(found.rows, 'test row')}"
         if is_suspicious(found):
-            text += ": is the preprocessing that of the training?"
+            text += ": does the preprocessing match the training?"
         return text
 
 
 def find_evaluation_data(
     trained: TrainedModel, source: str | None, *, cache: Path, notify: Notify | None = None
 ) -> EvaluationData:
-    """The rows of `source`; without it the bundled rows, for a model whose training is not known.
+    """The rows of `source`, or else the bundled rows if the training of the model is unknown.
 
     Raises:
-        UsageError: the data is not for the model, or has other labels.
+        UsageError: the data does not suit the model, or has other labels.
         InputError: the data cannot be used.
     """
     manifest = trained.manifest
@@ -67,9 +67,8 @@ def find_evaluation_data(
         entry = models.lookup(manifest.model)
         if ASSUMED not in manifest.training or entry is None or not has_data(entry):
             return EvaluationData(trained)
-        if (
-            manifest.preprocessing["kind"] != entry.preprocessing["kind"]
-        ):  # ptx carries no such rows
+        # The bundled rows only suit the preprocessing of the catalog.
+        if manifest.preprocessing["kind"] != entry.preprocessing["kind"]:
             return EvaluationData(trained)
     dataset = open_model_data(
         manifest.model, source or "bundled", cache=cache, manifest=manifest, notify=notify
@@ -93,7 +92,7 @@ def find_evaluation_data(
 def open_training_data(
     manifest: Manifest, source: str | None, *, cache: Path, notify: Notify | None = None
 ) -> Dataset | None:
-    """The data set of `source`, else that of the training; None if that would have to be downloaded."""
+    """The data set of `source`, or else of the training. None if it would have to be downloaded."""
     name = source or str(manifest.training.get("data", {}).get("name", ""))
     if source is None and not (name in DATASETS and is_local(name, cache)):
         return None
@@ -101,8 +100,11 @@ def open_training_data(
 
 
 def is_suspicious(found: Evaluation) -> bool:
-    """Whether fewer than half are right, or no more than always the most frequent label would be."""
+    """Whether the accuracy is below one half, or at most that of the most frequent label alone."""
     if found.accuracy is None or found.confusion is None:
         return False
-    guess = found.confusion.sum(axis=1).max() / found.confusion.sum()
-    return bool(found.accuracy < HALF or (len(found.confusion) > 1 and found.accuracy <= guess))
+    baseline = found.confusion.sum(axis=1).max() / found.confusion.sum()
+    return bool(
+        found.accuracy < SUSPICIOUS_ACCURACY
+        or (len(found.confusion) > 1 and found.accuracy <= baseline)
+    )

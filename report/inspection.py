@@ -1,4 +1,4 @@
-"""What a file and its manifest say, for people."""
+"""The contents of a file and its manifest as (title, text) pairs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ptx.infer.signature import describe_limits
 
 
 def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """All that a person looks for in a manifest, as (title, text)."""
+    """The contents of a manifest, as (title, text)."""
     yield "model", manifest.model
     yield "task", manifest.task
     yield from signature_facts(manifest.signature)
     yield "preprocessing", join_settings(manifest.preprocessing)
     yield "labels", ", ".join(manifest.labels) or "none"
     if manifest.weights:
-        yield "weights", f"rounded to {manifest.weights}"
+        yield "weights", f"quantized to {manifest.weights}"
     if found := manifest.quantization:
         yield "computes in", str(found)
     training = manifest.training
@@ -29,61 +29,59 @@ def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for key in ("recipe", "precision", "metrics", "assumed"):
         if isinstance(training.get(key), dict):
             yield key, join_settings(training[key])
-    yield from _agreement(manifest)
-    yield "proof covers", ", ".join(_list_covered(manifest)) or "nothing"
+    yield from _verification(manifest)
+    yield "verified", ", ".join(_verified_parts(manifest)) or "nothing"
     yield "golden samples", _golden(manifest)
     yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
 
 
 def _golden(manifest: Manifest) -> str:
-    """`3, 1 of them random numbers`."""
+    """Such as `3, 1 of them random numbers`."""
     seeded = sum(sample.is_seeded for sample in manifest.golden)
-    left_out = manifest.verification.get("examples_left_out", 0)
+    omitted = manifest.verification.get("examples_left_out", 0)
     return "".join(
         (
             str(len(manifest.golden)),
             f", {seeded} of them random numbers" if seeded else "",
-            f"; {pluralise(left_out, 'example')} of the export left out, too large"
-            if left_out
-            else "",
+            f"; {pluralise(omitted, 'example')} omitted, too large" if omitted else "",
         )
     )
 
 
-def _list_covered(manifest: Manifest) -> Iterator[str]:
-    """The parts of a prediction that the manifest's proof covers, each with what shows it."""
-    if held := manifest.quantization:
-        yield f"outputs (int8, by accuracy over {pluralise(held.predictions, 'answer')})"
+def _verified_parts(manifest: Manifest) -> Iterator[str]:
+    """The parts of a prediction that were verified, each with the evidence."""
+    if comparison := manifest.quantization:
+        yield f"outputs (int8, by accuracy over {pluralise(comparison.predictions, 'prediction')})"
     elif manifest.verification:
         yield f"outputs ({pluralise(manifest.verification['cases'], 'case')})"
     if manifest.end_to_end:
         count = sum(len(sample.values) for sample in manifest.end_to_end)
         yield f"preprocessing ({pluralise(count, 'raw input')})"
-    answers = sum(len(sample.predictions) for sample in manifest.golden)
-    answers += sum(len(sample.predictions) for sample in manifest.end_to_end)
-    if answers:
-        yield f"{'labels' if manifest.labels else 'values'} ({pluralise(answers, 'answer')})"
+    predictions = sum(len(sample.predictions) for sample in manifest.golden)
+    predictions += sum(len(sample.predictions) for sample in manifest.end_to_end)
+    if predictions:
+        yield f"{'labels' if manifest.labels else 'values'} ({pluralise(predictions, 'prediction')})"
     if manifest.verification:
         yield "manifest (its digest)"
     if test := manifest.training.get("test"):
-        figure = "accuracy" if "accuracy" in test else "error"
-        yield f"{figure} ({pluralise(test['rows'], 'row')} of {test['data']})"
+        metric = "accuracy" if "accuracy" in test else "error"
+        yield f"{metric} ({pluralise(test['rows'], 'row')} of {test['data']})"
 
 
-def _agreement(manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _verification(manifest: Manifest) -> Iterator[tuple[str, str]]:
     reference = manifest.verification.get("reference", "eager float64")
     for backend, outputs in (
         manifest.verification["backends"].items() if manifest.verification else ()
     ):
-        for name, found in outputs.items():
+        for name, record in outputs.items():
             cases = pluralise(manifest.verification["cases"], "case")
-            error, allowed = f"{found['error']:.1e}", f"{found['tolerance']:.1e}"
+            error, allowed = f"{record['error']:.1e}", f"{record['tolerance']:.1e}"
             text = f"{backend}, {name}: largest error {error} in {cases}, allowed {allowed}"
-            yield "verification", f"{text}, against {reference}"
+            yield "verification", f"{text}, compared with {reference}"
 
 
 def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
-    """`input`, `image: float32 (batch, 1, 28, 28)`, and so on; `axis`, `time: 1 to 64`."""
+    """Such as (`input`, `image: float32 (batch, 1, 28, 28)`) and (`axis`, `time: 1 to 64`)."""
     for title, specs in (("input", signature.inputs), ("output", signature.outputs)):
         for spec in specs:
             yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
@@ -92,7 +90,7 @@ def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
 
 
 def join_settings(values: Mapping[str, Any]) -> str:
-    """`optimizer sgd, lr 0.01, batch size 100`."""
+    """Such as `optimizer sgd, lr 0.01, batch size 100`."""
     return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in values.items())
 
 
@@ -107,7 +105,7 @@ def _short(value: Any) -> str:
 
 
 def file_facts(artifact: Artifact) -> dict[str, str | int | bool]:
-    """What a file is, and of an ONNX file without a manifest what its graph says; runs nothing of it."""
+    """Facts about a file, and about the graph of an ONNX file without a manifest. Runs no code."""
     facts: dict[str, str | int | bool] = {
         "file": str(artifact.path),
         "kind": artifact.kind,

@@ -1,7 +1,7 @@
-"""How fast a predictor is: its start, its latency, its throughput and its memory.
+"""Measures a predictor: start, latency, throughput and memory.
 
-`ptx benchmark` measures each backend in a process of its own: so that the start counts, the memory is
-that of this backend alone, and no other library's threads are in the way.
+`ptx benchmark` measures each backend in its own process, so that start and memory are those of this
+backend, and threads of other libraries do not interfere.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from ptx.infer.prefetch import end_with_parent
 from ptx.infer.replay import replay
 from ptx.infer.signature import Array
 
-ROUNDS = 5  # in which the batch sizes take turns
-LEAST_RUNS = 3  # of a round
-STABLE = 0.05  # the warm-up ends where two rounds' medians are as near as this
-LENGTH = 28  # of a dynamic axis that is not the batch, where no sample says it
+ROUNDS = 5  # the batch sizes take turns in each
+MIN_RUNS = 3  # of a round
+STABLE = 0.05  # the warm-up ends when the medians of two rounds differ by at most this fraction
+DYNAMIC_SIZE = 28  # of a dynamic axis other than the batch, if there is no sample
 
 
 @dataclass(frozen=True)
@@ -45,44 +45,44 @@ class Timing:
 
     batch: int
     runs: int
-    p50_us: float  # microseconds that half of the runs stay below
+    p50_us: float  # median, in microseconds
     p95_us: float
     p99_us: float
     rows_per_second: float  # over all runs
-    noise: float  # the rounds' medians lie within this share of p50: (largest - smallest) / p50
+    noise: float  # spread of the rounds' medians: (largest - smallest) / p50
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One backend in a process of its own; seconds and bytes."""
+    """One backend in its own process. Times are in seconds, memory in bytes."""
 
     device: str
-    runtime: str  # the library under it, with its version
+    runtime: str  # the library behind the backend, with its version
     import_s: float  # that library's import
     load_s: float
     first_s: float  # the first run, of one sample
-    memory: int  # that the process held at most
-    error: float | None  # largest difference from the golden samples; None without any
-    agrees: bool | None  # whether the golden samples come out as the manifest says; likewise
+    memory: int  # peak memory of the process
+    error: float | None  # largest difference from the golden samples; None if there are none
+    agrees: bool | None  # whether the golden samples pass; None if there are none
     timings: tuple[Timing, ...]
 
 
 def measure(runs: Mapping[int, Callable[[], object]], seconds: float) -> Iterator[Timing]:
-    """Measure each batch size for about as long as `seconds`, after a warm-up of at most as long.
+    """Measure each batch size for about `seconds`, after a warm-up of at most `seconds`.
 
     Args:
-        runs: What runs a batch of that size once. The sizes take turns, so that what disturbs the
-            machine for a while disturbs all of them.
+        runs: A function for each batch size that runs one batch. The sizes take turns, so that a
+            temporary disturbance of the machine affects all of them.
     """
     for run in runs.values():
         _warm_up(run, seconds)
-    laps: dict[int, list[list[float]]] = {batch: [] for batch in runs}
+    timings: dict[int, list[list[float]]] = {batch: [] for batch in runs}
     for _ in range(ROUNDS):
         for batch, run in runs.items():
-            laps[batch].append(_round(run, seconds / ROUNDS))
-    for batch, rounds in laps.items():
+            timings[batch].append(_round(run, seconds / ROUNDS))
+    for batch, rounds in timings.items():
         medians = [statistics.median(one) for one in rounds]
-        merged = [lap for one in rounds for lap in one]
+        merged = [timing for one in rounds for timing in one]
         p50, p95, p99 = (float(value) for value in np.percentile(merged, (50, 95, 99)))
         yield Timing(
             batch,
@@ -108,19 +108,19 @@ def _warm_up(run: Callable[[], object], seconds: float) -> None:
 
 def _round(run: Callable[[], object], seconds: float) -> list[float]:
     clock = time.perf_counter
-    laps: list[float] = []
+    timings: list[float] = []
     end = clock() + seconds
-    while len(laps) < LEAST_RUNS or clock() < end:
+    while len(timings) < MIN_RUNS or clock() < end:
         started = clock()
         run()
-        laps.append(clock() - started)
-    return laps
+        timings.append(clock() - started)
+    return timings
 
 
 def sample_batch(manifest: Manifest, batch: int) -> dict[str, Array]:
-    """Inputs of `batch` rows: the first golden sample, repeated; random numbers where there is none."""
+    """Inputs of `batch` rows: the first golden sample, repeated, or random numbers without one."""
     if not manifest.golden:
-        return manifest.signature.example(manifest.signature.equal_sizes(LENGTH, batch=batch))
+        return manifest.signature.example(manifest.signature.equal_sizes(DYNAMIC_SIZE, batch=batch))
     rows, inputs = np.arange(batch), manifest.golden[0].inputs
     return {
         spec.name: np.ascontiguousarray(
@@ -131,12 +131,12 @@ def sample_batch(manifest: Manifest, batch: int) -> dict[str, Array]:
 
 
 def largest_error(predictor: Predictor, golden: Manifest) -> float | None:
-    """The largest difference from the float64 outputs that a manifest carries."""
+    """The largest difference from the golden samples' outputs; None without float outputs."""
     errors = []
     for sample in golden.golden:
         for name, output in predictor.run(sample.inputs).items():
             if output.dtype.kind != "f":
-                continue  # an integer is equal or wrong: `verify` looks at those
+                continue  # integers are equal or wrong, which `verify` checks
             expected = sample.outputs[name]
             if isinstance(expected, SampledArray):
                 output, expected = expected.take(output), expected.values
@@ -144,17 +144,17 @@ def largest_error(predictor: Predictor, golden: Manifest) -> float | None:
     return max(errors, default=None)
 
 
-def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -> Measurement:
-    """Measure what `settings` say, in a process that does nothing else.
+def measure_process(settings: Mapping[str, Any], on_output: Callable[[], None]) -> Measurement:
+    """Measure a backend, in a process that does nothing else.
 
     Args:
-        settings: Those of `load`, the `batches`, the `seconds` for each, and the paths of
-            `exports`, in one of which a checkpoint's golden samples may be.
-        answered: Called as soon as there is an answer: what came before was the start.
+        settings: Arguments of `load`, the `batches`, the `seconds` for each, and the paths of
+            `exports`, from which golden samples for a checkpoint are taken.
+        on_output: Called after the first output, when the start is over.
     """
     entry = find_backend(settings["backend"])
     runtime, import_s = _time(pkgutil.resolve_name(entry.runtime))
-    open_it = partial(
+    load_model = partial(
         load,
         Path(settings["path"]),
         backend=settings["backend"],
@@ -163,12 +163,12 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
         precision=settings["precision"],
         trust=frozenset(settings["trust"]),
     )
-    predictor, load_s = _time(open_it)
+    predictor, load_s = _time(load_model)
     with predictor:
         golden = _golden(predictor.manifest, settings["exports"])
         manifest = golden or predictor.manifest
         _, first_s = _time(partial(predictor.run, sample_batch(manifest, 1)))
-        answered()
+        on_output()
         batches: Sequence[int] = settings["batches"]
         runs = {batch: partial(predictor.run, sample_batch(manifest, batch)) for batch in batches}
         timings = tuple(measure(runs, settings["seconds"]))
@@ -186,13 +186,13 @@ def measure_process(settings: Mapping[str, Any], answered: Callable[[], None]) -
 
 
 def machine() -> str:
-    """`AMD EPYC 9354, 2 processors, Linux`."""
+    """The CPU and the system, such as `AMD EPYC 9354, 2 processors, Linux`."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
-        pass  # not Linux, or a processor that does not say
+        pass  # not Linux, or the CPU has no model name
     return f"{name}, {pluralise(usable_processors(), 'processor')}, {platform.system()}"
 
 
@@ -203,14 +203,12 @@ def _time(function: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _golden(manifest: Manifest, exports: Sequence[str]) -> Manifest | None:
-    """The manifest with golden samples of these weights: the file's own, or that of an export of
-    them.
-    """
+    """A manifest with golden samples for these weights: this one, or that of an export."""
     if manifest.golden:
         return manifest
-    others = (read_artifact(path).require_manifest() for path in exports)
-    fitting = (c for c in others if c.golden and c.weights_sha256 == manifest.weights_sha256)
-    return next(fitting, None)
+    candidates = (read_artifact(path).require_manifest() for path in exports)
+    matching = (c for c in candidates if c.golden and c.weights_sha256 == manifest.weights_sha256)
+    return next(matching, None)
 
 
 def _peak_memory() -> int:
@@ -221,35 +219,35 @@ def _peak_memory() -> int:
 
 
 def main() -> None:
-    """The process of one backend: settings in, lines out.
+    """Entry point of the process: settings as JSON in argv, JSON lines out.
 
-    A line as soon as there is an answer; then a Measurement, or what an error says of itself.
+    One line after the first output, then a Measurement or an error.
     """
     settings = json.loads(sys.argv[1])
     end_with_parent(settings["parent"])
     if settings["limit"]:
         signal.setitimer(signal.ITIMER_REAL, settings["limit"])
     try:
-        found = measure_process(settings, lambda: _answer({}))
+        measurement = measure_process(settings, lambda: _send({}))
     except PtxError as error:
         reason = error.reason if isinstance(error, BackendError) else ""
-        _answer(_tell(type(error).__name__, str(error), error.code, reason))
+        _send(_error_fields(type(error).__name__, str(error), error.code, reason))
     except MemoryError:
-        _answer(_tell("LimitError", f"{settings['backend']}: out of memory", "E-MEMORY"))
+        _send(_error_fields("LimitError", f"{settings['backend']}: out of memory", "E-MEMORY"))
     except Exception as error:
-        what = f"{settings['backend']}: {type(error).__name__}: {error}"
-        _answer(_tell("PtxError", what, "E-BUG"))
+        message = f"{settings['backend']}: {type(error).__name__}: {error}"
+        _send(_error_fields("PtxError", message, "E-BUG"))
     else:
-        _answer({"measured": asdict(found)})
+        _send({"measurement": asdict(measurement)})
 
 
-def _tell(name: str, message: str, code: str, reason: str = "") -> dict[str, Any]:
+def _error_fields(name: str, message: str, code: str, reason: str = "") -> dict[str, Any]:
     return {"class": name, "message": message, "code": code, "reason": reason}
 
 
-def _answer(found: dict[str, Any]) -> None:
-    """As bytes: the encoding of standard output is for what people read."""
-    sys.stdout.buffer.write(f"{json.dumps(found)}\n".encode())
+def _send(fields: dict[str, Any]) -> None:
+    """Write a JSON line in UTF-8, whatever the encoding of standard output."""
+    sys.stdout.buffer.write(f"{json.dumps(fields)}\n".encode())
     sys.stdout.buffer.flush()
 
 

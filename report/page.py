@@ -1,4 +1,4 @@
-"""What is known of a model, as one HTML page: opens without a network, and prints."""
+"""The report of a model as one HTML page, which opens offline and can be printed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Speeds = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows.
+    """The contents of a report.
 
     Attributes:
-        data: The test rows' data set.
-        backend: That answered the test rows.
-        left_out: Backends that were not compared, and why.
+        data: Name of the data set with the test rows.
+        backend: Backend that was evaluated on the test rows.
+        skipped: Backends that were not compared, and why.
         speeds: Rows of benchmark.csv.
-        unmeasured: Why there are none.
+        no_speeds: Why there are no speeds.
     """
 
     manifest: Manifest
@@ -50,9 +50,9 @@ class Report:
     wrong: Sequence[LabelledPrediction]
     samples: Sequence[LabelledPrediction]
     comparison: Comparison
-    left_out: Sequence[tuple[str, str]] = ()
+    skipped: Sequence[tuple[str, str]] = ()
     speeds: Speeds = ()
-    unmeasured: str = "Not measured yet."
+    no_speeds: str = "Not measured yet."
     files: Mapping[str, Path] = field(default_factory=dict)
 
     def html(self) -> str:
@@ -68,18 +68,22 @@ class Report:
             **_training(self.history),
             **_tests(self),
             **_agreement(self),
-            **_speed(self.speeds, self.unmeasured),
+            **_speed(self.speeds, self.no_speeds),
         )
 
     def save(self, path: Path) -> int:
-        """Write the page; its size in bytes. OutputError where it cannot be written."""
+        """Write the page and return its size in bytes.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         content = self.html().encode()
         write_atomic(path, content)
         return len(content)
 
 
 def read_template(name: str) -> Template:
-    """A template of the report; every value is escaped, and one that is not given an error."""
+    """A template of the report. Every value is escaped; a missing value is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -89,95 +93,101 @@ def read_template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["flush"] = _flush
+    environment.globals["right_aligned"] = _right_aligned
     return environment.get_template(f"{name}.html.jinja")
 
 
-def _flush(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Which columns hold figures, and so stand to the right."""
+def _right_aligned(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns contain only numbers."""
     return [
         all(cell[:1].isdigit() or cell in ("", "-") for cell in column)
         for column in zip(*rows, strict=True)
     ]
 
 
-def _tests(found: Report) -> dict[str, Any]:
-    """What the test rows show: the figures, the confusions, the answers."""
-    evaluation, comparison, manifest = found.evaluation, found.comparison, found.manifest
-    agree = sum(result.passed for result in comparison.results)
+def _tests(report: Report) -> dict[str, Any]:
+    """Metrics, confusion matrix and predictions of the test rows."""
+    evaluation, comparison, manifest = report.evaluation, report.comparison, report.manifest
+    agreeing = sum(result.passed for result in comparison.results)
     rows = pluralise(evaluation.rows, "test row")
-    reached = (
+    quality = (
         (f"{evaluation.error:.4g}", f"root mean squared error, {rows}")
         if evaluation.accuracy is None
         else (percent(evaluation.accuracy), f"accuracy, {rows}")
     )
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    whole, many = evaluation.confusion, len(manifest.labels) > LIMIT
+    confusion, is_large = evaluation.confusion, len(manifest.labels) > LIMIT
     return {
-        "figures": [
-            reached,
-            (f"{agree} of {len(comparison.results)}", "backends agree with float64"),
-            (str(len(found.history)), "epochs trained"),
-            (found.backend, f"answered the test rows of {found.data}"),
+        "metrics": [
+            quality,
+            (f"{agreeing} of {len(comparison.results)}", "backends agree with float64"),
+            (str(len(report.history)), "epochs trained"),
+            (report.backend, f"evaluated on the test rows of {report.data}"),
         ],
-        "matrix": None if whole is None or many else matrix_view(whole, manifest.labels),
-        "few": confusions_view(whole, manifest.labels) if whole is not None and many else None,
+        "matrix": None
+        if confusion is None or is_large
+        else matrix_view(confusion, manifest.labels),
+        "confusions": confusions_view(confusion, manifest.labels)
+        if confusion is not None and is_large
+        else None,
         "wrong_title": "The largest errors"
         if evaluation.error is not None
         else f"The most confidently wrong {preprocessing.noun}",
-        "wrong": [prediction_tile(one, preprocessing) for one in found.wrong],
-        "samples": [prediction_tile(one, preprocessing) for one in found.samples],
+        "wrong": [prediction_tile(one, preprocessing) for one in report.wrong],
+        "samples": [prediction_tile(one, preprocessing) for one in report.samples],
     }
 
 
 @dataclass(frozen=True)
 class PredictionTile:
-    """One answer as the page shows it."""
+    """One prediction as the page shows it."""
 
     row: str
-    given: str  # the label, or the value of a regression
-    truth: str
-    right: bool | None  # None of a regression, where nothing is exact
-    score: str  # ` (98.1 %)`, or nothing
-    others: str  # the labels after the first
-    picture: str  # a `data:` address, or nothing
-    text: str  # of an input that is no picture
+    predicted: str  # the label, or the value of a regression
+    target: str
+    is_correct: bool | None  # None for a regression
+    score: str  # ` (98.1 %)`, or empty
+    runners_up: str  # the next most probable labels
+    image: str  # a `data:` URL, or empty
+    text: str  # an input that is not an image
 
 
-def prediction_tile(answer: LabelledPrediction, preprocessing: Preprocessing) -> PredictionTile:
-    """What the page says of a test row."""
-    given = answer.prediction
-    row = preprocessing.raw(answer.value)
+def prediction_tile(evaluated: LabelledPrediction, preprocessing: Preprocessing) -> PredictionTile:
+    """The tile of a test row."""
+    prediction = evaluated.prediction
+    raw = preprocessing.raw(evaluated.value)
     return PredictionTile(
-        row=f"{answer.row:,}",
-        given=given.text,
-        truth=answer.truth,
-        right=None if given.value is not None else given.label == answer.truth,
-        score="" if given.score is None else _share(given.score),
-        others=", ".join(f"{name}\u00a0{_share(part)}" for name, part in given.top[1:3]),
-        picture=picture_url(row) if isinstance(row, bytes) else "",
-        text="" if isinstance(row, bytes) else _text(row, preprocessing.columns),
+        row=f"{evaluated.row:,}",
+        predicted=prediction.text,
+        target=evaluated.truth,
+        is_correct=None if prediction.value is not None else prediction.label == evaluated.truth,
+        score="" if prediction.score is None else _percent(prediction.score),
+        runners_up=", ".join(
+            f"{label}\u00a0{_percent(score)}" for label, score in prediction.top[1:3]
+        ),
+        image=image_url(raw) if isinstance(raw, bytes) else "",
+        text="" if isinstance(raw, bytes) else _text(raw, preprocessing.columns),
     )
 
 
-def _share(score: float) -> str:
+def _percent(score: float) -> str:
     return f"({100 * score:.1f}\u00a0%)"
 
 
 def _text(row: RawInput, columns: Sequence[str]) -> str:
-    """An input that is no picture: a text or named numbers."""
+    """An input that is not an image: a text, or named numbers."""
     if isinstance(row, str) or not columns:
         return str(row)
     return ", ".join(f"{name} {number:.4g}" for name, number in zip(columns, row, strict=True))
 
 
-def picture_url(png: bytes) -> str:
-    """A PNG file inside a `data:` address."""
+def image_url(png: bytes) -> str:
+    """A PNG file as a `data:` URL."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Curves and the last epoch's figures; nothing where there is no history."""
+    """Training curves and the metrics of the last epoch; empty without a history."""
     if not history:
         return {"training": "", "training_charts": []}
 
@@ -186,24 +196,24 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
     losses = [series("train_loss", "training"), series("test_loss", "test")]
     values = [value for one in losses for _, value in one.points]
-    wide = min(values) > 0 and max(values) > 30 * min(values)
-    title = "Loss, logarithmic" if wide else "Loss"
-    charts = [line_chart(title, "epoch", "loss", losses, log_y=wide)]
+    spans_decades = min(values) > 0 and max(values) > 30 * min(values)
+    title = "Loss (logarithmic)" if spans_decades else "Loss"
+    charts = [line_chart(title, "epoch", "loss", losses, log_y=spans_decades)]
     if all("test_accuracy" in row for row in history):
         shares = [series("train_accuracy", "training", 100), series("test_accuracy", "test", 100)]
         charts.append(line_chart("Accuracy", "epoch", "accuracy [%]", shares))
     last = history[-1]
     seconds = sum(row["seconds"] for row in history)
     titles = {"train_loss": "training loss", "test_loss": "test loss"}
-    figures = [f"{title} {last[key]:.4g}" for key, title in titles.items() if key in last]
+    metrics = [f"{title} {last[key]:.4g}" for key, title in titles.items() if key in last]
     if "test_accuracy" in last:
-        figures.append(f"test accuracy {percent(last['test_accuracy'])}")
-    text = f"After {pluralise(len(history), 'epoch')} ({seconds:,.0f} s): {', '.join(figures)}"
+        metrics.append(f"test accuracy {percent(last['test_accuracy'])}")
+    text = f"After {pluralise(len(history), 'epoch')} ({seconds:,.0f} s): {', '.join(metrics)}"
     return {"training": text, "training_charts": _safe(charts)}
 
 
-def _agreement(found: Report) -> dict[str, Any]:
-    comparison = found.comparison
+def _agreement(report: Report) -> dict[str, Any]:
+    comparison = report.comparison
     rows = [
         (
             r.backend,
@@ -220,18 +230,18 @@ def _agreement(found: Report) -> dict[str, Any]:
         "agreement": rows,
         "names": [result.backend for result in comparison.results],
         "between": comparison.between if comparison.labelled else [],
-        "left_out": found.left_out,
+        "skipped": report.skipped,
     }
 
 
-def _speed(rows: Speeds, unmeasured: str) -> dict[str, Any]:
-    lines: dict[str, list[Mapping[str, str]]] = {}
+def _speed(rows: Speeds, no_speeds: str) -> dict[str, Any]:
+    by_backend: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
-        lines.setdefault(f"{row['backend']} on {row['device']}", []).append(row)
+        by_backend.setdefault(f"{row['backend']} on {row['device']}", []).append(row)
     columns = ("import_ms", "load_ms", "first_ms", "start_ms", "memory_mib")
     return {
-        "unmeasured": unmeasured,
-        "speed_charts": _safe(_speed_charts(lines)) if rows else [],
+        "no_speeds": no_speeds,
+        "speed_charts": _safe(_speed_charts(by_backend)) if rows else [],
         "speeds": [
             (
                 r["backend"],
@@ -243,8 +253,8 @@ def _speed(rows: Speeds, unmeasured: str) -> dict[str, Any]:
             for r in rows
         ],
         "starts": [
-            (name, *(f"{float(mine[0][column]):,.0f}" for column in columns), mine[0]["agrees"])
-            for name, mine in lines.items()
+            (name, *(f"{float(first[column]):,.0f}" for column in columns), first["agrees"])
+            for name, (first, *_) in by_backend.items()
         ],
         "measured_on": sorted(
             {f"{r['runtime']}; {r['machine']}; threads: {r['threads']}" for r in rows}
@@ -252,15 +262,15 @@ def _speed(rows: Speeds, unmeasured: str) -> dict[str, Any]:
     }
 
 
-def _speed_charts(lines: Mapping[str, Speeds]) -> list[str]:
+def _speed_charts(by_backend: Mapping[str, Speeds]) -> list[str]:
     def series(column: str, factor: float = 1.0) -> list[Series]:
         return [
             Series(name, [(float(r["batch"]), factor * float(r[column])) for r in rows])
-            for name, rows in lines.items()
+            for name, rows in by_backend.items()
         ]
 
     latency = series("p50_us", 1e-3)
-    title, x_label = "Latency of one batch (median)", "rows in a batch"
+    title, x_label = "Latency of one batch (median)", "batch size"
     return [
         line_chart(title, x_label, "ms", latency, log_x=True, log_y=True),
         line_chart(
@@ -270,7 +280,7 @@ def _speed_charts(lines: Mapping[str, Speeds]) -> list[str]:
 
 
 def _safe(charts: Sequence[str]) -> list[Any]:
-    """Charts as they are: matplotlib has escaped every name in them."""
+    """Mark charts as safe HTML: matplotlib has escaped every name in them."""
     from markupsafe import Markup
 
     return [Markup(chart) for chart in charts]  # noqa: S704

@@ -1,4 +1,4 @@
-"""A picture of predictions: each input as it was given and as the model saw it, with its top labels."""
+"""A contact sheet of predictions: each input, what the model sees of it, and the top labels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from ptx.infer.digits.mnist import DetectedDigit
     from ptx.infer.prediction import Box
 
-SHOWN = 24  # inputs at most
+SHOWN = 24  # maximum number of inputs
 BARS = 5  # labels of an input
-WIDE = 1280  # pixels: as many inputs stand side by side as fit
+MAX_WIDTH = 1280  # pixels of the sheet
 
-SIDE, GAP = 140, 12  # pixels: a picture's box, and between two things
+SIDE, GAP = 140, 12  # pixels: side of an image box, and the gap between boxes
 TEXT = 300  # width of the labels and bars
 HEAD, FOOT = 22, 22  # height of the name above and of the captions below
 WHITE, INK, QUIET, FRAME, BAR, FIRST = (
@@ -37,7 +37,7 @@ WHITE, INK, QUIET, FRAME, BAR, FIRST = (
     "#00508a",
 )
 
-# Fonts for what Pillow's own lacks, by file name; the first that is installed.
+# Fonts for characters that Pillow's default font lacks; the first that is installed is used.
 FONTS = (
     "NotoSansCJK-Regular.ttc",
     "wqy-microhei.ttc",
@@ -51,67 +51,67 @@ FONTS = (
 
 
 class Preview:
-    """Keeps the first inputs and answers that go by, and draws them."""
+    """Draws the first inputs and predictions that pass through it."""
 
-    bars = BARS  # labels that an answer needs
+    bars = BARS  # labels that a prediction should have
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.count = 0  # answers that went by
+        self.count = 0  # predictions so far
         self._values: list[Any] = []
         self._cells: list[Image.Image] = []
         self._noun = "input"
-        self._searched: tuple[Any, list[DetectedDigit]] = (
-            None,
-            [],
-        )  # the last picture with several figures
+        # The last image with several digits, and its digits.
+        self._detected: tuple[Any, list[DetectedDigit]] = (None, [])
 
-    def values(self, values: Iterable[Any]) -> Iterator[Any]:
-        """`values`, the first of them remembered."""
+    def watch_inputs(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Pass `values` on, and remember the first of them."""
         for value in values:
             if len(self._values) < SHOWN:
                 self._values.append(value)
             yield value
 
-    def answers(
-        self, answers: Iterable[Prediction | Failure], predictor: Predictor
+    def watch_predictions(
+        self, predictions: Iterable[Prediction | Failure], predictor: Predictor
     ) -> Iterator[Prediction | Failure]:
-        """`answers`, in the order of the values; the first of them are drawn."""
-        for answer in answers:
-            self.draw(self._values[min(self.count, SHOWN - 1)], answer, predictor)
-            yield answer
+        """Pass `predictions` on, in the order of the inputs, and draw the first of them."""
+        for prediction in predictions:
+            self.draw(self._values[min(self.count, SHOWN - 1)], prediction, predictor)
+            yield prediction
 
-    def draw(self, value: Any, answer: Prediction | Failure, predictor: Predictor) -> None:
-        """Draw one of the first answers; of a later one only note that it was there."""
+    def draw(self, value: Any, prediction: Prediction | Failure, predictor: Predictor) -> None:
+        """Draw one of the first predictions; only count a later one."""
         if self.count < SHOWN:
-            figures = self._figures(value, answer, predictor)
-            self._cells.append(_cell(value, answer, predictor, figures))
+            digits = self._digits(value, prediction, predictor)
+            self._cells.append(_cell(value, prediction, predictor, digits))
         self.count += 1
 
-    def _figures(
-        self, value: Any, answer: Prediction | Failure, predictor: Predictor
+    def _digits(
+        self, value: Any, prediction: Prediction | Failure, predictor: Predictor
     ) -> list[DetectedDigit]:
-        """Those of a picture that has several, found once; none for another."""
+        """The digits of an image with several, detected once per image; empty for other inputs."""
         several = (
-            answer.error.code == "E-IMG-OBJECTS" if isinstance(answer, Failure) else answer.box
+            prediction.error.code == "E-IMG-OBJECTS"
+            if isinstance(prediction, Failure)
+            else prediction.box
         )
         if not several:
             return []
         content = split_name(value)[1]
-        if self._searched[0] is not content:
+        if self._detected[0] is not content:
             try:
-                self._searched = content, detect_digits_in(predictor.preprocessing, content)
-            except InputError:  # it has been answered: the file has changed since
-                self._searched = content, []
-        if not isinstance(answer, Failure):
-            self._noun = "figure"
-        return self._searched[1]
+                self._detected = content, detect_digits_in(predictor.preprocessing, content)
+            except InputError:  # the file has changed since its prediction
+                self._detected = content, []
+        if not isinstance(prediction, Failure):
+            self._noun = "digit"
+        return self._detected[1]
 
     def save(self) -> str:
-        """Write the picture; says how many inputs it shows.
+        """Write the sheet as PNG and return a message with the number of inputs drawn.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         make_folder(self.path.parent)
         buffer = io.BytesIO()
@@ -121,9 +121,9 @@ class Preview:
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
-    """The cells side by side in rows, on white."""
+    """Arrange the cells in rows on white."""
     width, height = (max((cell.size[axis] for cell in cells), default=1) for axis in (0, 1))
-    columns = max(1, min(WIDE // (width + GAP), len(cells)))
+    columns = max(1, min(MAX_WIDTH // (width + GAP), len(cells)))
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), WHITE)
     for index, cell in enumerate(cells):
@@ -133,33 +133,33 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
 
 
 def _cell(
-    value: Any, answer: Prediction | Failure, predictor: Predictor, figures: list[DetectedDigit]
+    value: Any, prediction: Prediction | Failure, predictor: Predictor, digits: list[DetectedDigit]
 ) -> Image.Image:
-    pictured = predictor.preprocessing.pictures is not None
-    left = 2 * (SIDE + GAP) if pictured else 0
+    is_image = predictor.preprocessing.pictures is not None
+    left = 2 * (SIDE + GAP) if is_image else 0
     cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
     draw = ImageDraw.Draw(cell)
-    name = answer.input or "-"
-    size, colour = (13, QUIET) if pictured else (16, INK)
+    name = prediction.input or "-"
+    size, colour = (13, QUIET) if is_image else (16, INK)
     _text(draw, (0, 0, cell.width), name, size, colour=colour, keep_end=True)
     content = split_name(value)[1]
-    if isinstance(answer, Failure):
-        if figures:
-            given = _draw_given(content, [seen.box for seen in figures])
-            _pictures(cell, draw, {"given": given})
-        x = SIDE + GAP if figures else 0
-        _lines(draw, (x, HEAD), f"{answer.error.code}: {answer.error}", cell.width - x)
+    if isinstance(prediction, Failure):
+        if digits:
+            image = _draw_input(content, [digit.box for digit in digits])
+            _pictures(cell, draw, {"input": image})
+        x = SIDE + GAP if digits else 0
+        _lines(draw, (x, HEAD), f"{prediction.error.code}: {prediction.error}", cell.width - x)
         return cell
-    if pictured:
-        given = _draw_given(content, [] if answer.box is None else [answer.box])
-        seen = _draw_seen(content, predictor, answer.box, figures)
-        _pictures(cell, draw, {"given": given, "seen by the model": seen})
-    if answer.value is not None:
-        _text(draw, (left, HEAD + 2, TEXT), answer.text, 24)
+    if is_image:
+        image = _draw_input(content, [] if prediction.box is None else [prediction.box])
+        model_input = _draw_model_input(content, predictor, prediction.box, digits)
+        _pictures(cell, draw, {"input": image, "what the model sees": model_input})
+    if prediction.value is not None:
+        _text(draw, (left, HEAD + 2, TEXT), prediction.text, 24)
         return cell
-    score = "" if answer.score is None else f" ({100 * answer.score:.1f} %)"
-    _text(draw, (left, HEAD - 2, TEXT), f"{answer.label}{score}", 22, keep_end=True)
-    _bars(draw, (left, HEAD + 34), answer)
+    score = "" if prediction.score is None else f" ({100 * prediction.score:.1f} %)"
+    _text(draw, (left, HEAD - 2, TEXT), f"{prediction.label}{score}", 22, keep_end=True)
+    _bars(draw, (left, HEAD + 34), prediction)
     return cell
 
 
@@ -169,7 +169,7 @@ def _pictures(
     for column, (title, picture) in enumerate(pictures.items()):
         x = column * (SIDE + GAP)
         if picture is not None:
-            filtered = title == "given" and max(picture.size) > SIDE
+            filtered = title == "input" and max(picture.size) > SIDE
             scale = SIDE / max(picture.size)
             size = tuple(max(1, round(scale * side)) for side in picture.size)
             method = Image.Resampling.LANCZOS if filtered else Image.Resampling.NEAREST
@@ -179,8 +179,8 @@ def _pictures(
         _text(draw, (x, HEAD + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
 
-def _draw_given(content: Any, boxes: list[Box]) -> Image.Image | None:
-    """The picture as a person sees it, on white, with boxes; None for a ready sample."""
+def _draw_input(content: Any, boxes: list[Box]) -> Image.Image | None:
+    """The input image on white, with boxes; None for an array that is already preprocessed."""
     from ptx.infer.artifact.files import read_bytes
     from ptx.infer.picture.decode import decode, from_array
     from ptx.infer.preprocessing.picture import SIZE_LIMIT
@@ -194,28 +194,28 @@ def _draw_given(content: Any, boxes: list[Box]) -> Image.Image | None:
             picture = decode(content)
         else:
             picture = decode(read_bytes(content, limit=SIZE_LIMIT))
-    except InputError:  # it has been answered: the file has changed since
+    except InputError:  # the file has changed since its prediction
         return None
     opaque = picture.convert("RGBA")
-    ground = Image.new("RGBA", opaque.size, WHITE)
-    given = Image.alpha_composite(ground, opaque).convert("RGB")
+    background = Image.new("RGBA", opaque.size, WHITE)
+    image = Image.alpha_composite(background, opaque).convert("RGB")
     for box in boxes:
-        corners = [round(share * side) for share, side in zip(box, given.size * 2, strict=True)]
-        pen = max(1, max(given.size) // SIDE)
-        ImageDraw.Draw(given).rectangle(corners, outline=FIRST, width=pen)
-    return given
+        corners = [round(share * side) for share, side in zip(box, image.size * 2, strict=True)]
+        width = max(1, max(image.size) // SIDE)
+        ImageDraw.Draw(image).rectangle(corners, outline=FIRST, width=width)
+    return image
 
 
-def _draw_seen(
-    content: Any, predictor: Predictor, box: Box | None, figures: list[DetectedDigit]
+def _draw_model_input(
+    content: Any, predictor: Predictor, box: Box | None, digits: list[DetectedDigit]
 ) -> Image.Image | None:
-    """The pixels that the network gets; a ready sample scaled to its range."""
+    """The pixels that the network gets; floating-point samples are scaled to their range."""
     try:
         if box is None:
             sample = predictor.preprocessing.read(content)
         else:
-            sample = {seen.box: seen.pixels for seen in figures}[box]
-    except (InputError, KeyError):  # it has been answered: the file has changed since
+            sample = {digit.box: digit.pixels for digit in digits}[box]
+    except (InputError, KeyError):  # the file has changed since its prediction
         return None
     if sample.dtype != np.uint8:
         square = sample.reshape(-1, sample.shape[-1])
@@ -224,12 +224,12 @@ def _draw_seen(
     return Image.fromarray(np.ascontiguousarray(sample.squeeze())).convert("RGB")
 
 
-def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Prediction) -> None:
-    """A bar for each of the top labels: its name, its share of the width, its number."""
+def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], prediction: Prediction) -> None:
+    """A bar for each of the top labels, with its name and score."""
     x, y = place
     name, number = 104, 62
     full = TEXT - name - number
-    for index, (label, score) in enumerate(answer.top[:BARS]):
+    for index, (label, score) in enumerate(prediction.top[:BARS]):
         _text(draw, (x, y, name - 8), label, 14)
         draw.rectangle((x + name, y + 2, x + name + full, y + 14), outline=FRAME)
         if score * full >= 1:
@@ -240,7 +240,7 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Prediction)
 
 
 def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
-    """`text` in as many lines as it needs, five at most."""
+    """Wrap `text` to `width`, in at most five lines."""
     font, lines = _font(14), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -261,10 +261,10 @@ def _text(
     colour: str = INK,
     keep_end: bool = False,
 ) -> None:
-    """`text` on one line, shortened to the width: at its end, or in its middle with `keep_end`.
+    """Draw `text` on one line, shortened at its end, or in its middle with `keep_end`.
 
     Args:
-        place: Where it begins, and its width: (x, y, width).
+        place: (x, y, width).
     """
     x, y, width = place
     one = " ".join(text.encode("utf-8", "replace").decode().split())

@@ -1,4 +1,4 @@
-"""The linear model y = 2x + 1, with which a backend is tried."""
+"""Checks whether a backend works here, with the linear model y = 2x + 1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BackendStatus:
 
 
 def probe_backend(name: str) -> BackendStatus:
-    """Open a backend with the probe and check its output."""
+    """Open a backend with the probe model and check its output."""
     import numpy as np
 
     try:
@@ -35,12 +35,14 @@ def probe_backend(name: str) -> BackendStatus:
         return BackendStatus(False, str(error))
     output = float(outputs["y"][0, 0])
     if output != EXPECTED:
-        return BackendStatus(False, f"it opens, but computes {output}; expected {EXPECTED}")
+        return BackendStatus(
+            False, f"it computes {output} for the probe model; expected {EXPECTED}"
+        )
     return BackendStatus(True, f"on {backend.device}")
 
 
 def read_probe(kind: str) -> Artifact:
-    """The probe as a file of a format: the one in this package, or else a new one."""
+    """The probe model in a format, from this package or made now."""
     path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
     if path.is_file():
         return parse_artifact(path.read_bytes(), path=path)
@@ -48,10 +50,10 @@ def read_probe(kind: str) -> Artifact:
 
 
 def make_probe(kind: str) -> bytes:
-    """The content of the probe's file.
+    """The content of a probe model's file.
 
     Raises:
-        BackendError: torch, or for ONNX its exporter, is not installed.
+        BackendError: torch is not installed, or for ONNX its exporter.
     """
     from ptx import models
     from ptx.infer.backends.pytorch.device import import_torch

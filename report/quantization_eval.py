@@ -21,7 +21,7 @@ from ptx.trainers.batches import apply_inference_preprocessing, check_split, mod
 from ptx.trainers.data import Dataset, Split
 from ptx.trainers.evaluation import model_inputs
 
-CALIBRATION = 512  # training rows: more change no range that matters
+CALIBRATION = 512  # training rows; more do not change the ranges noticeably
 SEED = 0
 
 
@@ -32,16 +32,16 @@ def weight_quantization_cost(
 
     The targets are indices into the model's labels.
     """
-    with Predictor(trained.manifest, lambda: _Eager(trained)) as own:
+    with Predictor(trained.manifest, lambda: _Eager(trained)) as eager:
         before, after = (
             predict(one, _labelled("", split, one.preprocessing, split.targets))
-            for one in (own, predictor)
+            for one in (eager, predictor)
         )
     return compare_predictions(before, after, regression=not trained.manifest.labels)
 
 
 class _Eager:
-    """The backend of a network without a file."""
+    """A backend that runs the network itself, without a file."""
 
     name, device = "eager", "cpu"
 
@@ -58,11 +58,11 @@ class _Eager:
 def quantization_config(
     trained: TrainedModel, dataset: Dataset, *, max_drop: float, for_size: bool
 ) -> QuantizationConfig:
-    """Training rows for calibration, drawn with a fixed seed, and all test rows for the accuracy.
+    """Training rows for calibration, drawn with a fixed seed, and all test rows to measure accuracy.
 
     Raises:
-        UsageError: the rows are not for the model, or have other labels.
-        InputError: there are none.
+        UsageError: the rows do not suit the model, or have other labels.
+        InputError: the data set has no rows.
     """
     drawn = np.random.default_rng(SEED).permutation(len(dataset.train))[:CALIBRATION]
     calibration, test = (

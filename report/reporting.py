@@ -1,4 +1,4 @@
-"""From a model, its backends and its data to the report that shows how good they are."""
+"""Makes a report: evaluates a model on test rows and compares its backends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ptx.infer import Predictor, read_artifact
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
 from ptx.report.benchmark_file import CSV, read_speeds
-from ptx.report.comparison import compare, split_rows
+from ptx.report.comparison import compare, split_inputs
 from ptx.report.page import Report, Speeds
 
 if TYPE_CHECKING:
     from ptx.export import TrainedModel
     from ptx.trainers import Dataset
 
-SHOWN = 12  # wrong answers, and sample predictions
+SHOWN = 12  # tiles each of wrong predictions and of sample predictions
 
 Progress = Callable[[int], None]
 
@@ -37,27 +37,27 @@ def report(
 
     History, speeds and files are added with `add_files`:
 
-        found = report(read_model("checkpoint.pt"), [load("convnet.onnx")], data)
-        add_files(found, {"checkpoint": Path("checkpoint.pt")}).save(Path("report.html"))
+        made = report(read_model("checkpoint.pt"), [load("convnet.onnx")], data)
+        add_files(made, {"checkpoint": Path("checkpoint.pt")}).save(Path("report.html"))
 
     Args:
-        evaluating: Told the rows of each batch that is answered.
-        comparing: Told the rows of each batch that all backends have answered.
+        evaluating: Called with the number of rows of each evaluated batch.
+        comparing: Called with the number of rows of each batch that every backend has run.
 
     Raises:
-        UsageError: rows that are not for this model.
-        ArtifactError: the model's own answers are not finite.
+        UsageError: the data set's rows do not suit the model.
+        ArtifactError: the model's own outputs are not finite.
     """
     from ptx.models import lookup
     from ptx.trainers import evaluate, most_wrong, predict_rows
 
     rows = dataset.test
     order = preferred()
-    places = {name: place for place, name in enumerate(order)}
-    predictor = min(predictors, key=lambda one: places.get(one.backend.name, len(order)))
-    few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
+    priority = {name: index for index, name in enumerate(order)}
+    predictor = min(predictors, key=lambda one: priority.get(one.backend.name, len(order)))
+    sample_rows = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
     evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
-    found = compare(model, predictors, split_rows(dataset, predictor), progress=comparing)
+    compared = compare(model, predictors, split_inputs(dataset, predictor), progress=comparing)
     entry = lookup(predictor.manifest.model)
     return Report(
         manifest=predictor.manifest,
@@ -67,13 +67,16 @@ def report(
         history=(),
         evaluation=evaluation,
         wrong=most_wrong(predictor, rows, evaluation, SHOWN, dataset.labels),
-        samples=predict_rows(predictor, rows, few, dataset.labels),
-        comparison=found.found,
+        samples=predict_rows(predictor, rows, sample_rows, dataset.labels),
+        comparison=compared.comparison,
     )
 
 
-def add_files(found: Report, files: Mapping[str, Path]) -> Report:
-    """The report with a model's files, by kind: the checkpoint's history, the benchmark beside it.
+def add_files(report: Report, files: Mapping[str, Path]) -> Report:
+    """Add the training history of the checkpoint and the benchmark in the same folder.
+
+    Args:
+        files: The model's files, by format.
 
     Raises:
         ArtifactError: the checkpoint cannot be read.
@@ -84,15 +87,15 @@ def add_files(found: Report, files: Mapping[str, Path]) -> Report:
     artifact = read_artifact(files[CHECKPOINT])
     with mapping_load_errors(artifact):
         history = checkpoints.loads(artifact.data).history
-    speeds, unmeasured = _find_speeds(files[CHECKPOINT].parent / CSV)
-    return replace(found, files=files, history=history, speeds=speeds, unmeasured=unmeasured)
+    speeds, no_speeds = _find_speeds(files[CHECKPOINT].parent / CSV)
+    return replace(report, files=files, history=history, speeds=speeds, no_speeds=no_speeds)
 
 
 def _find_speeds(path: Path) -> tuple[Speeds, str]:
-    """The rows of a benchmark.csv, or what the page says where there are none."""
+    """The rows of benchmark.csv; if there are none, the reason for the page."""
     if not path.is_file():
         return [], "Not measured yet."
     try:
-        return read_speeds(path.read_text("utf-8")), f"{path.name} holds no rows."
+        return read_speeds(path.read_text("utf-8")), f"{path.name} has no rows."
     except (OSError, ValueError) as error:
         return [], f"{path.name} cannot be used: {error}."

@@ -1,4 +1,4 @@
-"""Tables and figures as text."""
+"""Tables and numbers as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ptx.infer.errors import escape_controls
 
-WIDTH = 80  # columns that a table or a matrix fits into
+WIDTH = 80  # maximum characters of a line
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -20,10 +20,10 @@ def table(
     gap: int = 2,
     columns: int | None = None,
 ) -> str:
-    """Columns under their titles, `gap` spaces apart; numbers stand to the right.
+    """A table with its header, columns `gap` spaces apart, numbers right-aligned.
 
     Args:
-        columns: Of a terminal, on which a last column that is too wide is broken into lines.
+        columns: Width of the terminal: a last column that is too wide is wrapped. None means no limit.
     """
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
@@ -36,14 +36,14 @@ def table(
 
 
 def facts(pairs: Iterable[tuple[str, object]], *, columns: int | None = None) -> str:
-    """`key: value` lines, the values in one column; a value that holds a newline has one line too."""
+    """`key: value` lines with aligned values. Control characters, such as newlines, are escaped."""
     listed = [(f"{escape_controls(key)}:", escape_controls(str(value))) for key, value in pairs]
     width = max((len(key) for key, _ in listed), default=0) + 1
     return "\n".join(_indent(f"{key:{width}}{value}", width, columns) for key, value in listed)
 
 
 def _indent(line: str, indent: int, columns: int | None) -> str:
-    """A line broken to so many columns, what follows indented; whole where there is no limit."""
+    """Wrap a line to `columns`, further lines indented. None means no limit."""
     if columns is None or len(line) <= columns or indent > columns // 2:
         return line
     return textwrap.fill(
@@ -73,9 +73,9 @@ def _width(cell: str) -> int:
     return len(_COLOUR.sub("", cell))
 
 
-def _pad(cell: str, width: int, flush: bool) -> str:
+def _pad(cell: str, width: int, right: bool) -> str:
     space = " " * (width - _width(cell))
-    return space + cell if flush else cell + space
+    return space + cell if right else cell + space
 
 
 def _is_number(cell: str) -> bool:

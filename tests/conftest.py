@@ -197,7 +197,7 @@ def browser(driver: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def counts(request: pytest.FixtureRequest) -> Counts:
-    """`counts["battery"]["cases"] += 1`: told at the end of the run."""
+    """`counts["malformed inputs"]["cases"] += 1`: told at the end of the run."""
     return _counts(request.config)
 
 

@@ -81,7 +81,7 @@ def benchmark(
             settings,
             progress=progress.advance,
             threads=threads,
-            left_out=note_skipped if backends is None else None,
+            on_skip=note_skipped if backends is None else None,
         )
     if as_json:
         for line in found.lines():

@@ -84,12 +84,12 @@ def compare(
         evaluation, passes = "", compared.passed
         if dataset is not None and passes:
             evaluation, passes = _evaluate(space, compared.model, predictors[0], dataset)
-    if not compared.found.rows:
+    if not compared.comparison.rows:
         print_note("no input could be compared")
         return 4
     if output is not None:
         compared.save(output)
-        print_note(f"{output}: {pluralise(len(compared.found.results), 'backend')}")
+        print_note(f"{output}: {pluralise(len(compared.comparison.results), 'backend')}")
     if as_json:
         echo(json.dumps({**compared.data(), "evaluation": evaluation, "passes": passes}))
     else:
@@ -131,19 +131,19 @@ def _find_rows(
     data: str | None,
     trained: export.TrainedModel,
     predictor: infer.Predictor,
-) -> tuple[report.Rows, trainers.Dataset | None]:
+) -> tuple[report.ComparisonInputs, trainers.Dataset | None]:
     """The INPUTs, the samples of the checkpoint, or the test rows with their data set."""
     model = trained.manifest.model
     if inputs:
         values = find_inputs(inputs, predictor.preprocessing)
-        return report.value_rows(values, predictor), None
+        return report.value_inputs(values, predictor), None
     if data is None and models.lookup(model) is None:
-        rows = report.carried_rows(trained)
+        rows = report.checkpoint_samples(trained)
         if rows.random:
             print_note("the inputs are random numbers: give INPUTs to compare on real ones")
         return rows, None
     dataset = space.open_data(model, data, trained.manifest)
-    return report.split_rows(dataset, predictor), dataset
+    return report.split_inputs(dataset, predictor), dataset
 
 
 def _evaluate(
@@ -179,7 +179,7 @@ def _evaluate_int8(
 
 
 def _print_text(compared: report.ModelComparison, evaluation: str, *, passes: bool) -> None:
-    model, results = compared.model, compared.found.results
+    model, results = compared.model, compared.comparison.results
     echo(compared.table(style_result, columns()))
     for line in (*compared.differences(), evaluation):
         if line:

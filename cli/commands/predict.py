@@ -254,7 +254,7 @@ def _predict(
 
             values = scale.select_inputs(values, wanted.shard, previous)
         if preview is not None and not wanted.every:
-            values = preview.values(values)
+            values = preview.watch_inputs(values)
         if plan is not None and pool is not None:
             values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
             opening = replace(opening, threads=plan.backend_threads)
@@ -303,7 +303,7 @@ def _results(
     results = predictor.predict_many(
         values, batch_size=wanted.batch_size, top=top, on_error="yield"
     )
-    return results if preview is None else preview.answers(results, predictor)
+    return results if preview is None else preview.watch_predictions(results, predictor)
 
 
 def _results_of_digits(

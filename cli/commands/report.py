@@ -62,5 +62,5 @@ def report(
             comparing=comparing.advance,
         )
     found = reports.add_files(found, space.files(model))
-    size = replace(found, left_out=list(skipped.items())).save(target)
+    size = replace(found, skipped=list(skipped.items())).save(target)
     print_summary(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..battery.case import Kit
-from ..battery.pictures import no_frames, tiff
+from ..malformed_inputs.case import Kit
+from ..malformed_inputs.pictures import no_frames, tiff
 
 
 def test_each_file_has_its_one_line_whatever_the_decoders_say(

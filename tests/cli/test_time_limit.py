@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..battery.endless import endless_model
+from ..malformed_inputs.endless import endless_model
 
 PTX = [sys.executable, "-c", "from ptx.cli import main; main()"]
 

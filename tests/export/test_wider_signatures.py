@@ -143,7 +143,7 @@ def test_float64_is_held_to_its_own_digits(tmp_path: Path) -> None:
         return {"y": inputs["x"].astype(np.float32).astype(np.float64) * 3}
 
     with pytest.raises(AgreementError, match="output 'y' is off by"):
-        proof.check(rough, "planted")
+        proof.check(rough, "injected")
 
 
 @pytest.mark.parametrize(("kind", "largest"), [("float16", 2**-5), ("bfloat16", 2**-3)])
@@ -159,10 +159,10 @@ def test_half_precision_is_held_to_what_it_shows(kind: str, largest: float) -> N
         return {"y": (outputs["y"] * 1.2).astype(outputs["y"].dtype)}
 
     with pytest.raises(AgreementError, match=r"output 'y'.* is off by"):
-        proof.check(off, "planted")
+        proof.check(off, "injected")
 
 
-@pytest.mark.parametrize("indices", [1, 400])
+@pytest.mark.parametrize("places", [1, 400])
 def test_one_wrong_integer_fails_the_proof(places: int) -> None:
     proof = describe(Segmentation(), signature=Segmentation.SIGNATURE).equivalence_check
     assert proof.name == "eager float64 (default dtype float64)"
@@ -176,14 +176,14 @@ def test_one_wrong_integer_fails_the_proof(places: int) -> None:
     with pytest.raises(
         AgreementError, match=r"output 'classes' differs in [\d,]+ of 256 places: \d"
     ):
-        proof.check(run, "planted")
+        proof.check(run, "injected")
 
 
 @final
-class Planted:
+class Injected:
     """Answers what it is told to."""
 
-    name, device = "planted", "cpu"
+    name, device = "injected", "cpu"
 
     def __init__(self, run: Any) -> None:
         self.run = run
@@ -362,7 +362,7 @@ def test_compare_counts_an_integer_that_is_wrong() -> None:
         return {"classes": classes}
 
     predictors = [
-        Predictor(trained.manifest, lambda run=run: Planted(run))  # type: ignore[misc]
+        Predictor(trained.manifest, lambda run=run: Injected(run))  # type: ignore[misc]
         for run in (trained.equivalence_check.reference.eager, rotten)
     ]
     right, wrong = compare(trained.equivalence_check, predictors, [(np.arange(4), inputs)]).results

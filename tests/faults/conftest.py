@@ -1,4 +1,4 @@
-"""The good models that faults are planted into, each made once."""
+"""The good models that faults are injected into, each made once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ptx.infer.artifact.formats import FORMATS
 
 from .data import pictures
 from .fault import Good
+from .injections import replace_converter
 from .networks import COLOURS, SIGNATURE, Ward
-from .plants import replace_converter
 
 EPOCHS = {"diabetes": 5}  # trained, for what is recorded of the training; the others need none
 
@@ -77,13 +77,13 @@ def good(
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ptx compare ward --network planted_ward:Ward`"""
+    """`ptx compare ward --network injected_ward:Ward`"""
     import sys
     from types import ModuleType
 
-    module = ModuleType("planted_ward")
+    module = ModuleType("injected_ward")
     module.Ward = Ward  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "planted_ward", module)
+    monkeypatch.setitem(sys.modules, "injected_ward", module)
 
 
 def ward(colours: Path) -> TrainedModel:

@@ -1,4 +1,4 @@
-"""A planted fault: what is wrong, where, and what must come out of each verb."""
+"""A injected fault: what is wrong, where, and what must come out of each verb."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Good:
     manifest: Manifest  # in it
 
 
-class Plant(Protocol):
+class Injection(Protocol):
     """Puts a fault into a good model."""
 
     place: str  # where it is wrong: a word of the table
@@ -43,13 +43,13 @@ class Plant(Protocol):
 class Fault:
     """A row of the table.
 
-    `refused`: an error, and nothing is written or measured. `fails`: the verdict is that it does not
-    hold. `right`: the verb passes it, since no wrong answer can come out there; `why` says why.
+    `refused`: an error, and nothing is written or measured. `fails`: the check fails. `right`: the
+    command passes, because no wrong prediction can result; `why` says why.
     """
 
     name: str
     model: str
-    plant: Plant
+    injection: Injection
     export: str = "refused"
     verify: str = "fails"
     compare: str = "fails"

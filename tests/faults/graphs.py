@@ -96,12 +96,12 @@ def output(name: str, operator: str, constant: Any = None) -> Edit:
         from onnx import helper, numpy_helper
 
         (last,) = (node for node in model.graph.node if name in node.output)
-        last.output[list(last.output).index(name)] = "planted"
-        inputs = ["planted"]
+        last.output[list(last.output).index(name)] = "injected"
+        inputs = ["injected"]
         if constant is not None:
-            added = numpy_helper.from_array(np.asarray(constant, np.float32), "planted_constant")
+            added = numpy_helper.from_array(np.asarray(constant, np.float32), "injected_constant")
             model.graph.initializer.append(added)
-            inputs.append("planted_constant")
+            inputs.append("injected_constant")
         model.graph.node.append(helper.make_node(operator, inputs, [name]))
 
     return edit
@@ -114,10 +114,10 @@ def scaled(name: str, factor: float) -> Edit:
         from onnx import helper, numpy_helper
 
         for node in model.graph.node:
-            node.input[:] = ["planted" if each == name else each for each in node.input]
-        added = numpy_helper.from_array(np.asarray(factor, np.float32), "planted_factor")
+            node.input[:] = ["injected" if each == name else each for each in node.input]
+        added = numpy_helper.from_array(np.asarray(factor, np.float32), "injected_factor")
         model.graph.initializer.append(added)
-        model.graph.node.insert(0, helper.make_node("Mul", [name, "planted_factor"], ["planted"]))
+        model.graph.node.insert(0, helper.make_node("Mul", [name, "injected_factor"], ["injected"]))
 
     return edit
 

@@ -44,7 +44,7 @@ def _section(place: str) -> str:
     lines = [f"## {PLACES[place]}", "", f"| fault | {' | '.join(VERBS)} | reason |"]
     lines.append("|---" * (len(VERBS) + 2) + "|")
     for fault in FAULTS:
-        if fault.plant.place == place:
+        if fault.injection.place == place:
             cells = (WORDS.get(fault.cell(verb), fault.cell(verb)) for verb in VERBS)
             lines.append(f"| {fault.name} | {' | '.join(cells)} | {fault.why} |")
     return "\n".join(lines) + "\n"

@@ -47,7 +47,7 @@ class Refusal:
 
 @dataclass
 class Shop:
-    """Where the faults are planted: a folder of the test, and good files to spoil."""
+    """Where the faults are injected: a folder of the test, and good files to spoil."""
 
     folder: Path
     checkpoint: Callable[[str], Path]

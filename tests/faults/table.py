@@ -1,4 +1,4 @@
-"""The planted faults, and what must come out of export, verify, compare and evaluate."""
+"""The injected faults, and what must come out of export, verify, compare and evaluate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from . import data, graphs, manifests, networks
 from .fault import Fault
-from .plants import Beside, Both, Damaged, Data, Network, Stated, converted, graph, preprocessed
+from .injections import Beside, Both, Damaged, Data, Network, Stated, converted, graph, preprocessed
 
 _FLAT, _WARD, _ROWS, _NAMES, _WORD, _LINES = (
     "softmax-regression",

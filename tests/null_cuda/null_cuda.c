@@ -13,7 +13,7 @@ int device_count(void) {
     return visible && !*visible ? 0 : setting("NULL_CUDA_DEVICES", 1);
 }
 
-int planted(const char *function, int call) {
+int injected(const char *function, int call) {
     const char *entry = getenv("NULL_CUDA_FAIL");
     size_t length = strlen(function);
     while (entry && *entry) {

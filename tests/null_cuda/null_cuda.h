@@ -1,4 +1,4 @@
-/* What all stub libraries share: planted faults and the log.
+/* What all stub libraries share: injected faults and the log.
 
    NULL_CUDA_FAIL  "cudaMalloc=2 cudaLaunchKernel=209@3": the function returns this status; from its third call on.
    NULL_CUDA_LOG   a file to which calls are appended, one line each.
@@ -12,16 +12,16 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-HIDDEN int planted(const char *function, int call);
+HIDDEN int injected(const char *function, int call);
 HIDDEN void record(const char *function, const char *format, ...) __attribute__((format(printf, 2, 3)));
 HIDDEN int setting(const char *name, int otherwise);
 HIDDEN int device_count(void);
 
-/* The first statement of a stub: return the status that is planted for it. */
+/* The first statement of a stub: return the status that is injected for it. */
 #define MAY_FAIL                                                        \
     do {                                                                \
         static int calls;                                               \
-        int status = planted(__func__, __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED)); \
+        int status = injected(__func__, __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED)); \
         if (status) return status;                                      \
     } while (0)
 

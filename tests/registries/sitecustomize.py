@@ -1,5 +1,5 @@
-"""Adds the toys in a process of its own, where the folder of this file is on PYTHONPATH."""
+"""Adds the plugins in a process of its own, where the folder of this file is on PYTHONPATH."""
 
-import toys
+import plugins
 
-toys.add()
+plugins.add()

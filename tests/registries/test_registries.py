@@ -18,24 +18,24 @@ TRAINED = ("train", MODEL, "--epochs", 300), ("export", MODEL, "--format", "toy"
 
 
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory, ptx: Callable[..., Any]) -> Iterator[Any]:
+def plugins(tmp_path_factory: pytest.TempPathFactory, ptx: Callable[..., Any]) -> Iterator[Any]:
     """The workspace of a model whose every part is a toy, and `ptx` there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)  # of the processes that measure
-        import toys
+        import plugins
 
-        for table, name, line in toys.LINES:
+        for table, name, line in plugins.LINES:
             patch.setitem(table, name, line)
-        patch.setenv("PTX_WORKSPACE", str(tmp_path_factory.mktemp("toys")))
+        patch.setenv("PTX_WORKSPACE", str(tmp_path_factory.mktemp("plugins")))
         for arguments in TRAINED:
             done = ptx(*arguments)
             assert done.code == 0, done.err
         yield ptx
 
 
-def test_each_toy_is_one_line(toys: Any) -> None:
-    import toys as module
+def test_each_plugin_is_one_line(plugins: Any) -> None:
+    import plugins as module
 
     assert [name for _, name, _ in module.LINES] == [
         "minutes",
@@ -65,22 +65,22 @@ def test_each_toy_is_one_line(toys: Any) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_a_verb_takes_toys(toys: Any, arguments: tuple[str, ...], told: str) -> None:
-    done = toys(*arguments)
+def test_a_command_accepts_plugins(plugins: Any, arguments: tuple[str, ...], told: str) -> None:
+    done = plugins(*arguments)
     assert done.code == 0, done.err
     assert re.search(told, done.out), done.out
 
 
-def test_an_input_that_a_toy_cannot_read_is_one_line(toys: Any) -> None:
-    done = toys("predict", "2 h", "60 min", "--model", MODEL, "--json")
+def test_an_input_that_a_plugin_cannot_read_is_one_line(plugins: Any) -> None:
+    done = plugins("predict", "2 h", "60 min", "--model", MODEL, "--json")
     assert done.code == 4
     failed, answered = map(json.loads, done.out.splitlines())
     assert failed["error"] == "'2 h' is not a number of minutes"
     assert answered["label"] in ("fail", "pass")
 
 
-def test_the_report_names_what_a_toy_calls_its_values(toys: Any) -> None:
-    toys("report", MODEL)
+def test_the_report_uses_the_noun_of_a_plugin(plugins: Any) -> None:
+    plugins("report", MODEL)
     page = (Path(os.environ["PTX_WORKSPACE"]) / MODEL / "report.html").read_text()
     assert "60 min" in page
     assert "toy-numpy" in page

@@ -70,7 +70,7 @@ def test_batch_sizes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "time", clock)
     timings = list(measure({1: partial(run, 1), 8: partial(run, 8)}, seconds=1e-6))
     assert [timing.batch for timing in timings] == [1, 8]
-    counted = order[-2 * measurement.ROUNDS * measurement.LEAST_RUNS :]
+    counted = order[-2 * measurement.ROUNDS * measurement.MIN_RUNS :]
     assert counted == ([1] * 3 + [8] * 3) * measurement.ROUNDS
 
 

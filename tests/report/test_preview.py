@@ -119,7 +119,7 @@ def test_numbers_and_texts_have_no_pictures(
     model = artifact("name-classifier", "onnx")
     done = ptx("predict", "Müller", "王", "x" * 100, "--model", model, *options)
     assert done.code == 0, done.err
-    assert pixels(target).shape[1] < preview.WIDE
+    assert pixels(target).shape[1] < preview.MAX_WIDTH
 
 
 def test_show_without_a_display_says_where_the_picture_is(
@@ -213,7 +213,7 @@ def test_each_digit_of_a_picture_is_drawn_with_its_box(
 
     monkeypatch.setattr(preview, "detect_digits_in", find)
     done = ptx("predict", two_sevens, "--all", "--workspace", workspace, "--output", target)
-    assert f"{target}: 2 of 2 figures drawn" in done.err
+    assert f"{target}: 2 of 2 digits drawn" in done.err
     columns = boxed(box(pixels(target), 0))
     assert columns.min() < 70 > columns.max() - 10  # the left one's box, and no other
     assert box(pixels(target), 1).max() > 200

@@ -15,10 +15,10 @@ import pytest
 from ptx.infer.preprocessing.picture import pixels_as_png
 from ptx.report.benchmark_file import COLUMNS, read_speeds
 from ptx.report.confusion import confusions_view, matrix_view
-from ptx.report.page import picture_url, read_template
+from ptx.report.page import image_url, read_template
 
 HEADER = ",".join(COLUMNS) + "\n"
-PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,own choice,a machine\n"
+PROCESS = "0.02,50,20,3,90,80,1e-06,yes,onnxruntime 1.31,default,a machine\n"
 VOID = {"meta", "img", "br"}
 
 
@@ -87,7 +87,7 @@ def test_the_page_of_a_classifier_has_every_part(ptx: Any, root: Path) -> None:
     assert "5 of 5" in page.text
     assert "ort-cuda" in page.text
     assert "0.720" in page.text  # ms, of eight rows at once
-    assert "onnxruntime 1.31; a machine; threads: own choice" in page.text
+    assert "onnxruntime 1.31; a machine; threads: default" in page.text
 
 
 def test_the_page_needs_nothing_but_itself(ptx: Any, root: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_page_needs_nothing_but_itself(ptx: Any, root: Path) -> None:
 
 def test_a_regression_has_no_confusion_matrix_and_its_largest_errors(ptx: Any, root: Path) -> None:
     page = write(ptx, "linear-model", root)
-    assert "no classes to confuse" in page.text
+    assert "has no classes" in page.text
     assert "The largest errors" in page.text
     assert "ptx benchmark linear-model" in page.text
     assert page.count("img") == 0
@@ -126,8 +126,8 @@ def test_texts_symbols_and_columns_have_their_page(
     page = write(ptx, model, tmp_path, *options)
     shown = {"name-classifier": "Khoury", "char-rnn": "hello", "diabetes": "glucose"}[model]
     assert shown in page.text
-    assert "The checkpoint has no history" in page.text
-    assert "ort-cpu is left out: there is no onnx file" in page.text
+    assert "The checkpoint has no training history" in page.text
+    assert "ort-cpu was skipped: there is no onnx file" in page.text
 
 
 def test_labels_are_shown_and_never_interpreted(ptx: Any, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_broken_benchmark_is_named_on_the_page(
     (root / "linear-model" / "benchmark.csv").write_text(text)
     page = write(ptx, "linear-model", root)
     assert f"benchmark.csv cannot be used: {reason}" in page.text
-    assert "ptx benchmark linear-model measures it" in page.text
+    assert "Run ptx benchmark linear-model" in page.text
 
 
 def test_of_many_labels_the_most_frequent_confusions_are_listed() -> None:
@@ -179,7 +179,7 @@ def test_long_labels_have_numbers_above_their_columns_and_are_shortened() -> Non
     labels = ["a" * 30, "b" * 300, "short"]
     matrix = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 1000]])
     page = Page(str(parts().confusion(matrix_view(matrix, labels), None, "")))
-    assert "under the number of its row" in page.text
+    assert "numbered like the rows" in page.text
     assert "b" * 23 + "…" in page.text
     assert "b" * 24 not in page.text
     same = [
@@ -209,5 +209,5 @@ def test_a_picture_on_the_page_is_the_pixels(shape: tuple[int, ...]) -> None:
     from PIL import Image
 
     pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    content = base64.b64decode(picture_url(pixels_as_png(pixels)).partition(",")[2])
+    content = base64.b64decode(image_url(pixels_as_png(pixels)).partition(",")[2])
     assert (np.asarray(Image.open(io.BytesIO(content))) == pixels.squeeze()).all()

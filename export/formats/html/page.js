@@ -1,13 +1,13 @@
-/** The page of one model: all that it needs stands in it. */
+/** The page of one model, which contains everything it needs. */
 
 const { textOf, unpackText } = window.ptxParts; // of the first script
-const MOST_PRODUCTS = 1e7; // 20 MFLOP
+const MAX_MULTIPLICATIONS = 1e7; // 20 MFLOP
 
 let model = { ...data.model, examples: [] };
 let worker = null;
 const usesOrt = Boolean(document.getElementById("wasm"));
-let asked = 0;
-const open = new Map(); // number of a question → how its promise is settled
+let requests = 0;
+const pending = new Map(); // request number → functions that settle its promise
 delete window.ptxParts;
 
 async function startWorker() {
@@ -15,18 +15,18 @@ async function startWorker() {
   const engine = new Blob(parts, { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(engine));
   worker.onmessage = ({ data: { id, value, error } }) => {
-    const { done, fail } = open.get(id);
-    open.delete(id);
+    const { done, fail } = pending.get(id);
+    pending.delete(id);
     if (error) fail(Object.assign(new Error(error.message), error));
     else done(value);
   };
-  worker.onerror = ({ message }) => { giveUp(new Error(message)); };
+  worker.onerror = ({ message }) => { refuseToRun(new Error(message)); };
 }
 
-function send(act, given) {
-  asked += 1;
-  worker.postMessage({ id: asked, act, given });
-  return new Promise((done, fail) => { open.set(asked, { done, fail }); });
+function send(action, argument) {
+  requests += 1;
+  worker.postMessage({ id: requests, action, argument });
+  return new Promise((done, fail) => { pending.set(requests, { done, fail }); });
 }
 
 async function start() {
@@ -40,7 +40,7 @@ async function start() {
     document.querySelector("main").innerHTML = textOf("sections");
     useModel(found);
   } catch (error) {
-    giveUp(error);
+    refuseToRun(error);
   }
 }
 
@@ -54,11 +54,11 @@ function useModel({ samples, error, allowed, products, examples }) {
   forget();
   at("proof").textContent = say("holds", samples, model.reference, error.toExponential(1), allowed.toExponential(1));
   at("slow").textContent = say("slow", Math.round(products / 1e6));
-  show(at("slow"), products > MOST_PRODUCTS);
+  show(at("slow"), products > MAX_MULTIPLICATIONS);
 }
 
-/** No answer is given by a page that is not what was written. */
-function giveUp(error) {
+/** A page that has changed makes no prediction. */
+function refuseToRun(error) {
   worker?.terminate();
   document.querySelector("main").replaceChildren();
   at("proof").textContent = "";
@@ -66,10 +66,10 @@ function giveUp(error) {
   show(at("changed"), true);
 }
 
-// Asking
+// Predicting
 
 function forget() {
-  asked += 1;
+  requests += 1;
   clearAnswer();
 }
 
@@ -77,35 +77,35 @@ async function ask(value) {
   forget();
   show(at("waiting"), false);
   if (value instanceof Blob && model.kind === "picture") showPicture("given", value);
-  const answering = send("ask", value);
-  const own = asked;
+  const response = send("predict", value);
+  const request = requests;
   try {
-    const answer = await answering;
-    if (own === asked) tell(answer);
+    const prediction = await response;
+    if (request === requests) showResult(prediction);
   } catch (error) {
-    if (own === asked) refuse((error.input && model.arrays.length > 1 ? `${error.input}: ` : "") + reason(error));
+    if (request === requests) refuse((error.input && model.arrays.length > 1 ? `${error.input}: ` : "") + reason(error));
   }
 }
 
 const reason = ({ word, gaps, message }) => (word ? say(word, ...gaps) : message);
 
-function tell({ ranking, value, told, seen, milliseconds }) {
-  if (told === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
+function showResult({ ranking, value, listing, seen, milliseconds }) {
+  if (listing === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
   at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
   const isText = typeof seen === "string";
   if (!isText) showPixels(seen);
-  at("read").textContent = [...(isText ? [say("read", seen)] : []), told].join("\n");
-  show(at("read"), isText || told !== undefined);
+  at("read").textContent = [...(isText ? [say("read", seen)] : []), listing].join("\n");
+  show(at("read"), isText || listing !== undefined);
 }
 
-/** Gray pixels, or those of three channels, as the picture that the model saw. */
-function showPixels({ width, height, data: pixels, turned }) {
+/** Gray pixels, or those of three channels, as the image that the model sees. */
+function showPixels({ width, height, data: pixels, isBgr }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const shown = new ImageData(width, height);
   const channels = pixels.length / (width * height);
   for (let place = 0; place < width * height; place += 1) {
     const colours = [0, 1, 2].map((channel) => pixels[place * channels + (channels > 1 ? channel : 0)]);
-    shown.data.set([...(turned ? colours.reverse() : colours), 255], 4 * place);
+    shown.data.set([...(isBgr ? colours.reverse() : colours), 255], 4 * place);
   }
   canvas.getContext("2d").putImageData(shown, 0, 0);
   canvas.toBlob((blob) => showPicture("seen", blob));

@@ -30,7 +30,7 @@ from ptx.infer.preprocessing import open_preprocessing
 # The engine's parts, in the order of their dependencies.
 PARTS = (
     "engine/bytes",
-    "engine/packed",
+    "engine/blocks",
     "engine/tensor",
     "engine/protobuf",
     "operators/elementwise",
@@ -41,16 +41,16 @@ PARTS = (
     "operators/reduction",
     "operators/recurrent",
     "engine/graph",
-    "engine/answer",
+    "engine/decode",
     "picture/raster",
-    "picture/numbers",
-    "picture/parts",
-    "picture/objects",
-    "picture/ink",
-    "picture/search",
-    "picture/fit",
+    "picture/statistics",
+    "picture/components",
+    "picture/grouping",
+    "picture/foreground",
+    "picture/detection",
+    "picture/mnist",
     "picture/photo",
-    "engine/reading",
+    "engine/preprocessing",
     "engine/arrays",
     "engine/stored",
     "engine/golden",
@@ -65,11 +65,11 @@ PUBLIC = (
     "runGraph",
     "readMessage",
     "replay",
-    "answerText",
-    "answerLater",
+    "runModel",
+    "runModelAsync",
     "readInput",
-    "readSample",
-    "decide",
+    "preprocess",
+    "decodeOutputs",
     "fromBase64",
     "toBase64",
     "fromManifest",
@@ -132,7 +132,7 @@ def _boot(texts: Mapping[str, str]) -> str:
     """The page's first script, in a block, so that it defines no global name."""
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     own = _script("boot.js").replace("{{digests}}", json.dumps(digests))
-    return f'"use strict";\n{{\n{_script("engine/packed.js")}{own}}}\n'
+    return f'"use strict";\n{{\n{_script("engine/blocks.js")}{own}}}\n'
 
 
 @cache

@@ -27,7 +27,7 @@ from ptx.infer.signature import Array
 _OPEN = """
 let model;
 const open = (text) => { model = ptx.openModel(ptx.fromBase64(text)); return "open"; };
-const answer = (text) => ptx.answerText(model, text);
+const answer = (text) => ptx.runModel(model, text);
 """
 
 # The same with the WebAssembly that the page carries, as its worker opens it.
@@ -37,7 +37,7 @@ const open = async (text) => {
   model = await ptx.openSession(...text.split(" ").map(ptx.fromBase64));
   return "open";
 };
-const answer = (text) => ptx.answerLater(model, text);
+const answer = (text) => ptx.runModelAsync(model, text);
 """
 
 

@@ -68,8 +68,8 @@ def run(ptx: Any, state: Path, workspace: Path, *options: object) -> Any:
 def share(done: Any) -> float:
     """The percentage of the line."""
     assert done.code == 0, done.err
-    assert " % of 2,000 test rows right" in done.out
-    return float(done.out.partition(" % of")[0].rpartition("; ")[2])
+    assert " % accuracy on 2,000 test rows" in done.out
+    return float(done.out.partition(" % accuracy")[0].rpartition("; ")[2])
 
 
 def test_what_is_assumed_is_told_and_stands_in_the_manifest(
@@ -77,7 +77,7 @@ def test_what_is_assumed_is_told_and_stands_in_the_manifest(
 ) -> None:
     done = run(ptx, states / "untrained.pth", tmp_path)
     assert share(done) < 50
-    assert "right: is the preprocessing that of the training?" in done.out
+    assert "accuracy on 2,000 test rows: does the preprocessing match the training?" in done.out
     assert "layers are matched by their shapes: linear → layers.1" in done.err
     assert (
         "assumed preprocessing: pixels scaled to [0, 1]; if that is wrong, give --mean" in done.err
@@ -156,7 +156,7 @@ def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> Non
         "torchscript",
     )
     assert done.code == 0, done.err
-    assert "test rows right" not in done.out
+    assert "accuracy on" not in done.out
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_latencies_are_printed_and_written_beside_the_model(ptx: Any, workspace:
     for row in rows:
         parts = sum(float(row[f"{what}_ms"]) for what in ("import", "load", "first"))
         assert 0 < parts < float(row["start_ms"])
-        assert (row["agrees"], row["threads"]) == ("yes", "own choice")
+        assert (row["agrees"], row["threads"]) == ("yes", "default")
         assert row["runtime"].startswith("onnxruntime ")
     assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 

@@ -107,7 +107,7 @@ def test_evaluate_gives_accuracy_and_confusion(ptx: Any, workspace: Path) -> Non
     assert found["accuracy"] > 0.93
     assert sum(map(sum, found["confusion"])) == 2000
     text = ptx("evaluate", "convnet", "--workspace", workspace).out
-    assert "true label by row" in text
+    assert "true labels in rows" in text
     assert all(len(line) <= 80 for line in text.splitlines()[:-2])
 
 

@@ -26,7 +26,7 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 @final
-class PlantedBackend:
+class FaultyBackend:
     """Answers what it is told to."""
 
     device = "cpu"
@@ -52,7 +52,7 @@ class Setting:
 
     def predictor(self, name: str, run: Run | None = None) -> Predictor:
         return Predictor(
-            self.manifest, lambda: PlantedBackend(name, run or self.check.reference.eager)
+            self.manifest, lambda: FaultyBackend(name, run or self.check.reference.eager)
         )
 
     def batches(self) -> Iterator[tuple[Array, dict[str, Array]]]:
@@ -63,7 +63,7 @@ class Setting:
 def pictures(start: int) -> dict[str, Array]:
     generator = np.random.default_rng(start)
     images = generator.random((4, 784), np.float32)
-    images[:, 0] = np.arange(start, start + 4) / 1000  # by which a planted fault knows the row
+    images[:, 0] = np.arange(start, start + 4) / 1000  # by which an injected fault knows the row
     return {"image": images}
 
 
@@ -116,7 +116,7 @@ def test_backends_that_agree_hold(digits: Setting) -> None:
         assert 0 < result.error <= found.tolerance / FACTOR
 
 
-def test_a_planted_other_label_is_found_with_the_first_input_that_differs(digits: Setting) -> None:
+def test_an_injected_wrong_label_is_reported_with_the_first_input(digits: Setting) -> None:
     predictors = [digits.predictor("right"), digits.predictor("wrong", other_label(digits, 106))]
     found = compare(digits.check, predictors, digits.batches())
     right, wrong = found.results
@@ -204,7 +204,7 @@ def test_an_answer_that_is_not_finite_is_a_failure(value: float, digits: Setting
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"logits": np.full((len(inputs["image"]), 10), value, np.float32)}
 
-    found = compare(digits.check, [digits.predictor("planted", run)], digits.batches())
+    found = compare(digits.check, [digits.predictor("injected", run)], digits.batches())
     assert "not finite" in found.results[0].failure
     assert not found.passed
 
@@ -251,13 +251,13 @@ def test_a_fault_in_any_output_and_column_is_found(output: str, column: int) -> 
         outputs[output][1, column] += np.float32(1e-3)
         return outputs
 
-    def planted(name: str, run: Run) -> Predictor:
-        return Predictor(trained.manifest, lambda: PlantedBackend(name, run))
+    def injected(name: str, run: Run) -> Predictor:
+        return Predictor(trained.manifest, lambda: FaultyBackend(name, run))
 
     rows = [(np.arange(4), trained.manifest.signature.example({"batch": 4}))]
     predictors = [
-        planted("right", trained.equivalence_check.reference.eager),
-        planted("wrong", run),
+        injected("right", trained.equivalence_check.reference.eager),
+        injected("wrong", run),
     ]
     right, wrong = compare(trained.equivalence_check, predictors, rows).results
     assert right.passed

@@ -17,7 +17,7 @@ from ptx.export.check.matrix import make_matrix
 from ptx.export.check.precision import PRECISIONS
 from ptx.infer import AgreementError, ArtifactError, read_artifact
 
-from .test_unprovable import SIGNATURE, Frozen, Planted
+from .test_unprovable import SIGNATURE, Frozen, Injected
 
 SOUND = {
     "inputs": {"sound": ["float32", ["batch", 1, 300]]},
@@ -74,19 +74,19 @@ def test_another_epsilon_is_refused_where_constant_inputs_are_left_out(tmp_path:
 
 
 def test_an_ordinary_network_leaves_nothing_out(tmp_path: Path) -> None:
-    path = export(Planted(torch.relu), "torchscript", tmp_path / "net", signature=SIGNATURE).path
+    path = export(Injected(torch.relu), "torchscript", tmp_path / "net", signature=SIGNATURE).path
     assert "ill_conditioned" not in read_artifact(path).require_manifest().verification
 
 
 def test_a_fault_at_a_constant_input_alone_is_refused() -> None:
-    proof = describe(Planted(torch.relu), signature=SIGNATURE).equivalence_check
+    proof = describe(Injected(torch.relu), signature=SIGNATURE).equivalence_check
 
     def run(inputs: Any) -> dict[str, Any]:
         outputs = proof.reference.eager(inputs)
         return {"y": outputs["y"] + np.float32(1e-4) * (inputs["x"].std() == 0)}
 
     with pytest.raises(AgreementError, match=r"at (zeros|ones|extremes) input"):
-        proof.check(run, "planted")
+        proof.check(run, "injected")
 
 
 def test_a_nan_at_an_input_that_is_left_out_is_refused() -> None:
@@ -97,7 +97,7 @@ def test_a_nan_at_an_input_that_is_left_out_is_refused() -> None:
         return {"y": outputs["y"] * (np.nan if (inputs["sound"] == 1).all() else 1)}
 
     with pytest.raises(AgreementError, match=r"at ones input.* is not finite"):
-        proof.check(run, "planted")
+        proof.check(run, "injected")
 
 
 # The network in its own precision as the reference.
@@ -151,7 +151,7 @@ class InFloat32(nn.Module):
 
     def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.network = Planted(between)
+        self.network = Injected(between)
 
     def forward(self, x: Tensor) -> Tensor:
         first, last = self.network.first, self.network.last
@@ -177,7 +177,7 @@ def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_heavy_network_is_run_on_fewer_rows(heavy: None, tmp_path: Path) -> None:
-    path = export(Planted(torch.relu), "onnx", tmp_path / "net", signature=SIGNATURE).path
+    path = export(Injected(torch.relu), "onnx", tmp_path / "net", signature=SIGNATURE).path
     verification = read_artifact(path).require_manifest().verification
     assert verification["batches"] == [1, 2, 3]
     assert verification["cases"] == 6
@@ -186,10 +186,10 @@ def test_a_heavy_network_is_run_on_fewer_rows(heavy: None, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("network", "code"),
     [
-        (lambda: Planted(lambda x: functional.dropout(x)), "E-RANDOM"),
-        (lambda: Planted(lambda x: x - x.mean(dim=0)), "E-ROWS"),
+        (lambda: Injected(lambda x: functional.dropout(x)), "E-RANDOM"),
+        (lambda: Injected(lambda x: x - x.mean(dim=0)), "E-ROWS"),
         (lambda: nn.Sequential(nn.Linear(8, 8), Frozen()), "E-ROWS"),
-        (lambda: Planted(lambda x: (x + 1e6) - 1e6), "E-PRECISION"),
+        (lambda: Injected(lambda x: (x + 1e6) - 1e6), "E-PRECISION"),
     ],
 )
 def test_a_heavy_network_that_cannot_be_proved_is_refused(

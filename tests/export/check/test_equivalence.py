@@ -1,4 +1,4 @@
-"""An export that disagrees does not exist: planted wrong files are refused, and none is written."""
+"""An export that disagrees does not exist: injected wrong files are refused, and none is written."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def converted(model: str) -> bytes:
     return EXPORTERS["onnx"].convert(trace(seeded(model), manifest_of(model).signature), opset=None)
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def inject(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     """Let the next export be `content` and its conversion take no time."""
 
     def convert(traced: Traced, *, opset: int | None) -> bytes:
@@ -264,7 +264,7 @@ def test_a_wrong_export_is_refused_and_leaves_no_file(
     wrong: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     model, edit, message = WRONG[wrong]
-    plant(monkeypatch, edited(model, edit))
+    inject(monkeypatch, edited(model, edit))
     assert_refused(trained_of(model), tmp_path / "model.onnx", message)
 
 
@@ -272,7 +272,7 @@ def test_a_wrong_export_is_refused_and_leaves_no_file(
 def test_the_graph_without_an_edit_is_accepted(
     model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plant(monkeypatch, edited(model, lambda proto: None))
+    inject(monkeypatch, edited(model, lambda proto: None))
     assert export(trained_of(model), "onnx", tmp_path / "model.onnx").path.exists()
 
 
@@ -329,13 +329,13 @@ def test_labels_that_differ_on_real_samples_alone_are_refused(
     proto = onnx.load_from_string(right)
     edit(proto)
     wrong = proto.SerializeToString()
-    plant(monkeypatch, wrong)
+    inject(monkeypatch, wrong)
     path = tmp_path / "model.onnx"
     assert_refused(trained, path, "ort-cpu gives another label on 64 of 64 real samples")
     # Within the tolerance it is: without real samples nothing is wrong with it.
     path.unlink()
     assert export(TrainedModel(trained.network, trained.manifest, {}), "onnx", path).rows == 0
-    plant(monkeypatch, right)
+    inject(monkeypatch, right)
     assert export(trained, "onnx", path).rows == 64
 
 
@@ -361,7 +361,7 @@ def test_real_samples_behind_the_largest_batch_are_held_to_the_tolerance_too(
     )
     proto = onnx.load_from_string(right)
     edit(proto)
-    plant(monkeypatch, proto.SerializeToString())
+    inject(monkeypatch, proto.SerializeToString())
     trained = TrainedModel(network, manifest_of("linear-model"), {"x": samples})
     # The extremes of what was seen are in the grid as well, at batch 2, and tell first.
     with pytest.raises(AgreementError, match="at extremes input, batch 2: output 'y' is off"):
@@ -510,10 +510,10 @@ def test_the_tolerance_is_where_the_line_is_drawn() -> None:
     def off_by(offset: float) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
         return lambda inputs: {"y": proof.reference.eager(inputs)["y"] + np.float32(offset)}
 
-    assert proof.check(off_by(0.49), "planted")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
+    assert proof.check(off_by(0.49), "injected")["y"]["error"] == pytest.approx(0.49, abs=1e-5)
     for offset in (0.51, -0.51):
         with pytest.raises(AgreementError, match=r"y' is off by 0.51; allowed are 0.5$"):
-            proof.check(off_by(offset), "planted")
+            proof.check(off_by(offset), "injected")
 
 
 def test_the_error_and_its_tolerance_are_reported_for_each_output() -> None:
@@ -534,7 +534,7 @@ def test_an_answer_that_is_not_finite_never_passes(
         return {"y": np.full_like(inputs["x"], value)}
 
     with pytest.raises(AgreementError, match="batch 1: output 'y' is not finite"):
-        proof.check(run, "planted")
+        proof.check(run, "injected")
 
 
 def test_a_network_that_answers_nothing_but_zero_is_held_to_zero() -> None:
@@ -542,7 +542,7 @@ def test_a_network_that_answers_nothing_but_zero_is_held_to_zero() -> None:
     zeros = {"error": 0.0, "tolerance": 0.0}
     assert proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "zero") == {"y": zeros}
     with pytest.raises(AgreementError, match=r"is off by 1e-30; allowed are 0$"):
-        proof.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "planted")
+        proof.check(lambda inputs: {"y": np.full_like(inputs["x"], 1e-30)}, "injected")
 
 
 @pytest.mark.parametrize(
@@ -561,8 +561,8 @@ def test_a_network_that_is_not_finite_itself_is_no_reference(
     message = f"output 'y' of eager {precision} is not finite"
     proof = line(weight, bias)
     with pytest.raises(ArtifactError, match=message):
-        proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "planted")
-    plant(monkeypatch, converted("linear-model"))
+        proof.check(lambda inputs: {"y": 0 * inputs["x"]}, "injected")
+    inject(monkeypatch, converted("linear-model"))
     trained = TrainedModel(Halves(weight, bias), manifest_of("linear-model"), {})
     with pytest.raises((ArtifactError, AgreementError)):
         export(trained, "onnx", tmp_path / "model.onnx")
@@ -573,8 +573,8 @@ def test_an_error_of_the_backend_names_the_case() -> None:
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         raise InputError("no such size")
 
-    with pytest.raises(AgreementError, match=r"^planted fails at random input, batch 1: no such"):
-        line().check(run, "planted")
+    with pytest.raises(AgreementError, match=r"^injected fails at random input, batch 1: no such"):
+        line().check(run, "injected")
 
 
 def test_real_samples_of_a_checkpoint_reach_the_grid(checkpoint: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""Networks that no file could agree with, and those that only look so: planted, in every format."""
+"""Networks that no file could agree with, and those that only look so: injected, in every format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNATURE = {
 }
 
 
-class Planted(nn.Module):
+class Injected(nn.Module):
     """Two layers with something between them."""
 
     def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
@@ -66,18 +66,18 @@ class Counting(nn.Module):
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "dropout in forward": (
-        lambda: Planted(lambda x: nn.functional.dropout(x)),
+        lambda: Injected(lambda x: nn.functional.dropout(x)),
         "E-RANDOM",
         r"two runs of the network .* differ, at random input, batch 1: it draws random numbers",
     ),
     "noise": (
-        lambda: Planted(lambda x: x + 1e-3 * torch.randn_like(x)),
+        lambda: Injected(lambda x: x + 1e-3 * torch.randn_like(x)),
         "E-RANDOM",
         r"two runs of the network over the same input differ",
     ),
     "a state": (Counting, "E-RANDOM", r"or keeps a state"),
     "the mean over the batch": (
-        lambda: Planted(lambda x: x - x.mean(dim=0)),
+        lambda: Injected(lambda x: x - x.mean(dim=0)),
         "E-ROWS",
         r"depends on the rest of its batch, at random input, batch 3: output 'y' of row 0",
     ),
@@ -87,20 +87,20 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
         r"a batch normalization that eval\(\) leaves in training mode",
     ),
     "a difference of large numbers": (
-        lambda: Planted(lambda x: (x + 1e6) - 1e6),
+        lambda: Injected(lambda x: (x + 1e6) - 1e6),
         "E-PRECISION",
         r"output 'y'.* of eager float32 is off by [\d.e-]+, and its largest number is [\d.]+: float32",
     ),
 }
 
 
-@pytest.mark.parametrize("planted", REFUSED)
+@pytest.mark.parametrize("injected", REFUSED)
 @pytest.mark.parametrize("format_name", EXPORTERS)
 @pytest.mark.filterwarnings("ignore")  # of the exporters, about themselves
 def test_a_network_that_no_file_could_agree_with_is_refused(
-    planted: str, format_name: str, tmp_path: Path
+    injected: str, format_name: str, tmp_path: Path
 ) -> None:
-    network, code, message = REFUSED[planted]
+    network, code, message = REFUSED[injected]
     with pytest.raises(ArtifactError, match=message) as caught:
         export(network(), format_name, tmp_path / "net", signature=SIGNATURE)
     assert caught.value.code == code
@@ -108,7 +108,7 @@ def test_a_network_that_no_file_could_agree_with_is_refused(
 
 
 def test_a_backend_with_two_answers_to_one_input_is_refused() -> None:
-    proof = describe(Planted(torch.relu), signature=SIGNATURE).equivalence_check
+    proof = describe(Injected(torch.relu), signature=SIGNATURE).equivalence_check
     calls: list[None] = []
 
     def run(inputs: Any) -> dict[str, Any]:
@@ -117,9 +117,9 @@ def test_a_backend_with_two_answers_to_one_input_is_refused() -> None:
         return {"y": np.nextafter(outputs["y"], np.float32(9))} if len(calls) % 2 else outputs
 
     with pytest.raises(
-        AgreementError, match="two runs of planted over the same input differ, at"
+        AgreementError, match="two runs of injected over the same input differ, at"
     ) as caught:
-        proof.check(run, "planted")
+        proof.check(run, "injected")
     assert caught.value.code == "E-RANDOM"
 
 
@@ -166,7 +166,7 @@ def test_a_probability_beside_pixels_is_held_to_its_own_size(form: str, tmp_path
 
 
 def test_no_tolerance_is_above_the_ceiling() -> None:
-    proof = describe(Planted(lambda x: (x + 1e4) - 1e4), signature=SIGNATURE).equivalence_check
+    proof = describe(Injected(lambda x: (x + 1e4) - 1e4), signature=SIGNATURE).equivalence_check
     largest = np.max([np.abs(case.exact["y"]).max(axis=0) for case in proof.cases], axis=0)
     for columns in proof.column_tolerances.values():
         assert (columns <= PRECISIONS["float32"].ceiling * largest).all()
@@ -177,7 +177,7 @@ def test_no_tolerance_is_above_the_ceiling() -> None:
 
 def test_a_small_column_of_logits_is_allowed_what_the_others_are(tmp_path: Path) -> None:
     """One logit that is a hundred times smaller than the others, from the same sums."""
-    network = Planted(torch.relu)
+    network = Injected(torch.relu)
     with torch.no_grad():
         network.last.weight[1] *= 0.01
         network.last.bias[1] = 0.0
@@ -280,7 +280,7 @@ def test_the_default_dtype_is_restored_where_the_network_fails() -> None:
     assert torch.get_default_dtype() == before
 
 
-class Rounds(Planted):
+class Rounds(Injected):
     """Which turns what it is given into float32 at once."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -293,5 +293,6 @@ def test_a_network_that_computes_in_float32_anyway_is_not_called_float64() -> No
         describe(Rounds(torch.relu), signature=SIGNATURE).equivalence_check.name == "eager float32"
     )
     assert (
-        describe(Planted(torch.relu), signature=SIGNATURE).equivalence_check.name == "eager float64"
+        describe(Injected(torch.relu), signature=SIGNATURE).equivalence_check.name
+        == "eager float64"
     )

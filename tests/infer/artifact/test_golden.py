@@ -117,8 +117,8 @@ def test_what_is_level_must_fit_the_output(ties: Any) -> None:
     data = golden_to_data(GoldenSample({}, {"y": LABELS}, {"y": 0.0}))
     pair = ties.get("y")
     if pair:
-        planted = GoldenSample({}, {"y": LABELS}, {"y": 0.0}, ties={"y": Ties(*pair)})
-        ties = golden_to_data(planted)["ties"]
+        injected = GoldenSample({}, {"y": LABELS}, {"y": 0.0}, ties={"y": Ties(*pair)})
+        ties = golden_to_data(injected)["ties"]
     with pytest.raises(ValueError, match=r"what is level in '[yz]'"):
         golden_from_data({**data, "ties": ties})
 

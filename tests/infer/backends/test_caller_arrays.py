@@ -42,7 +42,7 @@ class Borrowing(nn.Module):
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
-    """`opened(backend)`: the planted network on the CPU, at `predictor.backend` without any check."""
+    """`opened(backend)`: the injected network on the CPU, at `predictor.backend` without any check."""
     trained = describe(Borrowing(), signature=SIGNATURE)
 
     @cache

@@ -1,4 +1,4 @@
-"""What may go wrong with a device, planted one by one: each ends with its own error, and auto goes on.
+"""What may go wrong with a device, injected one by one: each ends with its own error, and auto goes on.
 
 docs/how-to/gpu.md shows the table.
 """
@@ -53,7 +53,7 @@ def fails(**statuses: int) -> dict[str, str]:
     return {"fail": " ".join(f"{name}={status}" for name, status in statuses.items())}
 
 
-# On null CUDA, where everything but the planted fault works.
+# On null CUDA, where everything but the injected fault works.
 FAULTS = (
     Fault("no GPU", "E-CUDA", "finds no GPU", {"devices": "0"}),
     Fault(
@@ -246,7 +246,7 @@ def as_row(fault: Fault, outcome: Outcome) -> str:
     return f"| {fault.name} | {fault.at} | {exit_code} | {code} | {message} |"
 
 
-def test_each_planted_fault_ends_with_its_own_error(
+def test_each_injected_fault_ends_with_its_own_error(
     run_faults: Callable[..., Iterator[tuple[Fault, Outcome, Outcome]]],
 ) -> None:
     found = list(run_faults(*FAULTS))

@@ -14,7 +14,7 @@ from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import LimitError, UsageError
 from ptx.infer.loading import load
 
-from ...battery.endless import endless_model
+from ...malformed_inputs.endless import endless_model
 
 Export = Callable[[str, str], Path]
 ROW = {"x": np.array([[3.0]], np.float32)}

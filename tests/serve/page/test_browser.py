@@ -214,12 +214,12 @@ def test_a_silent_server_is_told(show: Callable[..., Any], server: Standin) -> N
     page.route("**/predict/**", lambda route: route.fulfill(status=200, body="{"))
     page.locator("#word").fill("Wang")
     page.keyboard.press("Enter")
-    expect(page, "#refusal").to_have_text("The server does not answer.")
+    expect(page, "#refusal").to_have_text("The server did not respond.")
 
 
 @pytest.mark.parametrize(
     ("locale", "language", "title"),
-    [("zh-CN", "zh", "模型卡"), ("de-DE", "en", "The manifest"), ("en-US", "en", "The manifest")],
+    [("zh-CN", "zh", "清单"), ("de-DE", "en", "Manifest"), ("en-US", "en", "Manifest")],
 )
 def test_the_page_speaks_the_browser_s_language(
     show: Callable[..., Any], locale: str, language: str, title: str

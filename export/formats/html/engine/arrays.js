@@ -18,7 +18,7 @@ function readArrays({ signature: { inputs } }, values) {
     const tensor = readArray(values[index], dtype, own);
     own.forEach((axis, at) => {
       if (typeof axis === "string" && tensor.shape[at] !== (sizes.get(axis) ?? tensor.shape[at])) {
-        throw refusal("axis-size", axis, tensor.shape[at], sizes.get(axis));
+        throw inputError("axis-size", axis, tensor.shape[at], sizes.get(axis));
       }
       sizes.set(axis, tensor.shape[at]);
     });
@@ -41,7 +41,7 @@ function naming(input, run) {
 function checkRange({ data }, range, sizes) {
   const [low, high] = range.map((end) => (typeof end === "string" ? sizes.get(end) ?? 1 : end));
   const bad = data.find((number) => number < low || number > high);
-  if (bad !== undefined) throw refusal("no-range", bad, low, high);
+  if (bad !== undefined) throw inputError("no-range", bad, low, high);
 }
 
 /** Whether the type has this number, or one beside it. */
@@ -59,9 +59,9 @@ function readArray(value, dtype, own) {
   const flat = given.shape.length === 1 && own.length !== 1 && free <= 1 && (free ? count % known === 0 : count === known);
   const shape = flat ? own.map((axis) => (Number.isInteger(axis) ? axis : count / known)) : given.shape;
   const fits = shape.length === own.length && own.every((axis, at) => typeof axis === "string" || axis === shape[at]);
-  if (!fits || !count) throw refusal("array-shape", `(${shape.join(", ")})`, `(${own.join(", ")})`);
+  if (!fits || !count) throw inputError("array-shape", `(${shape.join(", ")})`, `(${own.join(", ")})`);
   const bad = given.data.find((number) => !Number.isFinite(number) || !fitsType(dtype, number));
-  if (bad !== undefined) throw Number.isFinite(bad) ? refusal("no-type", String(bad), dtype) : refusal("no-number", String(bad));
+  if (bad !== undefined) throw Number.isFinite(bad) ? inputError("no-type", String(bad), dtype) : inputError("no-number", String(bad));
   return makeTensor(dtype, shape, ARRAYS[dtype].from(given.data));
 }
 
@@ -75,17 +75,17 @@ function parseNumbers(text) {
   try {
     nested = JSON.parse(text);
   } catch {
-    throw refusal("no-array");
+    throw inputError("no-array");
   }
   for (let part = nested; Array.isArray(part); [part] = part) shape.push(part.length);
   const data = nested.flat(shape.length);
-  if (data.length !== sizeOf(shape) || !data.every((number) => typeof number === "number")) throw refusal("no-array");
+  if (data.length !== sizeOf(shape) || !data.every((number) => typeof number === "number")) throw inputError("no-array");
   return { shape, data };
 }
 
 /** The numbers of a `.npy` file: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 function readNpy(bytes) {
-  if (fromUtf8(bytes.subarray(1, 6)) !== "NUMPY") throw refusal("no-array");
+  if (fromUtf8(bytes.subarray(1, 6)) !== "NUMPY") throw inputError("no-array");
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const begun = bytes[6] > 1 ? 12 : 10;
   const end = begun + (bytes[6] > 1 ? view.getUint32(8, true) : view.getUint16(8, true));
@@ -93,8 +93,8 @@ function readNpy(bytes) {
   const [, descr] = /'descr': *'([^']*)'/.exec(head) || [];
   const [, sizes] = /'shape': *\(([^)]*)\)/.exec(head) || [];
   const dtype = NPY_TYPES[descr];
-  if (!dtype || sizes === undefined || /'fortran_order': *True/.test(head)) throw refusal("no-array");
+  if (!dtype || sizes === undefined || /'fortran_order': *True/.test(head)) throw inputError("no-array");
   const shape = sizes.split(",").filter((size) => size.trim()).map(Number);
-  if (bytes.length - end !== sizeOf(shape) * WIDTHS[dtype]) throw refusal("no-array");
+  if (bytes.length - end !== sizeOf(shape) * WIDTHS[dtype]) throw inputError("no-array");
   return fromBytes(dtype, shape, bytes.subarray(end));
 }

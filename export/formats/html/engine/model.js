@@ -20,22 +20,22 @@ function openModel(bytes) {
   return { manifest, run: (inputs) => runGraph(graph, withinLimits(manifest, inputs)) };
 }
 
-/** The inputs; an Error where an axis has a size that the manifest's limits leave out: the graph is another model there. */
+/** The inputs; an Error if an axis has a size outside the manifest's limits, where the graph was not verified. */
 function withinLimits({ signature }, inputs) {
   const limits = new Map(Object.entries(signature.axes ?? {}));
   for (const [name, [, axes]] of Object.entries(signature.inputs)) {
     axes.forEach((axis, at) => {
       const [least, most = Infinity] = limits.get(axis) ?? [0];
       const size = inputs[name].shape[at];
-      if (size < least || size > most) throw refusal("axis-limits", axis, size, least, most === Infinity ? "∞" : most);
+      if (size < least || size > most) throw inputError("axis-limits", axis, size, least, most === Infinity ? "∞" : most);
     });
   }
   return inputs;
 }
 
-/** The manifest of a signed file, and its message. */
+/** The manifest of a file with a content digest, and its protobuf message. */
 function readModel(bytes) {
-  if (!checkDigest(bytes)) throw refusal("content_digest");
+  if (!checkDigest(bytes)) throw inputError("content_digest");
   const message = readMessage("Model", bytes);
   const entry = message.metadata.find(({ key }) => key === "ptx.manifest");
   if (!entry) throw new Error("the model has no manifest");
@@ -51,14 +51,14 @@ function checkDigest(bytes) {
   return sha256(bytes.subarray(0, start)) === fromUtf8(bytes.subarray(start + DIGEST_HEAD.length));
 }
 
-/** Inputs and outputs as JSON, arrays as a manifest writes them: for a host that is no page. */
-function answerText(model, text) {
+/** Inputs and outputs as JSON, arrays as a manifest writes them, for hosts other than a page. */
+function runModel(model, text) {
   const inputs = mapEntries(JSON.parse(text), fromManifest);
   return JSON.stringify(mapEntries(model.run(inputs), toManifest));
 }
 
 /** The same of a model whose `run` gives a promise. */
-async function answerLater(model, text) {
+async function runModelAsync(model, text) {
   const inputs = mapEntries(JSON.parse(text), fromManifest);
   return JSON.stringify(mapEntries(await model.run(inputs), toManifest));
 }

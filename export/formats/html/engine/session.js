@@ -1,4 +1,4 @@
-/** ONNX Runtime's WebAssembly in place of the engine of this folder; `ort` stands before it in the worker. */
+/** Runs the model on ONNX Runtime's WebAssembly; the worker has defined `ort`. */
 
 /** What ONNX Runtime takes of each type. */
 const ORT_ARRAYS = {

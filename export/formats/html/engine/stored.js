@@ -26,7 +26,7 @@ function readInput(stored) {
   for (let at = 0; at < tensor.data.length; at += 1) {
     tensor.data[at] = makeNumber(word(2 * at), word(2 * at + 1), bounds);
   }
-  if (sha256(toBytes(tensor)) !== digest) throw refusal("sample-other", `seed ${seed}`);
+  if (sha256(toBytes(tensor)) !== digest) throw inputError("sample-other", `seed ${seed}`);
   return tensor;
 }
 

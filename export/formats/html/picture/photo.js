@@ -8,8 +8,8 @@ const INTERPOLATIONS = { bilinear: BILINEAR, bicubic: BICUBIC };
  * @param {Object} setting of the manifest: resize, size as [height, width], interpolation, colours, channels
  * @returns {Tensor} uint8 (height, width, channels)
  */
-function fitPhoto(raster, { size: [height, width], resize, interpolation = "bilinear", colours = "RGB", channels }) {
-  if (!raster.width || !raster.height) throw refusal("no-picture");
+function resizePhoto(raster, { size: [height, width], resize, interpolation = "bilinear", colours = "RGB", channels }) {
+  if (!raster.width || !raster.height) throw inputError("no-picture");
   const flat = onWhite(raster);
   const planes = channels === 1 ? [luma(flat)] : flat.bands.map((data) => makePlane(flat.width, flat.height, data));
   const [across, down] = resizedLengths(raster, resize);
@@ -26,7 +26,7 @@ function fitPhoto(raster, { size: [height, width], resize, interpolation = "bili
 function resizedLengths({ width, height }, resize) {
   if (Array.isArray(resize)) return [resize[1], resize[0]];
   const length = Math.trunc((resize * Math.max(width, height)) / Math.min(width, height));
-  if (length * resize > MAX_PIXELS) throw refusal("too-narrow");
+  if (length * resize > MAX_PIXELS) throw inputError("too-narrow");
   return width <= height ? [resize, length] : [length, resize];
 }
 

@@ -79,7 +79,9 @@ def test_each_array_has_a_field_with_its_name_shape_and_type(
         below = field.bounding_box()
         assert above["x"] == below["x"]
         assert above["y"] + above["height"] <= below["y"] + 1
-    expect(page, "#expects").to_have_text("Expected: numbers, with commas or as JSON, or a file")
+    expect(page, "#expects").to_have_text(
+        "Expected: numbers, as JSON or separated by commas, or a file"
+    )
 
 
 @pytest.mark.parametrize("rows", ["[[1, 2, 3], [4, 5, 6]]", "1 2 3 4 5 6", "1,2,3\n4,5,6"])
@@ -136,12 +138,12 @@ def test_a_dropped_file_is_of_the_field_below_or_of_the_first_empty_one(
     [
         (ROWS, "1 2 3 4", "rows: The array has the shape (4); expected (time, 3)."),
         (ROWS, "", "rows: The array has the shape (0, 3); expected (time, 3)."),
-        (ROWS, "[[1, 2], [3]]", "rows: These are no numbers: expected JSON"),
-        (ROWS, "1 2 3 4 5 1e39", "rows: 1e+39 is no float32."),
-        (WEIGHTS, "1, x", "weights: NaN is no finite number."),
-        (WEIGHTS, "1 2 3", "weights: The axis time has the size 3, and 2 in another array."),
-        (PLACE, "1.5", "place: 1.5 is no int64."),
-        (PLACE, "9007199254740993", "place: 9007199254740992 is no int64."),
+        (ROWS, "[[1, 2], [3]]", "rows: Expected numbers: JSON"),
+        (ROWS, "1 2 3 4 5 1e39", "rows: 1e+39 is not a valid float32."),
+        (WEIGHTS, "1, x", "weights: NaN is not a finite number."),
+        (WEIGHTS, "1 2 3", "weights: The axis time has size 3, but 2 in another array."),
+        (PLACE, "1.5", "place: 1.5 is not a valid int64."),
+        (PLACE, "9007199254740993", "place: 9007199254740992 is not a valid int64."),
         (PLACE, "5", "place: 5 is not in the range from 0 to 4."),
         (PLACE, "-1", "place: -1 is not in the range from 0 to 4."),
     ],
@@ -171,7 +173,7 @@ def test_a_byte_is_from_0_to_255(tmp_path: Path, show: Show) -> None:
     export(Negative(), "html", path, name="negative", signature=signature)
     page = show(path)
     fill(page, {ROWS: "300 1"})
-    expect(page, "#refusal").to_have_text("300 is no uint8.")
+    expect(page, "#refusal").to_have_text("300 is not a valid uint8.")
     fill(page, {ROWS: "255 1"})
     expect(page, "#read").to_contain_text("negative (1, 2): 0, 254")
 

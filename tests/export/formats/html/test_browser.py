@@ -100,8 +100,8 @@ def test_a_drawing_is_answered_and_cleared(show: Show, artifact: Export) -> None
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "This is no picture that the browser can read."),
-        (b"GIF89a\0\0\0\0\0\0\0;", "This is no picture that the browser can read."),
+        (b"", "The browser cannot read this file as an image."),
+        (b"GIF89a\0\0\0\0\0\0\0;", "The browser cannot read this file as an image."),
     ],
 )
 def test_a_picture_that_is_none_is_refused(
@@ -122,7 +122,7 @@ def test_blank_paper_is_refused(show: Show, artifact: Export) -> None:
     Image.new("L", (100, 80), 250).save(buffer, "PNG")
     file = {"name": "blank.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     page.locator("#file").set_input_files(file)
-    expect(page, "#refusal").to_have_text("图片是空白的：没有任何笔迹。")
+    expect(page, "#refusal").to_have_text("图片是空白的。")
     assert page.locator("html").get_attribute("lang") == "zh"
 
 
@@ -135,7 +135,7 @@ def test_a_text_and_a_row_get_the_answers_that_python_gives(
     answer = here("name-classifier").predict("O'Néill", top=5)
     expect(page, "#label").to_have_text(str(answer.label))
     assert bars(page) == shares(answer)
-    expect(page, "#read").to_have_text("Read by the model as: O'Neill")
+    expect(page, "#read").to_have_text("The model sees: O'Neill")
     page = show(artifact("diabetes", "html"))
     expect(page, "#fields input").to_have_count(8)
     for field, number in zip(page.locator("#fields input").all(), ROW.split(","), strict=True):
@@ -150,7 +150,7 @@ def test_numbers_that_are_none_are_refused(show: Show, artifact: Export) -> None
     page = show(artifact("linear-model", "html"))
     page.locator("#fields input").fill("four")
     page.locator("#row button").click()
-    expect(page, "#refusal").to_have_text("x is no finite number.")
+    expect(page, "#refusal").to_have_text("x is not a finite number.")
     page.locator("#fields input").fill("4,0")
     page.locator("#row button").click()
     expect(page, "#label").to_be_visible()
@@ -173,7 +173,7 @@ def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     told = (
         "This page has changed since it was written"
         if part == "script"
-        else f"This page gives no answer: its part “{part}” has changed since it was written."
+        else f"This page makes no prediction: its part “{part}” has changed since the page was written."
     )
     expect(page, "#changed").to_contain_text(told)
     expect(page, "#changed").to_be_visible()

@@ -64,6 +64,6 @@ def test_firefox_says_that_a_byte_has_changed(
     path = tmp_path / "changed.html"
     path.write_text(content[:place] + other + content[place + 1 :], "utf-8")
     firefox.show(path)
-    told = "This page gives no answer: its part “model” has changed since it was written."
+    told = "This page makes no prediction: its part “model” has changed since the page was written."
     # Until a script has run the page says another thing.
-    assert told in firefox.text("#changed", holding="gives no answer: its part")
+    assert told in firefox.text("#changed", holding="makes no prediction: its part")

@@ -28,7 +28,7 @@ const fit = (text) => {
   try {
     const signature = { inputs: { image: ["float32", ["batch", 1, 28, 28]] } };
     const manifest = { signature, preprocessing: { kind: "gray-image", ...setting } };
-    return ptx.toBase64(ptx.readSample(manifest, raster).data);
+    return ptx.toBase64(ptx.preprocess(manifest, raster).data);
   } catch (error) { return `refused: ${error.word ?? error.stack}`; }
 };
 """
@@ -153,7 +153,7 @@ def test_the_page_fits_a_picture_as_python_does(name: str, resize_mode: str, hos
         "base64": base64.b64encode(rgba.tobytes()).decode(),
         "setting": {"size": [28, 28], "resize_mode": resize_mode},
     }
-    got = host.call("resize_mode", json.dumps(question))
+    got = host.call("fit", json.dumps(question))
     if got.startswith("refused: "):
         with pytest.raises(InputError) as caught:
             RESIZE_MODES[resize_mode](image, (28, 28))

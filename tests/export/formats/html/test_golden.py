@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.artifact.seeded import seeded_array
 from ptx.infer.backends.javascript.hosts import Host, open_host
-from ptx.infer.signature import Array
 
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 SCRIPT = """
@@ -95,14 +94,12 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(Edges(), "html", path, signature=signature).path
 
 
-def replayed(host: Host, path: Path, outputs: Mapping[str, Array | SampledArray]) -> str:
-    """What the page says of its golden samples, where the first has these outputs."""
+def replayed(host: Host, path: Path, **changes: Any) -> str:
+    """The result of the golden samples on the page, if the first has these changes."""
     model = read_block(path.read_bytes(), MODEL, name="it")
     manifest = parse_artifact(model, path=path).require_manifest()
     first, *others = manifest.golden
-    changed: Manifest = replace(
-        manifest, golden=(replace(first, outputs={**first.outputs, **outputs}), *others)
-    )
+    changed: Manifest = replace(manifest, golden=(replace(first, **changes), *others))
     import onnx
 
     bare = onnx.load_from_string(model)
@@ -115,16 +112,29 @@ def replayed(host: Host, path: Path, outputs: Mapping[str, Array | SampledArray]
 def test_a_page_replays_large_outputs(host: Host, edges: Path) -> None:
     assert all(check.passed for check in verify(edges, trust=True))
     manifest = parse_artifact(edges.read_bytes(), path=edges).require_manifest()
-    stored = manifest.golden[0].outputs
+    stored = dict(manifest.golden[0].outputs)
     assert {type(output) for output in stored.values()} == {SampledArray}
-    assert replayed(host, edges, {}) == "2 agree"
+    assert replayed(host, edges) == "2 agree"
     for name, output in stored.items():
         assert isinstance(output, SampledArray)
         values = output.values.copy()
         values[5] = values[5] == 0
-        told = replayed(host, edges, {name: replace(output, values=values)})
-        assert name in told
+        assert name in replayed(
+            host, edges, outputs=stored | {name: replace(output, values=values)}
+        )
         sums = replace(output, checksums=output.checksums + 0.5)
-        assert replayed(host, edges, {name: sums}) == f"sample-other: {name}"
+        assert replayed(host, edges, outputs=stored | {name: sums}) == f"sample-other: {name}"
         other = replace(output, shape=(*output.shape[:3], 29))
-        assert "29" in replayed(host, edges, {name: other})
+        assert "29" in replayed(host, edges, outputs=stored | {name: other})
+
+
+def test_a_page_compares_the_stored_predictions(
+    host: Host, artifact: Callable[[str, str], Path]
+) -> None:
+    path = artifact("logistic-regression", "html")
+    manifest = parse_artifact(path.read_bytes(), path=path).require_manifest()
+    first, *others = manifest.golden[0].predictions
+    wrong = next(label for label in manifest.labels if label != first.label)
+    assert replayed(host, path) == f"{len(manifest.golden) + len(manifest.end_to_end)} agree"
+    changed = (replace(first, label=wrong), *others)
+    assert replayed(host, path, predictions=changed) == f"sample-other: {wrong}"

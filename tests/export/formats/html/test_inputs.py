@@ -36,7 +36,7 @@ const read = (text) => {
   const { manifest, width, height, base64 } = JSON.parse(text);
   const raster = { width, height, data: ptx.fromBase64(base64) };
   try {
-    const sample = ptx.readSample(manifest, raster);
+    const sample = ptx.preprocess(manifest, raster);
     const [input] = Object.values(ptx.collate(manifest, [sample]));
     return JSON.stringify({ pixels: ptx.toManifest(sample), input: ptx.toManifest(input) });
   } catch (error) { return JSON.stringify({ word: error.word ?? error.stack }); }
@@ -218,9 +218,9 @@ def test_a_npy_file_becomes_an_array(
     [
         ("1, 2", "The array has the shape (2); expected (2, 3)."),
         ("", "The array has the shape (0); expected (2, 3)."),
-        ("[[1, 2], [3]]", "These are no numbers: expected JSON"),
-        ("[1, ", "These are no numbers: expected JSON"),
-        ("1 2 3 4 5 x", "NaN is no finite number."),
+        ("[[1, 2], [3]]", "Expected numbers: JSON"),
+        ("[1, ", "Expected numbers: JSON"),
+        ("1 2 3 4 5 x", "NaN is not a finite number."),
     ],
 )
 def test_what_is_no_array_is_refused(text: str, told: str, array_page: Path, show: Show) -> None:

@@ -73,7 +73,7 @@ def test_what_is_proved_are_the_bytes_that_the_page_carries(
         assert predictor.predict(PICTURES / "mnist-7.png").score == answer.score
     broken = tmp_path / "broken.html"
     broken.write_bytes(page.read_bytes().replace(b'id="wasm">', b'id="wasn">'))
-    with pytest.raises(ArtifactError, match="has changed since it was written"):
+    with pytest.raises(ArtifactError, match="has changed since the page was written"):
         load(broken, trust=True)
 
 
@@ -115,7 +115,9 @@ def test_a_changed_byte_is_told_by_the_page(
     context = browser.new_context(locale="en-GB")
     shown = context.new_page()
     shown.goto(changed.as_uri())
-    told = f"This page gives no answer: its part “{part}” has changed since it was written."
+    told = (
+        f"This page makes no prediction: its part “{part}” has changed since the page was written."
+    )
     expect(shown.locator("#changed")).to_contain_text(told)
     expect(shown.locator("#paper")).to_have_count(0)
     context.close()

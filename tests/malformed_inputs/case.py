@@ -1,4 +1,4 @@
-"""What a case of the battery is, and what it is made from."""
+"""A case of the malformed-input suite, and the files it is made from."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def bind(make: Callable[[Kit, *Values], Made], *values: *Values) -> Callable[[Ki
 class Case:
     """One input, and what is expected of it."""
 
-    group: str  # a key of `test_battery.COMMANDS`
+    group: str  # a key of `test_malformed_inputs.COMMANDS`
     name: str
     make: Callable[[Kit], Made]
     code: str = ""  # of the one error line; none where the input is answered

@@ -1,4 +1,4 @@
-"""The ways to plant a fault: in the network, its conversion, the manifest, the files, the data."""
+"""The ways to inject a fault: in the network, its conversion, the manifest, the files, the data."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class Stated:
     change: Callable[[Manifest], dict[str, Any]]
 
     def export(self, good: Good, path: Path, patch: pytest.MonkeyPatch) -> None:
-        def planted(*arguments: Any) -> Manifest:
+        def injected(*arguments: Any) -> Manifest:
             manifest = with_golden(*arguments)
             return replace(manifest, **self.change(manifest))
 
         replace_converter(patch, good.format, good.content)
-        patch.setattr(pipeline, "with_golden", planted)
+        patch.setattr(pipeline, "with_golden", injected)
         export(good.trained, good.format, path)
 
     def workspace(self, good: Good, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every fault of the table, planted: each verb says what the table says."""
+"""Every fault of the table, injected: each verb says what the table says."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters, about the
 def test_export(fault: Fault, good: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, path = good(fault.model, fault.format), tmp_path / "exported"
     if fault.export == "right":
-        fault.plant.export(model, path, monkeypatch)
+        fault.injection.export(model, path, monkeypatch)
         assert path.exists()
         return
     with pytest.raises((AgreementError, ArtifactError)):
-        fault.plant.export(model, path, monkeypatch)
+        fault.injection.export(model, path, monkeypatch)
     assert not path.exists()
 
 
@@ -39,7 +39,7 @@ def test_the_verbs_on_a_file_with_the_fault(
     fault: Fault, good: Make, colours: Path, tmp_path: Path, ptx: Ptx
 ) -> None:
     model = good(fault.model, fault.format)
-    given = fault.plant.workspace(model, tmp_path / fault.model)
+    given = fault.injection.workspace(model, tmp_path / fault.model)
     found = {verb: outcome(run(verb, model, tmp_path, given, colours, ptx)) for verb in VERBS[1:]}
     assert found == {verb: fault.cell(verb) for verb in VERBS[1:]}
     if "right" in found.values():
@@ -54,7 +54,7 @@ def run(verb: str, model: Good, root: Path, given: list[str], colours: Path, ptx
     if backend != "ort-cpu":
         options += ["--device", "cpu"]
     if model.model == "ward" and verb == "compare":
-        options += ["--network", "planted_ward:Ward"]
+        options += ["--network", "injected_ward:Ward"]
     if model.model == "ward" and verb == "evaluate" and not given:
         options += ["--data", colours]
     return ptx(verb, model.model, *options)
@@ -72,20 +72,20 @@ def no_wrong_answer(model: Good, path: Path) -> None:
     backend = EXPORTERS[model.format].backend
     values = [value for sample in model.manifest.end_to_end for value in sample.values]
     try:
-        planted = load(path, backend=backend, device="cpu", trust=True)
+        injected = load(path, backend=backend, device="cpu", trust=True)
     except PtxError:
         return
-    with planted, load(model.path, backend=backend, device="cpu", trust=True) as right:
+    with injected, load(model.path, backend=backend, device="cpu", trust=True) as right:
         for size in (1, 2, 3, len(values)):
             samples = [right.preprocessing.read(value) for value in values[:size]]
             inputs = right.preprocessing.collate(samples)
             try:
-                outputs = planted.run(inputs)
+                outputs = injected.run(inputs)
             except PtxError:
                 continue
             for name, expected in right.run(inputs).items():
                 np.testing.assert_allclose(outputs[name], expected, rtol=1e-4, atol=1e-5)
-            got = planted.decode_outputs(outputs, [None] * size)
+            got = injected.decode_outputs(outputs, [None] * size)
             assert [each.label for each in got] == [
                 each.label for each in right.decode_outputs(right.run(inputs), [None] * size)
             ]
@@ -93,7 +93,7 @@ def no_wrong_answer(model: Good, path: Path) -> None:
 
 def test_there_are_rows_for_each_place() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 40
-    assert {fault.plant.place for fault in FAULTS} >= {
+    assert {fault.injection.place for fault in FAULTS} >= {
         "network",
         "conversion",
         "manifest",
@@ -107,7 +107,7 @@ def test_there_are_rows_for_each_place() -> None:
 def test_without_a_fault_every_verb_passes(
     model: tuple[str, str], good: Make, colours: Path, tmp_path: Path, ptx: Ptx
 ) -> None:
-    from .plants import lay_out
+    from .injections import lay_out
 
     one = good(*model)
     lay_out(one, tmp_path / one.model, one.path.read_bytes())

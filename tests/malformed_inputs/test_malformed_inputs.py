@@ -78,14 +78,14 @@ BY_LIBRARY = [
 BY_COMMAND = [
     case
     for index, case in enumerate(CASES)
-    if index % 3 == 0 or case not in BY_LIBRARY or "PTX_BATTERY_ALL" in os.environ
+    if index % 3 == 0 or case not in BY_LIBRARY or "PTX_ALL_MALFORMED_INPUTS" in os.environ
 ]
 
 
 @pytest.fixture(scope="module")
 def tally(counts: dict[str, Counter[str]]) -> Counter[str]:
-    """What the battery found, for the last line of the run."""
-    found = counts["battery"]
+    """Counts of the malformed-input suite, for the last line of the run."""
+    found = counts["malformed inputs"]
     for what in ("in a process", "in the library", "tracebacks", "wrong answers"):
         found[what] += 0
     return found

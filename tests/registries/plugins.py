@@ -104,14 +104,14 @@ class ToyBackend:
 
 
 LINES: list[tuple[dict[str, Any], str, Any]] = [
-    (preprocessing.KINDS, "minutes", "toys:MinutesPreprocessing"),
+    (preprocessing.KINDS, "minutes", "plugins:MinutesPreprocessing"),
     (tasks.TASKS, "verdict", VERDICT),
-    (formats.FORMATS, "toy", FileFormat("a toy file", ".toy", "toys")),
+    (formats.FORMATS, "toy", FileFormat("a toy file", ".toy", "plugins")),
     (exporting.EXPORTERS, "toy", exporting.Exporter(convert, embed_manifest, "toy-numpy")),
     (
         backends.BACKENDS,
         "toy-numpy",
-        BackendEntry("toy", "toys:ToyBackend", "toys:runtime", devices=("cpu",)),
+        BackendEntry("toy", "plugins:ToyBackend", "plugins:runtime", devices=("cpu",)),
     ),
     (
         CATALOG,

@@ -1,29 +1,29 @@
-/** From what a person has in hand to the model's input arrays: the manifest's `preprocessing`. */
+/** Preprocessing: raw inputs become input arrays, as the manifest's `preprocessing` says. */
 
 const LONGEST = 1000; // characters of a text
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const SPACE = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const HIGHEST = "\u0345"; // of all combining marks: any other one is moved before it
 
-/** Kind → (value, setting) → a sample; pictures are decoded by the browser, and fitted by `fitPicture`. */
-const READERS = {
-  tabular: readColumns, "gray-image": fitPicture, "rgb-image": fitPhoto, "char-indices": readSymbols, "char-codes": readText,
+/** Kind → (value, setting) → a sample; images are decoded by the browser. */
+const TRANSFORMS = {
+  tabular: readColumns, "gray-image": resizeGrayImage, "rgb-image": resizePhoto, "char-indices": readSymbols, "char-codes": readText,
 };
 
 /**
- * One value as the manifest's preprocessing reads it; an Error that says why it cannot be.
+ * Preprocesses one value; throws an Error if it cannot be used.
  * @param {Object} manifest
  * @param {string|number[]|Raster|Array} value
  * @returns {Tensor|Object<string, Tensor>} uint8 pixels, codes, indices, or numbers; of a model that takes arrays, all by name
  */
-function readSample(manifest, value) {
+function preprocess(manifest, value) {
   const { kind, ...setting } = manifest.preprocessing;
   if (kind === "none") return readArrays(manifest, value);
-  return READERS[kind](value, { ...setting, ...specOf(manifest) });
+  return TRANSFORMS[kind](value, { ...setting, ...inputSpec(manifest) });
 }
 
 /** What the first input says: its type, the axes of a sample, and of a photograph its channels. */
-function specOf({ signature, preprocessing: { kind, size } }) {
+function inputSpec({ signature, preprocessing: { kind, size } }) {
   const [[, [dtype, axes]]] = Object.entries(signature.inputs);
   const own = axes.filter((axis) => axis !== "batch");
   return kind === "rgb-image" ? { dtype, own, channels: own[channelAxis(own, size)] } : { dtype, own };
@@ -38,32 +38,32 @@ function channelAxis(own, size) {
 function readColumns(value, { names, mean = [], std = [] }) {
   const items = typeof value === "string" ? value.split(",").map((item) => item.replace(SPACE, "")) : value;
   const numbers = items.map((item) => (typeof item === "number" || NUMBER.test(item) ? Number(item) : NaN));
-  if (numbers.length !== names.length) throw refusal("row-length", numbers.length, names.length);
+  if (numbers.length !== names.length) throw inputError("row-length", numbers.length, names.length);
   const row = numbers.map((number, at) => (mean.length ? (number - mean[at]) / std[at] : number)).map(Math.fround);
   const bad = row.findIndex((number) => !Number.isFinite(number));
-  if (bad >= 0) throw refusal("no-number", names[bad]);
+  if (bad >= 0) throw inputError("no-number", names[bad]);
   return makeTensor("float32", [row.length], Float32Array.from(row));
 }
 
 function readSymbols(value, { alphabet }) {
   const indices = [...value].map((char) => alphabet.indexOf(char));
-  if (!indices.length || indices.includes(-1)) throw refusal("no-symbol", alphabet.join(", "));
+  if (!indices.length || indices.includes(-1)) throw inputError("no-symbol", alphabet.join(", "));
   return makeList(indices);
 }
 
 function readText(value, { unknown }) {
-  if ([...value].length > LONGEST) throw refusal("too-long", LONGEST);
+  if ([...value].length > LONGEST) throw inputError("too-long", LONGEST);
   const codes = [...value.replace(SPACE, "").normalize("NFKD")]
     .filter((char) => !isCombining(char))
     .map((char) => (char >= " " && char <= "~" ? char.charCodeAt(0) : unknown));
-  if (!codes.length) throw refusal("empty");
+  if (!codes.length) throw inputError("empty");
   return makeList(codes);
 }
 
 const isCombining = (char) => char === HIGHEST || !(HIGHEST + char).normalize("NFD").startsWith(HIGHEST);
 
-/** An Error with a key of the page's words, and what stands in its gaps. */
-function refusal(word, ...given) {
+/** An Error with a key of words.json, and the arguments of that message. */
+function inputError(word, ...given) {
   return Object.assign(new Error(`${word}: ${given.join(", ")}`), { word, given });
 }
 

@@ -1,4 +1,4 @@
-/** The page's blocks, and the digest of what stands in them; the page's own script has them too. */
+/** Decodes the page's blocks and computes their digests. */
 
 const BASE85 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
 

@@ -1,19 +1,19 @@
-/** Where the ink of a digit is; the same as `infer/digits/foreground.py`. */
+/** Separates the foreground (ink) from the background; the same as `infer/digits/foreground.py`. */
 
 const MIN_CONTRAST = 20; // of 255: below it lie paper grain and sensor noise
 const EDGE = 0.25; // least ink of a pixel that the digit's box takes in
-const LEAST_SIDE = 56; // of a picture that may be dithered: in a smaller one a dot is a stroke
-const ENOUGH = 40_000; // pixels, up to which all are asked for what is common to them
+const MIN_DITHERED_SIDE = 56; // of a picture that may be dithered: in a smaller one a dot is a stroke
+const MAX_SAMPLED = 40_000; // pixels, up to which all are asked for what is common to them
 const DOTTED = 0.01; // of the pixels that differ from all four neighbours: scanned lines have none
 const DEGREES = [[0, 0], [0, 1], [1, 0], [0, 2], [1, 1], [2, 0]]; // of y and of x
 const GRID = 48; // samples of the paper on each axis
 const FIT_ROUNDS = 6;
 const BLOCKS = 160; // of the longer side, in which parts of the ink are told apart
 
-/** A dithered picture with each pixel the mean of 3×3; another one as it is. */
-function withoutDots(flat) {
+/** Replaces each pixel of a dithered image by the mean of 3×3; leaves other images unchanged. */
+function descreen(flat) {
   const { width, height, bands: [data, ...more] } = flat;
-  if (Math.min(width, height) < LEAST_SIDE || more.length || new Set(data).size !== 2) return flat;
+  if (Math.min(width, height) < MIN_DITHERED_SIDE || more.length || new Set(data).size !== 2) return flat;
   let dots = 0;
   for (let y = 1; y < height - 1; y += 1) {
     for (let x = 1, at = y * width + 1; x < width - 1; x += 1, at += 1) {
@@ -34,13 +34,13 @@ function withoutDots(flat) {
 }
 
 /**
- * How much of each pixel is ink, 0 to 1; null where nothing stands out.
+ * The share of foreground of each pixel, 0 to 1; null if the image is blank.
  * @param {Flat} flat
  * @returns {Plane|null}
  */
-function findInk(flat) {
-  const distance = distanceOf(flat);
-  const few = thinned(distance);
+function findForeground(flat) {
+  const distance = backgroundDistance(flat);
+  const few = subsample(distance);
   const threshold = Math.fround(otsu(few));
   const inked = few.filter((value) => value > threshold);
   const rest = few.filter((value) => value <= threshold);
@@ -52,40 +52,40 @@ function findInk(flat) {
   return mapPlane(distance, (value) => Math.max(0, Math.min(1, Math.fround(value - base) * scale)), Float32Array);
 }
 
-/** Every second or third … pixel of both axes: what is common to many can be told from them. */
-function thinned({ width, height, data }) {
-  const step = 1 + Math.floor(Math.sqrt(Math.floor((width * height) / ENOUGH)));
+/** Every n-th pixel of both axes, which is enough for statistics over many pixels. */
+function subsample({ width, height, data }) {
+  const step = 1 + Math.floor(Math.sqrt(Math.floor((width * height) / MAX_SAMPLED)));
   return data.filter((_, at) => Math.floor(at / width) % step === 0 && (at % width) % step === 0);
 }
 
-/** The part of `ink` that the figure takes in. */
-const cutOut = (ink) => cropPlane(ink, boxOf(ink, (value) => value > EDGE));
+/** `ink` cropped to the figure. */
+const cropForeground = (ink) => cropPlane(ink, boxOf(ink, (value) => value > EDGE));
 
-/** The ink without specks far smaller than its strokes; null where it is not one figure on paper. */
-function cutPlain(ink) {
+/** The cropped foreground without specks; null if it is not a single figure on a plain background. */
+function cropSingleFigure(ink) {
   const step = Math.ceil(Math.max(ink.width, ink.height) / BLOCKS);
   const blocks = makePlane(Math.ceil(ink.width / step), Math.ceil(ink.height / step), new Int32Array(
     Math.ceil(ink.width / step) * Math.ceil(ink.height / step)));
   const blockOf = (at) => Math.floor(Math.floor(at / ink.width) / step) * blocks.width + Math.floor((at % ink.width) / step);
   ink.data.forEach((value, at) => { if (value > 0.5) blocks.data[blockOf(at)] += 1; });
-  const { labels, parts } = findParts(mapPlane(blocks, (count) => Number(count > 0)));
+  const { labels, parts } = connectedComponents(mapPlane(blocks, (count) => Number(count > 0)));
   const areas = new Float64Array(1 + largest(labels.data));
   labels.data.forEach((label, at) => { if (label) areas[label] += blocks.data[at]; });
-  const kept = areas.map((area, label) => Number(label > 0 && area >= SPECK * largest(areas)));
+  const kept = areas.map((area, label) => Number(label > 0 && area >= MIN_FOREGROUND * largest(areas)));
   const own = mapPlane(labels, (label) => kept[label]);
-  if (!isAlone(parts.filter((part) => [...part.labels].some((label) => kept[label])), labels, own)) return null;
+  if (!isSingleFigure(parts.filter((part) => [...part.labels].some((label) => kept[label])), labels, own)) return null;
   const near = grow(padPlane(own, 2, 0), 1);
   const nearOf = (at) => {
     const [y, x] = [Math.floor(Math.floor(at / ink.width) / step), Math.floor((at % ink.width) / step)];
     return near.data[(y + 1) * near.width + x + 1];
   };
-  return cutOut(makePlane(ink.width, ink.height, ink.data.map((value, at) => value * nearOf(at))));
+  return cropForeground(makePlane(ink.width, ink.height, ink.data.map((value, at) => value * nearOf(at))));
 }
 
-/** The root mean square, over the channels, of each colour's distance from the paper, 0 to 255. */
-function distanceOf(flat) {
+/** The root mean square, over the channels, of each colour's distance from the background, 0 to 255. */
+function backgroundDistance(flat) {
   const squares = new Float32Array(flat.width * flat.height);
-  paperOf(flat).forEach((coefficients, band) => {
+  fitBackground(flat).forEach((coefficients, band) => {
     const pixels = flat.bands[band];
     const across = powers(flat.width);
     powers(flat.height).forEach((down, y) => {
@@ -100,8 +100,8 @@ function distanceOf(flat) {
   return makePlane(flat.width, flat.height, squares.map((sum) => Math.sqrt(sum / flat.bands.length)));
 }
 
-/** The paper's colour in each channel: six coefficients of a surface through what is not ink. */
-function paperOf({ width, height, bands }) {
+/** Fits the background colour of each channel: six coefficients of a quadratic surface. */
+function fitBackground({ width, height, bands }) {
   const grid = bands.map((data) => resizePlane({ width, height, data }, Math.min(width, GRID), Math.min(height, GRID), BOX));
   const [{ width: columns, height: rows }] = grid;
   const colours = Array.from({ length: rows * columns }, (_, at) => grid.map(({ data }) => data[at]));
@@ -122,7 +122,7 @@ function paperOf({ width, height, bands }) {
   return found;
 }
 
-/** 1, p and p² of the middles of `count` pixels on an axis from -1 to 1. */
+/** 1, p and p² of the centres of `count` pixels on an axis from -1 to 1. */
 function powers(count) {
   return Array.from({ length: count }, (_, at) => {
     const middle = ((at + 0.5) * 2) / count - 1;
@@ -130,7 +130,7 @@ function powers(count) {
   });
 }
 
-/** The threshold that parts the values into the two most distinct groups. */
+/** The threshold by Otsu: it separates the values into the two most distinct groups. */
 function otsu(values) {
   const top = Math.max(largest(values), 1e-6);
   const counts = new Float64Array(256);

@@ -44,10 +44,10 @@ VERBS = ("verify", "compare", "evaluate")
 
 
 @pytest.fixture
-def planted(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
-    """`planted(fault, …)`: a workspace whose convnet.onnx bears the fault, written with its digest."""
+def injected(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`injected(fault, …)`: a workspace whose convnet.onnx bears the fault, written with its digest."""
 
-    def plant(*faults: Fault) -> Path:
+    def inject(*faults: Fault) -> Path:
         folder = tmp_path / "convnet"
         folder.mkdir()
         for name in ("checkpoint.pt", "convnet.onnx"):
@@ -59,24 +59,24 @@ def planted(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
         rewrite_manifest(folder / "convnet.onnx", folder / "convnet.onnx", **fields)
         return tmp_path
 
-    return plant
+    return inject
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_manifest_that_says_another_thing_fails(
-    ptx: Ptx, planted: Callable[..., Path], fault: Fault, verb: str
+    ptx: Ptx, injected: Callable[..., Path], fault: Fault, verb: str
 ) -> None:
     backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
-    told = ptx(verb, "convnet", *backend, "--workspace", planted(fault))
+    told = ptx(verb, "convnet", *backend, "--workspace", injected(fault))
     assert told.code == 1, told.out + told.err
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_manifest_without_answers_and_with_new_digests_differs_from_the_checkpoint(
-    ptx: Ptx, planted: Callable[..., Path], fault: Fault
+    ptx: Ptx, injected: Callable[..., Path], fault: Fault
 ) -> None:
-    root = planted(without_answers, fault, with_digests)
+    root = injected(without_answers, fault, with_digests)
     told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root)
     assert told.code == 1
     assert re.search(
@@ -86,26 +86,26 @@ def test_a_manifest_without_answers_and_with_new_digests_differs_from_the_checkp
 
 @pytest.mark.parametrize("name", ["labels reversed", "two labels swapped"])
 def test_a_manifest_without_answers_is_evaluated_by_its_labels(
-    ptx: Ptx, planted: Callable[..., Path], name: str
+    ptx: Ptx, injected: Callable[..., Path], name: str
 ) -> None:
-    root = planted(without_answers, FAULTS[name], with_digests)
+    root = injected(without_answers, FAULTS[name], with_digests)
     told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
     assert json.loads(told.out)["accuracy"] < (0.2 if name == "labels reversed" else 0.85)
 
 
 def test_compare_says_where_the_manifest_differs_and_which_samples_fail(
-    ptx: Ptx, planted: Callable[..., Path]
+    ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
-    root = planted(FAULTS["labels reversed"])
+    root = injected(FAULTS["labels reversed"])
     told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root).out
     assert "convnet.onnx: labels: " in told
     assert "ort-cpu: end-to-end sample 1, predictions: " in told
 
 
 def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
-    ptx: Ptx, planted: Callable[..., Path]
+    ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
-    root = planted(
+    root = injected(
         preprocessed(mean=0.9, std=0.1),
         lambda manifest: {**without_answers(manifest), "training": manifest.training},
         with_digests,
@@ -115,8 +115,8 @@ def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
     assert "worse than in training by more than rounding" in told.out
 
 
-def test_the_good_file_holds_in_every_verb(ptx: Ptx, planted: Callable[..., Path]) -> None:
-    root = planted()
+def test_the_good_file_holds_in_every_verb(ptx: Ptx, injected: Callable[..., Path]) -> None:
+    root = injected()
     for verb in VERBS:
         backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
         told = ptx(verb, "convnet", *backend, "--workspace", root)
@@ -124,9 +124,9 @@ def test_the_good_file_holds_in_every_verb(ptx: Ptx, planted: Callable[..., Path
 
 
 def test_a_manifest_whose_samples_were_removed_fails(
-    ptx: Ptx, planted: Callable[..., Path]
+    ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
-    root = planted(without_answers)
+    root = injected(without_answers)
     told = ptx("verify", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
     lines = map(json.loads, told.out.splitlines())
     assert told.code == 1
@@ -135,9 +135,9 @@ def test_a_manifest_whose_samples_were_removed_fails(
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_manifest_without_the_digests_of_its_proof_is_invalid(
-    ptx: Ptx, planted: Callable[..., Path], verb: str
+    ptx: Ptx, injected: Callable[..., Path], verb: str
 ) -> None:
-    root = planted(
+    root = injected(
         lambda manifest: {
             "verification": {k: v for k, v in manifest.verification.items() if k != "fingerprint"}
         }
@@ -147,7 +147,7 @@ def test_a_manifest_without_the_digests_of_its_proof_is_invalid(
     assert "E-MANIFEST" in told.err
 
 
-def test_inspect_lists_what_the_proof_covers(ptx: Ptx, planted: Callable[..., Path]) -> None:
-    told = ptx("inspect", "convnet", "--workspace", planted())
+def test_inspect_lists_what_the_proof_covers(ptx: Ptx, injected: Callable[..., Path]) -> None:
+    told = ptx("inspect", "convnet", "--workspace", injected())
     for part in ("outputs", "preprocessing", "labels", "manifest", "accuracy"):
-        assert re.search(rf"proof covers:.* {part} \(", told.out), part
+        assert re.search(rf"verified:.* {part} \(", told.out), part

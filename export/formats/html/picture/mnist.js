@@ -1,44 +1,44 @@
-/** From a picture of any size and colour to the model's pixels; the same as `infer/digits/mnist.py` and `infer/picture/resize.py`. */
+/** Brings an image of any size and colour to the model's input size; the same as `infer/digits/mnist.py` and `infer/picture/resize.py`. */
 
 const WORKING_SIDE = 640; // longest side in pixels that ink is looked for in
-const MNIST_INK = 20; // of 28: the longer side of the ink
-const STROKE = [1.7, 4.2]; // least and largest stroke width in pixels of 28
-const RESIZE_MODES = { mnist: digit, letterbox: square };
+const MNIST_SIDE = 20; // of 28: the longer side of the ink
+const STROKE_RANGE = [1.7, 4.2]; // least and largest stroke width in pixels of 28
+const RESIZE_MODES = { mnist: toMnist, letterbox };
 
 /**
  * @param {Raster} raster
  * @param {{size: number[], resize_mode: string}} setting of the manifest, size as [height, width]
  * @returns {Tensor} uint8 (height, width), light ink on 0
  */
-function fitPicture(raster, { size: [height, width], resize_mode: mode }) {
-  if (!raster.width || !raster.height) throw refusal("no-picture");
+function resizeGrayImage(raster, { size: [height, width], resize_mode: mode }) {
+  if (!raster.width || !raster.height) throw inputError("no-picture");
   const { data } = RESIZE_MODES[mode](flatten(raster), width, height);
   return makeTensor("uint8", [height, width], data);
 }
 
-/** A digit as people draw it, in MNIST's form. */
-function digit(flat, width, height) {
+/** A drawn digit in MNIST's form. */
+function toMnist(flat, width, height) {
   if (flat.width === 28 && flat.height === 28 && width === 28 && height === 28) {
     const unchanged = mnistForm(flat);
     if (unchanged) return unchanged;
   }
-  const side = roundHalfToEven((Math.min(width, height) * MNIST_INK) / 28);
-  return centre(shrink(cutOne(withoutDots(reduceFlat(flat, reducingFactor(flat)))), side), width, height);
+  const side = roundHalfToEven((Math.min(width, height) * MNIST_SIDE) / 28);
+  return centre(scaleToMnist(cropOne(descreen(reduceFlat(flat, reducingFactor(flat)))), side), width, height);
 }
 
-/** The ink of the one figure: the only thing on even paper, or else what is found among others. */
-function cutOne(flat) {
-  const ink = findInk(flat);
-  const plain = ink && cutPlain(ink);
+/** The foreground of the one figure: alone on plain paper, or else detected in a cluttered image. */
+function cropOne(flat) {
+  const ink = findForeground(flat);
+  const plain = ink && cropSingleFigure(ink);
   if (plain) return plain;
-  const scene = search(luma(flat));
-  if (!scene) throw refusal(ink ? "no-digit" : "blank");
-  if (scene.figures.length > 1) throw refusal("objects", scene.figures.length);
-  return cutFigure(scene, scene.figures[0]);
+  const detection = detect(luma(flat));
+  if (!detection) throw inputError(ink ? "no-digit" : "blank");
+  if (detection.figures.length > 1) throw inputError("objects", detection.figures.length);
+  return cropFigure(detection, detection.figures[0]);
 }
 
-/** A picture of a thing, light on dark as in Fashion-MNIST. */
-function square(flat, width, height) {
+/** An image of an object, light on dark as in Fashion-MNIST, with its aspect ratio kept. */
+function letterbox(flat, width, height) {
   let gray = luma(flat);
   const edge = borderOf(gray);
   if (edge.filter((value) => value > 127).length > 0.5 * edge.length) gray = mapPlane(gray, (value) => 255 - value);
@@ -55,7 +55,7 @@ function square(flat, width, height) {
 const reducingFactor = ({ width, height }) => Math.ceil(Math.max(width, height) / WORKING_SIDE);
 const filterFor = (scale) => (scale > 1 ? BOX : BICUBIC);
 
-/** The pixels of a 28×28 picture in MNIST's layout, as it is or inverted; null for another. */
+/** The pixels of a 28×28 picture in MNIST's layout, unchanged or inverted; null for other images. */
 function mnistForm(flat) {
   if (flat.bands.length > 1) return null;
   const gray = luma(flat);
@@ -66,23 +66,23 @@ function layOut(gray) {
   const sideOfBox = (box) => Math.max(box.right - box.left, box.bottom - box.top);
   let plane = gray;
   let box = boxOf(gray);
-  if (box && sideOfBox(box) > MNIST_INK + 2) {
+  if (box && sideOfBox(box) > MNIST_SIDE + 2) {
     plane = mapPlane(gray, (value) => (value >= 64 ? value : 0));
     box = boxOf(plane);
   }
-  if (!box || Math.abs(sideOfBox(box) - MNIST_INK) > 2 || largest(plane.data) < 192) return null;
+  if (!box || Math.abs(sideOfBox(box) - MNIST_SIDE) > 2 || largest(plane.data) < 192) return null;
   const mass = sumOf(plane.data);
   const rows = plane.data.reduce((sum, value, at) => sum + value * Math.floor(at / 28), 0);
   const columns = plane.data.reduce((sum, value, at) => sum + value * (at % 28), 0);
   return Math.abs(rows / mass - 14) > 1.5 || Math.abs(columns / mass - 14) > 1.5 ? null : gray;
 }
 
-/** Without transparency: it becomes a background that the opaque part stands out from. */
+/** Replaces transparency by a background that contrasts with the opaque part. */
 function flatten(raster) {
   const flat = bandsOf(raster);
   const alpha = makePlane(raster.width, raster.height, Uint8Array.from({ length: raster.width * raster.height }, (_, at) => raster.data[4 * at + 3]));
   if (alpha.data.every((value) => value === 255)) return flat;
-  const ground = groundOf(flat, alpha);
+  const ground = fillColour(flat, alpha);
   return {
     ...flat,
     bands: flat.bands.map((data, band) => data.map((value, at) => (
@@ -91,7 +91,7 @@ function flatten(raster) {
 }
 
 /** Black under light ink, white under dark ink, and the paper's colour where paper is drawn. */
-function groundOf(flat, alpha) {
+function fillColour(flat, alpha) {
   const factor = reducingFactor(flat);
   const solid = mapPlane(reducePlane(alpha, factor), (value) => Number(value > 127));
   const box = boxOf(solid);
@@ -107,10 +107,10 @@ function groundOf(flat, alpha) {
   return flat.bands.map(() => (sumOf(luminance) / luminance.length > 127 ? 0 : 255));
 }
 
-/** The ink, 0 to 255, its longer side brought to `side`, strokes neither hair-thin nor blobs. */
-function shrink(ink, side) {
+/** The ink, 0 to 255, its longer side brought to `side`, stroke widths within STROKE_RANGE. */
+function scaleToMnist(ink, side) {
   const pixels = mapPlane(ink, (value) => Math.trunc(Math.fround(value * 255)));
-  const moved = moveEdges(pixels, strokeChange(ink, Math.max(ink.width, ink.height) / side));
+  const moved = moveEdges(pixels, edgeShift(ink, Math.max(ink.width, ink.height) / side));
   const picture = moved.data.some(Boolean) ? moved : pixels; // a blob of few pixels can vanish
   const whole = cropPlane(picture, boxOf(picture));
   const scale = Math.max(whole.width, whole.height) / side;
@@ -123,7 +123,7 @@ function shrink(ink, side) {
 }
 
 /** By how many pixels of `ink` each edge must move for the strokes to be as wide as MNIST's. */
-function strokeChange({ width, height, data }, scale) {
+function edgeShift({ width, height, data }, scale) {
   const isInk = (x, y) => x >= 0 && y >= 0 && x < width && y < height && data[y * width + x] > 0.5;
   let [inner, edge] = [0, 0];
   for (let y = 0; y < height; y += 1) {
@@ -134,18 +134,18 @@ function strokeChange({ width, height, data }, scale) {
     }
   }
   const stroke = (2 * inner) / Math.max(1, edge) / scale;
-  const wanted = Math.min(Math.max(stroke, STROKE[0]), STROKE[1]);
-  return roundHalfToEven(((wanted - stroke) * scale) / 2);
+  const target = Math.min(Math.max(stroke, STROKE_RANGE[0]), STROKE_RANGE[1]);
+  return roundHalfToEven(((target - stroke) * scale) / 2);
 }
 
-/** Strokes grown by `reach` pixels on each side, or thinned where it is negative. */
+/** Strokes grown by `reach` pixels on each side, or thinned if it is negative. */
 function moveEdges(pixels, reach) {
   if (reach >= 0) return grow(padPlane(pixels, 2 * reach, 0), reach);
   const inverted = padPlane(mapPlane(pixels, (value) => 255 - value), -reach, 255);
   return mapPlane(grow(inverted, -reach), (value) => 255 - value);
 }
 
-/** `ink` on black with its centre of mass in the middle; what would leave is cut off. */
+/** `ink` on black with its centre of mass in the middle; pixels beyond the border are cut off. */
 function centre(ink, width, height) {
   const mass = sumOf(ink.data);
   const rows = ink.data.reduce((sum, value, at) => sum + value * Math.floor(at / ink.width), 0);

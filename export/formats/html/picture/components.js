@@ -1,17 +1,17 @@
 /**
- * The connected parts of a mask; the same as `infer/digits/components.py`.
- * @typedef {Object} Part
+ * The connected components of a mask; the same as `infer/digits/components.py`.
+ * @typedef {Object} Component
  * @property {Set<number>} labels
  * @property {number} top
  * @property {number} left
- * @property {number} bottom exclusive, as `right`
+ * @property {number} bottom exclusive, like `right`
  * @property {number} right
  * @property {number} area
- * @property {number} edge pixels of it with a neighbour that is not
+ * @property {number} edge number of pixels with a neighbour outside the component
  */
 
-const SPECK = 0.05; // of the largest part's ink: less is dust
-const CRUMB = 0.002; // of the largest part's area: less is not even looked at
+const MIN_FOREGROUND = 0.05; // of the largest part's ink: less is dust
+const MIN_AREA = 0.002; // of the largest part's area: less is not even looked at
 
 const heightOf = (part) => part.bottom - part.top;
 const widthOf = (part) => part.right - part.left;
@@ -19,11 +19,11 @@ const sideOf = (part) => Math.max(heightOf(part), widthOf(part));
 const strokeOf = (part) => (2 * part.area) / Math.max(1, part.edge);
 
 /**
- * Labels of the 8-connected parts, 0 outside of them, and those parts but for crumbs.
+ * Labels of the 8-connected components, 0 for background, and the components without tiny ones.
  * @param {Plane} mask of 0 and 1
- * @returns {{labels: Plane, parts: Part[]}}
+ * @returns {{labels: Plane, parts: Component[]}}
  */
-function findParts(mask) {
+function connectedComponents(mask) {
   const { width, height, data } = mask;
   const labels = new Int32Array(data.length);
   const parents = [0];
@@ -75,10 +75,10 @@ function measure({ width, height, data }, labels, rootOf) {
     }
   }
   const most = parts.reduce((area, part) => Math.max(area, part.area), 0);
-  return { labels: makePlane(width, height, labels), parts: parts.filter((part) => part.area >= CRUMB * most) };
+  return { labels: makePlane(width, height, labels), parts: parts.filter((part) => part.area >= MIN_AREA * most) };
 }
 
-function joinParts(one, other) {
+function mergeComponents(one, other) {
   return {
     labels: new Set([...one.labels, ...other.labels]),
     top: Math.min(one.top, other.top),
@@ -90,8 +90,8 @@ function joinParts(one, other) {
   };
 }
 
-const holds = (outer, inner) => (
+const encloses = (outer, inner) => (
   outer.top < inner.top && outer.left < inner.left && outer.bottom > inner.bottom && outer.right > inner.right);
 
-/** 1 where a label is one of the part's. */
-const ownPixels = (labels, part) => mapPlane(labels, (label) => Number(part.labels.has(label)));
+/** The mask of a component. */
+const maskOf = (labels, part) => mapPlane(labels, (label) => Number(part.labels.has(label)));
