@@ -14,7 +14,7 @@ from ptx.cli.workspace import Workspace
 from ptx.infer.errors import BackendError
 
 if TYPE_CHECKING:
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,21 @@ class ResolvedModel:
     manifest: infer.Manifest
     backend: str  # as it was given
     others: tuple[Path, ...] = ()  # files that `auto` tries if no backend here runs the first
-    description: Description | None = None  # of a file without a manifest
+    model_spec: ModelSpec | None = None  # of a file without a manifest
 
 
 def resolve_model(
-    space: Workspace, model: str, backend: str = "auto", *, describe: Path | None = None
+    space: Workspace, model: str, backend: str = "auto", *, spec_file: Path | None = None
 ) -> ResolvedModel:
     """The file for a MODEL argument that the backend reads, with its manifest."""
-    if describe is not None:
-        from ptx.cli.model_spec import read_describe
-        from ptx.infer.described.described_artifact import describe_artifact
+    if spec_file is not None:
+        from ptx.cli.model_spec import read_spec_file
+        from ptx.infer.external.adapter import adapt_artifact
 
-        description = read_describe(describe)
+        model_spec = read_spec_file(spec_file)
         artifact = infer.read_artifact(space.find(model))
-        manifest = describe_artifact(artifact, description).manifest
-        return ResolvedModel(artifact, manifest, backend, description=description)
+        manifest = adapt_artifact(artifact, model_spec).manifest
+        return ResolvedModel(artifact, manifest, backend, model_spec=model_spec)
     if backend != "auto":
         artifact = infer.read_artifact(space.find(model, format_of(backend)))
         return ResolvedModel(artifact, artifact.require_manifest(), backend)
@@ -52,12 +52,12 @@ def open_model(
     model: ResolvedModel, options: infer.Options, *, allow_nonfinite: bool = False
 ) -> infer.Predictor:
     """The predictor; notes which backend `auto` chose, and why it skipped others."""
-    if model.backend != "auto" or model.description is not None:
+    if model.backend != "auto" or model.model_spec is not None:
         predictor = infer.open_predictor(
             model.artifact,
             backend=model.backend,
             options=_supported_options(options, model.artifact),
-            description=model.description,
+            model_spec=model.model_spec,
             allow_nonfinite=allow_nonfinite,
         )
         _note_skipped(predictor)

@@ -1,4 +1,4 @@
-"""What --describe, --labels, --mean, --std and --max-pixel say about a model."""
+"""The options --spec, --labels, --mean, --std and --max-pixel."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ptx.infer.errors import UsageError
 from ptx.infer.ranges import MAX_PIXEL, MEAN, STD
 
 if TYPE_CHECKING:
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 _FLAGS = {"scale": "--max-pixel"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def stated_options(command: F) -> F:
-    """Add the options that say how a bare state dict was trained."""
+def override_options(command: F) -> F:
+    """Add the options that override how a bare state dict was trained."""
     for option in (
         click.option(
             "--max-pixel",
@@ -53,53 +53,53 @@ def stated_options(command: F) -> F:
     return command
 
 
-def read_describe(path: Path) -> Description:
-    """The file of --describe.
+def read_spec_file(path: Path) -> ModelSpec:
+    """The file of --spec.
 
     Raises:
         InputError: it cannot be read, or something in it is not as it must be.
     """
-    from ptx.infer.described.description import read_description
+    from ptx.infer.external.spec import read_spec
 
-    return read_description(path)
+    return read_spec(path)
 
 
-def read_stated(describe: Path | None, **stated: Any) -> Description | None:
-    """What the options say of a bare state dict; None where they say nothing.
+def read_overrides(spec_file: Path | None, **overrides: Any) -> ModelSpec | None:
+    """The overrides for a bare state dict; None without any option.
 
     Raises:
         UsageError: an option is not as it must be.
-        InputError: the description or the file of labels cannot be read.
+        InputError: the model spec or the file of labels cannot be read.
     """
-    if describe is None and not given_options(stated):
+    if spec_file is None and not given_options(overrides):
         return None
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
-    said = Description() if describe is None else read_describe(describe)
-    labels = _labels(stated["labels"])
-    if labels and said.labels:
-        raise UsageError("the labels are both in the file of --describe and in --labels: give one")
+    spec = ModelSpec() if spec_file is None else read_spec_file(spec_file)
+    labels = _labels(overrides["labels"])
+    if labels and spec.labels:
+        raise UsageError("the labels are both in the file of --spec and in --labels: give one")
     return replace(
-        said,
-        labels=labels or said.labels,
-        mean=stated["mean"] or (),
-        std=stated["std"] or (),
-        scale=stated["scale"],
+        spec,
+        labels=labels or spec.labels,
+        mean=overrides["mean"] or (),
+        std=overrides["std"] or (),
+        scale=overrides["scale"],
     )
 
 
-def given_options(stated: dict[str, Any]) -> list[str]:
+def given_options(overrides: dict[str, Any]) -> list[str]:
     """The options that were given."""
-    return [_FLAGS.get(name, f"--{name}") for name, value in stated.items() if value is not None]
+    return [_FLAGS.get(name, f"--{name}") for name, value in overrides.items() if value is not None]
 
 
 def _labels(text: str | None) -> tuple[str, ...]:
     """The labels in a list, or in a file of that name."""
     if text is None:
         return ()
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
     labels: str | list[str] = text
     if "," in text and not Path(text).is_file():
         labels = [label.strip() for label in text.split(",")]
-    return Description.from_data({"labels": labels}, origin="--labels").labels
+    return ModelSpec.from_data({"labels": labels}, origin="--labels").labels

@@ -48,7 +48,7 @@ def predict_on_ray(
             prefix=cluster.prefix or "",
             workers=workers,
         )
-        model = put_model(found.artifact, found.description)
+        model = put_model(found.artifact, found.model_spec)
         succeeded, failed = predict_files(inputs, model, output, job, resume=wanted.resume)
     echo(f"{output}: {summary(succeeded, failed)}")
     return 4 if failed else 0

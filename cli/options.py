@@ -110,8 +110,9 @@ trust = click.option(
     is_flag=True,
     help="Allow a TorchScript or .pt2 file to run code even if this workspace did not export it.",
 )
-describe = click.option(
-    "--describe",
+spec_file = click.option(
+    "--spec",
+    "spec_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="TOML or JSON file that specifies a model of your own, or an ONNX file that ptx did not export:"

@@ -87,7 +87,7 @@ class Workspace:
         export = f"`ptx export {model} --format {kind or next(iter(FORMATS))}{option}`"
         make = [f"`ptx train {model}{option}`", export]
         if models.lookup(model) is None:
-            make = [export.replace(model, "my_module:build_net --describe FILE", 1)]
+            make = [export.replace(model, "my_module:build_net --spec FILE", 1)]
         elif kind == CHECKPOINT:
             make = make[:1]
         elif CHECKPOINT in files:

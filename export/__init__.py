@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ptx.export.source import describe as describe
     from ptx.export.source import read_model as read_model
     from ptx.export.variant import ExportVariant as ExportVariant
-    from ptx.infer.described.description import Description as Description
+    from ptx.infer.external.spec import ModelSpec as ModelSpec
 
     __all__: list[str]
 else:
@@ -47,7 +47,7 @@ else:
             "quantize.int8": "QuantizationConfig export_int8",
             "quantize.quality": "LabelledDataset QualityReport compare_predictions predict",
             "quantize.weights": "quantize_weights",
-            "source": "Description TrainedModel describe read_model",
+            "source": "ModelSpec TrainedModel describe read_model",
             "variant": "ExportVariant",
         },
     )

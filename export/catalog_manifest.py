@@ -1,4 +1,4 @@
-"""The manifest for a bare state dict of a catalog network: what the user states, else the catalog's."""
+"""The manifest for a bare state dict of a catalog network: the user's overrides, else the catalog's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.described.description import Description
 from ptx.infer.errors import UsageError, nearest, quote
+from ptx.infer.external.spec import ModelSpec
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.ranges import MAX_PIXEL, MEAN, STD
 from ptx.infer.signature import Signature
@@ -17,73 +17,73 @@ from ptx.models import known_models, lookup
 ASSUMED = "assumed"  # key of a manifest's `training`: the inferred defaults, by topic
 
 
-def catalog_manifest(model: str, stated: Description) -> Manifest:
-    """The manifest of the catalog's `model` with what is stated, and a record of what is assumed.
+def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
+    """The manifest of the catalog's `model` with the overrides, and a record of what is assumed.
 
     Only labels and preprocessing may be overridden; other fields must match the catalog.
 
     Raises:
-        UsageError: there is no such model, or a stated field does not apply to it.
-        InputError: E-DESCRIPTION: a stated field does not fit the model.
+        UsageError: there is no such model, or an overridden field does not apply to it.
+        InputError: E-SPEC: an overridden field does not fit the model.
     """
     entry = lookup(model)
     if entry is None:
         raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
-    if stated.labels and not entry.labels:
+    if overrides.labels and not entry.labels:
         raise UsageError(f"{model} gives a number: it has no labels")
-    labels = stated.labels or entry.labels
+    labels = overrides.labels or entry.labels
     config, sized = entry.sized(len(labels if TASKS[entry.task].any_labels else entry.labels))
     signature = Signature.from_data(sized)
-    documented = Description(
-        stated.origin, model, entry.task, signature.inputs, signature.outputs, labels=labels
+    documented = ModelSpec(
+        overrides.origin, model, entry.task, signature.inputs, signature.outputs, labels=labels
     )
     for key in ("name", "task", "inputs", "outputs"):
-        if key in stated.given and getattr(stated, key) != getattr(documented, key):
+        if key in overrides.explicit_fields and getattr(overrides, key) != getattr(documented, key):
             raise UsageError(
-                f"{stated.origin}: {key} is not that of the catalog's {model}; of a bare state dict"
-                " preprocessing and labels may be stated"
+                f"{overrides.origin}: {key} is not that of the catalog's {model}; of a bare state dict"
+                " preprocessing and labels may be overridden"
             )
-    described = "preprocessing" in stated.given
-    preprocessing = dict(stated.preprocessing if described else entry.preprocessing)
-    normalization = _normalization(stated, preprocessing, signature, model)
-    if described and normalization:
-        raise UsageError("mean, std or scale is stated beside a description's preprocessing")
+    explicit = "preprocessing" in overrides.explicit_fields
+    preprocessing = dict(overrides.preprocessing if explicit else entry.preprocessing)
+    normalization = _normalization(overrides, preprocessing, signature, model)
+    if explicit and normalization:
+        raise UsageError("mean, std or scale is given together with the spec's preprocessing")
     manifest = replace(documented, preprocessing={**preprocessing, **normalization}).manifest(
         signature, name=model
     )
     assumed = {}
-    if not described and not normalization:
+    if not explicit and not normalization:
         assumed["preprocessing"] = _describe_settings(manifest)
-    if labels and not stated.labels:
+    if labels and not overrides.labels:
         assumed["labels"] = f"{', '.join(labels)}, in this order"
     return replace(manifest, config=config, training={ASSUMED: assumed})
 
 
 def _normalization(
-    stated: Description, preprocessing: dict[str, Any], signature: Signature, model: str
+    overrides: ModelSpec, preprocessing: dict[str, Any], signature: Signature, model: str
 ) -> dict[str, Any]:
-    """The settings `mean` and `std` for pixels in [0, 1]; none if nothing is stated."""
-    if not stated.mean and not stated.std and stated.scale is None:
+    """The settings `mean` and `std` for pixels in [0, 1]; none if none is overridden."""
+    if not overrides.mean and not overrides.std and overrides.scale is None:
         return {}
-    for number in stated.mean:
+    for number in overrides.mean:
         MEAN.check("mean", number)
-    for number in stated.std:
+    for number in overrides.std:
         STD.check("std", number)
-    if stated.scale is not None:
-        MAX_PIXEL.check("scale", stated.scale)
-    if len(stated.mean) != len(stated.std):
+    if overrides.scale is not None:
+        MAX_PIXEL.check("scale", overrides.scale)
+    if len(overrides.mean) != len(overrides.std):
         raise UsageError("mean and std belong together; expected both, or neither")
     opened = open_preprocessing(preprocessing, signature)
     pictures = opened.pictures
-    if pictures is None and (not opened.columns or stated.scale is not None):
+    if pictures is None and (not opened.columns or overrides.scale is not None):
         what, taken = "mean, std and scale", opened.noun
         if opened.columns:
             what, taken = "scale", "columns"
         raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
-    scale = 1.0 if stated.scale is None else stated.scale
+    scale = 1.0 if overrides.scale is None else overrides.scale
     channels = (pictures and pictures.channels) or 1
-    mean = [number / scale for number in stated.mean or [0.0] * channels]
-    std = [number / scale for number in stated.std or [1.0] * channels]
+    mean = [number / scale for number in overrides.mean or [0.0] * channels]
+    std = [number / scale for number in overrides.std or [1.0] * channels]
     if pictures is not None and pictures.channels is None and len(mean) == 1:
         return {"mean": mean[0], "std": std[0]}
     return {"mean": mean, "std": std}

@@ -28,8 +28,8 @@ from ptx.infer.backends import Factory
 from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs, check_limits
-from ptx.infer.described.description import Description
 from ptx.infer.errors import ArtifactError, InputError, UsageError
+from ptx.infer.external.spec import ModelSpec
 from ptx.infer.signature import Array, Signature
 from ptx.models import checkpoint as checkpoints
 from ptx.models import state_dict
@@ -105,7 +105,7 @@ def describe(network: nn.Module, **spec: Any) -> TrainedModel:
     signature's inputs in their order and returns its outputs, a tensor or a tuple of tensors.
 
     Args:
-        spec: The keys of a description (`ptx.infer.described.description`): name, task, preprocessing,
+        spec: The keys of a model spec (`ptx.infer.external.spec`): name, task, preprocessing,
             labels. Required is `signature`, as {"inputs": …, "outputs": …} or a `Signature`. Optional
             are `samples`, real inputs by name for the check, which otherwise takes only random ones,
             and `examples`, raw inputs: file contents, texts, numbers.
@@ -122,8 +122,8 @@ def describe(network: nn.Module, **spec: Any) -> TrainedModel:
     if signature is None:
         raise UsageError('there is no signature; expected {"inputs": …, "outputs": …}')
     data = signature.to_data() if isinstance(signature, Signature) else dict(signature)
-    description = Description.from_data({**data, **spec})
-    return replace(make_model(network, description, samples=samples), examples=examples)
+    model_spec = ModelSpec.from_data({**data, **spec})
+    return replace(make_model(network, model_spec, samples=samples), examples=examples)
 
 
 def as_examples(values: Sequence[Any]) -> tuple[RawInput, ...]:
@@ -147,12 +147,12 @@ def as_examples(values: Sequence[Any]) -> tuple[RawInput, ...]:
 
 def make_model(
     network: nn.Module,
-    description: Description,
+    model_spec: ModelSpec,
     *,
     weights: Artifact | None = None,
     samples: Mapping[str, Array] | None = None,
 ) -> TrainedModel:
-    """A network with a description that has inputs and outputs. `weights`: a state dict for it."""
+    """A network with a model spec that has inputs and outputs. `weights`: a state dict for it."""
     network = _unwrap(network)
     _check_kind(network)
     copied = copy_network(network).cpu()
@@ -163,8 +163,8 @@ def make_model(
             checkpoints.load_weights(copied, checkpoint.weights)
         notes = checkpoint.notes
     _check_weights(copied)
-    signature = description.signature()
-    manifest = description.manifest(signature, name=kebab(type(network).__name__))
+    signature = model_spec.signature()
+    manifest = model_spec.manifest(signature, name=kebab(type(network).__name__))
     check_room(manifest)
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
@@ -247,21 +247,21 @@ def read_model(
     model: str | None = None,
     samples: Mapping[str, Array] | None = None,
     network: Factory | None = None,
-    stated: Description | None = None,
+    overrides: ModelSpec | None = None,
 ) -> TrainedModel:
     """Read a ptx checkpoint, or a bare state dict of the catalog's network `model`.
 
     Args:
         samples: Real inputs, for a file that has none.
         network: Builds the network of a checkpoint whose model is not in the catalog.
-        stated: How the network of a bare state dict was trained. What is assumed instead is in the
+        overrides: How the network of a bare state dict was trained. What is assumed instead is in the
             manifest's `training["assumed"]`.
 
     Raises:
         ArtifactError: the file cannot be used, or its weights do not fit the network.
-        InputError: the samples or `stated` do not fit the model's signature.
-        UsageError: a bare state dict without the model's name, an unknown name, or `stated` with a ptx
-            checkpoint.
+        InputError: the samples or `overrides` do not fit the model's signature.
+        UsageError: a bare state dict without the model's name, an unknown name, or `overrides` with
+            a ptx checkpoint.
     """
     artifact = read_artifact(path)
     if not artifact.is_checkpoint:
@@ -270,13 +270,13 @@ def read_model(
             code="E-ARTIFACT-FORMAT",
         )
     if artifact.manifest is None:
-        trained = _read_bare(artifact, model, stated or Description())
+        trained = _read_bare(artifact, model, overrides or ModelSpec())
     else:
-        if stated is not None:
+        if overrides is not None:
             raise UsageError(
                 f"{artifact.name} is a checkpoint of ptx, whose manifest says the preprocessing"
                 " and labels"
-                " that it was trained with; they are stated of a bare state dict alone"
+                " that it was trained with; they are overrides of a bare state dict alone"
             )
         trained = _read_signed(artifact, model, network)
     found = trained.samples or samples
@@ -308,13 +308,13 @@ def _read_signed(artifact: Artifact, model: str | None, network: Factory | None)
     )
 
 
-def _read_bare(artifact: Artifact, model: str | None, stated: Description) -> TrainedModel:
-    """A state dict with the catalog's manifest and what is stated."""
+def _read_bare(artifact: Artifact, model: str | None, overrides: ModelSpec) -> TrainedModel:
+    """A state dict with the catalog's manifest and the overrides."""
     if model is None:
         raise UsageError(
             f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
         )
-    manifest = catalog_manifest(model, stated)
+    manifest = catalog_manifest(model, overrides)
     with mapping_load_errors(artifact):
         checkpoint = checkpoints.loads(artifact.data)
         built = build_network(manifest, None)

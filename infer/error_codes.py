@@ -130,11 +130,9 @@ ERROR_CODES = {
     ),
     "E-MANIFEST": Explained((4,), "The manifest of a file is faulty.", "Export the model again."),
     "E-MANIFEST-MISSING": Explained(
-        (4,), "The file has no manifest.", "Say what it takes with `--describe`."
+        (4,), "The file has no manifest.", "Say what it takes with `--spec`."
     ),
-    "E-DESCRIPTION": Explained(
-        (4,), "A description does not fit the model.", "Mend the key named."
-    ),
+    "E-SPEC": Explained((4,), "A model spec does not fit the model.", "Mend the key named."),
     "E-EXPORT": Explained(
         (4,),
         "PyTorch cannot export the network, or no file can hold it.",

@@ -14,7 +14,7 @@ from ptx.infer.errors import ArtifactError
 from ptx.infer.predictor import Predictor
 
 if TYPE_CHECKING:
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 
 def load(
@@ -29,7 +29,7 @@ def load(
     cpu_nodes: str = "shapes",
     device_memory: int | None = None,
     network: Factory | None = None,
-    describe: str | Path | Mapping[str, Any] | None = None,
+    spec: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
     labels: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
@@ -58,11 +58,11 @@ def load(
             intermediate results; a batch that needs more is a LimitError. By default there is no limit.
         network: For the eager backend, a function that makes the network of a model that is not of
             the catalog; a checkpoint never names code to run.
-        describe: What is said about an ONNX file of others, which has no manifest: a TOML or JSON file,
-            or a mapping, see `ptx.infer.described.description`.
-        task: This key of it, given here; `task="passthrough"` alone is enough to `run` it.
-        labels: Likewise.
-        preprocessing: Likewise.
+        spec: For an external ONNX file, which has no manifest: the model spec, as a TOML or JSON
+            file or a mapping; see `ptx.infer.external.spec`.
+        task: Overrides this key of the spec; `task="passthrough"` alone is enough to `run` the file.
+        labels: Overrides this key of the spec.
+        preprocessing: Overrides this key of the spec.
         allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
             is; else they are errors.
 
@@ -75,32 +75,32 @@ def load(
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
     options = Options(device, threads, precision, trust, timeout, network, cpu_nodes, device_memory)
-    said = {"task": task, "labels": labels, "preprocessing": preprocessing}
-    description = _description(describe, {key: v for key, v in said.items() if v is not None})
-    return _load(read_artifact(path), backend, options, description, allow_nonfinite)
+    overrides = {"task": task, "labels": labels, "preprocessing": preprocessing}
+    model_spec = _read_model_spec(spec, {k: v for k, v in overrides.items() if v is not None})
+    return _load(read_artifact(path), backend, options, model_spec, allow_nonfinite)
 
 
 def _load(
     artifact: Artifact,
     backend: str,
     options: Options,
-    description: Description | None,
+    model_spec: ModelSpec | None,
     allow_nonfinite: bool,
 ) -> Predictor:
     """A predictor for a file that stands at the artifact's path, from which it can be opened again."""
-    how = backend, options, description, allow_nonfinite
+    how = backend, options, model_spec, allow_nonfinite
     return open_predictor(
         artifact,
         backend=backend,
         options=options,
-        description=description,
+        model_spec=model_spec,
         allow_nonfinite=allow_nonfinite,
         reopen=partial(_load_again, artifact.path.absolute(), artifact.sha256, how),
     )
 
 
 def _load_again(
-    path: Path, sha256: str, how: tuple[str, Options, Description | None, bool]
+    path: Path, sha256: str, how: tuple[str, Options, ModelSpec | None, bool]
 ) -> Predictor:
     artifact = read_artifact(path)
     if artifact.sha256 != sha256:
@@ -116,19 +116,19 @@ def open_predictor(
     *,
     backend: str,
     options: Options,
-    description: Description | None = None,
+    model_spec: ModelSpec | None = None,
     allow_nonfinite: bool = False,
     reopen: Callable[[], Predictor] | None = None,
 ) -> Predictor:
     """A predictor for a file that has been read already; `reopen` makes another one for a copy."""
     skipped: dict[str, str] = {}
-    if description is not None:
-        from ptx.infer.described.described_artifact import describe_artifact
+    if model_spec is not None:
+        from ptx.infer.external.adapter import adapt_artifact
 
-        described = describe_artifact(artifact, description)
+        external = adapt_artifact(artifact, model_spec)
         return Predictor(
-            described.manifest,
-            lambda: described.open(backend, options, skipped),
+            external.manifest,
+            lambda: external.open(backend, options, skipped),
             allow_nonfinite=allow_nonfinite,
             reopen=reopen,
             skipped=skipped,
@@ -142,17 +142,18 @@ def open_predictor(
     )
 
 
-def _description(
-    describe: str | Path | Mapping[str, Any] | None, said: dict[str, Any]
-) -> Description | None:
-    if describe is None and not said:
+def _read_model_spec(
+    spec: str | Path | Mapping[str, Any] | None, overrides: dict[str, Any]
+) -> ModelSpec | None:
+    """The spec in a file or a mapping, with the overrides in place of its own fields."""
+    if spec is None and not overrides:
         return None
-    from ptx.infer.described.description import Description, read_description
+    from ptx.infer.external.spec import ModelSpec, read_spec
 
-    if isinstance(describe, str | Path):
-        described = read_description(describe)
-    else:
-        described = Description.from_data(describe or {})
-    beside = Description.from_data(said)
-    given = tuple(dict.fromkeys((*described.given, *beside.given)))
-    return replace(described, given=given, **{key: getattr(beside, key) for key in beside.given})
+    base = read_spec(spec) if isinstance(spec, str | Path) else ModelSpec.from_data(spec or {})
+    changes = ModelSpec.from_data(overrides)
+    return replace(
+        base,
+        explicit_fields=tuple(dict.fromkeys((*base.explicit_fields, *changes.explicit_fields))),
+        **{key: getattr(changes, key) for key in changes.explicit_fields},
+    )

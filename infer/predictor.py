@@ -133,15 +133,15 @@ class Predictor:
         """
         if device_outputs:
             return self._run_on_device(inputs)
-        if self.manifest.signature.open:
-            from ptx.infer.described.open_values import run_open
+        if self.manifest.signature.unchecked:
+            from ptx.infer.external.unchecked import run_unchecked
 
-            return run_open(self.manifest, self.backend, inputs, finite=self._finite)
+            return run_unchecked(self.manifest, self.backend, inputs, finite=self._finite)
         return self.run_checked(*check_inputs(self.manifest.signature, inputs, finite=self._finite))
 
     def _run_on_device(self, inputs: Mapping[str, Any]) -> dict[str, DeviceArray]:
         backend, signature = self.backend, self.manifest.signature
-        if not isinstance(backend, DeviceBackend) or signature.open:
+        if not isinstance(backend, DeviceBackend) or signature.unchecked:
             raise UsageError(
                 f"device_outputs is for a file that ptx exported and for ort-cuda; this is on"
                 f" {backend.name}: leave it out"

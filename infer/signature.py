@@ -10,7 +10,7 @@ its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "t
 A dynamic axis other than the batch may have limits, the least and the largest size that the model takes:
 `"axes": {"time": [1, 64]}`, or `[3]` where there is no largest. One that is not named takes any size.
 
-What the graph of an ONNX file of others says alone is `open`: ONNX Runtime decides what fits there.
+A tensor that only the graph of an external ONNX file specifies is `unchecked`: the runtime checks it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ DTYPES = {
     "int64": "int64",
     "bool": "bool",
 }
-# Those of an open tensor. It may also be contained, as in `sequence(float32)` or `optional(int64)`.
-OPEN_DTYPES = {
+# Those of an unchecked tensor. It may also be contained, as in `sequence(float32)` or `optional(int64)`.
+UNCHECKED_DTYPES = {
     **{name: kind for name, kind in DTYPES.items() if name != "bfloat16"},
     **{name: name for name in ("uint16", "int16", "uint32", "uint64")},
 }
-ANY_AXES = "..."  # in the place of an open tensor's axes: as many as there are
+ANY_SHAPE = "..."  # in place of an unchecked tensor's axes: as many as there are
 UNBOUNDED = 1000  # the largest example of an integer input without a range
 
 
@@ -55,20 +55,20 @@ class TensorSpec:
 
     Attributes:
         bounds: Inclusive range of an integer tensor.
-        open: Of a file of others: the axes are for people, ONNX Runtime decides.
+        unchecked: Of an external file: the axes are informative, the runtime checks the values.
     """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
     bounds: tuple[int, Axis] | None = None
-    open: bool = False
+    unchecked: bool = False
     numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.open:
+        if self.unchecked:
             element = self.dtype.rpartition("(")[2].rstrip(")")
-            object.__setattr__(self, "numpy_dtype", np.dtype(OPEN_DTYPES[element]))
+            object.__setattr__(self, "numpy_dtype", np.dtype(UNCHECKED_DTYPES[element]))
             return
         if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
             raise ValueError(
@@ -170,11 +170,11 @@ class Signature:
     limits: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not self.outputs or not (self.inputs or self.open):
+        if not self.outputs or not (self.inputs or self.unchecked):
             raise ValueError("a signature needs at least one input and one output")
         known = set(self.dynamic_axes)
         for spec in self:
-            if spec.open:
+            if spec.unchecked:
                 continue
             if spec.axes.count(BATCH) != 1:
                 raise ValueError(f"tensor {spec.name!r} has no axis named {BATCH!r}, or several")
@@ -192,9 +192,9 @@ class Signature:
         yield from self.outputs
 
     @cached_property
-    def open(self) -> bool:
-        """Whether ONNX Runtime decides what fits a tensor; see `TensorSpec.open`."""
-        return any(spec.open for spec in self)
+    def unchecked(self) -> bool:
+        """Whether the runtime checks one of the tensors; see `TensorSpec.unchecked`."""
+        return any(spec.unchecked for spec in self)
 
     @cached_property
     def dynamic_axes(self) -> tuple[str, ...]:

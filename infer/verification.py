@@ -34,7 +34,7 @@ def verify(
     """
     artifact = read_artifact(path)
     manifest = artifact.manifest
-    if manifest is None and artifact.format.describable:
+    if manifest is None and artifact.format.accepts_spec:
         raise ArtifactError(
             f"{artifact.name} is {artifact.format.noun} without a ptx manifest: it has no"
             " content digest and no golden"

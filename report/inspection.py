@@ -7,8 +7,8 @@ from typing import Any
 
 from ptx.infer import Artifact, Manifest, Signature
 from ptx.infer.artifact.onnx_bytes import read_header
-from ptx.infer.described.onnx_graph import read_graph
 from ptx.infer.errors import pluralise
+from ptx.infer.external.onnx_graph import read_graph
 from ptx.infer.signature import describe_limits
 
 
@@ -117,7 +117,7 @@ def file_facts(artifact: Artifact) -> dict[str, str | int | bool]:
         if artifact.manifest
         else "none",
     }
-    if artifact.format.describable:
+    if artifact.format.accepts_spec:
         facts |= _onnx_facts(artifact)
     return facts
 

@@ -61,14 +61,14 @@ def make_probe(kind: str) -> bytes:
 
     torch = import_torch()
     from ptx.export.catalog_manifest import catalog_manifest
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
     network = models.build("linear-model").eval()
     network.load_state_dict(
         {"linear.weight": torch.tensor([[2.0]]), "linear.bias": torch.tensor([1.0])}
     )
     weights = network.state_dict()
-    manifest = catalog_manifest("linear-model", Description())
+    manifest = catalog_manifest("linear-model", ModelSpec())
     manifest = replace(manifest, training={}, weights_sha256=weights_digest(weights))
     if kind == CHECKPOINT:
         from ptx.infer.artifact import zip_archive

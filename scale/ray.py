@@ -30,7 +30,7 @@ from ptx.scale.spec import PredictorSpec
 if TYPE_CHECKING:
     import ray.data
 
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 __all__ = ["ModelRef", "Predict", "Workers", "open_in_worker", "predict", "put_model"]
 
@@ -83,12 +83,12 @@ class ModelRef:
     name: str
     sha256: str
     manifest: Manifest
-    description: Description | None = None  # for an ONNX file without ptx metadata
+    model_spec: ModelSpec | None = None  # for an ONNX file without ptx metadata
 
     def open(self, backend: str, options: Options) -> Predictor:
         """Open the model in a worker; see `open_in_worker`."""
         data = ray.get(self.data)
-        return open_in_worker(PredictorSpec(data, self.name, backend, options, self.description))
+        return open_in_worker(PredictorSpec(data, self.name, backend, options, self.model_spec))
 
 
 def open_in_worker(spec: PredictorSpec) -> Predictor:
@@ -107,21 +107,21 @@ def open_in_worker(spec: PredictorSpec) -> Predictor:
     return replace(spec, options=replace(spec.options, threads=threads)).open()
 
 
-def put_model(model: str | Path | Artifact, description: Description | None = None) -> ModelRef:
+def put_model(model: str | Path | Artifact, model_spec: ModelSpec | None = None) -> ModelRef:
     """Put a model file into Ray's object store, where all workers read it.
 
     Raises:
         ArtifactError: it cannot be read, or its content digest does not match.
     """
     artifact = model if isinstance(model, Artifact) else read_artifact(model)
-    if description is not None:
-        from ptx.infer.described.described_artifact import describe_artifact
+    if model_spec is not None:
+        from ptx.infer.external.adapter import adapt_artifact
 
-        manifest = describe_artifact(artifact, description).manifest
+        manifest = adapt_artifact(artifact, model_spec).manifest
     else:
         manifest = artifact.require_manifest()
     return ModelRef(
-        ray.put(artifact.data), str(artifact.path), artifact.sha256, manifest, description
+        ray.put(artifact.data), str(artifact.path), artifact.sha256, manifest, model_spec
     )
 
 

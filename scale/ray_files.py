@@ -384,7 +384,7 @@ def _job_settings(model: ModelRef, job: PredictionJob) -> dict[str, Any]:
     """The settings that predictions depend on."""
     return {
         "model": model.sha256,
-        "specification": repr(model.description),
+        "specification": repr(model.model_spec),
         "backend": job.backend,
         "precision": job.options.precision,
         "column": job.column,

@@ -28,7 +28,7 @@ from ptx.serve import Settings, app
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 __all__ = ["deployment"]
 
@@ -42,7 +42,7 @@ def deployment(
     name: str | None = None,
     backend: str = "auto",
     options: Options | None = None,
-    description: Description | None = None,
+    model_spec: ModelSpec | None = None,
     settings: Settings | None = None,
     **deployment_options: Any,
 ) -> serve.Deployment:
@@ -57,7 +57,7 @@ def deployment(
         backend: As in `ptx.infer.load`.
         options: How the backend is opened. ONNX Runtime gets as many threads as the replica has
             processors, unless `threads` is given.
-        description: The specification of an ONNX file without ptx metadata.
+        model_spec: The specification of an ONNX file without ptx metadata.
         settings: The limits of each replica.
         deployment_options: Arguments of `ray.serve.deployment`, such as `autoscaling_config` and
             `ray_actor_options`. By default `max_ongoing_requests` is 128.
@@ -66,10 +66,10 @@ def deployment(
         ArtifactError: the file cannot be read, or its content digest does not match.
     """
     artifact = model if isinstance(model, Artifact) else read_artifact(model)
-    if description is None:
+    if model_spec is None:
         artifact.require_manifest()
     spec = PredictorSpec(
-        artifact.data, str(artifact.path), backend, options or Options(), description
+        artifact.data, str(artifact.path), backend, options or Options(), model_spec
     )
     served_name = name or artifact.path.stem
     settings = settings or Settings()

@@ -12,7 +12,7 @@ from ptx.infer.loading import open_predictor
 from ptx.infer.predictor import Predictor
 
 if TYPE_CHECKING:
-    from ptx.infer.described.description import Description
+    from ptx.infer.external.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PredictorSpec:
     name: str  # the name of the file, for messages
     backend: str
     options: Options
-    description: Description | None = None  # for an ONNX file without ptx metadata
+    model_spec: ModelSpec | None = None  # for an ONNX file without ptx metadata
 
     def open(self) -> Predictor:
         """The predictor.
@@ -37,7 +37,7 @@ class PredictorSpec:
             artifact,
             backend=self.backend,
             options=without_unsupported_threads(self.options, artifact),
-            description=self.description,
+            model_spec=self.model_spec,
         )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ptx.infer.artifact.manifest import Manifest, check_lines
-from ptx.infer.described.description import Description
 from ptx.infer.digits import ood
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
+from ptx.infer.external.spec import ModelSpec
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
@@ -48,7 +48,7 @@ def make_manifest(model: str, dataset: Dataset, recipe: Recipe, seed: int) -> Ma
         preprocessing["resize_mode"] = dataset.resize_mode
     if dataset.columns:
         preprocessing["names"] = list(dataset.columns)
-    specification = Description(
+    specification = ModelSpec(
         name=model, task=entry.task, preprocessing=preprocessing, labels=dataset.labels
     )
     return replace(

@@ -20,7 +20,7 @@ import ptx.export as exporting
 from ptx import infer, report, trainers
 from ptx.cli import options
 from ptx.cli.inputs import silence_decoders
-from ptx.cli.model_spec import given_options, read_describe, read_stated, stated_options
+from ptx.cli.model_spec import given_options, override_options, read_overrides, read_spec_file
 from ptx.cli.network import find_factory, is_reference
 from ptx.cli.param_types import Number
 from ptx.cli.terminal import ProgressBar, print_note, print_summary
@@ -37,7 +37,7 @@ MAX_DROP = 0.1  # points
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
 ASSUMED = "assumed"  # key of a manifest's `training`, as in ptx.export.catalog_manifest
 HINTS = {  # how to state what is assumed
-    "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --describe",
+    "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --spec",
     "labels": "; if that is wrong, give --labels",
 }
 
@@ -61,8 +61,8 @@ HINTS = {  # how to state what is assumed
     type=click.Path(path_type=Path),
     help="Checkpoint or bare state dict to export, instead of the one in the workspace.",
 )
-@options.describe
-@stated_options
+@options.spec_file
+@override_options
 @click.option(
     "--data",
     metavar="SOURCE",
@@ -131,7 +131,7 @@ def export(
     model: str,
     formats: str,
     checkpoint: Path | None,
-    describe: Path | None,
+    spec_file: Path | None,
     data: str | None,
     output: Path | None,
     device: str | None,
@@ -142,12 +142,12 @@ def export(
     """Export MODEL and verify that the file computes what PyTorch computes.
 
     MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which makes a
-    network of your own; --describe then specifies its inputs and outputs. If the file differs from
+    network of your own; --spec then specifies its inputs and outputs. If the file differs from
     eager float64 by more than a few times the error of eager float32, that is an error and the file is
     not written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
-    was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --describe override
+    was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --spec override
     it. The file is then evaluated on real rows, from --data or from the bundled data.
 
     --format triton writes a Triton model repository from the ONNX file that was exported before.
@@ -161,7 +161,7 @@ def export(
     variant = options.as_dataclass(exporting.ExportVariant, values)
     names = _choose_formats(formats, output, opset)
     variant.check(names)
-    trained, path = _read_trained(space, model, checkpoint, describe, names, values)
+    trained, path = _read_trained(space, model, checkpoint, spec_file, names, values)
     _print_assumptions(trained, names)
     silence_decoders()
     rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
@@ -206,22 +206,22 @@ def _read_trained(
     space: Workspace,
     model: str,
     checkpoint: Path | None,
-    describe: Path | None,
+    spec_file: Path | None,
     names: list[str],
-    stated: dict[str, Any],
+    overrides: dict[str, Any],
 ) -> tuple[exporting.TrainedModel, Path | None]:
     """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
     if is_reference(model):
-        if given := given_options(stated):
+        if given := given_options(overrides):
             raise UsageError(
-                f"{', '.join(given)}: for a network of your own this is part of the file of --describe,"
+                f"{', '.join(given)}: for a network of your own this is part of the file of --spec,"
                 " under labels and preprocessing"
             )
-        return _make_custom(space, model, checkpoint, describe, names), None
-    spec = read_stated(describe, **stated)
+        return _make_custom(space, model, checkpoint, spec_file, names), None
+    spec = read_overrides(spec_file, **overrides)
     path = checkpoint or space.find(model, CHECKPOINT)
     named = space.is_name(model)
-    trained = exporting.read_model(path, model=model if named else None, stated=spec)
+    trained = exporting.read_model(path, model=model if named else None, overrides=spec)
     return trained, None if named else path
 
 
@@ -229,21 +229,21 @@ def _make_custom(
     space: Workspace,
     reference: str,
     checkpoint: Path | None,
-    describe: Path | None,
+    spec_file: Path | None,
     names: list[str],
 ) -> exporting.TrainedModel:
     """The network that module:function makes, with the weights of --checkpoint if it is given."""
     from ptx.export.formats import check_format
     from ptx.export.source import kebab, make_model
 
-    if describe is None:
+    if spec_file is None:
         raise UsageError(
-            f"{reference} needs --describe FILE, which specifies its inputs, outputs and task"
+            f"{reference} needs --spec FILE, which specifies its inputs, outputs and task"
         )
-    description = read_describe(describe)
-    if description.name is None:
-        description = replace(description, name=kebab(re.split("[:.]", reference)[-1]))
-    space.require_free(str(description.name))
+    model_spec = read_spec_file(spec_file)
+    if model_spec.name is None:
+        model_spec = replace(model_spec, name=kebab(re.split("[:.]", reference)[-1]))
+    space.require_free(str(model_spec.name))
     weights = None if checkpoint is None else infer.read_artifact(checkpoint)
     if weights is not None and not weights.is_checkpoint:
         raise UsageError(
@@ -252,7 +252,7 @@ def _make_custom(
     network = find_factory(reference)()
     for name in names:
         check_format(name, network=network)
-    return make_model(network, description, weights=weights)
+    return make_model(network, model_spec, weights=weights)
 
 
 def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None:

@@ -32,7 +32,7 @@ def inspect(model: str, workspace: Path, as_json: bool) -> None:
     echo(
         facts([*file_facts.items(), *(() if manifest is None else report.manifest_facts(manifest))])
     )
-    if manifest is None and artifact.format.describable:
-        print_summary("", f"ptx predict INPUT --model {artifact.path} --describe FILE")
+    if manifest is None and artifact.format.accepts_spec:
+        print_summary("", f"ptx predict INPUT --model {artifact.path} --spec FILE")
     else:
         print_summary("", f"ptx verify {artifact.path}")

@@ -92,7 +92,7 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
 @options.device
 @options.precision
 @options.trust
-@options.describe
+@options.spec_file
 @click.option(
     "--top",
     type=Number(SHOWN_LABELS),
@@ -174,7 +174,7 @@ def predict(
     device: str,
     precision: str,
     trust: bool,
-    describe: Path | None,
+    spec_file: Path | None,
     workspace: Path,
     **values: Any,
 ) -> int:
@@ -194,7 +194,7 @@ def predict(
     _check(wanted, ray)
     space = Workspace(workspace)
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    resolved = resolve_model(space, model, backend, describe=describe)
+    resolved = resolve_model(space, model, backend, spec_file=spec_file)
     if ray.on:
         from ptx.cli.on_ray import predict_on_ray
 

@@ -38,7 +38,7 @@ class Artifact:
         kind: A key of `ptx.infer.artifact.formats.FORMATS`.
         manifest: None: not written by ptx.
         digest_ok: Whether the content is what was written.
-        described: The manifest was made from what a person says: there is no content digest to hold.
+        external: The manifest was made for a file without one: there is no content digest to check.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class Artifact:
     data: bytes
     manifest: Manifest | None
     digest_ok: bool
-    described: bool = False
+    external: bool = False
 
     @property
     def format(self) -> FileFormat:
@@ -75,13 +75,13 @@ class Artifact:
             ArtifactError: there is no manifest, or the content has changed since it was written.
         """
         if self.manifest is None:
-            way = ", or --describe FILE (library: describe=…)" if self.format.describable else ""
+            way = ", or --spec FILE (library: spec=…)" if self.format.accepts_spec else ""
             raise ArtifactError(
                 f"{self.name} is {self.format.noun} without a ptx manifest; expected one that"
                 f" `ptx export` or `ptx train` wrote{way}",
                 code="E-MANIFEST-MISSING",
             )
-        if not self.digest_ok and not self.described:
+        if not self.digest_ok and not self.external:
             raise ArtifactError(
                 f"{self.name} has changed since it was written: its content does not match its"
                 " content digest; export it again or fetch it again",

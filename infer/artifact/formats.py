@@ -27,11 +27,11 @@ class FileFormat:
     container: str  # module with `read_content(data, name=…)`: a Content, None of what is none
     members: tuple[str, ...] = ()  # what tells it from others in such a container; `code/` a folder
     is_program: bool = False  # it can run code as soon as it is loaded
-    describable: bool = False  # one without a manifest says enough to be run with a description
+    accepts_spec: bool = False  # one without a manifest says enough to be run with a model spec
 
 
 FORMATS = {
-    "onnx": FileFormat("an ONNX file", ".onnx", "ptx.infer.artifact.onnx_bytes", describable=True),
+    "onnx": FileFormat("an ONNX file", ".onnx", "ptx.infer.artifact.onnx_bytes", accepts_spec=True),
     "torchscript": FileFormat(
         "a TorchScript archive",
         ".torchscript",

@@ -26,7 +26,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.formats import FORMATS as FILES
 from ptx.infer.backends.ort.cpu import import_onnxruntime
 from ptx.infer.backends.ort.cuda_libraries import require_cuda
-from ptx.infer.described.description import Description
+from ptx.infer.external.spec import ModelSpec
 from ptx.models import CATALOG, build
 from ptx.models.checkpoint import Checkpoint, dumps, weights_digest
 from ptx.trainers import Dataset, default_recipe, open_dataset, train
@@ -120,7 +120,7 @@ class Setting:
             network = build(model, dict(CATALOG[model].config)).eval()
             weights = network.state_dict()
             manifest = replace(
-                catalog_manifest(model, Description()),
+                catalog_manifest(model, ModelSpec()),
                 training={},
                 weights_sha256=weights_digest(weights),
             )

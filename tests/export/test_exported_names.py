@@ -12,7 +12,7 @@ def test_public_names() -> None:
         "ExportVariant",
         "BackendResult",
         "Comparison",
-        "Description",
+        "ModelSpec",
         "QualityReport",
         "VerifiedExport",
         "compare_predictions",

@@ -1,4 +1,4 @@
-"""Networks that are not of the catalog: described, exported, proved, loaded again."""
+"""Networks that are not of the catalog: exported, proved, loaded again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def flowers() -> FlowerNet:
     return FlowerNet()
 
 
-def described(**changes: Any) -> TrainedModel:
+def custom_model(**changes: Any) -> TrainedModel:
     about: Any = {
         "signature": SIGNATURE,
         "preprocessing": PHOTO,
@@ -106,7 +106,7 @@ def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
 
 def test_real_samples_join_the_proof(tmp_path: Path) -> None:
     samples = {"image": np.random.default_rng(1).standard_normal((5, 3, 16, 16))}
-    trained = described(samples=samples)
+    trained = custom_model(samples=samples)
     assert trained.samples["image"].dtype == np.float32
     assert export(trained, "torchscript", tmp_path / "net.torchscript").rows == 5
 
@@ -132,7 +132,7 @@ def test_outputs_that_nothing_reads_say_so(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> None:
-    trained = described(samples={"image": np.ones((2, 3, 16, 16), np.float32)})
+    trained = custom_model(samples={"image": np.ones((2, 3, 16, 16), np.float32)})
     path = tmp_path / "checkpoint.pt"
     trained.save(path)
     again = read_model(path, network=flowers)
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
         assert error.value.code == "E-NETWORK"
 
 
-def test_the_proof_is_against_the_network_as_it_was_described(tmp_path: Path) -> None:
+def test_the_reference_is_a_copy_of_the_network(tmp_path: Path) -> None:
     network = flowers()
     trained = describe(network, signature=SIGNATURE)
     with torch.no_grad():
@@ -211,11 +211,11 @@ def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"fails in eager float16 .*\(float\) and .*Half"):
         describe(flowers().half(), signature=SIGNATURE)
     with pytest.raises(UsageError, match="labels: a trained model has a manifest"):
-        export(described(), "torchscript", tmp_path / "net", labels=LABELS)
+        export(custom_model(), "torchscript", tmp_path / "net", labels=LABELS)
     with pytest.raises(InputError, match="labels are 2; with the output"):
-        described(labels=LABELS[:2])
+        custom_model(labels=LABELS[:2])
     with pytest.raises(InputError, match=r"shape \(2, 3\)"):
-        described(samples={"image": np.zeros((2, 3), np.float32)})
+        custom_model(samples={"image": np.zeros((2, 3), np.float32)})
 
 
 def test_large_inputs_have_a_grid_without_its_largest_batch() -> None:

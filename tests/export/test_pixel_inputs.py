@@ -196,7 +196,7 @@ def test_mean_and_std_beside_a_uint8_input_are_refused() -> None:
         describe(
             Same(), signature=signature, task="passthrough", preprocessing=FORMS["normalised"][1]
         )
-    assert caught.value.code == "E-DESCRIPTION"
+    assert caught.value.code == "E-SPEC"
 
 
 # The command line.

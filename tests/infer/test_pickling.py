@@ -49,7 +49,7 @@ def test_processes_take_it_with_its_options(
         assert list(pool.map(first.predict, (1, 2))) == expected
 
 
-def test_a_described_file_keeps_its_description(tmp_path: Path) -> None:
+def test_an_external_file_keeps_its_spec(tmp_path: Path) -> None:
     axes: list[str | int | None] = ["batch", 2]
     graph = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["y"])],

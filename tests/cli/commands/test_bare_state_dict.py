@@ -136,7 +136,7 @@ def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> N
         ' {kind = "gray-image", size = [28, 28], resize_mode = "mnist", mean = 0.5, std = 1.0}\n'
         f"labels = {list('0123456789')}\n"
     )
-    done = run(ptx, states / "centred.pth", tmp_path, "--describe", about)
+    done = run(ptx, states / "centred.pth", tmp_path, "--spec", about)
     assert share(done) > 80
     assert "assumed" not in done.err
 
@@ -166,7 +166,7 @@ def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> Non
         ("--mean", "0.5"),
         ("--std", "1"),
         ("--max-pixel", "255"),
-        ("--describe", "{}"),
+        ("--spec", "{}"),
     ],
 )
 def test_a_checkpoint_of_ptx_says_these_itself(
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
         (("--labels", "nowhere.txt"), 4, "no such file"),
         (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
         (("--mean", "0.5"), 2, "mean and std belong together"),
-        (("--labels", "a,b", "--describe", "labels.toml"), 2, "the labels are both in the file"),
+        (("--labels", "a,b", "--spec", "labels.toml"), 2, "the labels are both in the file"),
         (("--data", "nowhere.csv"), 4, "no such folder or file"),
     ],
 )

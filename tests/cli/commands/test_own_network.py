@@ -85,7 +85,7 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
         "flower_nets:build_net",
         "--checkpoint",
         "weights.pth",
-        "--describe",
+        "--spec",
         "net.toml",
         "--format",
         "all",
@@ -114,7 +114,7 @@ def test_the_command_itself_finds_a_module_in_the_current_folder(project: Path) 
         str(Path(sys.executable).with_name("ptx")),
         "export",
         "flower_nets:READY",
-        "--describe",
+        "--spec",
         "net.toml",
         "--format",
         "torchscript",
@@ -126,7 +126,7 @@ def test_the_command_itself_finds_a_module_in_the_current_folder(project: Path) 
 def test_the_catalog_s_and_the_workspace_s_names_are_taken(project: Path, ptx: Any) -> None:
     for name in ("convnet", "exported", "data"):
         (project / "net.toml").write_text(DESCRIPTION.replace("flowers", name))
-        done = ptx("export", "flower_nets:build_net", "--describe", "net.toml")
+        done = ptx("export", "flower_nets:build_net", "--spec", "net.toml")
         assert done.code == 2
         assert f"{name!r} is the name of" in done.err
     assert not (project / "runs").exists()
@@ -139,7 +139,7 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
     project: Path, ptx: Any, made_by: str, name: str
 ) -> None:
     (project / "net.toml").write_text(DESCRIPTION.replace('name = "flowers"', ""))
-    options = ("--describe", "net.toml", "--format", "torchscript")
+    options = ("--spec", "net.toml", "--format", "torchscript")
     assert ptx("export", f"flower_nets:{made_by}", *options).code == 0
     assert (project / "runs" / name / f"{name}.torchscript").exists()
 
@@ -147,34 +147,34 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("flower_nets:build_net",), 2, "needs --describe FILE"),
-        (("flower_nets:build_nets", "--describe", "net.toml"), 2, "did you mean 'build_net'"),
-        (("flower_net:build_net", "--describe", "net.toml"), 2, "there is no module 'flower_net'"),
-        (("flower_nets:NUMBER", "--describe", "net.toml"), 2, "gives a int; expected a torch.nn"),
-        (("flower_nets:torch.zeros", "--describe", "net.toml"), 2, "torch.zeros() fails: TypeErr"),
-        (("flower_nets:fails", "--describe", "net.toml"), 2, "fails: ValueError: no weights"),
-        (("broken:build_net", "--describe", "net.toml"), 2, "importing broken fails: ZeroDivision"),
-        (("leaves:build_net", "--describe", "net.toml"), 2, "importing leaves fails: SystemExit"),
-        (("needs:build_net", "--describe", "net.toml"), 2, "needs fails: ModuleNotFoundError: No"),
-        (("flower_nets:build_net", "--describe", "nowhere.toml"), 4, "no such file"),
-        (("flower_nets:build_net", "--describe", "photo.jpg"), 4, "neither TOML nor"),
+        (("flower_nets:build_net",), 2, "needs --spec FILE"),
+        (("flower_nets:build_nets", "--spec", "net.toml"), 2, "did you mean 'build_net'"),
+        (("flower_net:build_net", "--spec", "net.toml"), 2, "there is no module 'flower_net'"),
+        (("flower_nets:NUMBER", "--spec", "net.toml"), 2, "gives a int; expected a torch.nn"),
+        (("flower_nets:torch.zeros", "--spec", "net.toml"), 2, "torch.zeros() fails: TypeErr"),
+        (("flower_nets:fails", "--spec", "net.toml"), 2, "fails: ValueError: no weights"),
+        (("broken:build_net", "--spec", "net.toml"), 2, "importing broken fails: ZeroDivision"),
+        (("leaves:build_net", "--spec", "net.toml"), 2, "importing leaves fails: SystemExit"),
+        (("needs:build_net", "--spec", "net.toml"), 2, "needs fails: ModuleNotFoundError: No"),
+        (("flower_nets:build_net", "--spec", "nowhere.toml"), 4, "no such file"),
+        (("flower_nets:build_net", "--spec", "photo.jpg"), 4, "neither TOML nor"),
         (
-            ("flower_nets:build_net", "--describe", "net.toml", "--checkpoint", "photo.jpg"),
+            ("flower_nets:build_net", "--spec", "net.toml", "--checkpoint", "photo.jpg"),
             4,
             "is a JPEG picture",
         ),
         (
-            ("flower_nets:build_net", "--describe", "net.toml", "--checkpoint", "other.pth"),
+            ("flower_nets:build_net", "--spec", "net.toml", "--checkpoint", "other.pth"),
             4,
             "0.weight is missing",
         ),
         (
-            ("flower_nets:build_net", "--describe", "net.toml", "--max-pixel", "255"),
+            ("flower_nets:build_net", "--spec", "net.toml", "--max-pixel", "255"),
             2,
             "--max-pixel: for a network of your own",
         ),
         (
-            ("convnet", "--describe", "net.toml", "--checkpoint", "other.pth"),
+            ("convnet", "--spec", "net.toml", "--checkpoint", "other.pth"),
             2,
             "name is not that of the catalog's convnet",
         ),
@@ -194,7 +194,7 @@ def test_a_mistake_has_its_line_and_leaves_nothing(
 
 
 def test_compare_without_the_network_says_how_to_name_it(project: Path, ptx: Any) -> None:
-    options = ("--describe", "net.toml", "--format", "torchscript")
+    options = ("--spec", "net.toml", "--format", "torchscript")
     assert ptx("export", "flower_nets:build_net", *options).code == 0
     done = ptx("compare", "flowers")
     assert done.code == 4
@@ -203,7 +203,7 @@ def test_compare_without_the_network_says_how_to_name_it(project: Path, ptx: Any
     assert ptx("train", "flowers").code == 2
     missing = ptx("predict", "photo.jpg", "--model", "flowers", "--backend", "ort-cpu")
     assert missing.code == 4
-    assert "`ptx export my_module:build_net --describe FILE --format onnx`" in missing.err
+    assert "`ptx export my_module:build_net --spec FILE --format onnx`" in missing.err
 
 
 def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, ptx: Any) -> None:
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, pt
     from ptx.models import checkpoint as checkpoints
 
     (project / "marks.py").write_text("open('marker', 'w').close()\nbuild_net = None")
-    options = ("--describe", "net.toml", "--format", "torchscript")
+    options = ("--spec", "net.toml", "--format", "torchscript")
     assert ptx("export", "flower_nets:build_net", *options).code == 0
     path = project / "runs" / "flowers" / "checkpoint.pt"
     artifact = read_artifact(path)
@@ -242,7 +242,7 @@ def test_a_folder_of_class_folders_is_its_data(project: Path, ptx: Any) -> None:
         for index in range(5):
             width = 20 + index  # photographs of several sizes
             Image.new("RGB", (width, 30), colour).save(project / "photos" / label / f"{index}.png")
-    options = ("--describe", "net.toml", "--format", "torchscript")
+    options = ("--spec", "net.toml", "--format", "torchscript")
     assert ptx("export", "colours:Redder", *options).code == 0
     sys.modules.pop("colours")
     done = ptx("evaluate", "flowers", "--data", "photos")

@@ -37,7 +37,7 @@ def test_a_network_that_branches_on_its_numbers_is_told_in_one_line(
 ) -> None:
     (tmp_path / "branching.py").write_text(NETWORK)
     (tmp_path / "branching.toml").write_text(DESCRIPTION)
-    command = ["export", "branching:Network", "--describe", "branching.toml"]
+    command = ["export", "branching:Network", "--spec", "branching.toml"]
     done = subprocess.run(
         [
             sys.executable,

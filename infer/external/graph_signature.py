@@ -1,17 +1,17 @@
-"""The signature of a graph, as far as a description leaves it open.
+"""The signature of a graph, as far as a model spec does not give it.
 
-What the graph alone says is `open` (see `ptx.infer.signature.TensorSpec`): its batch is found for people
-and for tasks, and ONNX Runtime decides what it runs.
+What the graph alone says is `unchecked` (see `ptx.infer.signature.TensorSpec`): its batch is found for
+people and for tasks, and ONNX Runtime decides what it runs.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ptx.infer.described.description import Description
-from ptx.infer.described.onnx_graph import Graph, GraphTensor
 from ptx.infer.errors import ArtifactError, InputError, nearest
-from ptx.infer.signature import ANY_AXES, BATCH, OPEN_DTYPES, Axis, Signature, TensorSpec
+from ptx.infer.external.onnx_graph import Graph, GraphTensor
+from ptx.infer.external.spec import ModelSpec
+from ptx.infer.signature import ANY_SHAPE, BATCH, UNCHECKED_DTYPES, Axis, Signature, TensorSpec
 from ptx.infer.tasks import TASKS
 
 _BATCHES = ("batch", "batch_size", "batchsize", "n", "bs")  # what others call it, in small letters
@@ -22,18 +22,18 @@ _GIVEN_AS = dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz", "float8e5m2fnuz"), 
 class GraphReader:
     """The signature of one graph."""
 
-    def __init__(self, file: str, graph: Graph, description: Description) -> None:
-        self.file, self.graph, self.description = file, graph, description
-        self.rows: int | None = None  # the batch that the graph is fixed to; None where it is free
+    def __init__(self, file: str, graph: Graph, model_spec: ModelSpec) -> None:
+        self.file, self.graph, self.model_spec = file, graph, model_spec
+        self.fixed_batch_size: int | None = None  # of the graph; None if its batch is dynamic
         self._batch = _batch_axis_name(graph)
-        self._answers = TASKS[description.task].has_decoder
+        self._answers = TASKS[model_spec.task].has_decoder
 
     def signature(self) -> Signature:
-        """Of all inputs, and of the outputs or those of them that the description names.
+        """Of all inputs, and of the outputs or those of them that the model spec names.
 
         Raises:
             ArtifactError: something is of a type that has no arrays, or not as its task needs it.
-            InputError: E-DESCRIPTION: the description does not fit the file.
+            InputError: E-SPEC: the model spec does not fit the file.
         """
         inputs = self._inputs()
         if self._answers and inputs and BATCH not in inputs[0].axes:
@@ -42,19 +42,19 @@ class GraphReader:
             )
         signature = Signature(inputs, self._outputs(inputs))
         try:
-            return signature.limit(self.description.axes)
+            return signature.limit(self.model_spec.axes)
         except ValueError as error:
             raise self._misfit_error("axes", f"do not fit: {error}") from error
 
     def _inputs(self) -> tuple[TensorSpec, ...]:
-        given = {spec.name: spec for spec in self.description.inputs}
+        given = {spec.name: spec for spec in self.model_spec.inputs}
         tensors = {tensor.name: tensor for tensor in self.graph.inputs}
         if given and set(given) != set(tensors):
             raise self._misfit_error(
                 "inputs", f"are {list(given)}; {self.file} takes {list(tensors)}"
             )
         if not given:
-            self.rows = self._fixed_rows()
+            self.fixed_batch_size = self._read_batch_size()
             return tuple(self._read("input", tensor) for tensor in self.graph.inputs)
         specs = [self._merge_spec("inputs", spec, tensors[name]) for name, spec in given.items()]
         for spec in specs:
@@ -65,40 +65,40 @@ class GraphReader:
 
     def _outputs(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         tensors = {tensor.name: tensor for tensor in self.graph.outputs}
-        for spec in self.description.outputs:
+        for spec in self.model_spec.outputs:
             if spec.name not in tensors:
                 raise self._misfit_error("outputs", f"{spec.name!r}: {nearest(spec.name, tensors)}")
         known = {axis for spec in inputs for axis in spec.axes}
         named = [
             self._merge_spec("outputs", spec, tensors[spec.name], known)
-            for spec in self.description.outputs
+            for spec in self.model_spec.outputs
         ]
         specs = named or [self._read("output", tensor) for tensor in self.graph.outputs]
-        if self._answers and specs[0].open:
+        if self._answers and specs[0].unchecked:
             specs[0] = self._fill(specs[0])
         return tuple(specs)
 
     def _read(self, what: str, tensor: GraphTensor) -> TensorSpec:
-        """An open tensor, with its batch where it has one."""
+        """An unchecked tensor, with its batch where it has one."""
         dtype = _GIVEN_AS.get(tensor.type, tensor.type) if what == "output" else tensor.type
-        if dtype.rpartition("(")[2].rstrip(")") not in OPEN_DTYPES:
-            raise self._unclear_error(what, tensor, f"ptx runs {', '.join(OPEN_DTYPES)}")
-        axes: tuple[int | str | None, ...] = (ANY_AXES,) if tensor.axes is None else tensor.axes
+        if dtype.rpartition("(")[2].rstrip(")") not in UNCHECKED_DTYPES:
+            raise self._unclear_error(what, tensor, f"ptx runs {', '.join(UNCHECKED_DTYPES)}")
+        axes: tuple[int | str | None, ...] = (ANY_SHAPE,) if tensor.axes is None else tensor.axes
         batch = self._find_batch(axes)
         found = tuple(
             BATCH if index == batch else axis or f"{tensor.name}_{index}"
             for index, axis in enumerate(axes)
         )
-        return TensorSpec(tensor.name, dtype, found, open=True)
+        return TensorSpec(tensor.name, dtype, found, unchecked=True)
 
     def _find_batch(self, axes: tuple[int | str | None, ...]) -> int | None:
         if self._batch is not None and self._batch in axes:
             return axes.index(self._batch)
-        if not axes or axes[0] == ANY_AXES:
+        if not axes or axes[0] == ANY_SHAPE:
             return None
-        return 0 if self.rows == axes[0] or not isinstance(axes[0], int) else None
+        return 0 if self.fixed_batch_size == axes[0] or not isinstance(axes[0], int) else None
 
-    def _fixed_rows(self) -> int | None:
+    def _read_batch_size(self) -> int | None:
         """The first size of all inputs but scalars, where it is one number and no output has another.
 
         A tensor that has another one may be a state or a constant, which belongs to no row.
@@ -114,11 +114,11 @@ class GraphReader:
 
     def _fill(self, spec: TensorSpec) -> TensorSpec:
         """The output that a task reads, with the size that its labels say."""
-        axes = (BATCH, ANY_AXES) if spec.axes == (ANY_AXES,) else spec.axes
-        labels = len(self.description.labels)
+        axes = (BATCH, ANY_SHAPE) if spec.axes == (ANY_SHAPE,) else spec.axes
+        labels = len(self.model_spec.labels)
         for size in (labels, 1) if axes and isinstance(axes[-1], str) else ():
             filled = replace(spec, axes=(*axes[:-1], size))
-            fits = TASKS[self.description.task].fits(filled.sample_axes, labels)
+            fits = TASKS[self.model_spec.task].fits(filled.sample_axes, labels)
             if fits and BATCH in filled.axes:
                 return filled
         return spec
@@ -130,41 +130,42 @@ class GraphReader:
         tensor: GraphTensor,
         known: set[Axis] | None = None,
     ) -> TensorSpec:
-        """The described tensor, once it is known to be that of the graph.
+        """The tensor of the model spec, once it is known to be that of the graph.
 
-        One without a batch, or an output with an axis that no input has, is open all the same.
+        One without a batch, or an output with an axis that no input has, is unchecked all the same.
         """
         axes = tensor.axes if tensor.axes is not None else spec.axes
         fits = len(axes) == len(spec.axes) and all(
             not isinstance(axis, int) or own in (axis, BATCH)
             for axis, own in zip(axes, spec.axes, strict=False)
         )
-        if tensor.type not in OPEN_DTYPES:
-            raise self._unclear_error(key[:-1], tensor, f"ptx runs {', '.join(OPEN_DTYPES)}")
+        if tensor.type not in UNCHECKED_DTYPES:
+            raise self._unclear_error(key[:-1], tensor, f"ptx runs {', '.join(UNCHECKED_DTYPES)}")
         if tensor.type != spec.dtype or not fits:
             raise self._misfit_error(
                 f"{key}.{spec.name}",
                 f"is {spec.dtype} {spec.describe()}; {self.file} has {tensor.describe()}",
             )
         free = known is not None and any(isinstance(a, str) and a not in known for a in spec.axes)
-        return replace(spec, open=free or spec.axes.count(BATCH) != 1)
+        return replace(spec, unchecked=free or spec.axes.count(BATCH) != 1)
 
     def _fix(self, spec: TensorSpec, size: int | str | None) -> None:
         if not isinstance(size, int):
             return
-        if self.rows not in (None, size):
+        if self.fixed_batch_size not in (None, size):
             raise ArtifactError(
-                f"{self.file}: input {spec.name!r} has a batch of {size}, another one of {self.rows}",
+                f"{self.file}: input {spec.name!r} has a batch of {size}, another one of"
+                f" {self.fixed_batch_size}",
                 code="E-ONNX-SIGNATURE",
             )
-        self.rows = size
+        self.fixed_batch_size = size
 
     def _unclear_error(self, what: str, tensor: GraphTensor, why: str) -> ArtifactError:
         way = (
-            "name the others under outputs of a description"
+            "name the others under outputs of a model spec"
             if what == "output"
-            else "name all of them under inputs of a description"
-            if tensor.type in OPEN_DTYPES
+            else "name all of them under inputs of a model spec"
+            if tensor.type in UNCHECKED_DTYPES
             else "it cannot be run by ptx"
         )
         return ArtifactError(
@@ -173,7 +174,7 @@ class GraphReader:
         )
 
     def _misfit_error(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.description.origin}: {key} {what}", code="E-DESCRIPTION")
+        return InputError(f"{self.model_spec.origin}: {key} {what}", code="E-SPEC")
 
 
 def _batch_axis_name(graph: Graph) -> str | None:

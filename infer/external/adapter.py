@@ -1,7 +1,7 @@
-"""ONNX files of others: without a manifest, run with what their graph and a person say about them.
+"""External ONNX files: without a manifest, run with their graph's signature and a model spec.
 
-The signature comes from the graph, where the description leaves it out; see
-`ptx.infer.described.graph_signature`. Many files have a fixed batch of 1; they are run one sample at a
+The signature comes from the graph, where the model spec leaves it out; see
+`ptx.infer.external.graph_signature`. Many files have a fixed batch of 1; they are run one sample at a
 time.
 """
 
@@ -17,10 +17,10 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Backend, Options, open_backend
-from ptx.infer.described.description import Description
-from ptx.infer.described.graph_signature import GraphReader
-from ptx.infer.described.onnx_graph import read_graph
 from ptx.infer.errors import ArtifactError, InputError, PtxError, UsageError
+from ptx.infer.external.graph_signature import GraphReader
+from ptx.infer.external.onnx_graph import read_graph
+from ptx.infer.external.spec import ModelSpec
 from ptx.infer.signature import BATCH, Array, Signature
 
 # As the field `op_type` of a node says them.
@@ -28,12 +28,12 @@ _RECURRENT = (b"\x22\x04LSTM", b"\x22\x03GRU")
 
 
 @dataclass(frozen=True)
-class DescribedArtifact:
-    """An ONNX file of somebody else's making, with a manifest made for it."""
+class ExternalModel:
+    """An external ONNX file with the manifest that was made for it."""
 
     artifact: Artifact
     manifest: Manifest
-    rows: int | None  # the batch that the graph is fixed to; None where it is free
+    fixed_batch_size: int | None  # of the graph; None if its batch is dynamic
     recurrent: bool  # it has an LSTM or a GRU, on which an empty array ends the process
 
     def open(
@@ -43,49 +43,55 @@ class DescribedArtifact:
         `open_backend`.
         """
         opened = open_backend(backend, self.artifact, options, skipped=skipped)
-        return DescribedBackend(opened, self.manifest.signature, self.rows, self.recurrent)
+        return ExternalBackend(
+            opened, self.manifest.signature, self.fixed_batch_size, self.recurrent
+        )
 
 
-def describe_artifact(artifact: Artifact, description: Description) -> DescribedArtifact:
-    """An ONNX file without a manifest, described.
+def adapt_artifact(artifact: Artifact, model_spec: ModelSpec) -> ExternalModel:
+    """An ONNX file without a manifest, with the manifest that its graph and the spec give.
 
     Raises:
         UsageError: it is another kind of file, or has a manifest of its own.
         ArtifactError: it takes or gives what ptx cannot describe.
-        InputError: E-DESCRIPTION: the description does not fit the file.
+        InputError: E-SPEC: the model spec does not fit the file.
     """
-    other = not artifact.format.describable
+    other = not artifact.format.accepts_spec
     if other or artifact.manifest is not None:
         what = f"is {artifact.format.noun}" if other else "has a manifest of its own"
         raise UsageError(
-            f"{artifact.name} {what}; only an ONNX file without a manifest can be described"
+            f"{artifact.name} {what}; only an ONNX file without a manifest takes a model spec"
         )
     header = read_header(artifact.data, name=artifact.name)
     graph = read_graph(artifact.data, header, name=artifact.name)
-    reader = GraphReader(artifact.name, graph, description)
+    reader = GraphReader(artifact.name, graph, model_spec)
     try:
         signature = reader.signature()
     except PtxError:
         raise
     except ValueError as error:
         raise ArtifactError(
-            f"{artifact.name}: its inputs and outputs do not fit: {error}: name them in the description",
+            f"{artifact.name}: its inputs and outputs do not fit: {error}: name them in the model spec",
             code="E-ONNX-SIGNATURE",
         ) from error
-    manifest = description.manifest(signature, name=artifact.path.stem)
+    manifest = model_spec.manifest(signature, name=artifact.path.stem)
     recurrent = any(operator in artifact.data for operator in _RECURRENT)
-    described = replace(artifact, manifest=manifest, described=True)
-    return DescribedArtifact(described, manifest, reader.rows, recurrent)
+    external = replace(artifact, manifest=manifest, external=True)
+    return ExternalModel(external, manifest, reader.fixed_batch_size, recurrent)
 
 
 @final
-class DescribedBackend:
+class ExternalBackend:
     """The manifest's outputs, for a batch of any size where the file has one that is fixed."""
 
     def __init__(
-        self, backend: Backend, signature: Signature, rows: int | None, recurrent: bool
+        self, backend: Backend, signature: Signature, fixed_batch_size: int | None, recurrent: bool
     ) -> None:
-        self._backend, self._signature, self._rows = backend, signature, rows
+        self._backend, self._signature, self._fixed_batch_size = (
+            backend,
+            signature,
+            fixed_batch_size,
+        )
         self._recurrent = recurrent
 
     @property
@@ -100,11 +106,17 @@ class DescribedBackend:
         """As ONNX Runtime answers; more rows than the file is fixed to in turn."""
         total = self._total(inputs)
         empty = any(isinstance(value, np.ndarray) and not value.size for value in inputs.values())
-        if empty and (self._recurrent or (self._rows and total == 0)):
-            return self._answer_nothing(inputs, total)
-        if self._rows is None or total is None or (total == self._rows and self._signature.open):
+        if empty and (self._recurrent or (self._fixed_batch_size and total == 0)):
+            return self._empty_outputs(inputs, total)
+        if (
+            self._fixed_batch_size is None
+            or total is None
+            or (total == self._fixed_batch_size and self._signature.unchecked)
+        ):
             return self._name_outputs(self._backend.run(inputs))
-        parts = [self._part(inputs, start, total) for start in range(0, total, self._rows)]
+        parts = [
+            self._part(inputs, start, total) for start in range(0, total, self._fixed_batch_size)
+        ]
         outputs = {}
         for spec in self._signature.outputs:
             joined = np.concatenate([part[spec.name] for part in parts], axis=spec.batch_axis)
@@ -125,8 +137,8 @@ class DescribedBackend:
 
     def _part(self, inputs: Mapping[str, Array], start: int, total: int) -> dict[str, Array]:
         """As many samples as the graph takes; the last one is repeated where they are fewer."""
-        assert self._rows is not None
-        rows = np.minimum(np.arange(start, start + self._rows), total - 1)
+        assert self._fixed_batch_size is not None
+        rows = np.minimum(np.arange(start, start + self._fixed_batch_size), total - 1)
         cut = dict(inputs)
         for spec in self._signature.inputs:
             if BATCH in spec.axes:
@@ -136,10 +148,10 @@ class DescribedBackend:
         for spec in self._signature.outputs:
             got = np.shape(outputs[spec.name])
             fits = BATCH in spec.axes and len(got) == len(spec.axes)
-            if not fits or got[spec.batch_axis] != self._rows:
+            if not fits or got[spec.batch_axis] != self._fixed_batch_size:
                 raise ArtifactError(
-                    f"output {spec.name!r} has shape {got} for a batch of {self._rows}; its"
-                    f" description says {spec.describe()}",
+                    f"output {spec.name!r} has shape {got} for a batch of {self._fixed_batch_size}; its"
+                    f" model_spec says {spec.describe()}",
                     code="E-OUTPUT",
                 )
         return outputs
@@ -152,8 +164,8 @@ class DescribedBackend:
             for spec in self._signature.outputs
         }
 
-    def _answer_nothing(self, inputs: Mapping[str, Any], total: int | None) -> dict[str, Array]:
-        """No rows for no rows, where all sizes are known."""
+    def _empty_outputs(self, inputs: Mapping[str, Any], total: int | None) -> dict[str, Array]:
+        """Empty outputs for an empty batch, if all sizes are known."""
         sizes = {
             axis: size
             for spec in self._signature.inputs

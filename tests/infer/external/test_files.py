@@ -1,4 +1,4 @@
-"""ONNX files of others as arrays alone: equal to ONNX Runtime to the bit, or refused by name."""
+"""External ONNX files as arrays alone: equal to ONNX Runtime to the bit, or refused by name."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_masked_score_is_never_the_answer(tmp_path: Path) -> None:
     path = written(tmp_path / "net.onnx", "(float[N,3] x) => (float[N,3] y) { y = Log(x) }")
     x = np.array([[0, 1, 2]], np.float32)
     about = {"task": "classification", "labels": ["a", "b", "c"]}
-    with load(path, describe=about, allow_nonfinite=True) as predictor:
+    with load(path, spec=about, allow_nonfinite=True) as predictor:
         answer = predictor.predict(x[0], top=3)
         assert (answer.label, answer.top[-1]) == ("c", ("a", 0.0))
         for nothing in (0 * x, -x):
@@ -137,7 +137,7 @@ def test_the_command_line_takes_what_is_meant(tmp_path: Path, ptx: Any) -> None:
     path = written(tmp_path / "net.onnx", "(float[N,3] x) => (float[N,3] y) { y = Log(x) }")
     (tmp_path / "about.json").write_text('{"task": "classification", "labels": ["a", "b", "c"]}')
     np.save(tmp_path / "x.npy", np.array([[0, 1, 2]], np.float32))
-    asked = ("predict", tmp_path / "x.npy", "--model", path, "--describe", tmp_path / "about.json")
+    asked = ("predict", tmp_path / "x.npy", "--model", path, "--spec", tmp_path / "about.json")
     refused, done = ptx(*asked), ptx(*asked, "--allow-nonfinite")
     assert (refused.code, "E-NONFINITE" in refused.err) == (4, True)
     assert (done.code, "c" in done.out) == (0, True), done.err

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.described.description import SIZE_LIMIT, Description, read_description
 from ptx.infer.errors import InputError
+from ptx.infer.external.spec import SIZE_LIMIT, ModelSpec, read_spec
 from ptx.infer.preprocessing import batch_key, open_preprocessing
 from ptx.infer.signature import Signature
 
@@ -42,18 +42,16 @@ DATA: dict[str, Any] = {
 }
 
 
-def manifest_of(description: Description) -> Manifest:
-    return description.manifest(description.signature(), name="unnamed")
+def manifest_of(model_spec: ModelSpec) -> Manifest:
+    return model_spec.manifest(model_spec.signature(), name="unnamed")
 
 
 def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "net.toml").write_text(TOML)
     (tmp_path / "net.json").write_text(json.dumps({**DATA, "labels": "labels.txt"}))
     (tmp_path / "labels.txt").write_text("\ufeffdaisy\r\nrose\n", encoding="utf-8")
-    manifests = [
-        manifest_of(read_description(tmp_path / name)) for name in ("net.toml", "net.json")
-    ]
-    manifests.append(manifest_of(Description.from_data(DATA)))
+    manifests = [manifest_of(read_spec(tmp_path / name)) for name in ("net.toml", "net.json")]
+    manifests.append(manifest_of(ModelSpec.from_data(DATA)))
     assert manifests[0] == manifests[1] == manifests[2]
     assert (manifests[0].model, manifests[0].task, manifests[0].labels) == (
         "flowers",
@@ -65,8 +63,8 @@ def test_toml_json_and_a_mapping_say_the_same(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_not_done() -> None:
-    description = Description.from_data({key: DATA[key] for key in ("inputs", "outputs")})
-    manifest = manifest_of(description)
+    model_spec = ModelSpec.from_data({key: DATA[key] for key in ("inputs", "outputs")})
+    manifest = manifest_of(model_spec)
     assert (manifest.model, manifest.task, manifest.labels) == ("unnamed", "passthrough", ())
     assert manifest.preprocessing == {"kind": "none"}
 
@@ -126,7 +124,7 @@ def test_what_is_left_out_is_not_done() -> None:
 )
 def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        manifest_of(Description.from_data({**DATA, **changes}))
+        manifest_of(ModelSpec.from_data({**DATA, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +133,7 @@ def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -
         (b"name = flowers", "net.toml' is neither TOML nor a JSON object"),
         (b"\xff\xfe", "is neither TOML nor"),
         (b"a = " + b"[" * 3000, "is neither TOML nor"),
-        (b'{"name": "a", "name": "b"}', "net.toml': the description is not valid JSON: a key"),
+        (b'{"name": "a", "name": "b"}', "net.toml': the model spec is not valid JSON: a key"),
         (b'{"name": NaN}', "NaN is not JSON"),
         (b'nmae = "flowers"', "net.toml': nmae is unknown; did you mean 'name'"),
         (b'labels = "labels.txt"', "labels.txt': label 2 is ''; expected text"),
@@ -149,7 +147,7 @@ def test_a_mistake_in_a_file_is_told_with_the_file(
     (tmp_path / "labels.txt").write_text("daisy\n\nrose\n")
     (tmp_path / "latin.txt").write_bytes("pensée\n".encode("latin-1"))
     with pytest.raises(InputError, match=message):
-        read_description(tmp_path / "net.toml")
+        read_spec(tmp_path / "net.toml")
 
 
 @pytest.mark.parametrize("name", ["net.toml", "labels.txt"])
@@ -158,7 +156,7 @@ def test_a_file_without_measure_is_not_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     os.truncate(tmp_path / name, SIZE_LIMIT + 1)
     with pytest.raises(InputError, match=f"{name}' has 8,388,609 bytes; at most") as caught:
-        read_description(tmp_path / "net.toml")
+        read_spec(tmp_path / "net.toml")
     assert caught.value.code == "E-IN-SIZE"
 
 
@@ -200,5 +198,5 @@ def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:
         '[inputs]\nx = ["float32", ["batch", "time"]]\n[outputs]\ny = ["float32", ["batch", 2]]\n'
     )
     (tmp_path / "net.toml").write_text(text + "[axes]\ntime = [3]\n")
-    signature = read_description(tmp_path / "net.toml").signature()
+    signature = read_spec(tmp_path / "net.toml").signature()
     assert signature.limits == {"time": (3, None)}

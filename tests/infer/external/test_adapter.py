@@ -1,4 +1,4 @@
-"""ONNX files of others, without a manifest: described, run and predicted with ONNX Runtime."""
+"""External ONNX files (without a manifest): run and predicted with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from ptx.infer import ArtifactError, InputError, UsageError, load, read_artifact, verify
 from ptx.infer.artifact.onnx_bytes import read_header
-from ptx.infer.described.onnx_graph import Graph, read_graph
+from ptx.infer.external.onnx_graph import Graph, read_graph
 
 LABELS = ["daisy", "rose", "tulip"]
 PHOTO = {"kind": "rgb-image", "resize": 5, "size": [4, 4], "mean": [0.5] * 3, "std": [0.5] * 3}
@@ -156,9 +156,7 @@ def test_the_graph_of_every_cut_file_is_read_or_refused(tmp_path: Path) -> None:
 
 def test_without_being_told_more_it_is_refused(tmp_path: Path) -> None:
     path = classifier(tmp_path / "a.onnx")
-    with pytest.raises(
-        ArtifactError, match=r"without a ptx manifest; .* or --describe FILE"
-    ) as caught:
+    with pytest.raises(ArtifactError, match=r"without a ptx manifest; .* or --spec FILE") as caught:
         load(path)
     assert caught.value.code == "E-MANIFEST-MISSING"
     with pytest.raises(
@@ -221,11 +219,11 @@ def test_a_description_in_a_file_serves_the_library_and_the_command_line(
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     about = tmp_path / "about.json"
     about.write_text(json.dumps({**ABOUT, "name": "garden", "labels": "labels.txt"}))
-    with load(path, describe=about) as predictor:
+    with load(path, spec=about) as predictor:
         assert predictor.predict(photos[0]).model == "garden"
-    with load(path, describe=about, labels=["a", "b", "c"]) as predictor:
+    with load(path, spec=about, labels=["a", "b", "c"]) as predictor:
         assert predictor.predict(photos[0]).label == "a"
-    done = ptx("predict", *photos, "--model", path, "--describe", about, "--json")
+    done = ptx("predict", *photos, "--model", path, "--spec", about, "--json")
     assert done.code == 0, done.err
     assert [json.loads(line)["label"] for line in done.out.splitlines()] == LABELS
     shown = ptx("inspect", path)
@@ -233,7 +231,7 @@ def test_a_description_in_a_file_serves_the_library_and_the_command_line(
     facts = " ".join(shown.out.split())
     assert "input data: float32 (1, 3, 4, 4)" in facts
     assert "output scores: float32 (1, 3)" in facts
-    assert "--describe FILE" in shown.out
+    assert "--spec FILE" in shown.out
     told = ptx("verify", path)
     assert (told.code, "no content digest and no golden samples" in told.err) == (4, True)
 
@@ -255,7 +253,7 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
     ):
         load(path, task="passthrough")
     about = {"outputs": {"scores": ["float32", ["batch", 3]]}}
-    with load(path, describe=about) as predictor:
+    with load(path, spec=about) as predictor:
         assert list(predictor.run({"x": np.ones((2, 3), np.float32)})) == ["scores"]
 
 
@@ -280,7 +278,7 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_described_says_so(
+def test_an_unsupported_signature_is_refused(
     inputs: Any, outputs: Any, changes: Any, message: str, tmp_path: Path
 ) -> None:
     inputs = [value("x", ["N", 3])] if inputs is None else inputs
@@ -288,7 +286,7 @@ def test_what_cannot_be_described_says_so(
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
     path = saved(tmp_path / "a.onnx", nodes, inputs, outputs)
     with pytest.raises(ArtifactError, match=message) as caught:
-        load(path, describe=changes)
+        load(path, spec=changes)
     assert caught.value.code == "E-ONNX-SIGNATURE"
 
 
@@ -298,7 +296,7 @@ def test_an_output_that_a_task_does_not_read_is_refused(axes: Any, tmp_path: Pat
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", axes)])
     about = {"task": "classification", "labels": LABELS}
     with pytest.raises(InputError, match="labels are 3; with the output 'y'"):
-        load(path, describe=about)
+        load(path, spec=about)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +323,7 @@ def test_a_description_that_does_not_fit_the_file_is_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message):
-        load(classifier(tmp_path / "a.onnx"), describe={**ABOUT, **changes})
+        load(classifier(tmp_path / "a.onnx"), spec={**ABOUT, **changes})
 
 
 def test_a_free_size_can_be_fixed_by_the_description(tmp_path: Path, photos: list[Path]) -> None:
@@ -334,9 +332,9 @@ def test_a_free_size_can_be_fixed_by_the_description(tmp_path: Path, photos: lis
         tmp_path / "a.onnx", nodes, [value("x", ["N", 3, "h", "w"])], [value("y", ["N", "k"])]
     )
     about = {**ABOUT, "inputs": {"x": ["float32", ["batch", 3, 4, 4]]}}
-    with load(path, describe=about) as predictor:
+    with load(path, spec=about) as predictor:
         assert predictor.predict(photos[2]).label == "tulip"
-    with load(path, describe={**ABOUT, "preprocessing": {**PHOTO}}) as predictor:
+    with load(path, spec={**ABOUT, "preprocessing": {**PHOTO}}) as predictor:
         assert predictor.signature.inputs[0].describe() == "(batch, 3, h, w)"
         assert predictor.predict(photos[2]).label == "tulip"
 
@@ -345,7 +343,7 @@ def test_outputs_of_another_shape_than_said_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Concat", ["x", "x"], ["y"], axis=1)]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", ["N", "k"])])
     wrong = pytest.raises(ArtifactError, match=r"output 'y' is float32 \(2, 6\); its manifest says")
-    with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
+    with load(path, spec={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor, wrong:
         predictor.run({"x": np.ones((2, 3), np.float32)})
 
 
@@ -356,13 +354,13 @@ def test_a_fixed_batch_that_gives_fewer_rows_than_it_takes_is_refused(tmp_path: 
         r"'y' has shape \(1, 3\) for a batch of 2",
         r"'y' is float32 \(1, 3\); its manifest says",
     )
-    with load(path, describe={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor:
+    with load(path, spec={"outputs": {"y": ["float32", ["batch", 3]]}}) as predictor:
         for rows, message in zip((4, 2), wrong, strict=True):
             with pytest.raises(ArtifactError, match=message):
                 predictor.run({"x": np.ones((rows, 3), np.float32)})
 
 
-def test_only_an_onnx_file_without_a_manifest_is_described(artifact: Any, tmp_path: Path) -> None:
+def test_a_spec_needs_an_onnx_file_without_a_manifest(artifact: Any, tmp_path: Path) -> None:
     for kind, message in (
         ("onnx", "has a manifest of its own"),
         ("torchscript", "is a TorchScript"),
@@ -376,5 +374,5 @@ def test_only_an_onnx_file_without_a_manifest_is_described(artifact: Any, tmp_pa
         load(tmp_path / "bare.torchscript", task="passthrough")
 
 
-def test_a_described_file_is_still_not_digested(tmp_path: Path) -> None:
+def test_an_external_file_has_no_content_digest(tmp_path: Path) -> None:
     assert not read_artifact(classifier(tmp_path / "a.onnx")).digest_ok

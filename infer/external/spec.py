@@ -1,4 +1,4 @@
-"""What a person says about a network or a file that ptx did not make.
+"""The model spec: what the user specifies of a network or an ONNX file that ptx did not make.
 
 The same few keys serve `ptx export package.module:function`, an ONNX file without a manifest and the
 library; a file of them is TOML or JSON:
@@ -39,21 +39,21 @@ from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
 from ptx.infer.tasks import TASKS, why_incompatible
 
 KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
-SIZE_LIMIT = 8 * 2**20  # bytes of a description or of a file of labels
+SIZE_LIMIT = 8 * 2**20  # bytes of a model spec or of a file of labels
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelSpec:
     """What is known about a model; what is left out is found out, or not done.
 
     Attributes:
         origin: It, in messages: a file, in quotes.
         task: A key of `ptx.infer.tasks.TASKS`; passthrough: `run` alone.
         scale: The number of a white pixel: 1, or 255 for pixels as they are.
-        given: The KEYS that were there.
+        explicit_fields: The KEYS that were set.
     """
 
-    origin: str = "the description"
+    origin: str = "the model spec"
     name: str | None = None
     task: str = "passthrough"
     inputs: tuple[TensorSpec, ...] = ()
@@ -66,22 +66,22 @@ class Description:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     scale: float | None = None
-    given: tuple[str, ...] = ()
+    explicit_fields: tuple[str, ...] = ()
 
     @classmethod
     def from_data(
-        cls, data: Mapping[str, Any], *, origin: str = "the description", folder: Path | None = None
-    ) -> Description:
-        """The description in a mapping of KEYS. `folder`: where a file of labels is looked for.
+        cls, data: Mapping[str, Any], *, origin: str = "the model spec", folder: Path | None = None
+    ) -> ModelSpec:
+        """The model spec in a mapping of KEYS. `folder`: where a file of labels is looked for.
 
         Raises:
-            InputError: E-DESCRIPTION, with the key, what it is and what was expected.
+            InputError: E-SPEC, with the key, what it is and what was expected.
         """
         for key in data:
             if key not in KEYS:
                 raise _key_error(origin, str(key), f"is unknown; {nearest(str(key), KEYS)}")
-        given = tuple(key for key in KEYS if data.get(key) is not None)
-        found: dict[str, Any] = {"origin": origin, "given": given}
+        explicit = tuple(key for key in KEYS if data.get(key) is not None)
+        found: dict[str, Any] = {"origin": origin, "explicit_fields": explicit}
         for key, read in _READERS.items():
             if data.get(key) is not None:
                 found[key] = read(data[key], origin)
@@ -93,7 +93,7 @@ class Description:
         """Of the inputs and outputs.
 
         Raises:
-            InputError: E-DESCRIPTION: there are none, or they do not fit together.
+            InputError: E-SPEC: there are none, or they do not fit together.
         """
         for key in ("inputs", "outputs"):
             if not getattr(self, key):
@@ -106,10 +106,10 @@ class Description:
             raise _key_error(self.origin, "inputs and outputs", f"do not fit: {error}") from error
 
     def manifest(self, signature: Signature, *, name: str) -> Manifest:
-        """The manifest of a model with this signature; `name` is used where the description has none.
+        """The manifest of a model with this signature; `name` is used where the model spec has none.
 
         Raises:
-            InputError: E-DESCRIPTION: preprocessing, task or labels do not fit the signature.
+            InputError: E-SPEC: preprocessing, task or labels do not fit the signature.
         """
         try:
             open_preprocessing(self.preprocessing, signature)
@@ -135,8 +135,8 @@ class Description:
         )
 
 
-def read_description(path: str | Path) -> Description:
-    """The description in a TOML or JSON file.
+def read_spec(path: str | Path) -> ModelSpec:
+    """The model spec in a TOML or JSON file.
 
     Raises:
         InputError: the file cannot be read, or something in it is not as it must be.
@@ -145,21 +145,21 @@ def read_description(path: str | Path) -> Description:
     origin = quote(path)
     if content.lstrip().startswith(b"{"):
         try:
-            data = parse_json(content, name=origin, what="the description")
+            data = parse_json(content, name=origin, what="the model spec")
         except ArtifactError as error:
-            raise InputError(str(error), code="E-DESCRIPTION") from error
+            raise InputError(str(error), code="E-SPEC") from error
     else:
         try:
             data = tomllib.loads(content.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{origin} is neither TOML nor a JSON object: {error}", code="E-DESCRIPTION"
+                f"{origin} is neither TOML nor a JSON object: {error}", code="E-SPEC"
             ) from error
-    return Description.from_data(data, origin=origin, folder=Path(path).parent)
+    return ModelSpec.from_data(data, origin=origin, folder=Path(path).parent)
 
 
 def _key_error(origin: str, key: str, what: str) -> InputError:
-    return InputError(f"{origin}: {key} {what}", code="E-DESCRIPTION")
+    return InputError(f"{origin}: {key} {what}", code="E-SPEC")
 
 
 def _name(value: Any, origin: str) -> str:

@@ -1,4 +1,4 @@
-"""The array guard in front of a file of others: what its graph alone says is left to ONNX Runtime.
+"""Input checks for an external file: what only its graph specifies is left to ONNX Runtime.
 
 A rank, a fixed size and a type are looked at here, so that the message is that of any other file; sizes
 that are named alike may differ and may be 0, and a tensor may be a sequence, or left out.
@@ -24,24 +24,24 @@ from ptx.infer.checks import (
     wrong_names,
 )
 from ptx.infer.errors import InputError
-from ptx.infer.signature import ANY_AXES, Array, Signature, TensorSpec
+from ptx.infer.signature import ANY_SHAPE, Array, Signature, TensorSpec
 from ptx.infer.tasks import TASKS
 
 
-def run_open(
+def run_unchecked(
     manifest: Manifest, backend: Backend, inputs: Mapping[str, Any], *, finite: bool
 ) -> dict[str, Any]:
     """What the backend answers: arrays, lists of them for sequences, None for what is left out.
 
     Raises:
         InputError: the inputs do not fit.
-        ArtifactError: an output is not as the description or the task says, or not finite.
+        ArtifactError: an output is not as the model spec or the task says, or not finite.
     """
-    values, sizes = check_open_inputs(manifest.signature, inputs, finite=finite)
+    values, sizes = check_unchecked_inputs(manifest.signature, inputs, finite=finite)
     outputs = backend.run(values)
     outputs_of_manifest = manifest.signature.outputs
     read = outputs_of_manifest[0].name if TASKS[manifest.task].has_decoder else None
-    held = [spec for spec in outputs_of_manifest if spec.name == read or not spec.open]
+    held = [spec for spec in outputs_of_manifest if spec.name == read or not spec.unchecked]
     check_outputs(held, outputs, sizes, finite=finite)
     for spec in outputs_of_manifest if finite else ():
         for array in arrays_of(outputs[spec.name]):
@@ -50,14 +50,14 @@ def run_open(
     return outputs
 
 
-def check_open_inputs(
+def check_unchecked_inputs(
     signature: Signature, inputs: Mapping[str, Any], *, finite: bool
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """As `ptx.infer.checks.check_inputs`, for a signature that is open.
+    """As `ptx.infer.checks.check_inputs`, for a signature that is unchecked.
 
     Raises:
         InputError: a missing or unknown input, a wrong type, rank or fixed size; where all must be
-            `finite` one that is not; where a description says an input, all that it does not allow.
+            `finite` one that is not; where a model spec says an input, all that it does not allow.
     """
     if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in signature.inputs}:
         raise wrong_names(signature, inputs)
@@ -65,8 +65,8 @@ def check_open_inputs(
     values = {}
     for spec in signature.inputs:
         value = inputs[spec.name]
-        if spec.open:
-            values[spec.name] = _as_open(spec, spec.dtype, value)
+        if spec.unchecked:
+            values[spec.name] = _as_runtime_value(spec, spec.dtype, value)
             shape = getattr(values[spec.name], "shape", ())
             for axis, size in zip(spec.axes, shape, strict=False):
                 if isinstance(axis, str):
@@ -90,11 +90,11 @@ def arrays_of(value: Any) -> Iterator[Array]:
         yield value
 
 
-def _as_open(spec: TensorSpec, kind: str, value: Any) -> Any:
+def _as_runtime_value(spec: TensorSpec, kind: str, value: Any) -> Any:
     """The value as ONNX Runtime takes it; `kind`: of the part of the tensor's type that it is."""
     container, _, inner = kind.removesuffix(")").partition("(")
     if container == "optional":
-        return None if value is None else _as_open(spec, inner, value)
+        return None if value is None else _as_runtime_value(spec, inner, value)
     if container == "sequence":
         if not isinstance(value, list | tuple):
             raise InputError(
@@ -102,11 +102,11 @@ def _as_open(spec: TensorSpec, kind: str, value: Any) -> Any:
                 f" {spec.dtype}",
                 code="E-TYPE",
             )
-        return [_as_open(spec, inner, part) for part in value]
+        return [_as_runtime_value(spec, inner, part) for part in value]
     if isinstance(value, bool | int | float | np.generic):
         value = np.asarray(value)
     array = as_array(spec, value)
-    rank_fits = spec.axes == (ANY_AXES,) or len(array.shape) == len(spec.axes)
+    rank_fits = spec.axes == (ANY_SHAPE,) or len(array.shape) == len(spec.axes)
     fixed = zip(array.shape, spec.axes, strict=False)
     if not rank_fits or any(isinstance(axis, int) and axis != size for size, axis in fixed):
         raise InputError(

@@ -1,4 +1,4 @@
-"""ONNX files of others in every type: equal to ONNX Runtime bit for bit, or refused by name."""
+"""External ONNX files in every type: equal to ONNX Runtime bit for bit, or refused by name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_type_is_answered_as_onnx_runtime_answers_it(
     session = import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
     parts = [x] if batch == "N" else np.split(x, 3)
     expected = np.concatenate([session.run(None, {"x": part})[0] for part in parts])
-    with load(path, describe={}) as predictor:
+    with load(path, spec={}) as predictor:
         assert predictor.signature.inputs[0].dtype == kind
         got = predictor.run({"x": x})["y"]
     assert got.dtype == expected.dtype == kind
@@ -108,7 +108,7 @@ def test_inputs_and_outputs_of_mixed_types_are_answered_bit_for_bit(tmp_path: Pa
     }
     session = import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
     expected = session.run(None, given)
-    with load(path, describe={}) as predictor:
+    with load(path, spec={}) as predictor:
         got = predictor.run(given)
     for (name, array), other in zip(got.items(), expected, strict=True):
         assert array.dtype == other.dtype, name
@@ -132,4 +132,4 @@ def test_another_type_is_refused_by_name(kind: int, name: str, tmp_path: Path) -
         [("y", kind, ["N", 4])],
     )
     with pytest.raises(ArtifactError, match=rf"input 'x' is {name} \(N, 4\), and ptx runs float16"):
-        load(path, describe={})
+        load(path, spec={})
