@@ -26,7 +26,7 @@ TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
     """The values of the arguments, in order, with an error in the place of one that cannot be found."""
-    expand = _files if preprocessing.suffixes else _values
+    expand = _files if preprocessing.extensions else _values
     for argument in arguments:
         try:
             yield from expand(argument, preprocessing)
@@ -70,11 +70,11 @@ def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
     for root, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):
-            if name.lower().endswith(preprocessing.suffixes):
+            if name.lower().endswith(preprocessing.extensions):
                 empty = False
                 yield os.path.join(root, name)  # noqa: PTH118 - many times as fast as pathlib
     if empty:
-        raise InputError(f"{quote(path)} contains no {preprocessing.noun}", code="E-IN-EMPTY")
+        raise InputError(f"{quote(path)} contains no {preprocessing.plural}", code="E-IN-EMPTY")
 
 
 def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
@@ -82,9 +82,9 @@ def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
     if argument == STDIN:
         text = _read_stdin().decode("utf-8", "replace")
         yield from (line for line in text.splitlines() if line.strip())
-    elif suffix in READERS and (os.path.lexists(argument) or preprocessing.columns):
+    elif suffix in READERS and (os.path.lexists(argument) or preprocessing.feature_names):
         yield from READERS[suffix](argument, preprocessing)
-    elif os.path.lexists(argument) and (preprocessing.columns or suffix):
+    elif os.path.lexists(argument) and (preprocessing.feature_names or suffix):
         raise InputError(
             f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
             " value, or the file's lines on standard input: -",
@@ -105,12 +105,12 @@ def _read_stdin() -> bytes:
 
 def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.NamedInput]:
     data = read_bytes(argument, limit=TABLE_LIMIT)
-    if not preprocessing.columns:
+    if not preprocessing.feature_names:
         yield from _first_cells(argument, data.decode("utf-8-sig", "replace"))
         return
     from ptx.infer.tables.numbers import read_rows
 
-    table = read_rows(data, name=argument, columns=preprocessing.columns)
+    table = read_rows(data, name=argument, columns=preprocessing.feature_names)
     if table.note:
         _note_once(f"{quote(argument)}: {table.note}")
     for line, row in table.rows:
@@ -141,7 +141,7 @@ def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
 
     array = read_npy(read_bytes(argument, limit=TABLE_LIMIT), name=argument)
     single = array.ndim <= preprocessing.dimensions
-    if single and not (preprocessing.columns and array.ndim == 0):
+    if single and not (preprocessing.feature_names and array.ndim == 0):
         yield infer.NamedInput(argument, array)
         return
     if len(array) and not array.size:  # a header can claim any number of such rows

@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 
 from ptx.cli.streams import NO_SPACE, UNWRITABLE, echo, mute, open_streams
 from ptx.cli.terminal import print_error
-from ptx.infer.errors import PtxError, UsageError, installing, nearest, quote
+from ptx.infer.errors import PtxError, UsageError, did_you_mean, install_hint, quote
 
 # command → (module:attribute, its line in `ptx --help`). Literal, so that help imports no command.
 COMMANDS = {
@@ -93,7 +93,9 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise UsageError(f"there is no command {quote(args[0])}; {nearest(args[0], COMMANDS)}")
+            raise UsageError(
+                f"there is no command {quote(args[0])}; {did_you_mean(args[0], COMMANDS)}"
+            )
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -236,7 +238,7 @@ def _report_error(error: Exception) -> int:
         print_error(f"[{code}] the output cannot be written: {why}")
         return 5
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
-        print_error(f"[E-BACKEND] {error.name} is not installed: {installing('train')}")
+        print_error(f"[E-BACKEND] {error.name} is not installed: {install_hint('train')}")
         return 3
     if _is_out_of_memory(error):
         print_error("[E-MEMORY] out of memory")

@@ -111,13 +111,15 @@ def format_of(backend: str) -> str | None:
     """The format that a backend reads; None for `auto`."""
     from ptx.infer.backends import find_backend
 
-    return None if backend == "auto" else find_backend(backend).reads
+    return None if backend == "auto" else find_backend(backend).artifact_format
 
 
 def supports(artifact: infer.Artifact, option: str) -> bool:
     """Whether a backend for this format supports an option of `infer.Options`."""
     entries = infer.BACKENDS.values()
-    return any(one.reads == artifact.kind and option in one.heeds for one in entries)
+    return any(
+        one.artifact_format == artifact.kind and option in one.supported_options for one in entries
+    )
 
 
 def _supported_options(options: infer.Options, artifact: infer.Artifact) -> infer.Options:

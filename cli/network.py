@@ -14,7 +14,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from ptx.infer.backends import Factory
@@ -50,7 +50,7 @@ def find_factory(reference: str) -> Factory:
     except AttributeError as error:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UsageError(
-            f"{reference}: {module_name} has no {attribute!r}; {nearest(attribute, public)}"
+            f"{reference}: {module_name} has no {attribute!r}; {did_you_mean(attribute, public)}"
         ) from error
     return lambda: _make_network(reference, target)
 

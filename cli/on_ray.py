@@ -15,7 +15,7 @@ from ptx.cli.commands.predict import PredictOptions, RayOptions
 from ptx.cli.model import ResolvedModel
 from ptx.cli.predictions import summary
 from ptx.cli.streams import echo
-from ptx.infer.errors import BackendError, UsageError, installing, quote
+from ptx.infer.errors import BackendError, UsageError, install_hint, quote
 
 
 def predict_on_ray(
@@ -63,7 +63,7 @@ def _ray(address: str | None) -> Iterator[None]:
         import pyarrow  # noqa: F401 - of the same extra, and Ray does without it until it has data
         import ray.data
     except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed: {installing('ray')}") from error
+        raise BackendError(f"{error.name} is not installed: {install_hint('ray')}") from error
     own = not ray.is_initialized()
     if own:
         # A processor more than there are: reading and writing, which need one, are small work.

@@ -19,14 +19,14 @@ class Number(click.FloatRange):
     name = "number"
 
     def __init__(self, within: Range) -> None:
-        super().__init__(within.least, within.most)
+        super().__init__(within.min, within.max)
         self.within = within
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         try:
-            number: float = int(value) if self.within.whole else float(value)
+            number: float = int(value) if self.within.integer else float(value)
         except ValueError:
             number = math.nan
         if number not in self.within:

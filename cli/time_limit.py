@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from ptx.cli.param_types import Number
-from ptx.infer.artifact.files import sweep
+from ptx.infer.artifact.files import remove_stale_temp_files
 from ptx.infer.errors import LimitError, UsageError
 from ptx.infer.ranges import TIMEOUT
 
@@ -83,7 +83,7 @@ def _wait(child: int, seconds: float, folder: Path | None) -> int:
     """
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0 and folder is not None:
-        sweep(folder)
+        remove_stale_temp_files(folder)
     if code == -signal.SIGALRM:
         raise LimitError(
             f"not finished after {seconds:g} s: give more time than --timeout {seconds:g}",

@@ -12,7 +12,7 @@ from ptx.cli.inputs import silence_decoders
 from ptx.cli.terminal import print_note, workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
+from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 
 if TYPE_CHECKING:
     from ptx import infer, trainers
@@ -159,7 +159,9 @@ class Workspace:
 def require_model(name: str) -> str:
     """The name of a model of the catalog or of a package; UsageError suggests the nearest."""
     if models.lookup(name) is None:
-        raise UsageError(f"there is no model {quote(name)}; {nearest(name, models.known_models())}")
+        raise UsageError(
+            f"there is no model {quote(name)}; {did_you_mean(name, models.known_models())}"
+        )
     return name
 
 
@@ -168,6 +170,6 @@ def _path(argument: str) -> Path:
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(
             f"there is no model {quote(argument)};"
-            f" {nearest(argument, models.known_models())}; or a path"
+            f" {did_you_mean(argument, models.known_models())}; or a path"
         )
     return path

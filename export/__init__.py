@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.backends.threads import settle_threads
-from ptx.infer.lazy import public
+from ptx.infer.backends.threads import set_openmp_wait_policy
+from ptx.infer.lazy import lazy_exports
 
-settle_threads()  # before anything here imports torch
+set_openmp_wait_policy()  # before anything here imports torch
 
 if TYPE_CHECKING:
     from ptx.export.check.compare import BackendResult as BackendResult
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     __all__: list[str]
 else:
-    __getattr__, __dir__, __all__ = public(
+    __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             "check.compare": "BackendResult Comparison compare",

@@ -95,9 +95,9 @@ def _describe_settings(manifest: Manifest) -> str:
     opened = open_preprocessing(settings, manifest.signature)
     kind, mean, std = (settings.pop(key, None) for key in ("kind", "mean", "std"))
     normalised = "" if mean is None else f", less {mean}, divided by {std}"
-    if opened.pictures is not None:
+    if opened.image_spec is not None:
         return f"pixels scaled to [0, 1]{normalised}"
-    if opened.columns:
+    if opened.feature_names:
         return f"columns as they are{normalised}"
     return f"{kind}: {', '.join(f'{key} {value}' for key, value in settings.items())}"
 

@@ -144,7 +144,7 @@ def _read_examples(
     read = []
     for index, value in enumerate(examples):
         try:
-            read.append((value, preprocessing.read(value)))
+            read.append((value, preprocessing.transform(value)))
         except InputError as error:
             raise InputError(f"example {index}: {error}", code=error.code) from error
     return read
@@ -155,9 +155,9 @@ def _read_made_up(
 ) -> list[tuple[RawInput, Array]]:
     """The made-up values that the signature accepts: a network may know only a few codes."""
     read = []
-    for value in preprocessing.examples():
+    for value in preprocessing.probe_inputs():
         try:
-            sample = preprocessing.read(value)
+            sample = preprocessing.transform(value)
             check_inputs(manifest.signature, preprocessing.collate([sample]))
         except InputError:
             continue  # prediction would refuse it too
@@ -245,7 +245,7 @@ class _Maker:
             values=values,
             sha256=input_digest(inputs),
             read=samples if kept else (),
-            names=tuple(preprocessing.columns),
+            names=tuple(preprocessing.feature_names),
             **self._expected(inputs, self.check.tolerances_on(inputs)),
         )
 
@@ -387,7 +387,7 @@ def requantized_samples(predictor: Predictor, steps: Mapping[str, float]) -> dic
     golden = [_requantize(predictor, sample, sample.inputs, steps) for sample in manifest.golden]
     raw = []
     for sample in manifest.end_to_end:
-        inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
+        inputs = preprocessing.collate([preprocessing.transform(value) for value in sample.values])
         raw.append(_requantize(predictor, sample, inputs, steps))
     return {"golden": tuple(golden), "end_to_end": tuple(raw)}
 

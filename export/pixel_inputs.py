@@ -17,13 +17,13 @@ from ptx.export.source import TrainedModel
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.errors import UsageError
-from ptx.infer.preprocessing import Pictures, Preprocessing, open_preprocessing
+from ptx.infer.preprocessing import ImageSpec, Preprocessing, open_preprocessing
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 from ptx.infer.tasks import classification, find_task
 
 _IN_GRAPH = ("mean", "std")  # settings that become part of the graph
 PIXELS, PROBABILITIES, LABEL = "pixels", "probabilities", "label"
-_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of Pictures.steps
+_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of ImageSpec.normalization
     "divide": torch.div,
     "subtract": torch.sub,
 }
@@ -32,7 +32,7 @@ _OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of Pictures.st
 def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
     """The model with pixels as its input, uint8 (batch, height, width[, channels]).
 
-    The images are resized to the model's size, as `preprocessing.read` does. A classifier gets the
+    The images are resized to the model's size, as `preprocessing.transform` does. A classifier gets the
     additional outputs `probabilities` and `label`, the index of the largest.
 
     Raises:
@@ -40,24 +40,24 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
     """
     manifest = trained.manifest
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    pictures, (spec, *_) = preprocessing.pictures, manifest.signature.inputs
-    if pictures is None or preprocessing.rows is None or spec.dtype != "float32":
+    image_spec, (spec, *_) = preprocessing.image_spec, manifest.signature.inputs
+    if image_spec is None or preprocessing.row_spec is None or spec.dtype != "float32":
         raise UsageError(
             f"the inputs of {manifest.model} are no pictures that become numbers (preprocessing"
             f" {manifest.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
         )
-    size = preprocessing.rows[1]
+    size = preprocessing.row_spec[1]
     added = _added_outputs(manifest)
-    channels = () if pictures.channels is None else (pictures.channels,)
+    channels = () if image_spec.channels is None else (image_spec.channels,)
     pixels = TensorSpec(PIXELS, "uint8", (BATCH, *size, *channels))
-    shape = [size[0] if axis == -1 else axis for axis in pictures.sample_shape]
+    shape = [size[0] if axis == -1 else axis for axis in image_spec.sample_shape]
     # A dynamic axis, such as the rows of a sequence, has the size of the image.
     fixed = dict(zip(spec.sample_axes, shape, strict=True))
     outputs = [
         replace(one, axes=tuple(fixed.get(axis, axis) for axis in one.axes))
         for one in (*manifest.signature.outputs, *added)
     ]
-    network = PixelNetwork(trained.network, manifest.signature, pictures, shape, len(added))
+    network = PixelNetwork(trained.network, manifest.signature, image_spec, shape, len(added))
     return replace(
         trained,
         network=network.eval(),
@@ -68,7 +68,7 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
                 key: v for key, v in manifest.preprocessing.items() if key not in _IN_GRAPH
             },
         ),
-        samples=_as_pixels(trained.samples.get(spec.name), preprocessing, pictures, pixels),
+        samples=_as_pixels(trained.samples.get(spec.name), preprocessing, image_spec, pixels),
     )
 
 
@@ -79,15 +79,15 @@ class PixelNetwork(nn.Module):
         self,
         network: nn.Module,
         signature: Signature,
-        pictures: Pictures,
+        image_spec: ImageSpec,
         shape: list[int],
         added: int,
     ) -> None:
         super().__init__()
         self.network = network
         self._signature, self._added = signature, added
-        self._steps = [(name, torch.from_numpy(by)) for name, by in pictures.steps]
-        self._channels = None if pictures.channels is None else pictures.channel_axis
+        self._steps = [(name, torch.from_numpy(by)) for name, by in image_spec.normalization]
+        self._channels = None if image_spec.channels is None else image_spec.channel_axis
         self._shape = shape
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
@@ -123,17 +123,17 @@ def _added_outputs(manifest: Manifest) -> tuple[TensorSpec, ...]:
 
 
 def _as_pixels(
-    inputs: Array | None, preprocessing: Preprocessing, pictures: Pictures, pixels: TensorSpec
+    inputs: Array | None, preprocessing: Preprocessing, image_spec: ImageSpec, pixels: TensorSpec
 ) -> dict[str, Array]:
     """The pixels from which real inputs were made; none if they were not made from pixels."""
     if inputs is None:
         return {}
     (spec,) = preprocessing.specs
     rows = np.moveaxis(inputs, spec.batch_axis, 0)
-    if pictures.channels is not None:
-        rows = np.moveaxis(rows, 1 + pictures.channel_axis, -1)
+    if image_spec.channels is not None:
+        rows = np.moveaxis(rows, 1 + image_spec.channel_axis, -1)
     axes = [int(axis) for axis in pixels.sample_axes]
-    tables = pictures.table.reshape(-1, 256)
+    tables = image_spec.lookup_table.reshape(-1, 256)
     rows = rows.reshape(len(rows), axes[0], axes[1], len(tables))
     places = [table.searchsorted(rows[..., channel]) for channel, table in enumerate(tables)]
     found = np.stack(places, axis=-1).clip(0, 255).astype(np.uint8).reshape(len(rows), *axes)

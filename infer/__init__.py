@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import public
+from ptx.infer.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ptx.infer.artifact.artifact import Artifact as Artifact
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     __all__: list[str]
 else:
-    __getattr__, __dir__, __all__ = public(
+    __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             "artifact.artifact": "Artifact parse_artifact read_artifact",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptx.infer.artifact.golden import take
+from ptx.infer.artifact.golden import require_field
 from ptx.infer.digits import ood
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
@@ -51,8 +51,8 @@ class Calibration:
         if not data:
             return None
         try:
-            temperature = take(data, "temperature", float)
-            digest = take({"ood_detector": "", **data}, "ood_detector", str)
+            temperature = require_field(data, "temperature", float)
+            digest = require_field({"ood_detector": "", **data}, "ood_detector", str)
             if not find_task(task).reads_logits:
                 raise ValueError(f"the task {task!r} reads no logits; expected one that does")
             if not 0.01 <= temperature <= 100:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptx.infer.errors import ArtifactError, InputError, nearest
+from ptx.infer.errors import ArtifactError, InputError, did_you_mean
 from ptx.infer.signature import (
     BATCH,
     Array,
@@ -168,7 +168,7 @@ def wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError
         )
     got = [str(name) for name in inputs]
     unknown = [name for name in got if name not in expected]
-    hint = f": {nearest(unknown[0], expected)}" if unknown else ""
+    hint = f": {did_you_mean(unknown[0], expected)}" if unknown else ""
     return InputError(f"inputs are named {got}; expected {expected}{hint}", code="E-NAME")
 
 

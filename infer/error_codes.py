@@ -1,25 +1,22 @@
-"""Every error code: its exit code, what it means, what to do. docs/errors.md is made from it."""
+"""Every error code: its exit codes, meaning and remedy. docs/reference/errors.md is generated from it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Explained(NamedTuple):
-    """One row."""
+class ErrorInfo(NamedTuple):
+    """What users need to know about an error code."""
 
     exit_codes: tuple[int, ...]
     meaning: str
-    todo: str
+    remedy: str
 
 
 ERROR_CODES = {
-    "E-PTX": Explained((1,), "A fault that has no code of its own.", "Read the message."),
-    "E-BUG": Explained((1,), "A fault of ptx itself.", "Report it with the output of `--debug`."),
-    "E-AGREEMENT": Explained(
-        (1,),
-        "An exported file does not compute what the model computes; nothing was written.",
-        "Look for what depends on the batch or on values in Python, or take another format.",
+    "E-PTX": ErrorInfo((1,), "An error without a more specific code.", "Read the message."),
+    "E-BUG": ErrorInfo(
+        (1,), "An internal error of ptx.", "Report it with the output of `--debug`."
     ),
     "E-REPRODUCE": Explained(
         (1,),
@@ -28,105 +25,133 @@ ERROR_CODES = {
     ),
     "E-INT8": Explained(
         (1, 4),
-        "A file in int8 does not pass its gates, or stands in the plain one's place.",
-        "Take `--quantize-weights int8`, or allow more.",
+        "The int8 model does not meet the accuracy or speed criteria, or would replace the float model.",
+        "Use `--quantize-weights int8`, or relax the criteria.",
     ),
-    "E-SERVE": Explained(
+    "E-SERVE": ErrorInfo(
         (1,),
-        "A worker of the server has ended before it was ready.",
-        "Start it without `--workers`.",
+        "A server worker exited before it was ready.",
+        "Start the server without `--workers` to see the cause.",
     ),
-    "E-DIVERGED": Explained(
-        (1,),
-        "The loss of a training is no longer finite.",
-        "Give a smaller `--lr`, then `--resume`.",
+    "E-DIVERGED": ErrorInfo(
+        (1,), "The training loss is no longer finite.", "Use a smaller `--lr`, then `--resume`."
     ),
-    "E-USAGE": Explained(
+    "E-USAGE": ErrorInfo(
         (2,),
-        "An option, a name or a combination of them does not exist.",
-        "Take one that the message lists; `ptx VERB --help` shows two examples.",
+        "An option, a name or a combination of options is not valid.",
+        "Use one that the message lists. `ptx COMMAND --help` shows examples.",
     ),
-    "E-BACKEND": Explained(
+    "E-BACKEND": ErrorInfo(
         (3,),
-        "The backend is not available here.",
-        "Install what the message names, or take another backend; `ptx doctor` tries all.",
+        "The backend is not available on this machine.",
+        "Install what the message names, or use another backend. `ptx doctor` tests all backends.",
     ),
-    "E-CLOSED": Explained((3,), "The predictor has been closed.", "Load the file again."),
-    "E-CUDA": Explained(
+    "E-CLOSED": ErrorInfo((3,), "The predictor was closed.", "Load the file again."),
+    "E-CUDA": ErrorInfo(
         (3,), "CUDA cannot be used.", "Install the driver or library that the message names."
     ),
-    "E-CUDA-NODES": Explained(
+    "E-CUDA-NODES": ErrorInfo(
         (3,),
-        "A part of the graph would run on the CPU.",
-        "Export it anew, or take ort-cpu.",
+        "Part of the graph would run on the CPU.",
+        "Export the model again, or use the backend ort-cpu.",
     ),
-    "E-DEVICE": Explained(
-        (3,), "The device is not available here.", "Take one that the message lists."
+    "E-DEVICE": ErrorInfo(
+        (3,), "The device is not available on this machine.", "Use a device that the message lists."
     ),
-    "E-FORK": Explained(
-        (3,), "A predictor was used in a forked child.", "Load the file in the child."
+    "E-FORK": ErrorInfo(
+        (3,),
+        "A predictor was used in a forked child process.",
+        "Load the file in the child process.",
     ),
-    "E-INPUT": Explained((4,), "An input cannot be used.", "Read the message."),
-    "E-EMPTY": Explained((4,), "A text is empty.", "Give at least one character."),
-    "E-NAME": Explained(
-        (4,), "An input of the network is missing or unknown.", "Name those listed."
+    "E-INPUT": ErrorInfo((4,), "An input cannot be used.", "Read the message."),
+    "E-EMPTY": ErrorInfo((4,), "A text is empty.", "Pass at least one character."),
+    "E-NAME": ErrorInfo(
+        (4,), "A model input is missing or unknown.", "Use the input names that the message lists."
     ),
-    "E-NONFINITE": Explained(
+    "E-NONFINITE": ErrorInfo(
         (4,),
-        "NaN or infinity, in an input or in what the model answers.",
-        "Remove them from the input; of weights, train again; `--allow-nonfinite` where they are meant.",
+        "An input or an output contains NaN or infinity.",
+        "Remove such values from the input. If the weights are the cause, train again. If infinities are intended, use `--allow-nonfinite`.",
     ),
-    "E-RANGE": Explained(
-        (4,), "A value lies outside what the model takes.", "Give one in the range."
+    "E-RANGE": ErrorInfo(
+        (4,),
+        "A value is outside the range that the model accepts.",
+        "Use a value in the range that the message shows.",
     ),
-    "E-SHAPE": Explained(
-        (4,), "An array has another shape than expected.", "Give the shape named."
+    "E-SHAPE": ErrorInfo(
+        (4,), "An array has the wrong shape.", "Use the shape that the message shows."
     ),
-    "E-TYPE": Explained((4,), "The model does not take this kind of input.", "Give the one named."),
-    "E-CSV": Explained((4,), "A CSV file cannot be read.", "Mend the line that is named."),
-    "E-NPY": Explained(
-        (4,), "A .npy file cannot be read.", "Write it with `numpy.save`, plain numbers."
+    "E-TYPE": ErrorInfo(
+        (4,), "The input has the wrong type for this model.", "Use the type that the message shows."
     ),
-    "E-DATA": Explained(
-        (4,), "A data set does not fit, or has faulty rows.", "Mend what is listed."
+    "E-CSV": ErrorInfo(
+        (4,), "A CSV file cannot be read.", "Correct the line that the message shows."
     ),
-    "E-DATA-DAMAGED": Explained(
-        (4,), "A file of a data set is damaged.", "Remove it and fetch it again."
+    "E-NPY": ErrorInfo(
+        (4,),
+        "A .npy file cannot be read.",
+        "Write it with `numpy.save`, with a plain numeric dtype.",
     ),
-    "E-DATA-DOWNLOAD": Explained(
-        (4,), "A data set cannot be fetched.", "Put its files under `PTX_DATA`, or take `bundled`."
+    "E-DATA": ErrorInfo(
+        (4,),
+        "A data set does not match the model, or contains invalid rows.",
+        "Correct the rows that the message lists.",
     ),
-    "E-IMG-BLANK": Explained((4,), "A picture shows nothing.", "Give one with a figure in it."),
-    "E-IMG-DAMAGED": Explained((4,), "A picture is damaged.", "Save or fetch it again."),
-    "E-IMG-DEPTH": Explained(
-        (4,), "The pixels' depth cannot be read safely.", "Save it with 8 bits."
+    "E-DATA-DAMAGED": ErrorInfo(
+        (4,), "A file of a data set is damaged.", "Delete it and download it again."
     ),
-    "E-IMG-EMPTY": Explained((4,), "A picture has no bytes or no pixels.", "Save it again."),
-    "E-IMG-FORMAT": Explained((4,), "Not a picture of a known format.", "Save it as PNG or JPEG."),
-    "E-IMG-FRAMES": Explained((4,), "A picture has several frames.", "Save the one that is meant."),
-    "E-IMG-NO-DIGIT": Explained(
-        (4,), "Nothing in a picture is like a digit.", "Give one of a digit."
+    "E-DATA-DOWNLOAD": ErrorInfo(
+        (4,),
+        "A data set cannot be downloaded.",
+        "Put its files into the folder `PTX_DATA`, or use `bundled`.",
     ),
-    "E-IMG-OBJECTS": Explained(
-        (4,), "A picture shows several figures.", "Cut out one, or take `ptx predict --all`."
+    "E-IMG-BLANK": ErrorInfo((4,), "The image is blank.", "Use an image that shows a digit."),
+    "E-IMG-DAMAGED": ErrorInfo((4,), "The image file is damaged.", "Save or download it again."),
+    "E-IMG-DEPTH": ErrorInfo(
+        (4,), "The bit depth of the image is not supported.", "Save it with 8 bits per channel."
     ),
-    "E-IMG-TOO-LARGE": Explained((4,), "A picture has too many pixels.", "Make it smaller."),
-    "E-IMG-TRUNCATED": Explained((4,), "A picture ends early.", "Save or fetch it again."),
-    "E-IN-EMPTY": Explained((4,), "A folder holds no pictures.", "Give one that does."),
-    "E-IN-FORMAT": Explained(
-        (4,), "A file of this kind is no input.", "Give .csv, .npy, a value or `-`."
+    "E-IMG-EMPTY": ErrorInfo((4,), "The image has no bytes or no pixels.", "Save it again."),
+    "E-IMG-FORMAT": ErrorInfo(
+        (4,), "The file is not an image in a supported format.", "Save it as PNG or JPEG."
     ),
-    "E-IN-LOOP": Explained((4,), "Links lead in a circle.", "Mend the links."),
-    "E-IN-MISSING": Explained((4,), "There is no such file.", "Look at the path."),
-    "E-IN-NOTFILE": Explained((4,), "Not a regular file.", "Give a file; `-` is standard input."),
-    "E-IN-PERM": Explained((4,), "The file may not be read.", "Change its permissions."),
-    "E-IN-READ": Explained((4,), "Reading fails.", "Read the system's reason in the message."),
-    "E-IN-SIZE": Explained((4,), "The file is too large.", "Give a smaller one."),
-    "E-ARTIFACT": Explained(
+    "E-IMG-FRAMES": ErrorInfo((4,), "The image has several frames.", "Save one frame as an image."),
+    "E-IMG-NO-DIGIT": ErrorInfo(
+        (4,), "Nothing in the image resembles a digit.", "Use an image of a digit."
+    ),
+    "E-IMG-OBJECTS": ErrorInfo(
+        (4,), "The image shows several digits.", "Crop it to one digit, or use `ptx predict --all`."
+    ),
+    "E-IMG-TOO-LARGE": ErrorInfo((4,), "The image has too many pixels.", "Scale it down."),
+    "E-IMG-TRUNCATED": ErrorInfo(
+        (4,), "The image file is incomplete.", "Save or download it again."
+    ),
+    "E-IN-EMPTY": ErrorInfo(
+        (4,), "The folder contains no usable files.", "Use a folder with input files."
+    ),
+    "E-IN-FORMAT": ErrorInfo(
+        (4,),
+        "Files of this type cannot be used as input.",
+        "Use a .csv or .npy file, a value, or `-` for standard input.",
+    ),
+    "E-IN-LOOP": ErrorInfo((4,), "The symbolic links form a loop.", "Correct the links."),
+    "E-IN-MISSING": ErrorInfo((4,), "The file does not exist.", "Check the path."),
+    "E-IN-NOTFILE": ErrorInfo(
+        (4,), "The path is not a regular file.", "Use a regular file, or `-` for standard input."
+    ),
+    "E-IN-PERM": ErrorInfo(
+        (4,), "There is no permission to read the file.", "Change its permissions."
+    ),
+    "E-IN-READ": ErrorInfo(
+        (4,), "Reading the file failed.", "Read the system's reason in the message."
+    ),
+    "E-IN-SIZE": ErrorInfo((4,), "The file is too large.", "Use a smaller file."),
+    "E-ARTIFACT": ErrorInfo(
         (4,), "A checkpoint or an exported file cannot be used.", "Read the message."
     ),
-    "E-ARTIFACT-FORMAT": Explained(
-        (4,), "The file is no model, or one of another kind.", "Give one."
+    "E-ARTIFACT-FORMAT": ErrorInfo(
+        (4,),
+        "The file is not a model, or is a model in another format.",
+        "Use a file in a format that the message lists.",
     ),
     "E-MANIFEST": Explained((4,), "The manifest of a file is faulty.", "Export the model again."),
     "E-MANIFEST-MISSING": Explained(
@@ -135,85 +160,109 @@ ERROR_CODES = {
     "E-SPEC": Explained((4,), "A model spec does not fit the model.", "Mend the key named."),
     "E-EXPORT": Explained(
         (4,),
-        "PyTorch cannot export the network, or no file can hold it.",
-        "Do what the message says, or take another format.",
+        "PyTorch cannot export the network, or the format cannot represent it.",
+        "Follow the message, or use another format.",
     ),
-    "E-EXPORT-AXES": Explained(
+    "E-EXPORT-AXES": ErrorInfo(
         (4,),
-        "The exported graph is not right at every size of an axis.",
-        "Take the size from the tensor and not from Python, state limits, or take another format.",
+        "The exported graph is not correct for every size of an axis.",
+        "Read the size from the tensor instead of Python, set limits for the axis, or use another format.",
     ),
-    "E-HASH": Explained(
-        (4,), "The file has changed since it was written.", "Export or fetch it again."
+    "E-HASH": ErrorInfo(
+        (4,), "The file has changed since it was written.", "Export or download it again."
     ),
-    "E-NETWORK": Explained((4,), "The network cannot be made or run.", "Read the message."),
-    "E-NO-ARTIFACT": Explained((4,), "The model has no such file yet.", "Run the commands named."),
-    "E-ONNX-MANIFEST": Explained(
-        (4,), "The graph differs from the manifest.", "Export the model again."
+    "E-NETWORK": ErrorInfo((4,), "The network cannot be created or run.", "Read the message."),
+    "E-NO-ARTIFACT": ErrorInfo(
+        (4,),
+        "The model has not been trained or exported yet.",
+        "Run the commands that the message shows.",
     ),
-    "E-ONNX-EXTERNAL": Explained((4,), "Weights lie outside the file.", "Save it as one file."),
-    "E-ONNX-LOAD": Explained(
-        (4,), "The runtime cannot load the graph.", "Take another backend or opset."
+    "E-ONNX-MANIFEST": ErrorInfo(
+        (4,), "The graph does not match the manifest.", "Export the model again."
     ),
-    "E-ONNX-OPSET": Explained(
-        (4,), "ONNX Runtime is too old for the file.", "Export with `--opset`."
+    "E-ONNX-EXTERNAL": ErrorInfo(
+        (4,), "The weights are in a separate file.", "Save the model as one file."
     ),
-    "E-ONNX-PARSE": Explained(
-        (4,), "The file is not a whole ONNX model.", "Export or fetch it again."
+    "E-ONNX-LOAD": ErrorInfo(
+        (4,), "The runtime cannot load the graph.", "Use another backend or opset."
     ),
-    "E-ONNX-RUN": Explained(
-        (4,), "The runtime fails while it runs the graph.", "Read the message."
+    "E-ONNX-OPSET": ErrorInfo(
+        (4,),
+        "The installed ONNX Runtime does not support the opset of the file.",
+        "Export with a lower `--opset`.",
     ),
-    "E-ONNX-SIGNATURE": Explained(
-        (4,), "The graph's inputs or outputs cannot be served.", "Read it."
+    "E-ONNX-PARSE": ErrorInfo(
+        (4,), "The file is not a complete ONNX model.", "Export or download it again."
     ),
-    "E-OUTPUT": Explained(
-        (4,), "The model gives other outputs than it says.", "Mend the signature."
+    "E-ONNX-RUN": ErrorInfo((4,), "The runtime failed to run the graph.", "Read the message."),
+    "E-ONNX-SIGNATURE": ErrorInfo(
+        (4,), "The inputs or outputs of the graph are not supported.", "Read the message."
     ),
-    "E-PAGE": Explained((4,), "A page's JavaScript cannot run its model.", "Take another format."),
-    "E-PRECISION": Explained(
-        (4,), "The network is too rough in its own precision.", "Mend what the message names."
+    "E-OUTPUT": ErrorInfo(
+        (4,), "The outputs of the model do not match its signature.", "Correct the signature."
     ),
-    "E-RANDOM": Explained(
-        (1, 4), "The network answers differently each time.", "Take out what is random."
+    "E-PAGE": ErrorInfo(
+        (4,), "The JavaScript of an HTML page cannot run the model.", "Use another format."
     ),
-    "E-ROWS": Explained(
-        (4,), "An answer depends on the rest of the batch, or on its size.", "Mend `forward`."
+    "E-PRECISION": ErrorInfo(
+        (4,),
+        "The network is too inaccurate in its native precision.",
+        "Correct what the message names.",
     ),
-    "E-TRAIN-MODE": Explained(
-        (4,), "The file was saved in train mode.", "Call `eval()` and save again."
+    "E-RANDOM": ErrorInfo(
+        (1, 4),
+        "The network returns different outputs for the same input.",
+        "Remove the random operations.",
     ),
-    "E-RESUME": Explained((4,), "What is there is of another run.", "Leave out `--resume`."),
-    "E-STALE": Explained(
+    "E-ROWS": ErrorInfo(
+        (4,),
+        "An output depends on the other rows of the batch, or on the batch size.",
+        "Correct `forward`.",
+    ),
+    "E-TRAIN-MODE": ErrorInfo(
+        (4,), "The file was saved in training mode.", "Call `eval()` and save it again."
+    ),
+    "E-RESUME": ErrorInfo(
+        (4,), "The existing files belong to another training run.", "Omit `--resume`."
+    ),
+    "E-STALE": ErrorInfo(
         (4,), "The file has other weights than the checkpoint.", "Export it again."
     ),
-    "E-TORCH-LOAD": Explained((4,), "PyTorch cannot load the file.", "Export the model again."),
-    "E-TORCH-RUN": Explained((4,), "PyTorch fails while it runs the model.", "Read the message."),
-    "E-TRITON": Explained((4,), "Triton cannot serve the file.", "Take what the message names."),
-    "E-TRUST": Explained(
+    "E-TORCH-LOAD": ErrorInfo((4,), "PyTorch cannot load the file.", "Export the model again."),
+    "E-TORCH-RUN": ErrorInfo((4,), "PyTorch failed to run the model.", "Read the message."),
+    "E-TRITON": ErrorInfo((4,), "Triton cannot serve the file.", "Use what the message names."),
+    "E-TRUST": ErrorInfo(
         (4,),
-        "The file is a program that this workspace did not export.",
-        "Pass `--trust` if you know who made it.",
+        "The file contains code and was not exported in this workspace.",
+        "Pass `--trust` if you know who created it.",
     ),
-    "E-ZIP": Explained(
-        (4,), "The archive is damaged, or no plain one.", "Export or fetch it again."
+    "E-ZIP": ErrorInfo(
+        (4,), "The archive is damaged or not valid.", "Export or download it again."
     ),
-    "E-OUT": Explained((5,), "The result cannot be written.", "Read the system's reason."),
-    "E-BUSY": Explained((5,), "Another process writes there.", "Wait, or give another."),
-    "E-OUT-EXISTS": Explained(
-        (5,), "The folder to be written is there already.", "Remove it, or give another."
+    "E-OUT": ErrorInfo(
+        (5,), "The output cannot be written.", "Read the system's reason in the message."
     ),
-    "E-OUT-FILE": Explained((5,), "A file stands where a folder must be.", "Give another path."),
-    "E-OUT-FOLDER": Explained(
-        (5,), "A folder stands where the file is to be.", "Give a file's name."
+    "E-BUSY": ErrorInfo(
+        (5,), "Another process is writing to this path.", "Wait, or use another path."
     ),
-    "E-OUT-PARENT": Explained((5,), "The folder is not there and cannot be made.", "Make it."),
-    "E-OUT-PERM": Explained((5,), "The place may not be written to.", "Change its permissions."),
-    "E-OUT-SPACE": Explained((5,), "The disk is full.", "Make room."),
-    "E-LIMIT": Explained((6,), "A limit was reached.", "Read the message."),
-    "E-MEMORY": Explained((6,), "There is too little memory.", "Take smaller batches or inputs."),
-    "E-PEER": Explained(
-        (6,), "Another process of a training, or workers on Ray, have ended.", "Resume."
+    "E-OUT-EXISTS": ErrorInfo(
+        (5,), "The output folder already exists.", "Delete it, or use another path."
     ),
-    "E-TIMEOUT": Explained((6,), "Not finished in time.", "Give more time."),
+    "E-OUT-FILE": ErrorInfo((5,), "A file exists where a folder is required.", "Use another path."),
+    "E-OUT-FOLDER": ErrorInfo(
+        (5,), "A folder exists where the file is to be written.", "Use the name of a file."
+    ),
+    "E-OUT-PARENT": ErrorInfo(
+        (5,), "The parent folder does not exist and cannot be created.", "Create it."
+    ),
+    "E-OUT-PERM": ErrorInfo(
+        (5,), "There is no permission to write to this path.", "Change its permissions."
+    ),
+    "E-OUT-SPACE": ErrorInfo((5,), "The disk is full.", "Free some space."),
+    "E-LIMIT": ErrorInfo((6,), "A limit was reached.", "Read the message."),
+    "E-MEMORY": ErrorInfo((6,), "There is not enough memory.", "Use smaller batches or inputs."),
+    "E-PEER": ErrorInfo(
+        (6,), "Another training process, or a Ray worker, exited.", "Use `--resume`."
+    ),
+    "E-TIMEOUT": ErrorInfo((6,), "The operation exceeded the time limit.", "Increase the limit."),
 }

@@ -5,11 +5,11 @@
     ├── BackendError       (RuntimeError)       exit 3  the backend or device is not available here
     ├── InputError         (ValueError)         exit 4  an image, array, number or text cannot be used
     ├── ArtifactError      (ValueError)         exit 4  a checkpoint or an artifact cannot be used
-    ├── AgreementError     (ArithmeticError)    exit 1  two computations that must agree do not
+    ├── AgreementError     (ArithmeticError)    exit 1  two computations disagree beyond the tolerance
     ├── OutputError        (OSError)            exit 5  a result cannot be written; E-BUSY: not now
     └── LimitError         (RuntimeError)       exit 6  a time or memory limit was reached
 
-A message is one line: what was looked at, what was got, what was expected, what to do.
+A message is one line: what was read, what was found in it, what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ class UsageError(PtxError, ValueError):
 
 
 class BackendError(PtxError, RuntimeError):
-    """The backend or device that was asked for is not available here.
+    """The requested backend or device is not available on this machine.
 
     Args:
-        reason: Why, without the ways out, for what has words of its own around it.
-        absent: This machine has nothing of the kind, so `auto` need not say why it did not take it.
+        reason: The cause without the suggested fix, for callers that build their own message.
+        absent: Whether the hardware or library is missing entirely, so that `auto` skips the backend
+            without a remark.
     """
 
     exit_code = 3
@@ -63,7 +64,7 @@ class BackendError(PtxError, RuntimeError):
 
 
 class InputError(PtxError, ValueError):
-    """An input (picture, array, number, text, table) cannot be used."""
+    """An input (image, array, number, text, table) cannot be used."""
 
     exit_code = 4
     code = "E-INPUT"
@@ -84,24 +85,24 @@ class AgreementError(PtxError, ArithmeticError):
 
 
 class OutputError(PtxError, OSError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested path."""
 
     exit_code = 5
     code = "E-OUT"
 
 
 class LimitError(PtxError, RuntimeError):
-    """A time or memory limit was reached before there was an answer."""
+    """A time or memory limit was reached before there was a result."""
 
     exit_code = 6
     code = "E-LIMIT"
 
 
-SHOWN = 160  # characters of a name that a message shows whole
+SHOWN = 160  # characters of a name that a message shows in full
 
 
 def quote(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
-    """`name` in quotes on one line, its middle left out where it is long."""
+    """`name` in quotes on one line; the middle of a long name is left out."""
     text = escape_controls(name)
     if len(text) > SHOWN:
         text = f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
@@ -111,18 +112,18 @@ def quote(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
 def escape_controls(name: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`name` on one line: control characters and undecodable bytes are escaped."""
     text = os.fsdecode(name)
-    if text.isprintable():  # which half a surrogate is not
+    if text.isprintable():  # false for a lone surrogate
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
-def installing(part: str) -> str:
-    """How an extra of ptx is installed.
+def install_hint(extra: str) -> str:
+    """How to install an optional extra of ptx.
 
-    >>> installing("train")
+    >>> install_hint("train")
     "pip install 'ptx-toolkit[train]', or '.[train]' in a clone"
     """
-    return f"pip install 'ptx-toolkit[{part}]', or '.[{part}]' in a clone"
+    return f"pip install 'ptx-toolkit[{extra}]', or '.[{extra}]' in a clone"
 
 
 def pluralise(count: int, noun: str, plural: str = "") -> str:
@@ -134,10 +135,10 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the close ones first, then all of them.
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for an unknown name: similar names first, then all known names.
 
-    >>> nearest("convet", ["convnet", "lstm"])
+    >>> did_you_mean("convet", ["convnet", "lstm"])
     "did you mean 'convnet'? Known: convnet, lstm"
     """
     import difflib

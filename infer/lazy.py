@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first asked for (PEP 562)."""
+"""Import public names on first access (PEP 562)."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy(
-    package: str, homes: Mapping[str, str]
+def lazy_attributes(
+    package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` of a package.
 
     Args:
-        homes: The module of each public name, relative to the package.
+        modules: The module of each public name, relative to the package.
     """
 
-    def find(name: str) -> Any:
-        if name not in homes:
+    def get(name: str) -> Any:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{homes[name]}"), name)
-        setattr(sys.modules[package], name, value)  # found at once from now on
+        value = getattr(import_module(f"{package}.{modules[name]}"), name)
+        setattr(sys.modules[package], name, value)  # cached: later accesses do not come here
         return value
 
-    return find, lambda: sorted({*vars(sys.modules[package]), *homes})
+    return get, lambda: sorted({*vars(sys.modules[package]), *modules})
 
 
-def public(
-    package: str, homes: Mapping[str, str]
+def lazy_exports(
+    package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The `__getattr__`, `__dir__` and `__all__` of a package.
 
     Args:
-        homes: The public names of each module, with spaces between.
+        modules: The public names of each module, separated by spaces.
     """
-    home_of = {name: home for home, names in homes.items() for name in names.split()}
-    return *lazy(package, home_of), sorted(home_of)
+    module_of = {name: module for module, names in modules.items() for name in names.split()}
+    return *lazy_attributes(package, module_of), sorted(module_of)

@@ -22,7 +22,7 @@ from ptx.infer.checks import (
     check_inputs,
     check_outputs,
 )
-from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, did_you_mean
 from ptx.infer.prediction import Failure, Prediction, input_name, split_name
 from ptx.infer.prefetch import Prefetcher, predict_stream
 from ptx.infer.preprocessing import detect_digits_in, open_preprocessing
@@ -33,22 +33,22 @@ from ptx.infer.tasks import require_task
 if TYPE_CHECKING:
     from ptx.infer.backends.ort.device_arrays import DeviceArray
 
-TOP = 3  # labels that a prediction ranks unless asked for more
+TOP = 3  # default number of ranked labels per prediction
 ON_ERROR = ("raise", "yield")  # of `predict_many`
 
 
-class _Here:
-    """This process, told without a system call, after which a processor runs slower for a while."""
+class _Process:
+    """The cached pid, refreshed after a fork: avoids the system call `getpid` for each prediction."""
 
-    process = os.getpid()
+    pid = os.getpid()
 
 
-if hasattr(os, "register_at_fork"):  # where processes fork
-    os.register_at_fork(after_in_child=lambda: setattr(_Here, "process", os.getpid()))
+if hasattr(os, "register_at_fork"):  # POSIX only
+    os.register_at_fork(after_in_child=lambda: setattr(_Process, "pid", os.getpid()))
 
 
 class Predictor:
-    """A model that answers. Made by `ptx.infer.load`; one may serve many threads.
+    """A loaded model that predicts. Created by `ptx.infer.load`; safe to use from many threads.
 
     A predictor that was loaded from a file can be pickled and copied: the copy opens the file again,
     which must have the same content, with the same options.
@@ -74,13 +74,13 @@ class Predictor:
         self.preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
         self._output = manifest.signature.outputs[0]
         self._task = require_task(manifest.task, self._output, len(manifest.labels))
-        _, size = self.preprocessing.rows or ("", ())
+        _, size = self.preprocessing.row_spec or ("", ())
         self._calibration = Calibration.from_data(
             manifest.calibration, manifest.task, size, len(manifest.labels)
         )
         self._open_backend = open_backend
         # The process that opened the backend, and the backend: None once closed.
-        self._opened: tuple[int, Backend | None] = _Here.process, open_backend()
+        self._opened: tuple[int, Backend | None] = _Process.pid, open_backend()
 
     @property
     def signature(self) -> Signature:
@@ -98,7 +98,7 @@ class Predictor:
         process, backend = self._opened
         if backend is None:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
-        return backend if process == _Here.process else self._after_fork(backend)
+        return backend if process == _Process.pid else self._after_fork(backend)
 
     @overload
     def run(
@@ -189,7 +189,7 @@ class Predictor:
             InputError: the value cannot be used.
             UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
-        sample = self.preprocessing.read(value)
+        sample = self.preprocessing.transform(value)
         answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
         # of `ptx.infer.digits.mnist.DigitPixels`
         ignored_regions = getattr(sample, "ignored_regions", ())
@@ -264,7 +264,7 @@ class Predictor:
         BATCH_SIZE.check("the batch size", batch_size)
         SHOWN_LABELS.check("top", top)
         if on_error not in ON_ERROR:
-            raise UsageError(f"on_error is {on_error!r}; {nearest(on_error, ON_ERROR)}")
+            raise UsageError(f"on_error is {on_error!r}; {did_you_mean(on_error, ON_ERROR)}")
         if isinstance(values, str | bytes):
             raise UsageError(
                 f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
@@ -274,7 +274,7 @@ class Predictor:
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
     ) -> list[Prediction]:
-        """The answers for samples that `preprocessing.read` gave and that fit into one batch."""
+        """The answers for samples that `preprocessing.transform` gave and that fit into one batch."""
         SHOWN_LABELS.check("top", top)
         if not samples:
             return []
@@ -328,7 +328,7 @@ class Predictor:
         """Close the backend."""
         process, backend = self._opened
         self._opened = process, None
-        if process != _Here.process:
+        if process != _Process.pid:
             _leak(backend)
         elif backend is not None:
             backend.close()
@@ -346,7 +346,7 @@ class Predictor:
 
     def __del__(self) -> None:
         process, backend = getattr(self, "_opened", (0, None))
-        if process != _Here.process:
+        if process != _Process.pid:
             _leak(backend)
 
     def __reduce__(self) -> tuple[Callable[[], Predictor], tuple[()]]:
@@ -382,7 +382,7 @@ class Predictor:
 
     def _after_fork(self, inherited: Backend) -> Backend:
         """Open the backend anew in a forked child; the inherited one is never touched again."""
-        if not BACKENDS[inherited.name].survives_fork:
+        if not BACKENDS[inherited.name].fork_safe:
             raise BackendError(
                 f"backend {inherited.name!r} does not survive a fork: load the model in the child, or"
                 " start the child with multiprocessing's 'spawn'",
@@ -390,7 +390,7 @@ class Predictor:
             )
         _leak(inherited)
         backend = self._open_backend()
-        self._opened = _Here.process, backend
+        self._opened = _Process.pid, backend
         return backend
 
 

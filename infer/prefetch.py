@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 from ptx.infer.errors import ArtifactError, InputError, LimitError
 from ptx.infer.prediction import Box, Failure, Prediction, split_name
 from ptx.infer.preprocessing import Preprocessing, batch_key
@@ -119,12 +119,12 @@ def plan_prefetch(
     """
     size = sum(map(_file_size, inputs))
     few = len(inputs) < PLANNED_INPUTS and (len(inputs) < 2 or size < _LARGE_FILES)
-    if few or not preprocessing.suffixes or not can_fork():
+    if few or not preprocessing.extensions or not can_fork():
         return None
     first = min(_FIRST_CHUNK, max(1, _CHUNK_BYTES * len(inputs) // max(1, size)))
     chunk_size = batch_size if first == _FIRST_CHUNK else min(first, batch_size)
-    processes = usable_processors()
-    if prod(preprocessing.rows[1] if preprocessing.rows else ()) <= _SMALL_SAMPLE:
+    processes = available_cpus()
+    if prod(preprocessing.row_spec[1] if preprocessing.row_spec else ()) <= _SMALL_SAMPLE:
         # One CPU computes as fast as the others decode.
         processes = min(processes, _SMALL_WORKERS)
         return PrefetchPlan(processes, _SMALL_CHUNKS_AHEAD, chunk_size, first, backend_threads=1)
@@ -147,7 +147,7 @@ def decode(preprocessing: Preprocessing, inputs: list[Any]) -> Chunk:
         try:
             if isinstance(content, InputError):
                 raise content
-            sample = preprocessing.read(content)
+            sample = preprocessing.transform(content)
             chunk.append(DecodedInput(name, sample, getattr(sample, "ignored_regions", ())))
         except InputError as error:
             chunk.append(DecodedInput(name, error))

@@ -12,7 +12,7 @@ def raw_input_name(manifest: Manifest, preprocessing: Preprocessing) -> str | No
 
     `_file` is appended if a tensor of the graph has that name.
     """
-    if preprocessing.rows is None or not find_task(manifest.task).has_decoder:
+    if preprocessing.row_spec is None or not find_task(manifest.task).has_decoder:
         return None
-    name = preprocessing.noun.removesuffix("s")
+    name = preprocessing.plural.removesuffix("s")
     return f"{name}_file" if name in {spec.name for spec in preprocessing.specs} else name

@@ -57,11 +57,11 @@ def _replay_arrays(predictor: Predictor, sample: GoldenSample, name: str) -> Ite
 def _replay_end_to_end(predictor: Predictor, sample: EndToEndSample, name: str) -> Iterator[Check]:
     """Preprocessing, model and labels, each on what the one before it gives."""
     try:
-        names = tuple(predictor.preprocessing.columns)
+        names = tuple(predictor.preprocessing.feature_names)
         if sample.names != names:
             detail = f"the numbers are {', '.join(names)}; at the proof {', '.join(sample.names)}"
             yield Check(f"{name}, columns", False, detail)
-        read = [predictor.preprocessing.read(value) for value in sample.values]
+        read = [predictor.preprocessing.transform(value) for value in sample.values]
         prepared = predictor.preprocessing.collate(read)
         check = _check_reading(predictor, read, prepared, sample, f"{name}, preprocessing")
         yield check

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptx.infer.errors import ArtifactError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, did_you_mean
 from ptx.infer.signature import Array, Axis, TensorSpec
 
 TOLERANCE = 1e-2  # of the sum of probabilities of half precision over a thousand labels
@@ -174,7 +174,7 @@ def find_task(name: str) -> Task:
     """The task that a manifest names; ArtifactError with the nearest where there is none."""
     if name not in TASKS:
         raise ArtifactError(
-            f"the manifest's task is {name!r}; {nearest(name, TASKS)}", code="E-MANIFEST"
+            f"the manifest's task is {name!r}; {did_you_mean(name, TASKS)}", code="E-MANIFEST"
         )
     return TASKS[name]
 

@@ -91,7 +91,7 @@ def failures(predictor: Predictor, golden: Manifest) -> list[Check]:
     """
     checks = list(replay(predictor, golden))
     # A checkpoint's own manifest has neither golden samples nor a record of a verification.
-    if golden.verification or BACKENDS[predictor.backend.name].reads != CHECKPOINT:
+    if golden.verification or BACKENDS[predictor.backend.name].artifact_format != CHECKPOINT:
         checks = [check_samples(golden), check_fingerprint(golden), *checks]
     return [check for check in checks if not check.passed]
 

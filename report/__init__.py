@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import public
+from ptx.infer.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ptx.report.backends import find_targets as find_targets
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     __all__: list[str]
 else:
-    __getattr__, __dir__, __all__ = public(
+    __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             "backends": "find_targets open_backends",

@@ -52,7 +52,7 @@ def open_backends(
     for name in candidates:
         supported = supported_options(name, options, named=names is not None)
         try:
-            path = find_file(find_backend(name).reads)
+            path = find_file(find_backend(name).artifact_format)
             predictor = open_predictor(read_artifact(path), backend=name, options=supported)
         except (BackendError, ArtifactError, UsageError) as error:
             reason = _why_unavailable(error)
@@ -88,7 +88,7 @@ def find_targets(
     """
     found = False
     for name in BACKENDS if names is None else names:
-        kind = find_backend(name).reads
+        kind = find_backend(name).artifact_format
         try:
             path = find_file(kind)
         except ArtifactError as error:
@@ -116,14 +116,14 @@ def supported_options(backend: str, options: Options, *, named: bool) -> Options
     return replace(
         options,
         device=options.device if len(entry.devices) > 1 else "auto",
-        network=options.network if "network" in entry.heeds else None,
-        threads=options.threads if named or "threads" in entry.heeds else None,
+        network=options.network if "network" in entry.supported_options else None,
+        threads=options.threads if named or "threads" in entry.supported_options else None,
     )
 
 
 def _is_explicit_only(name: str) -> bool:
     """Whether a backend's file is exported only if its format is named, so that none is missed."""
-    exported = EXPORTERS.get(find_backend(name).reads)
+    exported = EXPORTERS.get(find_backend(name).artifact_format)
     return exported is not None and exported.explicit_only
 
 

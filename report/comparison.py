@@ -60,7 +60,7 @@ def value_inputs(values: Iterable[Any], predictor: Predictor) -> ComparisonInput
             named = value if isinstance(value, NamedInput) else NamedInput(str(value), value)
             if isinstance(named.value, InputError):
                 raise named.value
-            sample = predictor.preprocessing.read(named.value)
+            sample = predictor.preprocessing.transform(named.value)
             names.append(named.name)
             yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 

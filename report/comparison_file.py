@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptx.infer.artifact.files import check_writable
-from ptx.infer.errors import UsageError, nearest, pluralise
+from ptx.infer.errors import UsageError, did_you_mean, pluralise
 
 if TYPE_CHECKING:
     from ptx.export import Comparison
@@ -49,7 +49,7 @@ def find_writer(path: Path) -> Callable[[str, Comparison], bytes]:
     """
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
-        raise UsageError(f"--output ends in {suffix!r}; {nearest(suffix, WRITERS)}")
+        raise UsageError(f"--output ends in {suffix!r}; {did_you_mean(suffix, WRITERS)}")
     return WRITERS[suffix]
 
 

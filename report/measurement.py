@@ -25,7 +25,7 @@ from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.backends import find_backend
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
 from ptx.infer.predictor import Predictor

@@ -212,7 +212,7 @@ def _draw_model_input(
     """The pixels that the network gets; floating-point samples are scaled to their range."""
     try:
         if box is None:
-            sample = predictor.preprocessing.read(content)
+            sample = predictor.preprocessing.transform(content)
         else:
             sample = {digit.box: digit.pixels for digit in digits}[box]
     except (InputError, KeyError):  # the file has changed since its prediction

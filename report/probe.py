@@ -25,7 +25,7 @@ def probe_backend(name: str) -> BackendStatus:
     import numpy as np
 
     try:
-        artifact = read_probe(find_backend(name).reads)
+        artifact = read_probe(find_backend(name).artifact_format)
         backend = open_backend(name, artifact, Options(trust=True))
         outputs = backend.run({"x": np.array([[4.0]], np.float32)})
         backend.close()

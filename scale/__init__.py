@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from ptx.scale.records import batch, prediction_schema
     from ptx.scale.resuming import ResumableOutput, open_resumable, select_inputs
     from ptx.scale.shards import Shard
 else:
-    __getattr__, __dir__ = lazy(
+    __getattr__, __dir__ = lazy_attributes(
         __name__,
         {
             "ResumableOutput": "resuming",

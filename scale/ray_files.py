@@ -155,7 +155,7 @@ class _PredictRows:
                 value if problem is None else InputError(problem)
                 for value, problem in zip(values, problems, strict=True)
             ]
-        if self._predictor.preprocessing.suffixes:
+        if self._predictor.preprocessing.extensions:
             values = [_fetch(value) if isinstance(value, str) else value for value in values]
         return [NamedInput("", value) for value in values]
 
@@ -222,7 +222,7 @@ def _read_csv(
         name = f"{root}{row['path']}"
         lines = (
             _number_rows(row["bytes"], name, preprocessing)
-            if preprocessing.columns
+            if preprocessing.feature_names
             else _text_rows(row["bytes"], name, column)
         )
         return [
@@ -240,7 +240,7 @@ def _read_csv(
 def _number_rows(
     data: bytes, name: str, preprocessing: Preprocessing
 ) -> Iterator[tuple[int, list[float] | InputError]]:
-    for line, row in read_rows(data, name=name, columns=preprocessing.columns).rows:
+    for line, row in read_rows(data, name=name, columns=preprocessing.feature_names).rows:
         yield line, row if isinstance(row, InputError) else row.tolist()
 
 
@@ -268,7 +268,7 @@ def _read_tar(
     extensions = (
         [column.lstrip(".")]
         if column
-        else [extension.lstrip(".") for extension in preprocessing.suffixes or (".txt",)]
+        else [extension.lstrip(".") for extension in preprocessing.extensions or (".txt",)]
     )
     members = ray.data.read_webdataset(
         paths,
@@ -284,7 +284,7 @@ def _read_tar(
             {
                 "input": f"{root}{row['path']}/{row['__key__']}.{extension}",
                 VALUE: row[extension]
-                if preprocessing.suffixes
+                if preprocessing.extensions
                 else row[extension].decode("utf-8", "replace").strip(),
             }
             for extension in present
@@ -441,10 +441,10 @@ def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -
         if not (files := [file for file in files if matches(file)]):
             raise InputError(f"{quote(name)} matches no file", code="E-IN-MISSING")
         return files
-    endings = (*preprocessing.suffixes, *TABLES)
+    endings = (*preprocessing.extensions, *TABLES)
     if not (files := [file for file in files if file.lower().endswith(endings)]):
         raise InputError(
-            f"{quote(name)} has no {preprocessing.noun} and no table", code="E-IN-EMPTY"
+            f"{quote(name)} has no {preprocessing.plural} and no table", code="E-IN-EMPTY"
         )
     return files
 

@@ -43,7 +43,7 @@ class PredictorSpec:
 
 def without_unsupported_threads(options: Options, artifact: Artifact) -> Options:
     """The options, without `threads` if no backend for this format has that option."""
-    entries = [entry for entry in BACKENDS.values() if entry.reads == artifact.kind]
-    if any("threads" in entry.heeds for entry in entries):
+    entries = [entry for entry in BACKENDS.values() if entry.artifact_format == artifact.kind]
+    if any("threads" in entry.supported_options for entry in entries):
         return options
     return replace(options, threads=None)

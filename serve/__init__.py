@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from ptx.serve.asgi import app
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ptx.serve.server import serve
     from ptx.serve.settings import ServerSettings, Settings, open_access_warning, read_tokens
 else:
-    __getattr__, __dir__ = lazy(
+    __getattr__, __dir__ = lazy_attributes(
         __name__,
         {
             "ModelSource": "registry",

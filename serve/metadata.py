@@ -93,9 +93,9 @@ def _config_tensor(spec: TensorSpec, batched: bool, model: Model | None = None) 
         "data_type": f"TYPE_{DATATYPE_NAMES[spec.numpy_dtype]}",
         "dims": _shape(spec)[1:] if batched else _shape(spec),
     }
-    pictures = None if model is None else model.predictor.preprocessing.pictures
-    if pictures is not None and len(spec.axes) == 4 and batched:
-        config["format"] = "FORMAT_NCHW" if pictures.channel_axis == 0 else "FORMAT_NHWC"
+    image_spec = None if model is None else model.predictor.preprocessing.image_spec
+    if image_spec is not None and len(spec.axes) == 4 and batched:
+        config["format"] = "FORMAT_NCHW" if image_spec.channel_axis == 0 else "FORMAT_NHWC"
     return config
 
 

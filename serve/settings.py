@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptx.infer import UsageError
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 
 MIB = 2**20
 
@@ -74,7 +74,7 @@ class ServerSettings:
     @property
     def threads_per_worker(self) -> int | None:
         """Threads for the models of each of several workers; None: one may use all processors."""
-        return None if self.workers == 1 else max(1, usable_processors() // self.workers)
+        return None if self.workers == 1 else max(1, available_cpus() // self.workers)
 
 
 def read_tokens(path: Path | None) -> tuple[str, ...]:

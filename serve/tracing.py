@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Any
 
-from ptx.infer.errors import installing
+from ptx.infer.errors import install_hint
 from ptx.serve.errors import LOG
 
 # Either says where the spans are sent; the SDK reads these and its other variables itself.
@@ -60,7 +60,7 @@ def _open_provider() -> Any:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
-        LOG.warning("no traces: %s is not installed: %s", error.name, installing("otel"))
+        LOG.warning("no traces: %s is not installed: %s", error.name, install_hint("otel"))
         return None
     resource = Resource.create()  # from the environment
     if str(resource.attributes["service.name"]).startswith("unknown_service"):

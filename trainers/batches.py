@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
-from ptx.infer.preprocessing import Pictures, Preprocessing
+from ptx.infer.preprocessing import ImageSpec, Preprocessing
 from ptx.infer.signature import Array, TensorSpec
 from ptx.trainers.data import Split
 from ptx.trainers.data.dataset import ROW_TYPES
@@ -32,10 +32,10 @@ class BatchLoader:
         ((_, raw),) = split.inputs.items()
         self.device = device
         self.targets = _tensor(split.targets, device)
-        if preprocessing.pictures is not None:
-            self._inputs = _pixels(raw, preprocessing, preprocessing.pictures, device)
+        if preprocessing.image_spec is not None:
+            self._inputs = _pixels(raw, preprocessing, preprocessing.image_spec, device)
         else:
-            self._inputs = _arrays(preprocessing.read_rows(raw), preprocessing, device)
+            self._inputs = _arrays(preprocessing.transform_rows(raw), preprocessing, device)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -149,13 +149,13 @@ def read_samples(
     ((_, raw),) = split.inputs.items()
     if preprocessing.pictures is not None and not split.already_resized:
         return [_read_picture(preprocessing, pixels) for pixels in raw[rows]]
-    return preprocessing.read_rows(raw[rows], names)
+    return preprocessing.transform_rows(raw[rows], names)
 
 
 def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
     """An image resized as in prediction; unchanged if prediction would reject it as blank."""
     try:
-        return preprocessing.read(pixels)
+        return preprocessing.transform(pixels)
     except InputError:
         return pixels
 

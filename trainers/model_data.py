@@ -123,11 +123,11 @@ def _open_images(
         )
     elif entry is not None:
         preprocessing = documented_preprocessing(entry)
-    if preprocessing is None or preprocessing.pictures is None or preprocessing.rows is None:
+    if preprocessing is None or preprocessing.image_spec is None or preprocessing.row_spec is None:
         raise UsageError(f"ptx has no data for {model} and reads only images for such a model")
     if source is None:
         raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
-    pictures, (height, width) = preprocessing.pictures, preprocessing.rows[1]
+    pictures, (height, width) = preprocessing.image_spec, preprocessing.row_spec[1]
     return open_dataset(
         source,
         default="mnist",
@@ -138,7 +138,7 @@ def _open_images(
         **(
             {"resize_mode": pictures.resize_mode}
             if pictures.resize_mode
-            else {"read": pictures.read}
+            else {"read": pictures.to_pixels}
         ),
     )
 
@@ -152,7 +152,7 @@ def _split_bounds(manifest: Manifest | None) -> list[int] | None:
 
 def has_data(entry: ModelEntry) -> bool:
     """Whether ptx carries data for a model; not for images in a size that has no named resize mode."""
-    pictures = documented_preprocessing(entry).pictures
+    pictures = documented_preprocessing(entry).image_spec
     return pictures is None or pictures.resize_mode is not None
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.nn import functional
 
-from ptx.infer.errors import UsageError, nearest, quote
+from ptx.infer.errors import UsageError, did_you_mean, quote
 from ptx.infer.ranges import BATCH_SIZE, EPOCHS, LEARNING_RATE
 from ptx.models import ModelEntry, known_models, lookup
 
@@ -89,14 +89,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(
-                f"there is no optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
+                f"there is no optimizer {self.optimizer!r}; {did_you_mean(self.optimizer, OPTIMIZERS)}"
             )
         if self.schedule not in SCHEDULES:
             raise UsageError(
-                f"there is no schedule {self.schedule!r}; {nearest(self.schedule, SCHEDULES)}"
+                f"there is no schedule {self.schedule!r}; {did_you_mean(self.schedule, SCHEDULES)}"
             )
         if self.loss not in LOSSES:
-            raise UsageError(f"there is no loss {self.loss!r}; {nearest(self.loss, LOSSES)}")
+            raise UsageError(f"there is no loss {self.loss!r}; {did_you_mean(self.loss, LOSSES)}")
         BATCH_SIZE.check("batch size", self.batch_size)
         EPOCHS.check("epochs", self.epochs)
         LEARNING_RATE.check("lr", self.lr)
@@ -156,7 +156,7 @@ def find_recipe(model: str, name: str, **overrides: Any) -> Recipe:
     """
     recipes = recipes_of(find_entry(model))
     if name not in recipes:
-        raise UsageError(f"{model} has no recipe {name!r}; {nearest(name, recipes)}")
+        raise UsageError(f"{model} has no recipe {name!r}; {did_you_mean(name, recipes)}")
     changes = {name: value for name, value in overrides.items() if value is not None}
     return Recipe(**{**recipes[name], **changes})
 
@@ -170,5 +170,5 @@ def find_entry(model: str) -> ModelEntry:
     """The entry of a model of the catalog or of a package; UsageError if there is none."""
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quote(model)}; {did_you_mean(model, known_models())}")
     return entry

@@ -72,7 +72,7 @@ def _cuda_of(backend: str, versions: Sequence[CudaVersions]) -> dict[str, str | 
     entry = infer.BACKENDS[backend]
     if "cuda" not in entry.devices:
         return None
-    library = entry.runtime.rpartition("import_")[2]  # the function that imports it
+    library = entry.import_runtime.rpartition("import_")[2]  # the function that imports it
     return next((asdict(one) for one in versions if one.library == library), None)
 
 

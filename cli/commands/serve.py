@@ -19,7 +19,7 @@ from ptx.cli.param_types import Number, Port, Size
 from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import BackendError, UsageError, installing
+from ptx.infer.errors import BackendError, UsageError, install_hint
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
 
 if TYPE_CHECKING:
@@ -178,7 +178,9 @@ def _naming_extras() -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
-        raise BackendError(f"{package} is not installed: {installing(_EXTRAS[package])}") from error
+        raise BackendError(
+            f"{package} is not installed: {install_hint(_EXTRAS[package])}"
+        ) from error
 
 
 def find_source(

@@ -43,7 +43,7 @@ class Batcher:
 
     async def predict(self, picture: bytes) -> Prediction:
         """The answer for one picture; `InputError` where it cannot be used, before any batch."""
-        sample = await asyncio.to_thread(self.predictor.preprocessing.read, picture)
+        sample = await asyncio.to_thread(self.predictor.preprocessing.transform, picture)
         job = Job(sample, asyncio.get_running_loop().create_future())
         await self._jobs.put(job)
         return await job.answer

@@ -12,7 +12,7 @@ from ptx.export.formats import html, onnx_, pt2, torchscript
 from ptx.export.quantize.weights import pack_weights
 from ptx.export.tracing import Traced
 from ptx.infer.artifact import onnx_bytes, zip_archive
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
+from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 from ptx.infer.signature import Array, Signature
 
 
@@ -110,7 +110,7 @@ def check_format(
         BackendError: the runtime is not installed.
     """
     if name not in EXPORTERS:
-        raise UsageError(f"there is no format {quote(name)}; {nearest(name, EXPORTERS)}")
+        raise UsageError(f"there is no format {quote(name)}; {did_you_mean(name, EXPORTERS)}")
     exporter = EXPORTERS[name]
     if weights and exporter.pack_weights is None:
         others = [other for other, one in EXPORTERS.items() if one.pack_weights]

@@ -12,7 +12,7 @@ from types import FrameType
 
 import torch
 
-from ptx.infer.errors import ArtifactError, BackendError, PtxError, installing, quote
+from ptx.infer.errors import ArtifactError, BackendError, PtxError, install_hint, quote
 
 _MAX_LENGTH = 500  # characters of a reason
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # terminal colours
@@ -38,7 +38,7 @@ def mapping_export_errors(model: str, format_name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise BackendError(
-            f"the export to {format_name} needs {error.name}: {installing('train')}"
+            f"the export to {format_name} needs {error.name}: {install_hint('train')}"
         ) from error
     except Exception as error:  # torch's exporters have no base class of errors
         raise ArtifactError(

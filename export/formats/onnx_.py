@@ -43,8 +43,8 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     _refuse_bfloat16(traced.network, signature)
     opset = OPSET if opset is None else opset
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
-    if not OPSETS.least <= opset <= newest:
-        raise UsageError(f"opset {opset} cannot be written; expected {OPSETS.least} to {newest}")
+    if not OPSETS.min <= opset <= newest:
+        raise UsageError(f"opset {opset} cannot be written; expected {OPSETS.min} to {newest}")
     with (
         warnings.catch_warnings(),
         quiet_loggers("torch.onnx", "onnxscript"),

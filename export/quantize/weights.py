@@ -21,7 +21,7 @@ import torch
 
 from ptx.export.network_copy import copy_network
 from ptx.export.source import TrainedModel
-from ptx.infer.errors import ArtifactError, UsageError, nearest, quote
+from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 from ptx.infer.signature import Array
 from ptx.models.checkpoint import weights_digest
 
@@ -47,7 +47,9 @@ def quantize_weights(trained: TrainedModel, dtype: str) -> TrainedModel:
             there is no weight to quantize.
     """
     if dtype not in WEIGHT_DTYPES:
-        raise UsageError(f"there are no weights of {quote(dtype)}; {nearest(dtype, WEIGHT_DTYPES)}")
+        raise UsageError(
+            f"there are no weights of {quote(dtype)}; {did_you_mean(dtype, WEIGHT_DTYPES)}"
+        )
     if trained.manifest.weights:
         raise UsageError(f"the weights are quantized to {trained.manifest.weights} already")
     network = copy_network(trained.network)

@@ -52,9 +52,11 @@ def model_config(
     outputs = [_tensor(spec, batches) for spec in manifest.signature.outputs]
     if has_labels(manifest):
         outputs[0]["label_filename"] = LABELS
-    pictures = preprocessing.pictures
-    if pictures is not None and pictures.channels and batches and len(inputs[0]["dims"]) == 3:
-        inputs[0]["format"] = EnumLiteral("FORMAT_NHWC" if pictures.channel_axis else "FORMAT_NCHW")
+    image_spec = preprocessing.image_spec
+    if image_spec is not None and image_spec.channels and batches and len(inputs[0]["dims"]) == 3:
+        inputs[0]["format"] = EnumLiteral(
+            "FORMAT_NHWC" if image_spec.channel_axis else "FORMAT_NCHW"
+        )
     message: dict[str, Any] = {
         "name": manifest.model,
         "backend": "onnxruntime",

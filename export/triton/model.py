@@ -79,7 +79,7 @@ class TritonPythonModel:
 
     def _values(self, request: Any) -> list[Any]:
         given = triton.get_input_tensor_by_name(request, self.raw_input).as_numpy().reshape(-1)
-        if self.predictor.preprocessing.pictures is not None:
+        if self.predictor.preprocessing.image_spec is not None:
             return list(given)
         return [text.decode("utf-8", "replace") for text in given]
 

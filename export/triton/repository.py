@@ -20,9 +20,9 @@ from ptx.export.triton.config import (
     to_text,
 )
 from ptx.infer import Artifact, Manifest
-from ptx.infer.artifact.files import NAME, make_folder, sweep, write_atomic
+from ptx.infer.artifact.files import NAME, make_folder, remove_stale_temp_files, write_atomic
 from ptx.infer.backends.ort.cpu import SMALL_MODEL
-from ptx.infer.errors import ArtifactError, OutputError, UsageError, nearest, quote
+from ptx.infer.errors import ArtifactError, OutputError, UsageError, did_you_mean, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.raw_input import raw_input_name
 
@@ -52,7 +52,7 @@ def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "c
         OutputError: the model exists already, or it cannot be written.
     """
     if device not in DEVICES:
-        raise UsageError(f"there is no device {quote(device)}; {nearest(device, DEVICES)}")
+        raise UsageError(f"there is no device {quote(device)}; {did_you_mean(device, DEVICES)}")
     manifest = _require_onnx(artifact)
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     small = len(artifact.data) <= SMALL_MODEL
@@ -150,5 +150,5 @@ def _staging(root: Path) -> Path:
     beside = root.resolve().parent
     same = beside.stat().st_dev == root.stat().st_dev
     staging = beside if same and os.access(beside, os.W_OK) else root
-    sweep(staging)
+    remove_stale_temp_files(staging)
     return staging

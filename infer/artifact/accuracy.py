@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ptx.infer.artifact.golden import take
+from ptx.infer.artifact.golden import require_field
 from ptx.infer.errors import pluralise
 
 BY_ACCURACY = "int8, by accuracy"
@@ -90,10 +90,12 @@ class AccuracyComparison:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> AccuracyComparison:
         """Parse the JSON form; ValueError if it is not valid."""
-        counts = {key: take(data, key, int) for key in _COUNTS}
-        shares = {key: float(take(data, key, float)) for key in ("before", "after", "max_drop")}
+        counts = {key: require_field(data, key, int) for key in _COUNTS}
+        shares = {
+            key: float(require_field(data, key, float)) for key in ("before", "after", "max_drop")
+        }
         if counts["predictions"] < 1 or min(counts.values()) < 0:
             raise ValueError(
                 f"the counts of 'quantization' are {counts}; expected counts of 1 or more predictions"
             )
-        return cls(data=take(data, "data", str), **counts, **shares)  # type: ignore[arg-type]
+        return cls(data=require_field(data, "data", str), **counts, **shares)  # type: ignore[arg-type]

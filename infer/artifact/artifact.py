@@ -1,4 +1,4 @@
-"""A file that holds a model: read once, told by its content, checked before anything runs it."""
+"""A model file: read once, identified by its content, checked before anything runs it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, quote
 
-Trust = bool | Collection[str]  # whether to run any program, or the sha256 digests of those to run
+Trust = (
+    bool | Collection[str]
+)  # allow all code execution, or only the files with these sha256 digests
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
 _LOOKS_LIKE = {
     b"PK": "a zip archive",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
     b"\x1f\x8b": "a gzip archive",
     b"\x80\x02": "a bare pickle or a legacy checkpoint",
@@ -50,12 +52,12 @@ class Artifact:
 
     @property
     def format(self) -> FileFormat:
-        """What is known of such files."""
+        """The properties of this file format."""
         return FORMATS[self.kind]
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether it is what training writes, not an exported file."""
+        """Whether it is a checkpoint of a training, not an exported file."""
         return self.kind == CHECKPOINT
 
     @cached_property
@@ -65,11 +67,11 @@ class Artifact:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the whole file."""
+        """The sha256 of the entire file."""
         return hashlib.sha256(self.data).hexdigest()
 
     def require_manifest(self) -> Manifest:
-        """The manifest of a file that is what was written.
+        """The manifest of an unmodified file.
 
         Raises:
             ArtifactError: there is no manifest, or the content has changed since it was written.
@@ -91,17 +93,17 @@ class Artifact:
 
 
 def read_artifact(path: str | Path) -> Artifact:
-    """Read a model file whole, tell what it is, and read its manifest; nothing of it is run.
+    """Read a model file, identify its format and parse its manifest; no code in it is run.
 
     Raises:
-        ArtifactError: it cannot be read, is damaged, or is no model file.
+        ArtifactError: it cannot be read, is damaged, or is not a model file.
     """
     data = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
     return parse_artifact(data, path=Path(path))
 
 
 def parse_artifact(data: bytes, *, path: Path) -> Artifact:
-    """The artifact in `data`; `path` is used for messages alone."""
+    """The artifact in `data`; `path` is used only in messages."""
     name = quote(path)
     kind, content = _read(data, name)
     manifest = (
@@ -111,7 +113,7 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
 
 
 def _read(data: bytes, name: str) -> tuple[str, Content]:
-    """Which kind of file it is, and what its container holds."""
+    """Its format, and the content of its container."""
     for container in dict.fromkeys(form.container for form in FORMATS.values()):
         content: Content | None = import_module(container).read_content(data, name=name)
         if content is None:
@@ -125,7 +127,7 @@ def _read(data: bytes, name: str) -> tuple[str, Content]:
 
 
 def holds_members(names: Collection[str], members: Collection[str]) -> bool:
-    """Whether an archive with these names has the members that tell a format: see `FileFormat`."""
+    """Whether an archive with these names has the members of a format: see `FileFormat`."""
     return all(
         member in names or (member.endswith("/") and any(name.startswith(member) for name in names))
         for member in members
@@ -140,7 +142,7 @@ def _manifest(text: bytes, name: str, digest_ok: bool) -> Manifest:
             raise
         raise ArtifactError(
             f"{name} has changed since it was written: neither its content digest nor its"
-            " manifest holds",
+            " manifest is valid",
             code="E-HASH",
         ) from error
 
@@ -158,25 +160,25 @@ def _looks_like(data: bytes) -> str:
             return f"is {what}"
     head = data[:512]
     printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return "is text" if printable == len(head) else "is of an unknown format"
+    return "is text" if printable == len(head) else "has an unknown format"
 
 
 def require_trust(artifact: Artifact, trust: Trust) -> None:
-    """Pass for data, and for a program that `trust` names.
+    """Check that the file contains no code, or that `trust` allows its code to run.
 
-    "There is no safe mode" for TorchScript: an archive can write files while it is being loaded, before
-    any input. A `.pt2` file is loaded by the same machinery. Neither is run unless somebody vouches for
-    it; the content digest does not, since anybody can compute one.
+    A TorchScript archive can write files while it is loaded, before any input, and has no safe mode;
+    a `.pt2` file is loaded by the same machinery. The content digest does not establish trust, because
+    anybody can compute one.
 
     Raises:
-        ArtifactError: E-TRUST: the file is a program that nobody vouches for.
+        ArtifactError: E-TRUST: the file contains code and is not trusted.
     """
     if not artifact.format.is_program or trust is True:
         return
     if not trust or artifact.sha256 not in trust:
         raise ArtifactError(
-            f"{artifact.name} is {artifact.format.noun}, which is a program, and was not exported"
-            " here: pass --trust (library: trust=True) only if you know who made it, or use an ONNX"
-            " file, which is data",
+            f"{artifact.name} is {artifact.format.noun}, which can run arbitrary code, and was"
+            " not exported here: pass --trust (library: trust=True) only if you know who created"
+            " it, or use an ONNX file, which contains no code",
             code="E-TRUST",
         )

@@ -1,9 +1,8 @@
-"""Reading and writing files: whole, once, and never by halves.
+"""Read files completely, and write them atomically.
 
-Reading opens without blocking and takes regular files alone, so that a FIFO or a device is an error
-and not a hang; every library is then given bytes. Writing goes to a temporary file beside the target,
-is flushed to the disk and renamed into place: after a kill or on a full disk what was there before is
-still there.
+Reading opens without blocking and accepts only regular files, so that a FIFO or a device is an error
+and not a hang; libraries then get bytes. Writing goes to a temporary file in the same folder, which is
+flushed to the disk and renamed: after a kill or on a full disk the previous file is intact.
 """
 
 from __future__ import annotations
@@ -25,12 +24,14 @@ _REASONS = {
     errno.ENOTDIR: ("E-IN-MISSING", "no such file"),
     errno.EACCES: ("E-IN-PERM", "no permission to read it"),
     errno.EPERM: ("E-IN-PERM", "no permission to read it"),
-    errno.ELOOP: ("E-IN-LOOP", "its symbolic links run in a circle"),
+    errno.ELOOP: ("E-IN-LOOP", "its symbolic links form a loop"),
     errno.ENAMETOOLONG: ("E-IN-MISSING", "the name is too long for a file"),
 }
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a model: folders and files are named so
+NAME = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+)  # the name of a model, used for folders and files
 _OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
-_PIECE = 2**18  # bytes that are collected before they are written
+_PIECE = 2**18  # bytes that are buffered before a write
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 _READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -139,7 +140,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     target = _target(path)
     temporary = _temporary(target)
     with mapping_os_errors(target):
-        sweep(target.parent)
+        remove_stale_temp_files(target.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     waiting = bytearray()
 
@@ -178,19 +179,19 @@ def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 
 @contextlib.contextmanager
 def mapping_os_errors(target: Path) -> Iterator[None]:
-    """What the system says of a file that is written, as an OutputError."""
+    """Convert the system's errors for a file that is written into OutputError."""
     try:
         yield
     except OSError as reason:
         raise _output_error(target, reason) from reason
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that are gone left behind while they wrote into a folder."""
+def remove_stale_temp_files(folder: Path) -> None:
+    """Delete temporary files in `folder` whose writing process no longer exists."""
     for entry in folder.iterdir():
         found = _OWNER.search(entry.name)
         if found and not _alive(int(found[1])):
-            with contextlib.suppress(OSError):  # somebody else swept it first
+            with contextlib.suppress(OSError):  # another process deleted it first
                 _remove(entry)
 
 
@@ -198,7 +199,7 @@ def _remove(entry: Path) -> None:
     if not entry.is_dir():
         entry.unlink()
         return
-    import shutil  # which imports every way of compressing
+    import shutil  # imported here, because it imports all compression modules
 
     shutil.rmtree(entry)
 
@@ -229,7 +230,7 @@ def _target(path: StrPath) -> Path:
 
 
 def _temporary(target: Path) -> Path:
-    # In ASCII, so that 255 bytes are never exceeded.
+    # ASCII, so that the name never exceeds 255 bytes.
     name = target.name.encode("ascii", "ignore").decode()[:200]
     return target.with_name(f".{name}.{os.getpid()}-{os.urandom(4).hex()}.ptx-tmp")
 

@@ -1,11 +1,9 @@
-"""Golden samples: what a manifest carries to prove its file again, as data and as JSON.
+"""Golden samples: inputs with expected outputs, stored in the manifest to verify the file again.
 
-A `GoldenSample` is a batch of input arrays. An `EndToEndSample` begins before that, with what a person
-has in hand, and so holds the preprocessing too. Both end in what a person is told: label and score, or
-value.
+A `GoldenSample` is a batch of input arrays. An `EndToEndSample` starts from raw inputs, and so
+covers the preprocessing too. Both include the expected predictions: label and score, or value.
 
-Both are small, so that a manifest is: random inputs are stored as a seed, of a large output some
-elements with checksums.
+Both are small: random inputs are stored as a seed, large outputs as some elements with checksums.
 """
 
 from __future__ import annotations
@@ -25,47 +23,45 @@ from ptx.infer.artifact.seeded import SEEDED_LIMIT, SPAN_LIMIT, SeededArray
 from ptx.infer.signature import DTYPES, Array
 
 RawInput = bytes | str | tuple[float, ...]
-"""What a person has in hand, as a manifest carries it: the bytes of a picture file, a text, or
-numbers.
-"""
+"""An input before preprocessing: the bytes of an image file, a text, or numbers."""
 
-AXES_LIMIT = 32  # of an array: what every version of NumPy takes
+AXES_LIMIT = 32  # dimensions of an array that every version of NumPy supports
 
 T = TypeVar("T")
-_DTYPES = set(DTYPES.values())  # of arrays, in NumPy
+_DTYPES = set(DTYPES.values())  # NumPy dtypes of stored arrays
 _SAMPLED = ("indices", "values", "checksums", "slack")  # the arrays of a sampled array
 
 
 @dataclass(frozen=True)
 class ExpectedPrediction:
-    """What one sample's prediction says."""
+    """The expected prediction for one sample."""
 
     label: str | None  # None for a regression
     score: float | None  # probability of the label, in [0, 1]
-    value: float | None  # of a regression
+    value: float | None  # only for a regression
 
 
 @dataclass(frozen=True)
 class Ties:
-    """The places of an integer output where rounding decides, and what may stand there."""
+    """Positions whose integer value depends on rounding, and the accepted values."""
 
-    indices: Array  # int64 (places,): in the flat output, or among the elements of a sampled one
-    values: Array  # (answers, places), of the output's type
+    indices: Array  # int64 (positions,): in the flat output, or in the elements of a sampled output
+    values: Array  # (alternatives, positions), with the dtype of the output
 
 
 @dataclass(frozen=True)
 class GoldenSample:
-    """Inputs with the outputs that the model gives them in float64.
+    """Inputs with the outputs that the model computes in float64.
 
     Attributes:
         arrays: The inputs as they are stored.
-        outputs: Float64; integers and bools in their own type.
-        tolerance: Output name → largest absolute difference that is accepted.
-        predictions: One for each row; none for the task "passthrough".
-        columns: Of an output that mixes scales the same in each column, float32, of size 1 along the
-            other axes; of a sampled output for each of its elements.
+        outputs: float64; integers and bools keep their dtype.
+        tolerance: Output name → largest accepted absolute difference.
+        predictions: One per row; empty for the task "passthrough".
+        columns: Per-column tolerances for outputs with columns of different magnitude: float32,
+            broadcastable to the output, or one per element of a sampled output.
         labels_sha256: Digest of the model's labels, see `labels_digest`; empty without labels.
-        level: Of integer outputs, where there are any.
+        ties: Output name → ties of an integer output.
     """
 
     arrays: Mapping[str, Array | SeededArray]
@@ -78,10 +74,10 @@ class GoldenSample:
 
     @property
     def inputs(self) -> dict[str, Array]:
-        """The input arrays; those of a seed are made anew.
+        """The input arrays; seeded arrays are generated.
 
         Raises:
-            ArtifactError: E-MANIFEST: one that is made here has another digest.
+            ArtifactError: E-MANIFEST: a generated array does not match its digest.
         """
         return {
             name: array.make() if isinstance(array, SeededArray) else array
@@ -90,25 +86,25 @@ class GoldenSample:
 
     @property
     def is_seeded(self) -> bool:
-        """Whether its inputs are random numbers of a seed."""
+        """Whether any input is generated from a seed."""
         return any(isinstance(array, SeededArray) for array in self.arrays.values())
 
 
 @dataclass(frozen=True)
 class EndToEndSample:
-    """A batch of raw inputs with what preprocessing, model and labels make of them."""
+    """Raw inputs with the expected result of preprocessing, model and decoding."""
 
     values: tuple[RawInput, ...]
     sha256: str  # of the input arrays, see `input_digest`
-    read: tuple[Array, ...]  # what the preprocessing reads from each value; empty where it is large
-    outputs: Mapping[str, Array | SampledArray]  # float64; integers and bools in their own type
-    tolerance: dict[str, float]  # output name → largest absolute difference that is accepted
-    # one for each value; none of the task "passthrough"
+    read: tuple[Array, ...]  # the preprocessed values; empty if they are large
+    outputs: Mapping[str, Array | SampledArray]  # float64; integers and bools keep their dtype
+    tolerance: dict[str, float]  # output name → largest accepted absolute difference
+    # one per value; empty for the task "passthrough"
     predictions: tuple[ExpectedPrediction, ...] = ()
-    columns: dict[str, Array] = field(default_factory=dict)  # as of a GoldenSample
-    labels_sha256: str = ""  # as of a GoldenSample
-    names: tuple[str, ...] = ()  # of the numbers in a value, where they have names
-    ties: dict[str, Ties] = field(default_factory=dict)  # of integer outputs, where there are any
+    columns: dict[str, Array] = field(default_factory=dict)  # as in GoldenSample
+    labels_sha256: str = ""  # as in GoldenSample
+    names: tuple[str, ...] = ()  # the names of the numbers in a value, if any
+    ties: dict[str, Ties] = field(default_factory=dict)  # as in GoldenSample
 
 
 def input_digest(arrays: Mapping[str, Array]) -> str:
@@ -146,12 +142,12 @@ def golden_to_data(sample: GoldenSample) -> dict[str, Any]:
 
 
 def golden_from_data(data: Any) -> GoldenSample:
-    """The golden sample behind the JSON form; ValueError where it is not one."""
+    """Parse the JSON form of a golden sample; ValueError if it is not valid."""
     if not isinstance(data, dict):
         raise ValueError("a golden sample is not an object")
     arrays = {
         name: _seeded_from_data(item) if _has(item, "seed") else array_from_data(item)
-        for name, item in take(data, "inputs", dict).items()
+        for name, item in require_field(data, "inputs", dict).items()
     }
     if sum(array.nbytes for array in arrays.values()) > SEEDED_LIMIT:
         raise ValueError(f"the inputs of a golden sample have more than {SEEDED_LIMIT:,} bytes")
@@ -170,35 +166,37 @@ def end_to_end_to_data(sample: EndToEndSample) -> dict[str, Any]:
 
 
 def end_to_end_from_data(data: Any) -> EndToEndSample:
-    """The end-to-end sample behind the JSON form; ValueError where it is not one."""
+    """Parse the JSON form of an end-to-end sample; ValueError if it is not valid."""
     if not isinstance(data, dict):
         raise ValueError("an end-to-end sample is not an object")
-    values = tuple(_value_from_data(value) for value in take(data, "values", list))
-    read = tuple(array_from_data(item) for item in take(data, "read", list))
+    values = tuple(_value_from_data(value) for value in require_field(data, "values", list))
+    read = tuple(array_from_data(item) for item in require_field(data, "read", list))
     if not values or len(read) not in (0, len(values)):
         raise ValueError(f"an end-to-end sample has {len(values)} values and {len(read)} read ones")
-    names = take({"names": [], **data}, "names", list)
+    names = require_field({"names": [], **data}, "names", list)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"an end-to-end sample has the names {names}; expected texts")
     expected_fields = _expected_from_data(data)
     return EndToEndSample(
-        values, take(data, "sha256", str), read, **expected_fields, names=tuple(names)
+        values, require_field(data, "sha256", str), read, **expected_fields, names=tuple(names)
     )
 
 
 def samples_from_data(
     data: Mapping[str, Any],
 ) -> tuple[tuple[GoldenSample, ...], tuple[EndToEndSample, ...]]:
-    """The golden samples of a manifest's JSON form, and the raw ones; ValueError where one is none."""
-    golden = tuple(golden_from_data(item) for item in take(data, "golden", list))
-    return golden, tuple(end_to_end_from_data(item) for item in take(data, "end_to_end", list))
+    """The golden and end-to-end samples of a manifest's JSON; ValueError if one is not valid."""
+    golden = tuple(golden_from_data(item) for item in require_field(data, "golden", list))
+    return golden, tuple(
+        end_to_end_from_data(item) for item in require_field(data, "end_to_end", list)
+    )
 
 
 def to_raw_input(value: Any) -> RawInput:
-    """A value as a manifest can carry it.
+    """Convert a value to the form that a manifest stores.
 
     Raises:
-        ValueError: it is neither the bytes of a picture file, nor a text, nor finite numbers.
+        ValueError: it is neither bytes nor a text nor finite numbers.
     """
     if isinstance(value, bytes | str):
         return value
@@ -212,7 +210,7 @@ def to_raw_input(value: Any) -> RawInput:
 
 
 def _expected_to_data(sample: GoldenSample | EndToEndSample) -> dict[str, Any]:
-    answers = [[answer.label, answer.score, answer.value] for answer in sample.predictions]
+    predictions = [[one.label, one.score, one.value] for one in sample.predictions]
     ties = {
         name: _arrays_to_data({"indices": found.indices, "values": found.values})
         for name, found in sample.ties.items()
@@ -226,22 +224,22 @@ def _expected_to_data(sample: GoldenSample | EndToEndSample) -> dict[str, Any]:
         },
         "tolerance": sample.tolerance,
         **({"columns": _arrays_to_data(sample.columns)} if sample.columns else {}),
-        **({"predictions": answers} if answers else {}),
+        **({"predictions": predictions} if predictions else {}),
         **({"labels_sha256": sample.labels_sha256} if sample.labels_sha256 else {}),
         **({"ties": ties} if ties else {}),
     }
 
 
 def _expected_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    tolerance = take(data, "tolerance", dict)
+    tolerance = require_field(data, "tolerance", dict)
     for value in tolerance.values():
         if type(value) not in (float, int) or not 0 <= value < math.inf:
             raise ValueError(f"a tolerance is {value!r}; expected a number of at least 0")
-    answers = take(data, "predictions", list) if "predictions" in data else []
-    ties = take(data, "ties", dict) if "ties" in data else {}
+    predictions = require_field(data, "predictions", list) if "predictions" in data else []
+    ties = require_field(data, "ties", dict) if "ties" in data else {}
     outputs = {
         name: _sampled_from_data(item) if _has(item, "indices") else array_from_data(item)
-        for name, item in take(data, "outputs", dict).items()
+        for name, item in require_field(data, "outputs", dict).items()
     }
     stored = {
         name: array.values if isinstance(array, SampledArray) else array
@@ -254,16 +252,16 @@ def _expected_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": outputs,
         "tolerance": tolerance,
         "columns": columns,
-        "predictions": tuple(_answer(item) for item in answers),
-        "labels_sha256": take({"labels_sha256": "", **data}, "labels_sha256", str),
+        "predictions": tuple(_prediction_from_data(item) for item in predictions),
+        "labels_sha256": require_field({"labels_sha256": "", **data}, "labels_sha256", str),
         "ties": {name: _ties(ties, name, stored) for name in ties},
     }
 
 
 def _check_columns(name: str, columns: Array, output: Array | None) -> None:
-    """ValueError where the columns' tolerances are not for that output."""
+    """ValueError unless the tolerances of the columns match the output."""
     if output is None or columns.ndim != output.ndim:
-        raise ValueError(f"the tolerances of the columns of {name!r} are for no output")
+        raise ValueError(f"the tolerances of the columns of {name!r} have no matching output")
     sizes = zip(columns.shape, output.shape, strict=True)
     if columns.dtype.kind != "f" or any(size not in (1, have) for size, have in sizes):
         raise ValueError(
@@ -271,29 +269,31 @@ def _check_columns(name: str, columns: Array, output: Array | None) -> None:
             f" output has shape {output.shape}"
         )
     if not (columns >= 0).all():
-        raise ValueError(f"a tolerance of a column of {name!r} is no number of at least 0")
+        raise ValueError(f"a tolerance of a column of {name!r} is not a number of at least 0")
 
 
 def _ties(data: Mapping[str, Any], name: str, outputs: Mapping[str, Array]) -> Ties:
     arrays = _arrays_from_data(data, name)
-    places, values = arrays.get("indices"), arrays.get("values")
-    if name not in outputs or places is None or values is None:
-        raise ValueError(f"what is level in {name!r} has no output, places or values")
-    fits = places.dtype == np.int64 and places.ndim == 1 and values.shape[1:] == places.shape
-    if not fits or ((places < 0) | (places >= outputs[name].size)).any():
-        raise ValueError(f"what is level in {name!r} does not fit the output")
-    return Ties(places, values)
+    positions, values = arrays.get("indices"), arrays.get("values")
+    if name not in outputs or positions is None or values is None:
+        raise ValueError(f"the ties of {name!r} lack an output, indices or values")
+    fits = (
+        positions.dtype == np.int64 and positions.ndim == 1 and values.shape[1:] == positions.shape
+    )
+    if not fits or ((positions < 0) | (positions >= outputs[name].size)).any():
+        raise ValueError(f"the ties of {name!r} do not match the output")
+    return Ties(positions, values)
 
 
-def _answer(data: Any) -> ExpectedPrediction:
+def _prediction_from_data(data: Any) -> ExpectedPrediction:
     if not isinstance(data, list) or len(data) != 3:
-        raise ValueError(f"an answer is {data!r}; expected a label, a score and a value")
+        raise ValueError(f"a prediction is {data!r}; expected a label, a score and a value")
     label, *numbers = data
     if not isinstance(label, str | None):
-        raise ValueError(f"an answer's label is {label!r}; expected text")
+        raise ValueError(f"a prediction's label is {label!r}; expected text")
     for number in numbers:
         if number is not None and type(number) is not float:
-            raise ValueError(f"an answer's score or value is {number!r}; expected a float")
+            raise ValueError(f"a prediction's score or value is {number!r}; expected a float")
     return ExpectedPrediction(label, *numbers)
 
 
@@ -308,8 +308,12 @@ def _value_from_data(data: Any) -> RawInput:
     if not isinstance(data, dict) or len(data) != 1:
         raise ValueError("a raw value is not an object of one key")
     if "base64" in data:
-        return base64.b64decode(take(data, "base64", str), validate=True)
-    return take(data, "text", str) if "text" in data else to_raw_input(take(data, "numbers", list))
+        return base64.b64decode(require_field(data, "base64", str), validate=True)
+    return (
+        require_field(data, "text", str)
+        if "text" in data
+        else to_raw_input(require_field(data, "numbers", list))
+    )
 
 
 def _arrays_to_data(arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -317,7 +321,7 @@ def _arrays_to_data(arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def _arrays_from_data(data: Mapping[str, Any], key: str) -> dict[str, Array]:
-    return {name: array_from_data(item) for name, item in take(data, key, dict).items()}
+    return {name: array_from_data(item) for name, item in require_field(data, key, dict).items()}
 
 
 def array_to_data(array: Array) -> dict[str, Any]:
@@ -332,7 +336,7 @@ def array_from_data(data: Any) -> Array:
     if not isinstance(data, dict):
         raise ValueError("an array is not an object")
     dtype, shape = _dtype_from_data(data), _shape_from_data(data)
-    content = base64.b64decode(take(data, "base64", str), validate=True)
+    content = base64.b64decode(require_field(data, "base64", str), validate=True)
     if len(content) != math.prod(shape) * np.dtype(dtype).itemsize:
         raise ValueError(f"an array of shape {list(shape)} has {len(content)} bytes")
     array = np.frombuffer(content, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
@@ -351,14 +355,14 @@ def _seeded_to_data(array: SeededArray) -> dict[str, Any]:
 
 def _seeded_from_data(data: Mapping[str, Any]) -> SeededArray:
     dtype, shape = _dtype_from_data(data), _shape_from_data(data)
-    seed, bounds = take(data, "seed", int), None
+    seed, bounds = require_field(data, "seed", int), None
     if not 0 <= seed < 2**32:
         raise ValueError(f"an array has the seed {seed}; expected 0 to {2**32 - 1}")
     if (np.dtype(dtype).kind == "f") == ("bounds" in data):
         raise ValueError(f"an array of a seed is {dtype}; integers have bounds, floats have none")
     if "bounds" in data:
-        bounds = _bounds_from_data(dtype, take(data, "bounds", list))
-    return SeededArray(dtype, shape, seed, bounds, take(data, "sha256", str))
+        bounds = _bounds_from_data(dtype, require_field(data, "bounds", list))
+    return SeededArray(dtype, shape, seed, bounds, require_field(data, "sha256", str))
 
 
 def _bounds_from_data(dtype: str, bounds: list[Any]) -> tuple[int, int]:
@@ -377,7 +381,7 @@ def _sampled_to_data(array: SampledArray) -> dict[str, Any]:
 
 
 def _sampled_from_data(data: Mapping[str, Any]) -> SampledArray:
-    parts = {name: array_from_data(take(data, name, dict)) for name in _SAMPLED}
+    parts = {name: array_from_data(require_field(data, name, dict)) for name in _SAMPLED}
     found = SampledArray(_shape_from_data(data), **parts)
     indices, sums, slack = found.indices, found.checksums, found.slack
     lines = all(array.ndim == 1 and array.size for array in parts.values())
@@ -394,14 +398,14 @@ def _sampled_from_data(data: Mapping[str, Any]) -> SampledArray:
 
 
 def _dtype_from_data(data: Mapping[str, Any]) -> str:
-    dtype = take(data, "dtype", str)
+    dtype = require_field(data, "dtype", str)
     if dtype not in _DTYPES:
         raise ValueError(f"an array has dtype {dtype!r}")
     return dtype
 
 
 def _shape_from_data(data: Mapping[str, Any]) -> tuple[int, ...]:
-    shape = take(data, "shape", list)
+    shape = require_field(data, "shape", list)
     if len(shape) > AXES_LIMIT or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
         raise ValueError(f"an array has shape {shape}")
     return tuple(shape)
@@ -415,7 +419,7 @@ def _little(array: Array) -> Array:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
-def take(data: Mapping[str, Any], key: str, expected: type[T]) -> T:
+def require_field(data: Mapping[str, Any], key: str, expected: type[T]) -> T:
     """The field `key` of a JSON object; ValueError where it is missing or of another type."""
     value = data.get(key)
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):

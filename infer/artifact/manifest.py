@@ -1,6 +1,6 @@
-"""The manifest: the JSON that a file carries about itself.
+"""The manifest: JSON metadata that is stored in a model file.
 
-It is data: parsed under limits of size and depth, checked field by field, never evaluated.
+It is parsed with limits on size and depth, and every field is checked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ptx.infer.artifact.golden import (
     GoldenSample,
     end_to_end_to_data,
     golden_to_data,
+    require_field,
     samples_digest,
     samples_from_data,
-    take,
 )
 from ptx.infer.errors import ArtifactError, quote
 from ptx.infer.signature import Signature
@@ -28,12 +28,12 @@ from ptx.infer.signature import Signature
 if TYPE_CHECKING:
     from ptx.infer.artifact.accuracy import AccuracyComparison
 
-FORMAT = 1  # of the JSON; any other is refused
+FORMAT = 1  # version of the JSON; other versions are rejected
 SIZE_LIMIT = 8 * 2**20  # bytes of JSON
-DEPTH_LIMIT = 32  # of nested lists and objects
-COMPUTES = ("int8",)  # what a file may compute in beside its network's own precision
+DEPTH_LIMIT = 32  # nesting of lists and objects
+COMPUTES = ("int8",)  # arithmetic other than the native precision of the network
 
-# The closing quote is optional: so a text that lacks it is walked once too.
+# The closing quote is optional, so that an unterminated string is scanned only once.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -41,22 +41,22 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact or a checkpoint says about itself.
+    """The metadata of an artifact or a checkpoint.
 
     Attributes:
         model: Name in the catalog.
         task: A key of `ptx.infer.tasks.TASKS`.
         preprocessing: See `ptx.infer.preprocessing`.
-        labels: Empty for a regression.
+        labels: Class names; empty for a regression.
         config: Keyword arguments of the network's class.
         training: Data, recipe, seed, epochs, metrics.
-        weights_sha256: Of the state dict, see `ptx.models.checkpoint.weights_digest`.
-        checkpoint_sha256: Of the checkpoint file that was exported.
-        versions: Of ptx, torch, onnx, the opset, ...
-        verification: Grid, tolerance, largest errors.
-        raw: Empty if the model has no preprocessing, or its inputs are too large to be stored.
-        weights: What they were rounded to: `float16`, `int8`; empty as they were trained.
-        compute: A key of COMPUTES where the file computes so, and is held by its accuracy; else empty.
+        weights_sha256: Digest of the state dict, see `ptx.models.checkpoint.weights_digest`.
+        checkpoint_sha256: Digest of the exported checkpoint file.
+        versions: Versions of ptx, torch, onnx, the opset, ...
+        verification: Test cases, tolerances and largest errors of the equivalence check.
+        end_to_end: Empty if the model has no preprocessing, or its inputs are too large to store.
+        weights: The dtype of quantized weights, `float16` or `int8`; empty if not quantized.
+        compute: One of COMPUTES if the file computes in it and is accepted by accuracy; else empty.
         calibration: See `ptx.infer.calibration`; empty if the model was not calibrated.
     """
 
@@ -81,7 +81,7 @@ class Manifest:
         """The JSON text that is stored in the file.
 
         Raises:
-            ArtifactError: a label or the name holds a control character.
+            ArtifactError: a label or the name contains a control character.
         """
         try:
             check_lines((self.model, self.weights, *self.labels))
@@ -104,7 +104,7 @@ class Manifest:
         return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def defining_fields(self) -> dict[str, Any]:
-        """What the manifest says of the model, as data: all that an answer depends on."""
+        """The fields, as JSON data, that determine the predictions."""
         return {
             "model": self.model,
             "task": self.task,
@@ -118,56 +118,54 @@ class Manifest:
 
     @property
     def quantization(self) -> AccuracyComparison | None:
-        """What int8 changed in the predictions; None if the file does not compute in int8."""
+        """How int8 changed the predictions; None if the file does not compute in int8."""
         return _read_accuracy(self.verification) if self.compute else None
 
     @property
     def fingerprint(self) -> str:
-        """Of the statement as JSON with sorted keys; the proof notes it as
-        `verification.fingerprint`.
-        """
+        """The sha256 of `defining_fields`; stored as `verification.fingerprint`."""
         text = json.dumps(self.defining_fields(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def samples_sha256(self) -> str:
-        """Of the golden samples, raw ones too; the proof notes it as `verification.samples`."""
+        """The sha256 of all golden samples; stored as `verification.samples`."""
         return samples_digest(self.golden, self.end_to_end)
 
     @classmethod
     def from_json(cls, text: bytes, *, name: str) -> Manifest:
-        """The manifest in `text`, which comes out of the file `name`.
+        """Parse the manifest `text` of the file `name`.
 
         Raises:
             ArtifactError: it is not JSON, too large, too deep, of a newer format, or not a manifest.
         """
         data = parse_json(text, name=name)
         try:
-            version = take(data, "format", int)
+            version = require_field(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
             data = {"weights": "", "compute": "", "calibration": {}, **data}  # optional fields
-            names = (take(data, "model", str), take(data, "weights", str))
+            names = (require_field(data, "model", str), require_field(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
             golden, end_to_end = samples_from_data(data)
             return cls(
-                model=take(data, "model", str),
-                task=take(data, "task", str),
-                signature=Signature.from_data(take(data, "signature", dict)),
-                preprocessing=take(data, "preprocessing", dict),
+                model=require_field(data, "model", str),
+                task=require_field(data, "task", str),
+                signature=Signature.from_data(require_field(data, "signature", dict)),
+                preprocessing=require_field(data, "preprocessing", dict),
                 labels=tuple(_strings(data, "labels")),
-                config=take(data, "config", dict),
+                config=require_field(data, "config", dict),
                 training=_training(data),
-                weights_sha256=take(data, "weights_sha256", str),
-                checkpoint_sha256=take(data, "checkpoint_sha256", str),
-                versions=take(data, "versions", dict),
+                weights_sha256=require_field(data, "weights_sha256", str),
+                checkpoint_sha256=require_field(data, "checkpoint_sha256", str),
+                versions=require_field(data, "versions", dict),
                 verification=_verification(data),
                 golden=golden,
                 end_to_end=end_to_end,
-                weights=take(data, "weights", str),
-                compute=take(data, "compute", str),
-                calibration=take(data, "calibration", dict),
+                weights=require_field(data, "weights", str),
+                compute=require_field(data, "compute", str),
+                calibration=require_field(data, "calibration", dict),
             )
         except ValueError as error:
             raise ArtifactError(
@@ -176,14 +174,14 @@ class Manifest:
 
 
 def parse_json(text: bytes, *, name: str, what: str = "its manifest") -> dict[str, Any]:
-    """A JSON object under limits; NaN and duplicate keys are refused. `what`: it, in messages.
+    """Parse a JSON object with limits; NaN and duplicate keys are errors. `what`: its name in messages.
 
     Raises:
-        ArtifactError: it is not such an object.
+        ArtifactError: it is not valid.
     """
     try:
         if len(text) > SIZE_LIMIT:
-            raise ValueError(f"it has {len(text):,} bytes; at most {SIZE_LIMIT:,} are read")
+            raise ValueError(f"it has {len(text):,} bytes; expected at most {SIZE_LIMIT:,}")
         decoded = text.decode("utf-8")
         _check_depth(decoded)
         data = json.loads(
@@ -202,7 +200,7 @@ def parse_json(text: bytes, *, name: str, what: str = "its manifest") -> dict[st
 
 
 def _check_depth(text: str) -> None:
-    """Refuse what is nested too deep before the parser recurses into it."""
+    """Reject deep nesting before the parser recurses into it."""
     depth = 0
     for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
         if bracket in "]}":
@@ -214,7 +212,7 @@ def _check_depth(text: str) -> None:
 
 
 def _no_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _parse_finite(text: str) -> float:
@@ -227,74 +225,77 @@ def _parse_finite(text: str) -> float:
 def _make_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("an object contains a key twice")
     return result
 
 
 def _strings(data: Mapping[str, Any], key: str) -> list[str]:
-    values = take(data, key, list)
+    values = require_field(data, key, list)
     if not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{key!r} holds something that is not text")
+        raise ValueError(f"{key!r} contains a value that is not text")
     return values
 
 
 def check_lines(texts: Iterable[str]) -> None:
-    """ValueError for what would do something to the terminal that shows it, or fill lines of its own."""
+    """ValueError for control characters and line breaks: the texts are shown in a terminal."""
     for text in texts:
         if _CONTROL.search(text):
-            raise ValueError(f"{quote(text)} holds a control character; expected a line of text")
+            raise ValueError(f"{quote(text)} contains a control character; expected a line of text")
 
 
 def _check_compute(data: Mapping[str, Any]) -> None:
-    """What the file computes in is known, and its proof says how its accuracy was found."""
-    compute, verification = take(data, "compute", str), take(data, "verification", dict)
+    """ValueError unless `compute` is known and comes with an accuracy comparison."""
+    compute, verification = (
+        require_field(data, "compute", str),
+        require_field(data, "verification", dict),
+    )
     if compute not in ("", *COMPUTES):
-        raise ValueError(f"it computes in {quote(compute)}; this ptx knows {', '.join(COMPUTES)}")
+        raise ValueError(f"it computes in {quote(compute)}; expected {', '.join(COMPUTES)}")
     if bool(compute) != ("quantization" in verification):
         raise ValueError(
-            "a file that computes in int8, and it alone, says its accuracy in 'verification'"
+            "'verification' must have 'quantization' if and only if the file computes in int8"
         )
     if compute:
         _read_accuracy(verification)
 
 
 def _read_accuracy(verification: Mapping[str, Any]) -> AccuracyComparison:
-    """Imported here, since few files need it."""
+    """Parse the accuracy comparison; its module is imported only if needed."""
     from ptx.infer.artifact.accuracy import AccuracyComparison
 
-    return AccuracyComparison.from_data(take(verification, "quantization", dict))
+    return AccuracyComparison.from_data(require_field(verification, "quantization", dict))
 
 
 def _training(data: Mapping[str, Any]) -> dict[str, Any]:
-    training = take(data, "training", dict)
+    training = require_field(data, "training", dict)
     for key in ("data", "recipe", "metrics"):
         if key in training:
-            take(training, key, dict)
+            require_field(training, key, dict)
     if "test" in training:
-        _check_test(take(training, "test", dict))
+        _check_test(require_field(training, "test", dict))
     return training
 
 
 def _check_test(test: Mapping[str, Any]) -> None:
     """The record of what the model reached on its test rows, see `ptx.trainers.recorded_metrics`."""
     for key in ("data", "sha256"):
-        take(test, key, str)
-    take(test, "rows", int)
+        require_field(test, key, str)
+    require_field(test, "rows", int)
     for key in ("accuracy", "rmse"):
         if key in test:
-            take(test, key, float)
+            require_field(test, key, float)
 
 
 def _verification(data: Mapping[str, Any]) -> dict[str, Any]:
-    verification = take(data, "verification", dict)
+    verification = require_field(data, "verification", dict)
     if verification:
-        take(verification, "cases", int)
-        take({"examples_left_out": 0, **verification}, "examples_left_out", int)
+        require_field(verification, "cases", int)
+        require_field({"examples_left_out": 0, **verification}, "examples_left_out", int)
         for key in ("fingerprint", "samples"):
-            take(verification, key, str)
-        backends = take(verification, "backends", dict)
-        for outputs in (take(backends, name, dict) for name in backends):
-            for found in (take(outputs, name, dict) for name in outputs):
-                take(found, "error", float)
-                take(found, "tolerance", float)
+            require_field(verification, key, str)
+        backends = require_field(verification, "backends", dict)
+        for outputs in (require_field(backends, name, dict) for name in backends):
+            for found in (require_field(outputs, name, dict) for name in outputs):
+                require_field(found, "error", float)
+                require_field(found, "tolerance", float)
     return verification

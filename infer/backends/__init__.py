@@ -1,8 +1,8 @@
-"""The backends: what runs a model file.
+"""The backends: the runtimes that execute a model file.
 
-Each is a final class in its own file, opened on demand. Everything comfortable (checks, batches, pre-
-and postprocessing) stands once, in `ptx.infer.predictor`. The table is light: help and completion of
-the command line read it.
+Each backend is a final class in its own module, imported on demand. Checks, batching, pre- and
+postprocessing are implemented once, in `ptx.infer.predictor`. This table imports no runtime, because the
+help and completion of the command line read it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ptx.infer.artifact.formats import by_preference
-from ptx.infer.lazy import lazy
+from ptx.infer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from ptx.infer.backends.opening import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
 else:
     _OPENING = "Backend DeviceBackend Factory Options find_backend open_backend require_device"
-    __getattr__, __dir__ = lazy(__name__, dict.fromkeys(_OPENING.split(), "opening"))
+    __getattr__, __dir__ = lazy_attributes(__name__, dict.fromkeys(_OPENING.split(), "opening"))
 
 __all__ = [
     "BACKENDS",
@@ -45,15 +45,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """One line of BACKENDS."""
+    """One entry of BACKENDS."""
 
-    reads: str  # the kind of file, a key of `ptx.infer.artifact.formats.FORMATS`
-    target: str  # "module:class"; the class is called with (artifact, options)
-    runtime: str  # "module:function" that imports and returns the library under it
-    devices: tuple[str, ...]  # the kinds of device that it runs on
-    heeds: tuple[str, ...] = ()  # the options that it takes besides device and trust
-    survives_fork: bool = False  # whether it can be opened anew in a forked child
-    auto: bool = True  # whether `auto` may take it
+    artifact_format: str  # a key of `ptx.infer.artifact.formats.FORMATS`
+    entry_point: str  # "module:class"; the class is called with (artifact, options)
+    import_runtime: str  # "module:function" that imports and returns the underlying library
+    devices: tuple[str, ...]  # the device types that it runs on
+    supported_options: tuple[str, ...] = ()  # in addition to device and trust
+    fork_safe: bool = False  # whether it can be reopened in a forked child process
+    auto: bool = True  # whether `auto` may choose it
 
 
 _TORCH = "ptx.infer.backends.pytorch.device:import_torch"
@@ -65,36 +65,36 @@ BACKENDS = {
         "ptx.infer.backends.pytorch.eager:EagerBackend",
         _TORCH,
         devices=("cpu", "cuda", "mps"),
-        heeds=("precision", "network"),
+        supported_options=("precision", "network"),
     ),
     "torchscript": BackendEntry(
         "torchscript",
         "ptx.infer.backends.pytorch.script:TorchScriptBackend",
         _TORCH,
         devices=("cpu", "cuda", "mps"),
-        heeds=("precision",),
+        supported_options=("precision",),
     ),
     "pt2": BackendEntry(
         "pt2",
         "ptx.infer.backends.pytorch.pt2:Pt2Backend",
         _TORCH,
         devices=("cpu", "cuda", "mps"),
-        heeds=("precision",),
+        supported_options=("precision",),
     ),
     "ort-cpu": BackendEntry(
         "onnx",
         "ptx.infer.backends.ort.cpu:OrtCpuBackend",
         _ONNXRUNTIME,
         devices=("cpu",),
-        heeds=("threads", "timeout"),
-        survives_fork=True,
+        supported_options=("threads", "timeout"),
+        fork_safe=True,
     ),
     "ort-cuda": BackendEntry(
         "onnx",
         "ptx.infer.backends.ort.cuda:OrtCudaBackend",
         _ONNXRUNTIME,
         devices=("cuda",),
-        heeds=("threads", "precision", "timeout", "cpu_nodes", "device_memory"),
+        supported_options=("threads", "precision", "timeout", "cpu_nodes", "device_memory"),
     ),
     "javascript": BackendEntry(
         "html",
@@ -107,20 +107,25 @@ BACKENDS = {
         "ptx.infer.backends.openvino_cpu:OpenvinoBackend",
         "ptx.infer.backends.openvino_cpu:import_openvino",
         devices=("cpu",),
-        heeds=("threads",),
+        supported_options=("threads",),
         auto=False,
     ),
 }
-"""The backends by the name that `load` and `--backend` take.
+"""The backends, by the name that `load` and `--backend` accept.
 
-Of those that read one kind of file `auto` tries the last first.
+Among the backends of one format, `auto` tries later entries first.
 """
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def preferred(kinds: Iterable[str] | None = None) -> list[str]:
-    """The backends of these kinds of files, or of all, in the order in which `auto` takes them."""
-    kinds = by_preference() if kinds is None else kinds
-    named = [name for name in reversed(BACKENDS) if BACKENDS[name].auto]
-    return [name for kind in kinds for name in named if BACKENDS[name].reads == kind]
+def preferred(formats: Iterable[str] | None = None) -> list[str]:
+    """The backends for these file formats (default: all), in the order in which `auto` tries them."""
+    formats = by_preference() if formats is None else formats
+    candidates = [name for name in reversed(BACKENDS) if BACKENDS[name].auto]
+    return [
+        name
+        for format_name in formats
+        for name in candidates
+        if BACKENDS[name].artifact_format == format_name
+    ]

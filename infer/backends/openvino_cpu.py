@@ -11,8 +11,8 @@ from typing import Any, final
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
-from ptx.infer.backends.threads import usable_processors
-from ptx.infer.errors import ArtifactError, BackendError, installing
+from ptx.infer.backends.threads import available_cpus
+from ptx.infer.errors import ArtifactError, BackendError, install_hint
 from ptx.infer.signature import Array
 
 _CODES = {"load": "E-ONNX-LOAD", "run": "E-ONNX-RUN"}
@@ -28,7 +28,7 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise BackendError(f"OpenVINO is not installed: {installing('openvino')}") from error
+        raise BackendError(f"OpenVINO is not installed: {install_hint('openvino')}") from error
     return openvino
 
 
@@ -67,7 +67,7 @@ class OpenvinoBackend:
         openvino = import_openvino()
         settings = {
             _PRECISION: _FLOAT32,
-            "INFERENCE_NUM_THREADS": options.threads or usable_processors(),
+            "INFERENCE_NUM_THREADS": options.threads or available_cpus(),
         }
         with _mapping_errors(artifact, "load"):
             core = open_core(os.getpid())

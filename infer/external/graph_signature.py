@@ -67,7 +67,9 @@ class GraphReader:
         tensors = {tensor.name: tensor for tensor in self.graph.outputs}
         for spec in self.model_spec.outputs:
             if spec.name not in tensors:
-                raise self._misfit_error("outputs", f"{spec.name!r}: {nearest(spec.name, tensors)}")
+                raise self._misfit_error(
+                    "outputs", f"{spec.name!r}: {did_you_mean(spec.name, tensors)}"
+                )
         known = {axis for spec in inputs for axis in spec.axes}
         named = [
             self._merge_spec("outputs", spec, tensors[spec.name], known)

@@ -33,7 +33,7 @@ from typing import Any
 
 from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.artifact.manifest import Manifest, parse_json
-from ptx.infer.errors import ArtifactError, InputError, nearest, quote
+from ptx.infer.errors import ArtifactError, InputError, did_you_mean, quote
 from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
 from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
 from ptx.infer.tasks import TASKS, why_incompatible
@@ -174,7 +174,9 @@ def _name(value: Any, origin: str) -> str:
 
 def _task(value: Any, origin: str) -> str:
     if not isinstance(value, str) or value not in TASKS:
-        raise _key_error(origin, "task", f"is {show_value(value)}; {nearest(str(value), TASKS)}")
+        raise _key_error(
+            origin, "task", f"is {show_value(value)}; {did_you_mean(str(value), TASKS)}"
+        )
     return value
 
 
@@ -215,7 +217,7 @@ def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise _key_error(
-            origin, "preprocessing.kind", f"is {show_value(kind)}; {nearest(str(kind), KINDS)}"
+            origin, "preprocessing.kind", f"is {show_value(kind)}; {did_you_mean(str(kind), KINDS)}"
         )
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))

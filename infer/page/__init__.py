@@ -1,5 +1,5 @@
-"""What the pages of ptx share: `ptx serve` has one, and an export to html is one."""
+"""Shared by the two HTML pages of ptx: the page of `ptx serve`, and the HTML export."""
 
-from ptx.infer.page.parts import allow, describe, part, words
+from ptx.infer.page.parts import csp_hash, load_asset, page_data, translations
 
-__all__ = ["allow", "describe", "part", "words"]
+__all__ = ["csp_hash", "load_asset", "page_data", "translations"]

@@ -1,4 +1,4 @@
-"""The parts of a page that stand beside this file, and what a page knows of a model."""
+"""The assets that the HTML pages share, and the data about a model that a page shows."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from typing import Any
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.preprocessing import Preprocessing
 
-_SHOWN = 12  # labels
+_SHOWN = 12  # maximum number of labels that a page lists
 
 
-def part(name: str) -> str:
-    """The text of page.css, sections.html or common.js."""
+def load_asset(name: str) -> str:
+    """The content of page.css, sections.html, common.js or words.json."""
     return files("ptx.infer.page").joinpath(name).read_text("utf-8")
 
 
-def words(own: str) -> dict[str, dict[str, str]]:
-    """What a page says, by language; `own`: the JSON text of those that it adds."""
-    added: Mapping[str, Mapping[str, str]] = json.loads(own)
-    return {tag: {**said, **added[tag]} for tag, said in json.loads(part("words.json")).items()}
+def translations(extra: str) -> dict[str, dict[str, str]]:
+    """The texts of a page, by language; `extra` is the JSON text of translations to add."""
+    added: Mapping[str, Mapping[str, str]] = json.loads(extra)
+    return {
+        tag: {**texts, **added[tag]} for tag, texts in json.loads(load_asset("words.json")).items()
+    }
 
 
-def allow(text: str) -> str:
-    """The source of a content security policy that allows this script or style alone."""
+def csp_hash(text: str) -> str:
+    """The Content-Security-Policy source that allows exactly this inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def describe(manifest: Manifest, preprocessing: Preprocessing | None) -> dict[str, Any]:
-    """What a page shows of a model. `preprocessing`: None where the page has no input for it."""
+def page_data(manifest: Manifest, preprocessing: Preprocessing | None) -> dict[str, Any]:
+    """The data about a model that a page shows; `preprocessing` is None if the page has no input."""
     return {
         "kind": "none" if preprocessing is None else _kind(preprocessing),
         "expects": [] if preprocessing is None else _expected(manifest, preprocessing),
         "paper": preprocessing is None or _is_drawn(preprocessing),
-        "columns": [] if preprocessing is None else list(preprocessing.columns),
+        "columns": [] if preprocessing is None else list(preprocessing.feature_names),
         "arrays": [
             f"{spec.name}: {spec.dtype} ({', '.join(map(str, spec.sample_axes))})"
             for spec in (
@@ -49,14 +51,16 @@ def describe(manifest: Manifest, preprocessing: Preprocessing | None) -> dict[st
 
 
 def _takes_arrays(preprocessing: Preprocessing) -> bool:
-    """Whether a value has no form but that of the model's own arrays."""
-    return not (preprocessing.pictures or preprocessing.columns or preprocessing.examples())
+    """Whether values can only be given as arrays of the model's input."""
+    return not (
+        preprocessing.image_spec or preprocessing.feature_names or preprocessing.probe_inputs()
+    )
 
 
 def _expected(manifest: Manifest, preprocessing: Preprocessing) -> list[str]:
-    """A key of words.json for what a person gives, and what stands in its gaps."""
-    columns = preprocessing.columns
-    if preprocessing.pictures is not None:
+    """Translation key of the expected input, and its format arguments."""
+    columns = preprocessing.feature_names
+    if preprocessing.image_spec is not None:
         return ["a-picture"]
     if len(columns) == 1:
         return ["a-number"]
@@ -68,20 +72,20 @@ def _expected(manifest: Manifest, preprocessing: Preprocessing) -> list[str]:
 
 
 def _is_drawn(preprocessing: Preprocessing) -> bool:
-    """Whether a pen is enough for what the model takes."""
-    return preprocessing.pictures is None or preprocessing.pictures.resize_mode is not None
+    """Whether a drawing is a suitable input."""
+    return preprocessing.image_spec is None or preprocessing.image_spec.resize_mode is not None
 
 
 def _kind(preprocessing: Preprocessing) -> str:
-    if preprocessing.pictures is not None:
+    if preprocessing.image_spec is not None:
         return "picture"
     if _takes_arrays(preprocessing):
         return "array"
-    return "row" if preprocessing.columns else "text"
+    return "row" if preprocessing.feature_names else "text"
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str | list[str]]]:
-    """The manifest's lines: a key of words.json, and a text, or one more key and what fills its gaps."""
+    """Rows about the model: a translation key, and a text or another key with its arguments."""
     yield "model", manifest.model
     yield "task", manifest.task
     for word, specs in (
@@ -102,7 +106,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str | list[str]]]:
         yield "reached", ["rows-of", figure, f"{test['rows']:,}", str(test["data"])]
     for backend, outputs in manifest.verification.get("backends", {}).items():
         for name, found in outputs.items():
-            yield "agreement", f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}"
+            yield (
+                "verification",
+                f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}",
+            )
     if manifest.weights_sha256:
         yield "weights", manifest.weights_sha256
     if manifest.versions:

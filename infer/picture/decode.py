@@ -16,21 +16,21 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError, LimitError, quote
-from ptx.infer.picture.formats import (
-    PNG_MAGIC,
-    Least,
-    convert_pillow_image,
-    decode_with_pillow,
-    eight_bit_table,
-    find_format,
-)
-from ptx.infer.picture.problems import (
+from ptx.infer.picture.errors import (
     MAX_PIXELS,
     check_size,
     damaged_error,
     map_decoder_error,
     size_error,
     truncated_error,
+)
+from ptx.infer.picture.formats import (
+    PNG_MAGIC,
+    MinSize,
+    convert_pillow_image,
+    decode_with_pillow,
+    eight_bit_table,
+    find_format,
 )
 
 # PNG bit depth and colour type -> mode, where the pixels need no palette, scaling or interlacing.
@@ -49,15 +49,16 @@ Chunk = tuple[bytes, int, int]  # chunk_type, start and end of its data
 
 
 def decode(
-    data: bytes, *, name: str = "image", frame: int | None = None, least: Least | None = None
+    data: bytes, *, name: str = "image", frame: int | None = None, min_size: MinSize | None = None
 ) -> Image.Image:
     """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
     kept.
 
-    `name` stands in the messages. `frame` chooses one picture of an animation or a multi-page file,
-    from 0.
-    `least`: a JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its
-    size, at which it is no smaller than `least`; many times as fast.
+    Args:
+        name: The name of the image in messages.
+        frame: Which image of an animation or multi-page file to decode, from 0.
+        min_size: A JPEG that is at least twice as large is decoded at 1/2, 1/4 or 1/8 of its size, but
+            not below this size; this is many times as fast.
 
     PNG carries checksums and is held to them, so that a damaged one is refused and never answered
     with other pixels; it must be complete to its end chunk. The other formats carry none: they are
@@ -71,7 +72,7 @@ def decode(
     """
     format_name = "PNG" if data.startswith(PNG_MAGIC) else find_format(data, name)
     try:
-        return _decode(data, format_name, name, frame, least)
+        return _decode(data, format_name, name, frame, min_size)
     except (InputError, LimitError):
         raise
     except Exception as error:  # seven families were seen
@@ -137,7 +138,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
 
 
 def _decode(
-    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
+    data: bytes, format_name: str, name: str, frame: int | None, min_size: MinSize | None
 ) -> Image.Image:
     if format_name == "PNG":
         chunks = _read_chunks(data, name)
@@ -145,7 +146,7 @@ def _decode(
         plain = _decode_plain(data, chunks)
         if plain is not None and not frame:
             return plain
-    return decode_with_pillow(data, format_name, name, frame, least)
+    return decode_with_pillow(data, format_name, name, frame, min_size)
 
 
 def _read_chunks(data: bytes, name: str) -> list[Chunk]:

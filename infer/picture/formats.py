@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ptx.infer.errors import InputError, quote
-from ptx.infer.picture.problems import check_size, damaged_error, truncated_error
+from ptx.infer.picture.errors import check_size, damaged_error, truncated_error
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -79,7 +79,7 @@ _CONVERT: Final[dict[str, str]] = {
     "CMYK": "RGB",
     "YCbCr": "RGB",
 }
-Least = int | Callable[[tuple[int, int]], tuple[int, int]]
+MinSize = int | Callable[[tuple[int, int]], tuple[int, int]]
 """The least length of both sides, or what gives the least (width, height) for those of the file."""
 
 _MOST_COUNTED: Final = 1000  # pages of a TIFF
@@ -140,7 +140,7 @@ def _looks_like(data: bytes) -> str:
 
 
 def decode_with_pillow(
-    data: bytes, format_name: str, name: str, frame: int | None, least: Least | None
+    data: bytes, format_name: str, name: str, frame: int | None, min_size: MinSize | None
 ) -> Image.Image:
     """What `ptx.infer.picture.decode.decode` does for all but a plain PNG."""
     from PIL import ImageOps
@@ -156,8 +156,8 @@ def decode_with_pillow(
         if chosen:
             image.seek(chosen)
             check_size(image.size, name)
-        if least is not None:
-            size = least(image.size) if callable(least) else (least, least)
+        if min_size is not None:
+            size = min_size(image.size) if callable(min_size) else (min_size, min_size)
             image.draft(image.mode, size)  # heeded by JPEG alone
         image.decodermaxblock = _PIECE
         image.load()

@@ -1,7 +1,7 @@
-"""From what a person has in hand to a model's input arrays.
+"""From raw inputs (image files, texts, rows of numbers) to a model's input arrays.
 
-Training, export and prediction run this same code. A manifest holds a preprocessing as data: its `kind`
-is a key of KINDS, the other keys are that kind's settings.
+Training, export and prediction run this same code. A manifest stores a preprocessing as data: its `kind`
+is a key of KINDS, the other keys are the settings of that kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptx.infer.artifact.golden import RawInput
-from ptx.infer.errors import ArtifactError, UsageError, nearest
+from ptx.infer.errors import ArtifactError, UsageError, did_you_mean
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -32,102 +32,102 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A preprocessing's way with pictures, for those that make rows of them or draw them."""
+class ImageSpec:
+    """How a preprocessing turns an image into pixels, and pixels into numbers."""
 
-    read: Callable[[Image], Array]  # a decoded picture as uint8 pixels (height, width[, channels])
-    resize_mode: str | None  # the key of RESIZE_MODES that does so; None where it is another way
-    table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
-    sample_shape: tuple[int, ...]  # in the signature's axes; −1 for a dynamic one
-    channel_axis: int = 0  # of a sample whose pixels have channels
-    # What makes the table, in float32: `divide` or `subtract`, and by which number or numbers.
-    steps: tuple[tuple[str, Array], ...] = ()
+    to_pixels: Callable[[Image], Array]  # a decoded image → uint8 (height, width[, channels])
+    resize_mode: str | None  # the key of RESIZE_MODES that `to_pixels` uses, if any
+    lookup_table: Array  # float32 (256,) or (channels, 256): the number for each pixel value
+    sample_shape: tuple[int, ...]  # in the order of the signature's axes; −1 for a dynamic axis
+    channel_axis: int = 0  # the axis of the channels in a sample, if there is one
+    # The operations behind the lookup table, in float32: `divide` or `subtract`, and the operand.
+    normalization: tuple[tuple[str, Array], ...] = ()
 
     @property
     def channels(self) -> int | None:
-        """Of a pixel; None where it is one number, and so are the settings `mean` and `std`."""
-        return None if self.table.ndim == 1 else len(self.table)
+        """Channels of a pixel; None for a gray image, whose `mean` and `std` are single numbers."""
+        return None if self.lookup_table.ndim == 1 else len(self.lookup_table)
 
 
 class Preprocessing(Protocol):
-    """One way from values to input arrays."""
+    """Converts raw values to input arrays."""
 
     @property
-    def expects(self) -> str:
-        """What a value is, for messages: `a picture`, `8 numbers`."""
+    def input_description(self) -> str:
+        """What a value is, for messages: `an image`, `8 numbers`."""
 
     @property
-    def noun(self) -> str:
-        """What several values are called: `pictures`, `texts`."""
+    def plural(self) -> str:
+        """The plural noun for values, for messages: `images`, `texts`."""
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
-        """The inputs that it fills, in the signature's order."""
+        """The model inputs that it produces, in the order of the signature."""
 
     @property
     def dimensions(self) -> int:
-        """Of one value in an array; an array of one more holds several."""
+        """Dimensions of one value as an array; an array with one more contains several values."""
 
     @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Of the files that hold one value each; none where no file does."""
+    def extensions(self) -> tuple[str, ...]:
+        """Extensions of files that contain one value each; empty if there are none."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of a value's numbers; none where it is no row of a table."""
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the numbers in a value; empty if a value is not a row of a table."""
 
     @property
-    def pads(self) -> bool:
-        """Whether samples of several lengths go into one batch: see `batch_key`."""
+    def variable_length(self) -> bool:
+        """Whether samples of different lengths can share a batch: see `batch_key`."""
 
     @property
-    def pictures(self) -> Pictures | None:
-        """How it makes pixels of pictures and numbers of pixels; None where values are no pictures."""
+    def image_spec(self) -> ImageSpec | None:
+        """How images become pixels and numbers; None if values are not images."""
 
     @property
     def rows(self) -> tuple[str, tuple[int, ...]] | None:
         """The data set rows it reads: a key of `ptx.trainers.data.dataset.ROW_TYPES` and the shape of
         a row. None if it reads none."""
 
-    def read(self, value: Any) -> Array:
-        """One value as the compact array that `collate` stacks; InputError where it cannot be."""
+    def transform(self, value: Any) -> Array:
+        """Convert one value to a sample, the array that `collate` stacks; InputError if invalid."""
 
-    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
-        """Rows of a data set as samples; pixels are samples as they are.
+    def transform_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        """Convert dataset rows to samples; pixels are samples already.
 
-        `names`: the data's labels, where a row holds indices into them.
+        `names`: the labels of the dataset, if a row consists of indices into them.
         """
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
-        """A row of a data set as a person has it: a picture file, a text, numbers."""
+    def to_raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
+        """Convert a dataset row to a raw input: an image file, a text, numbers."""
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
-        """The input arrays of a batch of samples, in the signature's axes and dtypes.
+        """Stack samples into the input arrays of a batch, with the signature's axes and dtypes.
 
-        Samples of several lengths are padded at the end of the dynamic axes.
+        Samples of different lengths are padded at the end of the dynamic axes.
         """
 
-    def examples(self) -> tuple[RawInput, ...]:
-        """Made-up values that show another setting; none where a value has no raw form."""
+    def probe_inputs(self) -> tuple[RawInput, ...]:
+        """Synthetic values whose result changes with the settings; empty if values have no raw form."""
 
 
 def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preprocessing:
-    """The preprocessing that a manifest describes.
+    """Create the preprocessing that a manifest describes.
 
     Raises:
-        ArtifactError: an unknown kind, or settings that do not fit the signature.
+        ArtifactError: the kind is unknown, or the settings do not match the signature.
     """
     settings = dict(data)
     kind = settings.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise ArtifactError(
-            f"the manifest's preprocessing is of kind {kind!r}; {nearest(str(kind), KINDS)}",
+            f"the manifest's preprocessing is of kind {kind!r}; {did_you_mean(str(kind), KINDS)}",
             code="E-MANIFEST",
         )
-    made_by = pkgutil.resolve_name(KINDS[kind])
+    factory = pkgutil.resolve_name(KINDS[kind])
     try:
-        _check_names(made_by, settings)
-        opened: Preprocessing = made_by(signature, **settings)
+        _check_names(factory, settings)
+        opened: Preprocessing = factory(signature, **settings)
     except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(
             f"the manifest's preprocessing of kind {kind!r} is not valid: {error}",
@@ -137,49 +137,49 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
 
 
 def batch_key(preprocessing: Preprocessing, sample: Array) -> object:
-    """Samples with equal keys fit into one batch: the same dtype and shape, unless they are padded."""
-    return None if preprocessing.pads else (sample.dtype, sample.shape)
+    """Samples with equal keys can share a batch: equal dtype and shape, unless they are padded."""
+    return None if preprocessing.variable_length else (sample.dtype, sample.shape)
 
 
 def detect_digits_in(preprocessing: Preprocessing, value: Any) -> list[DetectedDigit]:
-    """Every figure of a picture in the model's form, left to right.
+    """Every digit in an image, at the model's input size, left to right.
 
     Raises:
-        InputError: the picture cannot be used, or shows nothing that is like a digit.
-        UsageError: the preprocessing does not look for digits.
+        InputError: the image cannot be used, or shows nothing that resembles a digit.
+        UsageError: the preprocessing does not detect digits.
     """
     from ptx.infer.digits.mnist import detect_digits
     from ptx.infer.picture.flatten import min_decode_size
-    from ptx.infer.preprocessing.picture import open_picture
+    from ptx.infer.preprocessing.picture import open_image
 
-    pictures, rows = preprocessing.pictures, preprocessing.rows
-    if pictures is None or pictures.resize_mode != "mnist" or rows is None:
+    image_spec, row_spec = preprocessing.image_spec, preprocessing.row_spec
+    if image_spec is None or image_spec.resize_mode != "mnist" or row_spec is None:
         raise UsageError(
-            "the model does not look for digits in pictures: there is one answer for each"
+            "the model does not detect digits in an image: it makes one prediction per image"
         )
-    height, width = rows[1]
-    return detect_digits(open_picture(value, least=min_decode_size), (width, height))
+    height, width = row_spec[1]
+    return detect_digits(open_image(value, min_size=min_decode_size), (width, height))
 
 
-def _check_names(made_by: Any, settings: Mapping[str, Any]) -> None:
-    """The settings of a kind are the keyword arguments of its class."""
+def _check_names(factory: Any, settings: Mapping[str, Any]) -> None:
+    """ValueError unless the settings are valid keyword arguments of `factory`."""
     known = {
         name: parameter.default is parameter.empty
-        for name, parameter in inspect.signature(made_by).parameters.items()
+        for name, parameter in inspect.signature(factory).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     for name in settings:
         if name not in known:
-            raise ValueError(f"setting {name!r} is unknown; {nearest(name, known)}")
-    for name, needed in known.items():
-        if needed and name not in settings:
+            raise ValueError(f"setting {name!r} is unknown; {did_you_mean(name, known)}")
+    for name, required in known.items():
+        if required and name not in settings:
             raise ValueError(f"setting {name!r} is missing")
 
 
 def show_value(value: Any) -> str:
-    """A value in a message: on one line, and a short one."""
+    """A value for a message, on one line and shortened."""
     try:
         text = " ".join(repr(value).split())
-    except ValueError:  # an integer of more digits than Python prints
+    except ValueError:  # an integer with more digits than Python converts to text
         return f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"

@@ -1,4 +1,4 @@
-"""Words over a small alphabet to indices or one-hot rows."""
+"""From words over a small alphabet to indices or one-hot rows."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from ptx.infer.signature import Array, Signature, TensorSpec
 class SymbolsPreprocessing:
     """Each character is a symbol of the alphabet: its index, or a one-hot row for a float input."""
 
-    noun = "sequences"
+    plural = "sequences"
     dimensions = 1
-    suffixes = columns = ()
-    pads = False
-    pictures = None
-    rows = "sequence", ()
+    extensions = feature_names = ()
+    variable_length = False
+    image_spec = None
+    row_spec = "sequence", ()
 
     def __init__(self, signature: Signature, *, alphabet: Sequence[str]) -> None:
         self.specs = signature.inputs
         self.spec: TensorSpec = signature.inputs[0]
         self.alphabet = tuple(alphabet)
         if len(set(self.alphabet)) != len(self.alphabet):
-            raise ValueError("a symbol stands twice in the alphabet")
+            raise ValueError("the alphabet contains a symbol twice")
         if self.spec.dtype == "float32" and self.spec.axes[-1] != len(self.alphabet):
-            raise ValueError(f"{len(self.alphabet)} symbols do not fill {self.spec.describe()}")
+            raise ValueError(f"{len(self.alphabet)} symbols do not match {self.spec.describe()}")
 
     @property
-    def expects(self) -> str:
-        return f"a word of the letters {', '.join(self.alphabet)}"
+    def input_description(self) -> str:
+        return f"a word with the letters {', '.join(self.alphabet)}"
 
-    def read(self, value: Any) -> Array:
+    def transform(self, value: Any) -> Array:
         """int64 (length,): the index of each symbol."""
         if (
             isinstance(value, np.ndarray)
@@ -51,19 +51,19 @@ class SymbolsPreprocessing:
                 )
             return value.astype(np.int64)
         if not isinstance(value, str) or not value:
-            raise InputError(f"{show_value(value)} is not {self.expects}", code="E-TYPE")
+            raise InputError(f"{show_value(value)} is not {self.input_description}", code="E-TYPE")
         try:
             return np.asarray([self.alphabet.index(char) for char in value], np.int64)
         except ValueError as error:
             raise InputError(
-                f"{show_value(value)} is not {self.expects}", code="E-RANGE"
+                f"{show_value(value)} is not {self.input_description}", code="E-RANGE"
             ) from error
 
-    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
-        """Of indices into `names`, or else into the alphabet."""
-        return [self.read(self.raw(row, names)) for row in rows] if names else list(rows)
+    def transform_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        """The rows are indices into `names` if given, else into the alphabet."""
+        return [self.transform(self.to_raw(row, names)) for row in rows] if names else list(rows)
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
+    def to_raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return "".join((names or self.alphabet)[index] for index in row)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -72,8 +72,8 @@ class SymbolsPreprocessing:
             batch = np.eye(len(self.alphabet), dtype=np.float32)[batch]
         return {self.spec.name: self.spec.place_batch(batch)}
 
-    def examples(self) -> tuple[RawInput, ...]:
-        """The alphabet forwards and backwards, as often as a fixed length asks for."""
+    def probe_inputs(self) -> tuple[RawInput, ...]:
+        """The alphabet forwards and backwards, repeated or cut to a fixed length if there is one."""
         letters = [symbol for symbol in self.alphabet if len(symbol) == 1]
         length = self.spec.sample_axes[0] if self.spec.sample_axes else 0
         count = length if isinstance(length, int) else len(letters)

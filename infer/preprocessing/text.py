@@ -1,4 +1,4 @@
-"""Words to padded character codes and lengths."""
+"""From texts to padded character codes and lengths."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
 from ptx.infer.signature import Array, Signature
 
-LENGTH_LIMIT = 1000  # characters; no name is longer
+LENGTH_LIMIT = 1000  # characters
 
 
 class TextPreprocessing:
-    """A text as ASCII codes, padded on the right to the longest of its batch.
+    """A text as ASCII codes, padded on the right to the longest text of the batch.
 
-    Accents are taken off (NFKD, combining marks dropped: `Müller` → `Muller`); a character that is not
-    ASCII then becomes `unknown`. `padding` fills up; the lengths say where each text ends.
+    Accents are removed (NFKD without combining marks: `Müller` → `Muller`). Characters that are
+    still not ASCII become `unknown`.
+
+    Args:
+        unknown: The code of characters outside ASCII.
+        padding: The code after the end of a text; the lengths are a second input.
     """
 
-    expects, noun = "a text", "texts"
+    input_description, plural = "a text", "texts"
     dimensions = 1
-    suffixes = columns = ()
-    pads = True
-    pictures = None
-    rows = "text", ()
+    extensions = feature_names = ()
+    variable_length = True
+    image_spec = None
+    row_spec = "text", ()
 
     def __init__(
         self, signature: Signature, *, normalise: str, unknown: int, padding: int = 0
@@ -38,7 +42,7 @@ class TextPreprocessing:
         self.characters, self.lengths = (spec.name for spec in signature.inputs)
         self.unknown, self.padding = int(unknown), int(padding)
 
-    def read(self, value: Any) -> Array:
+    def transform(self, value: Any) -> Array:
         """int64 (length,): the code of each character."""
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1:
             return self._codes(value)
@@ -46,7 +50,7 @@ class TextPreprocessing:
             raise InputError(f"the input is a {type(value).__name__}; expected text", code="E-TYPE")
         if len(value) > LENGTH_LIMIT:
             raise InputError(
-                f"the text has {len(value):,} characters; at most {LENGTH_LIMIT:,} are read",
+                f"the text has {len(value):,} characters; expected at most {LENGTH_LIMIT:,}",
                 code="E-RANGE",
             )
         decomposed = unicodedata.normalize("NFKD", value.strip())
@@ -60,16 +64,16 @@ class TextPreprocessing:
         return np.asarray(codes, np.int64)
 
     def _codes(self, value: Array) -> Array:
-        """Codes that were made elsewhere, without the padding at their end."""
+        """Codes that the caller computed, without the padding at their end."""
         used = np.flatnonzero(value != self.padding)
         if not used.size:
             raise InputError("the row of codes is empty; expected characters", code="E-EMPTY")
         return value[: used[-1] + 1].astype(np.int64)
 
-    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
-        return [self.read(text) for text in rows.tolist()]
+    def transform_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return [self.transform(text) for text in rows.tolist()]
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
+    def to_raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return str(row)
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
@@ -79,6 +83,6 @@ class TextPreprocessing:
             row[: len(sample)] = sample
         return {self.characters: codes, self.lengths: lengths}
 
-    def examples(self) -> tuple[RawInput, ...]:
-        """Texts of several lengths, with accents and with what becomes `unknown`."""
+    def probe_inputs(self) -> tuple[RawInput, ...]:
+        """Texts of several lengths, with accents and with characters that become `unknown`."""
         return "Zoë", "Łukasiewicz ☃", " O'Neill-Müller "

@@ -21,7 +21,7 @@ from scaling import SCALE
 from serving import serving
 from setting import FULL, QUICK, Setting, prepare
 
-from ptx.infer.backends.threads import settle_threads
+from ptx.infer.backends.threads import set_openmp_wait_policy
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "cold-start": cold_start,
@@ -39,7 +39,7 @@ SECTIONS |= SCALE
 def main() -> int:
     options = _options()
     # As ptx sets them, for what is measured beside it in this process.
-    settle_threads()
+    set_openmp_wait_policy()
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     setting = Setting(options.folder.resolve(), QUICK if options.quick else FULL)
     prepare(setting)

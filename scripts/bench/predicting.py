@@ -14,7 +14,7 @@ from PIL import Image
 from setting import PTX, Setting, naive, pictures
 
 from ptx.infer import Predictor, load
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 from ptx.report.measurement import sample_batch
 
 BATCH = 256
@@ -116,13 +116,13 @@ def throughput(setting: Setting) -> Iterator[Pending]:
     """Arrays in, batches of 256: the predictor against the runtime under it."""
     import torch
 
-    torch.set_num_threads(usable_processors())
+    torch.set_num_threads(available_cpus())
     for name, goal in _OF_A_BATCH.items():
         path = setting.model(name, ".onnx")
         with load(path, backend="ort-cpu") as predictor:
             inputs = sample_batch(predictor.manifest, BATCH)
             for reference, threads in (
-                ("`session.run`, as many threads", usable_processors()),
+                ("`session.run`, as many threads", available_cpus()),
                 ("`session.run`, its own threads (weak)", None),
             ):
                 raw = partial(open_session(path, threads).run, None, inputs)

@@ -49,7 +49,7 @@ def _row(setting: Setting, model: str, batch: int, make: Make, p50: dict[str, fl
         inputs = sample_batch(predictor.manifest, batch)
     on_torch = make in (eager, scripted)
     device = setting.torch_device() if on_torch else setting.runtime_device
-    with CUDA_PRECISION.hold_at("float32"):  # that of the others; PyTorch's own choice is TF32
+    with CUDA_PRECISION.using("float32"):  # that of the others; PyTorch's own choice is TF32
         laps = _laps(make(device, paths, inputs))
     middle, late = statistics.median(laps), np.quantile(laps, 0.95)
     first = p50.setdefault("session.run", middle)  # the first row of each group

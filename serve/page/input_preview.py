@@ -23,10 +23,10 @@ def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, st
     Raises:
         InputError: it cannot be used.
     """
-    sample = preprocessing.read(value)
-    if preprocessing.pictures is not None:
+    sample = preprocessing.transform(value)
+    if preprocessing.image_spec is not None:
         return pixels_as_png(sample), "image/png"
-    if preprocessing.columns:
+    if preprocessing.feature_names:
         seen = ", ".join(f"{number:.4g}" for number in sample)
     elif hasattr(preprocessing, "alphabet"):
         seen = " ".join(map(str, sample))

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from ptx.infer import Manifest
-from ptx.infer.page import allow, describe, part, words
+from ptx.infer.page import csp_hash, load_asset, page_data, translations
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.raw_input import raw_input_name
 from ptx.serve.tensors import DATATYPE_NAMES
@@ -23,18 +23,18 @@ def render(models: Iterable[tuple[str, Manifest]]) -> bytes:
 
     It allows itself the script and the style that it carries, by their digests, and its own server.
     """
-    style = part("page.css")
-    script = part("common.js") + _own("page.js")
+    style = load_asset("page.css")
+    script = load_asset("common.js") + _own("page.js")
     data = {
         "models": [_describe(*model) for model in models],
-        "words": words(_own("words.json")),
+        "words": translations(_own("words.json")),
     }
     policy = (
-        f"default-src 'none'; script-src {allow(script)}; style-src {allow(style)};"
+        f"default-src 'none'; script-src {csp_hash(script)}; style-src {csp_hash(style)};"
         " img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
     page = _own("page.html").replace("{{policy}}", policy).replace("{{style}}", style)
-    page = page.replace("{{sections}}", part("sections.html"))
+    page = page.replace("{{sections}}", load_asset("sections.html"))
     # `<` would end the data where a name holds `</script>`.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     before, after = page.split("{{data}}")
@@ -52,7 +52,7 @@ def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
     first = manifest.signature.outputs[0].name
     return {
         "name": name,
-        **describe(manifest, None if given is None else preprocessing),
+        **page_data(manifest, None if given is None else preprocessing),
         "input": given,
         "output": first if given is None else "label" if manifest.labels else "value",
         "tensors": [

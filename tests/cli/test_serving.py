@@ -24,7 +24,7 @@ def test_workers_share_the_processors(
     asked: int | None,
     expected: int | None,
 ) -> None:
-    monkeypatch.setattr(settings, "usable_processors", lambda: 8)
+    monkeypatch.setattr(settings, "available_cpus", lambda: 8)
     source = find_source(
         Workspace(tmp_path),
         f"a={artifact('convnet', 'onnx')}",

@@ -26,7 +26,7 @@ def pixels(model: str, overrides: ModelSpec) -> Array:
     """float32 (256,): what the network is given for each pixel."""
     manifest = catalog_manifest(model, overrides)
     opened: Any = open_preprocessing(manifest.preprocessing, manifest.signature)
-    table: Array = opened.table
+    table: Array = opened.lookup_table
     return table
 
 
@@ -149,7 +149,7 @@ IMAGE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
             "convnet",
             spec(preprocessing={**IMAGE, "size": [9, 9]}),
             InputError,
-            "a picture of 9×9 does not fill",
+            "9×9",
         ),
     ],
 )

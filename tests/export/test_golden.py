@@ -61,7 +61,7 @@ def test_raw_samples_have_the_digest_of_their_arrays(
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     for sample in manifest.end_to_end:
         assert all(isinstance(value, kind) for value in sample.values)
-        inputs = preprocessing.collate([preprocessing.read(value) for value in sample.values])
+        inputs = preprocessing.collate([preprocessing.transform(value) for value in sample.values])
         assert input_digest(inputs) == sample.sha256
         assert len(sample.predictions) == len(sample.values)
 

@@ -96,7 +96,9 @@ def test_a_network_is_exported_in_one_call_and_predicts(tmp_path: Path) -> None:
     with load(done.path, trust=True) as predictor:
         assert predictor.manifest.model == "flower-net"
         answer = predictor.predict(pixels)
-        image = predictor.preprocessing.collate([predictor.preprocessing.read(pixels)])["image"]
+        image = predictor.preprocessing.collate([predictor.preprocessing.transform(pixels)])[
+            "image"
+        ]
     with torch.no_grad():
         expected = network.eval()(torch.from_numpy(image)).softmax(1)[0]
     assert answer.label == LABELS[int(expected.argmax())]

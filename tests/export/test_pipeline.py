@@ -158,7 +158,7 @@ def test_the_opset_that_is_asked_for_stands_in_the_manifest(
     trained = read_model(checkpoint("linear-model"))
     path = export(trained, "onnx", tmp_path / "model.onnx", opset=18).path
     assert read_artifact(path).require_manifest().versions["opset"] == "18"
-    with pytest.raises(UsageError, match="opset is 17; expected a whole number from 18 to 26"):
+    with pytest.raises(UsageError, match="opset is 17; expected an integer from 18 to 26"):
         export(trained, "onnx", path, opset=17)
     assert read_artifact(path).require_manifest().versions["opset"] == "18"
 

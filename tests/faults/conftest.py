@@ -102,5 +102,5 @@ def ward(colours: Path) -> TrainedModel:
     preprocessing = open_preprocessing(
         described.manifest.preprocessing, described.manifest.signature
     )
-    read = [preprocessing.read(path) for path in sorted(colours.glob("*/[0-4].png"))]
+    read = [preprocessing.transform(path) for path in sorted(colours.glob("*/[0-4].png"))]
     return replace(described, samples=preprocessing.collate(read))

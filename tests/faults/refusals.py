@@ -510,7 +510,7 @@ REFUSALS = (
         "a page of others",
         PAGE,
         "E-TRUST",
-        "is a model as one page, which is a program",
+        "is a model as one page",
         lambda shop: load(page(shop)),
     ),
     Refusal(

@@ -77,7 +77,7 @@ def no_wrong_answer(model: Good, path: Path) -> None:
         return
     with injected, load(model.path, backend=backend, device="cpu", trust=True) as right:
         for size in (1, 2, 3, len(values)):
-            samples = [right.preprocessing.read(value) for value in values[:size]]
+            samples = [right.preprocessing.transform(value) for value in values[:size]]
             inputs = right.preprocessing.collate(samples)
             try:
                 outputs = injected.run(inputs)

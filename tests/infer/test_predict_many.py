@@ -115,7 +115,7 @@ def test_one_array_that_the_guard_refuses_does_not_take_the_others_with_it() -> 
     opened = Predictor(LINE, Echo)
 
     class Lax(ColumnsPreprocessing):
-        def read(self, value: Any) -> Array:
+        def transform(self, value: Any) -> Array:
             return np.array([value], np.float32)
 
     opened.preprocessing = Lax(LINE.signature, names=["x"])
@@ -205,7 +205,7 @@ def test_no_more_is_read_than_two_windows_ahead(double: Predictor) -> None:
 def test_reading_overlaps_computing(double: Predictor, echo: Echo) -> None:
     """Computing waits for the next window to be read: without the overlap it would wait in vain."""
     read = threading.Event()
-    compute, original = echo.run, double.preprocessing.read
+    compute, original = echo.run, double.preprocessing.transform
 
     def slow_run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         assert len(echo.batches) > 0 or read.wait(10), "the second window was not read meanwhile"
@@ -217,7 +217,7 @@ def test_reading_overlaps_computing(double: Predictor, echo: Echo) -> None:
         return original(value)
 
     echo.run = slow_run  # type: ignore[method-assign]
-    double.preprocessing.read = watching  # type: ignore[method-assign]
+    double.preprocessing.transform = watching  # type: ignore[method-assign]
     assert len(list(double.predict_many([1, 2], batch_size=1))) == 2
 
 
@@ -235,12 +235,12 @@ def test_an_error_of_the_source_comes_through(double: Predictor) -> None:
     [
         (
             lambda p: p.predict_many([1], batch_size=0),
-            "the batch size is 0; expected a whole number",
+            "the batch size is 0; expected an integer",
         ),
         (lambda p: p.predict_many([1], on_error="skip"), "on_error is 'skip'"),
         (lambda p: p.predict_many("digit.png"), "the inputs are one str; expected several"),
         (lambda p: p.predict_many(b"1"), "the inputs are one bytes; expected several"),
-        (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected a whole number from 1 to"),
+        (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected an integer from 1 to"),
     ],
 )
 def test_a_wrong_call_is_an_error_before_anything_is_read(

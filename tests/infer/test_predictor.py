@@ -99,7 +99,7 @@ def test_a_classification_ranks_as_many_labels_as_asked(artifact: Export) -> Non
     )
     assert prediction.to_data()["top"][0] == {"label": prediction.label, "score": prediction.score}
     for top in (0, -1):
-        with pytest.raises(UsageError, match=f"top is {top}; expected a whole number from 1 to"):
+        with pytest.raises(UsageError, match=f"top is {top}; expected an integer from 1 to"):
             digits.predict(sample, top=top)
 
 
@@ -222,7 +222,7 @@ def test_each_process_opens_its_own_backend(monkeypatch: pytest.MonkeyPatch) -> 
         return opened[-1]
 
     shared = Predictor(MANIFEST, open_backend)
-    monkeypatch.setattr(module._Here, "process", 12345)  # as a forked child sees itself
+    monkeypatch.setattr(module._Process, "pid", 12345)  # as a forked child sees itself
     assert shared.predict(3).value == 6.0
     assert shared.predict(3).value == 6.0
     assert [len(backend.calls) for backend in opened] == [0, 2]

@@ -140,7 +140,7 @@ def test_processes_tell_what_is_left_out(child: Child) -> None:
 class Ready:
     """A preprocessing that takes arrays as they are."""
 
-    def read(self, value: Any) -> Any:
+    def transform(self, value: Any) -> Any:
         return value
 
 
@@ -172,14 +172,14 @@ def test_a_reader_that_is_killed_is_told(child: Child) -> None:
 class Killing:
     """A preprocessing for which memory runs out."""
 
-    def read(self, value: Any) -> None:
+    def transform(self, value: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Endless:
     """A preprocessing that never comes back."""
 
-    def read(self, value: Any) -> None:
+    def transform(self, value: Any) -> None:
         signal.pause()
 
 
@@ -219,7 +219,7 @@ def test_all_processes_are_forked_at_once(child: Child) -> None:
 def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., PrefetchPlan | None]:
     """The plan for so many files of so many bytes, and a batch size of 256."""
     monkeypatch.setattr(prefetch, "can_fork", lambda: True)
-    monkeypatch.setattr(prefetch, "usable_processors", lambda: 8)
+    monkeypatch.setattr(prefetch, "available_cpus", lambda: 8)
 
     def make(count: int, size: int, preprocessing: Any = None) -> PrefetchPlan | None:
         file = tmp_path / "file"
@@ -233,8 +233,8 @@ def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Prefe
 class Photographs:
     """A preprocessing of large images."""
 
-    suffixes = (".jpg",)
-    rows = "pictures", (3, 224, 224)
+    extensions = (".jpg",)
+    row_spec = "pictures", (3, 224, 224)
 
 
 def test_small_images_leave_one_thread_to_the_backend(plan: Any) -> None:

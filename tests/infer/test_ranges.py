@@ -10,12 +10,12 @@ import pytest
 from ptx.infer import UsageError
 from ptx.infer.ranges import Range
 
-WHOLE, ANY = Range(1, 1024), Range(0.001, 60, whole=False)
+INTEGER, ANY = Range(1, 1024), Range(0.001, 60, integer=False)
 
 
 @pytest.mark.parametrize("value", [1, 1024, np.int64(7)])
 def test_both_ends_of_whole_numbers_are_in_the_range(value: Any) -> None:
-    WHOLE.check("threads", value)
+    INTEGER.check("threads", value)
 
 
 @pytest.mark.parametrize("value", [0.001, 1, 60, 60.0, np.float32(0.5)])
@@ -25,8 +25,8 @@ def test_both_ends_of_any_numbers_are_in_the_range(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, 1025, -1, 10**19, 1.0, float("nan"), "4", None, True])
 def test_what_is_no_whole_number_of_the_range_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(UsageError, match=r"threads is .*; expected a whole number from 1 to 1024"):
-        WHOLE.check("threads", value)
+    with pytest.raises(UsageError, match=r"threads is .*; expected an integer from 1 to 1024"):
+        INTEGER.check("threads", value)
 
 
 @pytest.mark.parametrize("value", [0, 60.1, float("nan"), float("inf"), -1, 1e18, "1", True])

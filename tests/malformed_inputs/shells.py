@@ -102,18 +102,18 @@ class NumberOption:
     def refused(self) -> Iterator[str]:
         """What lies outside its range, by little and by much, and what is no number at all."""
         within = self.type.within
-        step = 1 if within.whole else abs(within.least) / 2
-        beyond = (within.least - step, within.most + 1, 0, -1, 1e18, 10**19, -(10**19), 10**400)
+        step = 1 if within.integer else abs(within.min) / 2
+        beyond = (within.min - step, within.max + 1, 0, -1, 1e18, 10**19, -(10**19), 10**400)
         values = [str(value) for value in beyond if value not in within]
         values += ["nan", "inf", "-inf", "", " ", "x", "0x10", "1e400", "9" * 5000, "4;5"]
-        values += ["1.5"] if within.whole else []
-        least = str(within.least)
+        values += ["1.5"] if within.integer else []
+        least = str(within.min)
         several = [f"{least},{value}" for value in values] + [f"{least},", f",{least}"]
         return iter(dict.fromkeys(several if isinstance(self.type, Numbers) else values))
 
     def ends(self) -> tuple[str, str]:
         """The least and the most that it takes."""
-        return str(self.type.within.least), str(self.type.within.most)
+        return str(self.type.within.min), str(self.type.within.max)
 
 
 def numeric(type_: Any) -> bool:

@@ -29,32 +29,32 @@ MODEL = "hours-by-text"
 class MinutesPreprocessing:
     """`90 min` becomes 1.5 hours."""
 
-    expects, noun = "a number of minutes", "durations"
+    input_description, plural = "a number of minutes", "durations"
     dimensions = 0
-    suffixes = columns = ()
-    pads = False
-    pictures = None
-    rows = "columns", (1,)
+    extensions = feature_names = ()
+    variable_length = False
+    image_spec = None
+    row_spec = "columns", (1,)
 
     def __init__(self, signature: Signature) -> None:
         self.specs = signature.inputs
 
-    def read(self, value: Any) -> Array:
+    def transform(self, value: Any) -> Array:
         number, _, unit = str(value).partition(" ")
         if unit != "min":
-            raise InputError(f"{value!r} is not {self.expects}", code="E-TYPE")
+            raise InputError(f"{value!r} is not {self.input_description}", code="E-TYPE")
         return np.asarray([float(number) / 60], np.float32)
 
-    def read_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
-        return [self.read(self.raw(row)) for row in rows]
+    def transform_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
+        return [self.transform(self.to_raw(row)) for row in rows]
 
-    def raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
+    def to_raw(self, row: Any, names: Sequence[str] = ()) -> RawInput:
         return f"{60 * float(row[0]):g} min"
 
     def collate(self, samples: Sequence[Array]) -> dict[str, Array]:
         return {self.specs[0].name: np.stack(samples)}
 
-    def examples(self) -> tuple[RawInput, ...]:
+    def probe_inputs(self) -> tuple[RawInput, ...]:
         return "30 min", "150 min"
 
 

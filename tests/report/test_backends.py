@@ -71,7 +71,7 @@ def test_each_file_that_is_there_is_measured_by_the_backends_that_read_it(
     only_onnx: FindFile,
 ) -> None:
     targets = list(report.find_targets(only_onnx, Options(), trust=False))
-    readers = [name for name, entry in BACKENDS.items() if entry.reads == "onnx"]
+    readers = [name for name, entry in BACKENDS.items() if entry.artifact_format == "onnx"]
     assert [target.backend for target in targets] == readers
 
 

@@ -46,7 +46,7 @@ def test_the_picture_that_the_model_saw_stands_beside_the_given_one(
     assert f"{target}: 1 of 1 input drawn" in done.err
     sheet = pixels(target)
     with load(workspace / "convnet" / "convnet.onnx", backend="ort-cpu") as predictor:
-        seen = predictor.preprocessing.read(seven)
+        seen = predictor.preprocessing.transform(seven)
     times = preview.SIDE // 28
     assert (box(sheet, 1)[..., 0] == np.kron(seen, np.ones((times, times)))[1:-1, 1:-1]).all()
     given = box(sheet, 0)

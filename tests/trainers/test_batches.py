@@ -93,7 +93,7 @@ def test_pictures_are_what_prediction_makes_of_the_same_files(model: str) -> Non
     for row in ROWS.tolist():
         file = io.BytesIO()
         Image.fromarray(pixels[row]).save(file, format="PNG")
-        samples.append(preprocessing.read(file.getvalue()))
+        samples.append(preprocessing.transform(file.getvalue()))
     (expected,) = preprocessing.collate(samples).values()
     (images,), targets = feed.batch(ROWS)
     assert same_bits(images, expected)
@@ -106,7 +106,7 @@ def test_digits_of_the_data_set_pass_through_prediction_unchanged() -> None:
     rows = torch.arange(0, len(digits), 20)
     preprocessing = preprocessing_of("convnet")
     (expected,) = preprocessing.collate(
-        [preprocessing.read(pixels) for pixels in digits.inputs["image"][rows.numpy()]]
+        [preprocessing.transform(pixels) for pixels in digits.inputs["image"][rows.numpy()]]
     ).values()
     assert same_bits(BatchLoader(digits, preprocessing, "cpu").batch(rows)[0][0], expected)
 
@@ -140,7 +140,7 @@ def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
     split = Split({"text": np.array(texts, object)}, np.arange(len(texts)))
     feed = BatchLoader(split, preprocessing, "cpu")
     for rows in ([0, 2, 4], [1], [5, 3, 3, 0], list(range(6))):
-        expected = preprocessing.collate([preprocessing.read(texts[row]) for row in rows])
+        expected = preprocessing.collate([preprocessing.transform(texts[row]) for row in rows])
         inputs, targets = feed.batch(torch.tensor(rows))
         for tensor, array in zip(inputs, expected.values(), strict=True):
             assert same_bits(tensor, array)
@@ -154,7 +154,9 @@ def test_sequences_are_what_prediction_makes_of_the_same_words(model: str) -> No
     symbols = np.stack([preprocessing.read(word) for word in words])
     feed = BatchLoader(Split({"sequence": symbols}, symbols), preprocessing, "cpu")
     rows = [2, 0, 2]
-    (expected,) = preprocessing.collate([preprocessing.read(words[row]) for row in rows]).values()
+    (expected,) = preprocessing.collate(
+        [preprocessing.transform(words[row]) for row in rows]
+    ).values()
     (sequence,), targets = feed.batch(torch.tensor(rows))
     assert same_bits(sequence, expected)
     assert same_bits(targets, symbols[rows])

@@ -183,7 +183,7 @@ def test_samples_are_the_first_test_rows_as_prediction_prepares_them(
         with load(tmp_path / "checkpoint.pt", device="cpu") as predictor:
             (values,) = data.test.inputs.values()
             inputs = predictor.preprocessing.collate(
-                [predictor.preprocessing.read(value) for value in values[:count]]
+                [predictor.preprocessing.transform(value) for value in values[:count]]
             )
         for name, array in inputs.items():
             assert samples[name].numpy().tobytes() == array.tobytes()
@@ -348,8 +348,8 @@ def test_a_label_that_rings_is_named_before_the_training(few: Few, tmp_path: Pat
     ("options", "message"),
     [
         ({"device": "cudaa"}, "there is no device 'cudaa'; did you mean 'cuda'"),
-        ({"seed": -1}, "the seed is -1; expected a whole number from 0 to 4294967295"),
-        ({"seed": 2**32}, "the seed is 4294967296; expected a whole number from 0 to 4294967295"),
+        ({"seed": -1}, "the seed is -1; expected an integer from 0 to 4294967295"),
+        ({"seed": 2**32}, "the seed is 4294967296; expected an integer from 0 to 4294967295"),
         (
             {"recipe": Recipe("mse-mean", "sgd", 0.01, 10, 1)},
             "convnet cannot be trained with mse-mean; expected cross-entropy",

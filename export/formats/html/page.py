@@ -24,7 +24,7 @@ from ptx.infer.artifact.html_page import (
     write_block,
 )
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.page import allow, describe, part, words
+from ptx.infer.page import csp_hash, load_asset, page_data, translations
 from ptx.infer.preprocessing import open_preprocessing
 
 # The engine's parts, in the order of their dependencies.
@@ -96,14 +96,14 @@ def render(model: bytes, runtime: Runtime | None = None) -> bytes:
         contents |= {RUNTIME: runtime.script.encode(), WASM: runtime.wasm}
     blocks = {name: write_block(name, content) for name, content in contents.items()}
     texts = {
-        "style": _unindent(part("page.css")),
-        "sections": _unindent(part("sections.html")),
+        "style": _unindent(load_asset("page.css")),
+        "sections": _unindent(load_asset("sections.html")),
     }
     script = _boot(texts | {name: _inside(block) for name, block in blocks.items()})
     policy = (
-        f"default-src 'none'; script-src {allow(script)} {allow(_main())}"
+        f"default-src 'none'; script-src {csp_hash(script)} {csp_hash(_main())}"
         f"{' ' + _COMPILE if runtime else ''};"
-        f" style-src {allow(texts['style'])};"
+        f" style-src {csp_hash(texts['style'])};"
         " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     runtimes = "".join(f"\n{blocks[name]}" for name in (RUNTIME, WASM) if name in blocks)
@@ -123,8 +123,8 @@ def _data(manifest: Manifest) -> str:
     """The model's data and the translations that the page shows."""
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     reference = manifest.verification.get("reference", "eager float64")
-    model = describe(manifest, preprocessing) | {"reference": f"PyTorch ({reference})"}
-    shown = {"model": model, "words": words(_part("words.json"))}
+    model = page_data(manifest, preprocessing) | {"reference": f"PyTorch ({reference})"}
+    shown = {"model": model, "words": translations(_part("words.json"))}
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -138,7 +138,7 @@ def _boot(texts: Mapping[str, str]) -> str:
 @cache
 def _main() -> str:
     """The script of the user interface, which the first script runs."""
-    common = _unindent(_COMMENT.sub("", part("common.js")))
+    common = _unindent(_COMMENT.sub("", load_asset("common.js")))
     return f'"use strict";\n{{\n{common}{_script("page.js")}}}\n'
 
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol, final
 from weakref import WeakSet
 
-from ptx.infer.errors import BackendError, installing
+from ptx.infer.errors import BackendError, install_hint
 
 # A line in, a line out: JSON texts `{call, arguments}` and `{value}` or `{error}`. As a worker it also
 # has what ONNX Runtime's script asks a browser's worker for; neither has a way to files or a network.
@@ -73,7 +73,7 @@ def find_runtime() -> Any:
         if node is None:
             raise BackendError(
                 f"neither mini-racer nor Node.js is installed, to run a page's JavaScript:"
-                f" {installing('html')}"
+                f" {install_hint('html')}"
             ) from error
         told = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
         return SimpleNamespace(__name__="node", __version__=told.stdout.strip(), path=node)

@@ -13,9 +13,9 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort.failures import map_error, mapping_onnxruntime_errors
-from ptx.infer.backends.threads import usable_processors
-from ptx.infer.backends.watchdog import Limit, Watchdog
-from ptx.infer.errors import ArtifactError, BackendError, installing
+from ptx.infer.backends.threads import available_cpus
+from ptx.infer.backends.watchdog import Deadline, Watchdog
+from ptx.infer.errors import ArtifactError, BackendError, install_hint
 from ptx.infer.signature import Array, TensorSpec
 
 SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads for any input
@@ -84,13 +84,13 @@ class OrtCpuBackend:
     def _open_parallel(self) -> Any:
         with self._opening:
             if self._parallel is None:
-                alone = usable_processors() == 1
-                self._parallel = self._session if alone else self._open(None)
+                one_cpu = available_cpus() == 1
+                self._parallel = self._session if one_cpu else self._open(None)
             return self._parallel
 
 
 def _count(inputs: Mapping[str, Any]) -> int:
-    """The numbers of all inputs; a sum over a generator would cost half a microsecond more."""
+    """The number of elements of all inputs; `sum` over a generator would cost 0.5 µs more."""
     count = 0
     for value in inputs.values():
         count += getattr(value, "size", 0)
@@ -100,15 +100,15 @@ def _count(inputs: Mapping[str, Any]) -> int:
 def import_onnxruntime() -> Any:
     """The `onnxruntime` module, with its telemetry off unless the user decided otherwise.
 
-    Since 1.29 importing it starts threads, writes a device id into the home folder, and can hang forked
-    children at exit (microsoft/onnxruntime#27379).
+    Since 1.29, with telemetry on, the import starts threads, writes a device id into the home folder
+    and can make forked children hang at exit (microsoft/onnxruntime#27379).
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            f"ONNX Runtime is not installed: {installing('cpu')}; for CUDA [gpu] instead"
+            f"ONNX Runtime is not installed: {install_hint('cpu')}; for CUDA [gpu] instead"
         ) from error
     return onnxruntime
 
@@ -120,7 +120,7 @@ def open_session(
     watchdog: Watchdog | None,
     entries: Mapping[str, str] = _NO_ENTRIES,
 ) -> Any:
-    """An `InferenceSession` over the file's bytes; `entries`: more of its configuration.
+    """An `InferenceSession` for the file's bytes; `entries` are extra session configuration entries.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load the model.
@@ -129,20 +129,20 @@ def open_session(
     onnxruntime = import_onnxruntime()
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL
-    settings.intra_op_num_threads = options.threads or usable_processors()
-    # Waiting threads spin over the gaps between two operators, and sleep between two predictions: by
-    # default they keep whole processors busy for tens of milliseconds. See docs/performance.md.
+    settings.intra_op_num_threads = options.threads or available_cpus()
+    # Idle threads spin between two operators and sleep between two predictions. With the default they
+    # keep all CPUs busy for tens of milliseconds. See docs/performance.md.
     settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
-    # Else a file could have other files of this machine read as its weights.
+    # Without this, a model could read other files of this machine as its weights.
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
     for key, value in entries.items():
         settings.add_session_config_entry(key, value)
     cancel = partial(settings.set_load_cancellation_flag, True)
-    limit = nullcontext() if watchdog is None else watchdog.limit(artifact.name, cancel)
-    with limit, mapping_onnxruntime_errors(artifact, "load"):
-        # Without its own fallback, which would print and try other providers than those asked for.
+    deadline = nullcontext() if watchdog is None else watchdog.deadline(artifact.name, cancel)
+    with deadline, mapping_onnxruntime_errors(artifact, "load"):
+        # The built-in fallback would print, and try providers that were not requested.
         session = onnxruntime.InferenceSession(
             artifact.data, settings, providers=list(providers), enable_fallback=0
         )
@@ -151,13 +151,13 @@ def open_session(
 
 
 class Runs:
-    """Runs of a model, in a session with the outputs of this one, begun by any number of threads."""
+    """Runs a model in sessions that have the outputs of `session`; thread-safe."""
 
     def __init__(self, artifact: Artifact, session: Any, watchdog: Watchdog | None) -> None:
         self._artifact, self._watchdog = artifact, watchdog
         self._names = [output.name for output in session.get_outputs()]
-        # What stops a run serves one after another: to make it anew costs 8 µs of a run's 50.
-        self._idle: list[tuple[Any, Limit]] = []
+        # Run options are reused: creating them would cost 8 µs of the 50 µs of a run.
+        self._pool: list[tuple[Any, Deadline]] = []
 
     def run(self, session: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by their names.
@@ -169,14 +169,14 @@ class Runs:
         if self._watchdog is None:
             return self._outputs(session, inputs, None)
         try:
-            stopping = self._idle.pop()
+            pooled = self._pool.pop()
         except IndexError:
-            stopping = self._stopping(self._watchdog)
-        settings, limit = stopping
-        with limit:
+            pooled = self._stoppable(self._watchdog)
+        settings, deadline = pooled
+        with deadline:
             outputs = self._outputs(session, inputs, settings)
-        if not limit.stopped:
-            self._idle.append(stopping)
+        if not deadline.stopped:
+            self._pool.append(pooled)
         return outputs
 
     def run_bound(self, session: Any, binding: Any) -> None:
@@ -186,10 +186,10 @@ class Runs:
             As `run`.
         """
         settings: Any = None
-        limit: AbstractContextManager[None] = nullcontext()
+        deadline: AbstractContextManager[None] = nullcontext()
         if self._watchdog is not None:
-            settings, limit = self._stopping(self._watchdog)
-        with limit, mapping_onnxruntime_errors(self._artifact, "run"):
+            settings, deadline = self._stoppable(self._watchdog)
+        with deadline, mapping_onnxruntime_errors(self._artifact, "run"):
             session.run_with_iobinding(binding, settings)
 
     def _outputs(
@@ -201,18 +201,18 @@ class Runs:
         except Exception as error:
             raise map_error(error, self._artifact, "run") from error
 
-    def _stopping(self, watchdog: Watchdog) -> tuple[Any, Limit]:
-        import onnxruntime  # which is there: it opened the session
+    def _stoppable(self, watchdog: Watchdog) -> tuple[Any, Deadline]:
+        import onnxruntime  # installed, because it opened the session
 
         settings = onnxruntime.RunOptions()
         stop = partial(setattr, settings, "terminate", True)
-        return settings, watchdog.limit(self._artifact.name, stop)
+        return settings, watchdog.deadline(self._artifact.name, stop)
 
 
 def _check_manifest(artifact: Artifact, session: Any) -> None:
-    """Refuse a model whose inputs or outputs are not those of its manifest, before any data."""
+    """Reject a model whose inputs or outputs differ from its manifest."""
     signature = artifact.require_manifest().signature if artifact.digest_ok else None
-    if signature is None:  # `verify` replays a changed file to see what the change did
+    if signature is None:  # `verify` runs a modified file to show the effect of the change
         return
     for what, specs, found in (
         ("inputs", signature.inputs, session.get_inputs()),
@@ -231,7 +231,7 @@ def _check_manifest(artifact: Artifact, session: Any) -> None:
 
 
 def _fits(spec: TensorSpec, item: Any) -> bool:
-    """Whether the model takes every size that the manifest allows."""
+    """Whether the model accepts every size that the manifest allows."""
     return len(item.shape) == len(spec.axes) and all(
         not isinstance(size, int) or size == axis
         for size, axis in zip(item.shape, spec.axes, strict=True)

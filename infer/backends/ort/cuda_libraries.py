@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.errors import BackendError, installing, pluralise
+from ptx.infer.errors import BackendError, install_hint, pluralise
 
 CUDA = "CUDAExecutionProvider"
 
@@ -37,7 +37,7 @@ def require_cuda(onnxruntime: Any, index: int = 0) -> None:
     if CUDA not in onnxruntime.get_available_providers():
         raise unavailable(
             f"ONNX Runtime {onnxruntime.__version__} is installed without CUDA: pip uninstall"
-            f" onnxruntime, then {installing('gpu')}",
+            f" onnxruntime, then {install_hint('gpu')}",
             absent=driver is None,
         )
     if driver is None:
@@ -102,9 +102,7 @@ def explain_fallback(onnxruntime: Any) -> str:
         ctypes.CDLL(str(capi / name.format("cuda")))
     except OSError as error:
         if sys.platform == "win32":  # which names no cause
-            return (
-                f"the CUDA provider of ONNX Runtime cannot be loaded ({error}): {installing('gpu')}"
-            )
+            return f"the CUDA provider of ONNX Runtime cannot be loaded ({error}): {install_hint('gpu')}"
         if _is_missing(error):
             return _library_reason("", error)
         text = str(error).partition(": ")[2]
@@ -272,8 +270,8 @@ def _library_reason(name: str, error: OSError) -> str:
     library, _, text = str(error).partition(": ")
     library = Path(library).name if text else name
     if _is_missing(error):
-        return f"the library {library} is missing: {installing('gpu')}"
-    return f"the library {library} cannot be loaded ({text}): {installing('gpu')}"
+        return f"the library {library} is missing: {install_hint('gpu')}"
+    return f"the library {library} cannot be loaded ({text}): {install_hint('gpu')}"
 
 
 def _is_missing(error: OSError) -> bool:

@@ -12,7 +12,7 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.ranges import OPSETS
 
-NEWEST_OPSET, NEWEST_IR = int(OPSETS.most), 13  # that ONNX Runtime 1.31 supports officially
+NEWEST_OPSET, NEWEST_IR = int(OPSETS.max), 13  # that ONNX Runtime 1.31 supports officially
 
 _START, _END = (
     100,

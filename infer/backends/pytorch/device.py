@@ -13,13 +13,13 @@ from ptx.infer.backends import DEVICES, Options, require_device
 from ptx.infer.backends.pytorch.failures import map_device_failure
 from ptx.infer.backends.pytorch.outputs import find_outputs
 from ptx.infer.backends.pytorch.precision import CUDA_PRECISION
-from ptx.infer.backends.threads import settle_threads
+from ptx.infer.backends.threads import set_openmp_wait_policy
 from ptx.infer.errors import (
     ArtifactError,
     BackendError,
     PtxError,
     UsageError,
-    installing,
+    install_hint,
 )
 from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
 
@@ -30,12 +30,12 @@ _SIZES = 28  # of the dynamic axes but the batch, in a trial of the memory layou
 
 def import_torch() -> Any:
     """The `torch` module; BackendError where it is not installed."""
-    settle_threads()
+    set_openmp_wait_policy()
     try:
         import torch
     except ImportError as error:
         raise BackendError(
-            f"PyTorch is not installed: {installing('train')}, or export to ONNX and use ort-cpu"
+            f"PyTorch is not installed: {install_hint('train')}, or export to ONNX and use ort-cpu"
         ) from error
     return torch
 
@@ -263,7 +263,7 @@ def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Ite
             if not device.startswith("cuda"):  # no context more: it would cost a microsecond
                 yield
                 return
-            with CUDA_PRECISION.hold_at(options.precision):
+            with CUDA_PRECISION.using(options.precision):
                 yield
     except PtxError:
         raise

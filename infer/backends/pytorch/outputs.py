@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ptx.infer.errors import ArtifactError, nearest
+from ptx.infer.errors import ArtifactError, did_you_mean
 from ptx.infer.signature import Signature
 
 
@@ -28,7 +28,7 @@ def find_outputs(signature: Signature, outputs: Any) -> tuple[Any, ...]:
             if name not in fields:
                 raise ArtifactError(
                     f"the network returns a {type(outputs).__name__} without {name!r};"
-                    f" {nearest(name, [str(key) for key in fields])}",
+                    f" {did_you_mean(name, [str(key) for key in fields])}",
                     code="E-OUTPUT",
                 )
         tensors: Any = [fields[name] for name in names]

@@ -92,11 +92,11 @@ def _set(
 
 
 def read_precision(device: str) -> dict[str, str]:
-    """In which precision PyTorch computes float32 on that device now: of each kind of operator.
+    """The precision in which PyTorch computes float32 on that device, for each kind of operator.
 
     "float32", "tf32" or "bf16"; PyTorch's default on CUDA is "tf32" for all but matrix products.
     """
-    import torch  # which is there: something runs on the device
+    import torch  # installed, because something runs on the device
 
     backends: Any = torch.backends
     parts = {
@@ -110,28 +110,28 @@ def read_precision(device: str) -> dict[str, str]:
     return found
 
 
-class SharedSetting:
-    """A setting of the whole process that several threads need, each in a value of its own.
+class GlobalFlagLock:
+    """A lock on a process-wide setting that several threads need at different values.
 
-    Threads of one value are inside together; those of another wait until these have left. They are let
-    in as they came, so that a stream of one value cannot keep another out. The first one in sets, the
-    last one out restores what was there before.
+    Threads that need the same value hold the lock together; threads that need another value wait.
+    Waiting threads enter in order of arrival, so that no value starves another. The first thread to
+    enter sets the value; the last one to leave restores the previous value.
     """
 
     def __init__(self, apply: Callable[[str], Restore]) -> None:
-        self._apply = apply  # sets the value; returns what undoes it
+        self._apply = apply  # sets the value and returns a function that restores the previous one
         self._changed = threading.Condition()
-        self._value: str | None = None  # that of the threads inside
-        self._inside: dict[int, int] = {}  # thread → how often it has entered
+        self._value: str | None = None  # of the threads that hold the lock
+        self._inside: dict[int, int] = {}  # thread id → number of entries
         self._waiting: deque[object] = deque()
         self._restore: Restore | None = None
 
     @contextmanager
-    def hold_at(self, value: str) -> Iterator[None]:
-        """The body runs with the setting at this value.
+    def using(self, value: str) -> Iterator[None]:
+        """Run the body with the setting at this value.
 
         Raises:
-            UsageError: this very thread holds it at another value, and would wait for itself.
+            UsageError: this thread already holds the lock with another value (a deadlock).
         """
         self._enter(value)
         try:
@@ -146,8 +146,8 @@ class SharedSetting:
                 self._wait_for(value)
             elif value != self._value:
                 raise UsageError(
-                    f"a prediction in precision {value!r} was asked for inside one in"
-                    f" {self._value!r}: ask for it after that, or load both in one precision"
+                    f"a prediction with precision {value!r} was started inside one with"
+                    f" {self._value!r}: run one after the other, or load both models with one precision"
                 )
             if not self._inside:
                 self._restore = self._apply(value)
@@ -161,7 +161,7 @@ class SharedSetting:
             self._changed.wait_for(
                 lambda: self._waiting[0] is ticket and (not self._inside or self._value == value)
             )
-        finally:  # also where Ctrl-C ends the waiting
+        finally:  # also if Ctrl-C ends the wait
             self._waiting.remove(ticket)
             self._changed.notify_all()
 
@@ -179,5 +179,5 @@ class SharedSetting:
                 restore()
 
 
-CUDA_PRECISION = SharedSetting(set_precision)
-"""Held at its precision by each run on CUDA."""
+CUDA_PRECISION = GlobalFlagLock(set_precision)
+"""Every run on CUDA holds it at the precision of its model."""

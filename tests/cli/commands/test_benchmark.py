@@ -120,8 +120,8 @@ def test_what_stands_in_the_current_folder_is_not_imported(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--batch", "0"), 2, "'--batch': '0' is not a whole number from 1 to 65536"),
-        (("--batch", "1,x"), 2, "'--batch': 'x' is not a whole number"),
+        (("--batch", "0"), 2, "'--batch': '0' is not an integer from 1 to 65536"),
+        (("--batch", "1,x"), 2, "'--batch': 'x' is not an integer"),
         (("--backends", "eager"), 4, "there is no checkpoint of softmax-regression"),
         (("--backends", "ort"), 2, "there is no backend 'ort'"),
         (("--threads", "0"), 2, "--threads"),

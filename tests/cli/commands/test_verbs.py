@@ -41,7 +41,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["train", "convet"], "did you mean 'convnet'"),
         (
             ["train", "linear-model", "--epochs", "0"],
-            "'0' is not a whole number from 1",
+            "'0' is not an integer from 1",
         ),
         (["train", "linear-model", "--device", "gpu"], "there is no device 'gpu'"),
         (["train", "convnet", "--data", "mnits"], "did you mean"),

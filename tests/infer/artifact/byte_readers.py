@@ -97,13 +97,13 @@ def read_table(data: bytes) -> None:
 
 
 def read_name(data: bytes) -> None:
-    codes = NAMES.read(data.decode("utf-8", "surrogateescape"))
+    codes = NAMES.transform(data.decode("utf-8", "surrogateescape"))
     assert len(codes)
     assert ((codes >= 0) & (codes < 128)).all()
 
 
 def read_number(data: bytes) -> None:
-    assert np.isfinite(NUMBERS.read(data.decode("utf-8", "surrogateescape"))).all()
+    assert np.isfinite(NUMBERS.transform(data.decode("utf-8", "surrogateescape"))).all()
 
 
 def read_picture(data: bytes) -> None:

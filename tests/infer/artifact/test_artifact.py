@@ -67,11 +67,11 @@ def empty_zip(name: str) -> bytes:
     [
         (b"", "'a\\n.onnx' is empty; expected an ONNX file, a TorchScript archive"),
         (b"hello\n", "is text; expected"),
-        (b"\x89PNG\r\n\x1a\n", "is a PNG picture; expected"),
-        (b"\xff\xd8\xff\xe0", "is a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n", "is a PNG image; expected"),
+        (b"\xff\xd8\xff\xe0", "is a JPEG image"),
         (b"\x80\x02}q\0.", "is a bare pickle or a legacy checkpoint"),
         (b"\x93NUMPY\1\0", "is a NumPy array"),
-        (bytes([200, 0, 7]), "is of an unknown format"),
+        (bytes([200, 0, 7]), "has an unknown format"),
         (empty_zip("a/document.xml"), "is a zip archive; expected"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_changed_weight_is_said_to_be_one(linear_onnx: Artifact) -> None:
 def test_a_changed_manifest_is_said_to_be_one(linear_onnx: Artifact) -> None:
     data = linear_onnx.data.replace(b'{"format":1', b'{"format":2')
     with pytest.raises(
-        ArtifactError, match="neither its content digest nor its manifest holds"
+        ArtifactError, match="neither its content digest nor its manifest is valid"
     ) as caught:
         parse_artifact(data, path=Path("a.onnx"))
     assert caught.value.code == "E-HASH"

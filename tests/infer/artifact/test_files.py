@@ -86,7 +86,7 @@ def large(folder: Path) -> Path:
         (fifo, "E-IN-NOTFILE", "is not a regular file; expected a file"),
         (lambda folder: Path("/dev/zero"), "E-IN-NOTFILE", "is not a regular file"),
         (lambda folder: Path("/dev/null"), "E-IN-NOTFILE", "is not a regular file"),
-        (loop, "E-IN-LOOP", "its symbolic links run in a circle"),
+        (loop, "E-IN-LOOP", "symbolic links form a loop"),
         (lambda folder: folder / ("x" * 256), "E-IN-MISSING", "the name is too long"),
         (lambda folder: f"{folder}/a\0b", "E-IN-MISSING", "not a file name"),
         (lambda folder: f"{folder}/\ud800", "E-IN-MISSING", "not a file name"),

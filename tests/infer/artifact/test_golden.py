@@ -56,12 +56,12 @@ def test_what_a_sample_holds_comes_back() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"other": COLUMNS["head"]}, "the columns of 'other' are for no output"),
-        ({"head": np.zeros(3, np.float32)}, "the columns of 'head' are for no output"),
+        ({"other": COLUMNS["head"]}, "the columns of 'other' have no matching output"),
+        ({"head": np.zeros(3, np.float32)}, "the columns of 'head' have no matching output"),
         ({"head": np.zeros((1, 2), np.float32)}, r"are float32 \(1, 2\); its output has shape"),
         ({"head": np.zeros((1, 3), np.int64)}, r"are int64 \(1, 3\)"),
-        ({"head": np.full((1, 3), np.nan)}, "is no number of at least 0"),
-        ({"head": np.full((1, 3), -1.0)}, "is no number of at least 0"),
+        ({"head": np.full((1, 3), np.nan)}, "not a number of at least 0"),
+        ({"head": np.full((1, 3), -1.0)}, "not a number of at least 0"),
     ],
 )
 def test_tolerances_of_columns_that_are_for_another_output_are_refused(
@@ -161,7 +161,7 @@ def test_a_sampled_output_comes_back() -> None:
     assert got.ties["z"].indices.tolist() == [2]  # of the three elements
     with pytest.raises(ValueError, match="the columns of 'y'"):
         again(replace(sample, columns={"y": np.ones((1, 3, 1), np.float32)}))
-    with pytest.raises(ValueError, match="does not fit the output"):
+    with pytest.raises(ValueError, match="do not match the output"):
         again(replace(sample, ties={"z": replace(LEVEL, indices=np.array([3]))}))
 
 

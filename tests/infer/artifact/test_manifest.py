@@ -101,7 +101,7 @@ def test_the_digest_of_a_statement_sees_each_field_that_an_answer_depends_on() -
 
 
 def test_a_manifest_with_a_label_that_could_not_be_read_again_is_not_written() -> None:
-    with pytest.raises(ArtifactError, match=r"'a\\nb' holds a control character"):
+    with pytest.raises(ArtifactError, match=r"'a\\nb' contains a control character"):
         Manifest("m", "classification", SIGNATURE, {}, labels=("a\nb",)).to_json()
     assert Manifest("m", "classification", SIGNATURE, {}, labels=("n01\ttench", "größe")).to_json()
 
@@ -119,16 +119,16 @@ def test_a_manifest_with_nan_is_not_written() -> None:
         (b"\xff{}", "not valid JSON"),
         (b"[]", "it is a list; expected an object"),
         (b'"manifest"', "it is a str; expected an object"),
-        (b'{"a": 1, "a": 2}', "a key stands twice"),
-        (b'{"b": {"a": 1, "a": 1}}', "a key stands twice"),
-        (b'{"a": NaN}', "NaN is not JSON"),
-        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": 1, "a": 2}', "a key twice"),
+        (b'{"b": {"a": 1, "a": 1}}', "a key twice"),
+        (b'{"a": NaN}', "NaN is not valid JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not valid JSON"),
         (b'{"a": 1e999}', "1e999 is too large"),
         (b'{"a": %s}' % (b"9" * 5000), "not valid JSON"),
         (b'{"a": 1} x', "not valid JSON"),
         (b'{"a": ' + b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT + b"}", "nested more than 32 deep"),
         (b'{"a":' * 100_000, "nested more than 32 deep"),
-        (b'{"a": "' + b"x" * SIZE_LIMIT + b'"}', "at most 8,388,608 are read"),
+        (b'{"a": "' + b"x" * SIZE_LIMIT + b'"}', "at most 8,388,608"),
     ],
 )
 def test_what_is_no_plain_json_object_is_refused(text: bytes, message: str) -> None:
@@ -181,7 +181,7 @@ def verification(output: str, found: object) -> dict[str, Any]:
         ({"signature": {}}, "not a signature"),
         ({"signature": []}, "'signature' is a list; expected dict"),
         ({"labels": "ab"}, "'labels' is a str; expected list"),
-        ({"labels": ["a", 1]}, "'labels' holds something that is not text"),
+        ({"labels": ["a", 1]}, "'labels' contains a value that is not text"),
         ({"golden": [1]}, "a golden sample is not an object"),
         (golden(inputs=[]), "'inputs' is a list; expected dict"),
         (golden(inputs={"x": 1}), "an array is not an object"),
@@ -189,9 +189,9 @@ def verification(output: str, found: object) -> dict[str, Any]:
         (golden(tolerance={"y": "1"}), "a tolerance is '1'"),
         (golden(tolerance={"y": True}), "a tolerance is True"),
         (golden(predictions=1), "'predictions' is a int; expected list"),
-        (golden(predictions=[["a", 1.0]]), "an answer is"),
-        (golden(predictions=[[1, 1.0, None]]), "an answer's label is 1"),
-        (golden(predictions=[["a", "1", None]]), "an answer's score or value is '1'"),
+        (golden(predictions=[["a", 1.0]]), "a prediction is"),
+        (golden(predictions=[[1, 1.0, None]]), "a prediction's label is 1"),
+        (golden(predictions=[["a", "1", None]]), "a prediction's score or value is '1'"),
         ({"end_to_end": 1}, "'end_to_end' is a int; expected list"),
         ({"end_to_end": [1]}, "an end-to-end sample is not an object"),
         (raw(), "an end-to-end sample has 0 values and 0 read ones"),
@@ -207,10 +207,10 @@ def verification(output: str, found: object) -> dict[str, Any]:
         (raw({"numbers": ["x"]}), "manifest is not valid"),
         ({"training": {"test": 1}}, "'test' is a int; expected dict"),
         ({"training": {"test": {"data": "a", "sha256": "", "rows": "x"}}}, "'rows' is a str"),
-        ({"labels": ["a\nb"]}, r"'a\\nb' holds a control character; expected a line of text"),
-        ({"labels": ["\x1b[31mred"]}, "holds a control character"),
-        ({"labels": ["\x9b31mred"]}, "holds a control character"),
-        ({"model": "a\x07"}, "holds a control character"),
+        ({"labels": ["a\nb"]}, r"'a\\nb' contains a control character; expected a line of text"),
+        ({"labels": ["\x1b[31mred"]}, "contains a control character"),
+        ({"labels": ["\x9b31mred"]}, "contains a control character"),
+        ({"model": "a\x07"}, "contains a control character"),
         ({"training": {"data": 1}}, "'data' is a int; expected dict"),
         ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
         ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),

@@ -19,7 +19,7 @@ import pytest
 
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import BACKENDS, DEVICES, Options
-from ptx.infer.backends.opening import _INSTEAD
+from ptx.infer.backends.opening import _HINTS
 from ptx.infer.backends.ort.cpu import OrtCpuBackend
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError
 from ptx.infer.loading import load
@@ -41,7 +41,7 @@ MODELS = (
 HERE = [name for name in BACKENDS if name != "ort-cuda"]  # runs on any machine
 if find_spec("openvino") is None:
     HERE.remove("openvino")
-NOT_FORKED = [name for name in HERE if not BACKENDS[name].survives_fork]
+NOT_FORKED = [name for name in HERE if not BACKENDS[name].fork_safe]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def opened(artifact: Export) -> Iterator[Open]:
 
     @cache
     def open_one(model: str, backend: str) -> Predictor:
-        path = artifact(model, BACKENDS[backend].reads)
+        path = artifact(model, BACKENDS[backend].artifact_format)
         predictors.append(
             load(
                 path,
@@ -123,7 +123,7 @@ inputs = predictor.signature.example({"batch": 0, "time": 5})
 for name, array in predictor.run(inputs).items():
     print(name, array.shape, array.dtype)
 """,
-        artifact(model, BACKENDS[backend].reads),
+        artifact(model, BACKENDS[backend].artifact_format),
         backend,
         timeout=60,
     )
@@ -295,7 +295,7 @@ def test_the_opened_backend_says_what_it_is(opened: Open, backend: str) -> None:
 @pytest.mark.parametrize("backend", HERE)
 def test_a_closed_backend_is_an_error(artifact: Export, backend: str) -> None:
     predictor = load(
-        artifact("linear-model", BACKENDS[backend].reads),
+        artifact("linear-model", BACKENDS[backend].artifact_format),
         backend=backend,
         device="cpu",
         trust=True,
@@ -345,7 +345,7 @@ def test_a_forked_child_opens_its_own_session_and_exits(
 def test_a_forked_child_of_another_backend_is_told_to_load_anew(
     child: Child, artifact: Export, backend: str
 ) -> None:
-    path = artifact("linear-model", BACKENDS[backend].reads)
+    path = artifact("linear-model", BACKENDS[backend].artifact_format)
     done = child(FORK, path, backend, "use", timeout=60)
     first, second, status = done.stdout.splitlines()
     assert first.startswith(f"E-FORK backend '{backend}' does not survive a fork: load the model")
@@ -442,16 +442,16 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         (
             "onnx",
             {"backend": "ort-cpu", "device": "cuda"},
-            "backend 'ort-cpu' runs on the CPU; the device asked for is 'cuda'",
+            "backend 'ort-cpu' runs on the CPU; the requested device is 'cuda'",
         ),
-        ("onnx", {"device": "mps"}, "runs on the CPU; the device asked for is 'mps'"),
-        ("onnx", {"backend": "ort-cuda", "device": "cpu"}, "runs on CUDA; the device asked for"),
+        ("onnx", {"device": "mps"}, "runs on the CPU; the requested device is 'mps'"),
+        ("onnx", {"backend": "ort-cuda", "device": "cpu"}, "runs on CUDA; the requested device"),
         ("onnx", {"backend": "ort-cuda", "device": "cuda:x"}, "there is no device 'cuda:x'"),
         ("onnx", {"precision": "float16"}, "there is no precision 'float16'"),
         (
             "onnx",
             {"backend": "ort-cpu", "threads": 0},
-            "threads is 0; expected a whole number",
+            "threads is 0; expected an integer",
         ),
         ("checkpoint", {"device": "gpu"}, "there is no device 'gpu'"),
         ("checkpoint", {"device": "cuda:x"}, "there is no device 'cuda:x'"),
@@ -460,24 +460,32 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         (
             "checkpoint",
             {"threads": 2},
-            "backend 'eager' takes no threads: those of PyTorch are the",
+            "backend 'eager' does not support threads",
         ),
-        ("torchscript", {"threads": 2}, "backend 'torchscript' takes no threads"),
-        ("pt2", {"threads": 2}, "backend 'pt2' takes no threads"),
-        ("pt2", {"network": dict}, "backend 'pt2' takes no network: an exported file holds its"),
-        ("onnx", {"backend": "ort-cpu", "network": dict}, "backend 'ort-cpu' takes no network"),
-        ("onnx", {"network": dict}, "takes no network"),
+        ("torchscript", {"threads": 2}, "backend 'torchscript' does not support threads"),
+        ("pt2", {"threads": 2}, "backend 'pt2' does not support threads"),
+        ("pt2", {"network": dict}, "backend 'pt2' does not support network"),
+        (
+            "onnx",
+            {"backend": "ort-cpu", "network": dict},
+            "backend 'ort-cpu' does not support network",
+        ),
+        ("onnx", {"network": dict}, "does not support network"),
         (
             "onnx",
             {"backend": "ort-cpu", "precision": "tf32"},
-            "'ort-cpu' takes no precision: it is",
+            "'ort-cpu' does not support precision",
         ),
         (
             "checkpoint",
             {"device": "cpu", "precision": "tf32"},
             "'tf32' is of CUDA, and this runs on",
         ),
-        ("onnx", {"backend": "ort-cpu", "cpu_nodes": "none"}, "'ort-cpu' takes no cpu_nodes"),
+        (
+            "onnx",
+            {"backend": "ort-cpu", "cpu_nodes": "none"},
+            "'ort-cpu' does not support cpu_nodes",
+        ),
         ("onnx", {"backend": "ort-cuda", "cpu_nodes": "all"}, "there is no cpu_nodes 'all'"),
         ("onnx", {"backend": "ort-cpu", "device": "gpu"}, "there is no device 'gpu'"),
     ],
@@ -538,15 +546,15 @@ def test_a_torch_device_that_is_not_here_is_an_error(artifact: Export, device: s
 def test_the_registry_holds_what_it_says() -> None:
     options = {field.name for field in fields(Options)}
     for name, entry in BACKENDS.items():
-        assert pkgutil.resolve_name(entry.target).name == name
+        assert pkgutil.resolve_name(entry.entry_point).name == name
         assert set(entry.devices) < set(DEVICES)
-        assert set(entry.heeds) < options - {"device", "trust"}
+        assert set(entry.supported_options) < options - {"device", "trust"}
 
 
 def test_each_option_is_heeded_by_a_backend_and_refused_by_the_others_with_a_reason() -> None:
     for option in {field.name for field in fields(Options)} - {"device", "trust"}:
-        assert any(option in entry.heeds for entry in BACKENDS.values())
-        assert option in _INSTEAD
+        assert any(option in entry.supported_options for entry in BACKENDS.values())
+        assert option in _HINTS
 
 
 def test_auto_passes_by_what_does_not_heed_the_options(
@@ -589,6 +597,6 @@ def test_a_new_backend_is_one_file_and_one_line(
         assert done.code == 0, done.err
     assert "toy" in ptx("doctor", "--json").out
     assert (
-        "takes no precision"
+        "does not support precision"
         in ptx("predict", seven, "--backend", "toy", "--precision", "tf32", *place).err
     )

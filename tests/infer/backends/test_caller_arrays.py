@@ -47,7 +47,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
 
     @cache
     def open_one(backend: str) -> Predictor:
-        kind = BACKENDS[backend].reads
+        kind = BACKENDS[backend].artifact_format
         path: Path = tmp_path_factory.mktemp(backend) / "net"
         if kind == "checkpoint":
             trained.save(path)

@@ -17,7 +17,7 @@ import torch
 
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import mapping_run_errors
-from ptx.infer.backends.pytorch.precision import SharedSetting, read_precision, set_precision
+from ptx.infer.backends.pytorch.precision import GlobalFlagLock, read_precision, set_precision
 from ptx.infer.errors import UsageError
 
 BACKENDS: Any = torch.backends  # its stubs lack the settings of the parts of cuDNN
@@ -210,11 +210,11 @@ class Switch:
 
 def test_each_thread_sees_its_own_value_to_the_end() -> None:
     switch = Switch()
-    shared = SharedSetting(switch.apply)
+    shared = GlobalFlagLock(switch.apply)
 
     def compute(number: int) -> bool:
         value = "tf32" if number % 3 else "float32"
-        with shared.hold_at(value):
+        with shared.using(value):
             seen = {switch.value}
             time.sleep(0.0005)
             seen.add(switch.value)
@@ -227,10 +227,10 @@ def test_each_thread_sees_its_own_value_to_the_end() -> None:
 
 def test_threads_of_one_value_are_inside_together_and_set_it_once() -> None:
     switch = Switch()
-    shared, together = SharedSetting(switch.apply), threading.Barrier(4, timeout=30)
+    shared, together = GlobalFlagLock(switch.apply), threading.Barrier(4, timeout=30)
 
     def compute(_: int) -> None:
-        with shared.hold_at("tf32"):
+        with shared.using("tf32"):
             together.wait()
 
     with ThreadPoolExecutor(4) as threads:
@@ -240,18 +240,18 @@ def test_threads_of_one_value_are_inside_together_and_set_it_once() -> None:
 
 def test_a_stream_of_one_value_does_not_keep_another_out() -> None:
     switch = Switch()
-    shared, over = SharedSetting(switch.apply), threading.Event()
+    shared, over = GlobalFlagLock(switch.apply), threading.Event()
 
     def stream() -> None:
         while not over.is_set():
-            with shared.hold_at("float32"):
+            with shared.using("float32"):
                 time.sleep(0.0005)
 
     streams = [threading.Thread(target=stream) for _ in range(3)]
     for thread in streams:
         thread.start()
     for _ in range(20):
-        with shared.hold_at("tf32"):
+        with shared.using("tf32"):
             assert switch.value == "tf32"
     over.set()
     for thread in streams:
@@ -260,18 +260,18 @@ def test_a_stream_of_one_value_does_not_keep_another_out() -> None:
 
 def test_a_thread_may_enter_again_while_another_value_waits() -> None:
     switch = Switch()
-    shared = SharedSetting(switch.apply)
+    shared = GlobalFlagLock(switch.apply)
 
     def enter() -> None:
-        with shared.hold_at("tf32"):
+        with shared.using("tf32"):
             pass
 
-    with shared.hold_at("float32"):
+    with shared.using("float32"):
         other = threading.Thread(target=enter)
         other.start()
         while not shared._waiting:
             time.sleep(0.001)
-        with shared.hold_at("float32"):
+        with shared.using("float32"):
             assert switch.value == "float32"
         assert switch.value == "float32"
     other.join(30)
@@ -280,11 +280,11 @@ def test_a_thread_may_enter_again_while_another_value_waits() -> None:
 
 def test_another_value_inside_the_same_thread_is_refused_and_not_waited_for() -> None:
     switch = Switch()
-    shared = SharedSetting(switch.apply)
+    shared = GlobalFlagLock(switch.apply)
     with (
-        shared.hold_at("float32"),
-        pytest.raises(UsageError, match="'tf32' was asked for inside one in 'float32'"),
-        shared.hold_at("tf32"),
+        shared.using("float32"),
+        pytest.raises(UsageError, match=r"'tf32'.*'float32'"),
+        shared.using("tf32"),
     ):
         pass
     assert switch.value == "own"
@@ -292,8 +292,8 @@ def test_another_value_inside_the_same_thread_is_refused_and_not_waited_for() ->
 
 def test_an_error_inside_restores_too() -> None:
     switch = Switch()
-    shared = SharedSetting(switch.apply)
-    with pytest.raises(ZeroDivisionError), shared.hold_at("tf32"):
+    shared = GlobalFlagLock(switch.apply)
+    with pytest.raises(ZeroDivisionError), shared.using("tf32"):
         raise ZeroDivisionError
     assert switch.history == ["tf32", "own"]
 
@@ -306,10 +306,10 @@ def test_a_value_that_cannot_be_set_leaves_the_way_free() -> None:
             raise RuntimeError("there is none")
         return switch.apply(value)
 
-    shared = SharedSetting(apply)
-    with pytest.raises(RuntimeError, match="there is none"), shared.hold_at("tf32"):
+    shared = GlobalFlagLock(apply)
+    with pytest.raises(RuntimeError, match="there is none"), shared.using("tf32"):
         pass
-    with shared.hold_at("float32"):
+    with shared.using("float32"):
         assert switch.value == "float32"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,11 @@ def test_the_cgroup_limit_counts_where_it_is_smaller(
     tmp_path: Path, limit: str, count: int
 ) -> None:
     (tmp_path / "cpu.max").write_text(f"{limit}\n")
-    assert usable_processors(tmp_path / "cpu.max") == count
+    assert available_cpus(tmp_path / "cpu.max") == count
 
 
 def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
-    assert usable_processors(tmp_path / "none") == 8
+    assert available_cpus(tmp_path / "none") == 8
 
 
 def test_without_an_affinity_the_machine_counts(
@@ -45,6 +45,6 @@ def test_without_an_affinity_the_machine_counts(
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert usable_processors(tmp_path / "none") == 3
+    assert available_cpus(tmp_path / "none") == 3
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert usable_processors(tmp_path / "none") == 1
+    assert available_cpus(tmp_path / "none") == 1

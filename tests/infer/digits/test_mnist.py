@@ -313,7 +313,7 @@ def test_a_photograph_decoded_at_an_eighth_is_the_average_of_the_whole() -> None
     stream = BytesIO()
     sheet.save(stream, "JPEG", quality=90)
     small, whole = (
-        decode(stream.getvalue(), least=min_decode_size),
+        decode(stream.getvalue(), min_size=min_decode_size),
         decode(stream.getvalue()).reduce(8),
     )
     assert small.size == whole.size == (600, 88)

@@ -172,14 +172,14 @@ def test_a_ready_array_is_a_sample() -> None:
     )
     arrays = open_preprocessing({"kind": "none"}, signature)
     rows = [np.full((4, 2), index, np.float32) for index in range(3)]
-    batch = arrays.collate([arrays.read(row) for row in rows])["series"]
+    batch = arrays.collate([arrays.transform(row) for row in rows])["series"]
     assert batch.shape == (4, 3, 2)
     assert np.array_equal(batch[:, 1], rows[1])
     assert batch_key(arrays, rows[0]) != batch_key(arrays, rows[0][:3])
     with pytest.raises(InputError, match=r"shape \(4, 3\); expected one sample of 'series'"):
-        arrays.read(np.zeros((4, 3)))
+        arrays.transform(np.zeros((4, 3)))
     with pytest.raises(InputError, match=r"is a str, .*expected one sample .*array \(time, 2\)"):
-        arrays.read("a.png")
+        arrays.transform("a.png")
 
 
 def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
@@ -189,8 +189,8 @@ def test_a_model_with_several_inputs_says_that_run_takes_them() -> None:
             "outputs": {"y": ["float32", ["batch", 1]]},
         }
     )
-    with pytest.raises(InputError, match=r"2 inputs and no preprocessing .*run\(\)"):
-        open_preprocessing({"kind": "none"}, signature).read(np.zeros(1))
+    with pytest.raises(InputError, match=r"2 inputs and no preprocessing.*run\(\)"):
+        open_preprocessing({"kind": "none"}, signature).transform(np.zeros(1))
 
 
 def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:

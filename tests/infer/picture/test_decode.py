@@ -26,8 +26,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ptx.infer.errors import InputError, LimitError
 from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.picture.errors import MAX_PIXELS
 from ptx.infer.picture.formats import FORMATS
-from ptx.infer.picture.problems import MAX_PIXELS
 
 Array = np.ndarray[Any, Any]
 
@@ -610,7 +610,7 @@ def test_a_large_jpeg_is_decoded_no_smaller_than_asked(
     gray = Image.linear_gradient("L").resize(size)
     data = BytesIO()
     gray.save(data, "JPEG", quality=95)
-    small = decode(data.getvalue(), least=640)
+    small = decode(data.getvalue(), min_size=640)
     assert small.size == expected
     assert decode(data.getvalue()).size == size
     reference = np.asarray(gray.resize(expected, Image.Resampling.BOX), int)
@@ -622,4 +622,4 @@ def test_a_large_jpeg_decoded_smaller_is_upright_all_the_same() -> None:
     exif[0x0112] = 6
     data = BytesIO()
     Image.linear_gradient("L").resize((1600, 1300)).save(data, "JPEG", exif=exif)
-    assert decode(data.getvalue(), least=640).size == (650, 800)
+    assert decode(data.getvalue(), min_size=640).size == (650, 800)

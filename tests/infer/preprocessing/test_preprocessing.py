@@ -70,7 +70,7 @@ def test_a_pixel_becomes_the_same_bits_as_in_numpy_and_torch(mean: float, std: f
     import torch
 
     pixels = np.arange(256, dtype=np.uint8)
-    table = picture(mean=mean, std=std).table
+    table = picture(mean=mean, std=std).lookup_table
     assert table.dtype == np.float32
     scaled = pixels.astype(np.float32) / np.float32(255)
     expected = (scaled - np.float32(mean)) / np.float32(std)
@@ -85,7 +85,7 @@ def test_a_picture_of_mnist_comes_through_bit_for_bit(tmp_path: Path) -> None:
     pictures = mnist()[:200]
     for pixels in pictures:
         Image.fromarray(pixels).save(tmp_path / "a.png")
-        assert preprocessing.read(tmp_path / "a.png").tobytes() == pixels.tobytes()
+        assert preprocessing.transform(tmp_path / "a.png").tobytes() == pixels.tobytes()
     batch = preprocessing.collate(list(pictures))["x"]
     expected = pictures.astype(np.float32)[:, np.newaxis] / np.float32(255)
     assert batch.dtype == np.float32
@@ -111,7 +111,7 @@ def test_every_form_of_a_picture_reads_the_same(tmp_path: Path) -> None:
         np.asfortranarray(pixels),
     ]
     for form in forms:
-        assert picture().read(form).tobytes() == pixels.tobytes(), type(form)
+        assert picture().transform(form).tobytes() == pixels.tobytes(), type(form)
 
 
 def test_a_pipe_gives_a_picture_piece_by_piece() -> None:
@@ -128,7 +128,7 @@ def test_a_pipe_gives_a_picture_piece_by_piece() -> None:
         def read(self, size: int) -> bytes:
             return next(self.pieces)
 
-    assert picture().read(Pipe()).tobytes() == pixels.tobytes()
+    assert picture().transform(Pipe()).tobytes() == pixels.tobytes()
 
 
 @pytest.mark.parametrize("resize_mode", ["mnist", "letterbox"])
@@ -138,7 +138,7 @@ def test_the_size_is_height_then_width(resize_mode: str) -> None:
     )
     drawn = np.full((60, 90), 255, np.uint8)
     drawn[10:50, 40:50] = 0
-    sample = preprocessing.read(drawn)
+    sample = preprocessing.transform(drawn)
     assert sample.shape == (20, 36)
     assert preprocessing.collate([sample])["x"].shape == (1, 20, 36)
 
@@ -165,15 +165,15 @@ def test_pictures_stand_in_the_signature_s_axes(
 
 def test_a_ready_sample_comes_through_as_it_is() -> None:
     sample = np.random.default_rng(0).random((1, 28, 28))
-    read = picture().read(sample)
+    read = picture().transform(sample)
     assert read.tobytes() == sample.astype(np.float32).tobytes()
     assert picture().collate([read, read])["x"].shape == (2, 1, 28, 28)
 
 
 def test_ready_sequences_of_other_lengths_are_in_other_batches() -> None:
     rows = GrayPreprocessing(signature("time", "batch", 28), size=[28, 28], resize_mode="mnist")
-    samples = [rows.read(np.ones((steps, 28))) for steps in (3, 4)]
-    samples.append(rows.read(mnist()[0]))
+    samples = [rows.transform(np.ones((steps, 28))) for steps in (3, 4)]
+    samples.append(rows.transform(mnist()[0]))
     assert len({batch_key(rows, sample) for sample in samples}) == 3
 
 
@@ -189,15 +189,15 @@ def closed() -> Any:
         (None, "E-TYPE", "the input is a NoneType; expected a path, bytes, a file object"),
         (3.5, "E-TYPE", "the input is a float"),
         (np.ones((28, 28)), "E-SHAPE", "the float array has shape (28, 28); expected one ready"),
-        (io.StringIO("text"), "E-TYPE", "the file object gives text"),
+        (io.StringIO("text"), "E-TYPE", "text"),
         (closed(), "E-IN-READ", "the file object cannot be read"),
         ("no-such-picture.png", "E-IN-MISSING", "'no-such-picture.png': no such file"),
-        (b"", "E-IMG-EMPTY", "the picture"),
+        (b"", "E-IMG-EMPTY", "empty"),
     ],
 )
 def test_what_is_no_picture_is_refused(value: Any, code: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        picture().read(value)
+        picture().transform(value)
     assert caught.value.code == code
 
 
@@ -224,14 +224,14 @@ def test_what_is_no_picture_is_refused(value: Any, code: str, message: str) -> N
     ],
 )
 def test_every_form_of_a_number_reads_the_same(value: Any) -> None:
-    sample = columns("x").read(value)
+    sample = columns("x").transform(value)
     assert sample.dtype == np.float32
     assert sample.tolist() == [4.0]
 
 
 def test_columns_are_standardised_in_float64() -> None:
     preprocessing = columns("a", "b", mean=[1e8, 2.0], std=[3.0, 0.1])
-    sample = preprocessing.read("100000001, 2.5")
+    sample = preprocessing.transform("100000001, 2.5")
     assert sample.tolist() == [np.float32(1 / 3), np.float32(0.5 / 0.1)]
     assert preprocessing.collate([sample, sample])["x"].tolist() == [sample.tolist()] * 2
 
@@ -261,7 +261,7 @@ def test_columns_are_standardised_in_float64() -> None:
 )
 def test_what_is_no_row_is_refused_on_one_short_line(value: Any, code: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        columns("x").read(value)
+        columns("x").transform(value)
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
@@ -269,7 +269,7 @@ def test_what_is_no_row_is_refused_on_one_short_line(value: Any, code: str, mess
 
 def test_the_columns_are_named_where_they_are_missing() -> None:
     with pytest.raises(InputError, match=r"has 1 number; expected 2 numbers \(age, weight\)"):
-        columns("age", "weight").read(4)
+        columns("age", "weight").transform(4)
 
 
 def test_a_shown_value_is_one_short_line() -> None:
@@ -294,12 +294,12 @@ def test_a_shown_value_is_one_short_line() -> None:
     ],
 )
 def test_a_text_becomes_ascii_codes(value: str, codes: list[int]) -> None:
-    assert text().read(value).tolist() == codes
+    assert text().transform(value).tolist() == codes
 
 
 def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
     preprocessing = text()
-    batch = preprocessing.collate([preprocessing.read(value) for value in ("abc", "d")])
+    batch = preprocessing.collate([preprocessing.transform(value) for value in ("abc", "d")])
     assert batch["characters"].tolist() == [[97, 98, 99], [100, 0, 0]]
     assert batch["lengths"].tolist() == [3, 1]
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int64)}
@@ -319,17 +319,17 @@ def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
 )
 def test_what_is_no_text_is_refused(value: Any, code: str) -> None:
     with pytest.raises(InputError) as caught:
-        text().read(value)
+        text().transform(value)
     assert caught.value.code == code
 
 
 def test_symbols_become_indices_or_one_hot_rows() -> None:
     indices = symbols("batch", "time", dtype="int64")
-    sample = indices.read("hello")
+    sample = indices.transform("hello")
     assert sample.tolist() == [1, 0, 2, 2, 3]
     assert indices.collate([sample, sample])["x"].tolist() == [[1, 0, 2, 2, 3]] * 2
     one_hot = symbols("time", "batch", 4)
-    batch = one_hot.collate([one_hot.read("he"), one_hot.read("lo")])["x"]
+    batch = one_hot.collate([one_hot.transform("he"), one_hot.transform("lo")])["x"]
     assert batch.shape == (2, 2, 4)
     assert batch.flags.c_contiguous
     assert batch.argmax(-1).tolist() == [[1, 2], [0, 3]]
@@ -351,7 +351,7 @@ def test_symbols_become_indices_or_one_hot_rows() -> None:
 )
 def test_what_is_no_word_of_the_alphabet_is_refused(value: Any, code: str) -> None:
     with pytest.raises(InputError) as caught:
-        symbols("time", "batch", 4).read(value)
+        symbols("time", "batch", 4).transform(value)
     assert caught.value.code == code
 
 
@@ -398,7 +398,7 @@ def test_what_is_no_word_of_the_alphabet_is_refused(value: Any, code: str) -> No
         (
             {"kind": "gray-image", "size": [28, 27], "resize_mode": "mnist"},
             ("batch", 784),
-            "does not fill",
+            "does not match",
         ),
         (
             {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist", "std": 0},
@@ -410,21 +410,21 @@ def test_what_is_no_word_of_the_alphabet_is_refused(value: Any, code: str) -> No
             ("batch", 784),
             "is not valid",
         ),
-        ({"kind": "tabular", "names": ["a"]}, ("batch", 2), "1 columns do not fill"),
+        ({"kind": "tabular", "names": ["a"]}, ("batch", 2), "1 columns do not match"),
         ({"kind": "tabular", "names": 5}, ("batch", 1), "is not valid"),
         ({"kind": "tabular", "names": ["a"], "mean": [1.0]}, ("batch", 1), "mean and std"),
         (
             {"kind": "tabular", "names": ["a"], "mean": [1.0], "std": [0.0]},
             ("batch", 1),
-            "not positive",
+            "positive",
         ),
         (
             {"kind": "tabular", "names": ["a"], "mean": [10**400], "std": [1]},
             ("batch", 1),
             "is not valid",
         ),
-        ({"kind": "char-indices", "alphabet": ["a", "a"]}, ("batch", 2), "a symbol stands twice"),
-        ({"kind": "char-indices", "alphabet": ["a"]}, ("batch", 2), "1 symbols do not fill"),
+        ({"kind": "char-indices", "alphabet": ["a", "a"]}, ("batch", 2), "twice"),
+        ({"kind": "char-indices", "alphabet": ["a"]}, ("batch", 2), "1 symbols do not match"),
         (
             {"kind": "char-codes", "normalise": "NFC", "unknown": 1},
             ("batch", 2),
@@ -444,14 +444,14 @@ def test_a_manifest_whose_preprocessing_is_wrong_is_refused(
 
 def test_each_preprocessing_says_what_it_expects() -> None:
     made: list[tuple[Callable[[], Preprocessing], str]] = [
-        (picture, "a picture"),
+        (picture, "an image"),
         (lambda: columns("x"), "a number"),
         (lambda: columns("a", "b"), "2 numbers (a, b)"),
         (text, "a text"),
-        (lambda: symbols("time", "batch", 4), "a word of the letters e, h, l, o"),
+        (lambda: symbols("time", "batch", 4), "a word with the letters e, h, l, o"),
     ]
     for make, expected in made:
-        assert make().expects == expected
+        assert make().input_description == expected
 
 
 def test_errors_are_of_built_in_types() -> None:

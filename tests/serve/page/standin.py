@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path).path.split("/")[1:]
         name = unquote(parts[1] if parts[0] == "predict" else parts[2])
         predictor = self.server.models[name]
-        pictures = predictor.preprocessing.pictures is not None
+        pictures = predictor.preprocessing.image_spec is not None
         value = body if pictures else body.decode()
         try:
             if parts[-1] == "preview":

@@ -76,7 +76,7 @@ def last_answer(server: Standin) -> Any:
     """What the model says of the last thing that the page sent."""
     name, body = server.asked[-1]
     predictor = server.models[name]
-    value = body if predictor.preprocessing.pictures is not None else body.decode()
+    value = body if predictor.preprocessing.image_spec is not None else body.decode()
     return predictor.predict(value, top=5)
 
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from ptx.infer import InputError, Manifest, read_artifact
-from ptx.infer.page import words as all_words
+from ptx.infer.page import translations as all_words
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.serve.page import preview, render
 
@@ -142,7 +142,7 @@ def test_a_preview_is_what_the_network_gets(artifact: Export, seven: Path) -> No
     body, kind = preview(preprocessing, seven.read_bytes())
     assert kind == "image/png"
     pixels = np.asarray(Image.open(io.BytesIO(body)))
-    np.testing.assert_array_equal(pixels, preprocessing.read(seven))
+    np.testing.assert_array_equal(pixels, preprocessing.transform(seven))
 
 
 @pytest.mark.parametrize(

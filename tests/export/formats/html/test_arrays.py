@@ -205,7 +205,7 @@ def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -
     picture = Path(__file__).parents[3] / "pictures" / "mnist-7.png"
     page.locator("#file").set_input_files(picture)
     with load(path, trust=True) as predictor:
-        sample = predictor.preprocessing.collate([predictor.preprocessing.read(picture)])
+        sample = predictor.preprocessing.collate([predictor.preprocessing.transform(picture)])
         mean = predictor.run(sample)["level"].item()
     expect(page, "#read").to_have_text(f"level (1, 1): {mean:.6g}")
     expect(page, "#seen").to_be_visible()

@@ -163,7 +163,7 @@ def test_a_photograph_becomes_what_python_makes_of_it(
             "base64": base64.b64encode(image.convert("RGBA").tobytes()).decode(),
         }
         answer = json.loads(host.call("read", json.dumps(question)))
-        sample = read.read(image)
+        sample = read.transform(image)
         np.testing.assert_array_equal(array_from_data(answer["pixels"]), sample)
         (expected,) = read.collate([sample]).values()
         np.testing.assert_array_equal(array_from_data(answer["input"]), expected)
