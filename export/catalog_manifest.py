@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.errors import UsageError, nearest, quote
+from ptx.infer.errors import UsageError, did_you_mean, quote
 from ptx.infer.external.spec import ModelSpec
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.ranges import MAX_PIXEL, MEAN, STD
@@ -28,7 +28,7 @@ def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
     """
     entry = lookup(model)
     if entry is None:
-        raise UsageError(f"there is no model {quote(model)}; {nearest(model, known_models())}")
+        raise UsageError(f"there is no model {quote(model)}; {did_you_mean(model, known_models())}")
     if overrides.labels and not entry.labels:
         raise UsageError(f"{model} gives a number: it has no labels")
     labels = overrides.labels or entry.labels
@@ -74,10 +74,10 @@ def _normalization(
     if len(overrides.mean) != len(overrides.std):
         raise UsageError("mean and std belong together; expected both, or neither")
     opened = open_preprocessing(preprocessing, signature)
-    pictures = opened.pictures
-    if pictures is None and (not opened.columns or overrides.scale is not None):
-        what, taken = "mean, std and scale", opened.noun
-        if opened.columns:
+    pictures = opened.image_spec
+    if pictures is None and (not opened.feature_names or overrides.scale is not None):
+        what, taken = "mean, std and scale", opened.plural
+        if opened.feature_names:
             what, taken = "scale", "columns"
         raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
     scale = 1.0 if overrides.scale is None else overrides.scale

@@ -18,12 +18,12 @@ ERROR_CODES = {
     "E-BUG": ErrorInfo(
         (1,), "An internal error of ptx.", "Report it with the output of `--debug`."
     ),
-    "E-REPRODUCE": Explained(
+    "E-REPRODUCE": ErrorInfo(
         (1,),
         "No part of the network disagrees when it is exported alone.",
         "Export the file again: it is wrong itself.",
     ),
-    "E-INT8": Explained(
+    "E-INT8": ErrorInfo(
         (1, 4),
         "The int8 model does not meet the accuracy or speed criteria, or would replace the float model.",
         "Use `--quantize-weights int8`, or relax the criteria.",
@@ -153,12 +153,12 @@ ERROR_CODES = {
         "The file is not a model, or is a model in another format.",
         "Use a file in a format that the message lists.",
     ),
-    "E-MANIFEST": Explained((4,), "The manifest of a file is faulty.", "Export the model again."),
-    "E-MANIFEST-MISSING": Explained(
+    "E-MANIFEST": ErrorInfo((4,), "The manifest of a file is faulty.", "Export the model again."),
+    "E-MANIFEST-MISSING": ErrorInfo(
         (4,), "The file has no manifest.", "Say what it takes with `--spec`."
     ),
-    "E-SPEC": Explained((4,), "A model spec does not fit the model.", "Mend the key named."),
-    "E-EXPORT": Explained(
+    "E-SPEC": ErrorInfo((4,), "A model spec does not fit the model.", "Mend the key named."),
+    "E-EXPORT": ErrorInfo(
         (4,),
         "PyTorch cannot export the network, or the format cannot represent it.",
         "Follow the message, or use another format.",

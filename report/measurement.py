@@ -153,7 +153,7 @@ def measure_process(settings: Mapping[str, Any], on_output: Callable[[], None]) 
         on_output: Called after the first output, when the start is over.
     """
     entry = find_backend(settings["backend"])
-    runtime, import_s = _time(pkgutil.resolve_name(entry.runtime))
+    runtime, import_s = _time(pkgutil.resolve_name(entry.import_runtime))
     load_model = partial(
         load,
         Path(settings["path"]),
@@ -193,7 +193,7 @@ def machine() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         pass  # not Linux, or the CPU has no model name
-    return f"{name}, {pluralise(usable_processors(), 'processor')}, {platform.system()}"
+    return f"{name}, {pluralise(available_cpus(), 'processor')}, {platform.system()}"
 
 
 def _time(function: Callable[[], Any]) -> tuple[Any, float]:

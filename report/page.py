@@ -132,7 +132,7 @@ def _tests(report: Report) -> dict[str, Any]:
         else None,
         "wrong_title": "The largest errors"
         if evaluation.error is not None
-        else f"The most confidently wrong {preprocessing.noun}",
+        else f"The most confidently wrong {preprocessing.plural}",
         "wrong": [prediction_tile(one, preprocessing) for one in report.wrong],
         "samples": [prediction_tile(one, preprocessing) for one in report.samples],
     }
@@ -155,7 +155,7 @@ class PredictionTile:
 def prediction_tile(evaluated: LabelledPrediction, preprocessing: Preprocessing) -> PredictionTile:
     """The tile of a test row."""
     prediction = evaluated.prediction
-    raw = preprocessing.raw(evaluated.value)
+    raw = preprocessing.to_raw(evaluated.value)
     return PredictionTile(
         row=f"{evaluated.row:,}",
         predicted=prediction.text,
@@ -166,7 +166,7 @@ def prediction_tile(evaluated: LabelledPrediction, preprocessing: Preprocessing)
             f"{label}\u00a0{_percent(score)}" for label, score in prediction.top[1:3]
         ),
         image=image_url(raw) if isinstance(raw, bytes) else "",
-        text="" if isinstance(raw, bytes) else _text(raw, preprocessing.columns),
+        text="" if isinstance(raw, bytes) else _text(raw, preprocessing.feature_names),
     )
 
 

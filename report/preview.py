@@ -135,7 +135,7 @@ def _grid(cells: list[Image.Image]) -> Image.Image:
 def _cell(
     value: Any, prediction: Prediction | Failure, predictor: Predictor, digits: list[DetectedDigit]
 ) -> Image.Image:
-    is_image = predictor.preprocessing.pictures is not None
+    is_image = predictor.preprocessing.image_spec is not None
     left = 2 * (SIDE + GAP) if is_image else 0
     cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
     draw = ImageDraw.Draw(cell)

@@ -407,9 +407,9 @@ def _by_format(
         filesystem, path, root = _find_filesystem(name)
         for file in _list(name, filesystem, path, preprocessing):
             file_format = _format(file)
-            if file_format == "files" and not preprocessing.suffixes:
+            if file_format == "files" and not preprocessing.extensions:
                 raise UsageError(
-                    f"{quote(file)} is not a table; a model for {preprocessing.noun}s accepts"
+                    f"{quote(file)} is not a table; a model for {preprocessing.plural}s accepts"
                     f" {', '.join(TABLES)}"
                 )
             _, paths = groups.setdefault((file_format, root), (filesystem, {}))

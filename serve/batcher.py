@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ptx.infer import Array, Prediction, Predictor
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 from ptx.infer.preprocessing import batch_key
 from ptx.infer.signature import BATCH
 from ptx.serve.errors import RequestError, to_request_error, unavailable
@@ -108,7 +108,7 @@ class Batcher:
 
     def __init__(self, predictor: Predictor, settings: Settings, observe: RunObserver) -> None:
         self._predictor, self._settings, self._observe = predictor, settings, observe
-        self._takes_pictures = predictor.preprocessing.pictures is not None
+        self._takes_pictures = predictor.preprocessing.image_spec is not None
         self._queues: dict[Hashable, deque[Job]] = {}  # by key, the one that waits longest first
         self._running: Sequence[Job] = ()  # in the thread
         self._waiting_size = {False: 0, True: 0}  # of the jobs in the queues: arrays, samples
@@ -116,7 +116,7 @@ class Batcher:
         self._dispatching = self._hung = self._closing = False
         self._costs = {False: _Cost(), True: _Cost()}  # of runs: of arrays, of samples
         self._preprocessing_cost = _Cost()
-        self._threads = usable_processors()
+        self._threads = available_cpus()
         self._executor = ThreadPoolExecutor(1, "ptx-run")
         self._preprocessors = ThreadPoolExecutor(self._threads, "ptx-preprocess")
 
@@ -353,7 +353,7 @@ def _preprocess(predictor: Predictor, values: Sequence[Any]) -> list[Array]:
         RequestError: one cannot be used.
     """
     try:
-        return [predictor.preprocessing.read(value) for value in values]
+        return [predictor.preprocessing.transform(value) for value in values]
     except _ERRORS as error:
         raise to_request_error(error, raw_input=True) from error
 

@@ -45,7 +45,7 @@ class Model:
         self.raw_input = raw_input_name(predictor.manifest, predictor.preprocessing)
         raw_outputs = ("label", "score") if predictor.labels else ("value",)
         self.raw_outputs = raw_outputs if self.raw_input else ()
-        self._takes_pictures = predictor.preprocessing.pictures is not None
+        self._takes_pictures = predictor.preprocessing.image_spec is not None
 
     def self_test(self) -> None:
         """Replay the golden samples on the backend that will serve.

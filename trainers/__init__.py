@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ptx.infer.backends.threads import set_openmp_wait_policy
 from ptx.infer.lazy import lazy_exports
 
-settle_threads()  # before torch is imported
+set_openmp_wait_policy()  # before torch is imported
 
 if TYPE_CHECKING:
     from ptx.trainers.data import DATASETS as DATASETS

@@ -80,9 +80,9 @@ def _describe_rows(split: Split) -> str:
 
 
 def _describe_samples(preprocessing: Preprocessing) -> str:
-    if preprocessing.rows is None:
-        return preprocessing.noun
-    kind, shape = preprocessing.rows
+    if preprocessing.row_spec is None:
+        return preprocessing.plural
+    kind, shape = preprocessing.row_spec
     return ROW_TYPES[kind].description.format(*shape)
 
 
@@ -91,9 +91,9 @@ def _tensor(array: Array, device: str) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
-def _pixels(raw: Array, preprocessing: Preprocessing, pictures: Pictures, device: str) -> Inputs:
+def _pixels(raw: Array, preprocessing: Preprocessing, pictures: ImageSpec, device: str) -> Inputs:
     """`raw`: uint8 (rows, height, width[, channels]); with a lookup table for each channel."""
-    pixels, table = _tensor(raw, device), _tensor(pictures.table.ravel(), device)
+    pixels, table = _tensor(raw, device), _tensor(pictures.lookup_table.ravel(), device)
     table_start = torch.arange(0, table.numel(), 256, device=device, dtype=torch.int32)
     channels = pictures.channels is not None
     (spec,) = preprocessing.specs
@@ -147,7 +147,7 @@ def read_samples(
     Images that were resized when the data set was read are not resized again.
     """
     ((_, raw),) = split.inputs.items()
-    if preprocessing.pictures is not None and not split.already_resized:
+    if preprocessing.image_spec is not None and not split.already_resized:
         return [_read_picture(preprocessing, pixels) for pixels in raw[rows]]
     return preprocessing.transform_rows(raw[rows], names)
 
@@ -162,7 +162,7 @@ def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
 
 def apply_inference_preprocessing(split: Split, preprocessing: Preprocessing) -> Split:
     """The split with its images resized as in prediction; other splits are returned as they are."""
-    if preprocessing.pictures is None or split.already_resized or not len(split):
+    if preprocessing.image_spec is None or split.already_resized or not len(split):
         return split
     ((kind, pictures),) = split.inputs.items()
     read = np.stack([_read_picture(preprocessing, pixels) for pixels in pictures])

@@ -119,9 +119,9 @@ def _check_recipe(entry: ModelEntry, model: str, recipe: Recipe) -> None:
     documented = entry.recipe["loss"]
     if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
-    if recipe.standardise and not _documented(entry).columns:
+    if recipe.standardise and not _documented(entry).feature_names:
         raise UsageError(f"{model} has no columns to standardise")
-    pictures = _documented(entry).pictures
+    pictures = _documented(entry).image_spec
     if recipe.max_pixel is not None and (pictures is None or pictures.channels is not None):
         raise UsageError(f"{model} has no gray pictures for max_pixel {recipe.max_pixel:g}")
 

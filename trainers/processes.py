@@ -102,7 +102,7 @@ def process_group(device: str) -> Iterator[Group]:
         yield Group()
         return
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    torch.set_num_threads(max(1, usable_processors() // local_size))
+    torch.set_num_threads(max(1, available_cpus() // local_size))
     backend, options = "gloo", dict[str, Any]()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)

@@ -68,7 +68,7 @@ class Recipe:
         dropout: False disables the network's dropout.
         shuffle: False keeps the training rows in the order of the data.
         drop_last: Skip the last batch of an epoch if it is incomplete, unless it is the only one.
-        max_pixel: Pictures: scale pixels to [0, max_pixel] and do not normalise them. None means the
+        max_pixel: ImageSpec: scale pixels to [0, max_pixel] and do not normalise them. None means the
             model's preprocessing.
     """
 

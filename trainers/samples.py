@@ -41,8 +41,8 @@ def raw_examples(manifest: Manifest, dataset: Dataset) -> list[RawInput]:
     """
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     chosen = dataset.test.inputs[dataset.row_type][_one_of_each_class(dataset)]
-    if preprocessing.pictures is None:
-        return [preprocessing.raw(row, dataset.labels) for row in chosen]
+    if preprocessing.image_spec is None:
+        return [preprocessing.to_raw(row, dataset.labels) for row in chosen]
     chosen = chosen[:PHOTOS] if chosen[0].size > PICTURE_PIXELS else chosen
     return [*map(_picture, chosen), _on_paper(chosen[0])]
 

@@ -187,7 +187,7 @@ class Diagnosis:
     def make_artifact(self, backend: str) -> Artifact:
         """The network converted to what the backend reads, in memory."""
         self._progress("converting the network")
-        kind = find_backend(backend).reads
+        kind = find_backend(backend).artifact_format
         if kind not in EXPORTERS:
             raise UsageError(f"the backend {quote(backend)} runs no exported file")
         content = EXPORTERS[kind].convert(self._trained.traced, opset=None)
@@ -207,7 +207,7 @@ class Diagnosis:
         Args:
             seconds: After which no further input of the test matrix is tried, once one has failed.
         """
-        if find_backend(backend).reads != artifact.kind or artifact.kind == "html":
+        if find_backend(backend).artifact_format != artifact.kind or artifact.kind == "html":
             raise UsageError(
                 f"{artifact.name} is {artifact.format.noun}, which the backend {quote(backend)} does not"
                 " run in parts; expected an .onnx, .torchscript or .pt2 file and a backend that reads it"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import onnx
 
 from ptx.infer.backends.ort.cpu import import_onnxruntime
-from ptx.infer.backends.threads import usable_processors
+from ptx.infer.backends.threads import available_cpus
 from ptx.infer.errors import UsageError, quote
 from ptx.infer.signature import Array
 
@@ -67,7 +67,7 @@ class OrtRuntime:
         onnxruntime = import_onnxruntime()
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = _FATAL
-        settings.intra_op_num_threads = usable_processors()
+        settings.intra_op_num_threads = available_cpus()
         if not optimize:
             settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         return settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ptx.infer.errors import ArtifactError, InputError, nearest
+from ptx.infer.errors import ArtifactError, InputError, did_you_mean
 from ptx.infer.external.onnx_graph import Graph, GraphTensor
 from ptx.infer.external.spec import ModelSpec
 from ptx.infer.signature import ANY_SHAPE, BATCH, UNCHECKED_DTYPES, Axis, Signature, TensorSpec

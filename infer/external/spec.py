@@ -79,7 +79,7 @@ class ModelSpec:
         """
         for key in data:
             if key not in KEYS:
-                raise _key_error(origin, str(key), f"is unknown; {nearest(str(key), KEYS)}")
+                raise _key_error(origin, str(key), f"is unknown; {did_you_mean(str(key), KEYS)}")
         explicit = tuple(key for key in KEYS if data.get(key) is not None)
         found: dict[str, Any] = {"origin": origin, "explicit_fields": explicit}
         for key, read in _READERS.items():

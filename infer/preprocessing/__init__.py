@@ -85,7 +85,7 @@ class Preprocessing(Protocol):
         """How images become pixels and numbers; None if values are not images."""
 
     @property
-    def rows(self) -> tuple[str, tuple[int, ...]] | None:
+    def row_spec(self) -> tuple[str, tuple[int, ...]] | None:
         """The data set rows it reads: a key of `ptx.trainers.data.dataset.ROW_TYPES` and the shape of
         a row. None if it reads none."""
 

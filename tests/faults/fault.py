@@ -1,4 +1,4 @@
-"""A injected fault: what is wrong, where, and what must come out of each verb."""
+"""An injected fault: what is wrong, where, and what must come out of each verb."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ NODES = {
     "the time axis frozen": f"CharRNN {_FORWARD}",
 }
 REFUSED = {"an output renamed", "the batch axis frozen"}  # no backend opens such a file
-NUMERIC = [fault for fault in FAULTS if fault.plant.place in ("conversion", "both")]
+NUMERIC = [fault for fault in FAULTS if fault.injection.place in ("conversion", "both")]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def locate(good: Make) -> Callable[[Fault, Path], Location]:
 
     def find(fault: Fault, folder: Path) -> Location:
         model = good(fault.model, fault.format)
-        fault.plant.workspace(model, folder / "planted")
+        fault.injection.workspace(model, folder / "planted")
         artifact = read_artifact(folder / "planted" / f"{fault.model}.{fault.format}")
         backend = EXPORTERS[fault.format].backend
         return diagnosis(fault.model, fault.format).locate(artifact, backend)

@@ -1,4 +1,4 @@
-"""Pictures: damaged, hostile, rare, and those that other programs read wrong."""
+"""ImageSpec: damaged, hostile, rare, and those that other programs read wrong."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_texts_are_padded_to_the_longest_of_their_batch() -> None:
 def test_sequences_are_what_prediction_makes_of_the_same_words(model: str) -> None:
     words = ["hello", "lleho", "eeeoo"]
     preprocessing = preprocessing_of(model)
-    symbols = np.stack([preprocessing.read(word) for word in words])
+    symbols = np.stack([preprocessing.transform(word) for word in words])
     feed = BatchLoader(Split({"sequence": symbols}, symbols), preprocessing, "cpu")
     rows = [2, 0, 2]
     (expected,) = preprocessing.collate(
@@ -168,7 +168,7 @@ def test_columns_are_standardised_as_prediction_does_it() -> None:
     mean, std = generator.normal(100, 1, 8).tolist(), generator.uniform(1, 40, 8).tolist()
     preprocessing = preprocessing_of("diabetes", mean=mean, std=std)
     feed = BatchLoader(Split({"columns": columns}, np.zeros(9, np.int64)), preprocessing, "cpu")
-    expected = np.stack([preprocessing.read(row) for row in columns[ROWS.numpy()]])
+    expected = np.stack([preprocessing.transform(row) for row in columns[ROWS.numpy()]])
     assert same_bits(feed.batch(ROWS)[0][0], expected)
     exact = (columns[ROWS.numpy()].astype(np.float64) - mean) / std
     np.testing.assert_allclose(expected, exact, rtol=1e-7)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptx.infer.errors import InputError, UsageError, nearest, quote
+from ptx.infer.errors import InputError, UsageError, did_you_mean, quote
 from ptx.trainers.data.dataset import ROW_TYPES, Dataset, Split
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _require_path(source: str, documented: DatasetEntry) -> Path:
         "bundled",
         *(name for name, entry in DATASETS.items() if entry.row_type == documented.row_type),
     ]
-    raise UsageError(f"--data {quote(source)} is unknown: {nearest(source, names)}, or a path")
+    raise UsageError(f"--data {quote(source)} is unknown: {did_you_mean(source, names)}, or a path")
 
 
 def _describe_columns(dataset: Dataset) -> str:

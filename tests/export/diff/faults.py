@@ -102,9 +102,12 @@ def transposed(model: Any, node: Any, rng: np.random.Generator) -> bool:
         order[first], order[second] = order[second], order[first]
         _set(node, "perm", order)
         return True
-    square = lambda w: w.ndim == 2 and w.shape[0] == w.shape[1]  # noqa: E731
+
+    def transpose(weight: np.ndarray) -> np.ndarray:
+        return weight.T if weight.ndim == 2 and weight.shape[0] == weight.shape[1] else weight
+
     if node.op_type in ("MatMul", "Gemm"):
-        return _change_constants(model, node, lambda w: w.T if square(w) else w, count=1)
+        return _change_constants(model, node, transpose, count=1)
     return False
 
 

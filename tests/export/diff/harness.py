@@ -112,8 +112,10 @@ def all_results(seeds: range) -> Iterator[Result]:
     seen: set[tuple[Any, ...]] = set()
     for name, kind, seed, by_exporter in itertools.product(NETWORKS, PLANTS, seeds, (False, True)):
         result = plant_and_locate(name, kind, seed, by_exporter=by_exporter)
-        key = result and (name, kind, by_exporter, result.planted)
-        if result is not None and key not in seen:
+        if result is None:
+            continue
+        key = (name, kind, by_exporter, result.planted)
+        if key not in seen:
             seen.add(key)
             yield result
 

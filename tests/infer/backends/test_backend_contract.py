@@ -584,7 +584,7 @@ def test_a_new_backend_is_one_file_and_one_line(
     """Through every verb that takes a backend and runs it in this process."""
     # Tests are no modules that could be imported by name: this one is, for once.
     monkeypatch.setitem(sys.modules, "toy_backend", sys.modules[__name__])
-    entry = replace(BACKENDS["ort-cpu"], target="toy_backend:ToyBackend")
+    entry = replace(BACKENDS["ort-cpu"], entry_point="toy_backend:ToyBackend")
     monkeypatch.setitem(BACKENDS, "toy", entry)
     place = ("--workspace", workspace)
     for arguments in (

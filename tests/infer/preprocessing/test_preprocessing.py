@@ -62,7 +62,7 @@ def mnist() -> Any:
     return open_mnist().test.inputs["image"]
 
 
-# Pictures
+# ImageSpec
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.1307, 0.3081), (0.5, 0.25)])
