@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ptx.export.diff.locate import locate as locate
     from ptx.export.diff.reproduce import reproduce as reproduce
     from ptx.export.formats import EXPORTERS as EXPORTERS
+    from ptx.export.libraries import LibraryModel as LibraryModel
+    from ptx.export.libraries import is_library_model as is_library_model
+    from ptx.export.libraries import load_library_model as load_library_model
     from ptx.export.pipeline import VerifiedExport as VerifiedExport
     from ptx.export.pipeline import export as export
     from ptx.export.pixel_inputs import embed_preprocessing as embed_preprocessing
@@ -42,6 +45,7 @@ else:
             "diff.locate": "Location locate",
             "diff.reproduce": "reproduce",
             "formats": "EXPORTERS",
+            "libraries": "LibraryModel is_library_model load_library_model",
             "pipeline": "VerifiedExport export",
             "pixel_inputs": "embed_preprocessing",
             "quantize.int8": "QuantizationConfig export_int8",

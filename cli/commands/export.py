@@ -175,7 +175,8 @@ def export(
             _export_one(space, made, name, target, opset)
         if variant.quantize_weights is not None:
             _print_quantization_cost(space, rows, target, data)
-    if is_reference(model) and output is None:
+    is_custom = is_reference(model) or exporting.is_library_model(model)
+    if is_custom and output is None:
         rows.trained.save(space.checkpoint(trained.manifest.model))
     print_summary("", _next_command(model, trained.manifest, target, output, variant))
 
@@ -211,6 +212,8 @@ def _read_trained(
     overrides: dict[str, Any],
 ) -> tuple[exporting.TrainedModel, Path | None]:
     """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
+    if exporting.is_library_model(model):
+        return _load_library_model(space, model, checkpoint, stated), None
     if is_reference(model):
         if given := given_options(overrides):
             raise UsageError(
@@ -223,6 +226,31 @@ def _read_trained(
     named = space.is_name(model)
     trained = exporting.read_model(path, model=model if named else None, overrides=spec)
     return trained, None if named else path
+
+
+def _load_library_model(
+    space: Workspace, reference: str, weights: Path | None, stated: dict[str, Any]
+) -> exporting.TrainedModel:
+    """The network that LIBRARY:NAME names, with what its library knows of it."""
+    if given := [name for name in given_options(stated) if name != "--labels"]:
+        raise UsageError(f"{', '.join(given)}: {reference} has the preprocessing of its library")
+    with quiet_exporters():
+        loaded = exporting.load_library_model(reference, weights)
+    spec = dict(loaded.spec)
+    overrides = read_stated(None, **stated)
+    if overrides is not None:
+        spec["labels"] = overrides.labels
+    classes = spec["signature"]["outputs"]["logits"][1][1]
+    if len(spec.get("labels", ())) != classes:
+        raise UsageError(
+            f"{reference} has {classes} classes with these weights: give their names with --labels"
+        )
+    space.require_free(spec["name"])
+    for note in loaded.notes:
+        print_note(note)
+    if weights is None and not reference.startswith("hf:"):
+        print_note("the weights are random: give --checkpoint FILE")
+    return exporting.describe(loaded.network, **spec)
 
 
 def _make_custom(
@@ -404,6 +432,8 @@ def _next_command(
     variant: exporting.ExportVariant,
 ) -> str:
     if variant.suffix:
+        return f"ptx verify {last}"
+    if exporting.is_library_model(model):
         return f"ptx verify {last}"
     if is_reference(model):
         return "" if output else f"ptx compare {manifest.model} --network {model}"
