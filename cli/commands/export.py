@@ -142,9 +142,10 @@ def export(
     """Export MODEL and verify that the file computes what PyTorch computes.
 
     MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which makes a
-    network of your own; --spec then specifies its inputs and outputs. If the file differs from
-    eager float64 by more than a few times the error of eager float32, that is an error and the file is
-    not written.
+    network of your own; --spec then specifies its inputs and outputs. torchvision:resnet18,
+    timm:convnext_tiny and hf:FOLDER name an image classifier of these libraries, with --checkpoint
+    FILE for its weights. If the file differs from eager float64 by more than a few times the error of
+    eager float32, that is an error and the file is not written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
     was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --spec override
@@ -213,7 +214,7 @@ def _read_trained(
 ) -> tuple[exporting.TrainedModel, Path | None]:
     """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
     if exporting.is_library_model(model):
-        return _load_library_model(space, model, checkpoint, stated), None
+        return _load_library_model(space, model, checkpoint, overrides), None
     if is_reference(model):
         if given := given_options(overrides):
             raise UsageError(
@@ -229,17 +230,17 @@ def _read_trained(
 
 
 def _load_library_model(
-    space: Workspace, reference: str, weights: Path | None, stated: dict[str, Any]
+    space: Workspace, reference: str, weights: Path | None, overrides: dict[str, Any]
 ) -> exporting.TrainedModel:
     """The network that LIBRARY:NAME names, with what its library knows of it."""
-    if given := [name for name in given_options(stated) if name != "--labels"]:
+    if given := [name for name in given_options(overrides) if name != "--labels"]:
         raise UsageError(f"{', '.join(given)}: {reference} has the preprocessing of its library")
     with quiet_exporters():
         loaded = exporting.load_library_model(reference, weights)
     spec = dict(loaded.spec)
-    overrides = read_stated(None, **stated)
-    if overrides is not None:
-        spec["labels"] = overrides.labels
+    explicit = read_overrides(None, **overrides)
+    if explicit is not None:
+        spec["labels"] = explicit.labels
     classes = spec["signature"]["outputs"]["logits"][1][1]
     if len(spec.get("labels", ())) != classes:
         raise UsageError(

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from ptx.infer.errors import BackendError, UsageError, nearest
+from ptx.infer.errors import BackendError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def load_library_model(reference: str, weights: Path | None = None) -> LibraryMo
     """
     library, _, name = reference.partition(":")
     if library not in LIBRARIES:
-        raise UsageError(f"{reference!r} names no library; {nearest(library, LIBRARIES)}")
+        raise UsageError(f"{reference!r} names no library; {did_you_mean(library, LIBRARIES)}")
     return LIBRARIES[library].load(name, weights)

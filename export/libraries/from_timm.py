@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_data_config
+from timm.data.config import resolve_data_config
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from ptx.export.libraries import LibraryModel
 from ptx.export.libraries.weights import build_with_weights
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import UsageError, did_you_mean
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 
@@ -21,7 +22,9 @@ def load(name: str, weights: Path | None) -> LibraryModel:
     """See `load_library_model`."""
     architecture = name.partition(".")[0]
     if architecture not in timm.list_models():
-        raise UsageError(f"timm has no model {name!r}; {nearest(architecture, timm.list_models())}")
+        raise UsageError(
+            f"timm has no model {name!r}; {did_you_mean(architecture, timm.list_models())}"
+        )
     published = timm.get_pretrained_cfg(name)
     classes = published.num_classes if published and published.num_classes else 1000
 
@@ -30,7 +33,7 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         return network
 
     network, classes = build_with_weights(build, classes, weights)
-    config = resolve_data_config({}, model=network)
+    config = resolve_data_config({}, model=network)  # type: ignore[no-untyped-call]
     channels, height, width = config["input_size"]
     spec: dict[str, Any] = {
         "name": architecture.replace("_", "-"),

@@ -12,7 +12,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from ptx.export.libraries import LibraryModel
 from ptx.export.libraries.weights import build_with_weights
-from ptx.infer.errors import UsageError, nearest
+from ptx.infer.errors import UsageError, did_you_mean
 
 INTERPOLATIONS = {InterpolationMode.BILINEAR: "bilinear", InterpolationMode.BICUBIC: "bicubic"}
 
@@ -21,7 +21,7 @@ def load(name: str, weights: Path | None) -> LibraryModel:
     """See `load_library_model`."""
     if name not in models.list_models():
         raise UsageError(
-            f"torchvision has no model {name!r}; {nearest(name, models.list_models())}"
+            f"torchvision has no model {name!r}; {did_you_mean(name, models.list_models())}"
         )
     published, choice = _choose_published(name, weights)
     transforms = published.transforms()

@@ -29,7 +29,9 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         found = _find_class(folder, config)
         network: nn.Module = found.from_pretrained(folder, local_files_only=True)
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            folder, local_files_only=True
+        )
     except UsageError:  # which is a ValueError
         raise
     except (OSError, ValueError, KeyError) as error:

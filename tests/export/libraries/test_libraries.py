@@ -167,3 +167,19 @@ def test_random_weights_are_described_like_any_network(tmp_path: Path) -> None:
     trained = describe(model.network, **model.spec)
     assert trained.manifest.task == "classification"
     assert len(trained.manifest.labels) == 1000
+
+
+def test_the_command_exports_a_fine_tuned_network_with_its_labels(
+    ptx: Any, tmp_path: Path, photograph: Path
+) -> None:
+    models = pytest.importorskip("torchvision").models
+    torch.save(models.shufflenet_v2_x0_5(num_classes=3).state_dict(), tmp_path / "flowers.pth")
+    weights = ("--checkpoint", tmp_path / "flowers.pth", "--workspace", tmp_path)
+    command = ("export", "torchvision:shufflenet_v2_x0_5", *weights)
+    refused = ptx(*command)
+    assert refused.code == 2
+    assert "3 classes" in refused.err
+    assert ptx(*command, "--labels", "daisy,rose,tulip").code == 0
+    done = ptx("predict", photograph, "--model", "shufflenet-v2-x0-5", "--workspace", tmp_path)
+    assert done.code == 0
+    assert any(label in done.out for label in ("daisy", "rose", "tulip"))
