@@ -101,7 +101,7 @@ def regression(output: Array, labels: Sequence[str], top: int) -> list[DecodedOu
     ]
 
 
-def sequence_labelling(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
+def sequence_labeling(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: logits (batch, time, labels); the label is the word of the best symbols."""
     best = output.argmax(axis=-1)
     scores = softmax(output).max(axis=-1).prod(axis=-1).tolist()
@@ -165,7 +165,7 @@ TASKS = {
     "probabilities": Task(_per_class, probabilities, _argmax),
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
-    "sequence-labelling": Task(_per_step, sequence_labelling, _argmax),
+    "sequence-labeling": Task(_per_step, sequence_labeling, _argmax),
     "passthrough": Task(lambda axes, labels: labels == 0, passthrough, None, has_decoder=False),
 }
 

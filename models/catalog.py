@@ -135,7 +135,7 @@ _LECTURE: dict[str, Any] = {
 _LECTURE_CNN: dict[str, Any] = {**_LECTURE, "config": {"classes": 10}, "signature": _IMAGE}
 _SPELLING: dict[str, Any] = {
     "preprocessing": {"kind": "char-indices", "alphabet": list(_HELLO)},
-    "task": "sequence-labelling",
+    "task": "sequence-labeling",
     "data": "hello",
     "labels": _HELLO,
 }

@@ -25,7 +25,7 @@ LINE = Manifest(
 )
 WORDS = Manifest(
     model="echo",
-    task="sequence-labelling",
+    task="sequence-labeling",
     signature=Signature.from_data(
         {
             "inputs": {"x": ["float32", ["time", "batch", 3]]},

@@ -94,7 +94,7 @@ def test_a_regression_gives_its_value() -> None:
 
 def test_tagging_spells_a_word_with_the_product_of_its_scores() -> None:
     output = np.concatenate([logits(0.5, 0.3, 0.2), logits(0.1, 0.1, 0.8)])[np.newaxis]
-    task = TASKS["sequence-labelling"]
+    task = TASKS["sequence-labeling"]
     (decoded,) = task.decode(output, LABELS, 3)
     assert decoded.label == "ac"
     assert decoded.score == pytest.approx(0.4)
@@ -116,8 +116,8 @@ def test_tagging_spells_a_word_with_the_product_of_its_scores() -> None:
         ("regression", (1,), 0, True),
         ("regression", (), 0, False),
         ("regression", (1,), 2, False),
-        ("sequence-labelling", ("time", 4), 4, True),
-        ("sequence-labelling", (4,), 4, False),
+        ("sequence-labeling", ("time", 4), 4, True),
+        ("sequence-labeling", (4,), 4, False),
     ],
 )
 def test_an_output_that_does_not_fit_its_task_is_told(

@@ -161,7 +161,7 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
         (
             ("flower_nets:build_net", "--spec", "net.toml", "--checkpoint", "photo.jpg"),
             4,
-            "is a JPEG picture",
+            "is a JPEG image",
         ),
         (
             ("flower_nets:build_net", "--spec", "net.toml", "--checkpoint", "other.pth"),

@@ -133,8 +133,11 @@ def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -
         (b"name = flowers", "net.toml' is neither TOML nor a JSON object"),
         (b"\xff\xfe", "is neither TOML nor"),
         (b"a = " + b"[" * 3000, "is neither TOML nor"),
-        (b'{"name": "a", "name": "b"}', "net.toml': the model spec is not valid JSON: a key"),
-        (b'{"name": NaN}', "NaN is not JSON"),
+        (
+            b'{"name": "a", "name": "b"}',
+            "net.toml': the model spec is not valid JSON: an object contains a key twice",
+        ),
+        (b'{"name": NaN}', "NaN is not valid JSON"),
         (b'nmae = "flowers"', "net.toml': nmae is unknown; did you mean 'name'"),
         (b'labels = "labels.txt"', "labels.txt': label 2 is ''; expected text"),
         (b'labels = "latin.txt"', "are in .*latin.txt', which is no UTF-8 text"),

@@ -12,7 +12,7 @@ const TASKS = {
   classification: ({ data }, labels) => rankLabels(softmaxOf(data), labels),
   probabilities: ({ data }, labels) => rankLabels(Array.from(data, clamp), labels),
   regression: ({ data: [value] }) => ({ ranking: [], value }),
-  "sequence-labelling": (row, labels) => decodeSequence(row, labels),
+  "sequence-labeling": (row, labels) => decodeSequence(row, labels),
 };
 
 /** A probability that rounding has moved out of [0, 1]. */
