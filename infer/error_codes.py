@@ -18,6 +18,11 @@ ERROR_CODES = {
     "E-BUG": ErrorInfo(
         (1,), "An internal error of ptx.", "Report it with the output of `--debug`."
     ),
+    "E-AGREEMENT": ErrorInfo(
+        (1,),
+        "The exported model does not compute the same outputs as the original. Nothing was written.",
+        "Check the network for code that depends on the batch or on Python values, or use another format.",
+    ),
     "E-REPRODUCE": ErrorInfo(
         (1,),
         "No part of the network disagrees when it is exported alone.",
@@ -153,11 +158,15 @@ ERROR_CODES = {
         "The file is not a model, or is a model in another format.",
         "Use a file in a format that the message lists.",
     ),
-    "E-MANIFEST": ErrorInfo((4,), "The manifest of a file is faulty.", "Export the model again."),
-    "E-MANIFEST-MISSING": ErrorInfo(
-        (4,), "The file has no manifest.", "Say what it takes with `--spec`."
+    "E-MANIFEST": ErrorInfo(
+        (4,), "The manifest of a file is not valid.", "Export the model again."
     ),
-    "E-SPEC": ErrorInfo((4,), "A model spec does not fit the model.", "Mend the key named."),
+    "E-MANIFEST-MISSING": ErrorInfo(
+        (4,), "The file has no manifest.", "Describe its inputs and outputs with `--spec`."
+    ),
+    "E-SPEC": ErrorInfo(
+        (4,), "A model spec does not match the model.", "Correct the key in the message."
+    ),
     "E-EXPORT": ErrorInfo(
         (4,),
         "PyTorch cannot export the network, or the format cannot represent it.",
