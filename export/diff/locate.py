@@ -195,7 +195,7 @@ class Diagnosis:
 
     def as_artifact(self, content: bytes, kind: str) -> Artifact:
         """A file of that content, which was converted just now."""
-        if kind == "onnx":
+        if EXPORTERS[kind].takes_opset:
             ((opset, program),) = list(self._trained.traced.decomposed.items())[-1:]
             self.conversions[opset] = OnnxGraph(content), program
         data = EXPORTERS[kind].embed_manifest(content, self._trained.limited_manifest.to_json())
@@ -215,8 +215,9 @@ class Diagnosis:
         self._check_match(artifact)
         quantized = bool(artifact.require_manifest().compute)
         self._progress("running the file")
-        options = Options(device="cpu" if backend != "ort-cuda" else "auto", trust=True)
-        runtime = find_runtime(backend) if artifact.kind == "onnx" else None
+        device = "cpu" if "cpu" in find_backend(backend).devices else "auto"
+        options = Options(device=device, trust=True)
+        runtime = find_runtime(backend) if EXPORTERS[artifact.kind].takes_opset else None
         case, share = self._sample_case(), 0.0
         if not quantized:
             opened = open_backend(backend, artifact, options)

@@ -85,7 +85,7 @@ def test_the_page_knows_its_models(artifact: Export) -> None:
     assert [rows["kind"], len(rows["columns"]), rows["input"]] == ["row", 8, "row"]
     assert line["output"] == "value"
     facts = [word for word, _ in digits["facts"]]
-    assert {"model", "task", "labels", "agreement", "weights", "versions"} <= set(facts)
+    assert {"model", "task", "labels", "verification", "weights", "versions"} <= set(facts)
 
 
 def test_a_name_never_becomes_a_part_of_the_page(artifact: Export) -> None:
@@ -163,5 +163,5 @@ def test_a_preview_of_others_is_text(artifact: Export, name: str, value: str, se
 def test_a_preview_refuses_as_the_answer_does(artifact: Export) -> None:
     manifest = manifest_of(artifact, "convnet")
     preprocessing: Any = open_preprocessing(manifest.preprocessing, manifest.signature)
-    with pytest.raises(InputError, match="the picture"):
+    with pytest.raises(InputError, match="the image"):
         preview(preprocessing, b"no picture")
