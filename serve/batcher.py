@@ -27,7 +27,7 @@ RunObserver = Callable[[Sequence["Job"], float, float], None]
 _ERRORS = Exception, SystemExit  # the code of a model may try to end the process
 _MAX_ROWS = 64  # that are gathered for one run: a row of a larger batch is not cheaper
 # Seconds of work that may be done on the event loop. A thread and back cost 0.1 ms, which doubles the
-# latency of a small model (docs/serving.md, Speed); longer work would hold up other requests.
+# latency of a small model (docs/guide/serving.md, Speed); longer work would hold up other requests.
 _INLINE_SECONDS = 0.001
 _WATCH_AFTER = 0.1  # seconds that a job waits before it is watched whether its client has gone
 _SMALL_IMAGE = 128 * 128  # pixels of an image that may be decoded on the event loop
@@ -145,8 +145,9 @@ class Batcher:
                 loop.call_later(self._settings.max_delay, self._dispatch)
             else:
                 loop.call_soon(self._dispatch)
-        # A run in a thread may take long; otherwise the job is in one of the next runs.
-        return await (_watched(job.result, disconnected) if self._running else job.result)
+        if not self._running and self._costs[job.is_raw].fits_inline(job.size):
+            return await job.result  # soon
+        return await _watched(job.result, disconnected)
 
     async def _preprocess(
         self, job: Job, disconnected: Callable[[], Awaitable[None]] | None
@@ -159,7 +160,7 @@ class Batcher:
         started = time.perf_counter()
         size, cost = job.size, self._preprocessing_cost
         if cost.fits_inline(size) and self._may_decode_inline(job.content):
-            samples = _preprocess(self._predictor, job.content)
+            samples = _read_samples(self._predictor, job.content)
         else:
             self._check_waiting_time()
             self._preprocessing += 1
@@ -169,7 +170,7 @@ class Batcher:
                 nonlocal started
                 started = time.perf_counter()
                 self._check_waited(job, started)
-                return _preprocess(self._predictor, job.content)
+                return _read_samples(self._predictor, job.content)
 
             loop = asyncio.get_running_loop()
             try:
@@ -267,7 +268,7 @@ class Batcher:
                 rows += job.rows
         del self._queues[key]
         if queue:
-            self._queues[key] = queue  # behind the others
+            self._queues[key] = queue  # after the others
         return jobs
 
     def _compute(self, jobs: Sequence[Job]) -> list[Result | RequestError]:
@@ -346,7 +347,7 @@ def _is_small_png(value: bytes) -> bool:
     return width * height <= _SMALL_IMAGE
 
 
-def _preprocess(predictor: Predictor, values: Sequence[Any]) -> list[Array]:
+def _read_samples(predictor: Predictor, values: Sequence[Any]) -> list[Array]:
     """The samples of raw inputs.
 
     Raises:
@@ -405,7 +406,7 @@ def _predict(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Request
             batches.setdefault(key, []).append((predictions, index, sample))
     for (top, _), members in batches.items():
         samples = [sample for _, _, sample in members]
-        found = predictor.predict_samples(samples, [None] * len(samples), top=top)
-        for (predictions, index, _), prediction in zip(members, found, strict=True):
+        predicted = predictor.predict_samples(samples, [None] * len(samples), top=top)
+        for (predictions, index, _), prediction in zip(members, predicted, strict=True):
             predictions[index] = prediction
     return list(results)

@@ -9,6 +9,8 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ptx.serve.middleware import BODY_RECEIVED
+
 _MAX_HEADER = 256 * 2**10  # bytes of a request's headers; the event loop reads as much at once
 _LINGER = 0.5  # seconds in which an idle connection may still bring a request, after SIGTERM
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -117,6 +119,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
+            self.scope[BODY_RECEIVED] = True  # type: ignore[typeddict-unknown-key]
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

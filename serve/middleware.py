@@ -21,7 +21,7 @@ ResponseObserver = Callable[[str, int, float, int], None]
 
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _ALLOW = Response(status_code=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
-# Keys of the scope: the headers as a dict, and that the body has been read to its end.
+# Keys of the scope: the headers as a dict, and that all of the body has arrived.
 HEADERS, BODY_RECEIVED = "ptx.headers", "ptx.body_received"
 
 

@@ -73,7 +73,7 @@ def _read_input(item: Any, raw: bytes | None) -> Tensor:
         raise bad_request(
             f"input {name!r} has the datatype {datatype[:80]!r}; contents take {', '.join(_CONTENTS)}"
         )
-    if any(found.name != field for found, _ in item.contents.ListFields()):
+    if any(other.name != field for other, _ in item.contents.ListFields()):
         raise bad_request(f"input {name!r} is {datatype} and has contents of another type")
     values: Sequence[Any] = getattr(item.contents, field)
     if math.prod(shape) != len(values):

@@ -13,11 +13,11 @@ from ptx.infer.preprocessing.picture import pixels_as_png
 def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, str]:
     """The body and the content type of `POST /v2/models/NAME/preview`.
 
-    Of a picture its pixels as a PNG file, of others `{"seen": …}`: the characters that are left of a
-    text, the numbers of a row as the network gets them.
+    The pixels of a picture as a PNG file; for other inputs `{"preview": …}`, with the characters of a
+    text that the model knows, or the scaled numbers of a row.
 
     Args:
-        preprocessing: Of the manifest.
+        preprocessing: The model's.
         value: A picture's file, or a text.
 
     Raises:
@@ -27,9 +27,9 @@ def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, st
     if preprocessing.image_spec is not None:
         return pixels_as_png(sample), "image/png"
     if preprocessing.feature_names:
-        seen = ", ".join(f"{number:.4g}" for number in sample)
+        text = ", ".join(f"{number:.4g}" for number in sample)
     elif hasattr(preprocessing, "alphabet"):
-        seen = " ".join(map(str, sample))
+        text = " ".join(map(str, sample))
     else:
-        seen = "".join(chr(code) if 32 <= code < 127 else "□" for code in np.ravel(sample))
-    return json.dumps({"seen": seen}).encode(), "application/json"
+        text = "".join(chr(code) if 32 <= code < 127 else "□" for code in np.ravel(sample))
+    return json.dumps({"preview": text}).encode(), "application/json"

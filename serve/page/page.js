@@ -63,9 +63,9 @@ async function askPreview(value, signal) {
     if (!signal.aborted) showPicture("seen", picture);
     return;
   }
-  const { seen } = await response.json();
+  const { preview } = await response.json();
   if (signal.aborted) return;
-  at("read").textContent = say("read", seen);
+  at("read").textContent = say("read", preview);
   show(at("read"), true);
 }
 

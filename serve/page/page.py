@@ -19,42 +19,42 @@ _MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "
 
 
 def render(models: Iterable[tuple[str, Manifest]]) -> bytes:
-    """The page for these models, which are served under these names.
+    """The page for models, with the names that they are served under.
 
-    It allows itself the script and the style that it carries, by their digests, and its own server.
+    Its content security policy allows its own script and style, by their digests, and its own server.
     """
     style = load_asset("page.css")
-    script = load_asset("common.js") + _own("page.js")
+    script = load_asset("common.js") + _load_file("page.js")
     data = {
         "models": [_describe(*model) for model in models],
-        "words": translations(_own("words.json")),
+        "words": translations(_load_file("words.json")),
     }
     policy = (
         f"default-src 'none'; script-src {csp_hash(script)}; style-src {csp_hash(style)};"
         " img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
-    page = _own("page.html").replace("{{policy}}", policy).replace("{{style}}", style)
+    page = _load_file("page.html").replace("{{policy}}", policy).replace("{{style}}", style)
     page = page.replace("{{sections}}", load_asset("sections.html"))
-    # `<` would end the data where a name holds `</script>`.
+    # `<` would end the data if a name contained `</script>`.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     before, after = page.split("{{data}}")
     return f"{before}{text}{after.replace('{{script}}', script)}".encode()
 
 
-def _own(name: str) -> str:
+def _load_file(name: str) -> str:
     return files("ptx.serve.page").joinpath(name).read_text("utf-8")
 
 
 def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
-    """What the page knows of a model."""
+    """The data of a model in the page."""
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    given = raw_input_name(manifest, preprocessing)
+    raw_input = raw_input_name(manifest, preprocessing)
     first = manifest.signature.outputs[0].name
     return {
         "name": name,
-        **page_data(manifest, None if given is None else preprocessing),
-        "input": given,
-        "output": first if given is None else "label" if manifest.labels else "value",
+        **page_data(manifest, None if raw_input is None else preprocessing),
+        "input": raw_input,
+        "output": first if raw_input is None else "label" if manifest.labels else "value",
         "tensors": [
             [
                 spec.name,
@@ -63,12 +63,12 @@ def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
             ]
             for spec in manifest.signature.inputs
         ],
-        "examples": list(dict.fromkeys(_examples(manifest)))[:EXAMPLES] if given else [],
+        "examples": list(dict.fromkeys(_examples(manifest)))[:EXAMPLES] if raw_input else [],
     }
 
 
 def _examples(manifest: Manifest) -> Iterator[str]:
-    """The end-to-end samples that the manifest carries: addresses of pictures, texts, numbers."""
+    """Raw inputs of the end-to-end samples: data URLs of pictures, texts, numbers."""
     for value in (value for sample in manifest.end_to_end for value in sample.values):
         if isinstance(value, str):
             yield value

@@ -58,7 +58,7 @@ def test_a_preview_is_what_the_network_gets(served: Served, predictor: Any, seve
     assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
     assert answer.body == preview(predictor.preprocessing, seven.read_bytes())[0]
     text = served.ask("POST", PREVIEW.format("name-classifier"), "Müller ☃".encode())
-    assert text.json == {"seen": "Muller □"}
+    assert text.json == {"preview": "Muller □"}
 
 
 @pytest.mark.parametrize(
