@@ -119,7 +119,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
-            self.scope[BODY_RECEIVED] = True  # type: ignore[typeddict-unknown-key]
+            self.scope[BODY_RECEIVED] = True  # type: ignore[literal-required]
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -15,7 +15,7 @@ from pairing import Goal, Missing, Pair, Pending, Spent
 from servers import PEERS, TRITON, Servers, commands, memory, starting
 from setting import Setting
 
-ROUNDS = 3
+ROUNDS = 5
 _CLOSE = 9  # rounds if the two sides are within some hundredths of each other
 Seconds = Callable[[], float | Spent]
 _NEEDED = ("uvicorn", "starlette", "tritonclient")

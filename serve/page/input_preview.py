@@ -1,4 +1,4 @@
-"""What the model sees of an input, for a person."""
+"""An input as the model receives it, for people."""
 
 from __future__ import annotations
 

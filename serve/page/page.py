@@ -1,4 +1,4 @@
-"""Puts the page together: its parts stand beside this file, what the models say goes into it as data."""
+"""Renders the page from the files next to this one; the models are data in it."""
 
 from __future__ import annotations
 

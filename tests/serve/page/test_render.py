@@ -153,15 +153,9 @@ def test_a_preview_is_what_the_network_gets(artifact: Export, seven: Path) -> No
         ("char-rnn", "hello", "1 0 2 2 3"),
     ],
 )
-<<<<<<< HEAD
-def test_a_preview_of_others_is_text(artifact: Export, name: str, value: str, seen: str) -> None:
+def test_a_preview_of_others_is_text(artifact: Export, name: str, value: str, text: str) -> None:
     manifest = manifest_of(artifact, name)
     body, kind = preview(open_preprocessing(manifest.preprocessing, manifest.signature), value)
-=======
-def test_a_preview_of_others_is_text(artifact: Export, name: str, value: str, text: str) -> None:
-    card = card_of(artifact, name)
-    body, kind = preview(open_preprocessing(card.preprocessing, card.signature), value)
->>>>>>> 40ba3cd (serve: the time limit of a body only if it has not arrived; plain names in the page)
     assert kind == "application/json"
     assert json.loads(body) == {"preview": text}
 
