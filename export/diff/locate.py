@@ -292,18 +292,24 @@ class Diagnosis:
         return Case(pattern, {"batch": len(next(iter(inputs.values())))}, inputs, {}, {})
 
     def _torch_steps(self, artifact: Artifact, case: Case) -> list[Step]:
+        find_steps = {"pt2": self._program_steps, "torchscript": self._module_steps}
+        return find_steps[artifact.kind](artifact.data, case)
+
+    def _program_steps(self, data: bytes, case: Case) -> list[Step]:
+        tensors = self.tensors(case)
+        file = FxGraph(torch.export.load(io.BytesIO(data)), tensors)
+        reference = FxGraph(self._trained.traced.require_program(), tensors)
+        return find_program_steps(file, reference, constant_error=self.constant_error(case))
+
+    def _module_steps(self, data: bytes, case: Case) -> list[Step]:
         tensors, constant_error = self.tensors(case), self.constant_error(case)
         traced = self._trained.traced
-        if artifact.kind == "pt2":
-            file = FxGraph(torch.export.load(io.BytesIO(artifact.data)), tensors)
-            reference = FxGraph(traced.require_program(), tensors)
-            return find_program_steps(file, reference, constant_error=constant_error)
         network = copy_network(self._trained.network).eval()
         if self._check.reference.names_outputs:
             return_in_order(network, traced.signature)
         double = copy_network(network).double()
         return find_module_steps(
-            load_script(artifact.data), network, double, tensors, constant_error=constant_error
+            load_script(data), network, double, tensors, constant_error=constant_error
         )
 
     def _name_first(

@@ -119,13 +119,13 @@ def test_pictures_are_preprocessed_at_the_same_time(
         pytest.skip("one processor preprocesses one picture at a time")
     both = threading.Barrier(2)
     preprocessing = batcher._predictor.preprocessing
-    read = preprocessing.read
+    read = preprocessing.transform
 
     def slow(value: Any) -> Any:
         both.wait(20)
         return read(value)
 
-    monkeypatch.setattr(preprocessing, "read", slow)
+    monkeypatch.setattr(preprocessing, "transform", slow)
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(served.ask, "POST", "/predict/convnet", DIGIT) for _ in range(2)]
         assert [answer.result(30).json for answer in answers] == [
@@ -151,7 +151,7 @@ def test_a_reload_loses_no_request_that_is_being_read(
 
     if what == "a picture":
         preprocessing = served.batcher._predictor.preprocessing
-        monkeypatch.setattr(preprocessing, "read", delayed(preprocessing.read))
+        monkeypatch.setattr(preprocessing, "transform", delayed(preprocessing.transform))
         data = request("POST", "/predict/convnet", DIGIT)
     else:
         monkeypatch.setattr(ptx.serve.asgi, "decode_request", delayed(decode_request))
