@@ -48,7 +48,7 @@ def test_a_folder_that_has_changed_tests_only_what_was_held_out(
     assert not rows(after.test) & rows(before.train)
 
     done = ptx("evaluate", checkpoint, "--data", folder, "--workspace", tmp_path)
-    assert "other rows than in the training" in done.err
+    assert "the rows differ from" in done.err
 
 
 def test_a_table_of_a_model_with_other_columns_is_refused(
