@@ -79,14 +79,14 @@ def _check_reading(
     sample: EndToEndSample,
     name: str,
 ) -> Check:
-    """Whether the input arrays are those of the proof, by their digest.
+    """Whether the input arrays are those that were verified, by their digest.
 
     To fit ink takes sums of floats, which another processor may round otherwise: pixels may then be off
-    by LEVELS, and what is made of the pixels of the proof must still be the same bit for bit.
+    by LEVELS, and what is made of the verified pixels must still be the same bit for bit.
     """
     count = pluralise(len(read), "raw input")
     if input_digest(prepared) == sample.sha256:
-        return Check(name, True, f"{count} become the arrays of the proof, bit for bit")
+        return Check(name, True, f"{count} give the verified arrays, bit for bit")
     wrong = Check(name, False, f"{count} become other arrays than at the proof")
     off = max(map(_max_pixel_difference, read, sample.read), default=np.inf)
     if off > PIXEL_TOLERANCE:
@@ -94,7 +94,7 @@ def _check_reading(
     kept = predictor.preprocessing.collate(sample.read)
     if input_digest(kept) != sample.sha256:
         return wrong
-    return Check(name, True, f"{count} become the pixels of the proof within {off} of 255")
+    return Check(name, True, f"{count} give the verified pixels within {off} of 255")
 
 
 def _max_pixel_difference(got: Array, expected: Array) -> float:
@@ -197,7 +197,7 @@ def _check_answers(
     rows = outputs[first.name].shape[first.batch_axis]
     if sample.labels_sha256 != (labels_digest(predictor.labels) if predictor.labels else ""):
         return Check(
-            name, False, "the labels are not those of the proof, or stand in another order"
+            name, False, "the labels are not those that were verified, or stand in another order"
         )
     if rows != len(sample.predictions) or not outputs[first.name].size:
         return Check(

@@ -63,15 +63,15 @@ def verify(
 
 
 def check_samples(manifest: Manifest) -> Check:
-    """Whether the golden samples are there, and those of the proof."""
+    """Whether the golden samples are there, and those that were verified."""
     carried = f"the manifest carries {pluralise(len(manifest.golden), 'golden sample')}"
     if manifest.verification.get("samples") != manifest.samples_sha256:
-        return Check("samples", False, f"{carried}; they are not those of the proof")
+        return Check("samples", False, f"{carried}; they are not those that were verified")
     return Check("samples", bool(manifest.golden), carried)
 
 
 def check_fingerprint(manifest: Manifest) -> Check:
-    """Whether labels, preprocessing and all else that an answer depends on are those of the proof."""
+    """Whether labels, preprocessing and all else that an answer depends on are those that were verified."""
     if manifest.verification.get("fingerprint") != manifest.fingerprint:
         return Check(
             "manifest",
@@ -79,7 +79,7 @@ def check_fingerprint(manifest: Manifest) -> Check:
             "what it says of labels, preprocessing, task, signature or weights is not what was proved",
         )
     return Check(
-        "manifest", True, "labels, preprocessing, task and signature are those of the proof"
+        "manifest", True, "labels, preprocessing, task and signature are those that were verified"
     )
 
 

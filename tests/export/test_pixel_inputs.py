@@ -111,7 +111,7 @@ def test_a_pixel_file_is_proved_verified_and_predicts_pictures(
     model: str, checkpoint: Checkpoint, artifact: Export, tmp_path: Path
 ) -> None:
     taken = embed_preprocessing(read_model(checkpoint(model)))
-    assert taken.samples["pixels"].shape == (64, 28, 28), "the samples of the proof are pixels too"
+    assert taken.samples["pixels"].shape == (64, 28, 28), "the verified samples are pixels too"
     done = export(taken, "onnx", tmp_path / "model.onnx")
     assert done.rows == 64
     assert all(check.passed for check in verify(done.path, backend="ort-cpu"))

@@ -177,7 +177,8 @@ def test_golden_samples_that_are_not_those_of_the_proof_fail(
     checks = verify(tmp_path / "a.onnx", backend="ort-cpu")
     assert failed(checks) == ["samples"]
     assert (
-        checks[1].detail == "the manifest carries 1 golden sample; they are not those of the proof"
+        checks[1].detail
+        == "the manifest carries 1 golden sample; they are not those that were verified"
     )
 
 

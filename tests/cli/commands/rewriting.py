@@ -40,6 +40,6 @@ def without_answers(manifest: Manifest) -> dict[str, Any]:
 
 
 def with_digests(manifest: Manifest) -> dict[str, Any]:
-    """The digests of the proof, made anew for what the manifest says now."""
+    """The digests of the verification record, made anew for what the manifest says now."""
     digests = {"fingerprint": manifest.fingerprint, "samples": manifest.samples_sha256}
     return {"verification": {**manifest.verification, **digests}}
