@@ -71,7 +71,7 @@ def check_samples(manifest: Manifest) -> Check:
 
 
 def check_fingerprint(manifest: Manifest) -> Check:
-    """Whether labels, preprocessing and all else that an answer depends on are those that were verified."""
+    """Whether labels, preprocessing and the other settings are those that were verified."""
     if manifest.verification.get("fingerprint") != manifest.fingerprint:
         return Check(
             "manifest",
