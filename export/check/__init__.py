@@ -1,0 +1,1 @@
+"""The equivalence check: reference, test matrix, tolerance, comparison of backends."""
