@@ -173,7 +173,7 @@ def test_a_photograph_gets_the_answer_that_python_gives(photo_page: Path, show: 
     page = show(photo_page)
     expect(page, "#proof").to_contain_text("✓ Computed here")
     expect(page, "#paper").to_be_hidden()
-    expect(page, "#drop").to_have_text("Or drop or paste a picture anywhere on this page.")
+    expect(page, "#drop").to_have_text("Or drop or paste an image anywhere on this page.")
     buffer = io.BytesIO()
     coloured(90, 61).save(buffer, "PNG")
     file = {"name": "colours.png", "mimeType": "image/png", "buffer": buffer.getvalue()}

@@ -134,7 +134,7 @@ def test_a_changed_byte_is_refused(convnet: bytes, place: float, tmp_path: Path)
     changed[int(place * len(changed))] ^= 1
     path = tmp_path / "changed.html"
     path.write_bytes(changed)
-    with pytest.raises(ArtifactError, match="has changed since the page was written"):
+    with pytest.raises(ArtifactError, match="has changed since it was written"):
         load(path, trust=True)
 
 
