@@ -73,7 +73,7 @@ def test_what_is_proved_are_the_bytes_that_the_page_carries(
         assert predictor.predict(PICTURES / "mnist-7.png").score == answer.score
     broken = tmp_path / "broken.html"
     broken.write_bytes(page.read_bytes().replace(b'id="wasm">', b'id="wasn">'))
-    with pytest.raises(ArtifactError, match="has changed since the page was written"):
+    with pytest.raises(ArtifactError, match="has changed since it was written"):
         load(broken, trust=True)
 
 
