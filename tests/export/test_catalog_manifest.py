@@ -122,7 +122,7 @@ IMAGE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
             "preprocessing .*not|must be",
         ),
         ("diabetes", ModelSpec(scale=255), UsageError, "scale is said of pixels; .* columns"),
-        ("diabetes", ModelSpec(mean=(1,), std=(1,)), InputError, "a number for each column"),
+        ("diabetes", ModelSpec(mean=(1,), std=(1,)), InputError, "one number per column"),
         ("name-classifier", ModelSpec(scale=255), UsageError, "name-classifier takes text"),
         (
             "linear-model",

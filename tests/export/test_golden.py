@@ -316,9 +316,7 @@ def test_an_example_that_is_too_large_is_left_out_and_noted(tmp_path: Path) -> N
     assert examples[1] in values
     assert examples[0] not in values
     assert manifest.verification["examples_left_out"] == 1
-    assert dict(manifest_facts(manifest))["golden samples"].endswith(
-        "1 example of the export left out, too large"
-    )
+    assert dict(manifest_facts(manifest))["golden samples"].endswith("1 example omitted, too large")
 
 
 def test_what_no_manifest_can_carry_is_refused_before_the_proof(

@@ -279,7 +279,7 @@ def test_a_changed_byte_of_the_codes_breaks_the_digest_and_the_answers(rounded: 
     [
         ({"format": 2}, "format is 2; this ptx reads 1"),
         ({"weights": 8}, "'weights' is a int; expected str"),
-        ({"weights": "int8\x1b[2J"}, "holds a control character"),
+        ({"weights": "int8\x1b[2J"}, "contains a control character"),
     ],
 )
 def test_a_manifest_of_a_newer_ptx_or_with_a_faulty_form_is_refused(
