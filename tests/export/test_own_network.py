@@ -120,7 +120,7 @@ def test_several_inputs_and_outputs_without_a_task_run(tmp_path: Path) -> None:
         outputs = predictor.run({"left": left, "right": right})
         assert (outputs["sum"] == 8).all()
         assert (outputs["product"] == 15).all()
-        with pytest.raises(InputError, match=r"give their arrays to run\(\)"):
+        with pytest.raises(InputError, match=r"pass their arrays to Predictor.run\(\)"):
             predictor.predict(left[0])
 
 

@@ -339,7 +339,7 @@ def test_a_name_that_is_no_text_is_named_and_writes_nothing(
 
 def test_a_label_that_rings_is_named_before_the_training(few: Few, tmp_path: Path) -> None:
     data = replace(few("convnet"), labels=(*"012345678", "ni\x07ne"))
-    with pytest.raises(InputError, match=r"label 'ni\\x07ne' holds a control character"):
+    with pytest.raises(InputError, match=r"label 'ni\\x07ne' contains a control character"):
         run("convnet", data, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
