@@ -192,7 +192,7 @@ def test_mean_and_std_beside_a_uint8_input_are_refused() -> None:
     axes, _ = FORMS["gray"]
     signature = {"inputs": {"image": ["uint8", axes]}, "outputs": {"seen": ["float32", axes]}}
 
-    with pytest.raises(InputError, match="mean and std are of a float32 input") as caught:
+    with pytest.raises(InputError, match="mean and std need a float32 input") as caught:
         describe(
             Same(), signature=signature, task="passthrough", preprocessing=FORMS["normalised"][1]
         )

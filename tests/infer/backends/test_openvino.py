@@ -50,7 +50,7 @@ def test_a_model_that_is_opened_in_another_precision_is_refused(
 
     fake = SimpleNamespace(Type=SimpleNamespace(f32="f32"))
     monkeypatch.setattr(openvino_cpu, "import_openvino", lambda: fake)
-    monkeypatch.setattr(openvino_cpu, "_core", lambda process: Core())
+    monkeypatch.setattr(openvino_cpu, "open_core", lambda process: Core())
     with pytest.raises(BackendError, match="opened the model in bf16; expected float32"):
         load(artifact("linear-model", "onnx"), backend="openvino", threads=3)
     assert asked == {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 3}

@@ -316,7 +316,7 @@ def test_an_output_that_a_task_does_not_read_is_refused(axes: Any, tmp_path: Pat
         ),
         ({"outputs": {"scores": ["float32", ["batch", 4]]}}, "outputs.scores is"),
         ({"labels": LABELS[:2]}, "labels are 2; with the output 'scores'"),
-        ({"preprocessing": {**PHOTO, "size": [5, 5]}}, "preprocessing a photograph of 5×5"),
+        ({"preprocessing": {**PHOTO, "size": [5, 5]}}, "preprocessing an image of 5×5"),
     ],
 )
 def test_a_description_that_does_not_fit_the_file_is_refused(
