@@ -57,10 +57,10 @@ def widened(manifest: Manifest) -> dict[str, Any]:
     golden = tuple(
         replace(each, tolerance=free, columns={}, predictions=()) for each in manifest.golden
     )
-    raw = tuple(
+    end_to_end = tuple(
         replace(each, tolerance=free, columns={}, predictions=()) for each in manifest.end_to_end
     )
-    return {"golden": golden, "raw": raw}
+    return {"golden": golden, "end_to_end": end_to_end}
 
 
 def recorded(manifest: Manifest, accuracy: float) -> dict[str, Any]:

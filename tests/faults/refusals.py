@@ -185,7 +185,7 @@ def in_bfloat16(shop: Shop) -> None:
 
     fake = SimpleNamespace(Type=SimpleNamespace(f32="f32"))
     shop.patch.setattr(openvino_cpu, "import_openvino", lambda: fake)
-    shop.patch.setattr(openvino_cpu, "_core", lambda process: Core())
+    shop.patch.setattr(openvino_cpu, "open_core", lambda process: Core())
     load(shop.artifact("linear-model", "onnx"), backend="openvino")
 
 
@@ -444,7 +444,7 @@ REFUSALS = (
         "a file in int8 in the place of the plain one",
         INT8,
         "E-INT8",
-        "computes in int8",
+        "computes in int8 and was accepted by its accuracy, so it is not compared with float64",
         lambda shop: in_the_place(shop),
     ),
     Refusal(
@@ -458,14 +458,14 @@ REFUSALS = (
         "another number of bits",
         MANIFEST,
         "E-MANIFEST",
-        "it computes in 'int4'; this ptx knows int8",
+        "it computes in 'int4'; expected int8",
         lambda shop: say_manifest(shop, compute="int4"),
     ),
     Refusal(
         "an accuracy of a file in float32",
         MANIFEST,
         "E-MANIFEST",
-        "a file that computes in int8, and it alone, says its accuracy in 'verification'",
+        "'verification' must have 'quantization' if and only if the file computes in int8",
         lambda shop: say_manifest(shop, compute=""),
     ),
     Refusal(

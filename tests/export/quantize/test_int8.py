@@ -427,10 +427,8 @@ def test_compare_refuses_a_file_in_int8_in_the_place_of_the_plain_one(
     told = ptx(
         "compare", "convnet", "--backends", "ort-cpu", "--data", "bundled", "--workspace", root
     )
-    assert (told.code, "E-INT8" in told.err) == (
-        4,
-        True,
-    )
+    assert told.code == 4
+    assert "was accepted by its accuracy, so it is not compared with" in told.err
 
 
 @pytest.mark.parametrize(
