@@ -214,6 +214,8 @@ def _read_trained(
 ) -> tuple[exporting.TrainedModel, Path | None]:
     """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
     if exporting.is_library_model(model):
+        if spec_file is not None:
+            raise UsageError(f"--spec: {model} is specified by its library: leave it out")
         return _load_library_model(space, model, checkpoint, overrides), None
     if is_reference(model):
         if given := given_options(overrides):

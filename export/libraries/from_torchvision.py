@@ -12,8 +12,11 @@ from torchvision.transforms._presets import ImageClassification
 
 from ptx.export.libraries import LibraryModel
 from ptx.export.libraries.weights import build_with_weights
-from ptx.infer.errors import UsageError, did_you_mean
+from ptx.infer.errors import UsageError, did_you_mean, quote
 
+# With published weights torchvision has these networks normalise their input anew; a state dict does not
+# tell whether its network did.
+TRANSFORM_INPUT = ("googlenet", "inception_v3")
 INTERPOLATIONS = {InterpolationMode.BILINEAR: "bilinear", InterpolationMode.BICUBIC: "bicubic"}
 
 
@@ -23,7 +26,7 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         raise UsageError(
             f"torchvision has no model {name!r}; {did_you_mean(name, models.list_models())}"
         )
-    published, choice = _choose_published(name, weights)
+    published, is_exact = _choose_published(name, weights)
     transforms = published.transforms()
     if not isinstance(transforms, ImageClassification):
         raise UsageError(
@@ -35,15 +38,24 @@ def load(name: str, weights: Path | None) -> LibraryModel:
             f"torchvision:{name} resizes by {transforms.interpolation.value}; expected"
             f" {', '.join(INTERPOLATIONS.values())}"
         )
+    if name in TRANSFORM_INPUT and weights is not None and not is_exact:
+        raise UsageError(
+            f"{quote(weights)} is not a published file of torchvision:{name}, so it is unknown whether"
+            " its network had transform_input: write a function that returns it and describe its inputs"
+        )
     categories = tuple(published.meta["categories"])
+    height, width = _pair(transforms.crop_size)
+    options: dict[str, Any] = {}
+    if name in TRANSFORM_INPUT:
+        options = {"aux_logits": True, "init_weights": False, "transform_input": is_exact}
+    elif name.startswith("vit_"):
+        options = {"image_size": height}
 
     def build(classes: int) -> nn.Module:
-        options: dict[str, Any] = {"aux_logits": True} if name == "googlenet" else {}
         network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
         return network
 
     network, classes = build_with_weights(build, len(categories), weights)
-    height, width = _pair(transforms.crop_size)
     spec: dict[str, Any] = {
         "name": name.replace("_", "-"),
         "task": "classification",
@@ -62,18 +74,19 @@ def load(name: str, weights: Path | None) -> LibraryModel:
     }
     if classes == len(categories):
         spec["labels"] = categories
-    return LibraryModel(network, spec, (choice,))
+    default = "" if is_exact else ", the default of torchvision"
+    notes = (f"transforms and labels are those of {published}{default}",)
+    return LibraryModel(network, spec, notes)
 
 
-def _choose_published(name: str, weights: Path | None) -> tuple[Any, str]:
-    """The published weights whose transforms are taken: those of the file's name, else the default."""
+def _choose_published(name: str, weights: Path | None) -> tuple[Any, bool]:
+    """The published weights whose transforms are used, and whether the file has exactly their name."""
     every = models.get_model_weights(name)
-    default = every.DEFAULT
     if weights is not None:
         for published in every:
             if Path(published.url).name == weights.name:
-                return published, f"transforms and labels are those of {published}"
-    return default, f"transforms and labels are those of {default}, the default of torchvision"
+                return published, True
+    return every.DEFAULT, False
 
 
 def _pair(size: list[int]) -> tuple[int, int]:

@@ -80,6 +80,21 @@ class TestTorchvision:
         ):
             assert torch.equal(own, loaded)
 
+    def test_published_weights_of_googlenet_normalise_the_input_as_torchvision_does(
+        self, tmp_path: Path
+    ) -> None:
+        # torchvision sets transform_input for published weights; a state dict does not record it.
+        network = self.models.googlenet(transform_input=True, init_weights=False).eval()
+        weights = tmp_path / Path(self.models.GoogLeNet_Weights.IMAGENET1K_V1.url).name
+        torch.save(network.state_dict(), weights)
+        loaded = load_library_model("torchvision:googlenet", weights).network
+        images = torch.rand(2, 3, 224, 224)
+        with torch.no_grad():
+            assert torch.equal(loaded(images), network(images))
+        weights.rename(tmp_path / "own.pth")
+        with pytest.raises(UsageError, match="transform_input"):
+            load_library_model("torchvision:googlenet", tmp_path / "own.pth")
+
     def test_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
         torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "line.pth")
         with pytest.raises(ArtifactError, match=r"features\.0\.weight is missing") as caught:
@@ -179,6 +194,8 @@ def test_the_command_exports_a_fine_tuned_network_with_its_labels(
     refused = ptx(*command)
     assert refused.code == 2
     assert "3 classes" in refused.err
+    with_spec = ptx(*command, "--spec", tmp_path / "net.toml")
+    assert (with_spec.code, "leave it out" in with_spec.err) == (2, True)
     assert ptx(*command, "--labels", "daisy,rose,tulip").code == 0
     done = ptx("predict", photograph, "--model", "shufflenet-v2-x0-5", "--workspace", tmp_path)
     assert done.code == 0
