@@ -232,7 +232,7 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
     The number of epochs may change if the learning rate does not depend on it.
     """
     training = manifest.training
-    recipe = Recipe.with_defaults(training.get("recipe", {}))
+    recipe = training.get("recipe", {})
     data = training.get("data", {})
     return {
         "model": manifest.model,

@@ -259,16 +259,6 @@ def test_another_run_is_refused_with_what_differs(
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
-def test_a_checkpoint_from_before_a_field_of_recipes_is_resumed(few: Few, tmp_path: Path) -> None:
-    data, path = few("softmax-regression"), tmp_path / "checkpoint.pt"
-    run("softmax-regression", data, tmp_path, epochs=1)
-    manifest = read_artifact(path).require_manifest()
-    for field in ("shuffle", "max_pixel"):
-        del manifest.training["recipe"][field]
-    path.write_bytes(zip_archive.embed_manifest(dumps(read(tmp_path)), manifest.to_json()))
-    assert len(run("softmax-regression", data, tmp_path, resume=True, epochs=2).history) == 2
-
-
 def test_nothing_to_resume_is_an_error_that_writes_nothing(few: Few, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "convnet"
     with pytest.raises(ArtifactError, match="there is no checkpoint to resume; train without") as (
@@ -292,8 +282,6 @@ def test_a_damaged_checkpoint_is_not_resumed(few: Few, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_weights_alone_is_not_resumed(few: Few, tmp_path: Path) -> None:
-    from ptx.infer.artifact import zip_archive
-    from ptx.models.checkpoint import dumps
 
     run("convnet", few("convnet"), tmp_path, 2)
     path = tmp_path / "checkpoint.pt"
