@@ -22,14 +22,14 @@ def predict_on_ray(
     inputs: tuple[str, ...],
     found: ResolvedModel,
     asked: infer.Options,
-    wanted: PredictOptions,
+    request: PredictOptions,
     cluster: RayOptions,
 ) -> int:
     """Predict the inputs on the cluster, with at least three labels."""
-    if wanted.output is None:
+    if request.output is None:
         raise UsageError("--on ray writes Parquet files: give --output DIR")
     # A path made of a URI has lost one of its two slashes.
-    output = os.fspath(wanted.output).replace(":/", "://", 1)
+    output = os.fspath(request.output).replace(":/", "://", 1)
     with _ray(cluster.address):
         from ptx.scale.ray import Workers, put_model
         from ptx.scale.ray_files import PredictionJob, predict_files
@@ -43,13 +43,13 @@ def predict_on_ray(
             backend=found.backend,
             options=asked,
             column=cluster.column,
-            top=max(wanted.top, 3),
-            batch_size=wanted.batch_size,
+            top=max(request.top, 3),
+            batch_size=request.batch_size,
             prefix=cluster.prefix or "",
             workers=workers,
         )
         model = put_model(found.artifact, found.model_spec)
-        succeeded, failed = predict_files(inputs, model, output, job, resume=wanted.resume)
+        succeeded, failed = predict_files(inputs, model, output, job, resume=request.resume)
     echo(f"{output}: {summary(succeeded, failed)}")
     return 4 if failed else 0
 
@@ -93,7 +93,7 @@ def _prepare(*, local: bool) -> None:
     said = os.environ.setdefault
     said("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
     said("RAY_DATA_LOG_LEVEL", "ERROR")  # it sets up its loggers anew when it is imported
-    said("RAY_worker_niceness", "0")  # 15 by default: they would starve beside any other work
+    said("RAY_worker_niceness", "0")  # 15 by default: they would starve next to any other work
     if local and "RAY_AUTH_MODE" not in os.environ:
         # A token of this job alone: Ray would write one into the user's home, and without any whoever
         # reaches the cluster's ports could run programs.

@@ -38,7 +38,7 @@ def load(
     """A predictor for a model file.
 
     Args:
-        path: An artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, told by its content.
+        path: An artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, recognised by its content.
         backend: `auto`, or one of `ptx.infer.backends.BACKENDS`; what is asked for is opened, or an
             error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU,
             and the torch backend of the other kinds of file; `predictor.backend` says what it took, and
@@ -87,7 +87,7 @@ def _load(
     model_spec: ModelSpec | None,
     allow_nonfinite: bool,
 ) -> Predictor:
-    """A predictor for a file that stands at the artifact's path, from which it can be opened again."""
+    """A predictor for a file at the artifact's path, from which it can be reopened."""
     how = backend, options, model_spec, allow_nonfinite
     return open_predictor(
         artifact,

@@ -142,20 +142,20 @@ def _check_elements(
         return _compare(name, got, expected, allowed, shape, indices)
     wrong = int(wrong_integers(got, expected, sample.ties.get(spec.name)).sum())
     count = f"{got.size:,}" if indices is None else f"{got.size:,} that the manifest has"
-    told = f"{wrong:,} of {count} are not equal" if wrong else f"all {count} are equal"
-    return Check(name, not wrong, told)
+    detail = f"{wrong:,} of {count} are not equal" if wrong else f"all {count} are equal"
+    return Check(name, not wrong, detail)
 
 
 def _check_blocks(name: str, got: Array, expected: SampledArray) -> Check:
     """All elements of an output of which the manifest has some, by the checksums."""
     wrong = np.flatnonzero(expected.wrong_blocks(got))
     count = expected.checksums.size
-    told = (
+    detail = (
         f"{wrong.size} of {count} blocks have another checksum, the first is block {wrong[0] + 1}"
         if wrong.size
         else f"the checksums of all {count} blocks hold"
     )
-    return Check(f"{name}, checksums", not wrong.size, told)
+    return Check(f"{name}, checksums", not wrong.size, detail)
 
 
 def _compare(
@@ -169,8 +169,8 @@ def _compare(
     """Hold floats to their tolerance.
 
     Args:
-        allowed: The largest error of the whole output, or of each column of it.
-        shape: Of the whole output, to name the place of the largest error.
+        allowed: The largest error of the entire output, or of each column of it.
+        shape: Shape of the entire output, to name the place of the largest error.
         indices: Of the elements in it; None where these are all.
     """
     errors = np.abs(got.astype(np.float64) - expected)
@@ -192,7 +192,7 @@ def _check_answers(
     sample: GoldenSample | EndToEndSample,
     name: str,
 ) -> Check:
-    """What a person is told of each row: the label and its score, or the value."""
+    """Whether the prediction of each row is the stored one: the label with its score, or the value."""
     first = predictor.signature.outputs[0]
     rows = outputs[first.name].shape[first.batch_axis]
     if sample.labels_sha256 != (labels_digest(predictor.labels) if predictor.labels else ""):
@@ -213,9 +213,9 @@ def _check_answers(
                 f"row {index} is {_answer_text(got)}; the manifest expects {_answer_text(expected)}"
             )
             return Check(name, False, detail)
-    told = ", ".join(map(_answer_text, sample.predictions[:TOLD]))
+    detail = ", ".join(map(_answer_text, sample.predictions[:TOLD]))
     more = len(sample.predictions) - TOLD
-    return Check(name, True, f"{told} and {more} more" if more > 0 else told)
+    return Check(name, True, f"{detail} and {more} more" if more > 0 else detail)
 
 
 def _is_answer(got: Prediction, expected: ExpectedPrediction, allowed: float) -> bool:

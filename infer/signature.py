@@ -4,8 +4,8 @@
      "outputs": {"logits": ["float32", ["batch", 10]]}}
 
 An axis that is an int is fixed, one that is a string is dynamic, and the same string means the same
-size wherever it stands. The batch axis is found by its name. An integer input may have a third element,
-its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
+size whatever its position. The batch axis is found by its name. An integer input may have a third
+element, its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 
 A dynamic axis other than the batch may have limits, the least and the largest size that the model takes:
 `"axes": {"time": [1, 64]}`, or `[3]` where there is no largest. One that is not named takes any size.
@@ -230,7 +230,7 @@ class Signature:
         return sizes
 
     def example(self, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, Array]:
-        """Random inputs of the given sizes: normal floats, integers over their whole range."""
+        """Random inputs of the given sizes: normal floats, integers over their entire range."""
         generator = np.random.default_rng(seed)
         return {spec.name: _random(spec, sizes, generator) for spec in self.inputs}
 

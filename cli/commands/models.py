@@ -42,7 +42,7 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
         print_summary("", _suggest_next(space, names))
     else:
         rows = [_row(name, space) for name in (*names, *custom)]
-        echo(table(("model", "task", "weights", "trained", "exported"), rows))
+        echo(table(("model", "task", "params", "trained", "exported"), rows))
         trained = [name for name in names if CHECKPOINT in space.files(name)]
         print_summary(f"{len(names)} models, {len(trained)} trained", _suggest_next(space, names))
 

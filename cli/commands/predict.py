@@ -190,49 +190,49 @@ def predict(
     --output is a folder. --resume continues an interrupted run.
     """
     ray = options.as_dataclass(RayOptions, values)
-    wanted = options.as_dataclass(PredictOptions, values)
-    _check(wanted, ray)
+    request = options.as_dataclass(PredictOptions, values)
+    _check(request, ray)
     space = Workspace(workspace)
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
     resolved = resolve_model(space, model, backend, spec_file=spec_file)
     if ray.on:
         from ptx.cli.on_ray import predict_on_ray
 
-        return predict_on_ray(inputs, resolved, opening, wanted, ray)
-    return _predict(inputs, resolved, opening, wanted, workspace)
+        return predict_on_ray(inputs, resolved, opening, request, ray)
+    return _predict(inputs, resolved, opening, request, workspace)
 
 
-def _check(wanted: PredictOptions, ray: RayOptions) -> None:
+def _check(request: PredictOptions, ray: RayOptions) -> None:
     """Refuse options that exclude each other, and an output that cannot be written."""
     local = {
-        "shard": wanted.shard,
-        "show": wanted.show,
-        "json": wanted.as_json,
-        "all": wanted.every,
-        "allow-nonfinite": wanted.allow_nonfinite,
+        "shard": request.shard,
+        "show": request.show,
+        "json": request.as_json,
+        "all": request.every,
+        "allow-nonfinite": request.allow_nonfinite,
     }
     remote = {name: value for name, value in asdict(ray).items() if name != "on"}
     for name, value in (local if ray.on else remote).items():
         if value:
             needed = "cannot be used with --on ray: leave it out" if ray.on else "needs --on ray"
             raise UsageError(f"--{name.replace('_', '-')} {needed}")
-    if wanted.every and wanted.resume:
+    if request.every and request.resume:
         raise UsageError("--all cannot be used with --resume: leave one of them out")
     if (
-        wanted.resume
+        request.resume
         and not ray.on
-        and (wanted.output is None or wanted.output.suffix not in (".json", ".jsonl"))
+        and (request.output is None or request.output.suffix not in (".json", ".jsonl"))
     ):
         raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
-    if wanted.output is not None and not ray.on:  # with it, a folder
-        check_writable(wanted.output)
+    if request.output is not None and not ray.on:  # with it, a folder
+        check_writable(request.output)
 
 
 def _predict(
     inputs: tuple[str, ...],
     resolved: ResolvedModel,
     opening: infer.Options,
-    wanted: PredictOptions,
+    request: PredictOptions,
     workspace: Path,
 ) -> int:
     """Predict the inputs on this machine and write the lines; the exit code."""
@@ -240,34 +240,34 @@ def _predict(
     from ptx.infer.preprocessing import open_preprocessing
 
     preprocessing = open_preprocessing(resolved.manifest.preprocessing, resolved.manifest.signature)
-    preview, target = _make_preview(wanted.output, workspace, show=wanted.show)
+    preview, target = _make_preview(request.output, workspace, show=request.show)
     with ExitStack() as stack:
-        previous = _open_previous(wanted, resolved.manifest.model, stack)
+        previous = _open_previous(request, resolved.manifest.model, stack)
         found = find_inputs(inputs, preprocessing)
         head = list(islice(found, PLANNED_INPUTS))
-        plan = None if wanted.every else plan_prefetch(preprocessing, head, wanted.batch_size)
+        plan = None if request.every else plan_prefetch(preprocessing, head, request.batch_size)
         # The workers are forked before anything starts a thread, as opening a backend does.
         pool = None if plan is None else stack.enter_context(plan.start_workers(preprocessing))
         values: Iterable[Any] = chain(head, found)
-        if wanted.shard is not None or previous is not None:
+        if request.shard is not None or previous is not None:
             from ptx import scale
 
-            values = scale.select_inputs(values, wanted.shard, previous)
-        if preview is not None and not wanted.every:
+            values = scale.select_inputs(values, request.shard, previous)
+        if preview is not None and not request.every:
             values = preview.watch_inputs(values)
         if plan is not None and pool is not None:
             values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
             opening = replace(opening, threads=plan.backend_threads)
         predictor = stack.enter_context(
-            open_model(resolved, opening, allow_nonfinite=wanted.allow_nonfinite)
+            open_model(resolved, opening, allow_nonfinite=request.allow_nonfinite)
         )
-        results = _results(predictor, values, preview, wanted)
+        results = _results(predictor, values, preview, request)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
-            entire = wanted.shard is None and previous is None
+            entire = request.shard is None and previous is None
             results = _with_progress(results, inputs if entire else (), preprocessing)
         lines = PredictionLines(
-            wanted.shows_json,
-            wanted.top,
+            request.shows_json,
+            request.top,
             succeeded=0 if previous is None else previous.succeeded,
             failed=0 if previous is None else previous.failed,
             ensure_ascii=target is None and not writes_unicode(),
@@ -276,32 +276,32 @@ def _predict(
     if target is not None:
         echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
     if preview is not None:
-        _finish_preview(preview, show=wanted.show)
+        _finish_preview(preview, show=request.show)
     return 4 if lines.failed else 0
 
 
 def _open_previous(
-    wanted: PredictOptions, model: str, stack: ExitStack
+    request: PredictOptions, model: str, stack: ExitStack
 ) -> scale.ResumableOutput | None:
     """The output that --resume continues, until the stack is closed."""
-    if not wanted.resume or wanted.output is None:
+    if not request.resume or request.output is None:
         return None
     from ptx import scale
 
-    return stack.enter_context(scale.open_resumable(wanted.output, model))
+    return stack.enter_context(scale.open_resumable(request.output, model))
 
 
 def _results(
     predictor: infer.Predictor,
     values: Iterable[Any],
     preview: report.Preview | None,
-    wanted: PredictOptions,
+    request: PredictOptions,
 ) -> Iterator[infer.Prediction | infer.Failure]:
-    top = max(wanted.top, 3 if wanted.shows_json else 1, preview.bars if preview else 1)
-    if wanted.every:
+    top = max(request.top, 3 if request.shows_json else 1, preview.bars if preview else 1)
+    if request.every:
         return _results_of_digits(predictor, values, top, preview)
     results = predictor.predict_many(
-        values, batch_size=wanted.batch_size, top=top, on_error="yield"
+        values, batch_size=request.batch_size, top=top, on_error="yield"
     )
     return results if preview is None else preview.watch_predictions(results, predictor)
 

@@ -42,8 +42,8 @@ def compare_manifests(expected: Manifest, others: Mapping[str, Manifest]) -> lis
         found = dict(_fields(manifest.defining_fields()))
         for field in sorted(checkpoint.keys() | found.keys()):
             if found.get(field) != checkpoint.get(field):
-                got, wanted = _shorten_pair(found.get(field), checkpoint.get(field))
-                differences.append(f"{file}: {field}: {got}; the checkpoint says {wanted}")
+                got, verified = _shorten_pair(found.get(field), checkpoint.get(field))
+                differences.append(f"{file}: {field}: {got}; the checkpoint says {verified}")
     return differences
 
 

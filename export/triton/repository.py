@@ -147,8 +147,8 @@ def _staging(root: Path) -> Path:
 
     In the repository, Triton takes any folder for a model, and cannot start if a killed export left one.
     """
-    beside = root.resolve().parent
-    same = beside.stat().st_dev == root.stat().st_dev
-    staging = beside if same and os.access(beside, os.W_OK) else root
+    parent = root.resolve().parent
+    same = parent.stat().st_dev == root.stat().st_dev
+    staging = parent if same and os.access(parent, os.W_OK) else root
     remove_stale_temp_files(staging)
     return staging

@@ -1,1 +1,1 @@
-"""A model file: read once, told by its content, its manifest and its content digest."""
+"""A model file: its format, recognised by content, its manifest and its content digest."""

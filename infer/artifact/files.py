@@ -104,7 +104,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it; nothing where it is there.
 
     Raises:
-        OutputError: it cannot be made, or a file stands in its place.
+        OutputError: it cannot be made, or there is a file of that name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The kinds of files that hold a model: what each is called, how it is told, whether it is a program.
+"""The kinds of files that hold a model: name, how it is recognised, whether it is a program.
 
 A kind's key is also that of its exporter in `ptx.export.formats`, and what a backend `reads`.
 """

@@ -49,7 +49,7 @@ def read_content(data: bytes, *, name: str) -> Content | None:
 
 
 def write_block(block: str, content: bytes) -> str:
-    """A block as it stands in a page."""
+    """A block as it is written in a page."""
     packed = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
     return f"{_OPENED.format(block)}{packed.replace('<', ',')}{_CLOSED}"  # `<` may begin a tag
 
@@ -63,7 +63,7 @@ def read_block(data: bytes, block: str, *, name: str) -> bytes:
     """What a block holds.
 
     Raises:
-        ArtifactError: E-HASH: it is not there, or no longer whole.
+        ArtifactError: E-HASH: it is missing or incomplete.
     """
     opened = _OPENED.format(block).encode()
     start = data.find(opened) + len(opened)

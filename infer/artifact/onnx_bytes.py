@@ -88,10 +88,10 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
 
 
 def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) -> str:
-    """The key of an entry that was added; ValueError where it stands there already."""
+    """The key of an entry that was added; ValueError if it is already there."""
     key, content = _entry(data, start, end)
     if key in metadata:
-        raise ValueError(f"metadata {key!r} stands twice")
+        raise ValueError(f"metadata {key!r} occurs twice")
     metadata[key] = content
     return key
 

@@ -2,7 +2,7 @@
 
 The elements are held one by one. A checksum is the sum of a block of the flat array, each element with
 a sign that a seed gives, so that exchanged elements show as well. It may be off by what its elements
-may be off together. So any difference shows that is large beside what rounding does in its block.
+may be off together. So any difference shows that is large compared with what rounding does in its block.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ digest.
 
 `torch.load` and `torch.jit.load` do not check the zip's CRCs (pytorch/pytorch#126952): one flipped bit
 loads as another weight. Here each member is read through `zipfile`, which does. The content digest
-stands in the comment that ends a zip file: the sha256 of all bytes before it, so of the zip's own fields
+is in the comment that ends a zip file: the sha256 of all bytes before it, so of the zip's own fields
 too, which another reader may read otherwise than `zipfile` does.
 """
 
@@ -130,7 +130,7 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError("it does not begin with its first member")
     names = [info.filename for info in infos]
     if len(set(names)) != len(names):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member occurs twice")
     if len({name.partition("/")[0] for name in names}) != 1 or any(
         "/" not in name for name in names
     ):

@@ -1,1 +1,1 @@
-"""Handwritten digits: found in photographs, and told from what is no digit."""
+"""Handwritten digits: detection in photographs, and out-of-distribution detection."""

@@ -27,7 +27,7 @@ EDGE: Final = 0.25
 """Least foreground of a pixel inside the digit's box: the soft edge of a stroke belongs to it."""
 
 MIN_DITHERED_SIDE: Final = 56
-"""In a smaller picture a dot of a dither pattern cannot be told from a stroke."""
+"""In a smaller image a dot of a dither pattern looks like a stroke."""
 
 MIN_DOTS: Final = 0.01
 """Least share of pixels, in a dithered picture, that differ from all four neighbours; scanned lines have

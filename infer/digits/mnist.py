@@ -182,8 +182,8 @@ def _edge_shift(foreground: Floats, scale: float) -> int:
     inner = mask[1:-1, 1:-1]
     edge = inner & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
     width = 2 * float(inner.sum()) / max(1.0, float(edge.sum())) / scale
-    wanted = min(max(width, STROKE_WIDTH[0]), STROKE_WIDTH[1])
-    return round((wanted - width) * scale / 2)
+    target = min(max(width, STROKE_WIDTH[0]), STROKE_WIDTH[1])
+    return round((target - width) * scale / 2)
 
 
 def _move_edges(pixels: Pixels, shift: int) -> Pixels:

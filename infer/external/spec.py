@@ -61,7 +61,7 @@ class ModelSpec:
     axes: dict[str, Limits] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     labels: tuple[str, ...] = ()
-    # Of a bare state dict, in the place of a whole preprocessing. Of pixels on `scale`, one or one a
+    # Of a bare state dict, instead of a complete preprocessing. Of pixels on `scale`, one or one a
     # channel; or one a column.
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

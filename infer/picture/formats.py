@@ -1,4 +1,4 @@
-"""The formats of pictures: told by their first bytes, decoded by Pillow behind checks that it lacks."""
+"""Image formats: recognised by their first bytes, decoded by Pillow after checks that it lacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMATS: Final[dict[str, str]] = {
 warn through the process-wide filters, and follow a JPEG into the preview frames that phones append
 to it."""
 
-# First bytes of what is accepted; WEBP (its mark stands at byte 8), PPM and AVIF: see `find_format`.
+# First bytes of what is accepted; WEBP (its mark is at byte 8), PPM and AVIF: see `find_format`.
 _MAGIC: Final[dict[bytes, str]] = {
     PNG_MAGIC: "PNG",
     b"\xff\xd8\xff": "JPEG",

@@ -26,7 +26,7 @@ _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 def read_npy(data: bytes, *, name: str) -> NDArray[Any]:
     """The array in the bytes of a .npy file: native-endian, C-contiguous, writable.
 
-    Booleans, integers of 8 to 64 bits and floats of 16 to 64 bits. `name` stands in the messages.
+    Booleans, integers of 8 to 64 bits and floats of 16 to 64 bits. `name` is used in messages.
 
     Raises:
         InputError: not a .npy file, another dtype, or not of the size that its header states.
@@ -62,7 +62,7 @@ def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(data[8:offset], "little")
     text = data[offset : offset + length]
     if len(data) < offset or len(text) < length or length > _MAX_HEADER:
-        raise _npy_error(name, "has a header that is cut off or too long", "a whole .npy file")
+        raise _npy_error(name, "has a header that is cut off or too long", "a complete .npy file")
     try:
         header = ast.literal_eval(text.decode("latin-1" if offset == 10 else "utf-8"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:

@@ -30,11 +30,11 @@ class Table:
     header: tuple[str, ...] | None
     rows: NDArray[np.float64]  # (rows, columns), finite
     lines: tuple[int, ...]  # the line of the file on which each row begins, from 1
-    places: tuple[int, ...]  # where each column stands in the file
+    places: tuple[int, ...]  # the position of each column in the file
     by_name: bool = False  # whether the header has the columns that were asked for
 
     def place(self, row: int, column: int) -> str:
-        """Where a cell stands in the file, for a message: `line 3, column 2 ('bmi')`."""
+        """The position of a cell in the file, for a message: `line 3, column 2 ('bmi')`."""
         return _place(self.lines[row], self.places[column], self.header)
 
 
@@ -42,7 +42,7 @@ def read_table(data: bytes, *, name: str, columns: Sequence[str] = ()) -> Table:
     """The rows of a comma-separated table of numbers, with or without a header line.
 
     The first line is a header when none of its cells is a number. A byte order mark and blank lines
-    are passed over. `name` stands in the messages.
+    are passed over. `name` is used in messages.
 
     Args:
         columns: As of `read_rows`; those that are found by name come first, then all others.
@@ -107,8 +107,8 @@ def _find_columns(header: tuple[str, ...], columns: Sequence[str], name: str) ->
         InputError: the header has some of them and not all, or one title twice.
     """
     titles = [_comparable(title) for title in header]
-    wanted = [_comparable(column) for column in columns]
-    if not any(column in titles for column in wanted):
+    expected = [_comparable(column) for column in columns]
+    if not any(column in titles for column in expected):
         return []
     missing = [column for column in columns if _comparable(column) not in titles]
     if missing:
@@ -116,7 +116,7 @@ def _find_columns(header: tuple[str, ...], columns: Sequence[str], name: str) ->
     double = [title for title in header if titles.count(_comparable(title)) > 1]
     if double:
         raise _table_error(name, f"has the column {_shorten(double[0])} twice", "each column once")
-    return [titles.index(column) for column in wanted]
+    return [titles.index(column) for column in expected]
 
 
 def _missing_error(name: str, missing: Sequence[str], columns: Sequence[str]) -> InputError:

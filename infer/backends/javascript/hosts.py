@@ -75,8 +75,8 @@ def find_runtime() -> Any:
                 f"neither mini-racer nor Node.js is installed, to run a page's JavaScript:"
                 f" {install_hint('html')}"
             ) from error
-        told = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
-        return SimpleNamespace(__name__="node", __version__=told.stdout.strip(), path=node)
+        done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
+        return SimpleNamespace(__name__="node", __version__=done.stdout.strip(), path=node)
 
 
 def open_worker() -> Host:

@@ -36,7 +36,7 @@ _NOWHERE = (
 )
 _SPIN = "200"  # microseconds
 _NO_ENTRIES: Mapping[str, str] = {}
-_FATAL = 4  # ONNX Runtime's log level: its errors come back as exceptions, told by ptx
+_FATAL = 4  # ONNX Runtime's log level: its errors are raised as exceptions, with messages of ptx
 
 
 @final

@@ -24,7 +24,7 @@ _WITH_GRAPHS = (
     "Loop",
     "Scan",
     "SequenceMap",
-)  # what these read stands in graphs of their own
+)  # their subgraphs read values too
 # Field numbers of GraphProto, NodeProto and TensorProto.
 _NODE, _INITIALIZER, _TENSOR_NAME = 1, 5, 8
 _INPUT, _OUTPUT, _NAME, _OPERATOR = 1, 2, 3, 4

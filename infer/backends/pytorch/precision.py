@@ -1,4 +1,4 @@
-"""In which precision CUDA multiplies float32, which PyTorch decides once for the whole process."""
+"""The precision in which CUDA multiplies float32: a setting of PyTorch for the entire process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _set(
     backends: Any, older: Any, allowed: bool | None, parts: tuple[Any, ...], precision: str
 ) -> Restore:
     """Set an older switch, which says `allowed`, and the newer ones for it; returns what undoes it."""
-    wanted = _TORCH_NAMES[precision]
+    requested = _TORCH_NAMES[precision]
     before = [part.fp32_precision for part in parts]
     # A part without a choice of its own shows that of all CUDA: it is left without one again.
     general = backends.cudnn.fp32_precision
@@ -75,18 +75,18 @@ def _set(
     if changed:  # first, since it sets the newer ones too
         older.allow_tf32 = not allowed
     for part in parts:
-        part.fp32_precision = wanted
+        part.fp32_precision = requested
 
     def restore() -> None:
         found = [part.fp32_precision for part in parts]
         now = _read_older(older) if changed else None
         # Another thread's `cudnn.flags()` leaves the older one as it was, and the newer ones at "none".
-        same = changed and now is not allowed and (now is not None or wanted in found)
+        same = changed and now is not allowed and (now is not None or requested in found)
         if same:
             older.allow_tf32 = allowed
         for part, chosen, value in zip(parts, before, found, strict=True):
             own = "none" if chosen == general else chosen
-            part.fp32_precision = own if value == wanted or (same and now is not None) else value
+            part.fp32_precision = own if value == requested or (same and now is not None) else value
 
     return restore
 

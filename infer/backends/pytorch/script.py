@@ -16,7 +16,7 @@ from ptx.infer.errors import ArtifactError
 
 log = logging.getLogger(__name__)
 
-# Where operators that behave otherwise in train mode are told that they are in it: which input.
+# For operators that behave differently in training mode, the index of the input that selects it.
 _TRAIN_INPUT = {
     "aten::dropout": 2,
     "aten::dropout_": 2,
