@@ -135,8 +135,11 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+_MAX_LISTED_NAMES = 50  # in a message
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: similar names first, then all known names.
+    """A hint for an unknown name: similar names first, then the known names unless these are many.
 
     >>> did_you_mean("convet", ["convnet", "lstm"])
     "did you mean 'convnet'? Known: convnet, lstm"
@@ -146,4 +149,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(match) for match in close)}? " if close else ""
+    if len(names) > _MAX_LISTED_NAMES:
+        return f"{hint}{len(names):,} names are known"
     return f"{hint}Known: {', '.join(names) or 'none'}"
