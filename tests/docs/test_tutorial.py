@@ -7,6 +7,7 @@ Trainings take a quarter of the epochs here; what takes more than a few seconds 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -54,6 +55,12 @@ def test_the_commands_of_a_chapter_print_what_it_shows(
         workspace = request.getfixturevalue("workspace")
         (place / "runs").mkdir()
         (place / "runs" / READY[name]).symlink_to(workspace / READY[name])
+    check_console_blocks(page, ptx)
+    tutorial.check_doctest(page, name)
+
+
+def check_console_blocks(page: str, ptx: Callable[..., Any]) -> None:
+    """Run the commands of a page and compare what they print, except for the numbers."""
     for block in tutorial.blocks(page):
         if block.kind != "console":
             continue
@@ -64,7 +71,17 @@ def test_the_commands_of_a_chapter_print_what_it_shows(
             assert done.code == 0, (command, done.err)
             printed = [tutorial.masked(line) for line in done.out.splitlines()]
             assert printed == [tutorial.masked(line) for line in shown], command
-    tutorial.check_doctest(page, name)
+
+
+def test_the_commands_of_the_readme_print_what_it_shows(
+    ptx: Callable[..., Any], place: Path
+) -> None:
+    shutil.copy(ROOT / "tests" / "pictures" / "seven-on-paper.png", place / "digit.png")
+    page = (ROOT / "README.md").read_text()
+    assert len(tutorial.commands(next(iter(tutorial.blocks(page))).text)) == 3
+    check_console_blocks(page, ptx)
+    translation = (ROOT / "README.zh.md").read_text()
+    assert tutorial.blocks(translation)[0].text == tutorial.blocks(page)[0].text
 
 
 def test_slow_blocks_are_commands_of_ptx_with_output() -> None:
