@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ptx.report.comparison import value_inputs as value_inputs
     from ptx.report.comparison_file import check_target as check_target
     from ptx.report.confusion import confusion_text as confusion_text
+    from ptx.report.error_chart import check_chart_path as check_chart_path
     from ptx.report.error_chart import draw_error_chart as draw_error_chart
     from ptx.report.error_chart import save_error_chart as save_error_chart
     from ptx.report.evaluation_data import EvaluationData as EvaluationData
@@ -54,7 +55,7 @@ else:
             " value_inputs",
             "comparison_file": "check_target",
             "confusion": "confusion_text",
-            "error_chart": "draw_error_chart save_error_chart",
+            "error_chart": "check_chart_path draw_error_chart save_error_chart",
             "evaluation_data": "EvaluationData find_evaluation_data open_training_data",
             "quantization_eval": "weight_quantization_cost quantization_config",
             "inspection": "manifest_facts file_facts join_settings signature_facts",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ptx.export import Location
-from ptx.infer.artifact.files import write_atomic
+from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.errors import UsageError, quote
 from ptx.report.charts import LOOK, STYLES
 
@@ -18,15 +18,25 @@ _SUFFIXES = (".png", ".svg")
 _LABEL = 60  # characters
 
 
-def save_error_chart(location: Location, path: Path) -> None:
-    """Draw the error of each step alone and of the values as the file runs, as PNG or SVG.
+def check_chart_path(path: Path) -> None:
+    """Refuse, before any work, a file that a chart cannot be written to.
 
     Raises:
-        UsageError: the name ends otherwise.
+        UsageError: the name ends neither in .png nor in .svg.
         OutputError: it cannot be written.
     """
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"--output {quote(path)}: expected a name that ends in .png or .svg")
+    check_writable(path)
+
+
+def save_error_chart(location: Location, path: Path) -> None:
+    """Draw the error of each step alone and of the values as the file runs, as PNG or SVG.
+
+    Raises:
+        UsageError, OutputError: as `check_chart_path`.
+    """
+    check_chart_path(path)
     write_atomic(path, draw_error_chart(location, path.suffix[1:]))
 
 

@@ -17,6 +17,7 @@ from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note, print_summary, table
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.artifact import require_trust
+from ptx.infer.artifact.files import check_writable
 
 
 @click.command(
@@ -66,6 +67,10 @@ def diff(
     nodes. The layers of a file in int8 are ordered by what quantization cost. If the workspace has no
     file, since its export failed, MODEL is converted in memory. Exit code 1: the file disagrees.
     """
+    if output is not None:
+        report.check_chart_path(output)
+    if reproduce is not None:
+        check_writable(reproduce)
     space = Workspace(workspace)
     factory = None if network is None else find_factory(network)
     trained = export.read_model(space.find_checkpoint(model), network=factory)

@@ -90,3 +90,12 @@ def test_a_program_of_others_is_not_run(ptx: Any, workspace: Path, artifact: Exp
     )
     assert done.code == 4
     assert "E-TRUST" in done.err
+
+
+@pytest.mark.parametrize("option", ["--output", "--reproduce"])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    option: str, ptx: Any, workspace: Path
+) -> None:
+    name = "missing/diff.svg" if option == "--output" else "missing/diff.py"
+    done = ptx("diff", MODEL, option, workspace / name, "--workspace", workspace)
+    assert (done.code, "running the file" in done.err) == (5, False)
