@@ -109,8 +109,8 @@ def report(kind: str, network: nn.Sequential, images: Any, labels: Any) -> None:
     if (labels == NONE).all():
         print(f"{kind}: {100 * (scores[:, :NONE].max(axis=1) > 0.5).mean():.1f} % pass as a digit")
     else:
-        doubted = scores[np.arange(len(labels)), labels] < 0.5
-        print(f"{kind}: {100 * doubted.mean():.1f} % are doubted")
+        flagged = scores[np.arange(len(labels)), labels] < 0.5
+        print(f"{kind}: {100 * flagged.mean():.1f} % are flagged")
 
 
 def main() -> int:

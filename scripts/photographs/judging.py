@@ -1,4 +1,4 @@
-"""Simulated photographs through `predict`: how many are right, refused, doubted, or wrong and sure.
+"""Simulated photographs through `predict`: how many are right, refused, flagged, or wrong and sure.
 
     ./scripts/run photographs/judging --model runs/convnet/convnet.onnx --mnist DIR
 
@@ -115,10 +115,10 @@ def judge(form: str, text: str, value: bytes, model: infer.Predictor) -> tuple[s
         return "refused", error.code
     said = str(answer.label)
     if answer.label == text and form not in NO_ANSWER:
-        return ("right, doubted" if answer.low_confidence else "right"), said
+        return ("right, flagged" if answer.low_confidence else "right"), said
     sure = (answer.score or 0) > 0.9
     if answer.low_confidence:
-        return ("doubted" if sure else "doubted, unsure"), said
+        return ("flagged" if sure else "flagged, unsure"), said
     return ("sure and wrong" if sure else "wrong"), said
 
 
@@ -140,8 +140,8 @@ def main() -> int:
     model = infer.load(options.model, backend="ort-cpu")
     head = f"{options.maker}, {len(maker.fonts)} typefaces"
     print(
-        f"| {head} | right | of them doubted | refused | wrong, doubted | right, refused or doubted |"
-        " sure and wrong | without the doubt | each |"
+        f"| {head} | right | of them flagged | refused | wrong, flagged | right, refused or flagged |"
+        " sure and wrong | without the flag | each |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     if options.keep:
@@ -165,14 +165,14 @@ def row(
             suffix = "bmp" if form == "1-bit BMP" else "jpg"
             (keep / f"{name.replace('/', '_')}.{suffix}").write_bytes(value)
     total = len(shots)
-    right = found.get("right", 0) + found.get("right, doubted", 0)
-    doubted = found.get("doubted", 0) + found.get("doubted, unsure", 0)
+    right = found.get("right", 0) + found.get("right, flagged", 0)
+    flagged = found.get("flagged", 0) + found.get("flagged, unsure", 0)
     refused, sure = found.get("refused", 0), found.get("sure and wrong", 0)
-    counts = right, found.get("right, doubted", 0), refused, doubted, right + refused + doubted
+    counts = right, found.get("right, flagged", 0), refused, flagged, right + refused + flagged
     shown = " | ".join(f"{100 * count / total:.0f} %" for count in counts)
     ms = 1000 * (time.perf_counter() - begun) / total
     print(
-        f"| {form} | {shown} | {sure} of {total} | {sure + found.get('doubted', 0)} | {ms:.0f} ms |",
+        f"| {form} | {shown} | {sure} of {total} | {sure + found.get('flagged', 0)} | {ms:.0f} ms |",
         flush=True,
     )
 

@@ -1,6 +1,6 @@
-"""How often answers are wrong beside what their doubt says, over digits and as many pictures of none.
+"""How often predictions are wrong for each error probability, over as many digits as other images.
 
-    ./scripts/run photographs/doubting --model runs/convnet/convnet.onnx --mnist DIR
+    ./scripts/run photographs/low_confidence --model runs/convnet/convnet.onnx --mnist DIR
 
 MNIST's test digits, and what `strangers.py` draws with the typefaces that `judging.py` reports. The
 detector was fitted to none of it; a temperature was, to the former.
@@ -25,7 +25,7 @@ COUNT = 100  # pictures, times 4 to 14 of a kind
 
 
 def ask(model: infer.Predictor, images: Any, labels: Any) -> Any:
-    """(rows, 3): the doubt, whether the label is wrong, whether its score is over 90 %."""
+    """(rows, 3): the error probability, whether the label is wrong, whether its score is over 90 %."""
     found = []
     for start in range(0, len(images), 250):
         samples = list(images[start : start + 250])
@@ -52,25 +52,25 @@ def main() -> int:
         kind: ask(model, images[kinds == kind], labels[kinds == kind])
         for kind in dict.fromkeys(kinds.tolist())
     }
-    print("| rows | right | right and doubted | wrong, over 90 % | and not doubted |")
+    print("| rows | right | right and flagged | wrong, over 90 % | and not flagged |")
     print("|---|---|---|---|---|")
-    for name, (doubts, wrong, sure) in ((name, part.T) for name, part in parts.items()):
-        doubted = doubts > 0.5
-        shares = (1 - wrong).mean(), (doubted * (1 - wrong)).mean()
+    for name, (probabilities, wrong, sure) in ((name, part.T) for name, part in parts.items()):
+        flagged = probabilities > 0.5
+        shares = (1 - wrong).mean(), (flagged * (1 - wrong)).mean()
         said = " | ".join(f"{100 * share:.1f} %" for share in shares)
-        counts = int((wrong * sure).sum()), int((wrong * sure * ~doubted).sum())
-        print(f"| {len(doubts):,} {name} | {said} | {counts[0]} | {counts[1]} |")
+        counts = int((wrong * sure).sum()), int((wrong * sure * ~flagged).sum())
+        print(f"| {len(probabilities):,} {name} | {said} | {counts[0]} | {counts[1]} |")
     mixed = np.concatenate(
         [
             parts["MNIST's test digits"][: (labels == NONE).sum()],
             *(parts[kind] for kind in ("letter", "doodle", "spoiled")),
         ]
     )
-    print("\n| doubt | answers | doubt on average | wrong |\n|---|---|---|---|")
+    print("\n| error probability | predictions | mean | wrong |\n|---|---|---|---|")
     for low, high in pairwise(BOUNDS):
         part = mixed[(mixed[:, 0] >= low) & (mixed[:, 0] < high)]
-        doubt, wrong, _ = part.mean(axis=0)
-        print(f"| {low} to {min(high, 1.0)} | {len(part)} | {doubt:.2f} | {wrong:.2f} |")
+        probability, wrong, _ = part.mean(axis=0)
+        print(f"| {low} to {min(high, 1.0)} | {len(part)} | {probability:.2f} | {wrong:.2f} |")
     return 0
 
 
