@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ptx.infer.preprocessing import KINDS
+from ptx.infer.preprocessing.picture import RESIZE_MODES
+from ptx.infer.tasks import TASKS
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FENCED = re.compile(r"```.*?```", re.DOTALL)
@@ -35,3 +39,13 @@ def test_the_index_links_every_page() -> None:
 def test_the_chinese_tutorial_shows_the_same_code(page: Path) -> None:
     translation = (DOCS / "zh" / "tutorial" / page.name).read_text()
     assert FENCED.findall(translation) == FENCED.findall(page.read_text())
+
+
+def test_the_pages_name_what_a_manifest_can_hold() -> None:
+    page = (DOCS / "reference" / "file-format.md").read_text()
+    for name in (*TASKS, *RESIZE_MODES):
+        assert f"`{name}`" in page, name
+    for guide in ("own-model.md", "add-to-catalog.md"):
+        page = (DOCS / "how-to" / guide).read_text()
+        for kind in KINDS:
+            assert kind == "none" or f"`{kind}`" in page, f"{kind} in {guide}"
