@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ptx.infer.picture.resize import RESIZE_MODES
 from ptx.infer.preprocessing import KINDS
-from ptx.infer.preprocessing.picture import RESIZE_MODES
 from ptx.infer.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
