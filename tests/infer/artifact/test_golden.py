@@ -119,7 +119,7 @@ def test_what_is_level_must_fit_the_output(ties: Any) -> None:
     if pair:
         injected = GoldenSample({}, {"y": LABELS}, {"y": 0.0}, ties={"y": Ties(*pair)})
         ties = golden_to_data(injected)["ties"]
-    with pytest.raises(ValueError, match=r"what is level in '[yz]'"):
+    with pytest.raises(ValueError, match=r"the ties of '[yz]'"):
         golden_from_data({**data, "ties": ties})
 
 

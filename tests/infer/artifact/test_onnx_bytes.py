@@ -101,7 +101,7 @@ def test_no_flipped_byte_keeps_the_digest() -> None:
         (PLAIN + b"\x7a\x00", "field 15 does not belong to an ONNX file"),
         (PLAIN + b"\x73", "wire type 3"),
         (PLAIN + b"\x72\x04\x0a\x01\xff\x12", "is damaged or no ONNX file"),
-        (onnx_bytes.embed_manifest(VALID, "{}"), "metadata 'ptx.manifest' stands twice"),
+        (onnx_bytes.embed_manifest(VALID, "{}"), "metadata 'ptx.manifest' occurs twice"),
     ],
 )
 def test_what_is_no_onnx_file_is_refused(data: bytes, message: str) -> None:

@@ -135,7 +135,7 @@ def lying() -> bytes:
         (made({"a//x": b""}), "points outside"),
         (made({"a/data/0": bytes(999)}, packed=("a/data/0",)), "its tensors are compressed"),
         (made({"a/code": bytes(65 * 2**20)}, packed=("a/code",)), "compressed members claim more"),
-        (twice(), "a member stands twice"),
+        (twice(), "a member occurs twice"),
         (lying(), "claim more bytes than the file has"),
     ],
 )

@@ -280,14 +280,14 @@ def test_a_thing_on_transparency_is_light_on_dark(tone: int) -> None:
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (3000, 2)])
 @pytest.mark.parametrize("resize_mode", RESIZE_MODES)
 def test_needles_are_fitted_without_a_square_of_their_length(
-    fit: str, shape: tuple[int, int]
+    resize_mode: str, shape: tuple[int, int]
 ) -> None:
     needle = np.zeros(shape, np.uint8)
     needle[shape[0] // 3 : shape[0] // 2 + 1, shape[1] // 3 : shape[1] // 2 + 1] = 255
     try:
-        assert RESIZE_MODES[fit](from_array(needle), SIZE).shape == (28, 28)
+        assert RESIZE_MODES[resize_mode](from_array(needle), SIZE).shape == (28, 28)
     except InputError as error:
-        assert (fit, error.code) == ("mnist", "E-IMG-NO-DIGIT")  # noqa: PT017
+        assert (resize_mode, error.code) == ("mnist", "E-IMG-NO-DIGIT")  # noqa: PT017
 
 
 @pytest.mark.parametrize(
