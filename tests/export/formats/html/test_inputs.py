@@ -271,6 +271,7 @@ def test_a_camera_s_picture_is_answered_and_the_camera_closed(
     expect(page, "#label:visible, #refusal:visible").to_have_count(1)
     assert page.locator("#video").evaluate("video => video.srcObject.active") is False
     page.locator("#camera").dispatch_event("click")
+    page.locator("#video").evaluate(FILMED)  # the first frame moves the buttons
     page.locator("#stop").click()
     expect(page, "#live").to_be_hidden()
     browser.close()
