@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ptx.export.check.compare import compare as compare
     from ptx.export.diff.locate import Location as Location
     from ptx.export.diff.locate import locate as locate
+    from ptx.export.diff.node_times import PROFILED_BACKENDS as PROFILED_BACKENDS
+    from ptx.export.diff.node_times import NodeProfile as NodeProfile
+    from ptx.export.diff.node_times import NodeTime as NodeTime
+    from ptx.export.diff.node_times import profile_nodes as profile_nodes
     from ptx.export.diff.reproduce import reproduce as reproduce
     from ptx.export.formats import EXPORTERS as EXPORTERS
     from ptx.export.libraries import LibraryModel as LibraryModel
@@ -43,6 +47,7 @@ else:
         {
             "check.compare": "BackendResult Comparison compare",
             "diff.locate": "Location locate",
+            "diff.node_times": "PROFILED_BACKENDS NodeProfile NodeTime profile_nodes",
             "diff.reproduce": "reproduce",
             "formats": "EXPORTERS",
             "libraries": "LibraryModel is_library_model load_library_model",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ptx.report.inspection import join_settings as join_settings
     from ptx.report.inspection import manifest_facts as manifest_facts
     from ptx.report.inspection import signature_facts as signature_facts
+    from ptx.report.node_profile import node_table as node_table
+    from ptx.report.node_profile import profile_targets as profile_targets
     from ptx.report.page import Report as Report
     from ptx.report.preview import Preview as Preview
     from ptx.report.probe import BackendStatus as BackendStatus
@@ -56,6 +58,7 @@ else:
             "comparison_file": "check_target",
             "confusion": "confusion_text",
             "error_chart": "check_chart_path draw_error_chart save_error_chart",
+            "node_profile": "node_table profile_targets",
             "evaluation_data": "EvaluationData find_evaluation_data open_training_data",
             "quantization_eval": "weight_quantization_cost quantization_config",
             "inspection": "manifest_facts file_facts join_settings signature_facts",

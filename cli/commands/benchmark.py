@@ -8,19 +8,20 @@ from pathlib import Path
 
 import click
 
-from ptx import infer, report
+from ptx import export, infer, report
 from ptx.cli import options
 from ptx.cli.model import note_skipped
 from ptx.cli.param_types import Number, Numbers
 from ptx.cli.streams import echo
-from ptx.cli.terminal import ProgressBar, columns, print_summary, style_result
+from ptx.cli.terminal import ProgressBar, columns, print_note, print_summary, style_result
 from ptx.cli.workspace import Workspace
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 
 
 @click.command(
     epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
-    "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2",
+    "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2\n"
+    "  ptx benchmark convnet --nodes --backends ort-cpu --batch 1",
 )
 @click.argument("model", shell_complete=options.complete_model)
 @options.backends
@@ -39,6 +40,11 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
     show_default=True,
     help="Time to measure each batch size of each backend.",
 )
+@click.option(
+    "--nodes",
+    is_flag=True,
+    help="Show the ten slowest nodes of each file instead, with the error of each.",
+)
 @options.threads
 @options.precision
 @options.device
@@ -52,6 +58,7 @@ def benchmark(
     backends: tuple[str, ...] | None,
     batches: tuple[int, ...],
     seconds: float,
+    nodes: bool,
     threads: int | None,
     precision: str,
     device: str,
@@ -66,6 +73,9 @@ def benchmark(
     with all its checks and without decoding inputs. The batch sizes take turns in five rounds, and the
     noise is the spread of the rounds' medians. The start time lasts from the start of the process to
     the first prediction.
+
+    With --nodes each file runs under the profiler of its runtime, with the first of the batch sizes.
+    The error of a node is that of `ptx diff`: the node alone, against eager float64.
     """
     space = Workspace(workspace)
     settings = report.BenchmarkSettings(batches, seconds)
@@ -75,6 +85,22 @@ def benchmark(
             partial(space.find, model), opening, names=backends, trust=space.trust(trust)
         )
     )
+    if nodes:
+        trained = _read_network(space, model)
+        with ProgressBar("profiling", "backends", len(targets)) as progress:
+            profiles = report.profile_targets(
+                targets,
+                settings,
+                trained,
+                on_skip=note_skipped if backends is None else None,
+                progress=progress.advance,
+            )
+            texts = [
+                json.dumps(each.to_data()) if as_json else report.node_table(each, columns())
+                for each in profiles
+            ]
+        echo(("\n" if as_json else "\n\n").join(texts))
+        return
     with ProgressBar("measuring", "backends", len(targets)) as progress:
         found = report.benchmark(
             targets,
@@ -92,3 +118,14 @@ def benchmark(
     written = found.save(folder, model) if folder == space.folder(model) else ()
     if written and not as_json:
         print_summary(", ".join(map(str, written)), f"ptx report {model}")
+
+
+def _read_network(space: Workspace, model: str) -> export.TrainedModel | None:
+    """The network of MODEL, a name; None, with a note, if only its file is there."""
+    try:
+        return export.read_model(space.find_checkpoint(model))
+    except infer.PtxError as error:
+        if error.code not in ("E-NO-ARTIFACT", "E-USAGE"):
+            raise
+        print_note("the nodes have no errors: the network of the file is not in the workspace")
+        return None

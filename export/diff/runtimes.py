@@ -57,6 +57,18 @@ class OrtRuntime:
             self._open(content, settings)
             return path.read_bytes()
 
+    def open_profiled(self, content: bytes, optimized: Path, *, threads: int | None) -> Any:
+        """A session that profiles its runs, and writes the graph that it runs to `optimized`.
+
+        The profile is written beside that file.
+        """
+        settings = self._settings(optimize=True)
+        settings.intra_op_num_threads = threads or available_cpus()
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(optimized.with_suffix(""))
+        settings.optimized_model_filepath = str(optimized)
+        return self._open(content, settings)
+
     def _open(self, content: bytes, settings: Any) -> Any:
         return import_onnxruntime().InferenceSession(
             content, settings, providers=self._providers, enable_fallback=0

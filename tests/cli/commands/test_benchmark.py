@@ -133,3 +133,35 @@ def test_what_cannot_be_measured_is_told_before_anything_runs(
     done = ptx("benchmark", "softmax-regression", *arguments, "--workspace", workspace)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
+
+
+def test_nodes_have_times_and_without_the_network_no_errors(ptx: Any, workspace: Path) -> None:
+    settings = ("--nodes", "--batch", "2", "--seconds", "0.01", "--workspace", workspace)
+    done = ptx("benchmark", "softmax-regression", *settings)
+    assert done.code == 0, done.err
+    assert "the network of the file is not in the workspace" in done.err
+    assert done.out.splitlines()[0].startswith("ort-cpu, batch 2: ")
+    assert "ort-cuda" not in done.out
+    assert all(line.split()[-1] == "-" for line in done.out.splitlines()[2:])
+    assert sorted(path.name for path in (workspace / "softmax-regression").iterdir()) == [
+        "softmax-regression.onnx"
+    ]
+
+
+def test_nodes_have_the_errors_of_diff(
+    ptx: Any, workspace: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    shutil.copy(checkpoint("softmax-regression"), workspace / "softmax-regression/checkpoint.pt")
+    settings = ("--nodes", "--backends", "ort-cpu", "--seconds", "0.01", "--workspace", workspace)
+    done = ptx("benchmark", "softmax-regression", *settings, "--json")
+    assert done.code == 0, done.err
+    (gemm,) = (n for n in json.loads(done.out)["nodes"] if n["node"] == "Gemm node_linear")
+    located = json.loads(ptx("diff", "softmax-regression", "--workspace", workspace, "--json").out)
+    (step,) = (step for step in located["worst"] if step["node"] == "Gemm node_linear")
+    assert (gemm["error"], gemm["module"]) == (step["error"], "layers.1")
+
+
+def test_nodes_of_a_backend_without_such_a_profile_are_refused(ptx: Any, workspace: Path) -> None:
+    settings = ("--nodes", "--backends", "openvino", "--workspace", workspace)
+    done = ptx("benchmark", "softmax-regression", *settings)
+    assert (done.code, "E-USAGE" in done.err) == (2, True)
