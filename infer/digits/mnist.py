@@ -147,7 +147,7 @@ def _check_form(gray: Image.Image) -> Pixels | None:
     rows, columns = _centre_of_mass(pixels.astype(np.float32))
     if abs(rows - 14) > 1.5 or abs(columns - 14) > 1.5 or pixels.max() < 192:
         return None
-    return np.asarray(gray)
+    return pixels if clean is gray else np.asarray(gray)
 
 
 def _longer_side(box: tuple[int, int, int, int]) -> int:
