@@ -56,3 +56,4 @@ WORKERS_GPUS = Range(0, 1024, integer=False)
 COUNT = Range(1, 10**9)  # limits of a server: rows, connections
 WAITING = Range(0, 604_800, integer=False)  # seconds: a week
 DELAY = Range(0, 60_000, integer=False)  # milliseconds
+SHARE = Range(0, 1, integer=False)  # of the requests

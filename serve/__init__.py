@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ptx.serve.registry import ModelSource
     from ptx.serve.server import serve
     from ptx.serve.settings import ServerSettings, Settings, open_access_warning, read_tokens
+    from ptx.serve.shadow import ShadowSource
 else:
     __getattr__, __dir__ = lazy_attributes(
         __name__,
@@ -26,6 +27,7 @@ else:
             "ModelSource": "registry",
             "ServerSettings": "settings",
             "Settings": "settings",
+            "ShadowSource": "shadow",
             "app": "asgi",
             "open_access_warning": "settings",
             "read_tokens": "settings",
@@ -37,6 +39,7 @@ __all__ = [
     "ModelSource",
     "ServerSettings",
     "Settings",
+    "ShadowSource",
     "app",
     "open_access_warning",
     "read_tokens",

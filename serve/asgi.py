@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ptx.infer import Predictor
+from ptx.infer import Predictor, UsageError
 from ptx.serve import page
 from ptx.serve.batcher import Result
 from ptx.serve.codec import InferRequest, decode_request, decompress, encode_response
@@ -42,6 +42,7 @@ from ptx.serve.model import TOP, VERSION, Model
 from ptx.serve.registry import ModelSource, Served
 from ptx.serve.service import Memory, Service
 from ptx.serve.settings import Settings
+from ptx.serve.shadow import ShadowSource
 from ptx.serve.tensors import BYTES, Tensor, from_bytes
 
 _JSON = "application/json"
@@ -55,7 +56,10 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def app(
-    models: Mapping[str, Predictor | Callable[[], Predictor]], settings: Settings | None = None
+    models: Mapping[str, Predictor | Callable[[], Predictor]],
+    settings: Settings | None = None,
+    *,
+    shadows: Mapping[str, ShadowSource] | None = None,
 ) -> ASGIApp:
     """An ASGI application that serves models: mount it, wrap it in middleware, run it on any server.
 
@@ -65,12 +69,21 @@ def app(
         models: By the name that each is served under: a predictor, or a function that opens one, which
             is called again when the model is reloaded.
         settings: Limits; by default those of `Settings`.
+        shadows: What answers are compared with, by the name of the model.
 
     Raises:
+        UsageError: a shadow is of no model, or does not fit it.
         PtxError: a model cannot be opened, or computes something else than where it was exported.
     """
+    shadows = shadows or {}
+    if unknown := shadows.keys() - models.keys():
+        raise UsageError(f"there is a shadow of {sorted(unknown)}, which is not served")
     sources = [
-        ModelSource(name, partial(_same, model) if isinstance(model, Predictor) else model)
+        ModelSource(
+            name,
+            partial(_same, model) if isinstance(model, Predictor) else model,
+            shadows.get(name),
+        )
         for name, model in models.items()
     ]
     return build_app(Service(sources, settings or Settings()))
@@ -253,7 +266,7 @@ class _Endpoints:
 
     async def _run(self, call: _Call, served: Served, request: InferRequest) -> Result:
         job = served.model.make_job(request, self._settings.max_batch)
-        return await served.batcher.run(job, call.disconnected)
+        return await served.run(job, call.disconnected)
 
     async def _preview(self, call: _Call, served: Served) -> Response:
         """The input as the model receives it, of a body that `predict` takes."""

@@ -15,7 +15,7 @@ import numpy as np
 from ptx.infer import Array, Prediction, Predictor
 from ptx.infer.backends.threads import available_cpus
 from ptx.infer.preprocessing import batch_key
-from ptx.infer.signature import BATCH
+from ptx.infer.signature import BATCH, TensorSpec
 from ptx.serve.errors import RequestError, to_request_error, unavailable
 from ptx.serve.settings import Settings
 
@@ -45,6 +45,7 @@ class Job:
         top: Labels to rank for each raw input.
         timeout: Seconds until its run must have begun.
         preprocessed: Seconds that the preprocessing of raw inputs took, which is not waiting.
+        shadowed: Whether the inputs and outputs of its run are kept in `computed`, for a shadow.
         result: Cancelled if the client has gone.
     """
 
@@ -57,6 +58,8 @@ class Job:
     timeout: float | None = None
     arrived: float = field(default_factory=time.perf_counter)
     preprocessed: float = 0.0
+    shadowed: bool = False
+    computed: list[tuple[Mapping[str, Array], Mapping[str, Array]]] = field(default_factory=list)
     result: asyncio.Future[Result] = field(init=False)
 
     @property
@@ -374,7 +377,8 @@ def run_batch(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Reques
 def _run_joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
     """Arrays, joined along their batch axes."""
     if len(jobs) == 1:
-        return [predictor.run_checked(jobs[0].content, jobs[0].sizes)]
+        outputs = predictor.run_checked(jobs[0].content, jobs[0].sizes)
+        return [_keep_computed(jobs[0], outputs)]
     signature = predictor.signature
     joined = {
         spec.name: np.concatenate([job.content[spec.name] for job in jobs], spec.batch_axis)
@@ -386,27 +390,51 @@ def _run_joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Requ
     start = 0
     for job in jobs:
         rows = slice(start, start + job.rows)
-        results.append(
-            {
-                spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
-                for spec in signature.outputs
-            }
-        )
+        part = {
+            spec.name: outputs[spec.name][(slice(None),) * spec.batch_axis + (rows,)]
+            for spec in signature.outputs
+        }
+        results.append(_keep_computed(job, part))
         start += job.rows
     return results
+
+
+def _keep_computed(job: Job, outputs: dict[str, Array]) -> dict[str, Array]:
+    if job.shadowed:
+        job.computed.append((job.content, outputs))
+    return outputs
 
 
 def _predict(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
     """The predictions for samples of raw inputs; those of one shape go into one run."""
     results = [cast("list[Prediction]", [None] * job.rows) for job in jobs]
-    batches: dict[tuple[int, object], list[tuple[list[Prediction], int, Array]]] = {}
+    batches: dict[tuple[int, object], list[tuple[Job, list[Prediction], int]]] = {}
     for job, predictions in zip(jobs, results, strict=True):
+        job.computed.clear()  # of a run with other jobs, one of which failed
         for index, sample in enumerate(job.content):
             key = job.top, batch_key(predictor.preprocessing, sample)
-            batches.setdefault(key, []).append((predictions, index, sample))
+            batches.setdefault(key, []).append((job, predictions, index))
     for (top, _), members in batches.items():
-        samples = [sample for _, _, sample in members]
-        predicted = predictor.predict_samples(samples, [None] * len(samples), top=top)
-        for (predictions, index, _), prediction in zip(members, predicted, strict=True):
-            predictions[index] = prediction
+        samples = [job.content[index] for job, _, index in members]
+        inputs = predictor.preprocessing.collate(samples)
+        outputs = predictor.run(inputs)
+        predicted = predictor.decode_outputs(
+            outputs, [None] * len(samples), top=top, samples=samples
+        )
+        for row, (job, predictions, index) in enumerate(members):
+            predictions[index] = predicted[row]
+            if job.shadowed:
+                signature = predictor.signature
+                job.computed.append(
+                    (
+                        _take_row(signature.inputs, inputs, row),
+                        _take_row(signature.outputs, outputs, row),
+                    )
+                )
     return list(results)
+
+
+def _take_row(
+    specs: Sequence[TensorSpec], arrays: Mapping[str, Array], row: int
+) -> dict[str, Array]:
+    return {spec.name: np.take(arrays[spec.name], [row], spec.batch_axis) for spec in specs}

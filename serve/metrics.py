@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,6 +16,8 @@ from ptx.serve.batcher import Job, RunObserver
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SHARES = (0.1, 0.5, 1, 2, 5, 10, 100, 1000, 1e6)  # of a tolerance
+_RELATIVE = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1)
 _SUCCESS = ("200", "OK")
 
 
@@ -68,6 +71,7 @@ class Metrics:
             multiprocess_mode="max",
         )
 
+        self._shadow: _ShadowFamilies | None = None
         self._received = self._bytes.labels("received")
         self._sent = self._bytes.labels("sent")
         # By their labels: to look a child up by itself takes longer than to count with it.
@@ -108,6 +112,12 @@ class Metrics:
             last_run.set(time.time())
 
         return observe
+
+    def shadow(self, model: str) -> ShadowMetrics:
+        """What counts the comparisons of a model with its shadow."""
+        if self._shadow is None:
+            self._shadow = _ShadowFamilies(self._registry)
+        return self._shadow.of_model(model)
 
     def _collector(self) -> CollectorRegistry:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -161,3 +171,87 @@ class Metrics:
             },
             "batch_stats": [],
         }
+
+
+@dataclass(frozen=True)
+class ShadowMetrics:
+    """The metrics of one model's shadow.
+
+    Attributes:
+        agrees, differs, failed, dropped: Requests, by what became of them.
+        labels: Labels that were compared.
+        changed: Those of them that are others.
+        error: Of a request, in units of the tolerance.
+        relative_error: Of a request, relative to the largest value.
+        disagrees: 1 once the shadow differs by more than its file promises.
+        kept, not_kept: Worst inputs.
+    """
+
+    agrees: Counter
+    differs: Counter
+    failed: Counter
+    dropped: Counter
+    labels: Counter
+    changed: Counter
+    error: Histogram
+    relative_error: Histogram
+    run_seconds: Histogram
+    disagrees: Gauge
+    kept: Counter
+    not_kept: Counter
+
+    def count_kept(self, kept: bool) -> None:
+        """Count an input that differs, and was kept or not."""
+        (self.kept if kept else self.not_kept).inc()
+
+
+class _ShadowFamilies:
+    """The metrics of all shadows, by model; they exist if there is a shadow."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, ["model", *labels], registry=registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, ["model"], buckets=buckets, registry=registry)
+
+        self._requests = counter(
+            "ptx_shadow_requests_total", "Requests that the shadow was to answer, too.", "result"
+        )
+        self._labels = counter("ptx_shadow_labels_total", "Labels that were compared.")
+        self._changed = counter(
+            "ptx_shadow_labels_changed_total", "Labels that the shadow changes."
+        )
+        self._inputs = counter(
+            "ptx_shadow_inputs_total", "Inputs that differ, by result.", "result"
+        )
+        self._error = histogram(
+            "ptx_shadow_error", "Largest error of a request, in units of the tolerance.", _SHARES
+        )
+        self._relative = histogram(
+            "ptx_shadow_relative_error",
+            "Largest error of a request, relative to the largest value.",
+            _RELATIVE,
+        )
+        self._run_seconds = histogram("ptx_shadow_run_seconds", "Of a run of the shadow.", _SECONDS)
+        self._disagrees = Gauge(
+            "ptx_shadow_disagrees",
+            "1 once the shadow differs by more than its file promises.",
+            ["model"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+
+    def of_model(self, model: str) -> ShadowMetrics:
+        results = ("agrees", "differs", "failed", "dropped")
+        return ShadowMetrics(
+            **{name: self._requests.labels(model, name) for name in results},
+            labels=self._labels.labels(model),
+            changed=self._changed.labels(model),
+            error=self._error.labels(model),
+            relative_error=self._relative.labels(model),
+            run_seconds=self._run_seconds.labels(model),
+            disagrees=self._disagrees.labels(model),
+            kept=self._inputs.labels(model, "kept"),
+            not_kept=self._inputs.labels(model, "dropped"),
+        )

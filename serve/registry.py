@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ptx.infer import Predictor, PtxError, UsageError
-from ptx.serve.batcher import Batcher
+from ptx.serve.batcher import Batcher, Job, Result
 from ptx.serve.errors import LOG, RequestError
 from ptx.serve.metrics import Metrics
 from ptx.serve.model import VERSION, Model
 from ptx.serve.settings import Settings
+from ptx.serve.shadow import Shadow, ShadowSource, open_shadow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -25,10 +26,12 @@ class ModelSource:
         name: Under which it is served.
         open: Reads the file and opens it; called at the start and at each reload. With several worker
             processes it must be picklable, as a `functools.partial` of a function of a module is.
+        shadow: What its answers are compared with.
     """
 
     name: str
     open: Callable[[], Predictor]
+    shadow: ShadowSource | None = None
 
 
 def open_model(source: ModelSource) -> Model:
@@ -54,10 +57,28 @@ def open_model(source: ModelSource) -> Model:
 
 @dataclass(frozen=True)
 class Served:
-    """A model, with its queue."""
+    """A model, with its queue and its shadow."""
 
     model: Model
     batcher: Batcher
+    shadow: Shadow | None = None
+
+    async def run(
+        self, job: Job, disconnected: Callable[[], Awaitable[None]] | None = None
+    ) -> Result:
+        """As `Batcher.run`; some jobs are offered to the shadow."""
+        if self.shadow is None or not self.shadow.takes():
+            return await self.batcher.run(job, disconnected)
+        job.shadowed = True
+        result = await self.batcher.run(job, disconnected)
+        self.shadow.offer(job)
+        return result
+
+    def close(self) -> None:
+        """Close the predictors as soon as the requests in progress are done."""
+        self.batcher.close()
+        if self.shadow is not None:
+            self.shadow.close()
 
 
 class Registry:
@@ -74,12 +95,19 @@ class Registry:
             raise UsageError("two models have the same name: give one as NAME=FILE")
         self._settings, self._metrics = settings, metrics
         self._sources = {source.name: source for source in sources}
-        self._served = {source.name: self._serve(open_model(source)) for source in sources}
+        self._served = {source.name: self._open(source) for source in sources}
         self._reload_lock = asyncio.Lock()
 
-    def _serve(self, model: Model) -> Served:
+    def _open(self, source: ModelSource) -> Served:
+        model, shadow = open_model(source), None
+        try:
+            if source.shadow is not None:
+                shadow = open_shadow(source.shadow, model, self._metrics.shadow(model.name))
+        except BaseException:
+            model.predictor.close()
+            raise
         observe = self._metrics.run_observer(model.name)
-        return Served(model, Batcher(model.predictor, self._settings, observe))
+        return Served(model, Batcher(model.predictor, self._settings, observe), shadow)
 
     def __iter__(self) -> Iterator[Model]:
         return (served.model for served in self._served.values())
@@ -108,7 +136,7 @@ class Registry:
         old = self.find(name)
         async with self._reload_lock:
             try:
-                model = await asyncio.to_thread(open_model, self._sources[name])
+                served = await asyncio.to_thread(self._open, self._sources[name])
             except Exception as error:
                 LOG.error("model %s was not reloaded", name, exc_info=error)
                 code = error.code if isinstance(error, PtxError) else type(error).__name__
@@ -117,8 +145,8 @@ class Registry:
                     f"the new file of '{name}' cannot be served ({code}), and the old model"
                     " stays in place; the server's log has the details",
                 ) from error
-            self._served[name] = self._serve(model)
-            old.batcher.close()
+            self._served[name] = served
+            old.close()
 
     async def reload_all(self) -> None:
         """Reload each model; the log has those that cannot be replaced."""
@@ -131,4 +159,4 @@ class Registry:
     def close(self) -> None:
         """Close the predictors."""
         for served in self._served.values():
-            served.batcher.close()
+            served.close()

@@ -23,7 +23,8 @@ from uvicorn.supervisors import Multiprocess
 from ptx.infer import PtxError, UsageError
 from ptx.serve.asgi import build_app
 from ptx.serve.http_protocol import HttpProtocol
-from ptx.serve.registry import ModelSource, open_model
+from ptx.serve.metrics import Metrics
+from ptx.serve.registry import ModelSource, Registry
 from ptx.serve.service import Service
 from ptx.serve.settings import ServerSettings, Settings
 from ptx.serve.tracing import Tracing
@@ -66,7 +67,7 @@ def serve(
             _Server(config, started).run(sockets=[sock])
             return
         for source in sources:  # an error of a model is reported here, not by each worker
-            open_model(source).predictor.close()
+            Registry([source], settings, Metrics()).close()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
         _Supervisor(config, [sock], started).run()
 

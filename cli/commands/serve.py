@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import BackendError, UsageError, install_hint
-from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, TIMEOUT, WAITING, Range
+from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, SHARE, TIMEOUT, WAITING, Range
 
 if TYPE_CHECKING:
     from ptx.serve import ModelSource, ServerSettings
@@ -50,7 +50,8 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
 
 @click.command(
     epilog="\b\nExamples:\n  ptx serve convnet name-classifier\n"
-    "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2",
+    "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2\n"
+    "  ptx serve convnet --shadow runs/convnet/convnet.int8.onnx --share 0.05",
     short_help="Serve models over HTTP and gRPC.",
 )
 @click.argument(
@@ -127,6 +128,32 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     type=_FILE,
     help="File of bearer tokens, one per line; requests without one of them are refused.",
 )
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="File that answers a share of the requests again, to compare; repeat it for several models.",
+)
+@click.option(
+    "--share",
+    type=Number(SHARE),
+    default=0.01,
+    show_default=True,
+    help="Share of the requests that the shadow answers, too.",
+)
+@click.option(
+    "--shadow-backend",
+    default="auto",
+    show_default=True,
+    shell_complete=options.complete(lambda: infer.BACKENDS),
+    help="Backend of the shadow.",
+)
+@click.option(
+    "--keep-inputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the inputs with the largest errors, at most 20 for each process.",
+)
 @options.workspace
 @options.common
 def serve(
@@ -139,12 +166,19 @@ def serve(
     max_delay: float,
     token_file: Path | None,
     allowed_hosts: tuple[str, ...],
+    shadows: tuple[str, ...],
+    share: float,
+    shadow_backend: str,
+    keep_inputs: Path | None,
     **values: Any,
 ) -> int:
     """Serve each MODEL: the name of a model in the workspace, a file, or NAME=FILE.
 
     The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. Requests that arrive
     while a batch runs form the next batch.
+
+    With --shadow another file computes a share of the requests once they are answered; /metrics has the
+    errors, the changed labels and the latency.
 
     SIGTERM or Ctrl-C stops the server after the requests in progress.
     """
@@ -163,6 +197,14 @@ def serve(
             device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
         )
         sources = [find_source(space, model, backend, loading, server) for model in models]
+        find_shadow = partial(
+            find_source,
+            space,
+            backend=shadow_backend,
+            loading=replace(loading, threads=1),
+            server=server,
+        )
+        sources = _add_shadows(sources, shadows, find_shadow, share, keep_inputs)
         if (warning := serve_package.open_access_warning(settings, server)) is not None:
             print_note(warning)
         serve_package.serve(sources, settings, server, partial(_announce, server, sources))
@@ -198,6 +240,33 @@ def find_source(
     return ModelSource(
         name, partial(_open, space, file, backend, replace(loading, threads=threads))
     )
+
+
+def _add_shadows(
+    sources: Sequence[ModelSource],
+    shadows: Sequence[str],
+    find: Callable[[str], ModelSource],
+    share: float,
+    keep: Path | None,
+) -> list[ModelSource]:
+    """The sources with what --shadow says of them."""
+    from ptx.serve import ShadowSource
+
+    found = {source.name: source for source in sources}
+    for argument in shadows:
+        name, equals, _ = argument.partition("=")
+        if not equals:
+            if len(sources) > 1:
+                raise UsageError(
+                    f"--shadow {argument}: expected NAME=FILE where there are several models"
+                )
+            name = sources[0].name
+            argument = f"{name}={argument}"
+        if name not in found:
+            raise UsageError(f"--shadow {argument}: {name!r} is not served")
+        shadow = ShadowSource(find(argument).open, share, keep)
+        found[name] = replace(found[name], shadow=shadow)
+    return list(found.values())
 
 
 def _open(space: Workspace, file: str, backend: str, loading: infer.Options) -> infer.Predictor:

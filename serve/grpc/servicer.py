@@ -201,7 +201,7 @@ class Servicer:
         served = self._registry.find(message.model_name, message.model_version)
         request = decode_request(message)
         job = served.model.make_job(request, service.settings.max_batch)
-        result = await served.batcher.run(job)
+        result = await served.run(job)
         tensors = served.model.to_tensors(request, result)
         return encode_response(served.model.name, VERSION, request, tensors)
 
