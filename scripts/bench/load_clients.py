@@ -99,11 +99,18 @@ class LoadClients:
         """Seconds of the server's processors for each good response."""
         return self.spent().processor
 
+    def median(self) -> float:
+        """Seconds within which half of the responses come."""
+        return self._percentile(50)
+
     def p99(self) -> float:
         """Seconds within which 99 of 100 responses come."""
+        return self._percentile(99)
+
+    def _percentile(self, percent: int) -> float:
         with tempfile.NamedTemporaryFile("r") as log:
             self._count_good("--log-file", log.name)
-            return float(np.percentile([int(line.split()[2]) for line in log], 99)) / 1e6
+            return float(np.percentile([int(line.split()[2]) for line in log], percent)) / 1e6
 
     def _count_good(self, *more: str, warm_up: str = WARM_UP) -> int:
         path, body, header = self._request

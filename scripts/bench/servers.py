@@ -58,6 +58,7 @@ def commands(setting: Setting) -> dict[str, list[object]]:
         "ptx": ptx(model),
         "ptx-grpc": ptx(model, "--grpc-port", "PORT"),
         "workers": ptx(model, "--workers", 2),
+        "shadowed": ptx(model, "--shadow", model, "--share", 0.01),
         "slow": ptx(slow),
         "slow-single": ptx(slow, "--max-batch", 1),
         "starlette": naive("starlette_server", model, "PORT"),

@@ -78,6 +78,14 @@ class _Rows:
             clients_of("ptx", 8, "rows").seconds,
             0.8,
         )
+        yield _row(
+            "binary tensors, 1 client, a shadow of 1 %, median",
+            "without a shadow",
+            clients_of("shadowed", 1, "binary").median,
+            clients_of("ptx", 1, "binary").median,
+            1 / 1.03,
+            _CLOSE,
+        )
         for clients in (1, 8):
             yield _row(
                 f"resnet18, {_counted(clients)}",
