@@ -79,9 +79,14 @@ def line_chart(
             title=title,
             title_fontproperties={"size": 9, "weight": "bold"},
         )
-        content = io.StringIO()
-        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(content, format="svg", metadata=no_metadata, transparent=True)
+        return svg_element(figure, title)
+
+
+def svg_element(figure: Any, title: str) -> str:
+    """A matplotlib figure as an `<svg>` element with an accessible name."""
+    content = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(content, format="svg", metadata=no_metadata, transparent=True)
     _, _, svg = content.getvalue().partition("<svg ")
     return f'<svg role="img" aria-label="{escape(title)}" {svg}'
 

@@ -10,7 +10,7 @@ from typing import Any
 from ptx.export import Location
 from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.errors import UsageError, quote
-from ptx.report.charts import LOOK, STYLES
+from ptx.report.charts import LOOK, STYLES, svg_element
 
 _FLOOR = 1e-3  # in units of the tolerance: smaller errors are drawn there
 _CEILING = 1e9  # and larger ones, and those without a number, here
@@ -43,26 +43,40 @@ def save_error_chart(location: Location, path: Path) -> None:
 def draw_error_chart(location: Location, file_format: str = "svg") -> bytes:
     """The picture as a file's content."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(LOOK):
-        figure = Figure(figsize=(8, 4.6), layout="constrained")
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        _draw_local(upper, location)
-        _draw_inherited(lower, location)
-        upper.set_title(
-            f"{location.backend} and {location.reference} at {location.case}", loc="left"
-        )
-        lower.set_xlabel("steps in the order of the graph")
-        lower.xaxis.get_major_locator().set_params(integer=True)
-        for axes in (
-            upper,
-            lower,
-        ):  # LOOK has no mathematical text, in which matplotlib writes powers
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
         content = io.BytesIO()
-        figure.savefig(content, format=file_format, dpi=150)
+        _make_figure(location).savefig(content, format=file_format, dpi=150)
     return content.getvalue()
+
+
+def error_chart_element(location: Location) -> str:
+    """The picture as an `<svg>` element of a page."""
+    import matplotlib as mpl
+
+    # The salt makes the ids of a chart unique within a page.
+    with mpl.rc_context({**LOOK, "svg.hashsalt": "error of each node"}):
+        return svg_element(_make_figure(location), "Error of each node")
+
+
+def _make_figure(location: Location) -> Any:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    _draw_local(upper, location)
+    _draw_inherited(lower, location)
+    title = f"{location.backend} and {location.reference} at {location.case}"
+    upper.set_title(title, loc="left")
+    lower.set_xlabel("steps in the order of the graph")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (upper, lower):
+        # LOOK has no mathematical text, in which matplotlib writes powers.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    return figure
 
 
 def _draw_local(axes: Any, location: Location) -> None:
@@ -86,6 +100,7 @@ def _draw_local(axes: Any, location: Location) -> None:
     axes.set_ylim(bottom=_FLOOR)
     if not location.quantized:
         axes.axhline(1.0, color=STYLES[4][0], linewidth=0.8, linestyle="--")
+        axes.set_ylim(top=max(2.0, 2 * max(heights, default=0.0)))
     if location.step is not None and location.step in location.steps:
         place = location.steps.index(location.step)
         axes.annotate(

@@ -15,13 +15,14 @@ from ptx.infer.errors import pluralise
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.report.charts import Series, line_chart
 from ptx.report.confusion import LIMIT, confusions_view, matrix_view
+from ptx.report.error_chart import error_chart_element
 from ptx.report.inspection import manifest_facts
 from ptx.report.text import percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from ptx.export import Comparison
+    from ptx.export import Comparison, Location
     from ptx.infer.artifact.golden import RawInput
     from ptx.infer.preprocessing import Preprocessing
     from ptx.trainers import Evaluation, LabelledPrediction
@@ -39,6 +40,7 @@ class Report:
         skipped: Backends that were not compared, and why.
         speeds: Rows of benchmark.csv.
         no_speeds: Why there are no speeds.
+        location: The errors of the nodes of an exported file; None if none was examined.
     """
 
     manifest: Manifest
@@ -54,6 +56,7 @@ class Report:
     speeds: Speeds = ()
     no_speeds: str = "Not measured yet."
     files: Mapping[str, Path] = field(default_factory=dict)
+    location: Location | None = None
 
     def html(self) -> str:
         """The page."""
@@ -68,6 +71,7 @@ class Report:
             **_training(self.history),
             **_tests(self),
             **_agreement(self),
+            **_errors(self.location),
             **_speed(self.speeds, self.no_speeds),
         )
 
@@ -232,6 +236,24 @@ def _agreement(report: Report) -> dict[str, Any]:
         "between": comparison.between if comparison.labelled else [],
         "skipped": report.skipped,
     }
+
+
+def _errors(location: Location | None) -> dict[str, Any]:
+    """The error of each node of a file."""
+    if location is None:
+        return {"error_chart": "", "error_summary": "", "errors": []}
+    rows = [
+        (
+            step.node,
+            step.origin.module,
+            f"{step.local.error:.2g}",
+            f"{step.local.tolerance:.2g}",
+            f"{step.local.share:.2g}",
+        )
+        for step in location.worst(5)
+    ]
+    (chart,) = _safe([error_chart_element(location)])
+    return {"error_chart": chart, "error_summary": location.summary, "errors": rows}
 
 
 def _speed(rows: Speeds, no_speeds: str) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def report(
     """Write an HTML page about MODEL, the name of a catalog model.
 
     It shows training curves, the confusion matrix, the most confidently wrong inputs, agreement and
-    speed of the backends, provenance and sample predictions. The page is one file that needs no network.
+    speed of the backends, the error of each node of the ONNX file, provenance and sample predictions.
+    The page is one file that needs no network.
     """
     space = Workspace(workspace)
     checkpoint = space.find(require_model(model), CHECKPOINT)
@@ -61,6 +62,10 @@ def report(
             evaluating=evaluating.advance,
             comparing=comparing.advance,
         )
-    found = reports.add_files(found, space.files(model))
+    files = space.files(model)
+    found = reports.add_files(found, files)
+    if "onnx" in files:
+        location = export.locate(trained, infer.read_artifact(files["onnx"]))
+        found = replace(found, location=location)
     size = replace(found, skipped=list(skipped.items())).save(target)
     print_summary(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")

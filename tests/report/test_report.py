@@ -78,11 +78,13 @@ def test_the_page_of_a_classifier_has_every_part(ptx: Any, root: Path) -> None:
         "Training",
         "most confidently wrong pictures",
         "Agreement",
+        "Error of each node",
         "Speed",
         "Provenance",
     ):
         assert heading in page.text
-    assert page.count("svg") == 4
+    assert "features.3" in page.text  # the module of a node
+    assert page.count("svg") == 5
     assert page.count("img") == 24
     assert "5 of 5" in page.text
     assert "ort-cuda" in page.text
