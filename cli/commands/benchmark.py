@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def benchmark(
         )
     )
     if nodes:
-        trained = _read_network(space, model)
+        trained = _read_network(space, targets)
         with ProgressBar("profiling", "backends", len(targets)) as progress:
             profiles = report.profile_targets(
                 targets,
@@ -120,12 +121,15 @@ def benchmark(
         print_summary(", ".join(map(str, written)), f"ptx report {model}")
 
 
-def _read_network(space: Workspace, model: str) -> export.TrainedModel | None:
-    """The network of MODEL, a name; None, with a note, if only its file is there."""
+def _read_network(space: Workspace, targets: Sequence[report.Target]) -> export.TrainedModel | None:
+    """The network of the files, if the workspace has it with their weights; else None, with a note."""
+    manifest = infer.read_artifact(targets[0].path).require_manifest()
     try:
-        return export.read_model(space.find_checkpoint(model))
+        trained = export.read_model(space.find_checkpoint(manifest.model))
+        if trained.manifest.weights_sha256 == manifest.weights_sha256:
+            return trained
     except infer.PtxError as error:
         if error.code not in ("E-NO-ARTIFACT", "E-USAGE"):
             raise
-        print_note("the nodes have no errors: the network of the file is not in the workspace")
-        return None
+    print_note("the nodes have no errors: the network of the file is not in the workspace")
+    return None

@@ -43,7 +43,7 @@ from ptx.export.check.tolerance import (
     worst_column,
 )
 from ptx.export.diff.fx_graph import FxGraph
-from ptx.export.diff.onnx_graph import OnnxGraph
+from ptx.export.diff.onnx_graph import OnnxGraph, name_dequantized
 from ptx.export.diff.onnx_steps import (
     ConversionReference,
     OnnxReference,
@@ -127,9 +127,12 @@ class Location:
 
     def worst(self, count: int = 10) -> list[Step]:
         """The steps with the largest error of their own, or with the largest cost if it is quantized."""
-        key = (lambda s: s.local.cost) if self.quantized else (lambda s: s.local.share)
         floats = [step for step in self.steps if step.local.error or step.disagrees]
-        return sorted(floats, key=key, reverse=True)[:count]
+        return sorted(floats, key=self.severity, reverse=True)[:count]
+
+    def severity(self, step: Step) -> float:
+        """What the steps are ordered by: error by tolerance, or the cost if the file is quantized."""
+        return step.local.cost if self.quantized else step.local.share
 
     def to_data(self) -> dict[str, Any]:
         """As JSON has it; an infinite error is null."""
@@ -228,7 +231,7 @@ class Diagnosis:
         self._progress("running each step alone")
         if runtime is not None:
             file = _OnnxFile(self, artifact, runtime, case)
-            found = file.locate(backend, share, quantized=quantized)
+            found = file.locate(backend, share)
         else:
             found = self._name_first(backend, case, share, self._torch_steps(artifact, case))
         return replace(found, inputs=case.inputs)
@@ -335,8 +338,9 @@ class _OnnxFile:
         self, diagnosis: Diagnosis, artifact: Artifact, runtime: Runtime, case: Case
     ) -> None:
         self._diagnosis, self._runtime, self._case = diagnosis, runtime, case
-        self._content = artifact.data
-        self.graph = OnnxGraph(artifact.data)
+        self._quantized = bool(artifact.require_manifest().compute)
+        self._content = name_dequantized(artifact.data) if self._quantized else artifact.data
+        self.graph = OnnxGraph(self._content)
         opsets = {entry.domain: entry.version for entry in self.graph.model.opset_import}
         self._conversion, program = diagnosis.convert(opsets.get("", OPSET))
         self.reference: OnnxReference
@@ -347,12 +351,12 @@ class _OnnxFile:
         else:
             self.reference = ConversionReference(self._conversion, runtime, case.inputs)
 
-    def locate(self, backend: str, share: float, *, quantized: bool) -> Location:
+    def locate(self, backend: str, share: float) -> Location:
         steps = self._find_steps(self.graph, optimize=True)
-        runs = {"as it runs": share} if quantized else {"as it runs": share, **self._rerun()}
+        runs = {"as it runs": share, **({} if self._quantized else self._rerun())}
         reference = self._diagnosis.reference
         found = _agreeing(backend, reference, self._case, runs, steps)
-        if quantized:
+        if self._quantized:
             reason = "the file computes in int8; its steps are ordered by what quantization cost"
             return replace(found, reason=reason, quantized=True)
         if share <= 1:
@@ -379,7 +383,7 @@ class _OnnxFile:
             constant_error=self._diagnosis.constant_error(self._case),
             optimize=optimize,
         )
-        if graph is not self.graph:
+        if graph is not self.graph or self._quantized:  # of which every node differs
             return steps
         return [mark_changed(graph, step, self._conversion) for step in steps]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -20,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from ptx.export.diff.locate import Location
 from ptx.export.diff.onnx_graph import OnnxGraph
+from ptx.export.diff.onnx_steps import describe_node
 from ptx.export.diff.runtimes import OrtRuntime, find_runtime
 from ptx.export.diff.step import Step
 from ptx.export.diff.torch_steps import load_script
@@ -33,8 +35,7 @@ PROFILED_BACKENDS = ("ort-cpu", "ort-cuda", "pt2", "torchscript")
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # without a line for each start and stop
 _RANGE = "ptx node "  # prefix of the profiler's ranges
 _KERNEL = "_kernel_time"  # suffix of a node's events in ONNX Runtime's profile
-_LAYOUT = "_nchwc"  # suffix of a value in the memory layout of this processor's convolutions
-_LAYOUT_OPERATORS = ("ReorderInput", "ReorderOutput")  # that change the layout of a value
+_ADDED = re.compile("(_nchwc|_token_[0-9]+)$")  # to the name of a node, by ONNX Runtime's fusions
 _MIN_RUNS = 3
 _MAX_RUNS = 1000  # a profile takes 500 bytes a node and run
 
@@ -140,7 +141,7 @@ def profile_nodes(
     else:
         runtime = find_runtime(backend)
         assert isinstance(runtime, OrtRuntime)
-        times, runs = _profile_onnx(artifact.data, runtime, inputs, steps, seconds, threads)
+        times, runs = _profile_onnx(artifact.data, runtime, inputs, location, seconds, threads)
     first = signature.inputs[0]
     batch = inputs[first.name].shape[first.batch_axis]
     quantized = location is not None and location.quantized
@@ -151,7 +152,7 @@ def _profile_onnx(
     content: bytes,
     runtime: OrtRuntime,
     inputs: Mapping[str, Array],
-    steps: Sequence[Step],
+    location: Location | None,
     seconds: float,
     threads: int | None,
 ) -> tuple[list[NodeTime], int]:
@@ -168,7 +169,7 @@ def _profile_onnx(
             name = event["name"].removesuffix(_KERNEL)
             spent[name] += event["dur"] / 1e6
             operators[name] = event["args"]["op_name"]
-    fused = _find_fused(OnnxGraph(content), optimized, steps)
+    fused = {} if location is None else _find_fused(OnnxGraph(content), optimized, location)
     return [
         NodeTime(f"{operators[name]} {name}", total / runs, fused.get(name))
         for name, total in spent.items()
@@ -176,24 +177,24 @@ def _profile_onnx(
 
 
 def _find_fused(
-    file: OnnxGraph, optimized: OnnxGraph, steps: Sequence[Step]
+    file: OnnxGraph, optimized: OnnxGraph, location: Location
 ) -> dict[str, Step | None]:
-    """By name of a node after the fusions: the worst step of the file that it computes."""
-    by_value = {step.name: step for step in steps}
+    """By name of a node that runs: the worst step of the nodes of the file that it computes."""
+    by_node = {title: step for step in location.steps for title in step.nodes}
+    named = {node.name: place for place, node in enumerate(file.nodes)}
     found: dict[str, Step | None] = {}
     for node in optimized.nodes:
-        inputs = {name for name in node.input if name in file.producers}
-        # A convolution in this processor's memory layout has the name of its value in the file.
-        values = [value for value in (node.name.removesuffix(_LAYOUT), *node.output) if value]
-        covered = [
-            by_value[name]
-            for value in values
-            if value in file.producers and node.op_type not in _LAYOUT_OPERATORS
-            for place in file.segment(value, inputs)[0]
-            for name in file.nodes[place].output
-            if name in by_value
-        ]
-        found[node.name] = max(covered, key=lambda step: step.local.share, default=None)
+        name = _ADDED.sub("", node.name.removeprefix("fused "))
+        if name == node.op_type and name not in named:  # one that changes the memory layout
+            continue
+        inputs = {value for value in node.input if value in file.producers}
+        places = {named[name]} if name in named else set()
+        for value in (name, *node.output):
+            if value in file.producers:
+                places.update(file.segment(value, inputs)[0])
+        titles = (describe_node(file.nodes[place]) for place in places)
+        covered = [by_node[title] for title in titles if title in by_node]
+        found[node.name] = max(covered, key=location.severity, default=None)
     return found
 
 

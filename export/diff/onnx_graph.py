@@ -8,6 +8,8 @@ from typing import Any
 
 import onnx
 
+_FLOAT = "::float"  # suffix of a value before it is quantized
+_DEQUANTIZED = "_DequantizeLinear_Output"  # suffix of a value after it
 REFERENCE = "::reference"  # suffix of the inputs that replace a value where the graph is cut
 
 
@@ -107,6 +109,27 @@ class OnnxGraph:
         model.functions.extend(self.model.functions)
         model.graph.name = "part"
         return model
+
+
+def name_dequantized(content: bytes) -> bytes:
+    """A quantized model whose values have their names after QuantizeLinear and DequantizeLinear.
+
+    ONNX Runtime's quantizer leaves a value its name before these two, where a Relu that they do by
+    saturation is still missing.
+    """
+    model = onnx.load_from_string(content)
+    computed = {name for node in model.graph.node for name in node.output}
+    names: dict[str, str] = {}
+    for name in computed:
+        if (dequantized := name + _DEQUANTIZED) in computed:
+            names |= {name: name + _FLOAT, dequantized: name}
+    for node in model.graph.node:
+        rename_inputs(node, names)
+        for place, name in enumerate(node.output):
+            node.output[place] = names.get(name, name)
+    del model.graph.value_info[:]
+    result: bytes = model.SerializeToString()
+    return result
 
 
 def find_inputs(node: Any) -> Iterator[str]:

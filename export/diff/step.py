@@ -25,10 +25,12 @@ _INFINITE = 1e30  # a mask writes the least float32 in the place of minus infini
 _MOVING = {
     "Cast",
     "Concat",
+    "DequantizeLinear",
     "Expand",
     "Flatten",
     "Gather",
     "Identity",
+    "QuantizeLinear",
     "Reshape",
     "Shape",
     "Slice",

@@ -395,6 +395,27 @@ def test_compare_and_evaluate_say_by_accuracy(int8_workspace: Path, ptx: Ptx) ->
     assert re.search(r"accuracy +passes +int8, by accuracy: ", verified.out)
 
 
+def test_diff_orders_the_layers_by_what_int8_cost_them(int8_workspace: Path, ptx: Ptx) -> None:
+    path = int8_workspace / "convnet" / "convnet.compute-int8.onnx"
+    done = ptx("diff", "convnet", "--file", path, "--json", "--workspace", int8_workspace)
+    assert done.code == 0, done.err
+    worst = json.loads(done.out)["worst"]
+    costs = [step["cost"] for step in worst]
+    assert costs == sorted(costs, reverse=True)
+    # A value is compared after QuantizeLinear, which also does the work of a Relu.
+    assert 0.001 < costs[0] < 0.1
+    assert worst[0]["node"].split()[0] in ("Conv", "Gemm")
+    assert {"features.0", "features.3", "classifier.4"} <= {step["module"] for step in worst}
+    settings = ("--nodes", "--backends", "ort-cpu", "--seconds", "0.01", "--json")
+    done = ptx("benchmark", path, *settings, "--workspace", int8_workspace)
+    assert done.code == 0, done.err
+    products = [
+        n for n in json.loads(done.out)["nodes"] if n["node"].startswith(("QLinear", "QGemm"))
+    ]
+    assert len(products) == 4
+    assert all(0 < node["cost"] < 0.1 for node in products)
+
+
 def test_compare_finds_that_a_file_in_int8_no_longer_answers(
     int8_workspace: Path, tmp_path: Path, ptx: Ptx
 ) -> None:
