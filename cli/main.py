@@ -30,6 +30,7 @@ COMMANDS = {
         "Export a checkpoint and verify that the file agrees with it.",
     ),
     "predict": ("ptx.cli.commands.predict:predict", "Predict images, texts or numbers."),
+    "run": ("ptx.cli.commands.run:run", "Run a model on arrays: .npz or .npy in and out."),
     "evaluate": (
         "ptx.cli.commands.evaluate:evaluate",
         "Print accuracy and confusion matrix on the test set.",

@@ -29,23 +29,43 @@ class ResolvedModel:
 
 
 def resolve_model(
-    space: Workspace, model: str, backend: str = "auto", *, spec_file: Path | None = None
+    space: Workspace,
+    model: str,
+    backend: str = "auto",
+    *,
+    spec_file: Path | None = None,
+    raw: bool = False,
 ) -> ResolvedModel:
-    """The file for a MODEL argument that the backend reads, with its manifest."""
+    """The file for a MODEL argument that the backend reads, with its manifest.
+
+    Args:
+        raw: Whether the command takes arrays, so that an ONNX file that ptx did not export needs no
+            spec.
+    """
     if spec_file is not None:
         from ptx.cli.model_spec import read_spec_file
-        from ptx.infer.external.adapter import adapt_artifact
 
-        model_spec = read_spec_file(spec_file)
         artifact = infer.read_artifact(space.find(model))
-        manifest = adapt_artifact(artifact, model_spec).manifest
-        return ResolvedModel(artifact, manifest, backend, model_spec=model_spec)
+        return _adapted(artifact, read_spec_file(spec_file), backend)
     if backend != "auto":
-        artifact = infer.read_artifact(space.find(model, format_of(backend)))
-        return ResolvedModel(artifact, artifact.require_manifest(), backend)
-    first, *others = list(space.files(model).values()) or [space.find(model)]
+        first, others = space.find(model, format_of(backend)), list[Path]()
+    else:
+        first, *others = list(space.files(model).values()) or [space.find(model)]
     artifact = infer.read_artifact(first)
+    if raw:
+        from ptx.infer.loading import default_spec
+
+        if (model_spec := default_spec(artifact)) is not None:
+            return _adapted(artifact, model_spec, backend)
     return ResolvedModel(artifact, artifact.require_manifest(), backend, tuple(others))
+
+
+def _adapted(artifact: infer.Artifact, model_spec: ModelSpec, backend: str) -> ResolvedModel:
+    """An external file, with the manifest that its spec gives."""
+    from ptx.infer.external.adapter import adapt_artifact
+
+    manifest = adapt_artifact(artifact, model_spec).manifest
+    return ResolvedModel(artifact, manifest, backend, model_spec=model_spec)
 
 
 def open_model(

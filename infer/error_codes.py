@@ -94,8 +94,8 @@ ERROR_CODES = {
     ),
     "E-NPY": ErrorInfo(
         (4,),
-        "A .npy file cannot be read.",
-        "Write it with `numpy.save`, with a plain numeric dtype.",
+        "A .npy or .npz file cannot be read.",
+        "Write it with `numpy.save` or `numpy.savez`, with plain numeric dtypes.",
     ),
     "E-DATA": ErrorInfo(
         (4,),

@@ -59,8 +59,8 @@ def load(
         network: For the eager backend, a function that makes the network of a model that is not of
             the catalog; a checkpoint never names code to run.
         spec: For an external ONNX file, which has no manifest: the model spec, as a TOML or JSON
-            file or a mapping; see `ptx.infer.external.spec`.
-        task: Overrides this key of the spec; `task="passthrough"` alone is enough to `run` the file.
+            file or a mapping; see `ptx.infer.external.spec`. Without one the file can be `run`.
+        task: Overrides this key of the spec.
         labels: Overrides this key of the spec.
         preprocessing: Overrides this key of the spec.
         allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
@@ -122,6 +122,7 @@ def open_predictor(
 ) -> Predictor:
     """A predictor for a file that has been read already; `reopen` makes another one for a copy."""
     skipped: dict[str, str] = {}
+    model_spec = model_spec or default_spec(artifact)
     if model_spec is not None:
         from ptx.infer.external.adapter import adapt_artifact
 
@@ -140,6 +141,15 @@ def open_predictor(
         reopen=reopen,
         skipped=skipped,
     )
+
+
+def default_spec(artifact: Artifact) -> ModelSpec | None:
+    """The spec of an external ONNX file that takes and gives arrays; None for other files."""
+    if artifact.manifest is not None or not artifact.format.accepts_spec:
+        return None
+    from ptx.infer.external.spec import ModelSpec
+
+    return ModelSpec()
 
 
 def _read_model_spec(

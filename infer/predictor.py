@@ -189,6 +189,7 @@ class Predictor:
             InputError: the value cannot be used.
             UsageError: `top` is not in its range, `ptx.infer.ranges.SHOWN_LABELS`.
         """
+        self._require_decoder()
         sample = self.preprocessing.transform(value)
         answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
         # of `ptx.infer.digits.mnist.DigitPixels`
@@ -269,7 +270,13 @@ class Predictor:
             raise UsageError(
                 f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
             )
+        self._require_decoder()
         return predict_stream(self, values, batch_size, top, strict=on_error == "raise")
+
+    def _require_decoder(self) -> None:
+        """UsageError if the task does not say what the outputs mean."""
+        if not self._task.has_decoder:
+            self._task.decode(np.empty(0), (), 1)
 
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP

@@ -115,9 +115,8 @@ def sequence_labeling(output: Array, labels: Sequence[str], top: int) -> list[De
 def passthrough(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: anything; what it says is not known."""
     raise UsageError(
-        "the model's task is 'passthrough': its outputs are arrays that nothing reads: call"
-        " run(), or export"
-        " or describe it with another task"
+        "the model's task is 'passthrough', so nothing reads its outputs: call run(), or load it with"
+        " a spec that has another task"
     )
 
 

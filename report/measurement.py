@@ -206,8 +206,12 @@ def _golden(manifest: Manifest, exports: Sequence[str]) -> Manifest | None:
     """A manifest with golden samples for these weights: this one, or that of an export."""
     if manifest.golden:
         return manifest
-    candidates = (read_artifact(path).require_manifest() for path in exports)
-    matching = (c for c in candidates if c.golden and c.weights_sha256 == manifest.weights_sha256)
+    candidates = (read_artifact(path).manifest for path in exports)
+    matching = (
+        found
+        for found in candidates
+        if found is not None and found.golden and found.weights_sha256 == manifest.weights_sha256
+    )
     return next(matching, None)
 
 

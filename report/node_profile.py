@@ -13,7 +13,9 @@ from ptx.export import (
     locate,
     profile_nodes,
 )
-from ptx.infer import BackendError, UsageError, read_artifact
+from ptx.infer import Artifact, BackendError, UsageError, read_artifact
+from ptx.infer.external.adapter import adapt_artifact
+from ptx.infer.loading import default_spec
 from ptx.report.benchmarking import BenchmarkSettings, Target
 from ptx.report.measurement import sample_batch
 from ptx.report.text import table
@@ -44,7 +46,7 @@ def profile_targets(
         targets = [each for each in targets if each.backend in PROFILED_BACKENDS] or targets
     for target in targets:
         try:
-            artifact = read_artifact(target.path)
+            artifact = _read_with_manifest(target)
             location = None
             if trained is not None and target.backend in PROFILED_BACKENDS:
                 location = locate(trained, artifact, backend=target.backend)
@@ -62,6 +64,13 @@ def profile_targets(
                 raise
             on_skip(target.backend, getattr(error, "reason", str(error)))
         progress()
+
+
+def _read_with_manifest(target: Target) -> Artifact:
+    """The file; one that ptx did not export with the manifest of its graph."""
+    artifact = read_artifact(target.path)
+    model_spec = default_spec(artifact)
+    return artifact if model_spec is None else adapt_artifact(artifact, model_spec).artifact
 
 
 def node_table(profile: NodeProfile, columns: int | None = None) -> str:

@@ -20,7 +20,7 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ptx benchmark convnet --backends ort-cpu --batch 1,256\n"
+    epilog="\b\nExamples:\n"
     "  ptx benchmark runs/convnet/convnet.onnx --threads 1 --seconds 0.2\n"
     "  ptx benchmark convnet --nodes --backends ort-cpu --batch 1",
 )
@@ -123,11 +123,12 @@ def benchmark(
 
 def _read_network(space: Workspace, targets: Sequence[report.Target]) -> export.TrainedModel | None:
     """The network of the files, if the workspace has it with their weights; else None, with a note."""
-    manifest = infer.read_artifact(targets[0].path).require_manifest()
+    manifest = infer.read_artifact(targets[0].path).manifest
     try:
-        trained = export.read_model(space.find_checkpoint(manifest.model))
-        if trained.manifest.weights_sha256 == manifest.weights_sha256:
-            return trained
+        if manifest is not None:
+            trained = export.read_model(space.find_checkpoint(manifest.model))
+            if trained.manifest.weights_sha256 == manifest.weights_sha256:
+                return trained
     except infer.PtxError as error:
         if error.code not in ("E-NO-ARTIFACT", "E-USAGE"):
             raise

@@ -50,8 +50,7 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
 
 @click.command(
     epilog="\b\nExamples:\n  ptx serve convnet name-classifier\n"
-    "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2\n"
-    "  ptx serve convnet --shadow runs/convnet/convnet.int8.onnx --share 0.05",
+    "  ptx serve digits=runs/convnet/convnet.onnx --port 9000 --workers 2",
     short_help="Serve models over HTTP and gRPC.",
 )
 @click.argument(
@@ -270,7 +269,7 @@ def _add_shadows(
 
 
 def _open(space: Workspace, file: str, backend: str, loading: infer.Options) -> infer.Predictor:
-    model = resolve_model(space, file, backend)
+    model = resolve_model(space, file, backend, raw=True)
     timeout = loading.timeout if supports(model.artifact, "timeout") else None
     return open_model(model, replace(loading, timeout=timeout))
 

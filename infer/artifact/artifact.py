@@ -77,7 +77,11 @@ class Artifact:
             ArtifactError: there is no manifest, or the content has changed since it was written.
         """
         if self.manifest is None:
-            way = ", or --spec FILE (library: spec=…)" if self.format.accepts_spec else ""
+            way = (
+                ", or --spec FILE (library: spec=…); `ptx run` takes arrays without"
+                if self.format.accepts_spec
+                else ""
+            )
             raise ArtifactError(
                 f"{self.name} is {self.format.noun} without a ptx manifest; expected one that"
                 f" `ptx export` or `ptx train` wrote{way}",

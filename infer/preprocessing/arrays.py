@@ -39,7 +39,7 @@ class ArraysPreprocessing:
         if len(self.specs) != 1:
             raise InputError(
                 f"the model has {len(self.specs)} inputs and no preprocessing: pass their arrays to"
-                " Predictor.run()",
+                " `ptx run` or Predictor.run()",
                 code="E-TYPE",
             )
         if not isinstance(value, np.ndarray):

@@ -33,6 +33,7 @@ MISSING = "没有.onnx"  # an argument that means nothing; no encoding but Unico
 QUICK = {
     "models": ("models",),
     "predict": ("predict", "4", "五", "--model", "linear-model"),
+    "run": ("run", "linear-model", "x.npy", "--backend", "ort-cpu"),
     "evaluate": ("evaluate", "linear-model", "--backend", "ort-cpu"),
     "verify": ("verify", "linear-model", "--backend", "ort-cpu"),
     "inspect": ("inspect", "linear-model"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 from ptx.cli.main import COMMANDS
@@ -68,6 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, workspace: Path) -> Path:
     model.mkdir(parents=True)
     for name in ("checkpoint.pt", "metrics.csv", "linear-model.onnx"):
         shutil.copy(workspace / "linear-model" / name, model)
+    np.save(folder / "x.npy", np.ones((2, 1), np.float32))
     return folder
 
 

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from ptx.infer.artifact import zip_archive
 from ptx.infer.artifact.artifact import read_artifact
@@ -165,3 +167,31 @@ def test_nodes_of_a_backend_without_such_a_profile_are_refused(ptx: Any, workspa
     settings = ("--nodes", "--backends", "openvino", "--workspace", workspace)
     done = ptx("benchmark", "softmax-regression", *settings)
     assert (done.code, "E-USAGE" in done.err) == (2, True)
+
+
+def test_a_file_that_ptx_did_not_export_is_measured(ptx: Any, tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"], "only")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in ("x", "y")]
+    graph = helper.make_graph([node], "foreign", values[:1], values[1:])
+    path = tmp_path / "foreign.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
+    given = (
+        "benchmark",
+        path,
+        "--backends",
+        "ort-cpu",
+        "--batch",
+        "2",
+        "--seconds",
+        "0.01",
+        "--json",
+    )
+    done = ptx(*given)
+    assert done.code == 0, done.err
+    measured = json.loads(done.out)
+    assert (measured["agrees"], measured["timings"][0]["batch"]) == (None, 2)
+    done = ptx(*given, "--nodes")
+    assert done.code == 0, done.err
+    assert [node["node"] for node in json.loads(done.out)["nodes"]] == ["Relu only"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 import torch
 
@@ -48,6 +49,7 @@ def desk(
     names = tmp_path / "runs" / "name-classifier" / "name-classifier.onnx"
     shutil.copy(artifact("name-classifier", "onnx"), names)
     shutil.copy(PICTURES / "seven-on-paper.png", tmp_path / "digit.png")
+    np.save(tmp_path / "images.npy", np.zeros((2, 1, 28, 28), np.float32))
     torch.save(build("linear-model").state_dict(), tmp_path / "model.pth")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PTX_WORKSPACE", raising=False)
