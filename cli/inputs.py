@@ -113,8 +113,8 @@ def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
     table = read_rows(data, name=argument, columns=preprocessing.feature_names)
     if table.note:
         _note_once(f"{quote(argument)}: {table.note}")
-    for line, row in table.rows:
-        yield infer.NamedInput(f"{argument}, line {line}", row)
+    for (line, row), cells in zip(table.rows, table.cells, strict=True):
+        yield infer.NamedInput(f"{argument}, line {line}", row, cells)
 
 
 @cache
@@ -129,10 +129,14 @@ def _first_cells(argument: str, text: str) -> Iterator[infer.NamedInput]:
     import io
 
     reader = csv.reader(io.StringIO(text, newline=""))
+    titles: list[str] = []
     for index, cells in enumerate(reader):
-        header = index == 0 and cells and cells[0].strip().lower() in TITLES
-        if cells and not header:
-            yield infer.NamedInput(f"{argument}, line {reader.line_num}", cells[0])
+        if index == 0 and cells and cells[0].strip().lower() in TITLES:
+            titles = cells
+        elif cells:
+            names = titles or [f"column {place + 1}" for place in range(len(cells))]
+            row = dict(zip(names, cells, strict=False))
+            yield infer.NamedInput(f"{argument}, line {reader.line_num}", cells[0], row)
 
 
 def _array_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.NamedInput]:

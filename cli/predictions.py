@@ -29,16 +29,25 @@ class PredictionLines:
 
     def format(self, results: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each result."""
+        for result in self.watch(results):
+            if self.as_json:
+                yield result.to_json(ensure_ascii=self.ensure_ascii)
+            elif isinstance(result, infer.Failure):
+                echo_error(_failure_text(result))
+            else:
+                yield _prediction_text(result, self.top)
+
+    def watch(
+        self, results: Iterable[infer.Prediction | infer.Failure]
+    ) -> Iterator[infer.Prediction | infer.Failure]:
+        """The results, counted, with notes on stderr."""
         noted: tuple[str | None, object] | None = (
             None  # all digits of an image have the same regions
         )
         for result in results:
             if isinstance(result, infer.Failure):
                 self.failed += 1
-                if self.as_json:
-                    yield result.to_json(ensure_ascii=self.ensure_ascii)
-                else:
-                    echo_error(_failure_text(result))
+                yield result
                 continue
             self.succeeded += 1
             if result.low_confidence:
@@ -46,10 +55,7 @@ class PredictionLines:
             if result.ignored_regions and (result.input, result.ignored_regions) != noted:
                 noted = result.input, result.ignored_regions
                 print_note(f"{_name(result)}: {_ignored_regions_text(result.ignored_regions)}")
-            if self.as_json:
-                yield result.to_json(ensure_ascii=self.ensure_ascii)
-            else:
-                yield _prediction_text(result, self.top)
+            yield result
 
 
 def summary(succeeded: int, failed: int) -> str:

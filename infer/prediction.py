@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,10 +98,14 @@ class NamedInput:
     """A value with the name that its prediction is to bear: `patients.csv, line 3`.
 
     An `InputError` as the value becomes a `Failure` in its place.
+
+    Attributes:
+        cells: Of the row of a table that it comes from, by title.
     """
 
     name: str
     value: Any
+    cells: Mapping[str, str] | None = None
 
 
 def split_name(value: Any) -> tuple[str | None, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -22,9 +23,12 @@ from ptx.cli.predictions import PredictionLines, summary
 from ptx.cli.streams import echo, writes_unicode
 from ptx.cli.terminal import ProgressBar, print_note
 from ptx.cli.workspace import Workspace
-from ptx.infer.artifact.files import atomic_writer, check_writable
-from ptx.infer.errors import UsageError
+from ptx.infer.artifact.files import atomic_writer, check_writable, write_atomic
+from ptx.infer.errors import UsageError, quote
 from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS
+
+_TABLES = (".csv", ".parquet")
+_ENDINGS = (".json", ".jsonl", *_TABLES, ".txt", ".png")
 
 if TYPE_CHECKING:
     from ptx import report, scale
@@ -132,9 +136,9 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
     help="Continue an interrupted run: skip the inputs that are in --output already.",
 )
 @options.output(
-    "Write to this file. The ending decides the format: .json and .jsonl for JSON Lines, .png"
-    " for a picture of the inputs next to what the model received, anything else for"
-    " text."
+    "Write to this file. The ending decides the format: .json and .jsonl for JSON Lines, .csv and"
+    " .parquet for a table with the columns of the input, .txt for text, .png for a picture of the"
+    " inputs next to what the model received."
 )
 @click.option("--show", is_flag=True, help="Draw that picture and open it.")
 @click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder.")
@@ -226,6 +230,11 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
         raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
     if request.output is not None and not ray.on:  # with it, a folder
         check_writable(request.output)
+        if request.output.suffix.lower() not in _ENDINGS:
+            raise UsageError(
+                f"--output {quote(request.output)}: expected a name that ends in"
+                f" {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
+            )
 
 
 def _predict(
@@ -255,6 +264,10 @@ def _predict(
             values = scale.select_inputs(values, request.shard, previous)
         if preview is not None and not request.every:
             values = preview.watch_inputs(values)
+        cells: deque[Mapping[str, str] | None] | None = None
+        if target is not None and target.suffix in _TABLES and not request.every:
+            cells = deque()
+            values = _watch_cells(values, cells)
         if plan is not None and pool is not None:
             values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
             opening = replace(opening, threads=plan.backend_threads)
@@ -272,7 +285,10 @@ def _predict(
             failed=0 if previous is None else previous.failed,
             ensure_ascii=target is None and not writes_unicode(),
         )
-        _write_lines(target, lines.format(results), previous)
+        if target is not None and target.suffix in _TABLES:
+            _write_table(target, lines.watch(results), cells, preprocessing)
+        else:
+            _write_lines(target, lines.format(results), previous)
     if target is not None:
         echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
     if preview is not None:
@@ -351,6 +367,32 @@ def _write_lines(
             for line in lines:
                 # File names may have bytes that are not UTF-8; JSON has the same escapes for them.
                 write(f"{line}\n".encode(errors="backslashreplace"))
+
+
+def _watch_cells(values: Iterable[Any], cells: deque[Mapping[str, str] | None]) -> Iterator[Any]:
+    """The values; the cells of their rows are appended as they are taken."""
+    for value in values:
+        cells.append(value.cells if isinstance(value, infer.NamedInput) else None)
+        yield value
+
+
+def _write_table(
+    path: Path,
+    results: Iterable[infer.Prediction | infer.Failure],
+    cells: deque[Mapping[str, str] | None] | None,
+    preprocessing: Preprocessing,
+) -> None:
+    """Write a CSV or Parquet file that is complete or absent; without `cells` rows have boxes."""
+    from ptx.infer.tables.predictions import PredictionTable
+
+    table = PredictionTable(boxes=cells is None, numbers=preprocessing.feature_names)
+    rows = ((result, None if cells is None else cells.popleft()) for result in results)
+    if path.suffix == ".parquet":
+        write_atomic(path, table.parquet(rows))
+        return
+    with atomic_writer(path) as write:
+        for line in table.csv_lines(rows):
+            write(f"{line}\n".encode(errors="backslashreplace"))
 
 
 def _make_preview(

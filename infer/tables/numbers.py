@@ -51,15 +51,16 @@ def read_table(data: bytes, *, name: str, columns: Sequence[str] = ()) -> Table:
         InputError: the file is empty or not UTF-8, a row is ragged, a cell is not a finite number; or
             as of `read_rows`.
     """
-    header, parsed = _parse(data, name)
-    values = [row for _, row in parsed]
+    records = _read_records(data, name)
+    values = [records.numbers(line, cells) for line, cells in records.body]
     for row in values:
         if isinstance(row, InputError):
             raise row
     rows = np.array(values, np.float64)
+    header = records.header
     found = _find_columns(header, columns, name) if header and columns else []
     places = [*found, *(place for place in range(rows.shape[1]) if place not in found)]
-    lines = tuple(line for line, _ in parsed)
+    lines = tuple(line for line, _ in records.body)
     return Table(header, rows[:, places], lines, tuple(places), by_name=bool(found))
 
 
@@ -68,6 +69,7 @@ class ModelRows:
     """The rows of a CSV file, each with the numbers of a model's columns, in the model's order."""
 
     rows: list[tuple[int, NDArray[np.float64] | InputError]]  # line, and numbers or what is wrong
+    cells: list[dict[str, str]]  # of each row, all of them by title, or by the place in the line
     note: str = ""  # how the columns were found, where a person should know
 
 
@@ -82,21 +84,22 @@ def read_rows(data: bytes, *, name: str, columns: Sequence[str] = ()) -> ModelRo
     Raises:
         InputError: the file is empty, not UTF-8, or no table at all; its header lacks names.
     """
-    header, rows = _parse(data, name)
-    if not columns or (len(columns) == 1 and not header):
-        return ModelRows(rows)
-    if not header:
-        order = f"no header: the columns are taken as {', '.join(columns)}, in this order"
-        return ModelRows(rows, order)
-    if len(columns) == len(header) == 1:
-        return ModelRows(rows)
-    places = _find_columns(header, columns, name)
-    if not places:
-        raise _missing_error(name, columns, columns)
-    ignored = [title for place, title in enumerate(header) if place not in places]
+    records = _read_records(data, name)
+    header, note = records.header, ""
+    places: list[int] | None = None
+    if not header and len(columns) > 1:
+        note = f"no header: the columns are taken as {', '.join(columns)}, in this order"
+    elif header and columns and not len(columns) == len(header) == 1:
+        places = _find_columns(header, columns, name)
+        if not places:
+            raise _missing_error(name, columns, columns)
+        ignored = [title for place, title in enumerate(header) if place not in places]
+        note = f"not used: {', '.join(map(_shorten, ignored))}" if ignored else ""
+    titles = header or [f"column {place + 1}" for place in range(records.width)]
     return ModelRows(
-        [(line, row if isinstance(row, InputError) else row[places]) for line, row in rows],
-        f"not used: {', '.join(map(_shorten, ignored))}" if ignored else "",
+        [(line, records.numbers(line, cells, places)) for line, cells in records.body],
+        [dict(zip(titles, cells, strict=False)) for _, cells in records.body],
+        note,
     )
 
 
@@ -133,9 +136,36 @@ def _comparable(title: str) -> str:
     return " ".join(title.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _parse(
-    data: bytes, name: str
-) -> tuple[tuple[str, ...] | None, list[tuple[int, NDArray[np.float64] | InputError]]]:
+@dataclass(frozen=True)
+class _Records:
+    """The lines of a CSV file: the header, if there is one, and the cells of the others."""
+
+    name: str
+    first: int  # the line of the first record, whose cells are counted
+    width: int
+    header: tuple[str, ...] | None
+    body: list[tuple[int, list[str]]]
+
+    def numbers(
+        self, line: int, cells: list[str], places: Sequence[int] | None = None
+    ) -> NDArray[np.float64] | InputError:
+        """The numbers of the cells at these places, or of all; the error if one is no number."""
+        try:
+            if len(cells) != self.width:
+                what = f"line {line} has {_count(len(cells))}, line {self.first} has {self.width}"
+                raise _table_error(
+                    self.name, what, "the same number of cells on each line", _hint(cells)
+                )
+            numbers = [
+                _number(cells[place], self.name, _place(line, place, self.header), cells)
+                for place in (range(self.width) if places is None else places)
+            ]
+        except InputError as error:
+            return error
+        return np.array(numbers, np.float64)
+
+
+def _read_records(data: bytes, name: str) -> _Records:
     found = read_cells(data, name=name, expected="rows of comma-separated numbers")
     first, titles = found[0]
     header = tuple(titles) if _is_header(titles) else None
@@ -143,22 +173,7 @@ def _parse(
     if not body:
         what = "has a header line but no rows"
         raise _table_error(name, what, "rows of comma-separated numbers", _hint(titles))
-    rows: list[tuple[int, NDArray[np.float64] | InputError]] = []
-    for line, cells in body:
-        try:
-            if len(cells) != len(titles):
-                what = f"line {line} has {_count(len(cells))}, line {first} has {len(titles)}"
-                raise _table_error(
-                    name, what, "the same number of cells on each line", _hint(cells)
-                )
-            numbers = [
-                _number(cell, name, _place(line, column, header), cells)
-                for column, cell in enumerate(cells)
-            ]
-            rows.append((line, np.array(numbers, np.float64)))
-        except InputError as error:
-            rows.append((line, error))
-    return header, rows
+    return _Records(name, first, len(titles), header, body)
 
 
 def read_cells(data: bytes, *, name: str, expected: str) -> list[tuple[int, list[str]]]:
