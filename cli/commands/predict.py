@@ -52,8 +52,12 @@ class PredictOptions:
     @property
     def shows_json(self) -> bool:
         """By the option or by the file's name."""
-        named = self.output is not None and self.output.suffix in (".json", ".jsonl")
-        return self.as_json or named
+        return self.as_json or self.ending in (".json", ".jsonl")
+
+    @property
+    def ending(self) -> str:
+        """Of the output's name; empty without an output."""
+        return "" if self.output is None else self.output.suffix.lower()
 
 
 @dataclass(frozen=True)
@@ -222,15 +226,11 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {needed}")
     if request.every and request.resume:
         raise UsageError("--all cannot be used with --resume: leave one of them out")
-    if (
-        request.resume
-        and not ray.on
-        and (request.output is None or request.output.suffix not in (".json", ".jsonl"))
-    ):
+    if request.resume and not ray.on and request.ending not in (".json", ".jsonl"):
         raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
     if request.output is not None and not ray.on:  # with it, a folder
         check_writable(request.output)
-        if request.output.suffix.lower() not in _ENDINGS:
+        if request.ending not in _ENDINGS:
             raise UsageError(
                 f"--output {quote(request.output)}: expected a name that ends in"
                 f" {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
@@ -265,7 +265,7 @@ def _predict(
         if preview is not None and not request.every:
             values = preview.watch_inputs(values)
         cells: deque[Mapping[str, str] | None] | None = None
-        if target is not None and target.suffix in _TABLES and not request.every:
+        if target is not None and request.ending in _TABLES and not request.every:
             cells = deque()
             values = _watch_cells(values, cells)
         if plan is not None and pool is not None:
@@ -285,7 +285,7 @@ def _predict(
             failed=0 if previous is None else previous.failed,
             ensure_ascii=target is None and not writes_unicode(),
         )
-        if target is not None and target.suffix in _TABLES:
+        if target is not None and request.ending in _TABLES:
             _write_table(target, lines.watch(results), cells, preprocessing)
         else:
             _write_lines(target, lines.format(results), previous)
@@ -387,7 +387,7 @@ def _write_table(
 
     table = PredictionTable(boxes=cells is None, numbers=preprocessing.feature_names)
     rows = ((result, None if cells is None else cells.popleft()) for result in results)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         write_atomic(path, table.parquet(rows))
         return
     with atomic_writer(path) as write:
