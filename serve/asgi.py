@@ -19,10 +19,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ptx.infer import Predictor, UsageError
-from ptx.serve import page
+from ptx.serve import openapi, page
 from ptx.serve.batcher import Result
 from ptx.serve.codec import InferRequest, decode_request, decompress, encode_response
 from ptx.serve.errors import RequestError, bad_request, to_request_error
+from ptx.serve.form import is_form, read_file
 from ptx.serve.metadata import (
     model_config,
     model_metadata,
@@ -173,6 +174,8 @@ class _Endpoints:
         return [
             Route(f"{_MODEL}/preview", _BodyEndpoint(self, self._preview), methods=["POST"]),
             Route("/", _endpoint(self._show_page)),
+            Route("/docs", _endpoint(self._show_docs)),
+            Route("/openapi.json", _endpoint(self._show_openapi)),
             Route("/metrics", _endpoint(self._show_metrics)),
             Route("/v2", _endpoint(self._show_server)),
             Route("/v2/health/live", _endpoint(self._show_live)),
@@ -259,7 +262,7 @@ class _Endpoints:
                 f"model '{model.name}' has no preprocessing: send its tensors to"
                 f" /v2/models/{model.name}/infer"
             )
-        tensor = Tensor(model.raw_input, BYTES, (1,), [call.body])
+        tensor = Tensor(model.raw_input, BYTES, (1,), [await _raw_input(call)])
         result = await self._run(call, served, InferRequest([tensor], top=int(top)))
         assert isinstance(result, list)
         return _json(result[0].to_data())
@@ -273,7 +276,7 @@ class _Endpoints:
         model = served.model
         if model.raw_input is None:
             raise bad_request(f"model '{model.name}' has no preprocessing: there is no preview")
-        value = model.decode(call.body)
+        value = model.decode(await _raw_input(call))
         try:
             content, media_type = await asyncio.to_thread(
                 page.preview, model.predictor.preprocessing, value
@@ -307,6 +310,21 @@ class _Endpoints:
         # The rest of the policy is in the page; this directive is ignored there.
         headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
         return Response(self._page, headers=headers, media_type="text/html")
+
+    async def _show_openapi(self, request: Request) -> Response:
+        return _json(self._describe(request))
+
+    async def _show_docs(self, request: Request) -> Response:
+        policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        headers = {"Content-Security-Policy": policy}
+        return Response(
+            openapi.page(self._describe(request)), headers=headers, media_type="text/html"
+        )
+
+    def _describe(self, request: Request) -> dict[str, Any]:
+        root = request.scope.get("root_path", "") or "/"
+        needs_token = bool(self._settings.tokens)
+        return openapi.describe(self._registry, root=root, needs_token=needs_token)
 
     async def _show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
@@ -413,6 +431,11 @@ class _Call:
     def _too_large(self) -> RequestError:
         limit = self._settings.max_body
         return RequestError(413, f"the body has more than {limit} bytes (--max-body)")
+
+
+async def _raw_input(call: _Call) -> bytes:
+    """The raw input of a request: the body, or the file in a form."""
+    return await read_file(call.headers, call.body) if is_form(call.headers) else call.body
 
 
 _Handler = Callable[[_Call, Served], Awaitable[Response]]

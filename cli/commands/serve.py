@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _EXTRAS = dict.fromkeys(
-    ("httptools", "orjson", "prometheus_client", "starlette", "uvicorn"), "serve"
+    ("httptools", "orjson", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    "serve",
 )
 _EXTRAS |= dict.fromkeys(("grpc", "grpc_health", "grpc_reflection", "google"), "grpc")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -251,7 +252,7 @@ def _add_shadows(
     """The sources with what --shadow says of them."""
     from ptx.serve import ShadowSource
 
-    found = {source.name: source for source in sources}
+    found: dict[str, ShadowSource] = {}
     for argument in shadows:
         name, equals, _ = argument.partition("=")
         if not equals:
@@ -261,11 +262,10 @@ def _add_shadows(
                 )
             name = sources[0].name
             argument = f"{name}={argument}"
-        if name not in found:
+        if name not in {source.name for source in sources}:
             raise UsageError(f"--shadow {argument}: {name!r} is not served")
-        shadow = ShadowSource(find(argument).open, share, keep)
-        found[name] = replace(found[name], shadow=shadow)
-    return list(found.values())
+        found[name] = ShadowSource(find(argument).open, share, keep)
+    return [replace(source, shadow=found.get(source.name)) for source in sources]
 
 
 def _open(space: Workspace, file: str, backend: str, loading: infer.Options) -> infer.Predictor:
