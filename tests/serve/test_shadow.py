@@ -30,7 +30,7 @@ MODEL = "nearest"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """nearest.onnx, the same in int8, and that with the weights of two classes swapped."""
+    """nearest.onnx, the same in int8, and that with the signs of its last layer flipped."""
     folder = tmp_path_factory.mktemp("shadow")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(int8, "measure_speedup", lambda *_: {1: 2.0, 64: 0.5})
@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = onnx.load_from_string(artifact.data)
     del model.metadata_props[:]
     (weight,) = (one for one in model.graph.initializer if one.name == "last.weight_quantized")
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[[1, 0, 2]], weight.name))
+    weight.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(weight), weight.name))
     manifest = replace(artifact.require_manifest(), golden=())  # which would not pass
     flipped = EXPORTERS["onnx"].embed_manifest(model.SerializeToString(), manifest.to_json())
     (folder / "flipped.onnx").write_bytes(flipped)
