@@ -190,7 +190,9 @@ ERROR_CODES = {
         (4,), "The graph does not match the manifest.", "Export the model again."
     ),
     "E-ONNX-EXTERNAL": ErrorInfo(
-        (4,), "The weights are in a separate file.", "Save the model as one file."
+        (4,),
+        "The weights are in another file, which is missing or outside the model's folder.",
+        "Put the file next to the model, or save the model as one file.",
     ),
     "E-ONNX-LOAD": ErrorInfo(
         (4,), "The runtime cannot load the graph.", "Use another backend or opset."

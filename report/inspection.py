@@ -131,6 +131,8 @@ def _onnx_facts(artifact: Artifact) -> dict[str, str | int | bool]:
     }
     if artifact.manifest is None:
         facts["producer"] = header.producer
+        for name, content in artifact.external_data.items():
+            facts[f"weights in {name}"] = f"{len(content):,} bytes"
         graph = read_graph(artifact.data, header, name=artifact.name)
         for title, tensors in (("input", graph.inputs), ("output", graph.outputs)):
             facts |= {f"{title} {tensor.name}": tensor.describe() for tensor in tensors}

@@ -33,6 +33,8 @@ def inspect(model: str, workspace: Path, as_json: bool) -> None:
         facts([*file_facts.items(), *(() if manifest is None else report.manifest_facts(manifest))])
     )
     if manifest is None and artifact.format.accepts_spec:
-        print_summary("", f"ptx predict INPUT --model {artifact.path} --spec FILE")
+        path = artifact.path
+        predict = f"ptx predict INPUT --model {path} --spec FILE"
+        print_summary("", f"ptx run {path} INPUTS.npz, or {predict}")
     else:
         print_summary("", f"ptx verify {artifact.path}")

@@ -132,6 +132,10 @@ def profile_nodes(
             f"the backend {quote(backend)} has no profile by node; expected one of"
             f" {', '.join(PROFILED_BACKENDS)}"
         )
+    if artifact.external_data:
+        raise UsageError(
+            f"{artifact.name} has its weights in other files: save it as one file for a profile"
+        )
     # Refuses, with the reason, what would otherwise run on another device.
     open_backend(backend, artifact, Options(trust=True)).close()
     if artifact.kind == "pt2":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
+from ptx.infer.artifact import onnx_bytes
+from ptx.infer.artifact.external_data import read_external_data
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
 from ptx.infer.artifact.manifest import Manifest
@@ -41,6 +43,7 @@ class Artifact:
         manifest: None: not written by ptx.
         digest_ok: Whether the content is what was written.
         external: The manifest was made for a file without one: there is no content digest to check.
+        external_data: The content of the files next to an ONNX file that its weights are in, by name.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Artifact:
     manifest: Manifest | None
     digest_ok: bool
     external: bool = False
+    external_data: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def format(self) -> FileFormat:
@@ -67,8 +71,11 @@ class Artifact:
 
     @cached_property
     def sha256(self) -> str:
-        """The sha256 of the entire file."""
-        return hashlib.sha256(self.data).hexdigest()
+        """The sha256 of the entire file, and of the files that its weights are in."""
+        digest = hashlib.sha256(self.data)
+        for name, content in sorted(self.external_data.items()):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        return digest.hexdigest()
 
     def require_manifest(self) -> Manifest:
         """The manifest of an unmodified file.
@@ -103,7 +110,12 @@ def read_artifact(path: str | Path) -> Artifact:
         ArtifactError: it cannot be read, is damaged, or is not a model file.
     """
     data = read_bytes(path, limit=SIZE_LIMIT, error=ArtifactError)
-    return parse_artifact(data, path=Path(path))
+    artifact = parse_artifact(data, path=Path(path))
+    if artifact.manifest is not None or not artifact.format.accepts_spec:
+        return artifact  # ptx writes one file
+    header = onnx_bytes.read_header(data, name=artifact.name)
+    external_data = read_external_data(data, header, artifact.path)
+    return replace(artifact, external_data=external_data)
 
 
 def parse_artifact(data: bytes, *, path: Path) -> Artifact:

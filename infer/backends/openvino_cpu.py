@@ -12,7 +12,7 @@ from typing import Any, final
 from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.threads import available_cpus
-from ptx.infer.errors import ArtifactError, BackendError, install_hint
+from ptx.infer.errors import ArtifactError, BackendError, UsageError, install_hint
 from ptx.infer.signature import Array
 
 _CODES = {"load": "E-ONNX-LOAD", "run": "E-ONNX-RUN"}
@@ -63,6 +63,11 @@ class OpenvinoBackend:
                 f"tensor {rough[0]!r} of {artifact.name} is float64, and OpenVINO computes float32: use"
                 " ort-cpu",
                 code="E-ONNX-LOAD",
+            )
+        if artifact.external_data:
+            raise UsageError(
+                f"{artifact.name} has its weights in other files, which the backend openvino does not"
+                " read: use ort-cpu, or save the model as one file"
             )
         openvino = import_openvino()
         settings = {

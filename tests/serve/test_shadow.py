@@ -47,8 +47,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def opener(path: Path, **settings: Any) -> Callable[[], Predictor]:
-    return lambda: load(path, **{"backend": "ort-cpu", "timeout": 60} | settings)
+def opener(
+    path: Path, backend: str = "ort-cpu", timeout: float | None = 60
+) -> Callable[[], Predictor]:
+    return lambda: load(path, backend=backend, timeout=timeout)
 
 
 Start = Callable[..., Served]
@@ -174,7 +176,12 @@ def test_a_shadow_that_is_too_slow_misses_requests_and_delays_none(
 ) -> None:
     monkeypatch.setattr(shadow, "_MAX_WAITING", 2)
     seconds = 2.0
-    other = changed(lambda outputs: time.sleep(seconds) or outputs)
+
+    def slow(outputs: Any) -> Any:
+        time.sleep(seconds)
+        return outputs
+
+    other = changed(slow)
     served = start(lambda: other)
     other.__dict__["armed"] = True
     begun = time.monotonic()

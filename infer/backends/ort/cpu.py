@@ -137,6 +137,11 @@ def open_session(
     settings.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", _NOWHERE
     )
+    if external_data := artifact.external_data:
+        contents = list(external_data.values())
+        settings.add_external_initializers_from_files_in_memory(
+            list(external_data), contents, [len(content) for content in contents]
+        )
     for key, value in entries.items():
         settings.add_session_config_entry(key, value)
     cancel = partial(settings.set_load_cancellation_flag, True)

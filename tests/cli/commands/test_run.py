@@ -44,7 +44,7 @@ def test_a_foreign_file_is_run_without_a_specification(
 ) -> None:
     x, y = np.array([[1, 2]], np.float32), np.array([[3, 4]], np.float32)
     given, output = tmp_path / "in.npz", tmp_path / "out.npz"
-    np.savez(given, **{"x": x, "input.1": y})
+    given.write_bytes(write_npz({"x": x, "input.1": y}))
     done = ptx("run", foreign, given, "--output", output)
     assert done.code == 0, done.err
     assert done.out.splitlines()[1].split() == ["total", "float32", "(1,", "2)", "4", "5", "6"]
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused(
     one = np.ones((1, 2), np.float32)
     np.save("x.npy", one)
     np.save("long.npy", np.ones((1, 3), np.float32))
-    np.savez("both.npz", **{"x": one, "input.1": one})
+    Path("both.npz").write_bytes(write_npz({"x": one, "input.1": one}))
     for name in ("x.txt", "text.npz"):
         Path(name).write_text("no array")
     done = ptx("run", foreign, *arguments)
@@ -113,7 +113,11 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_npz_files_come_back_and_hostile_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"file": np.arange(3), "a/b": [np.ones(2), np.zeros((0, 2))], "absent": None}
+    values: dict[str, Any] = {
+        "file": np.arange(3),
+        "a/b": [np.ones(2), np.zeros((0, 2))],
+        "absent": None,
+    }
     found = read_npz(write_npz(values), name="a.npz")
     assert set(found) == {"file", "a/b"}
     assert np.array_equal(found["file"], values["file"])
