@@ -190,6 +190,7 @@ _PAGE = """<!doctype html>
 <style>
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; }
 td { padding: .5rem .8rem .5rem 0; vertical-align: top; border-top: 1px solid #8886; }
 code { font-size: .9em; overflow-wrap: anywhere; }
 </style>

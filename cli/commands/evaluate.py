@@ -25,6 +25,7 @@ from ptx.infer.errors import pluralise
 @options.device
 @options.precision
 @options.trust
+@options.spec_file
 @options.data
 @options.workspace
 @options.as_json
@@ -36,6 +37,7 @@ def evaluate(
     device: str,
     precision: str,
     trust: bool,
+    spec_file: Path | None,
     data: str | None,
     workspace: Path,
     as_json: bool,
@@ -44,20 +46,24 @@ def evaluate(
 
     The rows pass through the complete predictor, and labels are compared with those of the data by name.
     If the file fails its own checks, or its metrics are worse than in training on the same rows, the
-    exit code is 1.
+    exit code is 1. An ONNX file that ptx did not export needs --spec and --data.
     """
     from ptx.trainers.recorded_metrics import require_verified
 
     space = Workspace(workspace)
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
-    with open_model(resolve_model(space, model, backend), opening) as predictor:
+    resolved = resolve_model(space, model, backend, spec_file=spec_file)
+    with open_model(resolved, opening) as predictor:
         dataset = space.open_data(predictor.manifest.model, data, predictor.manifest)
-        require_verified(predictor, dataset)
+        if resolved.model_spec is None:  # else there is nothing to verify
+            require_verified(predictor, dataset)
         found, passes, record = evaluate_test_rows(predictor, dataset)
         if as_json:
             _print_json(predictor, dataset.name, found, passes, record)
         else:
-            _print_text(predictor, found, passes, record)
+            following = f"ptx {'report' if passes else 'compare'} {predictor.manifest.model}"
+            external = resolved.model_spec is not None
+            _print_text(predictor, found, passes, record, "" if external else following)
     return 0 if passes else 1
 
 
@@ -93,7 +99,11 @@ def _print_json(
 
 
 def _print_text(
-    predictor: infer.Predictor, found: trainers.Evaluation, passes: bool, record: str
+    predictor: infer.Predictor,
+    found: trainers.Evaluation,
+    passes: bool,
+    record: str,
+    following: str,
 ) -> None:
     model = predictor.manifest.model
     if found.confusion is not None:
@@ -101,6 +111,6 @@ def _print_text(
     print_summary(
         f"{model} on {predictor.backend.name}: {found.summary} of {pluralise(found.rows, 'row')};"
         f" {record}",
-        f"ptx report {model}" if passes else f"ptx compare {model}",
+        following,
         passes=passes,
     )

@@ -87,6 +87,7 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
 @options.device
 @options.threads
 @options.trust
+@options.spec_file
 @_count("--max-batch", 1024, "Largest number of rows in a request.")
 @click.option(
     "--max-delay",
@@ -162,6 +163,7 @@ def serve(
     device: str,
     threads: int | None,
     trust: bool,
+    spec_file: Path | None,
     workspace: Path,
     max_delay: float,
     token_file: Path | None,
@@ -196,13 +198,18 @@ def serve(
         loading = infer.Options(
             device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
         )
-        sources = [find_source(space, model, backend, loading, server) for model in models]
+        if spec_file is not None and len(models) > 1:
+            raise UsageError("--spec is for one model: serve the others separately")
+        sources = [
+            find_source(space, model, backend, loading, server, spec_file) for model in models
+        ]
         find_shadow = partial(
             find_source,
             space,
             backend=shadow_backend,
             loading=replace(loading, threads=1),
             server=server,
+            spec_file=spec_file,
         )
         sources = _add_shadows(sources, shadows, find_shadow, share, keep_inputs)
         if (warning := serve_package.open_access_warning(settings, server)) is not None:
@@ -226,7 +233,12 @@ def _naming_extras() -> Iterator[None]:
 
 
 def find_source(
-    space: Workspace, model: str, backend: str, loading: infer.Options, server: ServerSettings
+    space: Workspace,
+    model: str,
+    backend: str,
+    loading: infer.Options,
+    server: ServerSettings,
+    spec_file: Path | None = None,
 ) -> ModelSource:
     """What opens a MODEL argument, at the start and at each reload."""
     from ptx.serve import ModelSource
@@ -238,7 +250,7 @@ def find_source(
         raise UsageError(f"{model!r} is not a model; expected a name, a file or NAME=FILE")
     threads = loading.threads or server.threads_per_worker
     return ModelSource(
-        name, partial(_open, space, file, backend, replace(loading, threads=threads))
+        name, partial(_open, space, file, backend, replace(loading, threads=threads), spec_file)
     )
 
 
@@ -268,8 +280,10 @@ def _add_shadows(
     return [replace(source, shadow=found.get(source.name)) for source in sources]
 
 
-def _open(space: Workspace, file: str, backend: str, loading: infer.Options) -> infer.Predictor:
-    model = resolve_model(space, file, backend, raw=True)
+def _open(
+    space: Workspace, file: str, backend: str, loading: infer.Options, spec_file: Path | None
+) -> infer.Predictor:
+    model = resolve_model(space, file, backend, spec_file=spec_file, raw=True)
     timeout = loading.timeout if supports(model.artifact, "timeout") else None
     return open_model(model, replace(loading, timeout=timeout))
 

@@ -54,7 +54,8 @@ def calls(text: str) -> Iterator[tuple[str, list[str]]]:
     for match in CALL.finditer(text):
         arguments = PROSE_END.split(match[2])[0]
         before = text[: match.start()]
-        if before.endswith(("`", "$ ", "    ", "next: ")) or OPTION.search(arguments):
+        is_code = before.endswith(("`", "$ ", "    ", "next: "))
+        if is_code or (match[1] in COMMANDS and OPTION.search(arguments)):
             yield match[1], OPTION.findall(arguments)
 
 
