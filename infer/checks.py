@@ -169,7 +169,10 @@ def wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError
     got = [str(name) for name in inputs]
     unknown = [name for name in got if name not in expected]
     hint = f": {did_you_mean(unknown[0], expected)}" if unknown else ""
-    return InputError(f"inputs are named {got}; expected {expected}{hint}", code="E-NAME")
+    tensors = ", ".join(
+        f"{spec.name!r} {spec.dtype} {spec.describe()}" for spec in signature.inputs
+    )
+    return InputError(f"inputs are named {got}; expected {tensors}{hint}", code="E-NAME")
 
 
 def as_array(spec: TensorSpec, array: Any) -> Array:

@@ -53,11 +53,11 @@ def masked() -> Any:
         (ONES[:1], "E-TYPE", "inputs are a ndarray; expected a mapping"),
         ([ONES], "E-TYPE", "inputs are a list; expected a mapping"),
         ("image", "E-TYPE", "inputs are a str; expected a mapping"),
-        ({}, "E-NAME", "inputs are named []; expected ['image']"),
+        ({}, "E-NAME", "inputs are named []; expected 'image' float32 (batch, 1, 4, 4)"),
         (
             {"imag": ONES},
             "E-NAME",
-            "inputs are named ['imag']; expected ['image']: did you mean 'image'? Known: image",
+            "inputs are named ['imag']; expected 'image' float32 (batch, 1, 4, 4): did you mean",
         ),
         ({"image": ONES, "x": ONES}, "E-NAME", "inputs are named ['image', 'x']"),
         ({0: ONES}, "E-NAME", "inputs are named ['0']"),

@@ -201,7 +201,7 @@ CODES, LENGTHS = np.full((2, 4), 65), np.array([4, 2])
 REFUSED: dict[str, tuple[str, Any, str]] = {
     "a list": ("convnet", {"image": IMAGE.tolist()}, "input 'image' is a list; expected a NumPy"),
     "no mapping": ("convnet", IMAGE, "inputs are a ndarray; expected a mapping of ['image']"),
-    "a wrong name": ("convnet", {"images": IMAGE}, "expected ['image']: did you mean 'image'?"),
+    "a wrong name": ("convnet", {"images": IMAGE}, "28): did you mean 'image'?"),
     "integers": ("convnet", {"image": IMAGE.astype(np.uint8)}, "has dtype uint8; expected float32"),
     "objects": ("convnet", {"image": IMAGE.astype(object)}, "has dtype object; expected float32"),
     "no batch axis": ("convnet", {"image": IMAGE[0]}, "add a leading batch axis"),
