@@ -207,7 +207,7 @@ def predict(
         from ptx.cli.on_ray import predict_on_ray
 
         return predict_on_ray(inputs, resolved, opening, request, ray)
-    return _predict(inputs, resolved, opening, request, workspace)
+    return _predict(inputs, resolved, opening, request, workspace, ray.prefix or "")
 
 
 def _check(request: PredictOptions, ray: RayOptions) -> None:
@@ -219,10 +219,17 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
         "all": request.every,
         "allow-nonfinite": request.allow_nonfinite,
     }
-    remote = {name: value for name, value in asdict(ray).items() if name != "on"}
+    names_columns = request.ending in _TABLES
+    remote = {
+        name: value
+        for name, value in asdict(ray).items()
+        if name != "on" and not (name == "prefix" and names_columns)
+    }
     for name, value in (local if ray.on else remote).items():
         if value:
             needed = "cannot be used with --on ray: leave it out" if ray.on else "needs --on ray"
+            if name == "prefix":
+                needed += ", or --output with .csv or .parquet"
             raise UsageError(f"--{name.replace('_', '-')} {needed}")
     if request.every and request.resume:
         raise UsageError("--all cannot be used with --resume: leave one of them out")
@@ -243,6 +250,7 @@ def _predict(
     opening: infer.Options,
     request: PredictOptions,
     workspace: Path,
+    prefix: str,
 ) -> int:
     """Predict the inputs on this machine and write the lines; the exit code."""
     from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
@@ -286,7 +294,7 @@ def _predict(
             ensure_ascii=target is None and not writes_unicode(),
         )
         if target is not None and request.ending in _TABLES:
-            _write_table(target, lines.watch(results), cells, preprocessing)
+            _write_table(target, lines.watch(results), cells, preprocessing, prefix)
         else:
             _write_lines(target, lines.format(results), previous)
     if target is not None:
@@ -381,11 +389,12 @@ def _write_table(
     results: Iterable[infer.Prediction | infer.Failure],
     cells: deque[Mapping[str, str] | None] | None,
     preprocessing: Preprocessing,
+    prefix: str,
 ) -> None:
     """Write a CSV or Parquet file that is complete or absent; without `cells` rows have boxes."""
     from ptx.infer.tables.predictions import PredictionTable
 
-    table = PredictionTable(boxes=cells is None, numbers=preprocessing.feature_names)
+    table = PredictionTable(boxes=cells is None, numbers=preprocessing.feature_names, prefix=prefix)
     rows = ((result, None if cells is None else cells.popleft()) for result in results)
     if path.suffix.lower() == ".parquet":
         write_atomic(path, table.parquet(rows))

@@ -22,11 +22,17 @@ class PredictionTable:
 
     Args:
         boxes: Whether each row has the box of a figure.
+        prefix: Put before the names of the columns that are added.
         numbers: Titles of the columns that Parquet has as numbers: those that the model reads.
     """
 
-    def __init__(self, *, boxes: bool = False, numbers: Sequence[str] = ()) -> None:
-        self._answers = ("input", *(BOX if boxes else ()), *ANSWERS)
+    def __init__(
+        self, *, boxes: bool = False, numbers: Sequence[str] = (), prefix: str = ""
+    ) -> None:
+        self._boxes = boxes
+        names = ("input", *(BOX if boxes else ()), *ANSWERS)
+        self._answers = tuple(f"{prefix}{name}" for name in names)
+        self._prefix = prefix
         self._numbers = frozenset(numbers)
 
     def csv_lines(self, rows: Iterable[Row]) -> Iterator[str]:
@@ -60,8 +66,9 @@ class PredictionTable:
             inputs.append(self._cells(titles, cells))
             answers.append(self._values(result))
         types = dict.fromkeys(self._answers, pa.string())
-        types |= dict.fromkeys((*BOX, "score", "value"), pa.float64())
-        types["low_confidence"] = pa.bool_()
+        numbers = (*BOX, "score", "value")
+        types |= {f"{self._prefix}{name}": pa.float64() for name in numbers}
+        types[f"{self._prefix}low_confidence"] = pa.bool_()
         columns = {}
         for place, title in enumerate(titles or ()):
             texts = [row[place] for row in inputs]
@@ -78,7 +85,7 @@ class PredictionTable:
             if title in self._answers:
                 raise UsageError(
                     f"the table has a column {quote(title)}, which is also a column of the predictions:"
-                    " rename it"
+                    " give --prefix to rename those"
                 )
         return titles
 
@@ -91,7 +98,7 @@ class PredictionTable:
         return list((cells or {}).values())
 
     def _values(self, result: Prediction | Failure) -> tuple[Any, ...]:
-        boxes = "left" in self._answers
+        boxes = self._boxes
         if isinstance(result, Failure):
             error = f"[{result.error.code}] {result.error}"
             return result.input, *([None] * 4 if boxes else []), None, None, None, None, error

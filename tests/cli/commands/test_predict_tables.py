@@ -113,6 +113,12 @@ def test_columns_that_clash_or_change_are_refused(
     output = tmp_path / "out.csv"
     done = ptx("predict", first, "--model", model, "--output", output)
     assert (done.code, "'label'" in done.err) == (2, True)
+    given = ("--prefix", "predicted_", "--output", output)
+    assert ptx("predict", first, "--model", model, *given).code == 0
+    (row,) = read(output)
+    assert row["label"] == "x"
+    assert row["predicted_label"]
+    output.unlink()
     first.write_text("name,country\nSatoshi,Japan\n")
     second.write_text("name,age\nBrown,3\n")
     done = ptx("predict", first, second, "--model", model, "--output", output)
