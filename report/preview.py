@@ -182,8 +182,8 @@ def _pictures(
 def _draw_input(content: Any, boxes: list[Box]) -> Image.Image | None:
     """The input image on white, with boxes; None for an array that is already preprocessed."""
     from ptx.infer.artifact.files import read_bytes
-    from ptx.infer.picture.decode import decode, from_array
-    from ptx.infer.preprocessing.picture import SIZE_LIMIT
+    from ptx.infer.images.decode import decode, from_array
+    from ptx.infer.preprocessing.gray_image import SIZE_LIMIT
 
     try:
         if isinstance(content, np.ndarray):

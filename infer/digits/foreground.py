@@ -16,7 +16,7 @@ from ptx.infer.digits.components import Floats, Mask, Pixels, connected_componen
 from ptx.infer.digits.grouping import NOISE, is_single_figure
 from ptx.infer.digits.thresholds import median, otsu, quantile, subsample
 from ptx.infer.errors import InputError
-from ptx.infer.picture.flatten import border
+from ptx.infer.images.flatten import border
 from ptx.infer.prediction import Box
 
 MIN_CONTRAST: Final = 20.0

@@ -13,7 +13,7 @@ from ptx.infer.digits.detection import crop_figure, detect
 from ptx.infer.digits.foreground import Crop, crop_single_figure, descreen, to_exact_gray
 from ptx.infer.digits.thresholds import quantile
 from ptx.infer.errors import InputError
-from ptx.infer.picture.flatten import flatten, reduce_to_working_side
+from ptx.infer.images.flatten import flatten, reduce_to_working_side
 from ptx.infer.prediction import Box
 
 SIZE: Final = (28, 28)

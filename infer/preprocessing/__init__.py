@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ptx.infer.digits.mnist import DetectedDigit
 
 KINDS = {
-    "gray-image": "ptx.infer.preprocessing.picture:GrayPreprocessing",
-    "rgb-image": "ptx.infer.preprocessing.photo:PhotoPreprocessing",
+    "gray-image": "ptx.infer.preprocessing.gray_image:GrayPreprocessing",
+    "rgb-image": "ptx.infer.preprocessing.rgb_image:RgbPreprocessing",
     "tabular": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "char-codes": "ptx.infer.preprocessing.text:TextPreprocessing",
     "char-indices": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
@@ -149,8 +149,8 @@ def detect_digits_in(preprocessing: Preprocessing, value: Any) -> list[DetectedD
         UsageError: the preprocessing does not detect digits.
     """
     from ptx.infer.digits.mnist import detect_digits
-    from ptx.infer.picture.flatten import min_decode_size
-    from ptx.infer.preprocessing.picture import open_image
+    from ptx.infer.images.flatten import min_decode_size
+    from ptx.infer.preprocessing.gray_image import open_image
 
     image_spec, row_spec = preprocessing.image_spec, preprocessing.row_spec
     if image_spec is None or image_spec.resize_mode != "mnist" or row_spec is None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from ptx.infer.preprocessing import Preprocessing
-from ptx.infer.preprocessing.picture import pixels_as_png
+from ptx.infer.preprocessing.gray_image import pixels_as_png
 
 
 def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, str]:

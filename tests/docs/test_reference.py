@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ptx.infer.picture.resize import RESIZE_MODES
+from ptx.infer.images.resize import RESIZE_MODES
 from ptx.infer.preprocessing import KINDS
 from ptx.infer.tasks import TASKS
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptx.infer.preprocessing.picture import pixels_as_png
+from ptx.infer.preprocessing.gray_image import pixels_as_png
 from ptx.report.benchmark_file import COLUMNS, read_speeds
 from ptx.report.confusion import confusions_view, matrix_view
 from ptx.report.page import image_url, read_template

@@ -17,7 +17,7 @@ from torchvision import transforms  # type: ignore[import-untyped, unused-ignore
 
 from ptx.infer.errors import InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
-from ptx.infer.preprocessing.picture import GrayPreprocessing
+from ptx.infer.preprocessing.gray_image import GrayPreprocessing
 from ptx.infer.signature import Signature
 from ptx.models import CATALOG
 from ptx.trainers.batches import BatchLoader, check_split

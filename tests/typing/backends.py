@@ -13,8 +13,8 @@ from ptx.infer.backends.pytorch.script import TorchScriptBackend
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.preprocessing.arrays import ArraysPreprocessing
 from ptx.infer.preprocessing.columns import ColumnsPreprocessing
-from ptx.infer.preprocessing.photo import PhotoPreprocessing
-from ptx.infer.preprocessing.picture import GrayPreprocessing
+from ptx.infer.preprocessing.gray_image import GrayPreprocessing
+from ptx.infer.preprocessing.rgb_image import RgbPreprocessing
 from ptx.infer.preprocessing.symbols import SymbolsPreprocessing
 from ptx.infer.preprocessing.text import TextPreprocessing
 from ptx.infer.signature import Signature
@@ -34,7 +34,7 @@ def preprocessings(signature: Signature) -> list[Preprocessing]:
     arrays: Preprocessing = ArraysPreprocessing(signature)
     columns: Preprocessing = ColumnsPreprocessing(signature, names=["x"])
     image: Preprocessing = GrayPreprocessing(signature, size=(28, 28), resize_mode="mnist")
-    photo: Preprocessing = PhotoPreprocessing(signature, size=(224, 224), resize=256)
+    photo: Preprocessing = RgbPreprocessing(signature, size=(224, 224), resize=256)
     symbols: Preprocessing = SymbolsPreprocessing(signature, alphabet=["e"])
     text: Preprocessing = TextPreprocessing(signature, normalise="NFKD", unknown=1)
     return [arrays, columns, image, photo, symbols, text]

@@ -159,7 +159,7 @@ def _entries(folder: Path) -> list[Path]:
 def _make_loader(
     resize_mode: str, size: Size, read: ReadPixels | None, split_bounds: Sequence[int] | None
 ) -> ImageLoader:
-    from ptx.infer.picture.resize import RESIZE_MODES
+    from ptx.infer.images.resize import RESIZE_MODES
 
     if read is not None:
         return ImageLoader(read, None, split_bounds)
@@ -176,7 +176,7 @@ def _read(
 
     Errors of pictures that cannot be used are added to `problems`.
     """
-    from ptx.infer.picture.decode import decode
+    from ptx.infer.images.decode import decode
 
     images, contents = [], []
     for path, _ in pictures:

@@ -19,7 +19,7 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.artifact.seeded import seeded_array
 from ptx.infer.errors import PtxError
-from ptx.infer.picture import decode
+from ptx.infer.images import decode
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tables import npy, numbers

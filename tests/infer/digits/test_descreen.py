@@ -8,7 +8,7 @@ from PIL import Image
 
 from ptx.infer.digits.foreground import descreen
 from ptx.infer.digits.mnist import detect_digits
-from ptx.infer.picture.decode import decode
+from ptx.infer.images.decode import decode
 from tests.infer.digits.test_detection import INK, alike, page
 from tests.infer.digits.test_mnist import SIZE, drawn, png
 

@@ -13,7 +13,7 @@ from ptx.infer.digits import detection
 from ptx.infer.digits.components import Component, connected_components
 from ptx.infer.digits.mnist import detect_digits, to_mnist
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array
+from ptx.infer.images.decode import decode, from_array
 from tests.infer.digits.test_mnist import SEVEN, SIZE, drawn, likeness, png
 
 Array = np.ndarray[Any, Any]

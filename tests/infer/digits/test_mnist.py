@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw
 
 from ptx.infer.digits.mnist import to_mnist
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array
-from ptx.infer.picture.flatten import min_decode_size
-from ptx.infer.picture.resize import RESIZE_MODES, letterbox
+from ptx.infer.images.decode import decode, from_array
+from ptx.infer.images.flatten import min_decode_size
+from ptx.infer.images.resize import RESIZE_MODES, letterbox
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]

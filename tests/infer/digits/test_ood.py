@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptx.infer.digits import ood
-from ptx.infer.picture.decode import decode
+from ptx.infer.images.decode import decode
 
 SEVEN = np.asarray(decode((Path(__file__).parents[2] / "pictures" / "mnist-7.png").read_bytes()))
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ptx.infer.errors import ArtifactError, InputError, UsageError
 from ptx.infer.preprocessing import Preprocessing, batch_key, open_preprocessing, show_value
-from ptx.infer.preprocessing.picture import GrayPreprocessing
+from ptx.infer.preprocessing.gray_image import GrayPreprocessing
 from ptx.infer.signature import Signature
 
 LOGITS = {"logits": ["float32", ["batch", 10]]}

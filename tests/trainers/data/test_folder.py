@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode
-from ptx.infer.picture.resize import RESIZE_MODES
+from ptx.infer.images.decode import decode
+from ptx.infer.images.resize import RESIZE_MODES
 from ptx.trainers.data import Dataset, open_dataset
 
 

@@ -1,4 +1,4 @@
-/** Brings an image of any size and colour to the model's input size; the same as `infer/digits/mnist.py` and `infer/picture/resize.py`. */
+/** Brings an image of any size and colour to the model's input size; the same as `infer/digits/mnist.py` and `infer/images/resize.py`. */
 
 const WORKING_SIDE = 640; // longest side in pixels that ink is looked for in
 const MNIST_SIDE = 20; // of 28: the longer side of the ink

@@ -1,4 +1,4 @@
-/** A photograph in colour for its network; the same as `infer/preprocessing/photo.py`. */
+/** A photograph in colour for its network; the same as `infer/preprocessing/rgb_image.py`. */
 
 const MAX_PIXELS = 4e7;
 const INTERPOLATIONS = { bilinear: BILINEAR, bicubic: BICUBIC };

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from ptx.export.formats.html.page import engine
 from ptx.infer import InputError
 from ptx.infer.backends.javascript.hosts import Host, open_host
-from ptx.infer.picture.resize import RESIZE_MODES
+from ptx.infer.images.resize import RESIZE_MODES
 
 pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ptx.infer.errors import InputError, quote
-from ptx.infer.picture.errors import check_size, damaged_error, truncated_error
+from ptx.infer.images.errors import check_size, damaged_error, truncated_error
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -142,7 +142,7 @@ def _looks_like(data: bytes) -> str:
 def decode_with_pillow(
     data: bytes, format_name: str, name: str, frame: int | None, min_size: MinSize | None
 ) -> Image.Image:
-    """What `ptx.infer.picture.decode.decode` does for all but a plain PNG."""
+    """What `ptx.infer.images.decode.decode` does for all but a plain PNG."""
     from PIL import ImageOps
 
     if format_name == "WEBP":

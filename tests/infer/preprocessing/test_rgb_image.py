@@ -15,7 +15,7 @@ from torchvision.transforms.functional import InterpolationMode
 
 from ptx.infer.errors import ArtifactError, InputError
 from ptx.infer.preprocessing import open_preprocessing
-from ptx.infer.preprocessing.photo import PhotoPreprocessing
+from ptx.infer.preprocessing.rgb_image import RgbPreprocessing
 from ptx.infer.signature import Signature
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -28,9 +28,9 @@ def signature(*axes: int | str, dtype: str = "float32") -> Signature:
     )
 
 
-def photo(*axes: int | str, **changes: Any) -> PhotoPreprocessing:
+def photo(*axes: int | str, **changes: Any) -> RgbPreprocessing:
     settings = {"size": [8, 8], "resize": 10, **changes}
-    return PhotoPreprocessing(signature(*(axes or ("batch", 3, 8, 8))), **settings)
+    return RgbPreprocessing(signature(*(axes or ("batch", 3, 8, 8))), **settings)
 
 
 def scene(width: int, height: int, *, seed: int = 0) -> Image.Image:

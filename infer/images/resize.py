@@ -10,7 +10,7 @@ from PIL import Image
 
 from ptx.infer.digits.components import Pixels
 from ptx.infer.digits.mnist import INVERTED, choose_filter, to_mnist
-from ptx.infer.picture.flatten import border, flatten, reduce_to_working_side
+from ptx.infer.images.flatten import border, flatten, reduce_to_working_side
 
 
 def letterbox(image: Image.Image, size: tuple[int, int]) -> Pixels:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import ImageSpec
-from ptx.infer.preprocessing.picture import (
+from ptx.infer.preprocessing.gray_image import (
     ImagePreprocessing,
     check_normalization,
     height_width,
@@ -26,7 +26,7 @@ INTERPOLATIONS = ("bilinear", "bicubic")  # of Pillow, which average when they s
 COLOURS = ("RGB", "BGR")
 
 
-class PhotoPreprocessing(ImagePreprocessing):
+class RgbPreprocessing(ImagePreprocessing):
     """A colour image: resized, centre-cropped, scaled to [0, 1] and normalised per channel.
 
     This is torchvision's `ImageClassification` preset on a Pillow image, bit for bit: `resize_size`,
@@ -54,7 +54,7 @@ class PhotoPreprocessing(ImagePreprocessing):
         std: Sequence[float] = (),
         colours: str = "RGB",
     ) -> None:
-        from ptx.infer.picture.errors import MAX_PIXELS
+        from ptx.infer.images.errors import MAX_PIXELS
 
         for name, value, known in (
             ("interpolation", interpolation, INTERPOLATIONS),
@@ -115,7 +115,7 @@ class PhotoPreprocessing(ImagePreprocessing):
 
     def _resized_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after resizing, rounded as torchvision does."""
-        from ptx.infer.picture.errors import MAX_PIXELS
+        from ptx.infer.images.errors import MAX_PIXELS
 
         if not isinstance(self.resize, int):
             return self.resize[1], self.resize[0]

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ptx.infer.errors import InputError, LimitError, quote
-from ptx.infer.picture.errors import (
+from ptx.infer.images.errors import (
     MAX_PIXELS,
     check_size,
     damaged_error,
@@ -24,7 +24,7 @@ from ptx.infer.picture.errors import (
     size_error,
     truncated_error,
 )
-from ptx.infer.picture.formats import (
+from ptx.infer.images.formats import (
     PNG_MAGIC,
     MinSize,
     convert_pillow_image,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_pillow
+from ptx.infer.images.decode import decode, from_pillow
 
 RANDOM = np.random.RandomState(0)
 COLOURS = Image.fromarray(RANDOM.randint(0, 256, (12, 16, 3), np.uint8))

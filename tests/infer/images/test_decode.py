@@ -25,9 +25,9 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from ptx.infer.errors import InputError, LimitError
-from ptx.infer.picture.decode import decode, from_array
-from ptx.infer.picture.errors import MAX_PIXELS
-from ptx.infer.picture.formats import FORMATS
+from ptx.infer.images.decode import decode, from_array
+from ptx.infer.images.errors import MAX_PIXELS
+from ptx.infer.images.formats import FORMATS
 
 Array = np.ndarray[Any, Any]
 
@@ -429,7 +429,7 @@ def test_a_phone_photo_is_its_main_picture_not_its_preview() -> None:
 PEAK_UNDER_LIMIT = """
 import resource, sys
 from ptx.infer.errors import PtxError
-from ptx.infer.picture.decode import decode
+from ptx.infer.images.decode import decode
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -508,7 +508,7 @@ def test_memory_that_runs_out_is_not_called_damage(monkeypatch: pytest.MonkeyPat
     def full(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ptx.infer.picture.decode._decode", full)
+    monkeypatch.setattr("ptx.infer.images.decode._decode", full)
     with pytest.raises(LimitError, match="not enough memory to decode the PNG") as caught:
         decode(PLAIN)
     assert caught.value.code == "E-MEMORY"

@@ -14,10 +14,10 @@ from PIL import Image
 from ptx.infer.artifact.files import read_bytes
 from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import InputError
-from ptx.infer.picture.decode import decode, from_array, from_pillow
-from ptx.infer.picture.flatten import min_decode_size
-from ptx.infer.picture.formats import MinSize
-from ptx.infer.picture.resize import RESIZE_MODES
+from ptx.infer.images.decode import decode, from_array, from_pillow
+from ptx.infer.images.flatten import min_decode_size
+from ptx.infer.images.formats import MinSize
+from ptx.infer.images.resize import RESIZE_MODES
 from ptx.infer.preprocessing import ImageSpec
 from ptx.infer.signature import Array, Signature, TensorSpec
 
@@ -223,7 +223,7 @@ def open_image(value: Any, *, min_size: MinSize | None = None) -> Image.Image:
     Args:
         value: A path, the bytes of an image file, a binary file object, a Pillow image, or uint8
             or uint16 pixels (height, width[, channels]).
-        min_size: See `ptx.infer.picture.decode.decode`.
+        min_size: See `ptx.infer.images.decode.decode`.
 
     Raises:
         InputError: the value is of another type, or cannot be decoded.

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, TiffImagePlugin, features
 
 from ptx.infer.errors import InputError
-from ptx.infer.picture import formats
-from ptx.infer.picture.decode import decode
+from ptx.infer.images import formats
+from ptx.infer.images.decode import decode
 
 TAGS = ((256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1))
 PAGE = 2 + 12 * len(TAGS) + 4  # bytes
