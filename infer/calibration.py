@@ -1,7 +1,7 @@
 """How likely a prediction is wrong: calibrated scores, and for digits an out-of-distribution detector.
 
-A manifest holds what belongs to its network, the temperature, and the digest of the detector, which is
-the same for all: `{"temperature": 1.2, "ood_detector": "10f3…"}`.
+A manifest stores the temperature, which was fitted for its network, and the digest of the detector,
+which all models of digits share: `{"temperature": 1.2, "ood_detector": "10f3…"}`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Calibration:
-    """Gives the probability that a predicted label is wrong.
+    """Computes the probability that a predicted label is wrong.
 
     Attributes:
-        temperature: Dividing the logits by it makes the softmax as often right as it says on test rows.
-        ood_detector: A digest, see `ptx.infer.digits.ood`; empty for other data than digits.
+        temperature: Temperature scaling: the logits are divided by it before the softmax, so that its
+            scores match the accuracy on test rows.
+        ood_detector: A digest, see `ptx.infer.digits.ood`; empty unless the model classifies digits.
     """
 
     temperature: float
@@ -38,15 +39,16 @@ class Calibration:
     def from_data(
         cls, data: Mapping[str, Any], task: str, size: Sequence[int], labels: int
     ) -> Calibration | None:
-        """What a manifest holds; None if it holds nothing.
+        """The calibration in a manifest; None if there is none.
 
         Args:
-            task: The model's; only logits can be calibrated.
-            size: Height and width in pixels of the network's pictures; anything for other inputs.
-            labels: How many the network knows.
+            data: The field `calibration` of the manifest.
+            task: The model's task; only logits can be calibrated.
+            size: Height and width in pixels of the network's images; not used for other inputs.
+            labels: The number of labels of the network.
 
         Raises:
-            ArtifactError: E-MANIFEST: it is not valid, or does not fit the model.
+            ArtifactError: E-MANIFEST: it is not valid, or does not match the model.
         """
         if not data:
             return None
@@ -61,8 +63,8 @@ class Calibration:
                 raise ValueError(f"ood_detector is {digest[:70]!r}; expected a SHA-256 in hex")
             if digest and (tuple(size), labels) != (ood.SIZE, ood.LABELS):
                 raise ValueError(
-                    f"ood_detector is for {ood.LABELS} labels and pictures of {ood.SIZE}; the model has"
-                    f" {labels} labels and pictures of {tuple(size)}"
+                    f"ood_detector is for {ood.LABELS} labels and images of {ood.SIZE}; the model has"
+                    f" {labels} labels and images of {tuple(size)}"
                 )
         except ValueError as error:
             raise ArtifactError(
@@ -73,25 +75,26 @@ class Calibration:
     def error_probabilities(self, logits: Array, pixels: Sequence[Array]) -> list[float] | None:
         """For each row the probability, 0 to 1, that the label of its largest logit is wrong.
 
-        None if the detector that the manifest names is not in this ptx, or has no pixels to look at.
+        None if this version of ptx does not have the detector, or the samples are not pixels.
 
         Args:
             logits: float (batch, labels).
-            pixels: What the network was given for each row; uint8 (height, width) for pictures.
+            pixels: The sample of each row: uint8 (height, width) for images.
         """
         labels = logits.argmax(axis=1)[:, np.newaxis]
-        right = _softmax_at(logits.astype(np.float64) / self.temperature, labels)
+        correct = _softmax_at(logits.astype(np.float64) / self.temperature, labels)
         if self.ood_detector:
             detector = ood.load_detector(self.ood_detector)
             if detector is None or not pixels or any(row.dtype != np.uint8 for row in pixels):
                 return None
-            right = right * _softmax_at(detector.logits(pixels), labels)
-        wrong: list[float] = (1 - right).tolist()
-        return wrong
+            correct = correct * _softmax_at(detector.logits(pixels), labels)
+        errors: list[float] = (1 - correct).tolist()
+        return errors
 
 
 def _softmax_at(logits: Array, labels: Array) -> Array:
-    """float64 (batch,): each row's softmax at its label, of `labels` (batch, 1)."""
-    above = logits - np.take_along_axis(logits, labels, axis=1)
-    totals: Array = np.exp(np.minimum(above, 80)).sum(axis=1)  # beyond it the share is 0 anyway
+    """float64 (batch,): the softmax of each row at its label; `labels`: integers (batch, 1)."""
+    relative = logits - np.take_along_axis(logits, labels, axis=1)
+    # above 80 the result is 0 to the last digit, and exp would overflow in float32
+    totals: Array = np.exp(np.minimum(relative, 80)).sum(axis=1)
     return 1 / totals.astype(np.float64)

@@ -1,7 +1,7 @@
-"""The one array guard, in front of every backend: the same check and the same text for all of them.
+"""Checks of input and output arrays: the same checks and messages for every backend.
 
-The runtimes differ or fall over: ONNX Runtime reads big-endian arrays as garbage, takes the index −1,
-and aborts the process on an empty batch into an LSTM; eager PyTorch answers a picture of 29×29.
+The runtimes themselves differ: ONNX Runtime reads big-endian arrays as garbage, accepts the index −1,
+and aborts the process on an empty batch for an LSTM; eager PyTorch accepts an image of 29×29.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from ptx.infer.signature import (
 if TYPE_CHECKING:
     from ptx.infer.backends.ort.device_arrays import DeviceArray
 
-# What becomes what: the kinds of NumPy's types that a kind of the signature's types is made from.
+# Kind of the signature's dtype → kinds of NumPy dtypes that are converted to it.
 _CONVERTIBLE = {"f": "f", "i": "iu", "u": "iu", "b": "b"}
 
 
 def check_inputs(
     signature: Signature, inputs: Mapping[str, Array], *, finite: bool = True
 ) -> tuple[dict[str, Array], dict[str, int]]:
-    """The inputs as the backends take them, and the sizes of the dynamic axes.
+    """The checked inputs, ready for a backend, and the sizes of the dynamic axes.
 
-    Arrays come back native-endian, C-contiguous and in the signature's dtype (any float type becomes the
-    signature's float type, any integer type its integer type; the values must survive it).
+    The arrays returned are native-endian, C-contiguous and of the signature's dtype. Any float dtype is
+    converted to the signature's float dtype, any integer dtype to its integer dtype, if no value changes
+    beyond rounding.
 
     Args:
-        finite: Whether infinities and NaN are refused.
+        finite: Whether infinities and NaN are errors.
 
     Raises:
         InputError: a missing or unknown input, a wrong type, rank or axis, a size outside the limits
@@ -69,13 +70,13 @@ def check_device_inputs(
     *,
     finite: bool = True,
 ) -> tuple[dict[str, Array | DeviceArray], dict[str, int]]:
-    """The same for inputs of which some are on a device: of those all but their values is checked.
+    """The same for inputs of which some are on a device; the values of these are not checked.
 
     Args:
-        import_array: Of the backend, for what is no NumPy array.
+        import_array: The backend's conversion of an array that is not a NumPy array.
 
     Raises:
-        InputError: as `check_inputs` does, and for an empty batch.
+        InputError: as `check_inputs`, and for an empty batch.
     """
     if not isinstance(inputs, Mapping) or inputs.keys() != {spec.name for spec in signature.inputs}:
         raise wrong_names(signature, inputs)
@@ -83,8 +84,8 @@ def check_device_inputs(
     sizes: dict[str, int] = {}
     for spec in signature.inputs:
         value = inputs[spec.name]
-        take = as_array if isinstance(value, np.ndarray) else import_array
-        arrays[spec.name] = take(spec, value)
+        convert = as_array if isinstance(value, np.ndarray) else import_array
+        arrays[spec.name] = convert(spec, value)
         check_shape(spec, arrays[spec.name], sizes)
     for spec in signature.inputs:
         array = arrays[spec.name]
@@ -98,10 +99,10 @@ def check_device_inputs(
 def check_device_outputs(
     specs: Iterable[TensorSpec], outputs: Mapping[str, DeviceArray], sizes: Mapping[str, int]
 ) -> None:
-    """That outputs on a device have the types and shapes of the manifest.
+    """Check dtypes and shapes of outputs on a device against the manifest.
 
     Raises:
-        ArtifactError: one has not.
+        ArtifactError: one of them differs.
     """
     for spec in specs:
         array = outputs[spec.name]
@@ -116,16 +117,20 @@ def check_outputs(
     *,
     finite: bool = True,
 ) -> None:
-    """That a backend's outputs are as the manifest says; `sizes`: of the dynamic axes of the inputs.
+    """Check a backend's outputs against the manifest.
+
+    Args:
+        sizes: The sizes of the dynamic axes of the inputs.
+        finite: Whether infinities and NaN are errors.
 
     Raises:
-        ArtifactError: one is missing, of another type or shape, or not finite.
+        ArtifactError: an output is missing, has another dtype or shape, or is not finite.
     """
     for spec in specs:
         array = outputs.get(spec.name)
         if not isinstance(array, np.ndarray):
             raise ArtifactError(
-                f"the model gives {sorted(outputs)}; its manifest says {spec.name!r}",
+                f"the model returns {sorted(outputs)}; its manifest says {spec.name!r}",
                 code="E-OUTPUT",
             )
         shape = spec.shape(sizes)
@@ -145,10 +150,10 @@ def _wrong_output(
 
 
 def not_finite(spec: TensorSpec) -> ArtifactError:
-    """That an output has an infinity or a NaN."""
+    """E-NONFINITE for an output with an infinity or a NaN."""
     return ArtifactError(
         f"output {spec.name!r} is not finite: the model's numbers overflow or its weights are"
-        " damaged; allow_nonfinite (--allow-nonfinite) where infinities are meant",
+        " damaged; use allow_nonfinite (--allow-nonfinite) if infinities are intended",
         code="E-NONFINITE",
     )
 
@@ -159,27 +164,27 @@ def is_finite(array: Array) -> bool:
 
 
 def wrong_names(signature: Signature, inputs: Mapping[str, Array]) -> InputError:
-    """What is missing or unknown."""
+    """E-NAME for missing or unknown inputs, E-TYPE if `inputs` is not a mapping."""
     expected = [spec.name for spec in signature.inputs]
     if not isinstance(inputs, Mapping):
         return InputError(
             f"inputs are a {type(inputs).__name__}; expected a mapping of {expected} to arrays",
             code="E-TYPE",
         )
-    got = [str(name) for name in inputs]
-    unknown = [name for name in got if name not in expected]
+    names = [str(name) for name in inputs]
+    unknown = [name for name in names if name not in expected]
     hint = f": {did_you_mean(unknown[0], expected)}" if unknown else ""
     tensors = ", ".join(
         f"{spec.name!r} {spec.dtype} {spec.describe()}" for spec in signature.inputs
     )
-    return InputError(f"inputs are named {got}; expected {tensors}{hint}", code="E-NAME")
+    return InputError(f"inputs are named {names}; expected {tensors}{hint}", code="E-NAME")
 
 
 def as_array(spec: TensorSpec, array: Any) -> Array:
     """The value as a native, contiguous array of the input's dtype.
 
     Raises:
-        InputError: it is no array, of another kind of type, or a value does not survive.
+        InputError: it is not an array, its dtype is of another kind, or a value does not fit.
     """
     if type(array) is not np.ndarray or array.dtype is not spec.numpy_dtype:
         array = _convert(spec, array)
@@ -187,7 +192,7 @@ def as_array(spec: TensorSpec, array: Any) -> Array:
 
 
 def _convert(spec: TensorSpec, array: Any) -> Array:
-    # An array of NumPy's own class has no mask: NumPy need not import what has one.
+    # The first test avoids the import of np.ma for a plain array, which has no mask.
     if type(array) is not np.ndarray and (
         not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray)
     ):
@@ -204,12 +209,12 @@ def _convert(spec: TensorSpec, array: Any) -> Array:
         )
     with np.errstate(over="ignore"):
         converted: Array = array.astype(spec.numpy_dtype, order="C", subok=False)
-    survived = (
+    unchanged = (
         is_finite(converted) or not is_finite(array)
         if array.dtype.kind == "f"
         else bool(np.array_equal(converted, array))
     )
-    if not survived:
+    if not unchanged:
         raise InputError(
             f"input {spec.name!r} has values that do not fit into {spec.dtype}", code="E-RANGE"
         )
@@ -217,7 +222,11 @@ def _convert(spec: TensorSpec, array: Any) -> Array:
 
 
 def check_shape(spec: TensorSpec, array: Array | DeviceArray, sizes: dict[str, int]) -> None:
-    """Hold an array to the axes of its input; `sizes`: of the dynamic ones so far, added to."""
+    """Check the shape of an array against the axes of its input.
+
+    Args:
+        sizes: The sizes of the dynamic axes seen so far; those of this array are added.
+    """
     shape = array.shape
     if len(shape) != len(spec.axes):
         hint = ": add a leading batch axis" if len(shape) == len(spec.axes) - 1 else ""
@@ -246,36 +255,36 @@ def check_shape(spec: TensorSpec, array: Array | DeviceArray, sizes: dict[str, i
 
 
 def check_limits(signature: Signature, sizes: Mapping[str, int]) -> None:
-    """Hold the sizes of the dynamic axes to their limits: beyond them the file is another model.
+    """Check the sizes of the dynamic axes: beyond its limits the file computes something else.
 
     Raises:
         InputError: E-SHAPE, with the axis, its size and its limits.
     """
     for axis, limits in signature.limits.items():
-        # What an optional input leaves out has no sizes.
+        # An optional input that was omitted has no sizes.
         if axis in sizes and not within(sizes[axis], limits):
             raise InputError(
-                f"{axis} is {sizes[axis]}; the model takes {axis} {describe_limits(limits)}: cut or pad"
+                f"{axis} is {sizes[axis]}; the model accepts {axis} {describe_limits(limits)}: cut or pad"
                 " the input",
                 code="E-SHAPE",
             )
 
 
 def check_values(spec: TensorSpec, array: Array, sizes: Mapping[str, int], *, finite: bool) -> None:
-    """Hold an array to the range of its input, and to finite numbers where these are asked for."""
+    """Check the values of an array against the range of its input, and for infinities and NaN."""
     if finite and not is_finite(array):
-        where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
+        index = tuple(int(position) for position in np.argwhere(~np.isfinite(array))[0])
         raise InputError(
-            f"input {spec.name!r} has {array[where]} at {where}; expected finite numbers, or"
-            " allow_nonfinite (--allow-nonfinite) where infinities are meant",
+            f"input {spec.name!r} has {array[index]} at {index}; expected finite numbers, or"
+            " allow_nonfinite (--allow-nonfinite) if infinities are intended",
             code="E-NONFINITE",
         )
     if spec.bounds is None or not array.size:
         return
     low, high = bound(spec, sizes)
     if array.min() < low or array.max() > high:
-        wrong = int(array[(array < low) | (array > high)].flat[0])
+        invalid = int(array[(array < low) | (array > high)].flat[0])
         raise InputError(
-            f"input {spec.name!r} has the value {wrong}; expected {low} to {high}",
+            f"input {spec.name!r} has the value {invalid}; expected {low} to {high}",
             code="E-RANGE",
         )

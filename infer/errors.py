@@ -9,7 +9,7 @@
     ├── OutputError        (OSError)            exit 5  a result cannot be written; E-BUSY: not now
     └── LimitError         (RuntimeError)       exit 6  a time or memory limit was reached
 
-A message is one line: what was read, what was found in it, what was expected, what to do.
+A message is one line: what is wrong, what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def install_hint(extra: str) -> str:
 
 
 def pluralise(count: int, noun: str, plural: str = "") -> str:
-    """`1 row`, `2,000 rows`."""
+    """A count with its noun: `1 row`, `2,000 rows`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 

@@ -1,4 +1,4 @@
-"""What a prediction is."""
+"""The result of a prediction: `Prediction`, or `Failure` for an unusable input among many."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ _ASCII_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in shares of a picture's sides."""
+"""Left, top, right and bottom, as fractions of the image's width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one input: a label with its score, or a value.
+    """The prediction for one input: a label with its score, or a value.
 
     Attributes:
         label: None for a regression.
         score: Probability of the label, in [0, 1]; None for a regression.
         top: (label, score) of the most probable labels, best first.
-        value: Of a regression, in the unit of its training data.
-        input: The path or text; None for what has no name.
-        box: Of one figure among several.
-        ignored_regions: The places of what was left out of the picture, written, as it seems, and far
-            smaller than its figures. Not in the JSON.
+        value: The result of a regression, in the unit of its training data; else None.
+        model: The model's name.
+        backend: The backend's name.
+        input: The path or text; None if the input has no name.
+        box: Where the digit is, if the image was searched for several digits; else None.
+        ignored_regions: Regions of the image that were not classified: they look handwritten, but are
+            much smaller than its digits. Not in the JSON.
         compute_error_probability: Computes `error_probability`; None for a model that was not
             calibrated.
     """
@@ -52,14 +54,14 @@ class Prediction:
 
     @property
     def error_probability(self) -> float | None:
-        """The probability that the label is wrong, computed when asked for; None where none is known."""
+        """The probability that the label is wrong, computed on access; None if it is not known."""
         return None if self.compute_error_probability is None else self.compute_error_probability()
 
     @property
     def low_confidence(self) -> bool | None:
         """Whether the label is more probably wrong than right; None for a regression.
 
-        False for a model that cannot tell.
+        False for a model that was not calibrated.
         """
         return None if self.label is None else (self.error_probability or 0.0) > 0.5
 
@@ -74,30 +76,30 @@ class Prediction:
         A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`.
         """
         if self.value is not None:
-            answer: dict[str, Any] = {"value": self.value if math.isfinite(self.value) else None}
+            result: dict[str, Any] = {"value": self.value if math.isfinite(self.value) else None}
         else:
             top = [{"label": label, "score": score} for label, score in self.top]
-            answer = {"label": self.label, "score": self.score, "top": top}
-            answer["low_confidence"] = self.low_confidence
-        place = {} if self.box is None else {"box": [round(share, 4) for share in self.box]}
+            result = {"label": self.label, "score": self.score, "top": top}
+            result["low_confidence"] = self.low_confidence
+        box = {} if self.box is None else {"box": [round(side, 4) for side in self.box]}
         return {
             "input": self.input,
-            **place,
-            **answer,
+            **box,
+            **result,
             "model": self.model,
             "backend": self.backend,
         }
 
     def to_json(self, *, ensure_ascii: bool = False) -> str:
-        """`to_data` as a line of JSON."""
+        """`to_data` as one line of JSON."""
         return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())
 
 
 @dataclass(frozen=True, slots=True)
 class NamedInput:
-    """A value with the name that its prediction is to bear: `patients.csv, line 3`.
+    """A value with the name that its prediction gets as `input`: `patients.csv, line 3`.
 
-    An `InputError` as the value becomes a `Failure` in its place.
+    If the value is an `InputError`, the result is a `Failure` with this name.
 
     Attributes:
         cells: Of the row of a table that it comes from, by title.
@@ -109,14 +111,14 @@ class NamedInput:
 
 
 def split_name(value: Any) -> tuple[str | None, Any]:
-    """The name that the prediction of an input gets, and the value that is decoded."""
+    """The name for the prediction of an input, and the input itself."""
     return (
         (value.name, value.value) if isinstance(value, NamedInput) else (input_name(value), value)
     )
 
 
 def input_name(value: Any) -> str | None:
-    """The name of an input in its prediction: a path, a text or a number as it is."""
+    """The name of an input in its prediction: the path, text or number; None for other types."""
     if isinstance(value, str):
         return value
     if isinstance(value, os.PathLike):
@@ -138,5 +140,5 @@ class Failure:
         return {"input": self.input, "error": str(self.error), "code": self.error.code}
 
     def to_json(self, *, ensure_ascii: bool = False) -> str:
-        """`to_data` as a line of JSON."""
+        """`to_data` as one line of JSON."""
         return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())

@@ -1,4 +1,4 @@
-"""The raw input of a model that ptx preprocesses, as an alternative to its tensors."""
+"""The name of a model's raw input, which a server accepts as an alternative to its tensors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ptx.infer.tasks import find_task
 
 
 def raw_input_name(manifest: Manifest, preprocessing: Preprocessing) -> str | None:
-    """Its name: `picture`, `text`, `row`, `sequence`; None if the model takes only tensors.
+    """`picture`, `text`, `row` or `sequence`; None if the model accepts only tensors.
 
-    `_file` is appended if a tensor of the graph has that name.
+    `_file` is appended if an input tensor already has that name.
     """
     if preprocessing.row_spec is None or not find_task(manifest.task).has_decoder:
         return None

@@ -7,8 +7,8 @@ An axis that is an int is fixed, one that is a string is dynamic, and the same s
 size whatever its position. The batch axis is found by its name. An integer input may have a third
 element, its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 
-A dynamic axis other than the batch may have limits, the least and the largest size that the model takes:
-`"axes": {"time": [1, 64]}`, or `[3]` where there is no largest. One that is not named takes any size.
+A dynamic axis other than the batch may have limits, the minimum and the maximum size that the model
+accepts: `"axes": {"time": [1, 64]}`, or `[3]` without a maximum. An axis that is not listed has any size.
 
 A tensor that only the graph of an external ONNX file specifies is `unchecked`: the runtime checks it.
 """
@@ -24,11 +24,11 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Axis = int | str
-Limits = tuple[int, int | None]  # the least and the largest size of an axis
+Limits = tuple[int, int | None]  # minimum and maximum size of an axis
 
 NO_LIMITS: Limits = (1, None)
 BATCH = "batch"
-# The tensor's type → that of its NumPy arrays. NumPy has no bfloat16: its values are float32 there.
+# The tensor's dtype → the dtype of its NumPy arrays. NumPy has no bfloat16: such values are float32.
 DTYPES = {
     "float16": "float16",
     "float32": "float32",
@@ -40,13 +40,13 @@ DTYPES = {
     "int64": "int64",
     "bool": "bool",
 }
-# Those of an unchecked tensor. It may also be contained, as in `sequence(float32)` or `optional(int64)`.
+# The same for an unchecked tensor, and the element of a `sequence(float32)` or an `optional(int64)`.
 UNCHECKED_DTYPES = {
-    **{name: kind for name, kind in DTYPES.items() if name != "bfloat16"},
+    **{name: dtype for name, dtype in DTYPES.items() if name != "bfloat16"},
     **{name: name for name in ("uint16", "int16", "uint32", "uint64")},
 }
-ANY_SHAPE = "..."  # in place of an unchecked tensor's axes: as many as there are
-UNBOUNDED = 1000  # the largest example of an integer input without a range
+ANY_SHAPE = "..."  # in place of an unchecked tensor's axes: any number of them
+UNBOUNDED = 1000  # the largest random value of an integer input without a range
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TensorSpec:
 
     Attributes:
         bounds: Inclusive range of an integer tensor.
-        unchecked: Of an external file: the axes are informative, the runtime checks the values.
+        unchecked: For an external file: the axes are informative, the runtime checks the values.
     """
 
     name: str
@@ -82,7 +82,7 @@ class TensorSpec:
                 )
         for text in (self.name, *self.axes):
             if isinstance(text, str) and not text.isprintable():
-                raise ValueError(f"the name {text!r} holds a control character")
+                raise ValueError(f"the name {text!r} contains a control character")
         object.__setattr__(self, "numpy_dtype", np.dtype(DTYPES[self.dtype]))
         if self.bounds is not None:
             self._check_bounds(self.bounds)
@@ -100,7 +100,7 @@ class TensorSpec:
 
     @property
     def is_float(self) -> bool:
-        """Whether its numbers are right within a tolerance; integers and bools are equal or wrong."""
+        """Whether values are compared within a tolerance; integers and bools must be equal."""
         return self.numpy_dtype.kind == "f"
 
     @cached_property
@@ -125,7 +125,7 @@ class TensorSpec:
         )
 
     def place_batch(self, rows: Array) -> Array:
-        """The input array of rows whose first axis is the batch: it has its own place here."""
+        """The input array: the first axis of `rows`, the batch, moved to its place in `axes`."""
         return np.ascontiguousarray(np.moveaxis(rows, 0, self.batch_axis))
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -133,7 +133,7 @@ class TensorSpec:
         return tuple([axis if isinstance(axis, int) else sizes[axis] for axis in self.axes])
 
     def describe(self) -> str:
-        """The shape as people read it: `(batch, 1, 28, 28)`."""
+        """The shape as text: `(batch, 1, 28, 28)`."""
         return f"({', '.join(str(axis) for axis in self.axes)}{',' * (len(self.axes) == 1)})"
 
     def to_data(self) -> list[Any]:
@@ -143,7 +143,7 @@ class TensorSpec:
 
     @classmethod
     def from_data(cls, name: str, data: Sequence[Any]) -> TensorSpec:
-        """The specification behind the JSON form; ValueError where it is not one."""
+        """Parse the JSON form; ValueError if it is not valid."""
         if not isinstance(data, list | tuple) or len(data) not in (2, 3):
             raise ValueError(f"tensor {name!r}: expected [dtype, axes] or [dtype, axes, range]")
         if not isinstance(data[1], list | tuple):
@@ -162,7 +162,7 @@ class Signature:
     """All inputs and outputs of a model, in the order in which its forward method takes them.
 
     Attributes:
-        limits: By dynamic axis, where it does not take any size; the batch always does.
+        limits: Dynamic axis → limits, for axes that do not accept every size; the batch always does.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -203,29 +203,31 @@ class Signature:
         return (BATCH, *sorted(names - {BATCH}))
 
     def limit(self, limits: Mapping[str, Limits]) -> Signature:
-        """The same with these limits; NO_LIMITS of an axis take its own away."""
-        found = {**self.limits, **limits}
+        """A copy with these limits added; NO_LIMITS removes the limits of an axis."""
+        merged = {**self.limits, **limits}
         return replace(
-            self, limits={axis: ends for axis, ends in found.items() if ends != NO_LIMITS}
+            self, limits={axis: ends for axis, ends in merged.items() if ends != NO_LIMITS}
         )
 
     def clamp(self, axis: str, size: int) -> int:
-        """The size of an axis that is nearest to this one within its limits."""
-        least, most = self.limits.get(axis, NO_LIMITS)
-        return max(least, size if most is None else min(size, most))
+        """The size within the limits of the axis that is nearest to `size`."""
+        minimum, maximum = self.limits.get(axis, NO_LIMITS)
+        return max(minimum, size if maximum is None else min(size, maximum))
 
     def equal_sizes(self, length: int, *, batch: int) -> dict[str, int]:
-        """This batch, and all other dynamic axes of one length, as far as their limits allow it."""
+        """The size of each dynamic axis: `batch`, and `length` for all others, within their limits."""
         return {axis: self.clamp(axis, length) for axis in self.dynamic_axes} | {BATCH: batch}
 
     def distinct_sizes(self, preferred: Sequence[int]) -> dict[str, int]:
-        """Sizes of the dynamic axes: these in turn, within limits, different where those allow it."""
+        """The size of each dynamic axis: `preferred` in order, within its limits, and all different
+        if the limits allow it.
+        """
         sizes: dict[str, int] = {}
         for axis, size in zip(self.dynamic_axes, preferred, strict=False):
-            least, most = self.limits.get(axis, NO_LIMITS)
+            minimum, maximum = self.limits.get(axis, NO_LIMITS)
             nearest = self.clamp(axis, size)
-            end = nearest + len(preferred) if most is None else most
-            choices = (*range(nearest, max(least, 2) - 1, -1), *range(nearest, end + 1))
+            end = nearest + len(preferred) if maximum is None else maximum
+            choices = (*range(nearest, max(minimum, 2) - 1, -1), *range(nearest, end + 1))
             sizes[axis] = next((c for c in choices if c not in sizes.values()), nearest)
         return sizes
 
@@ -244,7 +246,7 @@ class Signature:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Signature:
-        """The signature behind the JSON form; ValueError where it is not one."""
+        """Parse the JSON form; ValueError if it is not valid."""
         try:
             inputs, outputs = data["inputs"], data["outputs"]
             return cls(
@@ -257,56 +259,57 @@ class Signature:
 
 
 def _check_limits(limits: Mapping[str, Limits], axes: set[str]) -> None:
-    for axis, (least, most) in limits.items():
+    for axis, (minimum, maximum) in limits.items():
         if axis not in axes:
-            raise ValueError(f"{axis!r} has limits; expected a dynamic axis but the batch")
-        if least < 1 or (most is not None and most < least):
+            raise ValueError(f"{axis!r} has limits; expected a dynamic axis other than the batch")
+        if minimum < 1 or (maximum is not None and maximum < minimum):
             raise ValueError(
-                f"the limits of {axis!r} are {least} and {most}; expected 1 or more, and no less"
-                " after it"
+                f"the limits of {axis!r} are {minimum} and {maximum}; expected a minimum of at least 1"
+                " and a maximum of at least the minimum"
             )
 
 
 def limits_to_data(limits: Mapping[str, Limits]) -> dict[str, list[int]]:
     """The JSON form: `{"time": [1, 64]}`."""
     return {
-        axis: [least] if most is None else [least, most] for axis, (least, most) in limits.items()
+        axis: [minimum] if maximum is None else [minimum, maximum]
+        for axis, (minimum, maximum) in limits.items()
     }
 
 
 def limits_from_data(data: Any) -> dict[str, Limits]:
-    """The limits of axes behind the JSON form; ValueError where it is not one."""
+    """Parse the JSON form of limits; ValueError if it is not valid."""
     if not isinstance(data, Mapping):
         raise ValueError(
-            'axes: expected names with their least and largest size, {"time": [1, 64]}'
+            'axes: expected names with their minimum and maximum size, {"time": [1, 64]}'
         )
     limits: dict[str, Limits] = {}
     for axis, ends in data.items():
         if not isinstance(ends, list | tuple) or len(ends) not in (1, 2):
-            raise ValueError(f"axis {axis!r}: expected its least and largest size, or the least")
-        least, most = (*ends, None)[:2]
-        if type(least) is not int or not (most is None or type(most) is int):
-            raise ValueError(f"axis {axis!r}: its sizes are {ends}; expected integers")
-        limits[axis] = least, most
+            raise ValueError(f"axis {axis!r}: expected its minimum and maximum, or its minimum")
+        minimum, maximum = (*ends, None)[:2]
+        if type(minimum) is not int or not (maximum is None or type(maximum) is int):
+            raise ValueError(f"axis {axis!r}: its limits are {ends}; expected integers")
+        limits[axis] = minimum, maximum
     return limits
 
 
 def within(size: int, limits: Limits) -> bool:
-    """Whether an axis of these limits takes a size."""
-    least, most = limits
-    return least <= size and (most is None or size <= most)
+    """Whether an axis with these limits accepts `size`."""
+    minimum, maximum = limits
+    return minimum <= size and (maximum is None or size <= maximum)
 
 
 def describe_limits(limits: Limits) -> str:
-    """`1 to 64`, `at least 3`."""
-    least, most = limits
-    return f"at least {least}" if most is None else f"{least} to {most}"
+    """The limits as text: `1 to 64`, `at least 3`."""
+    minimum, maximum = limits
+    return f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
 
 
 def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:
     """The inclusive range of an integer tensor for the given sizes.
 
-    Without a range of its own: all values of 8 bits, or 0 to 1,000 of a wider type.
+    If the tensor has no range: all values of an 8-bit dtype, 0 to 1,000 for a wider one.
     """
     if spec.bounds is None:
         limits = np.iinfo(spec.numpy_dtype)
@@ -317,7 +320,7 @@ def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:
 
 def _random(spec: TensorSpec, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
     shape, dtype = spec.shape(sizes), spec.numpy_dtype
-    if dtype == np.float64:  # of all its digits: a file that rounds them must show
+    if dtype == np.float64:  # with all 53 bits, so that a file that rounds to float32 is noticed
         return generator.standard_normal(shape)
     if dtype.kind == "f":
         return generator.standard_normal(shape, dtype=np.float32).astype(dtype)

@@ -1,6 +1,6 @@
-"""From a model's outputs to what a person asked: a label with its score, or a value.
+"""Decoding: from a model's first output to predictions, a label with its score or a value.
 
-A manifest names its task; TASKS says how the first output is read.
+A manifest names the task of its model; TASKS says how that task's output is decoded.
 """
 
 from __future__ import annotations
@@ -13,75 +13,75 @@ import numpy as np
 from ptx.infer.errors import ArtifactError, UsageError, did_you_mean
 from ptx.infer.signature import Array, Axis, TensorSpec
 
-TOLERANCE = 1e-2  # of the sum of probabilities of half precision over a thousand labels
+TOLERANCE = 1e-2  # of a sum of probabilities: the rounding of a thousand float16 numbers
 
 Ranking = tuple[tuple[str, float], ...]
 
 
 class DecodedOutput(NamedTuple):
-    """What one sample's output says."""
+    """The decoded output of one sample."""
 
     label: str | None
     score: float | None  # probability of the label, in [0, 1]
     top: Ranking  # the most probable labels with their scores, best first
-    value: float | None  # of a regression
+    value: float | None  # only for a regression
 
 
 def softmax(logits: Array) -> Array:
     """Probabilities over the last axis, in float64."""
     shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64)
     exponentials = np.exp(shifted)
-    shares: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return shares
+    result: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return result
 
 
 def classification(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: logits (batch, labels)."""
-    shares = softmax(output)
+    scores = softmax(output)
     return [
-        _rank(row, share, labels, top)
-        for row, share in zip(output.tolist(), shares.tolist(), strict=True)
+        _rank(row, row_scores, labels, top)
+        for row, row_scores in zip(output.tolist(), scores.tolist(), strict=True)
     ]
 
 
 def probabilities(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
-    """`output`: a probability for each label (batch, labels), as behind a softmax.
+    """`output`: a probability for each label (batch, labels), as a softmax returns them.
 
     Raises:
-        ArtifactError: they are none.
+        ArtifactError: a number is negative, or the sum of a row is not 1.
     """
     sums = output.sum(axis=1, dtype=np.float64)
     if output.min() < 0 or not (np.abs(sums - 1) < TOLERANCE).all():
         raise ArtifactError(
-            f"the outputs are no probabilities: from {output.min():.3g} to {output.max():.3g}, the first"
+            f"the outputs are not probabilities: from {output.min():.3g} to {output.max():.3g}, the first"
             f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
             code="E-OUTPUT",
         )
-    shares = np.minimum(output, 1)
+    scores = np.minimum(output, 1)
     return [
-        _rank(row, share, labels, top)
-        for row, share in zip(output.tolist(), shares.tolist(), strict=True)
+        _rank(row, row_scores, labels, top)
+        for row, row_scores in zip(output.tolist(), scores.tolist(), strict=True)
     ]
 
 
 def _rank(
-    values: list[float], shares: list[float], labels: Sequence[str], top: int
+    values: list[float], scores: list[float], labels: Sequence[str], top: int
 ) -> DecodedOutput:
-    """The labels of the largest values with their shares; of equal values the first leads."""
+    """The labels of the `top` largest values with their scores; equal values keep their order."""
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:top]
-    ranking = tuple([(labels[index], shares[index]) for index in order])
+    ranking = tuple([(labels[index], scores[index]) for index in order])
     return DecodedOutput(ranking[0][0], ranking[0][1], ranking, None)
 
 
 def binary(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
-    """`output`: the probability of the second label (batch, 1), as behind a sigmoid.
+    """`output`: the probability of the second label (batch, 1), as a sigmoid returns it.
 
     Raises:
-        ArtifactError: it is none.
+        ArtifactError: a number is outside [0, 1].
     """
     if output.min() < -TOLERANCE or output.max() > 1 + TOLERANCE:
         raise ArtifactError(
-            f"the outputs are no probabilities: from {output.min():.3g} to {output.max():.3g}; have"
+            f"the outputs are not probabilities: from {output.min():.3g} to {output.max():.3g}; have"
             " forward end with a sigmoid, or return a logit for each label with the task"
             " 'classification'",
             code="E-OUTPUT",
@@ -95,14 +95,14 @@ def binary(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput
 
 
 def regression(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
-    """`output`: a number for each sample (batch, 1)."""
+    """`output`: one number per sample (batch, 1)."""
     return [
         DecodedOutput(None, None, (), value) for value in output[:, 0].astype(np.float64).tolist()
     ]
 
 
 def sequence_labeling(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
-    """`output`: logits (batch, time, labels); the label is the word of the best symbols."""
+    """`output`: logits (batch, time, labels); the label is the text of the best symbol of each step."""
     best = output.argmax(axis=-1)
     scores = softmax(output).max(axis=-1).prod(axis=-1).tolist()
     words = ["".join(labels[index] for index in row) for row in best.tolist()]
@@ -113,7 +113,7 @@ def sequence_labeling(output: Array, labels: Sequence[str], top: int) -> list[De
 
 
 def passthrough(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
-    """`output`: anything; what it says is not known."""
+    """`output`: any array; it cannot be decoded."""
     raise UsageError(
         "the model's task is 'passthrough', so nothing reads its outputs: call run(), or load it with"
         " a spec that has another task"
@@ -139,23 +139,24 @@ def _per_step(axes: tuple[Axis, ...], labels: int) -> bool:
 
 
 class Task(NamedTuple):
-    """How a model's first output is read; its batch axis has been moved to the front."""
+    """How a model's first output is decoded; its batch axis has been moved to the front."""
 
-    fits: Callable[[tuple[Axis, ...], int], bool]  # an output's axes of one sample, and the labels
+    # whether an output with these sample axes, and this number of labels, can be decoded
+    fits: Callable[[tuple[Axis, ...], int], bool]
     decode: Callable[[Array, Sequence[str], int], list[DecodedOutput]]
     classes: Callable[[Array], Array] | None  # class indices of a batch; None for a regression
-    any_labels: bool = False  # a network for it is made for as many labels as its data has
+    any_labels: bool = False  # whether the network can be built for any number of labels
     reads_logits: bool = False  # whether a temperature can calibrate its scores
-    has_decoder: bool = True  # False: nothing is read from the outputs, there is `run` alone
+    has_decoder: bool = True  # False: only `Predictor.run` works
 
 
 def why_incompatible(task: str, output: TensorSpec) -> str | None:
-    """Why a task of TASKS reads no output of this type; None where it does."""
+    """Why a task of TASKS cannot decode an output of this dtype; None if it can."""
     if output.is_float or not TASKS[task].has_decoder:
         return None
     return (
-        f"the output {output.name!r} is {output.dtype}, and the task {task!r} reads floats (logits,"
-        " probabilities, a value): have forward return those first, or take the task 'passthrough'"
+        f"the output {output.name!r} is {output.dtype}, and the task {task!r} needs floats (logits,"
+        " probabilities, a value): return those first in forward, or use the task 'passthrough'"
     )
 
 
@@ -170,7 +171,7 @@ TASKS = {
 
 
 def find_task(name: str) -> Task:
-    """The task that a manifest names; ArtifactError with the nearest where there is none."""
+    """The task that a manifest names; ArtifactError suggests similar names if there is none."""
     if name not in TASKS:
         raise ArtifactError(
             f"the manifest's task is {name!r}; {did_you_mean(name, TASKS)}", code="E-MANIFEST"
@@ -179,18 +180,19 @@ def find_task(name: str) -> Task:
 
 
 def require_task(name: str, output: TensorSpec, labels: int) -> Task:
-    """The task that a manifest names, which its first output and the number of its labels fit.
+    """The task that a manifest names, checked against its first output and its number of labels.
 
     Raises:
-        ArtifactError: there is no such task, or they do not fit.
+        ArtifactError: there is no such task, or it cannot decode such an output.
     """
     task = find_task(name)
-    why = why_incompatible(name, output)
-    if why is not None:
-        raise ArtifactError(f"the manifest does not fit: {why}", code="E-MANIFEST")
+    reason = why_incompatible(name, output)
+    if reason is not None:
+        raise ArtifactError(f"the manifest is not valid: {reason}", code="E-MANIFEST")
     if not task.fits(output.sample_axes, labels):
         raise ArtifactError(
-            f"the manifest's output {output.describe()} and {labels} labels do not make a {name}",
+            f"the manifest's output {output.describe()} with {labels} labels does not match its task"
+            f" {name!r}",
             code="E-MANIFEST",
         )
     return task

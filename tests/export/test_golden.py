@@ -120,7 +120,7 @@ def test_without_a_preprocessing_the_golden_samples_have_the_answers(tmp_path: P
 
 def test_outputs_that_the_task_does_not_read_are_refused(tmp_path: Path) -> None:
     about = {**ROWS, "task": "probabilities"}
-    with pytest.raises(ArtifactError, match="the outputs are no probabilities"):
+    with pytest.raises(ArtifactError, match="the outputs are not probabilities"):
         export(torch.nn.Linear(2, 3), "onnx", tmp_path / "a.onnx", **about)
 
 

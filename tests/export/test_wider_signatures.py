@@ -325,7 +325,7 @@ def test_complex_weights_are_refused_by_name() -> None:
 def test_an_integer_output_under_a_task_that_reads_floats_is_refused() -> None:
     signature = signature_of("int64", 6, 6)
     with pytest.raises(
-        InputError, match="'y' is int64, and the task 'classification' reads floats"
+        InputError, match="'y' is int64, and the task 'classification' needs floats"
     ):
         describe(Integers(), signature=signature, task="classification", labels=list("abcdef"))
     assert describe(Integers(), signature=signature).manifest.task == "passthrough"

@@ -282,6 +282,6 @@ def test_a_size_outside_the_limits_of_its_axis_is_refused(
         sizes = {"batch": 3, "time": time}
         assert check_inputs(signature, signature.example(sizes))[1] == sizes
     for time in wrong:
-        with pytest.raises(InputError, match=f"time is {time}; the model takes time") as caught:
+        with pytest.raises(InputError, match=f"time is {time}; the model accepts time") as caught:
             check_inputs(signature, signature.example({"batch": 3, "time": time}))
         assert caught.value.code == "E-SHAPE"

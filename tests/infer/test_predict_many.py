@@ -164,7 +164,7 @@ def test_one_text_that_is_too_long_does_not_take_its_batch_with_it() -> None:
 def test_the_texts_before_one_that_is_too_long_are_predicted_before_the_error() -> None:
     stream = Predictor(NAMES, Lengths).predict_many(TEXTS)
     assert [next(stream).value, next(stream).value] == [3.0, 2.0]
-    with pytest.raises(InputError, match="time is 12; the model takes time 1 to 5"):
+    with pytest.raises(InputError, match="time is 12; the model accepts time 1 to 5"):
         next(stream)
 
 

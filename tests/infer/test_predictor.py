@@ -144,7 +144,7 @@ def test_a_ready_sample_that_is_not_finite_is_refused(artifact: Export) -> None:
         (lambda x: x[:, 0], "E-OUTPUT", r"output 'y' is float32 \(1,\); its manifest says float32"),
         (lambda x: np.repeat(x, 2, 0), "E-OUTPUT", r"is float32 \(2, 1\)"),
         (lambda x: x.astype(np.float64), "E-OUTPUT", "output 'y' is float64"),
-        (lambda x: {"z": x}, "E-OUTPUT", r"the model gives \['z'\]; its manifest says 'y'"),
+        (lambda x: {"z": x}, "E-OUTPUT", r"the model returns \['z'\]; its manifest says 'y'"),
         (lambda x: {"y": [x]}, "E-OUTPUT", "its manifest says 'y'"),
     ],
 )
@@ -183,9 +183,9 @@ def test_a_closed_predictor_refuses_everything() -> None:
         ({"task": "regresion"}, "did you mean 'regression'"),
         (
             {"task": "classification"},
-            r"output \(batch, 1\) and 0 labels do not make a classification",
+            r"output \(batch, 1\) with 0 labels .* 'classification'",
         ),
-        ({"labels": ("a", "b")}, "2 labels do not make a regression"),
+        ({"labels": ("a", "b")}, "2 labels .* 'regression'"),
         (
             {"preprocessing": {"kind": "gray-image"}},
             "preprocessing of kind 'gray-image' is not valid",

@@ -82,7 +82,7 @@ def test_a_score_is_in_0_to_1_whatever_rounding_did(probability: float) -> None:
 @pytest.mark.parametrize("probability", [1.5, -0.2])
 def test_what_is_no_probability_is_refused(probability: float) -> None:
     output = np.array([[0.5], [probability]], np.float32)
-    with pytest.raises(ArtifactError, match=r"no probabilities: from .* end with a sigmoid"):
+    with pytest.raises(ArtifactError, match=r"not probabilities: from .* end with a sigmoid"):
         TASKS["binary"].decode(output, ("no", "yes"), 2)
 
 

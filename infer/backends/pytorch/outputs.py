@@ -40,7 +40,7 @@ def find_outputs(signature: Signature, outputs: Any) -> tuple[Any, ...]:
         raise _no_tensors(signature, outputs, tensors)
     if len(tensors) != len(names):
         raise ArtifactError(
-            f"the model gives {len(tensors)} outputs; its manifest says {len(names)}",
+            f"the model returns {len(tensors)} outputs; its manifest says {len(names)}",
             code="E-OUTPUT",
         )
     return tuple(tensors)

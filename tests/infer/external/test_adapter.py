@@ -210,7 +210,7 @@ def test_a_file_that_ends_in_a_softmax_gives_probabilities(
         got, expected = predictor.predict(photos[2]), other.predict(photos[2])
     assert got.label == expected.label == "tulip"
     assert got.score == pytest.approx(expected.score, abs=1e-6)
-    wrong = pytest.raises(ArtifactError, match=r"no probabilities: .* expected the task 'classif")
+    wrong = pytest.raises(ArtifactError, match=r"not probabilities: .* expected the task 'classif")
     with load(logits, **about) as predictor, wrong:
         predictor.predict(photos[2])
 
