@@ -264,8 +264,8 @@ def check_limits(signature: Signature, sizes: Mapping[str, int]) -> None:
         # An optional input that was omitted has no sizes.
         if axis in sizes and not within(sizes[axis], limits):
             raise InputError(
-                f"{axis} is {sizes[axis]}; the model accepts {axis} {describe_limits(limits)}: cut or pad"
-                " the input",
+                f"{axis} is {sizes[axis]}; the model accepts {axis} {describe_limits(limits)}: cut or"
+                " pad the input",
                 code="E-SHAPE",
             )
 

@@ -26,7 +26,7 @@ def load(
     precision: str = "float32",
     trust: Trust = False,
     timeout: float | None = None,
-    cpu_nodes: str = "shapes",
+    cpu_fallback: str = "shape-ops",
     device_memory: int | None = None,
     network: Factory | None = None,
     spec: str | Path | Mapping[str, Any] | None = None,
@@ -38,43 +38,47 @@ def load(
     """A predictor for a model file.
 
     Args:
-        path: An artifact (`.onnx`, `.torchscript`, `.pt2`) or a checkpoint, recognised by its content.
-        backend: `auto`, or one of `ptx.infer.backends.BACKENDS`; what is asked for is opened, or an
-            error says why not. `auto` takes ONNX Runtime on CUDA where it opens, else on the CPU,
-            and the torch backend of the other kinds of file; `predictor.backend` says what it took, and
-            `predictor.skipped` why not CUDA.
+        path: An artifact (`.onnx`, `.torchscript`, `.pt2`, `.html`) or a checkpoint, recognised by its
+            content.
+        backend: `auto`, or one of `ptx.infer.backends.BACKENDS`, which is opened or raises an error.
+            For an ONNX file, `auto` uses ONNX Runtime on CUDA if possible, else on the CPU; each other
+            format has one backend. `predictor.backend` is the one that was opened, and
+            `predictor.skipped` says why CUDA was not used.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        threads: For ONNX Runtime; one for each usable processor by default. What a backend does not
-            heed, of this and the following, is refused.
-        precision: `float32`, or `tf32` for CUDA.
-        trust: A TorchScript or `.pt2` file is a program, which can run code as soon as it is
-            loaded: True loads any, a collection of sha256 digests those files. ONNX files and
-            checkpoints are data.
-        timeout: Seconds that loading, and each run of the model (a prediction, or a batch of
-            `predict_many`), may take; for ONNX Runtime, which looks at it between two operators. By
-            default there is none.
-        cpu_nodes: For `ort-cuda`: `shapes` lets nodes that compute sizes run on the CPU, `none` no node.
-        device_memory: For `ort-cuda`: bytes of GPU memory that the session may take for weights and
-            intermediate results; a batch that needs more is a LimitError. By default there is no limit.
-        network: For the eager backend, a function that makes the network of a model that is not of
+        threads: For ONNX Runtime and OpenVINO; one per available CPU by default. A backend that does
+            not support this or one of the following options raises an error.
+        precision: `float32`, or `tf32` on CUDA.
+        trust: A TorchScript, `.pt2` or `.html` file is a program, which can run code as soon as it is
+            loaded. True allows every file, a collection of sha256 digests only those files. ONNX files
+            and checkpoints contain no code.
+        timeout: Maximum seconds for loading, and for each run of the model (a prediction, or a batch of
+            `predict_many`). Only for ONNX Runtime, which checks it between two operators. By default
+            there is no limit.
+        cpu_fallback: For `ort-cuda`: `shape-ops` allows nodes that compute shapes to run on the CPU,
+            `none` allows no node.
+        device_memory: For `ort-cuda`: maximum bytes of GPU memory for weights and intermediate results;
+            a batch that needs more is a LimitError. By default there is no limit.
+        network: For the eager backend, a function that creates the network of a model that is not in
             the catalog; a checkpoint never names code to run.
         spec: For an external ONNX file, which has no manifest: the model spec, as a TOML or JSON
             file or a mapping; see `ptx.infer.external.spec`. Without one the file can be `run`.
         task: Overrides this key of the spec.
         labels: Overrides this key of the spec.
         preprocessing: Overrides this key of the spec.
-        allow_nonfinite: Take infinities and NaN in inputs and give them in outputs, as a mask of −inf
-            is; else they are errors.
+        allow_nonfinite: Accept infinities and NaN in inputs and outputs, for example a mask of −inf;
+            by default they are errors.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
             program that is not trusted.
         BackendError: the backend or device is not available here.
-        UsageError: there is no such backend or device, it does not run this kind of file, or does not
-            heed an option.
+        UsageError: there is no such backend or device, or it does not support this file format or an
+            option.
         LimitError: loading took longer than `timeout`; a prediction raises it in the same way.
     """
-    options = Options(device, threads, precision, trust, timeout, network, cpu_nodes, device_memory)
+    options = Options(
+        device, threads, precision, trust, timeout, network, cpu_fallback, device_memory
+    )
     overrides = {"task": task, "labels": labels, "preprocessing": preprocessing}
     model_spec = _read_model_spec(spec, {k: v for k, v in overrides.items() if v is not None})
     return _load(read_artifact(path), backend, options, model_spec, allow_nonfinite)
@@ -88,27 +92,27 @@ def _load(
     allow_nonfinite: bool,
 ) -> Predictor:
     """A predictor for a file at the artifact's path, from which it can be reopened."""
-    how = backend, options, model_spec, allow_nonfinite
+    arguments = backend, options, model_spec, allow_nonfinite
     return open_predictor(
         artifact,
         backend=backend,
         options=options,
         model_spec=model_spec,
         allow_nonfinite=allow_nonfinite,
-        reopen=partial(_load_again, artifact.path.absolute(), artifact.sha256, how),
+        reopen=partial(_load_again, artifact.path.absolute(), artifact.sha256, arguments),
     )
 
 
 def _load_again(
-    path: Path, sha256: str, how: tuple[str, Options, ModelSpec | None, bool]
+    path: Path, sha256: str, arguments: tuple[str, Options, ModelSpec | None, bool]
 ) -> Predictor:
     artifact = read_artifact(path)
     if artifact.sha256 != sha256:
         raise ArtifactError(
-            f"{artifact.name} has changed since the predictor that is copied was loaded: load it again",
+            f"{artifact.name} has changed since the copied predictor was loaded: load it again",
             code="E-HASH",
         )
-    return _load(artifact, *how)
+    return _load(artifact, *arguments)
 
 
 def open_predictor(
@@ -120,7 +124,19 @@ def open_predictor(
     allow_nonfinite: bool = False,
     reopen: Callable[[], Predictor] | None = None,
 ) -> Predictor:
-    """A predictor for a file that has been read already; `reopen` makes another one for a copy."""
+    """A predictor for a file that was already read.
+
+    Args:
+        artifact: The file.
+        backend: As in `load`.
+        options: As in `load`.
+        model_spec: The spec of an external ONNX file.
+        allow_nonfinite: As in `load`.
+        reopen: Loads the file again, when the predictor is pickled or copied; None: it cannot be.
+
+    Raises:
+        PtxError: as `load`.
+    """
     skipped: dict[str, str] = {}
     model_spec = model_spec or default_spec(artifact)
     if model_spec is not None:
@@ -155,7 +171,7 @@ def default_spec(artifact: Artifact) -> ModelSpec | None:
 def _read_model_spec(
     spec: str | Path | Mapping[str, Any] | None, overrides: dict[str, Any]
 ) -> ModelSpec | None:
-    """The spec in a file or a mapping, with the overrides in place of its own fields."""
+    """The spec in a file or a mapping; `overrides` replace its fields. None if there is neither."""
     if spec is None and not overrides:
         return None
     from ptx.infer.external.spec import ModelSpec, read_spec

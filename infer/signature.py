@@ -8,7 +8,7 @@ size whatever its position. The batch axis is found by its name. An integer inpu
 element, its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 
 A dynamic axis other than the batch may have limits, the minimum and the maximum size that the model
-accepts: `"axes": {"time": [1, 64]}`, or `[3]` without a maximum. An axis that is not listed has any size.
+accepts: `"axes": {"time": [1, 64]}`, or `[3]` without a maximum. Other dynamic axes have any size.
 
 A tensor that only the graph of an external ONNX file specifies is `unchecked`: the runtime checks it.
 """

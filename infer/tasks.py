@@ -53,8 +53,8 @@ def probabilities(output: Array, labels: Sequence[str], top: int) -> list[Decode
     sums = output.sum(axis=1, dtype=np.float64)
     if output.min() < 0 or not (np.abs(sums - 1) < TOLERANCE).all():
         raise ArtifactError(
-            f"the outputs are not probabilities: from {output.min():.3g} to {output.max():.3g}, the first"
-            f" row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
+            f"the outputs are not probabilities: from {output.min():.3g} to {output.max():.3g}, and the"
+            f" first row's sum is {sums[0]:.3g}; expected the task 'classification', which reads logits",
             code="E-OUTPUT",
         )
     scores = np.minimum(output, 1)

@@ -1,4 +1,4 @@
-"""Does a file still compute what it promised? Needs the file alone."""
+"""Verify a model file with nothing but the file: content digest, manifest, golden samples."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ def verify(
     trust: Trust = False,
     run: bool = True,
 ) -> list[Check]:
-    """Check the content digest and replay the golden samples that the file carries, raw inputs among
-    them.
+    """Check the content digest and the manifest, and replay the golden samples.
 
-    A changed file is still replayed, so that the checks say what the change did. `trust`: as in
-    `ptx.infer.load`. `run`: False checks content digest and manifest alone and runs nothing of the file.
+    A changed file is replayed too, so that the checks show what the change did.
+
+    Args:
+        path: The model file.
+        backend: As in `ptx.infer.load`.
+        device: As in `ptx.infer.load`.
+        trust: As in `ptx.infer.load`.
+        run: False: only content digest and manifest are checked, and nothing in the file is run.
 
     Raises:
         ArtifactError: the file cannot be read, has no manifest, or is a program that is not trusted.
@@ -36,9 +41,9 @@ def verify(
     manifest = artifact.manifest
     if manifest is None and artifact.format.accepts_spec:
         raise ArtifactError(
-            f"{artifact.name} is {artifact.format.noun} without a ptx manifest: it has no"
-            " content digest and no golden"
-            " samples, so there is nothing to verify; `ptx inspect` shows what it takes and gives",
+            f"{artifact.name} is {artifact.format.noun} without a ptx manifest: it has no content"
+            " digest and no golden samples, so there is nothing to verify; `ptx inspect` shows its"
+            " inputs and outputs",
             code="E-MANIFEST-MISSING",
         )
     if manifest is None:
@@ -49,10 +54,10 @@ def verify(
         else "the content does not match its content digest: a byte has changed since it was written"
     )
     checks = [Check("content digest", artifact.digest_ok, digest_text)]
-    if not artifact.is_checkpoint:  # which is proved when it is exported
+    if not artifact.is_checkpoint:  # a checkpoint has no verification record
         checks += check_samples(manifest), check_fingerprint(manifest)
-        if found := manifest.quantization:
-            checks.append(Check("accuracy", True, str(found)))
+        if quantization := manifest.quantization:
+            checks.append(Check("accuracy", True, str(quantization)))
     if not run:
         return checks
     require_trust(artifact, trust)
@@ -63,11 +68,11 @@ def verify(
 
 
 def check_samples(manifest: Manifest) -> Check:
-    """Whether the golden samples are there, and those that were verified."""
-    carried = f"the manifest carries {pluralise(len(manifest.golden), 'golden sample')}"
+    """Whether the manifest has golden samples, and they are those that were verified."""
+    detail = f"the manifest contains {pluralise(len(manifest.golden), 'golden sample')}"
     if manifest.verification.get("samples") != manifest.samples_sha256:
-        return Check("samples", False, f"{carried}; they are not those that were verified")
-    return Check("samples", bool(manifest.golden), carried)
+        return Check("samples", False, f"{detail}; they are not those that were verified")
+    return Check("samples", bool(manifest.golden), detail)
 
 
 def check_fingerprint(manifest: Manifest) -> Check:
@@ -76,7 +81,7 @@ def check_fingerprint(manifest: Manifest) -> Check:
         return Check(
             "manifest",
             False,
-            "what it says of labels, preprocessing, task, signature or weights is not what was proved",
+            "labels, preprocessing, task, signature or weights are not those that were verified",
         )
     return Check(
         "manifest", True, "labels, preprocessing, task and signature are those that were verified"
@@ -84,13 +89,13 @@ def check_fingerprint(manifest: Manifest) -> Check:
 
 
 def failures(predictor: Predictor, golden: Manifest) -> list[Check]:
-    """What does not hold of a manifest's statement and of its golden samples, on an opened predictor.
+    """The failed checks of a manifest and of its golden samples on an opened predictor.
 
     Args:
-        golden: A manifest of the same weights that carries some; the predictor's own, or an export's.
+        golden: A manifest with golden samples for the same weights: the predictor's, or an export's.
     """
     checks = list(replay(predictor, golden))
-    # A checkpoint's own manifest has neither golden samples nor a record of a verification.
+    # A checkpoint's manifest has neither golden samples nor a verification record.
     if golden.verification or BACKENDS[predictor.backend.name].artifact_format != CHECKPOINT:
         checks = [check_samples(golden), check_fingerprint(golden), *checks]
     return [check for check in checks if not check.passed]

@@ -99,7 +99,7 @@ BACKENDS = {
         "ptx.infer.backends.ort.cuda:OrtCudaBackend",
         _ONNXRUNTIME,
         devices=("cuda",),
-        supported_options=("threads", "precision", "timeout", "cpu_nodes", "device_memory"),
+        supported_options=("threads", "precision", "timeout", "cpu_fallback", "device_memory"),
     ),
     "javascript": BackendEntry(
         "html",

@@ -66,7 +66,7 @@ class Options:
         trust: See `ptx.infer.artifact.artifact`.
         timeout: Maximum seconds per run; None: no limit.
         network: For eager: creates the network of a model that is not in the catalog.
-        cpu_nodes: For ort-cuda: which nodes may run on the CPU, one of CPU_NODES.
+        cpu_fallback: For ort-cuda: which nodes may run on the CPU, one of CPU_FALLBACKS.
         device_memory: For ort-cuda: maximum bytes of GPU memory that the session may allocate for
             weights and intermediate results; None: no limit.
     """
@@ -77,7 +77,7 @@ class Options:
     trust: Trust = False
     timeout: float | None = None
     network: Factory | None = None
-    cpu_nodes: str = "shapes"
+    cpu_fallback: str = "shape-ops"
     device_memory: int | None = None
 
     def non_default(self) -> list[str]:
@@ -90,10 +90,8 @@ class Options:
 
 
 PRECISIONS = ("float32", "tf32")
-CPU_NODES = (
-    "shapes",
-    "none",
-)  # nodes that compute shapes, if ONNX Runtime places them there; no node
+# Nodes that compute shapes, if ONNX Runtime places them on the CPU; no node.
+CPU_FALLBACKS = ("shape-ops", "none")
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
 _DISPLAY_NAMES = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
@@ -104,7 +102,7 @@ _HINTS = {
     "timeout": "this runtime cannot be interrupted: use an ONNX file, or `ptx predict --timeout`,"
     " which ends the process",
     "network": "exported files contain their network: omit the option, or use eager with the checkpoint",
-    "cpu_nodes": "it is an option of ort-cuda: omit it",
+    "cpu_fallback": "it is an option of ort-cuda: omit it",
     "device_memory": "it limits the GPU memory of ort-cuda: omit it",
 }
 
@@ -154,7 +152,7 @@ def open_backend(
 def _check_values(options: Options) -> None:
     for what, value, known in (
         ("precision", options.precision, PRECISIONS),
-        ("cpu_nodes", options.cpu_nodes, CPU_NODES),
+        ("cpu_fallback", options.cpu_fallback, CPU_FALLBACKS),
     ):
         if value not in known:
             raise UsageError(f"there is no {what} {quote(value)}; {did_you_mean(value, known)}")

@@ -122,7 +122,7 @@ def sample(inputs: Any, outputs: Any, tolerance: Any = 1e-6) -> GoldenSample:
     [
         (sample({"x": [[1]]}, {"y": [[1e9]]}), "sample 1, y", "largest error 1e+09"),
         (sample({"x": [[1]]}, {"y": [[np.nan]]}, 1e30), "sample 1, y", "largest error nan"),
-        (sample({"x": [[1]]}, {}), "sample 1, y", "the manifest expects nothing"),
+        (sample({"x": [[1]]}, {}), "sample 1, y", "the manifest expects no such output"),
         (sample({"x": [[1]]}, {"y": [1]}), "sample 1, y", "the manifest expects shape (1,)"),
         (
             sample({"x": np.ones((0, 1))}, {"y": np.ones((0, 1))}),
@@ -162,7 +162,7 @@ def test_random_inputs_that_come_out_otherwise_fail(linear_onnx: Artifact, tmp_p
 def test_a_file_that_promises_nothing_does_not_hold(linear_onnx: Artifact, tmp_path: Path) -> None:
     checks = verify(rewritten(linear_onnx, tmp_path), backend="ort-cpu")
     assert failed(checks) == ["samples"]
-    assert checks[1].detail == "the manifest carries 0 golden samples"
+    assert checks[1].detail == "the manifest contains 0 golden samples"
 
 
 def test_golden_samples_that_are_not_those_of_the_proof_fail(
@@ -178,7 +178,7 @@ def test_golden_samples_that_are_not_those_of_the_proof_fail(
     assert failed(checks) == ["samples"]
     assert (
         checks[1].detail
-        == "the manifest carries 1 golden sample; they are not those that were verified"
+        == "the manifest contains 1 golden sample; they are not those that were verified"
     )
 
 

@@ -32,7 +32,7 @@ class OrtCudaBackend:
     """Runs an ONNX file with the CUDA execution provider, or not at all.
 
     A graph of which a node falls to the CPU is refused. Nodes that compute sizes from sizes, which ONNX
-    Runtime puts there on purpose, are allowed unless the option `cpu_nodes` is "none".
+    Runtime puts there on purpose, are allowed unless the option `cpu_fallback` is "none".
 
     Float32 products are not rounded to TF32 unless the options ask for it, so that the answers agree
     with the CPU's.
@@ -81,7 +81,7 @@ class OrtCudaBackend:
         # A session falls back to the CPU without an exception: ask it what it is.
         if session.get_providers()[0] != CUDA:
             raise unavailable(explain_fallback(import_onnxruntime()))
-        self._check_cpu_nodes(session, options.cpu_nodes)
+        self._check_cpu_nodes(session, options.cpu_fallback)
         return session
 
     def _check_cpu_nodes(self, session: Any, allowed: str) -> None:
@@ -95,7 +95,7 @@ class OrtCudaBackend:
         elif nodes and allowed == "none":
             found = (
                 f"{pluralise(len(nodes), 'node')}, which compute sizes alone: {_name_nodes(nodes)};"
-                " cpu_nodes='shapes' allows these"
+                " cpu_fallback='shape-ops' allows these"
             )
         else:
             return

@@ -483,10 +483,10 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         ),
         (
             "onnx",
-            {"backend": "ort-cpu", "cpu_nodes": "none"},
-            "'ort-cpu' does not support cpu_nodes",
+            {"backend": "ort-cpu", "cpu_fallback": "none"},
+            "'ort-cpu' does not support cpu_fallback",
         ),
-        ("onnx", {"backend": "ort-cuda", "cpu_nodes": "all"}, "there is no cpu_nodes 'all'"),
+        ("onnx", {"backend": "ort-cuda", "cpu_fallback": "all"}, "there is no cpu_fallback 'all'"),
         ("onnx", {"backend": "ort-cpu", "device": "gpu"}, "there is no device 'gpu'"),
     ],
 )

@@ -119,12 +119,12 @@ SHAPE, CONCAT = Node("node_Shape_0", "Shape"), Node("node_Concat_6", "Concat")
 ADDED = Node("Gather", "Gather")  # by the optimizer: the file has no such name
 
 
-@pytest.mark.parametrize("cpu_nodes", ["shapes", "none"])
+@pytest.mark.parametrize("cpu_fallback", ["shape-ops", "none"])
 def test_a_graph_that_is_entirely_on_cuda_is_opened_once(
-    artifact: Export, machine: Callable[[list[Node] | None], list[Any]], cpu_nodes: str
+    artifact: Export, machine: Callable[[list[Node] | None], list[Any]], cpu_fallback: str
 ) -> None:
     asked = machine([])
-    predictor = load(artifact("lstm", "onnx"), backend="ort-cuda", cpu_nodes=cpu_nodes)
+    predictor = load(artifact("lstm", "onnx"), backend="ort-cuda", cpu_fallback=cpu_fallback)
     assert predictor.backend.device == "cuda:0"
     assert asked == [(["CUDAExecutionProvider"], {RECORD: "1"})]
 
@@ -145,8 +145,8 @@ def test_not_even_those_where_none_is_allowed(
     with pytest.raises(
         BackendError, match="2 nodes, which compute sizes alone: Shape 'node_Shape_0', Concat"
     ) as caught:
-        load(artifact("lstm", "onnx"), backend="ort-cuda", cpu_nodes="none")
-    assert "cpu_nodes='shapes' allows these" in str(caught.value)
+        load(artifact("lstm", "onnx"), backend="ort-cuda", cpu_fallback="none")
+    assert "cpu_fallback='shape-ops' allows these" in str(caught.value)
 
 
 @pytest.mark.parametrize(
