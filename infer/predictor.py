@@ -1,4 +1,4 @@
-"""What an application holds: manifest, preprocessing, backend and postprocessing in one."""
+"""The predictor: manifest, preprocessing, backend and decoding, ready to predict."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ class Predictor:
     which must have the same content, with the same options.
 
     Attributes:
-        manifest: What the file says of itself.
-        skipped: The backends that `auto` tried before the one it took, and why each cannot be used:
+        manifest: The manifest of the file.
+        skipped: The backends that `auto` tried first, and why each cannot be used:
             `{"ort-cuda": "the NVIDIA driver is too old: …"}`. Empty on a machine without a driver.
+        preprocessing: Converts raw inputs to input arrays.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Predictor:
 
     @property
     def backend(self) -> Backend:
-        """The opened backend, with its `name` and the `device` that it really runs on."""
+        """The opened backend, with its `name` and the `device` that it runs on."""
         process, backend = self._opened
         if backend is None:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
@@ -113,22 +114,25 @@ class Predictor:
     def run(
         self, inputs: Mapping[str, Any], *, device_outputs: bool = False
     ) -> dict[str, Array] | dict[str, DeviceArray]:
-        """The model alone: arrays in, arrays out, nothing added.
+        """Run the model without preprocessing and decoding: arrays in, arrays out.
 
         Args:
-            inputs: An array for each input of the signature, in its axes; an empty batch is
-                answered with empty outputs. Of a file of others also lists for its sequences, None
-                for what may be left out, and numbers for its scalars, as it answers them.
-            device_outputs: Of ort-cuda: leave the outputs on the GPU, and take inputs that are there
-                without a copy: anything with `__dlpack__`, as tensors of PyTorch or CuPy's arrays,
-                contiguous and in the signature's dtype. NumPy arrays among them are copied to it.
-                Names, types and shapes are checked. Not checked is what lies on the GPU: whether
-                numbers are finite, and whether indices are in their range (ONNX Runtime takes a row of
-                zeros for those that are not). The call returns when the outputs are computed.
+            inputs: An array for each input of the signature, with its axes; an empty batch gives
+                empty outputs. An external ONNX file also accepts lists for sequences, None for
+                optional inputs, and numbers for scalars, and returns outputs in the same way.
+            device_outputs: Only for ort-cuda: leave the outputs on the GPU, and use inputs that are on
+                the GPU without a copy. These may be anything with `__dlpack__`, such as tensors of
+                PyTorch or arrays of CuPy, contiguous and with the signature's dtype; NumPy arrays are
+                copied to the GPU. Names, dtypes and shapes are checked. Values on the GPU are not
+                checked: they may not be finite, and for an index out of range ONNX Runtime uses a row
+                of zeros. The call returns when the outputs are computed.
+
+        Returns:
+            An array for each output of the signature, by name.
 
         Raises:
-            InputError: an array that does not fit the signature or is not finite.
-            ArtifactError: the model's outputs are not finite or not as its manifest says.
+            InputError: an array does not match the signature or is not finite.
+            ArtifactError: the model's outputs are not finite or do not match its manifest.
             UsageError: the backend has no device outputs.
         """
         if device_outputs:
@@ -143,8 +147,8 @@ class Predictor:
         backend, signature = self.backend, self.manifest.signature
         if not isinstance(backend, DeviceBackend) or signature.unchecked:
             raise UsageError(
-                f"device_outputs is for a file that ptx exported and for ort-cuda; this is on"
-                f" {backend.name}: leave it out"
+                "device_outputs needs ort-cuda and a file that ptx exported; this model runs on"
+                f" {backend.name}: omit it"
             )
         arrays, sizes = check_device_inputs(
             signature, inputs, backend.import_array, finite=self._finite
@@ -156,14 +160,14 @@ class Predictor:
     def run_checked(
         self, arrays: Mapping[str, Array], sizes: Mapping[str, int]
     ) -> dict[str, Array]:
-        """What `run` does behind `ptx.infer.checks.check_inputs`.
+        """The second part of `run`, after `ptx.infer.checks.check_inputs`.
 
         Args:
-            arrays: What that gave; or several of these, joined along the batch.
-            sizes: Of the dynamic axes, the batch among them.
+            arrays: The arrays that `check_inputs` returned, or several of them joined along the batch.
+            sizes: The sizes of the dynamic axes, including the batch.
 
         Raises:
-            ArtifactError: the model's outputs are not finite or not as its manifest says.
+            ArtifactError: the model's outputs are not finite or do not match its manifest.
         """
         backend = self.backend
         if sizes["batch"] == 0:
@@ -177,12 +181,12 @@ class Predictor:
         return outputs
 
     def predict(self, value: Any, *, top: int = TOP) -> Prediction:
-        """The answer for one input, with the `ignored_regions` that were left out of its picture.
+        """Predict for one input.
 
         Args:
-            value: What the model's preprocessing reads: for a picture a path, bytes, a file object,
-                a Pillow image, uint8 pixels or a ready float sample; for other models a text, a
-                number or numbers.
+            value: A raw input for the model's preprocessing: for an image a path, bytes, a file
+                object, a Pillow image, uint8 pixels or a preprocessed float sample; for other models
+                a text, a number or several numbers.
             top: How many labels to rank.
 
         Raises:
@@ -191,34 +195,34 @@ class Predictor:
         """
         self._require_decoder()
         sample = self.preprocessing.transform(value)
-        answer = self.predict_samples([sample], [input_name(value)], top=top)[0]
-        # of `ptx.infer.digits.mnist.DigitPixels`
+        prediction = self.predict_samples([sample], [input_name(value)], top=top)[0]
+        # an attribute of `ptx.infer.digits.mnist.DigitPixels`
         ignored_regions = getattr(sample, "ignored_regions", ())
-        return replace(answer, ignored_regions=ignored_regions) if ignored_regions else answer
+        return (
+            replace(prediction, ignored_regions=ignored_regions) if ignored_regions else prediction
+        )
 
     def predict_digits(self, value: Any, *, top: int = TOP) -> list[Prediction]:
-        """The answer for each figure of a picture, left to right, with its `box` and the
-        `ignored_regions`.
+        """Predict for each digit in an image, left to right, with its `box` and `ignored_regions`.
 
         Args:
-            value: A picture as `predict` takes it, of one digit or several.
+            value: An image as for `predict`, of one or several digits.
             top: How many labels to rank.
 
         Raises:
-            InputError: the picture cannot be used, or shows nothing that is like a digit.
-            UsageError: the model does not look for digits in pictures (the manifest's resize mode
-                "mnist").
+            InputError: the image cannot be used, or nothing in it resembles a digit.
+            UsageError: the model does not detect digits: its resize mode is not "mnist".
         """
         name, content = split_name(value)
         if isinstance(content, InputError):
             raise content
-        found = detect_digits_in(self.preprocessing, content)
-        answers = self.predict_samples(
-            [seen.pixels for seen in found], [name] * len(found), top=top
+        digits = detect_digits_in(self.preprocessing, content)
+        predictions = self.predict_samples(
+            [digit.pixels for digit in digits], [name] * len(digits), top=top
         )
         return [
-            replace(answer, box=seen.box, ignored_regions=seen.ignored_regions)
-            for answer, seen in zip(answers, found, strict=True)
+            replace(prediction, box=digit.box, ignored_regions=digit.ignored_regions)
+            for prediction, digit in zip(predictions, digits, strict=True)
         ]
 
     @overload
@@ -248,15 +252,15 @@ class Predictor:
         top: int = TOP,
         on_error: Literal["raise", "yield"] = "raise",
     ) -> Iterator[Prediction | Failure]:
-        """The predictions for a stream of inputs, in its order and in bounded memory.
+        """The predictions for a stream of inputs, in order and in bounded memory.
 
         Args:
-            values: Inputs as `predict` takes them; a thread decodes them while the batch before them
-                is computed. A `ptx.infer.prefetch.Prefetcher` is taken in its own chunks.
-            batch_size: Inputs that are decoded and computed at once.
+            values: Inputs as for `predict`. A thread decodes the next batch while one is computed. A
+                `ptx.infer.prefetch.Prefetcher` determines its own chunks.
+            batch_size: Number of inputs that are decoded and computed at once.
             top: How many labels to rank.
-            on_error: "raise" ends at the first input that cannot be used; "yield" gives a `Failure` in
-                its place. Either way the inputs before it and, with "yield", after it are predicted.
+            on_error: "raise" stops at the first input that cannot be used, after the predictions of
+                the inputs before it; "yield" yields a `Failure` in its place and continues.
 
         Raises:
             InputError: an input cannot be used, with `on_error="raise"`.
@@ -268,7 +272,7 @@ class Predictor:
             raise UsageError(f"on_error is {on_error!r}; {did_you_mean(on_error, ON_ERROR)}")
         if isinstance(values, str | bytes):
             raise UsageError(
-                f"the inputs are one {type(values).__name__}; expected several of them, as in a list"
+                f"the inputs are a single {type(values).__name__}; expected several, for example a list"
             )
         self._require_decoder()
         return predict_stream(self, values, batch_size, top, strict=on_error == "raise")
@@ -281,7 +285,13 @@ class Predictor:
     def predict_samples(
         self, samples: Sequence[Array], names: Sequence[str | None], *, top: int = TOP
     ) -> list[Prediction]:
-        """The answers for samples that `preprocessing.transform` gave and that fit into one batch."""
+        """Predict for one batch of samples from `preprocessing.transform`.
+
+        Args:
+            samples: Samples that can share a batch, see `ptx.infer.preprocessing.batch_key`.
+            names: The name of each input, for its prediction.
+            top: How many labels to rank.
+        """
         SHOWN_LABELS.check("top", top)
         if not samples:
             return []
@@ -296,32 +306,40 @@ class Predictor:
         top: int = TOP,
         samples: Sequence[Array] = (),
     ) -> list[Prediction]:
-        """What the outputs of `run` say of each row.
+        """The predictions for the outputs of `run`, one per row.
 
         Args:
-            outputs: What `run` gave.
-            names: Of the inputs, one for each row.
+            outputs: The outputs of `run`.
+            names: The names of the inputs, one per row.
             top: How many labels to rank.
-            samples: What was run; the out-of-distribution detector looks at them.
+            samples: The samples that were run; the out-of-distribution detector needs them.
+
+        Raises:
+            ArtifactError: the outputs cannot be decoded by the model's task, or have no finite maximum.
+            UsageError: the model's task is "passthrough".
         """
         first = outputs[self._output.name]
         if self._output.batch_axis:
             first = np.moveaxis(first, self._output.batch_axis, 0)
         if not self._finite and not np.isfinite(first.max(axis=-1)).all():
             raise ArtifactError(
-                f"output {self._output.name!r} has no finite largest number, so it says nothing",
+                f"output {self._output.name!r} has no finite maximum, so that it cannot be decoded",
                 code="E-NONFINITE",
             )
-        name, model = self.backend.name, self.manifest.model
+        backend, model = self.backend.name, self.manifest.model
         errors = None
         if self._calibration is not None:
             errors = _ErrorProbabilities(self._calibration, first, samples)
-        decided = zip(self._task.decode(first, self.manifest.labels, top), names, strict=True)
+        decoded = self._task.decode(first, self.manifest.labels, top)
         return [
             Prediction(
-                *said, model, name, given, None, partial(errors.of_row, row) if errors else None
+                *output,
+                model,
+                backend,
+                input=input_name,
+                compute_error_probability=partial(errors.of_row, row) if errors else None,
             )
-            for row, (said, given) in enumerate(decided)
+            for row, (output, input_name) in enumerate(zip(decoded, names, strict=True))
         ]
 
     def classes(self, outputs: Mapping[str, Array]) -> Array | None:
@@ -336,7 +354,7 @@ class Predictor:
         process, backend = self._opened
         self._opened = process, None
         if process != _Process.pid:
-            _leak(backend)
+            _keep_alive(backend)
         elif backend is not None:
             backend.close()
 
@@ -354,7 +372,7 @@ class Predictor:
     def __del__(self) -> None:
         process, backend = getattr(self, "_opened", (0, None))
         if process != _Process.pid:
-            _leak(backend)
+            _keep_alive(backend)
 
     def __reduce__(self) -> tuple[Callable[[], Predictor], tuple[()]]:
         reopen = self._require_reopen()
@@ -362,9 +380,8 @@ class Predictor:
             pickle.dumps(reopen)
         except Exception as error:  # pickle has no base class of errors
             raise UsageError(
-                f"the predictor of {self.manifest.model} cannot be pickled, since what it was"
-                " loaded with"
-                f" cannot: {error}; give a network as a function of a module"
+                f"the predictor of {self.manifest.model} cannot be pickled, because an argument of load"
+                f" cannot: {error}; pass `network` as a function of a module"
             ) from error
         return reopen, ()
 
@@ -376,8 +393,8 @@ class Predictor:
             raise BackendError("the predictor has been closed", code="E-CLOSED")
         if self._reopen is None:
             raise UsageError(
-                f"the predictor of {self.manifest.model} cannot be pickled or copied, since it was not"
-                " loaded from a file: use ptx.infer.load with a path"
+                f"the predictor of {self.manifest.model} cannot be pickled or copied, because it was"
+                " not loaded from a file: use ptx.infer.load with a path"
             )
         return self._reopen
 
@@ -388,21 +405,21 @@ class Predictor:
         return f"<Predictor of {self.manifest.model} on {backend.name} ({backend.device})>"
 
     def _after_fork(self, inherited: Backend) -> Backend:
-        """Open the backend anew in a forked child; the inherited one is never touched again."""
+        """Open the backend again in a forked child; the inherited one is never used again."""
         if not BACKENDS[inherited.name].fork_safe:
             raise BackendError(
                 f"backend {inherited.name!r} does not survive a fork: load the model in the child, or"
                 " start the child with multiprocessing's 'spawn'",
                 code="E-FORK",
             )
-        _leak(inherited)
+        _keep_alive(inherited)
         backend = self._open_backend()
         self._opened = _Process.pid, backend
         return backend
 
 
 class _ErrorProbabilities:
-    """Those of a batch, computed when the first one is asked for."""
+    """The error probabilities of a batch, computed together on first access."""
 
     def __init__(self, calibration: Calibration, logits: Array, samples: Sequence[Array]) -> None:
         self._compute = partial(calibration.error_probabilities, logits, samples)
@@ -415,6 +432,6 @@ class _ErrorProbabilities:
         return None if self._rows is None else self._rows[row]
 
 
-def _leak(inherited: Backend | None) -> None:
-    """Keep what was opened before a fork: to destroy an ONNX Runtime session there hangs or crashes."""
+def _keep_alive(inherited: Backend | None) -> None:
+    """Never destroy a backend in a forked child: an ONNX Runtime session then hangs or crashes."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))

@@ -1,4 +1,4 @@
-"""Prefetching: inputs are decoded in chunks next to the computation, and predicted in order.
+"""Prefetching: inputs are decoded in chunks during the computation, and predicted in order.
 
 A chunk is decoded by a thread or by worker processes. Threads share Python's global lock: decoding small
 images in one thread and working on their predictions in another takes as long as one after the other.
@@ -30,10 +30,9 @@ from ptx.infer.signature import Array
 if TYPE_CHECKING:
     from ptx.infer.predictor import Predictor
 
-PLANNED_INPUTS = (
-    128  # inputs that a plan looks at; fewer small files are read faster than forked for
-)
-_LARGE_FILES = 8 * 2**20  # bytes of fewer files: 100 ms of decoding, where two forks take 60 ms
+# Inputs that a plan looks at. Fewer small files are decoded faster than worker processes start.
+PLANNED_INPUTS = 128
+_LARGE_FILES = 8 * 2**20  # bytes: decoding them takes 100 ms, two forks take 60 ms
 _CHUNK_BYTES = 4 * 2**20  # of files in a chunk, so that no worker waits long for another
 _FIRST_CHUNK = 32  # inputs of the first chunks, and at most of any chunk of large files
 _SMALL_SAMPLE = 4096  # numbers: decoding such an image takes as long as computing with it
@@ -44,7 +43,7 @@ _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
 class DecodedInput(NamedTuple):
-    """The name of an input, and its sample or why there is none."""
+    """The name of an input, and its sample or the error."""
 
     name: str | None
     sample: Array | InputError
@@ -55,16 +54,17 @@ Chunk = list[DecodedInput]
 
 
 class WorkerPool(NamedTuple):
-    """What decodes chunks of inputs next to the computation."""
+    """The thread or the processes that decode chunks of inputs during the computation."""
 
     chunks_ahead: int  # chunks that are decoded ahead of the one that is computed
-    submit: Callable[[list[Any]], Callable[[], Chunk]]  # starts; the result waits for the chunk
+    # starts to decode inputs; the function that it returns waits for the chunk
+    submit: Callable[[list[Any]], Callable[[], Chunk]]
 
 
 class Prefetcher:
-    """Inputs in chunks of `size`; the first of them are being decoded as soon as this is made.
+    """Decodes inputs in chunks, the first ones as soon as it is created.
 
-    `Predictor.predict_many` takes it in the place of the inputs. Chunks start at `first` inputs and
+    `Predictor.predict_many` accepts it in place of the inputs. Chunks start at `first` inputs and
     double every second chunk up to `size`, so that a few hundred inputs use all workers.
     """
 
@@ -100,7 +100,7 @@ class PrefetchPlan:
     chunks_ahead: int
     chunk_size: int
     first_chunk: int
-    backend_threads: int | None  # None for all that the backend takes by itself
+    backend_threads: int | None  # None: the backend's default
 
     def start_workers(self, preprocessing: Preprocessing) -> AbstractContextManager[WorkerPool]:
         """Fork the worker processes, before anything starts a thread in this one."""
@@ -132,7 +132,7 @@ def plan_prefetch(
 
 
 def _file_size(value: Any) -> int:
-    """In bytes; 0 for what is not a file."""
+    """The size in bytes; 0 for a value that is not a file."""
     try:
         return os.path.getsize(value) if isinstance(value, str) else 0  # noqa: PTH202
     except (OSError, ValueError):
@@ -140,7 +140,7 @@ def _file_size(value: Any) -> int:
 
 
 def decode(preprocessing: Preprocessing, inputs: list[Any]) -> Chunk:
-    """The samples of the inputs with their names; an error in the place of an unusable one."""
+    """The samples of the inputs with their names; the error in place of an unusable input."""
     chunk: Chunk = []
     for value in inputs:
         name, content = split_name(value)
@@ -156,7 +156,7 @@ def decode(preprocessing: Preprocessing, inputs: list[Any]) -> Chunk:
 
 @contextmanager
 def decoder_thread(preprocessing: Preprocessing) -> Iterator[WorkerPool]:
-    """One thread of this process."""
+    """A worker pool of one thread of this process."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, thread_name_prefix="ptx-decoder") as executor:
@@ -172,17 +172,17 @@ def can_fork() -> bool:
 def decoder_processes(
     preprocessing: Preprocessing, processes: int, *, chunks_ahead: int
 ) -> Iterator[WorkerPool]:
-    """Worker processes, forked at once; call it while this process has a single thread.
+    """A pool of worker processes, forked at once; call it while this process has a single thread.
 
-    What is being decoded when an exception leaves the block is not waited for.
+    If an exception leaves the block, the workers are killed.
 
     Args:
         preprocessing: Decodes the inputs.
-        processes: How many are forked.
+        processes: The number of worker processes.
         chunks_ahead: Chunks that are decoded ahead of the one that is computed.
 
     Raises:
-        LimitError: when a chunk is waited for: a process has died, for example of too little memory.
+        LimitError: while waiting for a chunk: a process was killed, for example for lack of memory.
     """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
@@ -190,7 +190,7 @@ def decoder_processes(
     arguments = (preprocessing, os.getpid())
     before = active_children()
     with ProcessPoolExecutor(processes, get_context("fork"), _start_decoder, arguments) as executor:
-        executor.submit(os.getpid)  # all processes are forked now, and not with the first chunk
+        executor.submit(os.getpid)  # forks all processes now, not with the first chunk
         workers = [process for process in active_children() if process not in before]
         try:
             yield WorkerPool(
@@ -213,7 +213,7 @@ def _start_decoder(preprocessing: Preprocessing, parent: int) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Let a process that works for `parent` end with it; Ctrl-C is the parent's to answer."""
+    """Exit when the process `parent` exits; ignore Ctrl-C, which the parent handles."""
     import ctypes
     import signal
 
@@ -225,7 +225,7 @@ def end_with_parent(parent: int) -> None:
 
 
 class _Encoded(NamedTuple):
-    """A chunk as it is sent between processes: many small arrays take longer than one."""
+    """A chunk in the form that is sent between processes: one array is faster than many small ones."""
 
     names: list[str | None]
     samples: Array | list[Array]  # one array if all have the same shape
@@ -281,7 +281,7 @@ def predict_stream(
         return
     rest = iter(inputs)
     first = list(islice(rest, batch_size))
-    if len(first) < batch_size:  # all there is: nothing to overlap with
+    if len(first) < batch_size:  # a single batch: nothing to overlap with
         yield from _predict_chunk(predictor, decode(predictor.preprocessing, first), top, strict)
         return
     with decoder_thread(predictor.preprocessing) as pool:
@@ -312,7 +312,7 @@ def _predict_chunk(
 def _predict_batch(
     predictor: Predictor, items: Chunk, top: int, strict: bool
 ) -> Iterator[Prediction | Failure]:
-    """The predictions of a batch; if one sample of it cannot be computed, of each sample alone."""
+    """The predictions of a batch; if it fails, each sample is computed alone."""
     samples = [item.sample for item in items if not isinstance(item.sample, InputError)]
     names = [item.name for item in items]
     try:

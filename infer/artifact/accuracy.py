@@ -1,4 +1,4 @@
-"""How often two versions of a model are right on the same labelled rows: what quantization changes.
+"""Accuracy of a quantized model compared with the original, on the same labelled rows.
 
 The outputs of a file that computes in int8 are far outside the float64 tolerance, since each of its
 values is one of 256. Such a file is accepted by its predictions on test rows instead.
@@ -16,8 +16,8 @@ from ptx.infer.errors import pluralise
 
 BY_ACCURACY = "int8, by accuracy"
 ONE_SIDED = 1.645  # standard deviations of a one-sided bound of 95 %
-# Labels that may change, in percent of the predictions: 3 for each point of accuracy that may be lost,
-# and 0.1 for ties.
+# Labels that may change, in percent of the predictions: 3 per point of accepted accuracy loss, and 0.1
+# for ties.
 CHANGED_PER_DROP, CHANGED = 3.0, 0.1
 _COUNTS = ("predictions", "changed", "newly_wrong", "newly_right")
 
@@ -28,11 +28,13 @@ class AccuracyComparison:
 
     Attributes:
         data: The name of the data set.
-        predictions: How many: one a row, or one a step of a sequence.
-        before: The share that the original predicts right; of a regression its root mean squared error.
-        after: The same of the quantized version.
-        changed: Predictions with another label.
-        max_drop: Points of accuracy that may be lost.
+        predictions: Number of predictions: one per row, or one per step of a sequence.
+        before: Accuracy of the original, 0 to 1; for a regression its root mean squared error.
+        after: The same for the quantized version.
+        changed: Number of predictions with another label.
+        newly_wrong: Predictions that only the original has right.
+        newly_right: Predictions that only the quantized version has right.
+        max_drop: Accepted loss of accuracy, in percentage points.
         regression: Whether `before` and `after` are errors.
     """
 
@@ -48,28 +50,26 @@ class AccuracyComparison:
 
     @property
     def drop(self) -> float:
-        """Points of accuracy lost; negative if the quantized version is right more often."""
+        """Loss of accuracy in percentage points; negative if the quantized version is better."""
         return 100 * (self.newly_wrong - self.newly_right) / self.predictions
 
     @property
     def bound(self) -> float:
-        """Upper bound of the points lost on rows like these: one-sided, 95 %, from the paired counts."""
-        either = self.newly_wrong + self.newly_right
-        if not either:
+        """One-sided 95 % confidence bound of `drop`, from the paired counts."""
+        discordant = self.newly_wrong + self.newly_right
+        if not discordant:
             return 300 / self.predictions  # the rule of three
         net = self.newly_wrong - self.newly_right
-        return (
-            self.drop
-            + 100 * ONE_SIDED * math.sqrt(either - net**2 / self.predictions) / self.predictions
-        )
+        deviation = math.sqrt(discordant - net**2 / self.predictions) / self.predictions
+        return self.drop + 100 * ONE_SIDED * deviation
 
     @property
     def max_changed(self) -> int:
-        """How many labels may change."""
+        """The number of labels that may change."""
         return int(self.predictions * (CHANGED_PER_DROP * self.max_drop + CHANGED) / 100)
 
     def __str__(self) -> str:
-        rows = pluralise(self.predictions, "test answer") + (
+        rows = pluralise(self.predictions, "test prediction") + (
             f" of {self.data}" if self.data else ""
         )
         if self.regression:
@@ -84,18 +84,18 @@ class AccuracyComparison:
         return f"{BY_ACCURACY}: {text}; at 95 % at most {self.bound:.2f} lost)"
 
     def to_data(self) -> dict[str, Any]:
-        """The JSON form, which the manifest of an int8 file holds as `verification.quantization`."""
+        """The JSON form: `verification.quantization` in the manifest of an int8 file."""
         return {key: value for key, value in asdict(self).items() if key != "regression"}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> AccuracyComparison:
         """Parse the JSON form; ValueError if it is not valid."""
         counts = {key: require_field(data, key, int) for key in _COUNTS}
-        shares = {
+        numbers = {
             key: float(require_field(data, key, float)) for key in ("before", "after", "max_drop")
         }
         if counts["predictions"] < 1 or min(counts.values()) < 0:
             raise ValueError(
                 f"the counts of 'quantization' are {counts}; expected counts of 1 or more predictions"
             )
-        return cls(data=require_field(data, "data", str), **counts, **shares)  # type: ignore[arg-type]
+        return cls(data=require_field(data, "data", str), **counts, **numbers)  # type: ignore[arg-type]

@@ -16,9 +16,8 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import ArtifactError, quote
 
-Trust = (
-    bool | Collection[str]
-)  # allow all code execution, or only the files with these sha256 digests
+# Allow every file to run code, or only the files with these sha256 digests.
+Trust = bool | Collection[str]
 SIZE_LIMIT = 2 * 2**30  # bytes; the limit of one protobuf message, and so of one ONNX file
 
 _LOOKS_LIKE = {
@@ -36,13 +35,13 @@ _LOOKS_LIKE = {
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model file in memory: `.onnx`, `.torchscript`, `.pt2` or a checkpoint.
+    """A model file in memory: `.onnx`, `.torchscript`, `.pt2`, `.html` or a checkpoint.
 
     Attributes:
         kind: A key of `ptx.infer.artifact.formats.FORMATS`.
-        manifest: None: not written by ptx.
-        digest_ok: Whether the content is what was written.
-        external: The manifest was made for a file without one: there is no content digest to check.
+        manifest: None if ptx did not write the file.
+        digest_ok: Whether the content digest matches.
+        external: Whether the manifest was created for a file without one: there is no digest to check.
         external_data: The content of the files next to an ONNX file that its weights are in, by name.
     """
 
@@ -84,20 +83,20 @@ class Artifact:
             ArtifactError: there is no manifest, or the content has changed since it was written.
         """
         if self.manifest is None:
-            way = (
+            hint = (
                 ", or --spec FILE (library: spec=…); `ptx run` takes arrays without"
                 if self.format.accepts_spec
                 else ""
             )
             raise ArtifactError(
                 f"{self.name} is {self.format.noun} without a ptx manifest; expected one that"
-                f" `ptx export` or `ptx train` wrote{way}",
+                f" `ptx export` or `ptx train` wrote{hint}",
                 code="E-MANIFEST-MISSING",
             )
         if not self.digest_ok and not self.external:
             raise ArtifactError(
                 f"{self.name} has changed since it was written: its content does not match its"
-                " content digest; export it again or fetch it again",
+                " content digest; export or download it again",
                 code="E-HASH",
             )
         return self.manifest
@@ -129,7 +128,7 @@ def parse_artifact(data: bytes, *, path: Path) -> Artifact:
 
 
 def _read(data: bytes, name: str) -> tuple[str, Content]:
-    """Its format, and the content of its container."""
+    """The format of a file, and its content."""
     for container in dict.fromkeys(form.container for form in FORMATS.values()):
         content: Content | None = import_module(container).read_content(data, name=name)
         if content is None:
@@ -143,7 +142,7 @@ def _read(data: bytes, name: str) -> tuple[str, Content]:
 
 
 def holds_members(names: Collection[str], members: Collection[str]) -> bool:
-    """Whether an archive with these names has the members of a format: see `FileFormat`."""
+    """Whether an archive with these names contains the members of a format: see `FileFormat`."""
     return all(
         member in names or (member.endswith("/") and any(name.startswith(member) for name in names))
         for member in members

@@ -31,8 +31,8 @@ NAME = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 )  # the name of a model, used for folders and files
 _OWNER = re.compile(r"^\..*\.([0-9]{1,9})-[0-9a-f]{8}\.ptx-tmp$", re.ASCII | re.DOTALL)
-_PIECE = 2**18  # bytes that are buffered before a write
-_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
+_BUFFER_SIZE = 2**18  # bytes
+_BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 _READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -62,7 +62,7 @@ def read_bytes(
                 f"{quote(path)} has {status.st_size:,} bytes; at most {limit:,} are read",
                 code="E-IN-SIZE",
             )
-        content = _read_whole(descriptor, status.st_size)
+        content = _read_all(descriptor, status.st_size)
     except OSError as reason:
         raise error(f"{quote(path)}: {reason.strerror or reason}", code="E-IN-READ") from reason
     finally:
@@ -72,8 +72,8 @@ def read_bytes(
     return content
 
 
-def _read_whole(descriptor: int, size: int) -> bytes:
-    """The content; a byte more than `size` where the file has grown."""
+def _read_all(descriptor: int, size: int) -> bytes:
+    """The content; `size` + 1 bytes of it if the file has grown."""
     content = os.read(descriptor, size + 1)
     if len(content) >= size:  # nearly always: one call
         return content
@@ -86,7 +86,7 @@ def _read_whole(descriptor: int, size: int) -> bytes:
 
 
 def check_writable(path: StrPath) -> None:
-    """Find out now, before hours of work, that `path` cannot be written.
+    """Check that `path` can be written, before hours of work.
 
     Raises:
         OutputError: a missing parent folder, a folder in the file's place, no permission.
@@ -101,16 +101,16 @@ def check_writable(path: StrPath) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; nothing where it is there.
+    """Create a folder and its parents, unless it exists.
 
     Raises:
-        OutputError: it cannot be made, or there is a file of that name.
+        OutputError: it cannot be created, or a file has that name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"the folder {quote(folder)} cannot be made: {error.strerror or error}",
+            f"the folder {quote(folder)} cannot be created: {error.strerror or error}",
             code="E-OUT-PARENT",
         ) from error
 
@@ -119,7 +119,7 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
     """Write `data` to `path`: a reader sees the old content or the new one, never a mix.
 
     A symbolic link is followed: the file that it points to is replaced. Temporary files that killed
-    processes left in the target's folder are swept away.
+    processes left in the target's folder are deleted.
 
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
@@ -130,9 +130,9 @@ def write_atomic(path: StrPath, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], object]]:
-    """`write_atomic` for content that comes piece by piece: gives the function that takes a piece.
+    """`write_atomic` for content in several parts: yields the function that writes a part.
 
-    The file is replaced where the block ends; what was there before stays where it raises.
+    The file is replaced at the end of the block. If the block raises, the old file stays.
 
     Raises:
         OutputError: as `write_atomic`.
@@ -142,22 +142,22 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
     with mapping_os_errors(target):
         remove_stale_temp_files(target.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-    waiting = bytearray()
+    buffer = bytearray()
 
     def write(data: bytes | memoryview) -> None:
-        if len(waiting) + len(data) < _PIECE:
-            waiting.extend(data)
+        if len(buffer) + len(data) < _BUFFER_SIZE:
+            buffer.extend(data)
             return
         with mapping_os_errors(target):
-            _write_whole(descriptor, waiting)
-            _write_whole(descriptor, data)
-        waiting.clear()
+            _write_all(descriptor, buffer)
+            _write_all(descriptor, data)
+        buffer.clear()
 
     try:
         try:
             yield write
             with mapping_os_errors(target):
-                _write_whole(descriptor, waiting)
+                _write_all(descriptor, buffer)
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -170,7 +170,7 @@ def atomic_writer(path: StrPath) -> Iterator[Callable[[bytes | memoryview], obje
         _sync_folder(target.parent)
 
 
-def _write_whole(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+def _write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
     with memoryview(data) as view:
         done = 0
         while done < len(view):
@@ -189,8 +189,8 @@ def mapping_os_errors(target: Path) -> Iterator[None]:
 def remove_stale_temp_files(folder: Path) -> None:
     """Delete temporary files in `folder` whose writing process no longer exists."""
     for entry in folder.iterdir():
-        found = _OWNER.search(entry.name)
-        if found and not _alive(int(found[1])):
+        match = _OWNER.search(entry.name)
+        if match and not _alive(int(match[1])):
             with contextlib.suppress(OSError):  # another process deleted it first
                 _remove(entry)
 

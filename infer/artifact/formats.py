@@ -1,6 +1,6 @@
-"""The kinds of files that hold a model: name, how it is recognised, whether it is a program.
+"""The file formats of models: how each is recognised, and whether it contains code.
 
-A kind's key is also that of its exporter in `ptx.export.formats`, and what a backend `reads`.
+The keys of FORMATS are also the keys of the exporters, and `BackendEntry.artifact_format`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import NamedTuple
 
 
 class Content(NamedTuple):
-    """What the container of a file holds, as its module reads it."""
+    """The content of a file, as the module of its container reads it."""
 
-    manifest: bytes | None  # the manifest's JSON; None without one
-    digest_ok: bool  # whether the file is, byte for byte, what was written
+    manifest: bytes | None  # the manifest's JSON, if any
+    digest_ok: bool  # whether the content digest matches
     members: Collection[str] = ()  # the names in an archive
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One line of FORMATS."""
+    """One entry of FORMATS."""
 
     noun: str  # for messages
     suffix: str
-    container: str  # module with `read_content(data, name=…)`: a Content, None of what is none
-    members: tuple[str, ...] = ()  # what tells it from others in such a container; `code/` a folder
-    is_program: bool = False  # it can run code as soon as it is loaded
-    accepts_spec: bool = False  # one without a manifest says enough to be run with a model spec
+    container: str  # module with `read_content(data, name=…)`: a Content, or None for other files
+    members: tuple[str, ...] = ()  # the members of the archive that identify it; `code/`: a folder
+    is_program: bool = False  # whether it can run code as soon as it is loaded
+    accepts_spec: bool = False  # whether a file without a manifest can be run with a model spec
 
 
 FORMATS = {
@@ -53,11 +53,11 @@ FORMATS = {
         "a checkpoint", ".pt", "ptx.infer.artifact.zip_archive", ("data.pkl",)
     ),
 }
-"""The kinds of files by name, the one that `auto` prefers first; of two that a file fits, the first."""
+"""The file formats in the order of `auto`; a file that matches two of them has the first."""
 
-CHECKPOINT = "checkpoint"  # what training writes; all others are exported
+CHECKPOINT = "checkpoint"  # written by training; all other formats are exported
 
 
 def by_preference() -> list[str]:
-    """The kinds of files in the order in which `auto` takes them: a checkpoint last."""
+    """The file formats in the order in which `auto` prefers them: a checkpoint last."""
     return sorted(FORMATS, key=CHECKPOINT.__eq__)

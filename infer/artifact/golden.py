@@ -172,7 +172,9 @@ def end_to_end_from_data(data: Any) -> EndToEndSample:
     values = tuple(_value_from_data(value) for value in require_field(data, "values", list))
     read = tuple(array_from_data(item) for item in require_field(data, "read", list))
     if not values or len(read) not in (0, len(values)):
-        raise ValueError(f"an end-to-end sample has {len(values)} values and {len(read)} read ones")
+        raise ValueError(
+            f"an end-to-end sample has {len(values)} values and {len(read)} preprocessed values"
+        )
     names = require_field({"names": [], **data}, "names", list)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"an end-to-end sample has the names {names}; expected texts")
@@ -212,8 +214,8 @@ def to_raw_input(value: Any) -> RawInput:
 def _expected_to_data(sample: GoldenSample | EndToEndSample) -> dict[str, Any]:
     predictions = [[one.label, one.score, one.value] for one in sample.predictions]
     ties = {
-        name: _arrays_to_data({"indices": found.indices, "values": found.values})
-        for name, found in sample.ties.items()
+        name: _arrays_to_data({"indices": tied.indices, "values": tied.values})
+        for name, tied in sample.ties.items()
     }
     return {
         "outputs": {
@@ -263,7 +265,9 @@ def _check_columns(name: str, columns: Array, output: Array | None) -> None:
     if output is None or columns.ndim != output.ndim:
         raise ValueError(f"the tolerances of the columns of {name!r} have no matching output")
     sizes = zip(columns.shape, output.shape, strict=True)
-    if columns.dtype.kind != "f" or any(size not in (1, have) for size, have in sizes):
+    if columns.dtype.kind != "f" or any(
+        columns_size not in (1, size) for columns_size, size in sizes
+    ):
         raise ValueError(
             f"the tolerances of the columns of {name!r} are {columns.dtype} {columns.shape}; its"
             f" output has shape {output.shape}"
@@ -277,10 +281,10 @@ def _ties(data: Mapping[str, Any], name: str, outputs: Mapping[str, Array]) -> T
     positions, values = arrays.get("indices"), arrays.get("values")
     if name not in outputs or positions is None or values is None:
         raise ValueError(f"the ties of {name!r} lack an output, indices or values")
-    fits = (
+    valid = (
         positions.dtype == np.int64 and positions.ndim == 1 and values.shape[1:] == positions.shape
     )
-    if not fits or ((positions < 0) | (positions >= outputs[name].size)).any():
+    if not valid or ((positions < 0) | (positions >= outputs[name].size)).any():
         raise ValueError(f"the ties of {name!r} do not match the output")
     return Ties(positions, values)
 
@@ -306,7 +310,7 @@ def value_to_data(value: RawInput) -> dict[str, Any]:
 
 def _value_from_data(data: Any) -> RawInput:
     if not isinstance(data, dict) or len(data) != 1:
-        raise ValueError("a raw value is not an object of one key")
+        raise ValueError("a raw value is not an object with one key")
     if "base64" in data:
         return base64.b64decode(require_field(data, "base64", str), validate=True)
     return (
@@ -359,7 +363,7 @@ def _seeded_from_data(data: Mapping[str, Any]) -> SeededArray:
     if not 0 <= seed < 2**32:
         raise ValueError(f"an array has the seed {seed}; expected 0 to {2**32 - 1}")
     if (np.dtype(dtype).kind == "f") == ("bounds" in data):
-        raise ValueError(f"an array of a seed is {dtype}; integers have bounds, floats have none")
+        raise ValueError(f"a seeded array is {dtype}; integers need bounds, floats have none")
     if "bounds" in data:
         bounds = _bounds_from_data(dtype, require_field(data, "bounds", list))
     return SeededArray(dtype, shape, seed, bounds, require_field(data, "sha256", str))
@@ -367,11 +371,11 @@ def _seeded_from_data(data: Mapping[str, Any]) -> SeededArray:
 
 def _bounds_from_data(dtype: str, bounds: list[Any]) -> tuple[int, int]:
     if len(bounds) != 2 or not all(type(end) is int for end in bounds):
-        raise ValueError(f"an array of a seed has the bounds {bounds}; expected two integers")
+        raise ValueError(f"a seeded array has the bounds {bounds}; expected two integers")
     low, high = bounds
     limits = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if not limits[0] <= low <= high <= limits[1] or high - low >= SPAN_LIMIT:
-        raise ValueError(f"an array of a seed has the bounds {bounds}, which {dtype} does not hold")
+        raise ValueError(f"a seeded array has the bounds {bounds}, which {dtype} cannot represent")
     return low, high
 
 
@@ -382,19 +386,19 @@ def _sampled_to_data(array: SampledArray) -> dict[str, Any]:
 
 def _sampled_from_data(data: Mapping[str, Any]) -> SampledArray:
     parts = {name: array_from_data(require_field(data, name, dict)) for name in _SAMPLED}
-    found = SampledArray(_shape_from_data(data), **parts)
-    indices, sums, slack = found.indices, found.checksums, found.slack
-    lines = all(array.ndim == 1 and array.size for array in parts.values())
-    if not lines or indices.dtype != np.int64 or indices.shape != found.values.shape:
+    sampled = SampledArray(_shape_from_data(data), **parts)
+    indices, sums, slack = sampled.indices, sampled.checksums, sampled.slack
+    flat = all(array.ndim == 1 and array.size for array in parts.values())
+    if not flat or indices.dtype != np.int64 or indices.shape != sampled.values.shape:
         raise ValueError("a sampled array has no elements, or not as many indices as values")
-    if indices[0] < 0 or indices[-1] >= found.size or (np.diff(indices) <= 0).any():
-        raise ValueError("the indices of a sampled array do not ascend within it")
+    if indices[0] < 0 or indices[-1] >= sampled.size or (np.diff(indices) <= 0).any():
+        raise ValueError("the indices of a sampled array are not ascending or outside of it")
     if sums.dtype != np.float64 or slack.dtype != np.float64 or sums.shape != slack.shape:
         raise ValueError("the checksums of a sampled array are not float64 with a slack each")
     finite = np.isfinite(sums).all() and np.isfinite(slack).all()
-    if sums.size > found.size or not finite or (slack < 0).any():
-        raise ValueError("the checksums of a sampled array are too many, or no numbers")
-    return found
+    if sums.size > sampled.size or not finite or (slack < 0).any():
+        raise ValueError("the checksums of a sampled array are too many, or are not finite")
+    return sampled
 
 
 def _dtype_from_data(data: Mapping[str, Any]) -> str:
@@ -420,9 +424,9 @@ def _little(array: Array) -> Array:
 
 
 def require_field(data: Mapping[str, Any], key: str, expected: type[T]) -> T:
-    """The field `key` of a JSON object; ValueError where it is missing or of another type."""
+    """The field `key` of a JSON object; ValueError if it is missing or of another type."""
     value = data.get(key)
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        got = "missing" if key not in data else f"a {type(value).__name__}"
-        raise ValueError(f"{key!r} is {got}; expected {expected.__name__}")
+        actual = "missing" if key not in data else f"a {type(value).__name__}"
+        raise ValueError(f"{key!r} is {actual}; expected {expected.__name__}")
     return value

@@ -1,9 +1,7 @@
-"""A model as one page: an HTML file that holds an ONNX file with a content digest and the engine that
-runs it.
+"""HTML artifacts: one page with an ONNX file, its manifest, and the JavaScript engine that runs it.
 
-They stand in it as blocks, gzip in base85, which takes less room than base64; the last line is the
-content digest: the sha256 of all bytes before it.
-Nothing of a page is run to read it.
+Each part is a block of gzip data in base85, which is smaller than base64. The last line is the content
+digest: the sha256 of all bytes before it. Reading a page does not run anything in it.
 """
 
 from __future__ import annotations
@@ -18,27 +16,27 @@ from ptx.infer.artifact.formats import Content
 from ptx.infer.errors import ArtifactError
 
 HEAD = "<!doctype html>\n<!-- A model as one page, written by ptx. -->\n"
-MODEL, ENGINE = "model", "engine"  # the blocks: an ONNX file with its manifest, and JavaScript
-PAGE, DATA = (
-    "page",
-    "data",
-)  # the script of what is seen; what it shows of the model, with the words
+# The blocks.
+MODEL = "model"  # an ONNX file with its manifest
+ENGINE = "engine"  # the JavaScript that runs the model
+PAGE = "page"  # the JavaScript of the user interface
+DATA = "data"  # what the page shows about the model, and its translations
 RUNTIME, WASM = (
     "runtime",
     "wasm",
-)  # of a page that ONNX Runtime's WebAssembly runs: its script, and that
-LIMIT = 2**28  # bytes of a block once it is unpacked
+)  # ONNX Runtime's JavaScript and WebAssembly, if the page uses them
+LIMIT = 2**28  # bytes of an uncompressed block
 _OPENED = '<script type="application/gzip" id="{}">'
 _CLOSED = "</script>"
 _DIGEST = "<!-- ptx.digest {} -->\n"
 
 
 def read_content(data: bytes, *, name: str) -> Content | None:
-    """The manifest of the page's model, and whether the page is what was written; None of no page of
-    ptx.
+    """The manifest, and whether the content digests of page and model match; None if `data` is not a
+    page of ptx.
 
     Raises:
-        ArtifactError: it holds no model.
+        ArtifactError: it contains no model.
     """
     if not data.startswith(HEAD.encode()):
         return None
@@ -49,18 +47,19 @@ def read_content(data: bytes, *, name: str) -> Content | None:
 
 
 def write_block(block: str, content: bytes) -> str:
-    """A block as it is written in a page."""
-    packed = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
-    return f"{_OPENED.format(block)}{packed.replace('<', ',')}{_CLOSED}"  # `<` may begin a tag
+    """The HTML of a block."""
+    encoded = base64.b85encode(gzip.compress(content, 9, mtime=0)).decode()
+    # `<` could start a tag; base85 does not use `,`
+    return f"{_OPENED.format(block)}{encoded.replace('<', ',')}{_CLOSED}"
 
 
 def has_block(data: bytes, block: str) -> bool:
-    """Whether the page has such a block."""
+    """Whether the page contains this block."""
     return _OPENED.format(block).encode() in data
 
 
 def read_block(data: bytes, block: str, *, name: str) -> bytes:
-    """What a block holds.
+    """The uncompressed content of a block.
 
     Raises:
         ArtifactError: E-HASH: it is missing or incomplete.
@@ -70,15 +69,16 @@ def read_block(data: bytes, block: str, *, name: str) -> bytes:
     end = data.find(_CLOSED.encode(), start)
     try:
         if start < len(opened) or end < 0:
-            raise ValueError("is not there")
-        unpack = zlib.decompressobj(wbits=31)
-        content = unpack.decompress(base64.b85decode(data[start:end].replace(b",", b"<")), LIMIT)
-        if not unpack.eof or unpack.unused_data:
-            raise ValueError("does not end where it must")
+            raise ValueError("it is missing")
+        decompressor = zlib.decompressobj(wbits=31)
+        encoded = data[start:end].replace(b",", b"<")
+        content = decompressor.decompress(base64.b85decode(encoded), LIMIT)
+        if not decompressor.eof or decompressor.unused_data:
+            raise ValueError("it is truncated, too large or has trailing bytes")
     except (ValueError, zlib.error) as error:
         raise ArtifactError(
-            f"{name} has changed since it was written: its {block} cannot be read: {error}; export it"
-            " again or fetch it again",
+            f"{name} has changed since it was written: its block {block!r} cannot be read: {error};"
+            " export or download it again",
             code="E-HASH",
         ) from error
     return content
@@ -91,7 +91,7 @@ def append_digest(page: str) -> bytes:
 
 
 def check_digest(data: bytes) -> bool:
-    """Whether the page is, byte for byte, what was written."""
+    """Whether the content digest matches, so that the page is byte for byte what was written."""
     size = len(_DIGEST.format("0" * 64))
     digest = hashlib.sha256(memoryview(data)[:-size]).hexdigest()
     return data[-size:] == _DIGEST.format(digest).encode()

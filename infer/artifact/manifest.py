@@ -277,7 +277,7 @@ def _training(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_test(test: Mapping[str, Any]) -> None:
-    """The record of what the model reached on its test rows, see `ptx.trainers.recorded_metrics`."""
+    """ValueError unless `test` has the form of `ptx.trainers.recorded_metrics`."""
     for key in ("data", "sha256"):
         require_field(test, key, str)
     require_field(test, "rows", int)
@@ -295,7 +295,7 @@ def _verification(data: Mapping[str, Any]) -> dict[str, Any]:
             require_field(verification, key, str)
         backends = require_field(verification, "backends", dict)
         for outputs in (require_field(backends, name, dict) for name in backends):
-            for found in (require_field(outputs, name, dict) for name in outputs):
-                require_field(found, "error", float)
-                require_field(found, "tolerance", float)
+            for result in (require_field(outputs, name, dict) for name in outputs):
+                require_field(result, "error", float)
+                require_field(result, "tolerance", float)
     return verification

@@ -1,4 +1,4 @@
-"""An ONNX file as bytes: reading and signing with a digest its manifest without the onnx package.
+"""ONNX files as bytes: read or embed a manifest with its content digest, without the onnx package.
 
 An ONNX file is one protobuf message, `ModelProto`. A field may be appended to a protobuf message by
 appending its bytes, so the manifest is put at the end of the file as an entry of `metadata_props`,
@@ -30,23 +30,22 @@ _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 
 @dataclass(frozen=True)
 class OnnxHeader:
-    """The outermost fields of an ONNX file; its graph is not looked into."""
+    """The outermost fields of an ONNX file; its graph is not parsed."""
 
     ir_version: int
     producer: str
     opsets: dict[str, int]  # operator domain ("" is ONNX's own) → version
     metadata: dict[str, bytes]
-    graph: tuple[int, int]  # where the graph's bytes start and end
-    # how many bytes the content digest covers; None without a content digest
-    digest_start: int | None
+    graph: tuple[int, int]  # start and end of the graph's bytes
+    digest_start: int | None  # where the field of the content digest starts, if there is one
 
 
 def read_content(data: bytes, *, name: str) -> Content | None:
-    """The manifest and the content digest; None where `data` does not start as ONNX files do, with the
-    IR version.
+    """The manifest and whether the content digest matches; None if `data` does not start like an ONNX
+    file, with the IR version.
 
     Raises:
-        ArtifactError: it is cut, or no ONNX file.
+        ArtifactError: it is truncated, or not an ONNX file.
     """
     if len(data) < 3 or data[0] != _IR_VERSION << 3 | _VARINT or not 0 < data[1] < 0x80:
         return None
@@ -55,13 +54,13 @@ def read_content(data: bytes, *, name: str) -> Content | None:
 
 
 def read_header(data: bytes, *, name: str) -> OnnxHeader:
-    """Walk the outermost fields of an ONNX file.
+    """Parse the outermost fields of an ONNX file.
 
     Raises:
-        ArtifactError: it is cut, or no ONNX file.
+        ArtifactError: it is truncated, or not an ONNX file.
     """
     ir_version = 0
-    places: dict[int, tuple[int, int]] = {}  # of the fields that stand once
+    spans: dict[int, tuple[int, int]] = {}  # field number → start and end of its last value
     opsets: dict[str, int] = {}
     metadata: dict[str, bytes] = {}
     digest_start = None
@@ -72,23 +71,23 @@ def read_header(data: bytes, *, name: str) -> OnnxHeader:
             if isinstance(value, int):
                 ir_version = value if number == _IR_VERSION else ir_version
                 continue
-            places[number] = value
+            spans[number] = value
             if number == _OPSET_IMPORT:
                 opsets.update([_opset(data, *value)])
             elif number == _METADATA and _add_entry(metadata, data, *value) == DIGEST_KEY:
                 digest_start = start
-        if _GRAPH not in places:
-            raise ValueError("no graph was found")
+        if _GRAPH not in spans:
+            raise ValueError("it has no graph")
     except ValueError as error:
         raise ArtifactError(
-            f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
+            f"{name} is damaged or not an ONNX file: {error}", code="E-ONNX-PARSE"
         ) from error
-    producer = data[slice(*places.get(_PRODUCER, (0, 0)))].decode("utf-8", "replace")
-    return OnnxHeader(ir_version, producer, opsets, metadata, places[_GRAPH], digest_start)
+    producer = data[slice(*spans.get(_PRODUCER, (0, 0)))].decode("utf-8", "replace")
+    return OnnxHeader(ir_version, producer, opsets, metadata, spans[_GRAPH], digest_start)
 
 
 def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) -> str:
-    """The key of an entry that was added; ValueError if it is already there."""
+    """Parse an entry, add it to `metadata` and return its key; ValueError if the key occurs twice."""
     key, content = _entry(data, start, end)
     if key in metadata:
         raise ValueError(f"metadata {key!r} occurs twice")
@@ -97,7 +96,7 @@ def _add_entry(metadata: dict[str, bytes], data: bytes, start: int, end: int) ->
 
 
 def embed_manifest(model: bytes, manifest: str) -> bytes:
-    """The ONNX file `model`, which has no manifest yet, with its manifest and its content digest."""
+    """Append a manifest and the content digest to an ONNX file that has none."""
     content = model + _metadata_field(MANIFEST_KEY, manifest.encode("utf-8"))
     return content + _metadata_field(
         DIGEST_KEY, hashlib.sha256(content).hexdigest().encode("ascii")
@@ -105,7 +104,7 @@ def embed_manifest(model: bytes, manifest: str) -> bytes:
 
 
 def check_digest(data: bytes, header: OnnxHeader) -> bool:
-    """Whether the file is, byte for byte, what was written."""
+    """Whether the content digest matches, so that the file is byte for byte what was written."""
     if header.digest_start is None:
         return False
     digest = hashlib.sha256(memoryview(data)[: header.digest_start]).hexdigest().encode("ascii")
@@ -113,7 +112,9 @@ def check_digest(data: bytes, header: OnnxHeader) -> bool:
 
 
 def walk(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int | tuple[int, int]]]:
-    """(start, field number, value) for each field; a value of bytes is given as (start, end)."""
+    """(start, field number, value) for each field; the value is an integer, or the (start, end) of its
+    bytes. ValueError if the message is not valid.
+    """
     while position < end:
         start = position
         tag, position = _varint(data, position, end)
@@ -129,13 +130,13 @@ def walk(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int |
         else:
             raise ValueError(f"wire type {wire} at byte {start}")
         if size > end - position:
-            raise ValueError(f"it ends early: field {number} at byte {start} has {size:,} bytes")
+            raise ValueError(f"it is truncated: field {number} at byte {start} has {size:,} bytes")
         yield start, number, (position, position + size)
         position += size
 
 
 def parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(field number, start, end) of the fields that hold bytes."""
+    """(field number, start, end) of the fields whose value is bytes."""
     for _, number, value in walk(data, start, end):
         if isinstance(value, tuple):
             yield number, *value
@@ -145,7 +146,7 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 70, 7):
         if position >= end:
-            raise ValueError("it ends early, inside a number")
+            raise ValueError("it is truncated inside a number")
         byte = data[position]
         position += 1
         result |= (byte & 0x7F) << shift

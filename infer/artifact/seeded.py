@@ -1,7 +1,7 @@
-"""Random arrays that a file does not store: they are made again from a seed, the same everywhere.
+"""Random arrays that are generated from a seed instead of being stored, identical on every machine.
 
-The numbers depend on neither NumPy's generators nor any mathematical function, only on integers of 32
-bits and on the rounding of IEEE 754, so any language can make them:
+The numbers depend on neither NumPy's generators nor any mathematical function, only on 32-bit integers
+and on the rounding of IEEE 754, so that any language can generate them:
 
     mix(h):   h ^= h >> 16;  h *= 0x85EBCA6B;  h ^= h >> 13;  h *= 0xC2B2AE35;  h ^= h >> 16
     word(k) = mix((k + 1) * 0x9E3779B9 + mix(seed))               all of this modulo 2^32
@@ -26,20 +26,22 @@ import numpy as np
 from ptx.infer.errors import ArtifactError
 from ptx.infer.signature import Array
 
-SEEDED_LIMIT = 2**30  # bytes of one sample's arrays: what `ptx verify` may be asked to make
-SPAN_LIMIT = 2**53  # how many integers may lie within the bounds: a float64 counts so far
-_CHUNK = 2**16  # elements that are made at once
+SEEDED_LIMIT = (
+    2**30
+)  # maximum bytes of one sample's arrays: what a file can make `ptx verify` allocate
+SPAN_LIMIT = 2**53  # maximum number of integers within the bounds: all are exact in float64
+_CHUNK = 2**16  # elements that are generated at once
 _GOLDEN = 0x9E3779B9
 
 
 @dataclass(frozen=True)
 class SeededArray:
-    """An array that is made from a seed.
+    """An array that is generated from a seed.
 
     Attributes:
-        dtype: NumPy's name.
-        bounds: Smallest and largest value of integers and bools; None for floats.
-        sha256: Of the little-endian content in C order.
+        dtype: NumPy's name of the dtype.
+        bounds: Minimum and maximum of integers and bools, both included; None for floats.
+        sha256: Digest of the little-endian content in C order.
     """
 
     dtype: str
@@ -50,20 +52,20 @@ class SeededArray:
 
     @property
     def nbytes(self) -> int:
-        """Of the array."""
+        """The size of the array in bytes."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def make(self) -> Array:
-        """The array.
+        """Generate the array.
 
         Raises:
-            ArtifactError: E-MANIFEST: what is made here has another digest.
+            ArtifactError: E-MANIFEST: the generated array has another digest.
         """
         array = _make(self.dtype, self.shape, self.seed, self.bounds)
         if content_digest(array) != self.sha256:
             raise ArtifactError(
-                f"the array of seed {self.seed} has another sha256 than the file says: the seed, the"
-                " bounds or the digest has changed; export it again or fetch it again",
+                f"the array of seed {self.seed} does not match its sha256 in the manifest: the seed,"
+                " the bounds or the digest has changed; export or download it again",
                 code="E-MANIFEST",
             )
         return array
@@ -72,7 +74,7 @@ class SeededArray:
 def seeded_array(
     dtype: str, shape: tuple[int, ...], seed: int, bounds: tuple[int, int] | None
 ) -> SeededArray:
-    """The array of that seed, with its digest; `bounds` as of `SeededArray`."""
+    """Generate an array to compute its digest; `bounds` as in `SeededArray`."""
     digest = content_digest(_make(dtype, shape, seed, bounds))
     return SeededArray(dtype, shape, seed, bounds, digest)
 
@@ -84,7 +86,7 @@ def content_digest(array: Array) -> str:
 
 
 def random_words(seed: int, start: int, count: int) -> Array:
-    """uint32 (count,): the words `start` and following of a seed."""
+    """uint32 (count,): the words of a seed, from index `start` on."""
     counters = np.arange(start + 1, start + count + 1, dtype=np.uint32)
     return _mix(counters * np.uint32(_GOLDEN) + _mix(np.array([seed], np.uint32)))
 
@@ -99,9 +101,9 @@ def _mix(words: Array) -> Array:
 def _make(dtype: str, shape: tuple[int, ...], seed: int, bounds: tuple[int, int] | None) -> Array:
     array = np.empty(math.prod(shape), dtype)
     for start in range(0, array.size, _CHUNK):
-        part = array[start : start + _CHUNK]
-        first, second = random_words(seed, 2 * start, 2 * part.size).reshape(-1, 2).T
-        part[:] = _floats(first, second) if bounds is None else _integers(first, second, *bounds)
+        chunk = array[start : start + _CHUNK]
+        first, second = random_words(seed, 2 * start, 2 * chunk.size).reshape(-1, 2).T
+        chunk[:] = _floats(first, second) if bounds is None else _integers(first, second, *bounds)
     return array.reshape(shape)
 
 
@@ -113,5 +115,5 @@ def _floats(first: Array, second: Array) -> Array:
 
 
 def _integers(first: Array, second: Array, low: int, high: int) -> Array:
-    shares = (first * 2.0**21 + (second >> np.uint32(11))) / 2.0**53
-    return low + np.floor(shares * (high - low + 1)).astype(np.int64)
+    uniform = (first * 2.0**21 + (second >> np.uint32(11))) / 2.0**53  # in [0, 1)
+    return low + np.floor(uniform * (high - low + 1)).astype(np.int64)

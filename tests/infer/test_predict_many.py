@@ -238,8 +238,8 @@ def test_an_error_of_the_source_comes_through(double: Predictor) -> None:
             "the batch size is 0; expected an integer",
         ),
         (lambda p: p.predict_many([1], on_error="skip"), "on_error is 'skip'"),
-        (lambda p: p.predict_many("digit.png"), "the inputs are one str; expected several"),
-        (lambda p: p.predict_many(b"1"), "the inputs are one bytes; expected several"),
+        (lambda p: p.predict_many("digit.png"), "the inputs are a single str; expected several"),
+        (lambda p: p.predict_many(b"1"), "the inputs are a single bytes; expected several"),
         (lambda p: list(p.predict_many([1], top=0)), "top is 0; expected an integer from 1 to"),
     ],
 )

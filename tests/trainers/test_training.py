@@ -464,7 +464,7 @@ def test_a_file_in_the_folders_place_is_found_out_before_the_training(
 ) -> None:
     (tmp_path / "runs").write_text("a file")
     for folder in (tmp_path / "runs", tmp_path / "runs" / "convnet"):
-        with pytest.raises(OutputError, match="cannot be made") as caught:
+        with pytest.raises(OutputError, match="cannot be created") as caught:
             run("convnet", few("convnet"), folder, progress=Unreachable())
         assert caught.value.exit_code == 5
 

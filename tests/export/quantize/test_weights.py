@@ -219,7 +219,7 @@ def test_the_line_says_what_rounding_cost_and_the_file_has_a_name_of_its_own(
     assert " instead of " in first
     assert "agrees with eager float64 of the quantized network in 17 cases" in first
     assert second.startswith("quantization: ")
-    assert second.split("% of ")[1].startswith("2,000 test answers, ")
+    assert second.split("% of ")[1].startswith("2,000 test predictions, ")
     assert last.startswith(f"next: ptx verify {path}")
     assert ptx("verify", path, "--backend", "ort-cpu").code == 0
     assert "int8" in ptx("inspect", path).out

@@ -92,15 +92,15 @@ def test_no_flipped_byte_keeps_the_digest() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no graph was found"),
-        (b"\x08\x0a", "no graph was found"),
-        (b"\x08", "it ends early, inside a number"),
-        (b"\x08\xff", "it ends early, inside a number"),
+        (b"", "it has no graph"),
+        (b"\x08\x0a", "it has no graph"),
+        (b"\x08", "it is truncated inside a number"),
+        (b"\x08\xff", "it is truncated inside a number"),
         (b"\x08" + b"\xff" * 11, "a number of more than 64 bits"),
-        (PLAIN[:-1], "it ends early: field"),
+        (PLAIN[:-1], "it is truncated: field"),
         (PLAIN + b"\x7a\x00", "field 15 does not belong to an ONNX file"),
         (PLAIN + b"\x73", "wire type 3"),
-        (PLAIN + b"\x72\x04\x0a\x01\xff\x12", "is damaged or no ONNX file"),
+        (PLAIN + b"\x72\x04\x0a\x01\xff\x12", "is damaged or not an ONNX file"),
         (onnx_bytes.embed_manifest(VALID, "{}"), "metadata 'ptx.manifest' occurs twice"),
     ],
 )

@@ -126,10 +126,10 @@ def lying() -> bytes:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"PK\3\4", "is a damaged or cut archive"),
+        (b"PK\3\4", "is a damaged or truncated archive"),
         (made({}), "it is empty"),
-        (made({"data.pkl": b""}), "do not stand in one folder"),
-        (made({"a/x": b"", "b/x": b""}), "do not stand in one folder"),
+        (made({"data.pkl": b""}), "are not in one folder"),
+        (made({"a/x": b"", "b/x": b""}), "are not in one folder"),
         (made({"a/../x": b""}), "points outside"),
         (made({"a/./x": b""}), "points outside"),
         (made({"a//x": b""}), "points outside"),

@@ -128,7 +128,7 @@ def test_a_masked_score_is_never_the_answer(tmp_path: Path) -> None:
         answer = predictor.predict(x[0], top=3)
         assert (answer.label, answer.top[-1]) == ("c", ("a", 0.0))
         for nothing in (0 * x, -x):
-            with pytest.raises(ArtifactError, match="'y' has no finite largest number") as caught:
+            with pytest.raises(ArtifactError, match="'y' has no finite maximum") as caught:
                 predictor.predict(nothing[0])
             assert caught.value.code == "E-NONFINITE"
 
