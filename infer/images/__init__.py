@@ -1,1 +1,1 @@
-"""From a picture's bytes to the pixels that a person sees."""
+"""From the bytes of an image file to the pixels that a person sees."""

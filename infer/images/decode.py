@@ -1,9 +1,9 @@
-"""One picture path: bytes or an array in, the picture that a person sees out.
+"""Decode an image file, or convert an array or a Pillow image: 8 bits per channel, upright.
 
-Every picture goes the same way: format by its first bytes, size from its header, integrity, frames,
-pixels, EXIF orientation, depth and mode. What cannot be read right is refused with an `InputError`.
-No check relies on Pillow's global settings and none is changed, so that threads may decode side by
-side.
+The steps are the same for every file: format from the first bytes, size from the header, integrity,
+frame, pixels, EXIF orientation, bit depth and mode. An image that cannot be decoded reliably is an
+`InputError`. Pillow's global settings are neither used nor changed, so that threads can decode at the
+same time.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from ptx.infer.images.formats import (
     find_format,
 )
 
-# PNG bit depth and colour type -> mode, where the pixels need no palette, scaling or interlacing.
+# PNG bit depth and colour type -> mode, for pixels without palette or scaling.
 _PLAIN: Final = {(8, 0): "L", (8, 2): "RGB", (8, 4): "LA", (8, 6): "RGBA"}
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
-                 (0, 1, 1, 2))  # x, y, columns and rows apart, of an interlaced picture  # fmt: skip
-_PIECE: Final = 2**18  # bytes that are unpacked at a time
-# Chunks that neither change pixels nor can hold an orientation.
+                 (0, 1, 1, 2))  # x, y, column step, row step of each interlace pass  # fmt: skip
+_BLOCK_SIZE: Final = 2**18  # bytes that are decompressed at a time
+# Chunks that neither change pixels nor can contain an orientation.
 _INERT: Final = frozenset((b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"bKGD", b"sBIT"))
 _HEAD: Final = struct.Struct(">I4s").unpack_from
 _CRC: Final = struct.Struct(">I").unpack_from
 _IHDR: Final = struct.Struct(">IIBBBBB").unpack_from
 
-Chunk = tuple[bytes, int, int]  # chunk_type, start and end of its data
+Chunk = tuple[bytes, int, int]  # type, start and end of the data of a PNG chunk
 
 
 def decode(
     data: bytes, *, name: str = "image", frame: int | None = None, min_size: MinSize | None = None
 ) -> Image.Image:
-    """The picture in `data`, as a person sees it: mode L, LA, RGB or RGBA, 8 bit, upright, alpha
-    kept.
+    """The image in a file as a person sees it: upright, mode L, LA, RGB or RGBA with 8 bits.
+
+    The checksums of a PNG are verified, and it must be complete up to its end chunk, so that a damaged
+    file is an error and never other pixels. The other formats have no checksums: damage is an error if
+    the decoder notices it. 16-bit gray is scaled, not clipped. Previews that phones append to a JPEG
+    are not frames.
 
     Args:
+        data: The bytes of the file.
         name: The name of the image in messages.
         frame: Which image of an animation or multi-page file to decode, from 0.
         min_size: A JPEG that is at least twice as large is decoded at 1/2, 1/4 or 1/8 of its size, but
             not below this size; this is many times as fast.
-
-    PNG carries checksums and is held to them, so that a damaged one is refused and never answered
-    with other pixels; it must be complete to its end chunk. The other formats carry none: they are
-    refused where their decoder notices. 16-bit gray is scaled, not clipped. A JPEG is its main
-    picture; previews that phones append are not frames.
 
     Raises:
         InputError: E-IMG-EMPTY, E-IMG-FORMAT, E-IMG-TRUNCATED, E-IMG-DAMAGED, E-IMG-TOO-LARGE,
@@ -75,15 +75,15 @@ def decode(
         return _decode(data, format_name, name, frame, min_size)
     except (InputError, LimitError):
         raise
-    except Exception as error:  # seven families were seen
+    except Exception as error:  # Pillow's decoders raise many unrelated classes
         raise map_decoder_error(error, name, format_name, len(data)) from error
 
 
 def from_pillow(image: Image.Image, *, name: str = "the Pillow image") -> Image.Image:
-    """The picture that a Pillow image shows, as `decode` gives it of the file that it was opened from.
+    """A Pillow image, converted as `decode` converts the file that it was opened from.
 
     Raises:
-        InputError: E-IMG-DEPTH, E-IMG-TOO-LARGE, or as of `decode` where its file cannot be read.
+        InputError: E-IMG-DEPTH, E-IMG-TOO-LARGE, or as `decode` if its file cannot be decoded.
         LimitError: memory ran out.
     """
     try:
@@ -95,9 +95,9 @@ def from_pillow(image: Image.Image, *, name: str = "the Pillow image") -> Image.
 
 
 def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Image:
-    """A picture from `pixels`: (height, width) or (height, width, 1 | 3 | 4), gray, RGB or RGBA.
+    """An image from pixels: (height, width) or (height, width, 1 | 3 | 4), gray, RGB or RGBA.
 
-    uint8 is taken as it is; uint16 is scaled by 65535, not clipped.
+    uint8 is used unchanged; uint16 is scaled from 0..65535 to 0..255, not clipped.
 
     Raises:
         InputError: E-TYPE, E-SHAPE or E-IMG-TOO-LARGE.
@@ -117,7 +117,7 @@ def from_array(pixels: np.ndarray[Any, Any], *, name: str = "array") -> Image.Im
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in pixels.shape:
         raise InputError(
-            f"{label} has shape {pixels.shape}; expected one picture (height, width) or "
+            f"{label} has shape {pixels.shape}; expected one image (height, width) or "
             f"(height, width, 1 | 3 | 4), none of them 0{_shape_hint(pixels.shape)}",
             code="E-SHAPE",
         )
@@ -133,7 +133,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 3 and shape[0] in (1, 3, 4):
         return ": move the channels to the end with numpy.moveaxis(pixels, 0, -1)"
     if len(shape) == 4:
-        return ": give the pictures one at a time"
+        return ": pass the images one at a time"
     return ""
 
 
@@ -143,14 +143,14 @@ def _decode(
     if format_name == "PNG":
         chunks = _read_chunks(data, name)
         _check_pixels(data, chunks, name)
-        plain = _decode_plain(data, chunks)
-        if plain is not None and not frame:
-            return plain
+        image = _decode_plain(data, chunks)
+        if image is not None and not frame:
+            return image
     return decode_with_pillow(data, format_name, name, frame, min_size)
 
 
 def _read_chunks(data: bytes, name: str) -> list[Chunk]:
-    """The chunks up to IEND, each held to its CRC, before any pixel is decoded."""
+    """The chunks up to IEND, after the CRC of each was verified."""
     chunks: list[Chunk] = []
     chunk_type, position, total = b"", len(PNG_MAGIC), len(data)
     while chunk_type != b"IEND":
@@ -183,42 +183,42 @@ def _check_header(data: bytes, chunk_type: bytes, length: int, name: str) -> Non
 
 
 def _check_pixels(data: bytes, chunks: list[Chunk], name: str) -> None:
-    """A palette where one is needed, and all rows: Pillow leaves those that are missing black."""
+    """Check that there are all rows, which Pillow would leave black, and a palette if one is needed."""
     width, height, depth, colour, *_, interlace = _IHDR(data, 16)
     if colour == 3 and all(chunk_type != b"PLTE" for chunk_type, _, _ in chunks):
         raise damaged_error(name, "PNG", "its palette is missing")
     bits = depth * _CHANNELS.get(colour, 1)
-    left = 0 if interlace else height * (1 + (width * bits + 7) // 8)
-    for x, y, across, down in _ADAM7 if interlace else ():
-        columns, rows = -((x - width) // across), -((y - height) // down)
+    # Each row has a filter byte before its pixels.
+    missing = 0 if interlace else height * (1 + (width * bits + 7) // 8)
+    for x, y, column_step, row_step in _ADAM7 if interlace else ():
+        columns, rows = -((x - width) // column_step), -((y - height) // row_step)
         if columns > 0:
-            left += max(rows, 0) * (1 + (columns * bits + 7) // 8)
-    inflate = zlib.decompressobj()
+            missing += max(rows, 0) * (1 + (columns * bits + 7) // 8)
+    decompressor = zlib.decompressobj()
     for chunk_type, start, end in chunks:
-        packed = data[start:end] if chunk_type == b"IDAT" else b""
-        while packed and left > 0:
-            left -= len(inflate.decompress(packed, min(left, _PIECE)))
-            packed = inflate.unconsumed_tail
-    if left > 0:
+        compressed = data[start:end] if chunk_type == b"IDAT" else b""
+        while compressed and missing > 0:
+            missing -= len(decompressor.decompress(compressed, min(missing, _BLOCK_SIZE)))
+            compressed = decompressor.unconsumed_tail
+    if missing > 0:
         raise truncated_error(name, "PNG", len(data))
 
 
 def _decode_plain(data: bytes, chunks: list[Chunk]) -> Image.Image | None:
-    """The picture of a plain 8-bit PNG through Pillow's decoder alone; None for every other PNG.
+    """Decode a plain 8-bit PNG with Pillow's raw decoder; None for every other PNG.
 
-    Three times as fast as opening the file a second time through `PngImageFile`, and the chunks are
-    known already.
+    This is three times as fast as `PngImageFile`, which would parse the chunks a second time.
     """
     width, height, depth, colour, compression, filtering, interlace = _IHDR(data, 16)
     mode = _PLAIN.get((depth, colour))
     if mode is None or compression or filtering or interlace:
         return None
-    parts: list[bytes] = []
+    pixel_data: list[bytes] = []
     previous = b"IHDR"
     for chunk_type, start, end in chunks[1:-1]:
-        if chunk_type == b"IDAT" and (previous == b"IDAT" or not parts):
-            parts.append(data[start:end])
+        if chunk_type == b"IDAT" and (previous == b"IDAT" or not pixel_data):
+            pixel_data.append(data[start:end])
         elif chunk_type not in _INERT:
             return None
         previous = chunk_type
-    return Image.frombytes(mode, (width, height), b"".join(parts), "zip", mode, 0)
+    return Image.frombytes(mode, (width, height), b"".join(pixel_data), "zip", mode, 0)

@@ -1,4 +1,4 @@
-"""A decoded picture without transparency and no larger than is worked on."""
+"""Composite a decoded image onto a background, and reduce it to the size that digits are searched at."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import numpy as np
 from PIL import Image
 
 WORKING_SIDE: Final = 640
-"""Longest side, in pixels, of the pictures that are worked on; larger ones are first averaged down to
-it. A 24 Mpx photo then needs 10 MB of float32 instead of 290 MB, and a digit over a twentieth of it
-still has more than 28 pixels."""
+"""Longest side in pixels; larger images are first reduced by averaging. A 24 Mpx photograph then needs
+10 MB of float32 instead of 290 MB, and a digit that takes up a twentieth of it still has more than 28
+pixels."""
 
 
 def min_decode_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The least (width, height) at which a JPEG of `size` may be decoded, for the same result.
+    """The minimum (width, height) at which a JPEG of (width, height) `size` can be decoded for the same
+    result.
 
-    Both sides keep WORKING_SIDE. If that and the averaging after it come to a multiple of eight, all of
-    it is left to the decoder: at an eighth a pixel is the average of one of the JPEG's blocks of 8x8.
+    Both sides stay at least WORKING_SIDE. If decoding and averaging together reduce by a multiple of
+    eight, the decoder does all of it: at 1/8 a pixel is the average of one 8x8 block of the JPEG.
     """
     width, height = size
     scale = next((s for s in (8, 4, 2) if min(size) >= s * WORKING_SIDE), 1)
@@ -27,13 +28,13 @@ def min_decode_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def reduce_to_working_side(image: Image.Image) -> Image.Image:
-    """The picture averaged down to at most WORKING_SIDE."""
+    """The image, reduced by averaging to a longest side of at most WORKING_SIDE."""
     factor = -(-max(image.size) // WORKING_SIDE)
     return image.reduce(factor) if factor > 1 else image
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Mode L or RGB: what is transparent becomes a background that the opaque part stands out from."""
+    """Mode L or RGB: transparent pixels get a background that contrasts with the opaque ones."""
     if image.mode not in ("LA", "RGBA"):
         return image
     *_, alpha = image.split()
@@ -46,12 +47,12 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def border(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The outermost pixels of (height, width, ...), in a row."""
+    """The outermost pixels (pixels, ...) of an image (height, width, ...)."""
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def _choose_background(opaque: Image.Image, alpha: Image.Image) -> tuple[int, ...]:
-    """Black under a light drawing, white under a dark one, the paper's colour if paper is drawn."""
+    """Black for a light drawing, white for a dark one; the colour of the paper if paper is opaque."""
     solid = np.asarray(reduce_to_working_side(alpha)) > 127
     bands = len(opaque.getbands())
     if not solid.any():
@@ -59,7 +60,7 @@ def _choose_background(opaque: Image.Image, alpha: Image.Image) -> tuple[int, ..
     luminance = np.asarray(reduce_to_working_side(opaque.convert("L")), np.float32)[solid]
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     box = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    # Paper fills its box and carries a second tone; a bare drawing does neither.
+    # Paper fills its bounding box and has a second tone; a drawing without paper does neither.
     second_tone = np.abs(luminance - np.median(luminance)) > 60
     if len(luminance) > 0.75 * box and np.mean(second_tone) > 0.002:
         paper = np.asarray(reduce_to_working_side(opaque)).reshape(*solid.shape, bands)[solid]

@@ -27,11 +27,10 @@ FORMATS: Final[dict[str, str]] = {
     "PPM": "PIL.PpmImagePlugin:PpmImageFile",
     "AVIF": "PIL.AvifImagePlugin:AvifImageFile",
 }
-"""The formats that are accepted. Each is opened by its own class: `Image.open` would try others,
-warn through the process-wide filters, and follow a JPEG into the preview frames that phones append
-to it."""
+"""The accepted formats. Each is opened by its own class: `Image.open` would try others, warn through the
+process-wide filters, and include the preview frames that phones append to a JPEG."""
 
-# First bytes of what is accepted; WEBP (its mark is at byte 8), PPM and AVIF: see `find_format`.
+# First bytes of the accepted formats; for WEBP, PPM and AVIF see `find_format`.
 _MAGIC: Final[dict[bytes, str]] = {
     PNG_MAGIC: "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -44,9 +43,9 @@ _MAGIC: Final[dict[bytes, str]] = {
     b"MM\x00+": "TIFF",
 }
 
-_AVIF: Final = (b"ftypavif", b"ftypavis")  # at byte 4: a picture, a sequence of them
+_AVIF: Final = (b"ftypavif", b"ftypavis")  # at byte 4: an image, a sequence of images
 
-# What else a file named .png turns out to be: for the message only.
+# Offset, bytes and name of formats that are not accepted, for the message.
 _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"%!PS", "EPS"),
     (0, b"\xc5\xd0\xd3\xc6", "EPS"),
@@ -64,7 +63,7 @@ _LOOKS_LIKE: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 
 
-# Pillow mode -> mode handed on. Depths above 8 bits, which `convert` would clip, are not here.
+# Pillow mode -> mode of the result. Modes with more than 8 bits, which `convert` would clip, are absent.
 _CONVERT: Final[dict[str, str]] = {
     "1": "L",
     "L": "L",
@@ -80,22 +79,22 @@ _CONVERT: Final[dict[str, str]] = {
     "YCbCr": "RGB",
 }
 MinSize = int | Callable[[tuple[int, int]], tuple[int, int]]
-"""The least length of both sides, or what gives the least (width, height) for those of the file."""
+"""The minimum of both sides, or a function from the file's (width, height) to the minimum ones."""
 
-_MOST_COUNTED: Final = 1000  # pages of a TIFF
-_PIECE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
+_MAX_COUNTED: Final = 1000  # pages of a TIFF
+_BLOCK_SIZE: Final = 2**22  # bytes for a decoder at a time; libjpeg is slower at the end of each
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
 
 def find_format(data: bytes, name: str) -> str:
-    """The format by content, a key of FORMATS; the file's name says nothing.
+    """The format, a key of FORMATS, from the content; the extension of the file is not used.
 
     Raises:
         InputError: E-IMG-EMPTY, E-IMG-FORMAT or E-IMG-TRUNCATED.
     """
     if not data:
         raise InputError(
-            f"{quote(name)}: the file is empty (0 bytes); expected a picture", code="E-IMG-EMPTY"
+            f"{quote(name)}: the file is empty (0 bytes); expected an image", code="E-IMG-EMPTY"
         )
     for magic, format_name in _MAGIC.items():
         if data.startswith(magic):
@@ -104,31 +103,31 @@ def find_format(data: bytes, name: str) -> str:
         return "WEBP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\r\n#" and len(data) > 2:
         return "PPM"
-    if data[4:12] in _AVIF and _reads_avif():
+    if data[4:12] in _AVIF and _supports_avif():
         return "AVIF"
     if PNG_MAGIC.startswith(data):
         raise truncated_error(name, "PNG", len(data))
     raise InputError(
-        f"{quote(name)}: not a picture that can be read, it looks like {_looks_like(data)}; "
-        f"expected one of {', '.join(_readable())}: save it as PNG or JPEG",
+        f"{quote(name)}: not a supported image format (it looks like {_looks_like(data)}); "
+        f"expected one of {', '.join(_supported())}: save it as PNG or JPEG",
         code="E-IMG-FORMAT",
     )
 
 
-def _readable() -> list[str]:
+def _supported() -> list[str]:
     """The formats that the installed Pillow can decode: it may be built without AVIF."""
-    return [name for name in FORMATS if name != "AVIF" or _reads_avif()]
+    return [name for name in FORMATS if name != "AVIF" or _supports_avif()]
 
 
-def _reads_avif() -> bool:
-    from PIL import features  # as slow to import as a small picture is to read
+def _supports_avif() -> bool:
+    from PIL import features  # the import takes as long as decoding a small image
 
     return bool(features.check("avif"))
 
 
 def _looks_like(data: bytes) -> str:
-    for offset, sign, format_name in _LOOKS_LIKE:
-        if data.startswith(sign, offset):
+    for offset, magic, format_name in _LOOKS_LIKE:
+        if data.startswith(magic, offset):
             return format_name
     head = data[:1024].lower()
     if b"<svg" in head:
@@ -142,7 +141,7 @@ def _looks_like(data: bytes) -> str:
 def decode_with_pillow(
     data: bytes, format_name: str, name: str, frame: int | None, min_size: MinSize | None
 ) -> Image.Image:
-    """What `ptx.infer.images.decode.decode` does for all but a plain PNG."""
+    """Decode a file with Pillow; arguments and errors as `ptx.infer.images.decode.decode`."""
     from PIL import ImageOps
 
     if format_name == "WEBP":
@@ -152,14 +151,14 @@ def decode_with_pillow(
     plugin = cast(type[ImageFile.ImageFile], pkgutil.resolve_name(FORMATS[format_name]))
     with plugin(BytesIO(data)) as image:
         check_size(image.size, name)
-        chosen = _pick_frame(image, frame, name)
-        if chosen:
-            image.seek(chosen)
+        index = _choose_frame(image, frame, name)
+        if index:
+            image.seek(index)
             check_size(image.size, name)
         if min_size is not None:
             size = min_size(image.size) if callable(min_size) else (min_size, min_size)
-            image.draft(image.mode, size)  # heeded by JPEG alone
-        image.decodermaxblock = _PIECE
+            image.draft(image.mode, size)  # only JPEG supports it
+        image.decodermaxblock = _BLOCK_SIZE
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         depth = data[24] if format_name == "PNG" else 8
@@ -167,21 +166,18 @@ def decode_with_pillow(
 
 
 def convert_pillow_image(image: Image.Image, name: str) -> Image.Image:
-    """What `decode_with_pillow` makes of a file, of a picture that Pillow has opened or that was made.
-
-    It has the frame that it is at. `image` stays as it is.
-    """
+    """The current frame of a Pillow image, converted as `decode_with_pillow` does; a copy."""
     from PIL import ImageOps
 
     check_size(image.size, name)
     image.load()
-    tags = getattr(image, "tag_v2", {})  # which a copy has not
+    tags = getattr(image, "tag_v2", {})  # a copy does not have them
     upright = ImageOps.exif_transpose(image)
-    return _eight_bit(upright, image.format or "picture", name, 8, tags)
+    return _eight_bit(upright, image.format or "image", name, 8, tags)
 
 
 def _check_webp(data: bytes, name: str) -> None:
-    """Length and canvas: the decoder would allocate the canvas twice over on opening."""
+    """Check length and canvas size: when it opens a file, the decoder allocates the canvas twice."""
     if len(data) < 30 or int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise truncated_error(name, "WEBP", len(data))
     if data[12:16] == b"VP8X":
@@ -199,17 +195,17 @@ def _check_webp(data: bytes, name: str) -> None:
 
 
 def _check_gif(data: bytes, name: str) -> None:
-    """Walks the blocks to the trailer: Pillow answers a cut animation with the frames left."""
+    """Walk the blocks to the trailer: Pillow does not notice that frames at the end are missing."""
     position = 6
     try:
         position += 7 + _gif_palette(data[10])
-        while (mark := data[position]) != 0x3B:
-            if mark == 0x2C:
+        while (block_type := data[position]) != 0x3B:
+            if block_type == 0x2C:
                 position += 11 + _gif_palette(data[position + 9])
-            elif mark == 0x21:
+            elif block_type == 0x21:
                 position += 2
             else:
-                raise damaged_error(name, "GIF", f"block {mark:#04x} at byte {position}")
+                raise damaged_error(name, "GIF", f"block {block_type:#04x} at byte {position}")
             while data[position]:
                 position += data[position] + 1
             position += 1
@@ -218,34 +214,35 @@ def _check_gif(data: bytes, name: str) -> None:
 
 
 def _gif_palette(flags: int) -> int:
+    """The size of a colour table in bytes."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _pick_frame(image: ImageFile.ImageFile, frame: int | None, name: str) -> int:
-    most = max(_MOST_COUNTED, frame or 0) + 1
-    frames = _count_frames(image, most)
+def _choose_frame(image: ImageFile.ImageFile, frame: int | None, name: str) -> int:
+    maximum = max(_MAX_COUNTED, frame or 0) + 1
+    frames = _count_frames(image, maximum)
     if frame is None and frames == 1:
         return 0
     if frame is not None and 0 <= frame < frames:
         return frame
-    asked = "expected one picture" if frame is None else f"frame {frame} does not exist"
-    held, last = str(frames), f"to {frames - 1}"
-    if image.format == "TIFF" and frames == most:  # no more of them were counted
-        held, last = f"more than {most - 1:,}", "or a later one"
+    problem = "expected one image" if frame is None else f"frame {frame} does not exist"
+    count, last = str(frames), f"to {frames - 1}"
+    if image.format == "TIFF" and frames == maximum:  # there may be more
+        count, last = f"more than {maximum - 1:,}", "or a later one"
     raise InputError(
-        f"{quote(name)}: the file holds {held} frame{'s' * (frames != 1)}, {asked}: "
+        f"{quote(name)}: the file has {count} frame{'s' * (frames != 1)}, {problem}: "
         f"choose frame 0 {last}",
         code="E-IMG-FRAMES",
     )
 
 
-def _count_frames(image: ImageFile.ImageFile, most: int) -> int:
-    """The frames of a picture, of a TIFF up to `most`: each page is parsed to find the next one."""
+def _count_frames(image: ImageFile.ImageFile, maximum: int) -> int:
+    """The number of frames; for a TIFF at most `maximum`, because each page must be parsed."""
     if image.format != "TIFF":
         return int(getattr(image, "n_frames", 1))
     count = 1
     with suppress(EOFError):
-        while count < most:
+        while count < maximum:
             image.seek(count)
             count += 1
     image.seek(0)
@@ -255,41 +252,41 @@ def _count_frames(image: ImageFile.ImageFile, most: int) -> int:
 def _eight_bit(
     image: Image.Image, format_name: str, name: str, depth: int, tags: Mapping[int, Any]
 ) -> Image.Image:
-    """`image` as L, LA, RGB or RGBA, its transparent colour turned into alpha.
+    """`image` in mode L, LA, RGB or RGBA; a transparent colour becomes alpha.
 
     Args:
-        depth: Bits of a sample in a PNG.
-        tags: Of a TIFF.
+        depth: Bits per channel of a PNG; 8 for other formats.
+        tags: The tags of a TIFF; empty for other formats.
     """
     key = image.info.get("transparency")
     if image.mode.startswith("I;16") or (image.mode == "I" and format_name == "PPM"):
         return _from_sixteen_bit(image, tags, key)
     if image.mode not in _CONVERT:
         raise InputError(
-            f"{quote(name)}: the {format_name} holds pixels of mode {image.mode!r}, whose range is"
-            " not known; expected 8 or 16 bit per channel: save it as an 8-bit PNG",
+            f"{quote(name)}: the {format_name} has pixels of mode {image.mode!r}, whose range is"
+            " not known; expected 8 or 16 bits per channel: save it as an 8-bit PNG",
             code="E-IMG-DEPTH",
         )
     if key is None:
         return image.convert(_CONVERT[image.mode])
     if image.mode in ("1", "L"):
-        # Pillow scales samples of 2 and 4 bits to 0..255 but not the colour that is transparent.
+        # Pillow scales pixels of 2 and 4 bits to 0..255, but not the transparent colour.
         scale = 255 // (2**depth - 1) if image.mode == "L" else 1
         gray = image.convert("L")
         opaque = [255] * 256
         opaque[key * scale & 255] = 0
         return Image.merge("LA", (gray, gray.point(opaque)))
     if image.mode == "RGB" and depth == 16:
-        image.info["transparency"] = tuple(value >> 8 for value in key)  # as the pixels are
+        image.info["transparency"] = tuple(value >> 8 for value in key)  # 8 bits, like the pixels
     return image.convert("RGBA")
 
 
 def _from_sixteen_bit(image: Image.Image, tags: Mapping[int, Any], key: int | None) -> Image.Image:
-    """Gray of more than 8 bits, scaled by its own full range: `convert("L")` would clip it at 255."""
+    """Gray of more than 8 bits, scaled by its full range: `convert("L")` would clip it at 255."""
     bits = tags[_TIFF_BITS][0] if tags else 16
     samples = np.asarray(image)
     gray = eight_bit_table(2**bits - 1)[samples]
-    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow heeds up to 8 bits only
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # white is 0, which Pillow respects only up to 8 bits
         gray = 255 - gray
     if key is None:
         return Image.fromarray(gray)
@@ -298,6 +295,6 @@ def _from_sixteen_bit(image: Image.Image, tags: Mapping[int, Any], key: int | No
 
 
 def eight_bit_table(peak: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Sample 0..65535 -> 0..255, rounded, with `peak` as white."""
+    """uint8 (65536,): the 8-bit value of each 16-bit value, rounded; `peak` is white."""
     samples = np.arange(65536)
     return np.minimum((samples * 255 + peak // 2) // peak, 255).astype(np.uint8)

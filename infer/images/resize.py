@@ -1,4 +1,4 @@
-"""From a decoded picture to the pixels of a gray model: the resize modes."""
+"""The resize modes: from a decoded image to the pixels of a gray model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from ptx.infer.images.flatten import border, flatten, reduce_to_working_side
 
 
 def letterbox(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    """A picture of a thing: uint8 (height, width), light on dark as in Fashion-MNIST.
+    """The entire image as uint8 (height, width), light on dark as in Fashion-MNIST.
 
-    `size` is (width, height). Transparency is laid on a background that the thing stands out from,
-    a light border makes the picture inverted, the short side is padded with the border's gray and
-    the whole is resized with antialiasing. A gray picture of exactly `size` with a dark border is
-    returned unchanged.
+    Transparent pixels get a contrasting background, an image with a light border is inverted, the image
+    is resized with antialiasing, and its shorter side is padded with the border's gray. A gray image of
+    exactly `size` with a dark border is returned unchanged.
+
+    Args:
+        image: Mode L, LA, RGB or RGBA.
+        size: (width, height) of the result.
     """
     gray = image if image.mode == "L" else flatten(image).convert("L")
-    # A thing that fills the frame touches up to half of the border.
+    # An object that fills the image touches up to half of the border.
     if float(np.mean(border(np.asarray(gray)) > 127)) > 0.5:
         gray = gray.point(INVERTED)
     if gray.size == size:
@@ -40,4 +43,4 @@ RESIZE_MODES: Final[dict[str, Callable[[Image.Image, tuple[int, int]], Pixels]]]
     "mnist": to_mnist,
     "letterbox": letterbox,
 }
-"""By the manifest's preprocessing setting `fit`."""
+"""The values of the preprocessing setting `resize_mode`."""

@@ -25,7 +25,7 @@ class ArraysPreprocessing:
 
     def __init__(self, signature: Signature) -> None:
         self.specs = signature.inputs
-        # an output if an external model has no inputs
+        # the first output if an external model has no inputs
         self.spec: TensorSpec = next(iter(signature))
         self.dimensions = len(self.spec.sample_axes)
 

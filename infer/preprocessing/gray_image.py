@@ -52,10 +52,10 @@ def pixel_normalization(mean: Array, std: Array) -> tuple[tuple[str, Array], ...
         mean: float32, one number or one per channel; each operation is computed in float32.
         std: Likewise.
     """
-    steps = [("divide", np.asarray(255, np.float32))]
-    steps += [("subtract", mean)] if mean.any() else []
-    steps += [("divide", std)] if (std != 1).any() else []
-    return tuple(steps)
+    operations = [("divide", np.asarray(255, np.float32))]
+    operations += [("subtract", mean)] if mean.any() else []
+    operations += [("divide", std)] if (std != 1).any() else []
+    return tuple(operations)
 
 
 def check_normalization(spec: TensorSpec, mean: Array, std: Array) -> None:
@@ -67,8 +67,8 @@ def check_normalization(spec: TensorSpec, mean: Array, std: Array) -> None:
 def pixel_lookup_table(mean: Array, std: Array) -> Array:
     """float32 (*mean.shape, 256): the number for each pixel value; see `pixel_normalization`."""
     numbers = np.broadcast_to(np.arange(256, dtype=np.float32), (*mean.shape, 256))
-    for name, by in pixel_normalization(mean, std):
-        numbers = getattr(np, name)(numbers, by[..., np.newaxis])
+    for name, operand in pixel_normalization(mean, std):
+        numbers = getattr(np, name)(numbers, operand[..., np.newaxis])
     return numbers
 
 
@@ -114,9 +114,8 @@ class ImagePreprocessing(ABC):
             )
         if value.dtype == np.float32:
             return value
-        with np.errstate(
-            over="ignore"
-        ):  # too large a number becomes infinite, which the input check rejects
+        # A number that is too large becomes infinite, which the check of the inputs rejects.
+        with np.errstate(over="ignore"):
             return value.astype(np.float32)
 
     def transform_rows(self, rows: Array, names: Sequence[str] = ()) -> Sequence[Array]:
@@ -166,11 +165,12 @@ class GrayPreprocessing(ImagePreprocessing):
             raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
         check_normalization(self.spec, *single)
         fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
-        free = len(self.spec.sample_axes) - len(fixed)
-        rest = self.height * self.width
+        dynamic = len(self.spec.sample_axes) - len(fixed)
+        # The size of the dynamic axis, if there is one; 0 if the pixels do not fill the fixed axes.
+        remaining = self.height * self.width
         for axis in fixed:
-            rest = rest // axis if rest % axis == 0 else 0
-        if free > 1 or rest == 0 or (free == 0 and rest != 1):
+            remaining = remaining // axis if remaining % axis == 0 else 0
+        if dynamic > 1 or remaining == 0 or (dynamic == 0 and remaining != 1):
             raise ValueError(f"an image of {self.height}×{self.width} does not match {self.spec}")
 
     @cached_property
@@ -182,7 +182,7 @@ class GrayPreprocessing(ImagePreprocessing):
 
     @property
     def image_spec(self) -> ImageSpec:
-        steps = pixel_normalization(
+        operations = pixel_normalization(
             np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         )
         return ImageSpec(
@@ -190,7 +190,7 @@ class GrayPreprocessing(ImagePreprocessing):
             self.resize_mode,
             self.lookup_table,
             self.sample_shape,
-            normalization=steps,
+            normalization=operations,
         )
 
     @cached_property
@@ -250,20 +250,20 @@ def open_image(value: Any, *, min_size: MinSize | None = None) -> Image.Image:
 def _content(file: Any) -> bytes:
     """The remaining bytes of a file object; a pipe returns them in pieces."""
     parts: list[bytes] = []
-    left = SIZE_LIMIT + 1
+    remaining = SIZE_LIMIT + 1
     try:
-        while left > 0 and (part := file.read(left)):
+        while remaining > 0 and (part := file.read(remaining)):
             if not isinstance(part, bytes):
                 raise InputError(
                     "the file object returns text; open it in binary mode",
                     code="E-TYPE",
                 )
             parts.append(part)
-            left -= len(part)
+            remaining -= len(part)
     except InputError:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"the file object cannot be read: {error}", code="E-IN-READ") from error
-    if left <= 0:
+    if remaining <= 0:
         raise InputError(f"the file object has more than {SIZE_LIMIT:,} bytes", code="E-IN-SIZE")
     return b"".join(parts)

@@ -22,7 +22,7 @@ from ptx.infer.signature import Array, Signature, TensorSpec
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-INTERPOLATIONS = ("bilinear", "bicubic")  # of Pillow, which average when they scale down
+INTERPOLATIONS = ("bilinear", "bicubic")  # Pillow's, with antialiasing
 COLOURS = ("RGB", "BGR")
 
 
@@ -87,9 +87,14 @@ class RgbPreprocessing(ImagePreprocessing):
     def image_spec(self) -> ImageSpec:
         sizes = [self.height, self.width]
         sizes.insert(self.channel_axis, self.channels)
-        steps = pixel_normalization(self.mean, self.std)
+        normalization = pixel_normalization(self.mean, self.std)
         return ImageSpec(
-            self.to_model_size, None, self.lookup_table, tuple(sizes), self.channel_axis, steps
+            self.to_model_size,
+            None,
+            self.lookup_table,
+            tuple(sizes),
+            self.channel_axis,
+            normalization,
         )
 
     def to_model_size(self, image: Image) -> Array:
@@ -103,8 +108,8 @@ class RgbPreprocessing(ImagePreprocessing):
             round((resized.width - self.width) / 2),
             round((resized.height - self.height) / 2),
         )
-        middle = resized.crop((left, top, left + self.width, top + self.height))
-        pixels = np.asarray(middle).reshape(self.height, self.width, self.channels)
+        centre = resized.crop((left, top, left + self.width, top + self.height))
+        pixels = np.asarray(centre).reshape(self.height, self.width, self.channels)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
 
     def to_input_layout(self, batch: Array) -> Array:
@@ -142,8 +147,10 @@ def _channels(spec: TensorSpec, height: int, width: int) -> tuple[int, int]:
     axes = spec.sample_axes
     for position in (0, 2) if len(axes) == 3 else ():
         channels, rest = axes[position], [*axes[:position], *axes[position + 1 :]]
-        fits = zip(rest, (height, width), strict=True)
-        if channels in (1, 3) and all(a == size or isinstance(a, str) for a, size in fits):
+        pairs = zip(rest, (height, width), strict=True)
+        if channels in (1, 3) and all(
+            axis == size or isinstance(axis, str) for axis, size in pairs
+        ):
             return int(channels), position
     raise ValueError(
         f"an image of {height}×{width} with 1 or 3 channels does not match {spec.describe()}"

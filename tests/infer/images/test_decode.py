@@ -148,7 +148,7 @@ def test_what_cannot_be_read_right_is_refused_with_its_code(case: str) -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"<svg xmlns='x'/>", "looks like SVG; expected one of PNG, JPEG, GIF, BMP, TIFF, WEBP"),
+        (b"<svg xmlns='x'/>", r"looks like SVG\); expected one of PNG, JPEG, GIF, BMP, TIFF, WEBP"),
         (b"\0\0\0\x18ftypheic" + bytes(12), "looks like HEIC"),
         (b"%PDF-1.7", "looks like PDF"),
         (b"P2P is no picture", "looks like text"),
@@ -390,7 +390,7 @@ def test_a_frame_can_be_chosen(kind: str) -> None:
 def test_a_still_picture_has_frame_0_only() -> None:
     for data in (PLAIN, encoded(GRAY, "JPEG")):
         assert decode(data, frame=0).size == (24, 20)
-        with pytest.raises(InputError, match="holds 1 frame, frame 1 does not exist"):
+        with pytest.raises(InputError, match="has 1 frame, frame 1 does not exist"):
             decode(data, frame=1)
 
 
@@ -585,7 +585,7 @@ def test_sixteen_bit_arrays_are_scaled_in_both_byte_orders() -> None:
         (np.zeros((28, 28), bool), "E-TYPE", "dtype bool; expected uint8"),
         (np.zeros((28, 28), object), "E-TYPE", "dtype object; expected uint8"),
         ([[0, 1]], "E-TYPE", "type list; expected a numpy array"),
-        (np.zeros(784, np.uint8), "E-SHAPE", r"shape \(784,\); expected one picture"),
+        (np.zeros(784, np.uint8), "E-SHAPE", r"shape \(784,\); expected one image"),
         (np.zeros((0, 28), np.uint8), "E-SHAPE", r"shape \(0, 28\)"),
         (np.zeros((28, 28, 2), np.uint8), "E-SHAPE", r"shape \(28, 28, 2\)"),
         (np.zeros((1, 28, 28), np.uint8), "E-SHAPE", "moveaxis"),

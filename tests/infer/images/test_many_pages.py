@@ -43,7 +43,7 @@ def test_no_more_pages_are_parsed_than_are_counted(monkeypatch: pytest.MonkeyPat
 
 
 def test_pages_are_counted_and_chosen() -> None:
-    with pytest.raises(InputError, match="holds 3 frames"):
+    with pytest.raises(InputError, match="has 3 frames"):
         decode(pages(3))
     assert decode(pages(1)).size == (1, 1)
     assert decode(pages(1200), frame=1100).size == (1, 1)
@@ -73,7 +73,7 @@ def test_avif_is_read(ptx: Any, workspace: Path, seven: Path, tmp_path: Path) ->
 @pytest.mark.skipif(not features.check("avif"), reason="it cannot be made here")
 def test_avif_that_pillow_cannot_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = avif()
-    monkeypatch.setattr(formats, "_reads_avif", lambda: False)
+    monkeypatch.setattr(formats, "_supports_avif", lambda: False)
     with pytest.raises(InputError, match="looks like AVIF") as caught:
         decode(data)
     assert caught.value.code == "E-IMG-FORMAT"
