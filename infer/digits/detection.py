@@ -1,10 +1,10 @@
-"""Detection of figures among other things: what is darker, or lighter, than everything close around it.
+"""Detection of digits in photographs: strokes that are darker, or lighter, than their surroundings.
 
-The background estimate is a morphological closing: the picture with all filled that is narrower than a
-quarter of it, and than a tenth if that shows no clear figure. A table, a finger, a shadow are wider, or
-reach the edge, so that they are background; strokes, lines and frames are not. The black top-hat, how
-much darker than its background a pixel is, is thresholded at several levels. The connected components of
-each mask are a candidate; see `ptx.infer.digits.grouping` for which of them are figures.
+The background is estimated by a morphological closing, which fills everything narrower than a quarter of
+the image (or a tenth, if that shows no clear digit). Tables, fingers and shadows are wider or touch the
+edge, so that they are background; strokes, lines and frames are not. The black top-hat (how much darker
+a pixel is than its background) is thresholded at several levels. Each mask is a candidate: its connected
+components are grouped, and `ptx.infer.digits.grouping` decides which of them are digits ("figures").
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from ptx.infer.digits.grouping import (
 from ptx.infer.digits.thresholds import median, otsu, quantile, subsample
 
 SIDE: Final = 400
-"""Longest side in pixels of the picture that is searched."""
+"""Longest side in pixels of the image that is searched."""
 
 # In the order in which they are tried.
 WINDOWS: Final = (0.25, 0.1)  # of the shorter side: wider things are background
-STROKE_WIDTHS: Final = (1, 3, 5)  # least, in pixels: the lines of squared paper are finer
+STROKE_WIDTHS: Final = (1, 3, 5)  # minimum, in pixels: the lines of squared paper are finer
 THRESHOLDS: Final = (0.55, 0.4, 0.7, 0.25, 0.8)  # of the strongest foreground
 
 MIN_FOREGROUND: Final = 0.12  # of black on white; noise and shading stay below
 MIN_SCORE: Final = 0.15  # a gap between two strokes of something cut off has 0.1
 GOOD_SCORE: Final = 0.25  # no search with wider strokes after it
 CLEAR_CONTRAST: Final = 0.55  # with a good score: no search with other thresholds after it
-USUAL_SIDE: Final = 0.35  # of the picture's; a larger figure does not score higher
+USUAL_SIDE: Final = 0.35  # of the image's; a larger figure does not score higher
 WIDE_STROKE: Final = 0.6  # of the window: such strokes may be a part of something wider
-DARK: Final = 32.0  # added to the background's tone, so that noise of a dark table is no foreground
+DARK: Final = (
+    32.0  # added to the background's tone, so that noise of a dark table is not foreground
+)
 
 _MAX_OBJECTS: Final = 12  # that are examined closely
 _TOLERANCE: Final = 2  # pixels by which a narrow window may show a figure larger than a wide one
 _MIN_TONE_STEP: Final = 12.0  # of 255, between a figure and the background right around it
-_MAX_RIM_FOREGROUND: Final = (
-    0.7  # of a component's: more around it, and it is a shade without an edge
-)
-# Largest shares of the ring around a figure, or of its surroundings, that have its tone. Above them the
-# threshold has split one object, or the component is background.
-_MAX_OPEN: Final = 0.12  # of the ring, as far as it is no foreground
+_MAX_RIM_FOREGROUND: Final = 0.7  # of a component's own: with more, it is shading without an edge
+# Maximum fractions of the ring around a figure, or of its surroundings, that have its tone. Above them
+# the threshold has split one object, or the component is background.
+_MAX_OPEN: Final = 0.12  # of the ring, except foreground
 _MAX_SEAMLESS: Final = 0.35  # of the ring
 _MAX_AROUND: Final = 0.3  # of the surroundings
 
@@ -72,7 +72,7 @@ class Detection:
     foreground: Floats  # 0 to 1, of the pixels that were searched
     labels: Labels
     figures: list[Component]  # left to right
-    ignored: list[Component]  # probably written, too, and far smaller than the figures
+    ignored: list[Component]  # probably handwritten too, but much smaller than the figures
     min_stroke_width: int
 
 
@@ -83,7 +83,7 @@ class Candidate:
     foreground: Floats
     labels: Labels
     objects: list[Component]  # the largest first, which is a figure; the others may be background
-    written: list[Component]  # probably written, too, though no figures
+    written: list[Component]  # probably handwritten too, but not figures
     min_stroke_width: int
     contrast: float
     score: float  # the contrast, less if the figure is small
@@ -94,7 +94,7 @@ class Candidate:
 
 
 def detect(gray: Image.Image) -> Detection | None:
-    """The figures of a picture of mode L, which is reduced to SIDE; None if there are none."""
+    """The figures in an image of mode L, which is reduced to SIDE; None if there are none."""
     factor = -(-max(gray.size) // SIDE)
     pixels = np.asarray(gray.reduce(factor) if factor > 1 else gray)
     best: Candidate | None = None
@@ -170,14 +170,16 @@ def _thresholds(foreground: Floats) -> list[float]:
     If the strongest foreground is thin next to wide shadows, all of THRESHOLDS lie among the shadows:
     Otsu's threshold separates the two.
     """
-    some = subsample(foreground)
-    least = max(MIN_FOREGROUND, 4 * median(some))
-    above = some[some > least]
+    values = subsample(foreground)
+    minimum = max(MIN_FOREGROUND, 4 * median(values))
+    above = values[values > minimum]
     if not above.size:
         return []
-    strong, between = quantile(above, 0.9), otsu(above)
-    levels = [max(least, share * strong) for share in THRESHOLDS] + [between] * (between > strong)
-    return list(dict.fromkeys(levels))
+    strong, separating = quantile(above, 0.9), otsu(above)
+    thresholds = [max(minimum, share * strong) for share in THRESHOLDS]
+    if separating > strong:
+        thresholds.append(separating)
+    return list(dict.fromkeys(thresholds))
 
 
 def _open(foreground: Floats, width: int) -> Floats:
@@ -211,7 +213,7 @@ def _examine(
 
 
 def _select_figures(gray: Pixels, best: Candidate) -> Detection:
-    """Those of a candidate, without what is far smaller or fainter than the largest one."""
+    """The figures of a candidate, without those that are much smaller or fainter than the largest."""
     main, *others = best.objects
     clear = [
         one
@@ -226,8 +228,9 @@ def _select_figures(gray: Pixels, best: Candidate) -> Detection:
 
 
 def _is_background(gray: Pixels, foreground: Floats, labels: Labels, one: Component) -> bool:
-    """Whether a component is background between things, or a filled blob: wider than any stroke, or of
-    the tone that prevails around it."""
+    """Whether a component is background between objects, or a filled blob: it is wider than any stroke,
+    or its tone is common around it.
+    """
     radius = one.side // 2
     box = _window(one, min(radius, 4))
     mask = one.mask(labels[box])
@@ -261,13 +264,13 @@ def _is_background(gray: Pixels, foreground: Floats, labels: Labels, one: Compon
 
 
 def _window(one: Component, margin: int) -> tuple[slice, slice]:
-    """A component's box with so many pixels around it, or as many as there are."""
+    """A component's box extended by `margin` pixels on each side, within the image."""
     top, left = max(0, one.top - margin), max(0, one.left - margin)
     return slice(top, one.bottom + margin), slice(left, one.right + margin)
 
 
 def _contrast(foreground: Floats, labels: Labels, one: Component) -> float:
-    """How much darker a component is than what lies right around it; 0 if it has no edge."""
+    """How much more foreground a component has than the ring around it; 0 if it has no edge."""
     window = _window(one, 4)
     mask = one.mask(labels[window])
     ring = dilate(mask, 3) & ~dilate(mask, 1)

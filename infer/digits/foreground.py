@@ -1,6 +1,6 @@
-"""The foreground of a picture with one figure on even paper: what differs from the paper's colour.
+"""The foreground of an image with one digit on even paper: the pixels that differ from the paper.
 
-This is the fast path; other pictures are for `ptx.infer.digits.detection`.
+This is the fast path; for other images see `ptx.infer.digits.detection`.
 """
 
 from __future__ import annotations
@@ -20,43 +20,45 @@ from ptx.infer.images.flatten import border
 from ptx.infer.prediction import Box
 
 MIN_CONTRAST: Final = 20.0
-"""Least distance of a foreground colour from its background, of 255. Below it lie paper grain and sensor
-noise."""
+"""Minimum distance, of 255, between the colours of foreground and background. Paper grain and sensor
+noise are below it."""
 
 EDGE: Final = 0.25
-"""Least foreground of a pixel inside the digit's box: the soft edge of a stroke belongs to it."""
+"""Minimum foreground of a pixel in the digit's box, so that the soft edges of strokes are inside."""
 
 MIN_DITHERED_SIDE: Final = 56
-"""In a smaller image a dot of a dither pattern looks like a stroke."""
+"""Minimum side in pixels: in a smaller image a dot of a dither pattern looks like a stroke."""
 
 MIN_DOTS: Final = 0.01
-"""Least share of pixels, in a dithered picture, that differ from all four neighbours; scanned lines have
-none."""
+"""Minimum fraction of pixels of a dithered image that differ from all four neighbours; in scanned line
+art there are none."""
 
-_DEGREES: Final = (0, 0, 1, 0, 1, 2), (0, 1, 0, 2, 1, 0)  # of y and of x, in 1, x, y, x², xy, y²
-_GRID: Final = 48  # samples of the background on each axis
-_ROUNDS: Final = 6  # of the robust fit through them
-_BLOCKS: Final = 160  # of the longer side, for finding the components
-
+_DEGREES: Final = (
+    (0, 0, 1, 0, 1, 2),
+    (0, 1, 0, 2, 1, 0),
+)  # exponents of y and of x: 1, x, y, x², xy, y²
+_GRID: Final = 48  # background samples along each axis
+_ROUNDS: Final = 6  # iterations of the robust fit
+_BLOCKS: Final = 160  # blocks along the longer side, in which components are searched
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The foreground of one figure, float32 from 0 to 1, cut to its box."""
+    """One digit, cut out of its image."""
 
-    foreground: Floats
+    foreground: Floats  # float32 (height, width), 0 to 1
     box: Box
 
 
 def descreen(flat: Image.Image) -> Image.Image:
-    """A dithered picture as gray, mode L: each pixel is the mean of 3x3. Another picture as it is.
+    """A dithered image as gray, mode L, by averaging 3x3 pixels; another image unchanged.
 
     Otherwise the stroke width would be measured between the white dots in a stroke.
 
     Args:
-        flat: Of mode L or RGB; only a gray one of two tones can be dithered.
+        flat: Mode L or RGB; only a gray image with two tones can be dithered.
     """
     if min(flat.size) < MIN_DITHERED_SIDE:
         return flat
@@ -77,27 +79,27 @@ def descreen(flat: Image.Image) -> Image.Image:
 
 
 def to_exact_gray(flat: Image.Image) -> Image.Image | None:
-    """A picture of mode L or RGB as mode L; None if it has colour."""
+    """An image of mode L or RGB in mode L; None if it has colour."""
     if flat.mode == "L":
         return flat
-    # A photograph has colour in its first row already.
-    for part in (flat.crop((0, 0, flat.width, 1)), flat):
-        pixels = np.asarray(part)
+    # The first row is enough to see that most photographs have colour.
+    for region in (flat.crop((0, 0, flat.width, 1)), flat):
+        pixels = np.asarray(region)
         if (pixels[..., :1] != pixels[..., 1:]).any():
             return None
     return flat.getchannel(0)
 
 
 def crop_single_figure(flat: Image.Image) -> Crop | None:
-    """The only figure of a picture of mode L or RGB on even paper; None if there is more to see.
+    """The only digit in an image of mode L or RGB, on even paper; None if there is anything else.
 
     Raises:
-        InputError: E-IMG-BLANK if nothing stands out.
+        InputError: E-IMG-BLANK if nothing contrasts with the background.
     """
     squares = _background_squares(flat)
     floor, strong = _measure_contrast(np.sqrt(subsample(squares)))
     step = -(-max(squares.shape) // _BLOCKS)
-    # Foreground over a half, without taking the root of each square.
+    # Foreground above one half; comparing squares avoids the square root of each pixel.
     blocks = _count_blocks(squares > ((floor + strong) / 2) ** 2, step)
     labels, components = connected_components(blocks > 0)
     area = np.bincount(labels.reshape(-1), weights=blocks.reshape(-1))
@@ -114,7 +116,7 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
     top, left = int(rows[0]) * step, int(columns[0]) * step
     distance = np.sqrt(squares[top : top + near.shape[0], left : left + near.shape[1]])
     foreground = np.clip((distance - np.float32(floor)) * np.float32(1 / (strong - floor)), 0, 1)
-    # the last blocks reach beyond the picture
+    # the last blocks extend beyond the image
     near = near[: distance.shape[0], : distance.shape[1]]
     return crop(foreground * near, squares.shape, (top, left))
 
@@ -122,11 +124,12 @@ def crop_single_figure(flat: Image.Image) -> Crop | None:
 def crop(
     foreground: Floats, shape: tuple[int, ...] | None = None, at: tuple[int, int] = (0, 0)
 ) -> Crop:
-    """`foreground` cut to the box of what is more than EDGE.
+    """`foreground` cropped to the bounding box of the pixels above EDGE.
 
     Args:
-        shape: Of the picture that `foreground` is a part of; its own by default.
-        at: Row and column of `foreground` in that picture.
+        foreground: float32 (height, width), 0 to 1; an image or a part of it.
+        shape: The shape of the image; by default that of `foreground`.
+        at: Row and column of `foreground` in the image.
     """
     mask = foreground > EDGE
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -142,12 +145,13 @@ def crop(
 
 
 def _measure_contrast(distance: Floats) -> tuple[float, float]:
-    """The distances from the background, 0 to 255, of no foreground and of full foreground.
+    """The distances from the background, 0 to 255, that count as no foreground and as full foreground.
 
-    `distance`: of some pixels.
+    Args:
+        distance: The distances of some pixels.
 
     Raises:
-        InputError: E-IMG-BLANK if nothing stands out.
+        InputError: E-IMG-BLANK if nothing contrasts with the background.
     """
     mask = distance > otsu(distance)
     strong = quantile(distance[mask], 0.75) if mask.any() else 0.0
@@ -155,16 +159,16 @@ def _measure_contrast(distance: Floats) -> tuple[float, float]:
     needed = max(MIN_CONTRAST, 4 * grain)
     if strong < needed:
         raise InputError(
-            f"the picture is blank: what stands out most is {strong:.0f} of 255 away from the colour"
-            f" behind it, and {needed:.0f} are needed here; expected a digit in a colour that stands"
-            " out, with a margin of paper around it",
+            f"the image is blank: the largest contrast with the background is {strong:.0f} of 255, and"
+            f" {needed:.0f} are needed; expected a digit with more contrast, and a margin of paper"
+            " around it",
             code="E-IMG-BLANK",
         )
     return min(3 * grain, 0.5 * strong), strong
 
 
 def _count_blocks(mask: Mask, step: int) -> Pixels:
-    """How many pixels of each block of `step`² are set; the last blocks may reach beyond the mask."""
+    """Set pixels in each block of `step`×`step` pixels; the last blocks may extend beyond the mask."""
     height, width = (-(-side // step) for side in mask.shape)
     padded = np.zeros((height * step, width * step), np.uint8)
     padded[: mask.shape[0], : mask.shape[1]] = mask
@@ -174,10 +178,10 @@ def _count_blocks(mask: Mask, step: int) -> Pixels:
 
 
 def _background_squares(flat: Image.Image) -> Floats:
-    """float32 (height, width): each pixel's difference from the background, its mean square over the
-    channels.
+    """float32 (height, width): the squared difference of each pixel from the background, averaged over
+    the channels.
 
-    Channels stay side by side, so that each operation is one pass over the picture.
+    The channels stay interleaved, so that each operation is one pass over the image.
     """
     pixels = np.asarray(flat).reshape(flat.height, flat.width, -1)
     channels = pixels.shape[2]
@@ -193,11 +197,11 @@ def _background_squares(flat: Image.Image) -> Floats:
 
 
 def _fit_background(flat: Image.Image) -> Floats:
-    """The paper's colour: coefficients (6, channels) of a quadratic surface through what is paper.
+    """The paper's colour: coefficients (6, channels) of a quadratic surface fitted to the paper.
 
-    Shading of paper is smooth and strokes are outliers. The fit starts from the border's colour and
-    includes more with each round; if less than a fifth of the picture follows it, the border's colour
-    is the answer.
+    The shading of paper is smooth, and strokes are outliers. The fit starts with the border's colour and
+    includes more samples in each iteration. If it fits less than a fifth of the image, the result is the
+    border's colour.
     """
     grid = flat.resize((min(flat.width, _GRID), min(flat.height, _GRID)), Image.Resampling.BOX)
     samples = np.asarray(grid, np.float32).reshape(grid.height, grid.width, -1)
@@ -207,26 +211,27 @@ def _fit_background(flat: Image.Image) -> Floats:
     even[0] = [median(channel) for channel in border(samples).T]
     terms = _terms(grid.height, grid.width)
     mean = np.full(channels, 1 / channels, np.float32)
-    coefficients, before = even, np.zeros(len(colours), bool)
+    coefficients, previous = even, np.zeros(len(colours), bool)
     for _ in range(_ROUNDS):
         error = np.sqrt(np.square(colours - terms.T @ coefficients) @ mean)
-        kept = error < min(max(4 * quantile(error, 0.2), 8), 40)
-        if kept.mean() < 0.2:
+        inliers = error < min(max(4 * quantile(error, 0.2), 8), 40)
+        if inliers.mean() < 0.2:
             return even
-        if np.array_equal(kept, before):
+        if np.array_equal(inliers, previous):
             break  # converged
-        coefficients, before = _least_squares(terms, colours, kept), kept
+        coefficients, previous = _least_squares(terms, colours, inliers), inliers
     return coefficients
 
 
-def _least_squares(terms: Doubles, colours: Floats, kept: Mask) -> Floats:
-    """Coefficients float32 (6, channels) for the colours that are kept, by the normal equations.
+def _least_squares(terms: Doubles, colours: Floats, inliers: Mask) -> Floats:
+    """Coefficients float32 (6, channels) for some samples, by the normal equations.
 
     Args:
-        terms: float64 (6, rows).
-        colours: float32 (rows, channels).
+        terms: float64 (6, samples).
+        colours: float32 (samples, channels).
+        inliers: (samples,): the samples that are fitted.
     """
-    weighted = terms * kept
+    weighted = terms * inliers
     normal = weighted @ terms.T, weighted @ colours
     return np.linalg.lstsq(*normal, rcond=1e-6)[0].astype(np.float32)
 
@@ -240,6 +245,6 @@ def _terms(height: int, width: int) -> Doubles:
 
 
 def _powers(count: int) -> Floats:
-    """float32 (count, 3): 1, p and p² of the centres of `count` pixels on an axis from -1 to 1."""
+    """float32 (count, 3): 1, p and p² for the centres p of `count` pixels on an axis from −1 to 1."""
     centres = (np.arange(count) + 0.5) * 2 / count - 1
     return np.stack([np.ones(count), centres, np.square(centres)], axis=1).astype(np.float32)

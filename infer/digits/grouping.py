@@ -1,4 +1,4 @@
-"""Which components of a picture are figures that somebody wrote, and which are clutter around them."""
+"""Decide which components of an image are digits ("figures"), and which are clutter."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ import numpy as np
 from ptx.infer.digits.components import Component, Labels, Mask, min_filter
 
 MIN_SIDE: Final = 0.04
-"""Least side of an object, as a share of the picture's longer side."""
+"""Minimum side of an object, as a fraction of the image's longer side."""
 
 MAX_ASPECT: Final = 1.7
-"""Largest width of a figure by its height: of MNIST's 70,000 the widest has 1.54."""
+"""Maximum width / height of a figure; the maximum in MNIST's 70,000 images is 1.54."""
 
 MAX_STROKE: Final = 0.3
-"""Largest stroke width by the longer side; a disc has 0.5, the boldest typefaces 0.27."""
+"""Maximum stroke width / longer side; a disc has 0.5, the boldest typefaces 0.27."""
 
 SIMILAR_SIDE: Final = 0.5
-"""An object with this share of the largest one's side is another figure; a smaller one is ignored."""
+"""An object of at least this fraction of the largest one's side is a figure; others are ignored."""
 
 NOISE: Final = 0.05
-"""A component with less than this share of the largest one's area is dust, not a stroke."""
+"""A component with less than this fraction of the largest one's area is dust, not a stroke."""
 
 CLOSE: Final = 2
-"""Pixels between two components of one figure: of 28 rows a missing one makes such a gap."""
+"""Maximum gap in pixels between two parts of one figure, such as a missing row in 28 rows."""
 
-# Shares of a side.
-_ENCLOSED: Final = 0.7  # of a component's length and width, that the one around it must flank
+# Fractions of a side.
+_ENCLOSED: Final = 0.7  # of the inner component's height and width that a frame must flank
 _MAX_GRID_STROKE: Final = 0.02  # stroke width of grid lines; MNIST's strokes have 0.08
-_MAX_STROKES: Final = 6  # total length of a figure's strokes: an 8 has 5, grids more than 9
+_MAX_STROKES: Final = (
+    6  # maximum total length of a figure's strokes: an 8 has 5, a grid more than 9
+)
 _DOT_GAP: Final = 0.4  # between a large component and a small one above or below it
 _BAR_GAP: Final = 0.15  # the same for a wide one that is neither small nor a line
-_TIGHT_SIDE: Final = 0.8  # of the picture's side: a figure that was cut out tightly
+_TIGHT_SIDE: Final = 0.8  # of the image's side: a figure that was cropped tightly
 
-_SAME_PEN: Final = 2  # largest ratio of the stroke widths of one pen
-_MAX_COMPONENTS: Final = 100  # that are examined; noise makes thousands
-_MAX_FOREGROUND: Final = 0.5  # of a picture: if there is more, it is the paper
-_MAX_TIGHT_EDGE: Final = 0.3  # of the picture's edge that a tightly cut figure may touch,
-_MAX_TIGHT_RUNS: Final = 8  # and in how many places
+_SAME_PEN: Final = 2  # maximum ratio of the stroke widths of one pen
+_MAX_COMPONENTS: Final = 100  # that are examined; noise gives thousands
+_MAX_FOREGROUND: Final = 0.5  # of an image: with more, the foreground is the paper
+_MAX_TIGHT_EDGE: Final = 0.3  # of the image's edge that a tightly cropped figure may touch
+_MAX_TIGHT_RUNS: Final = 8  # places at which it may touch the edge
 
 
 def group_components(components: Sequence[Component], labels: Labels) -> list[Component]:
     """The objects, the largest first: components that lie close together are one object.
 
-    Components that touch the picture's edge, enclose another one as a frame, or are lines next to
-    something else are clutter.
+    Clutter is removed: components that touch the image's edge, frames around another component, and
+    lines, if there is anything else.
 
     Args:
         labels: The label image of the components, (height, width).
@@ -63,7 +65,7 @@ def group_components(components: Sequence[Component], labels: Labels) -> list[Co
 def is_single_figure(components: Sequence[Component], labels: Labels, mask: Mask) -> bool:
     """Whether the components, whose pixels are `mask`, are one figure on paper and nothing else.
 
-    A single component may touch the picture's edge if the figure was cut out tightly.
+    A single component may touch the image's edge if the figure was cropped tightly.
     """
     shape = mask.shape[0], mask.shape[1]
     objects = group_components(components, labels)
@@ -79,7 +81,7 @@ def is_single_figure(components: Sequence[Component], labels: Labels, mask: Mask
 
 
 def _is_cut_tightly(mask: Mask) -> bool:
-    """Whether strokes touch the picture's edge here and there, unlike a frame or grid lines."""
+    """Whether strokes touch the image's edge in a few places, unlike a frame or grid lines."""
     edge = np.concatenate([mask[0], mask[:, -1], mask[-1, ::-1], mask[::-1, 0]])
     runs = np.count_nonzero(edge[1:] & ~edge[:-1])
     return bool(edge.mean() < _MAX_TIGHT_EDGE and runs <= _MAX_TIGHT_RUNS)
@@ -92,7 +94,7 @@ def is_filled(mask: Mask, side: int) -> bool:
 
 
 def touches_edge(one: Component, shape: tuple[int, int]) -> bool:
-    """Whether the picture's edge cuts the component off, or may do so."""
+    """Whether the component touches the image's edge, and so may be cut off."""
     height, width = shape
     return one.top <= 0 or one.left <= 0 or one.bottom >= height or one.right >= width
 
@@ -103,10 +105,10 @@ def find_written(
     main: Component,
     shape: tuple[int, int],
 ) -> list[Component]:
-    """What else was probably written with the pen of the figure `main`, though it is no figure.
+    """What was probably written with the same pen as the figure `main`, but is not a figure.
 
-    That are components that the picture's edge cuts off, and objects too wide for a figure, such as a
-    word. What touches two opposite edges is a line, a table or a frame.
+    These are components that the image's edge cuts off, and objects too wide for a figure, such as a
+    word. Components that touch two opposite edges are lines, tables or frames, and not included.
     """
     height, width = shape
     cut_off = (
@@ -138,7 +140,7 @@ def is_figure(one: Component, shape: tuple[int, int]) -> bool:
 
 
 def _is_grid(one: Component, shape: tuple[int, int]) -> bool:
-    """Whether a component spans the picture in lines far thinner than strokes."""
+    """Whether a component is a grid: lines across the image that are much thinner than strokes."""
     spans = one.height > 0.7 * shape[0] and one.width > 0.7 * shape[1]
     return (
         spans
@@ -155,7 +157,7 @@ def _is_frame(outer: Component, components: Sequence[Component], labels: Labels)
 
 
 def _frames(outer: Component, inner: Component, labels: Labels) -> bool:
-    """Whether `outer`, of thin strokes, encloses `inner` as a frame does, and not as a zero its dot."""
+    """Whether `outer` encloses `inner` as a frame does, unlike a zero with a dot in it."""
     if not _encloses(outer, inner) or inner.side < 0.12 * outer.side:
         return False
     spans = outer.height > 0.7 * labels.shape[0] and outer.width > 0.7 * labels.shape[1]
@@ -173,7 +175,7 @@ def _encloses(outer: Component, inner: Component) -> bool:
 
 
 def _is_flanked(outer: Component, inner: Component, labels: Labels) -> bool:
-    """Whether `inner` has `outer` on all four sides, unlike one stroke of a letter the other."""
+    """Whether `outer` is on all four sides of `inner`, unlike two strokes of one letter."""
     rows, columns = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
     sides = (
         labels[rows, outer.left : inner.left],
@@ -186,7 +188,7 @@ def _is_flanked(outer: Component, inner: Component, labels: Labels) -> bool:
 
 
 def _without_lines(objects: list[Component]) -> list[Component]:
-    """Without horizontal lines, and those far longer than the rest, if there is anything else."""
+    """Without horizontal lines and much longer ones, if there is anything else."""
     others = [one for one in objects if not _is_line(one)]
     longest = max((one.side for one in others), default=0)
     return [
@@ -212,8 +214,9 @@ def _merge(components: Sequence[Component]) -> list[Component]:
 
 
 def _belong_together(one: Component, other: Component) -> bool:
-    """Whether two components are one figure: nearly touching, or a small one close to a large one, or
-    above or below it, as the dot of an i or the bar of a 5."""
+    """Whether two components are parts of one figure: they nearly touch, or a small one is close to a
+    large one, or above or below it like the dot of an i or the bar of a 5.
+    """
     across = max(one.left, other.left) - min(one.right, other.right)
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
     side = max(one.side, other.side)

@@ -1,4 +1,4 @@
-"""From a picture of any size and colour to a digit in MNIST's form: light on dark, 20x20 in 28x28."""
+"""From an image of any size and colour to a digit in MNIST's form: light on dark, 20x20 in 28x28."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ptx.infer.prediction import Box
 
 SIZE: Final = (28, 28)
 DIGIT_SIDE: Final = 20
-"""MNIST scales the digit into 20x20 and centres it by mass in 28x28. True for its 70,000 pictures: the
-longer side of the digit is 20 (19 in 16 of them), the centre of mass lies within 0.52 of (14, 14), the
+"""MNIST scales the digit into 20x20 and centres it by mass in 28x28. In its 70,000 images, the longer
+side of the digit is 20 (19 in 16 of them), the centre of mass is within 0.52 of (14, 14), and the
 brightest pixel is 254 or 255."""
 
 STROKE_WIDTH: Final = (1.7, 4.2)
-"""Least and largest stroke width in pixels of the 28x28 picture. Of MNIST's own digits, measured by the
-same rule at ten times their size, 97 % lie between; pens and fonts leave that range."""
+"""Minimum and maximum stroke width in pixels of the 28x28 image. 97 % of MNIST's digits, measured in the
+same way at ten times their size, are in this range; other pens and fonts often are not."""
 
 INVERTED: Final = [255 - value for value in range(256)]
 _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
@@ -32,52 +32,58 @@ _WITHOUT_NOISE: Final = [value if value >= 64 else 0 for value in range(256)]
 
 @dataclass(frozen=True)
 class DetectedDigit:
-    """One digit in MNIST's form, and where it was in the picture."""
+    """One digit in MNIST's form, and its position in the image."""
 
     pixels: Pixels
     box: Box
-    ignored_regions: tuple[Box, ...] = ()  # probably written, too, and far smaller than the digits
+    ignored_regions: tuple[
+        Box, ...
+    ] = ()  # probably handwritten too, but much smaller than the digits
 
 
 class DigitPixels(np.ndarray[Any, np.dtype[np.uint8]]):
-    """The pixels of a digit with the ignored regions of its picture."""
+    """The pixels of a digit with the ignored regions of its image."""
 
     ignored_regions: tuple[Box, ...] = ()
 
 
 def to_mnist(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    """The one digit of a picture in MNIST's form: uint8 (height, width), light on 0.
+    """The only digit in an image, in MNIST's form: uint8 (height, width), light on 0.
 
-    `size` is (width, height). Dark on light or light on dark, any size, colour and transparency,
-    off-centre, on shaded paper, among other things: see docs/pictures.md. The digit is cropped, scaled
-    into 20/28 of `size` and centred by mass. A 28x28 gray picture that is in MNIST's form already
-    is returned unchanged, and an inverted one is returned as 255 minus itself.
+    The image may be dark on light or light on dark, of any size and colour, transparent, or a
+    photograph. The digit is cropped, scaled into 20/28 of `size` and centred by mass. A 28x28 gray image
+    that already is in MNIST's form is returned unchanged, and an inverted one as 255 minus its pixels.
+
+    Args:
+        image: Mode L, LA, RGB or RGBA.
+        size: (width, height) of the result.
 
     Raises:
-        InputError: E-IMG-BLANK if nothing stands out, at any size, in a black 28x28 picture too;
-            E-IMG-NO-DIGIT if nothing is like a digit; E-IMG-OBJECTS if there are several figures.
+        InputError: E-IMG-BLANK if nothing contrasts with the background; E-IMG-NO-DIGIT if nothing
+            resembles a digit; E-IMG-OBJECTS if there are several digits.
     """
     if (unchanged := _in_mnist_form(image, size)) is not None:
         return unchanged
-    found = detect_digits(image, size)
-    if len(found) > 1:
-        places = ", ".join(
-            f"{digit.box[0]:.0%} to {digit.box[2]:.0%} from the left" for digit in found
+    digits = detect_digits(image, size)
+    if len(digits) > 1:
+        positions = ", ".join(
+            f"{digit.box[0]:.0%} to {digit.box[2]:.0%} from the left" for digit in digits
         )
         raise InputError(
-            f"the picture shows {len(found)} figures: {places}; expected one: cut out the one that is"
-            " meant, or have each answered (`ptx predict --all`)",
+            f"the image shows {len(digits)} figures: {positions}; expected one digit: crop the image, or"
+            " predict each one (`ptx predict --all`)",
             code="E-IMG-OBJECTS",
         )
-    if not found[0].ignored_regions:
-        return found[0].pixels
-    pixels = found[0].pixels.view(DigitPixels)
-    pixels.ignored_regions = found[0].ignored_regions
+    (digit,) = digits
+    if not digit.ignored_regions:
+        return digit.pixels
+    pixels = digit.pixels.view(DigitPixels)
+    pixels.ignored_regions = digit.ignored_regions
     return pixels
 
 
 def detect_digits(image: Image.Image, size: tuple[int, int]) -> list[DetectedDigit]:
-    """Every digit of a picture in the form that `to_mnist` gives, left to right.
+    """Every digit in an image, in the form of `to_mnist`, left to right.
 
     Raises:
         InputError: E-IMG-BLANK, or E-IMG-NO-DIGIT if nothing has the size and the strokes of one.
@@ -94,12 +100,12 @@ def normalize(foreground: Floats, size: tuple[int, int]) -> Pixels:
 
 
 def choose_filter(scale: float) -> Image.Resampling:
-    """Averaging on the way down, as MNIST was made; interpolation on the way up."""
+    """Averaging to scale down, as for MNIST, and interpolation to scale up."""
     return Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC
 
 
 def _crop_digits(flat: Image.Image) -> tuple[list[Crop], tuple[Box, ...]]:
-    """The only figure on even paper, or else the figures among other things, and what was ignored."""
+    """The only digit on even paper, or the digits in a photograph; and the ignored regions."""
     single = blank = None
     try:
         single = crop_single_figure(flat)
@@ -110,7 +116,7 @@ def _crop_digits(flat: Image.Image) -> tuple[list[Crop], tuple[Box, ...]]:
     detection = detect(flat.convert("L"))
     if detection is None:
         raise blank or InputError(
-            "nothing in the picture has the size and the strokes of a digit; expected one digit, with"
+            "nothing in the image has the size and the strokes of a digit; expected one digit, with"
             " paper around it",
             code="E-IMG-NO-DIGIT",
         )
@@ -124,7 +130,7 @@ def _box(one: Component, shape: tuple[int, ...]) -> Box:
 
 
 def _in_mnist_form(image: Image.Image, size: tuple[int, int]) -> Pixels | None:
-    """The pixels of a 28x28 picture in MNIST's form, as it is or inverted; None for another."""
+    """The pixels of a 28x28 image in MNIST's form, unchanged or inverted; None for other images."""
     if not image.size == size == SIZE:
         return None
     gray = image if image.mode == "L" else to_exact_gray(flatten(image))
@@ -136,7 +142,7 @@ def _in_mnist_form(image: Image.Image, size: tuple[int, int]) -> Pixels | None:
 
 
 def _check_form(gray: Image.Image) -> Pixels | None:
-    """The pixels of `gray` if they are in MNIST's form; noise below 64 is overlooked."""
+    """The pixels of `gray` if they are in MNIST's form, apart from noise below 64; else None."""
     clean, box = gray, gray.getbbox()
     if box is not None and _longer_side(box) > DIGIT_SIDE + 2:
         clean = gray.point(_WITHOUT_NOISE)
@@ -155,7 +161,7 @@ def _longer_side(box: tuple[int, int, int, int]) -> int:
 
 
 def _centre_of_mass(pixels: Floats) -> tuple[float, float]:
-    """Row and column."""
+    """Row and column of the centre of mass."""
     height, width = pixels.shape
     rows, columns = pixels.sum(axis=1), pixels.sum(axis=0)
     total = float(rows.sum())
@@ -163,21 +169,21 @@ def _centre_of_mass(pixels: Floats) -> tuple[float, float]:
 
 
 def _scale(foreground: Floats, side: int) -> Floats:
-    """The digit, 0 to 255, with `side` as its longer side and strokes neither hair-thin nor blobs."""
+    """The digit, 0 to 255, scaled to a longer side of `side`, with a stroke width as in MNIST."""
     pixels = (foreground * 255).astype(np.uint8)
-    moved = _move_edges(pixels, _edge_shift(foreground, max(foreground.shape) / side))
-    picture = Image.fromarray(moved if moved.any() else pixels)  # a blob of few pixels can vanish
-    picture = picture.crop(picture.getbbox())
-    scale = max(picture.size) / side
-    shape = (max(1, round(picture.width / scale)), max(1, round(picture.height / scale)))
-    small = np.asarray(picture.resize(shape, choose_filter(scale)), np.float32)
+    adjusted = _move_edges(pixels, _edge_shift(foreground, max(foreground.shape) / side))
+    image = Image.fromarray(adjusted if adjusted.any() else pixels)  # a few pixels can vanish
+    image = image.crop(image.getbbox())
+    scale = max(image.size) / side
+    shape = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
+    small = np.asarray(image.resize(shape, choose_filter(scale)), np.float32)
     core = quantile(small[small > small.max() / 4], 0.9)  # white in MNIST's strokes
     whitened: Floats = np.minimum(small * np.float32(255 / core), np.float32(255))
     return whitened
 
 
 def _edge_shift(foreground: Floats, scale: float) -> int:
-    """By how many pixels of `foreground` each edge must move for strokes as wide as MNIST's."""
+    """How many pixels each edge of a stroke must move to bring its width into MNIST's range."""
     mask = np.pad(foreground > 0.5, 1)
     inner = mask[1:-1, 1:-1]
     edge = inner & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
@@ -194,7 +200,7 @@ def _move_edges(pixels: Pixels, shift: int) -> Pixels:
 
 
 def _centre(digit: Floats, size: tuple[int, int]) -> Pixels:
-    """`digit` on black with its centre of mass in the middle; what would leave is cut off."""
+    """`digit` on black, with its centre of mass in the middle; pixels outside `size` are cut off."""
     row, column = _centre_of_mass(digit)
     canvas = Image.new("L", size)
     at = size[0] // 2 - round(column), size[1] // 2 - round(row)

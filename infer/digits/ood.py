@@ -1,8 +1,8 @@
 """Out-of-distribution detection: how likely 28x28 pixels show the digit that a classifier predicted.
 
-A classifier predicts one of its labels for any picture, a letter too, and often with a high score. The
-detector is a small MLP over the same pixels that knows one more class: "not a digit". It is the same for
-every model of digits, so it ships with ptx; a manifest names it by its digest.
+A classifier predicts one of its labels for every image, even for a letter, and often with a high score.
+The detector is a small MLP over the same pixels with one more class, "not a digit". All models of digits
+share it, so that it ships with ptx; a manifest names it by its digest.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def load_detector(digest: str) -> OodDetector | None:
         return OodDetector(
             tuple(
                 (
-                    (arrays[f"weights{at}"] * arrays[f"scale{at}"]).astype(np.float32),
-                    arrays[f"biases{at}"],
+                    (arrays[f"weights{layer}"] * arrays[f"scale{layer}"]).astype(np.float32),
+                    arrays[f"biases{layer}"],
                 )
-                for at in range(len(arrays.files) // 3)
+                for layer in range(len(arrays.files) // 3)
             )
         )

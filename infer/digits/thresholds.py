@@ -1,6 +1,6 @@
 """Quantiles and Otsu's threshold of many values.
 
-NumPy's `quantile` takes longer in Python than the selection itself, and it is called 20 times a picture.
+NumPy's `quantile` spends more time in Python than in the selection, and is called 20 times per image.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from PIL import Image
 from ptx.infer.digits.components import Floats
 
 SAMPLES: Final = 40_000
-"""Pixels up to which all are used for statistics."""
+"""Maximum number of pixels that are used for statistics."""
 
 
 def subsample(plane: Floats) -> Floats:
-    """Every n-th pixel of both axes in one row: about SAMPLES pixels at most."""
+    """Every n-th pixel of both axes, flattened: about SAMPLES pixels at most."""
     step = 1 + isqrt(plane.size // SAMPLES)
     return plane[::step, ::step].reshape(-1)
 
 
 def quantile(values: np.ndarray[Any, Any], share: float) -> float:
-    """As `numpy.quantile`: the value below which a share of the values lies, interpolated."""
-    place = share * (values.size - 1)
-    below = int(place)
+    """`numpy.quantile`: the interpolated value below which the fraction `share` of the values is."""
+    position = share * (values.size - 1)
+    below = int(position)
     above = min(below + 1, values.size - 1)
     ordered = np.partition(values, (below, above), axis=None)
     low, high = float(ordered[below]), float(ordered[above])
-    return low + (high - low) * (place - below)
+    return low + (high - low) * (position - below)
 
 
 def median(values: np.ndarray[Any, Any]) -> float:

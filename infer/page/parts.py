@@ -100,15 +100,15 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str | list[str]]]:
     if data := manifest.training.get("data"):
         yield "trained", str(data.get("name"))
     if test := manifest.training.get("test"):
-        figure = (
+        metric = (
             f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
         )
-        yield "reached", ["rows-of", figure, f"{test['rows']:,}", str(test["data"])]
+        yield "reached", ["rows-of", metric, f"{test['rows']:,}", str(test["data"])]
     for backend, outputs in manifest.verification.get("backends", {}).items():
-        for name, found in outputs.items():
+        for name, result in outputs.items():
             yield (
                 "verification",
-                f"{backend}, {name}: {found['error']:.1e} ≤ {found['tolerance']:.1e}",
+                f"{backend}, {name}: {result['error']:.1e} ≤ {result['tolerance']:.1e}",
             )
     if manifest.weights_sha256:
         yield "weights", manifest.weights_sha256

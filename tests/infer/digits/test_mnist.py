@@ -206,10 +206,10 @@ def test_all_70000_mnist_pictures_pass_unchanged_and_come_back_from_their_invers
 @pytest.mark.parametrize("shape", [(28, 28), (300, 400), (1, 1), (28, 28, 3)])
 @pytest.mark.parametrize("tone", [0, 128, 255])
 def test_a_blank_picture_is_refused(shape: tuple[int, ...], tone: int) -> None:
-    with pytest.raises(InputError, match="the picture is blank") as caught:
+    with pytest.raises(InputError, match="the image is blank") as caught:
         to_mnist(from_array(np.full(shape, tone, np.uint8)), SIZE)
     assert caught.value.code == "E-IMG-BLANK"
-    assert "is 0 of 255 away from the colour behind it" in str(caught.value)
+    assert "background is 0 of 255" in str(caught.value)
 
 
 def test_bare_paper_with_grain_or_shading_is_refused() -> None:
