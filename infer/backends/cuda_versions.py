@@ -1,7 +1,7 @@
-"""Which driver, CUDA runtime and cuDNN PyTorch and ONNX Runtime load, and whether these fit together.
+"""Which driver, CUDA runtime and cuDNN PyTorch and ONNX Runtime load, and whether they are compatible.
 
-`python -m ptx.infer.backends.cuda_versions torch` prints it as JSON. Each is asked in a process of its
-own: one process loads one `libcudnn.so.9`, that of whichever comes first.
+`python -m ptx.infer.backends.cuda_versions torch` prints them as JSON. Each library is examined in a
+separate process, because a process loads only one `libcudnn.so.9`, the one that is found first.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from typing import Any
 from ptx.infer.errors import BackendError
 
 LIBRARIES = ("torch", "onnxruntime")
-# cuDNN of both is `nvidia/cudnn/lib/libcudnn.so.9`: pip lets the later one overwrite the earlier.
+# Both install `nvidia/cudnn/lib/libcudnn.so.9`: pip lets the later one overwrite the earlier one.
 CUDNN_PACKAGES = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
-_SECONDS = 120  # in which a library is imported, on any machine
+_TIMEOUT = 120  # seconds for the import of a library
 _MAPPED = re.compile(r"/\S*/(libcudart|libcudnn)\.so\.\d+\S*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class CudaVersions:
-    """What one library loads; versions as in "13.0", None where it is not loaded or does not say."""
+    """What one library loads. Versions are strings such as "13.0", None if not loaded or not known."""
 
     library: str  # one of LIBRARIES
-    built_for: str  # CUDA
-    driver: str | None = None  # the newest CUDA that it supports
+    built_for: str  # the version of CUDA
+    driver: str | None = None  # the newest version of CUDA that the driver supports
     runtime: str | None = None
     cudnn: str | None = None
-    cudnn_built_for: str | None = None  # CUDA
+    cudnn_built_for: str | None = None  # the version of CUDA
     cudnn_path: str | None = None
 
 
 def read_versions() -> list[CudaVersions]:
-    """Of each library that is installed and built for CUDA, see `CudaVersions`."""
+    """The versions for each library that is installed and built for CUDA."""
     built = [name for name in LIBRARIES if find_build(name)]
     children = [
         subprocess.Popen(
@@ -60,10 +60,10 @@ def read_versions() -> list[CudaVersions]:
 
 
 def _read_child(child: subprocess.Popen[str], name: str) -> CudaVersions | None:
-    """What a child has printed; None where the library ended it, or took too long."""
+    """The versions that a child printed; None if it crashed or timed out."""
     try:
-        said, _ = child.communicate(timeout=_SECONDS)
-        return CudaVersions(**json.loads(said.splitlines()[-1]))
+        output, _ = child.communicate(timeout=_TIMEOUT)
+        return CudaVersions(**json.loads(output.splitlines()[-1]))
     except (subprocess.TimeoutExpired, ValueError, IndexError, TypeError):
         child.kill()
         child.wait()
@@ -71,7 +71,7 @@ def _read_child(child: subprocess.Popen[str], name: str) -> CudaVersions | None:
 
 
 def find_build(library: str) -> str | None:
-    """The version of CUDA that a library is built for; None where it is built for none, or missing."""
+    """The version of CUDA that a library is built for; None if it is missing or a CPU build."""
     if library == "torch":
         from ptx.infer.backends.pytorch.device import import_torch
 
@@ -89,21 +89,21 @@ def find_build(library: str) -> str | None:
 
 
 def read_loaded(library: str) -> CudaVersions:
-    """The versions in this process, once the library has loaded what it needs."""
+    """The versions in this process, after the library has loaded its dependencies."""
     built_for = find_build(library) or ""
     if library == "onnxruntime":
         from ptx.infer.backends.ort.cpu import import_onnxruntime
         from ptx.infer.backends.ort.cuda_libraries import require_cuda
 
-        with suppress(BackendError):  # which `ptx doctor` says of the backend
+        with suppress(BackendError):  # `ptx doctor` reports it for the backend
             require_cuda(import_onnxruntime())
     paths = _loaded_paths()
     cudnn, runtime = _open(paths.get("libcudnn")), _open(paths.get("libcudart"))
     return CudaVersions(
         library,
         built_for,
-        driver=_version(_ask(_open("libcuda.so.1"), "cuDriverGetVersion")),
-        runtime=_version(_ask(runtime, "cudaRuntimeGetVersion")),
+        driver=_version(_call_out(_open("libcuda.so.1"), "cuDriverGetVersion")),
+        runtime=_version(_call_out(runtime, "cudaRuntimeGetVersion")),
         cudnn=_cudnn_version(_call(cudnn, "cudnnGetVersion")),
         cudnn_built_for=_version(_call(cudnn, "cudnnGetCudartVersion")),
         cudnn_path=paths.get("libcudnn"),
@@ -111,10 +111,10 @@ def read_loaded(library: str) -> CudaVersions:
 
 
 def _loaded_paths() -> dict[str, str]:
-    """The CUDA libraries that the process has loaded, by name; Linux alone tells."""
+    """Name → path of the CUDA libraries that the process has loaded; empty except on Linux."""
     with suppress(OSError):
-        found = _MAPPED.finditer(Path("/proc/self/maps").read_text())
-        return {match[1]: match[0] for match in found}
+        matches = _MAPPED.finditer(Path("/proc/self/maps").read_text())
+        return {match[1]: match[0] for match in matches}
     return {}
 
 
@@ -125,8 +125,8 @@ def _open(path: str | None) -> ctypes.CDLL | None:
     return None
 
 
-def _ask(library: Any, function: str) -> int | None:
-    """The number that a function of the library writes into its argument."""
+def _call_out(library: Any, function: str) -> int | None:
+    """The number that a function of the library writes into its argument; None if there is none."""
     number = ctypes.c_int(0)
     if hasattr(library, function) and not getattr(library, function)(ctypes.byref(number)):
         return number.value
@@ -134,21 +134,21 @@ def _ask(library: Any, function: str) -> int | None:
 
 
 def _call(library: Any, function: str) -> int | None:
-    """The number that a function of the library returns."""
+    """The number that a function of the library returns; None if there is no such function."""
     if not hasattr(library, function):
         return None
-    called = getattr(library, function)
-    called.restype = ctypes.c_size_t
-    return int(called())
+    entry = getattr(library, function)
+    entry.restype = ctypes.c_size_t
+    return int(entry())
 
 
 def _version(number: int | None) -> str | None:
-    """Of CUDA: 13020 is 13.2."""
+    """A version of CUDA: 13020 is 13.2."""
     return f"{number // 1000}.{number % 1000 // 10}" if number else None
 
 
 def _cudnn_version(number: int | None) -> str | None:
-    """92600 is 9.26.0; before cuDNN 9, 8907 was 8.9.7."""
+    """A version of cuDNN: 92600 is 9.26.0; before cuDNN 9, 8907 was 8.9.7."""
     if not number:
         return None
     major, rest = divmod(number, 10_000 if number >= 90_000 else 1000)
@@ -158,7 +158,9 @@ def _cudnn_version(number: int | None) -> str | None:
 def find_problems(
     versions: Sequence[CudaVersions], packages: Iterable[str] | None = None
 ) -> Iterator[str]:
-    """What does not fit together, and what to do about it; `packages`: the installed cuDNN, if given."""
+    """Incompatible versions, each with what to do; `packages`: the installed packages of cuDNN, which
+    are looked up by default.
+    """
     for one in versions:
         yield from _problems_of(one)
     built = {_major(one.built_for): one for one in versions if one.built_for}
@@ -168,11 +170,11 @@ def find_problems(
             f"{each}: a process that uses both loads the cuDNN of one of them: install a torch and an"
             " onnxruntime-gpu for one major version of CUDA"
         )
-    found = _installed_cudnn() if packages is None else list(packages)
-    if len(found) > 1:
+    installed = _installed_cudnn() if packages is None else list(packages)
+    if len(installed) > 1:
         yield (
-            f"{' and '.join(found)} write the same files: pip uninstall {' '.join(found)}, then install"
-            " the one for your CUDA again"
+            f"{' and '.join(installed)} write the same files: pip uninstall {' '.join(installed)}, then"
+            " install the one for your CUDA again"
         )
 
 
@@ -183,22 +185,22 @@ def _problems_of(one: CudaVersions) -> Iterator[str]:
             f"the driver supports CUDA up to {one.driver}, and {one.library} uses"
             f" {one.runtime or one.built_for}: update the driver"
         )
-    for what, found in (("CUDA runtime", one.runtime), ("cuDNN", one.cudnn_built_for)):
-        if found and one.built_for and _major(found) != _major(one.built_for):
-            where = f" ({one.cudnn_path})" if what == "cuDNN" else ""
+    for what, version in (("CUDA runtime", one.runtime), ("cuDNN", one.cudnn_built_for)):
+        if version and one.built_for and _major(version) != _major(one.built_for):
+            path = f" ({one.cudnn_path})" if what == "cuDNN" else ""
             yield (
-                f"{one.library} is built for CUDA {one.built_for} and loads a {what} for {found}{where}:"
-                f" install {one.library} again in an environment of its own"
+                f"{one.library} is built for CUDA {one.built_for} and loads a {what} for"
+                f" {version}{path}: install {one.library} in a separate environment"
             )
 
 
 def _installed_cudnn() -> list[str]:
-    found = []
+    installed = []
     for name in CUDNN_PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             importlib.metadata.version(name)
-            found.append(name)
-    return found
+            installed.append(name)
+    return installed
 
 
 def _major(version: str) -> int:

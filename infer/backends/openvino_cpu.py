@@ -34,21 +34,21 @@ def import_openvino() -> Any:
 
 @cache
 def open_core(process: int) -> Any:
-    """The one `openvino.Core` of a process, which a fork does not share.
+    """The only `openvino.Core` of a process; `process`: its pid, so that a forked child has another one.
 
-    On processors with AMX each core gives its thread a stack for signal handlers, and where a second one
-    goes after the first it leaves that thread the first one's, which is freed: the next signal, such as
-    Ctrl-C, then ends the process without a word.
+    On processors with AMX, each Core sets a stack for signal handlers in its thread. If a second Core is
+    destroyed after the first one, the thread is left with the freed stack of the first: the next signal,
+    such as Ctrl-C, then kills the process without a message.
     """
     return import_openvino().Core()
 
 
 @final
 class OpenvinoBackend:
-    """Runs an ONNX file that ptx exported; each thread has an inference request of its own.
+    """Runs an ONNX file that ptx exported; each thread has its own inference request.
 
-    Where a processor has bfloat16, OpenVINO computes in it by default: on such a one a ConvNet missed by
-    750 times what is allowed, and an LSTM gave other labels. So float32 is asked for, and read back.
+    On processors with bfloat16, OpenVINO uses it by default: the error of a ConvNet was 750 times the
+    tolerance, and an LSTM predicted other labels. So float32 is requested, and the setting is checked.
     """
 
     name = "openvino"
@@ -57,11 +57,11 @@ class OpenvinoBackend:
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self._artifact = artifact
         signature = artifact.require_manifest().signature
-        rough = [spec.name for spec in signature if spec.dtype == "float64"]
-        if rough:
+        float64_names = [spec.name for spec in signature if spec.dtype == "float64"]
+        if float64_names:
             raise ArtifactError(
-                f"tensor {rough[0]!r} of {artifact.name} is float64, and OpenVINO computes float32: use"
-                " ort-cpu",
+                f"tensor {float64_names[0]!r} of {artifact.name} is float64, but OpenVINO computes in"
+                " float32: use ort-cpu",
                 code="E-ONNX-LOAD",
             )
         if artifact.external_data:
@@ -82,30 +82,28 @@ class OpenvinoBackend:
                 spec.name: self._compiled.output(spec.name) for spec in signature.outputs
             }
         _require_float32(self._compiled.get_property(_PRECISION), openvino)
-        self._own = threading.local()
+        self._thread_local = threading.local()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with _mapping_errors(self._artifact, "run"):
-            request = getattr(self._own, "request", None)
+            request = getattr(self._thread_local, "request", None)
             if request is None:
-                request = self._own.request = self._compiled.create_infer_request()
-            answers = request.infer(dict(inputs))
-            return {name: answers[output] for name, output in self._outputs.items()}
+                request = self._thread_local.request = self._compiled.create_infer_request()
+            results = request.infer(dict(inputs))
+            return {name: results[output] for name, output in self._outputs.items()}
 
     def close(self) -> None:
-        self._compiled, self._own = None, threading.local()
+        self._compiled, self._thread_local = None, threading.local()
 
 
-def _require_float32(got: Any, openvino: Any) -> None:
-    if got != openvino.Type.f32:
-        raise BackendError(
-            f"OpenVINO opened the model in {got}; expected float32, which was asked for"
-        )
+def _require_float32(precision: Any, openvino: Any) -> None:
+    if precision != openvino.Type.f32:
+        raise BackendError(f"OpenVINO opened the model in {precision}; expected float32")
 
 
 @contextmanager
 def _mapping_errors(artifact: Artifact, verb: str) -> Iterator[None]:
-    """What OpenVINO raises in the body as an error of ptx; they have no base class of their own."""
+    """Convert the exceptions of OpenVINO, which have no common base class, into ArtifactError."""
     try:
         yield
     except Exception as error:

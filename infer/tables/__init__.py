@@ -1,1 +1,1 @@
-"""Numbers from files, with nothing guessed."""
+"""Readers of numbers from CSV and .npy files, in which every invalid value is an error."""

@@ -1,7 +1,7 @@
-"""A reader of .npy files that trusts nothing in them: no pickles, no sizes beyond the file's own.
+"""A reader of .npy files for untrusted data: no pickles, and the size must match the header.
 
-`numpy.load` allocates what the header claims before it looks at the file, passes over trailing
-bytes and hands big-endian arrays on, which ONNX Runtime then reads as garbage.
+`numpy.load` allocates the size that the header claims, ignores trailing bytes, and returns big-endian
+arrays, which ONNX Runtime reads as garbage.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ def read_npy(data: bytes, *, name: str) -> NDArray[Any]:
     header, offset = _header(data, name)
     dtype = _dtype(header["descr"], name)
     shape = _shape(header["shape"], name)
-    got, expected = len(data) - offset, math.prod(shape) * dtype.itemsize
-    if got != expected:
-        what = "ends early: it holds" if got < expected else "has trailing bytes: it holds"
+    actual, expected = len(data) - offset, math.prod(shape) * dtype.itemsize
+    if actual != expected:
+        problem = "is truncated" if actual < expected else "has trailing bytes"
         raise _npy_error(
             name,
-            f"{what} {got:,} bytes of values",
+            f"{problem}: it has {actual:,} bytes of values",
             f"{expected:,}, as its header says ({dtype.name} {shape})",
         )
     values = np.frombuffer(data, dtype, offset=offset) if expected else np.empty(0, dtype)
     try:
         shaped = values.reshape(shape, order="F" if header["fortran_order"] else "C")
     except (ValueError, OverflowError) as error:  # (0, 2**62) has no bytes and yet is too large
-        raise _npy_error(name, f"has shape {shape}", "sizes that an array can have") from error
+        raise _npy_error(name, f"has shape {shape}", "sizes that NumPy supports") from error
     return np.array(shaped, dtype=dtype.newbyteorder("="), order="C")
 
 
 def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
-    """The header's three entries, and where the values begin."""
+    """The header's three entries, and the position of the values."""
     if not data.startswith(_MAGIC):
-        what = f"begins with {data[:6].hex(' ')}" if data else "is empty"
-        raise _npy_error(name, what, "a .npy file", "write it with numpy.save")
+        problem = f"begins with {data[:6].hex(' ')}" if data else "is empty"
+        raise _npy_error(name, problem, "a .npy file", "write it with numpy.save")
     version = data[6:8]
     if version not in (b"\1\0", b"\2\0", b"\3\0"):
         raise _npy_error(name, f"has the format version {version.hex(' ')}", "1.0, 2.0 or 3.0")
@@ -62,22 +62,24 @@ def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(data[8:offset], "little")
     text = data[offset : offset + length]
     if len(data) < offset or len(text) < length or length > _MAX_HEADER:
-        raise _npy_error(name, "has a header that is cut off or too long", "a complete .npy file")
+        raise _npy_error(name, "has a header that is truncated or too long", "a complete .npy file")
     try:
         header = ast.literal_eval(text.decode("latin-1" if offset == 10 else "utf-8"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise _npy_error(name, "has a header that cannot be read", "a .npy file") from error
+        raise _npy_error(name, "has a header that cannot be parsed", "a .npy file") from error
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
-        raise _npy_error(name, "has a header of other entries", "descr, fortran_order and shape")
+        raise _npy_error(name, "has a header with other entries", "descr, fortran_order and shape")
     return header, offset + length
 
 
 def _dtype(descr: object, name: str) -> np.dtype[Any]:
     if not isinstance(descr, str):
-        raise _npy_error(name, "holds a structured array", "a plain array of numbers")
+        raise _npy_error(name, "contains a structured array", "a plain array of numbers")
     if descr.endswith("O"):
         raise _npy_error(
-            name, "holds pickled Python objects, which are never loaded", "a plain array of numbers"
+            name,
+            "contains pickled Python objects, which are never loaded",
+            "a plain array of numbers",
         )
     if not _DTYPE.fullmatch(descr):
         raise _npy_error(
@@ -92,11 +94,11 @@ def _shape(shape: object, name: str) -> tuple[int, ...]:
         or len(shape) > _MAX_RANK
         or not all(type(size) is int and 0 <= size <= _MAX_SIZE for size in shape)
     ):
-        raise _npy_error(name, "has a shape that is none", f"up to {_MAX_RANK} sizes of 0 or more")
+        raise _npy_error(name, "has an invalid shape", f"up to {_MAX_RANK} sizes of 0 or more")
     return shape
 
 
 def _npy_error(
-    name: str, got: str, expected: str, todo: str = "write the file again with numpy.save"
+    name: str, problem: str, expected: str, remedy: str = "write the file again with numpy.save"
 ) -> InputError:
-    return InputError(f"{quote(name)} {got}; expected {expected}: {todo}", code="E-NPY")
+    return InputError(f"{quote(name)} {problem}; expected {expected}: {remedy}", code="E-NPY")

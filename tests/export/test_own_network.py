@@ -146,7 +146,9 @@ def test_a_checkpoint_of_it_needs_the_network_to_be_named(tmp_path: Path) -> Non
     expected = trained.equivalence_check.reference.eager(trained.samples)["logits"]
     np.testing.assert_array_max_ulp(got, expected, maxulp=4)
     for call in (lambda: load(path, backend="eager"), lambda: read_model(path)):
-        with pytest.raises(ArtifactError, match="names no code to run: say what makes") as error:
+        with pytest.raises(
+            ArtifactError, match="contains no code: pass the function that creates"
+        ) as error:
             call()
         assert error.value.code == "E-NETWORK"
 

@@ -66,7 +66,7 @@ def test_what_holds_no_such_outputs_says_so(put: Any, message: str) -> None:
 
 
 def test_a_detector_is_refused_with_a_reason_and_a_way() -> None:
-    message = r"a list of mappings, .* how many boxes there are depends .* wrap it in a module"
+    message = r"a list of mappings, .* number of boxes depends .* wrap it in a module"
     with pytest.raises(ArtifactError, match=message):
         describe(Detector(), signature=Detector.SIGNATURE)
 

@@ -1,1 +1,1 @@
-"""The backend for a model as one page: its own JavaScript, in an engine without a browser."""
+"""The backend for HTML artifacts: runs the JavaScript of the page without a browser."""

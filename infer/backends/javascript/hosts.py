@@ -1,7 +1,8 @@
-"""Engines that run JavaScript here: V8 of the package mini-racer, or Node.
+"""Engines that run JavaScript: V8 of the package mini-racer, or Node.
 
-V8 is bare: a script has neither files nor processes nor a network. Node runs it in a context that holds
-JavaScript's own objects alone, which is no wall: like every program, a page is run where it is trusted.
+In mini-racer a script has no access to files, processes or a network. Node runs it in a context with
+only the standard objects of JavaScript. This is not a sandbox: a page, like every program, must be
+trusted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from weakref import WeakSet
 
 from ptx.infer.errors import BackendError, install_hint
 
-# A line in, a line out: JSON texts `{call, arguments}` and `{value}` or `{error}`. As a worker it also
-# has what ONNX Runtime's script asks a browser's worker for; neither has a way to files or a network.
+# Reads a line of JSON, `{script}` or `{name, text}`, and writes a line, `{value}` or `{error}`. As a
+# "worker", the context also has the objects of a browser's worker that ONNX Runtime's script needs.
 _NODE = """
 const vm = require("vm"), worker = process.argv[1] === "worker";
 const context = vm.createContext(Object.assign(Object.create(null), worker && {
@@ -41,27 +42,27 @@ require("readline").createInterface({ input: process.stdin }).on("line", async (
 
 
 class ScriptError(Exception):
-    """What a script threw."""
+    """An exception in a script."""
 
 
 class Host(Protocol):
-    """A context in which scripts are run, one after the other."""
+    """A context in which scripts run one after the other."""
 
     def run(self, script: str) -> None:
-        """Run a script; what it declares stays. ScriptError where it throws."""
+        """Run a script; its declarations stay. ScriptError if it throws."""
 
     def call(self, name: str, text: str) -> str:
-        """Call a function of the context with a text; ScriptError where it throws."""
+        """Call a function of the context with a text; ScriptError if it throws."""
 
     def close(self) -> None:
-        """Give the engine back."""
+        """Release the engine."""
 
 
 def find_runtime() -> Any:
-    """What runs scripts here, with its name and version: mini-racer, or else Node.
+    """An object with the name and version of the engine: mini-racer, or else Node.
 
     Raises:
-        BackendError: neither is there.
+        BackendError: neither is installed.
     """
     try:
         import py_mini_racer
@@ -72,24 +73,24 @@ def find_runtime() -> Any:
         node = shutil.which("node")
         if node is None:
             raise BackendError(
-                f"neither mini-racer nor Node.js is installed, to run a page's JavaScript:"
-                f" {install_hint('html')}"
+                "neither mini-racer nor Node.js is installed, one of which must run the JavaScript of"
+                f" a page: {install_hint('html')}"
             ) from error
         done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
         return SimpleNamespace(__name__="node", __version__=done.stdout.strip(), path=node)
 
 
 def open_worker() -> Host:
-    """Node, with what a browser's worker has and ONNX Runtime's WebAssembly needs.
+    """Node, with the objects of a browser's worker that ONNX Runtime's WebAssembly needs.
 
     Raises:
-        BackendError: it is not there.
+        BackendError: Node is not installed.
     """
     node = shutil.which("node")
     if node is None:
         raise BackendError(
-            "Node.js is not installed, which runs the WebAssembly of a page: install it (apt-get install"
-            " nodejs, https://nodejs.org), or leave out --runtime ort"
+            "running the WebAssembly of a page needs Node.js, which is not installed: install it"
+            " (apt-get install nodejs, https://nodejs.org), or omit --runtime ort"
         )
     return NodeHost(node, "worker")
 
@@ -98,7 +99,7 @@ def open_host() -> Host:
     """V8 of mini-racer, or else Node.
 
     Raises:
-        BackendError: neither is there.
+        BackendError: neither is installed.
     """
     runtime = find_runtime()
     return NodeHost(runtime.path) if runtime.__name__ == "node" else V8Host(runtime.module)
@@ -108,7 +109,7 @@ _CONTEXTS: WeakSet[Any] = WeakSet()
 
 
 def _keep_contexts() -> None:
-    """Let none be taken down in a forked child, which would wait for threads that it has not."""
+    """Never destroy contexts in a forked child, which would wait for threads that do not exist there."""
     for context in _CONTEXTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
     _CONTEXTS.clear()
@@ -116,7 +117,7 @@ def _keep_contexts() -> None:
 
 @atexit.register
 def _close_contexts() -> None:
-    """Before Python goes: V8's thread calls it, and waits for ever for one that has gone."""
+    """Close the contexts before Python exits, because V8's thread calls into Python and would hang."""
     for context in list(_CONTEXTS):
         context.close()
 
@@ -127,7 +128,7 @@ if hasattr(os, "register_at_fork"):
 
 @final
 class V8Host:
-    """V8 inside this process. `module`: of mini-racer."""
+    """V8 in this process; `module`: `py_mini_racer`."""
 
     def __init__(self, module: Any) -> None:
         self._error = module.JSEvalException
@@ -135,29 +136,29 @@ class V8Host:
         _CONTEXTS.add(self._context)
 
     def run(self, script: str) -> None:
-        self._do(self._context.eval, f"{script};0")
+        self._evaluate(self._context.eval, f"{script};0")
 
     def call(self, name: str, text: str) -> str:
-        return str(self._do(self._context.call, name, text))
+        return str(self._evaluate(self._context.call, name, text))
 
     def close(self) -> None:
         self._context.close()
 
-    def _do(self, act: Any, *arguments: str) -> Any:
+    def _evaluate(self, function: Any, *arguments: str) -> Any:
         try:
-            return act(*arguments)
+            return function(*arguments)
         except self._error as error:
             raise ScriptError(next(iter(str(error).splitlines()), "")) from error
 
 
 @final
 class NodeHost:
-    """Node in a process of its own. `form`: `worker`, or bare."""
+    """Node in a child process; `mode`: "bare" or "worker", see _NODE."""
 
-    def __init__(self, node: str, form: str = "bare") -> None:
+    def __init__(self, node: str, mode: str = "bare") -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [node, "-e", _NODE, form],
+            [node, "-e", _NODE, mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -165,22 +166,22 @@ class NodeHost:
         )
 
     def run(self, script: str) -> None:
-        self._ask({"script": f"{script};0"})
+        self._request({"script": f"{script};0"})
 
     def call(self, name: str, text: str) -> str:
-        return str(self._ask({"name": name, "text": text}))
+        return str(self._request({"name": name, "text": text}))
 
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
 
-    def _ask(self, question: dict[str, str]) -> Any:
+    def _request(self, request: dict[str, str]) -> Any:
         with self._lock:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            self._process.stdin.write(f"{json.dumps(question)}\n")
+            self._process.stdin.write(f"{json.dumps(request)}\n")
             self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline() or '{"error": "Node has ended"}')
-        if "error" in answer:
-            raise ScriptError(answer["error"])
-        return answer["value"]
+            response = json.loads(self._process.stdout.readline() or '{"error": "Node has exited"}')
+        if "error" in response:
+            raise ScriptError(response["error"])
+        return response["value"]

@@ -1,4 +1,4 @@
-"""A model as one page, run as its browser runs it: the page's own engine over the page's own model."""
+"""Runs an HTML artifact as a browser does: with the engine that the page contains."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from ptx.infer.signature import Array
 _OPEN = """
 let model;
 const open = (text) => { model = ptx.openModel(ptx.fromBase64(text)); return "open"; };
-const answer = (text) => ptx.runModel(model, text);
+const run = (text) => ptx.runModel(model, text);
 """
 
-# The same with the WebAssembly that the page carries, as its worker opens it.
-_OPEN_COMPILED = """
+# The same for a page with WebAssembly, as its worker opens it.
+_OPEN_WASM = """
 let model;
 const open = async (text) => {
   model = await ptx.openSession(...text.split(" ").map(ptx.fromBase64));
   return "open";
 };
-const answer = (text) => ptx.runModelAsync(model, text);
+const run = (text) => ptx.runModelAsync(model, text);
 """
 
 
 @final
 class JavaScriptBackend:
-    """Runs the engine of a page in V8 or Node; arrays go to and fro as JSON with base64.
+    """Runs the engine of a page in V8 or Node; arrays are passed as JSON with base64.
 
-    Of a page with ONNX Runtime's WebAssembly that is what is run, in Node.
+    For a page with ONNX Runtime's WebAssembly, that runtime is run in Node.
     """
 
     name = "javascript"
@@ -54,26 +54,27 @@ class JavaScriptBackend:
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self._artifact = artifact
         read = partial(read_block, artifact.data, name=artifact.name)
-        scripts, given = [read(ENGINE).decode()], [read(MODEL)]
-        compiled = has_block(artifact.data, WASM)
-        if compiled:
+        scripts, contents = [read(ENGINE).decode()], [read(MODEL)]
+        has_wasm = has_block(artifact.data, WASM)
+        if has_wasm:
             scripts.append(read(RUNTIME).decode())
-            given.append(read(WASM))
-        self._host = open_worker() if compiled else open_host()
+            contents.append(read(WASM))
+        self._host = open_worker() if has_wasm else open_host()
         try:
-            self._host.run("".join((*scripts, _OPEN_COMPILED if compiled else _OPEN)))
-            self._host.call("open", " ".join(base64.b64encode(each).decode() for each in given))
+            self._host.run("".join((*scripts, _OPEN_WASM if has_wasm else _OPEN)))
+            encoded = (base64.b64encode(content).decode() for content in contents)
+            self._host.call("open", " ".join(encoded))
         except ScriptError as error:
             self._host.close()
             raise ArtifactError(f"{artifact.name}: {error}", code="E-PAGE") from error
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        question = {name: _to_data(array) for name, array in inputs.items()}
+        request = {name: _to_data(array) for name, array in inputs.items()}
         try:
-            answered = self._host.call("answer", json.dumps(question))
+            response = self._host.call("run", json.dumps(request))
         except ScriptError as error:
             raise ArtifactError(f"{self._artifact.name}: {error}", code="E-PAGE") from error
-        return {name: _from_data(data) for name, data in json.loads(answered).items()}
+        return {name: _from_data(data) for name, data in json.loads(response).items()}
 
     def close(self) -> None:
         self._host.close()

@@ -25,11 +25,11 @@ from ptx.infer.signature import DTYPES, Array, Signature, TensorSpec
 
 log = logging.getLogger(__name__)
 
-_SIZES = 28  # of the dynamic axes but the batch, in a trial of the memory layout
+_TRIAL_SIZE = 28  # size of the dynamic axes except the batch, when the memory layout is tried
 
 
 def import_torch() -> Any:
-    """The `torch` module; BackendError where it is not installed."""
+    """The `torch` module; BackendError if it is not installed."""
     set_openmp_wait_policy()
     try:
         import torch
@@ -41,14 +41,14 @@ def import_torch() -> Any:
 
 
 def find_device(name: str) -> str:
-    """The device to use for `auto`, or `name` once it has been proved to be there.
+    """The device for `auto`, or `name` after a check that it is usable.
 
-    `auto` is an accelerator that ptx knows and PyTorch can compute on, else the CPU; where there is one
-    that PyTorch cannot compute on, a warning says why.
+    `auto` is an accelerator that ptx supports and PyTorch can compute on, else the CPU. If PyTorch
+    cannot compute on the accelerator, a warning says why.
 
     Raises:
-        UsageError: no such type of device.
-        BackendError: no such device here, or none that PyTorch can compute on.
+        UsageError: there is no such type of device.
+        BackendError: the device is not available here, or PyTorch cannot compute on it.
     """
     torch = import_torch()
     chosen, index = require_device(name), name.partition(":")[2]
@@ -58,9 +58,9 @@ def find_device(name: str) -> str:
     if chosen == "cpu":
         return "cpu"
     if accelerator is None or accelerator.type != chosen:
-        found = "no accelerator" if accelerator is None else f"only {accelerator.type!r}"
+        available = "no accelerator" if accelerator is None else f"only {accelerator.type!r}"
         raise BackendError(
-            f"device {name!r} is not available: PyTorch {torch.__version__} finds {found};"
+            f"device {name!r} is not available: PyTorch {torch.__version__} finds {available};"
             " install the driver, or use --device cpu",
             code="E-DEVICE",
         )
@@ -75,7 +75,7 @@ def find_device(name: str) -> str:
 
 
 def _find_accelerator(torch: Any, kind: str) -> str:
-    """That kind of device, where ptx names it and PyTorch can compute on it; else the CPU."""
+    """`kind` if ptx supports it and PyTorch can compute on it, else the CPU."""
     if kind not in DEVICES:
         return "cpu"
     if kind == "cuda":
@@ -88,10 +88,10 @@ def _find_accelerator(torch: Any, kind: str) -> str:
 
 
 def _require_kernels(torch: Any, device: str) -> None:
-    """Refuse a GPU that cannot be started, or is too old for this build of PyTorch, or too new.
+    """Check that this build of PyTorch has kernels for a GPU.
 
     Raises:
-        BackendError: E-CUDA, E-DEVICE.
+        BackendError: E-CUDA: the GPU cannot be started. E-DEVICE: it is too old or too new.
     """
     try:
         index = int(device.partition(":")[2] or torch.cuda.current_device())
@@ -118,23 +118,27 @@ def _require_kernels(torch: Any, device: str) -> None:
 
 
 def runs_on(capability: tuple[int, int], built: list[str]) -> bool:
-    """Whether code built for these architectures (`sm_90`, `compute_80`) runs on such a GPU.
+    """Whether code built for these architectures (`sm_90`, `compute_80`) runs on a GPU.
 
     Machine code (sm) runs on later minor versions of its major version, PTX (compute) on all later ones.
+
+    Args:
+        capability: Major and minor compute capability of the GPU.
+        built: The architectures.
     """
     for architecture in built:
         kind, _, number = architecture.rstrip("af").partition("_")
-        least = divmod(int(number), 10)
-        if least <= capability and (kind == "compute" or least[0] == capability[0]):
+        required = divmod(int(number), 10)
+        if required <= capability and (kind == "compute" or required[0] == capability[0]):
             return True
     return False
 
 
 class TorchBackend:
-    """A module on a device; each backend says how it comes out of a file."""
+    """A module on a device; each subclass loads it from its file format."""
 
     name: ClassVar[str]
-    channels_last = True  # False: the module cannot be laid out anew
+    channels_last = True  # whether the memory layout of the module can be changed
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
         import_torch()
@@ -146,8 +150,8 @@ class TorchBackend:
         if self.channels_last:
             use_channels_last(self._module, self._signature, device)
         tensors = itertools.chain(self._module.parameters(), self._module.buffers())
-        placed = next(tensors, None)  # a module without weights runs where its inputs are
-        self.device = device if placed is None else str(placed.device)
+        first = next(tensors, None)  # a module without weights runs where its inputs are
+        self.device = device if first is None else str(first.device)
 
     def _load(self, artifact: Artifact, options: Options, device: str) -> Any:
         """The module in eval mode, on the device."""
@@ -163,25 +167,25 @@ class TorchBackend:
 
 
 def _choose_device(options: Options) -> str:
-    """The device of the options, proved to be there and to compute in their precision.
+    """The device for the options, after a check that it is usable and supports their precision.
 
     Raises:
-        UsageError: no such type of device, or it has no such precision.
-        BackendError: no such device here.
+        UsageError: there is no such type of device, or it does not support the precision.
+        BackendError: the device is not available here.
     """
     device = find_device(options.device)
     if options.precision != "float32" and not device.startswith("cuda"):
         raise UsageError(
-            f"precision {options.precision!r} is of CUDA, and this runs on {device!r}: leave it out"
+            f"precision {options.precision!r} needs CUDA, and the model runs on {device!r}: omit it"
         )
     return device
 
 
 def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -> list[Any]:
-    """Copies of the inputs on the device, in the order in which forward takes them.
+    """Copies of the inputs on the device, in the order of the arguments of forward.
 
-    Copies, since a forward method may work in place, and the arrays are the caller's. What is float32
-    in NumPy and bfloat16 in the signature is rounded here.
+    They are copies because forward may change its arguments, and the arrays belong to the caller. An
+    input that is bfloat16 in the signature, and so float32 in NumPy, is rounded here.
     """
     torch = import_torch()
     tensors = []
@@ -189,15 +193,15 @@ def to_tensors(signature: Signature, inputs: Mapping[str, Array], device: str) -
         array = inputs[spec.name]
         # A read-only array is copied twice: torch has no read-only tensors and warns about one.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        kind = torch.bfloat16 if spec.dtype == "bfloat16" else None
-        tensors.append(tensor.to(device, kind, copy=True))
+        dtype = torch.bfloat16 if spec.dtype == "bfloat16" else None
+        tensors.append(tensor.to(device, dtype, copy=True))
     return tensors
 
 
 def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
     """Copies of the outputs of forward by name, see `find_outputs`.
 
-    Copies, since forward may return an input, a weight, or one tensor twice.
+    They are copies because forward may return an input, a weight, or one tensor twice.
     """
     torch = import_torch()
     tensors = find_outputs(signature, outputs)
@@ -208,59 +212,64 @@ def to_arrays(signature: Signature, outputs: Any) -> dict[str, Array]:
 
 
 def _to_array(spec: TensorSpec, tensor: Any, torch: Any) -> Array:
-    """A copy of an output; bfloat16, which NumPy has not, as float32.
+    """A copy of an output; bfloat16, which NumPy does not have, becomes float32.
 
-    Of the other types any is taken: a reference is computed in float64, and the array is looked at.
+    Every other dtype is accepted here, because a reference is computed in float64; the caller checks
+    the array.
     """
-    kind = tensor.dtype
-    if kind is torch.bfloat16 or (spec.dtype == "bfloat16" and kind is not torch.float64):
-        if str(kind) != f"torch.{spec.dtype}":
-            raise _wrong_type(spec, kind)
-        kind = torch.float32
+    dtype = tensor.dtype
+    if dtype is torch.bfloat16 or (spec.dtype == "bfloat16" and dtype is not torch.float64):
+        if str(dtype) != f"torch.{spec.dtype}":
+            raise _dtype_error(spec, dtype)
+        dtype = torch.float32
     try:
-        array: Array = tensor.to("cpu", kind, copy=True).numpy()
-    except TypeError as error:  # float8, and what is packed
-        raise _wrong_type(spec, kind) from error
+        array: Array = tensor.to("cpu", dtype, copy=True).numpy()
+    except TypeError as error:  # float8, and packed dtypes
+        raise _dtype_error(spec, dtype) from error
     return array
 
 
-def _wrong_type(spec: TensorSpec, kind: Any) -> ArtifactError:
-    found = str(kind).removeprefix("torch.")
+def _dtype_error(spec: TensorSpec, dtype: Any) -> ArtifactError:
+    actual = str(dtype).removeprefix("torch.")
     return ArtifactError(
-        f"output {spec.name!r} is {found}; the signature says {spec.dtype}: state that, or convert it"
-        f" in forward; there are {', '.join(DTYPES)}",
+        f"output {spec.name!r} is {actual}; the signature says {spec.dtype}: correct the signature, or"
+        f" convert the output in forward; known dtypes: {', '.join(DTYPES)}",
         code="E-OUTPUT",
     )
 
 
 def use_channels_last(network: Any, signature: Signature, device: str) -> None:
-    """Let a network's convolutions compute in the layout that oneDNN likes; on the CPU alone.
+    """Use the memory layout in which convolutions of oneDNN are faster; only on the CPU.
 
-    Epochs and large batches then take 0.4 to 0.8 of the time. A network that looks at its features
-    through `view` does not take the layout: it is tried, and such a network stays as it was.
+    Epochs and large batches then take 0.4 to 0.8 of the time. A network that calls `view` on its
+    features fails in this layout, so the network is run once, and the layout is reset if that fails.
     """
     torch = import_torch()
     if device != "cpu" or all(parameter.dim() != 4 for parameter in network.parameters()):
         return
-    sizes = signature.equal_sizes(_SIZES, batch=2)
+    sizes = signature.equal_sizes(_TRIAL_SIZE, batch=2)
     example = to_tensors(signature, signature.example(sizes), "cpu")
     training = network.training
     network.eval().to(memory_format=torch.channels_last)
     try:
         with torch.inference_mode():
             network(*example)
-    except Exception:  # a network of one's own may raise anything
+    except Exception:  # a custom network may raise anything
         network.to(memory_format=torch.contiguous_format)
     network.train(training)
 
 
 @contextmanager
 def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Iterator[None]:
-    """Inference mode, on CUDA the precision that was asked for, torch's errors in our words."""
+    """Run the body in inference mode and the requested precision; convert PyTorch's exceptions.
+
+    Raises:
+        ArtifactError: E-TORCH-RUN, or an error of `map_device_failure`.
+    """
     torch = import_torch()
     try:
         with torch.inference_mode():
-            if not device.startswith("cuda"):  # no context more: it would cost a microsecond
+            if not device.startswith("cuda"):
                 yield
                 return
             with CUDA_PRECISION.using(options.precision):
@@ -278,13 +287,19 @@ def mapping_run_errors(artifact: Artifact, options: Options, device: str) -> Ite
 
 @contextmanager
 def mapping_load_errors(artifact: Artifact, device: str = "cpu") -> Iterator[None]:
-    """torch's errors while a file is loaded, in our words."""
+    """Convert PyTorch's exceptions while a file is loaded.
+
+    Raises:
+        ArtifactError: E-TORCH-LOAD, or an error of `map_device_failure`.
+    """
     try:
         yield
     except PtxError:
         raise
-    except Exception as error:  # torch raises a dozen kinds for damaged files, some without a text
-        # On the CPU a damaged file asks for more memory than there is.
+    except (
+        Exception
+    ) as error:  # torch raises a dozen classes for damaged files, some without a message
+        # On the CPU a damaged file is the usual reason for a failed allocation.
         failure = None if device == "cpu" else map_device_failure(error, artifact.name, device)
         if failure is not None:
             raise failure from error

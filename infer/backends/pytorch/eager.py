@@ -1,4 +1,4 @@
-"""PyTorch as it was trained: the checkpoint's weights in the catalog's network, or in a given one."""
+"""Eager PyTorch: the checkpoint's weights in the network of the catalog, or of a function."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ptx.infer.errors import ArtifactError
 
 
 def build_network(manifest: Manifest, factory: Factory | None) -> Any:
-    """A fresh network for a manifest: what `factory` makes, else the catalog's.
+    """A new network for a manifest: the result of `factory` if given, else the catalog's.
 
-    A manifest never names code to run: for a model that is not of the catalog (nor added to it by an
-    installed package) the caller says what makes its network.
+    A manifest never names code to run: for a model that is not in the catalog (and not added to it by an
+    installed package) the caller passes the factory.
 
     Raises:
-        ArtifactError: the model is not of the catalog, and no factory was given.
+        ArtifactError: the model is not in the catalog, and there is no factory.
     """
     if factory is not None:
         return factory()
@@ -26,9 +26,9 @@ def build_network(manifest: Manifest, factory: Factory | None) -> Any:
 
     if lookup(manifest.model) is None:
         raise ArtifactError(
-            f"the catalog has no model {manifest.model!r}, and a checkpoint names no code to"
-            " run: say what"
-            " makes its network, --network my_module:build_net (library: network=build_net)",
+            f"the catalog has no model {manifest.model!r}, and a checkpoint contains no code: pass the"
+            " function that creates its network, --network my_module:build_net (library:"
+            " network=build_net)",
             code="E-NETWORK",
         )
     return build(manifest.model, manifest.config)

@@ -1,4 +1,4 @@
-"""Which of PyTorch's exceptions are about memory or the CUDA device."""
+"""Recognise the exceptions of PyTorch that are about memory or the CUDA device."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ _CUDA = re.compile(
 
 
 def map_device_failure(error: BaseException, name: str, device: str) -> PtxError | None:
-    """The error of ptx for one that `name` met on the device; None where it is about something else.
+    """The error of ptx for an exception on the device; None if it is about something else.
+
+    Args:
+        error: The exception.
+        name: The file that was run, for the message.
+        device: As PyTorch names it.
 
     Returns:
-        LimitError E-MEMORY: there was too little memory, on the device or on the machine. BackendError
+        LimitError E-MEMORY: there was not enough memory, on the device or on the machine. BackendError
         E-CUDA: the device, its driver or one of CUDA's libraries failed.
     """
     text = str(error)
@@ -31,12 +36,12 @@ def map_device_failure(error: BaseException, name: str, device: str) -> PtxError
         isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)
     ):
         return LimitError(
-            f"{name}: PyTorch ran out of memory on {device}: use a smaller batch, or end other programs"
-            " there",
+            f"{name}: PyTorch ran out of memory on {device}: use a smaller batch, or stop other"
+            " programs there",
             code="E-MEMORY",
         )
     if isinstance(error, RuntimeError) and _CUDA.search(text):
-        reason = text.strip().splitlines()[0]  # what follows is advice on debugging kernels
+        reason = text.strip().splitlines()[0]  # the other lines are advice on debugging kernels
         return BackendError(
             f"{name}: CUDA failed on {device}: {reason}: check nvidia-smi, or use --device cpu",
             code="E-CUDA",

@@ -1,4 +1,4 @@
-"""What forward returns as tensors: by name where it has names, else by place."""
+"""Find the output tensors in the result of forward, by name or by position."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from ptx.infer.signature import Signature
 def find_outputs(signature: Signature, outputs: Any) -> tuple[Any, ...]:
     """The tensors that forward returns, in the signature's order.
 
-    A mapping, a dataclass or a named tuple, such as the outputs of Hugging Face's networks, is asked for
-    the signature's names and may hold more; a tensor, a tuple or a list has no names but its places.
+    In a mapping, a dataclass or a named tuple, such as the outputs of Hugging Face's networks, the
+    tensors are found by the signature's names, and others are ignored. A tensor, a tuple or a list is
+    matched by position.
 
     Raises:
-        ArtifactError: E-OUTPUT: there is another number of them, none of that name, or no tensor.
+        ArtifactError: E-OUTPUT: the number of tensors is wrong, a name is missing, or a value is not a
+            tensor.
     """
-    import torch  # which is there: forward has run
+    import torch  # already imported by the network
 
     names = [spec.name for spec in signature.outputs]
     fields = None if isinstance(outputs, torch.Tensor) else _fields(outputs, names)
@@ -47,13 +49,13 @@ def find_outputs(signature: Signature, outputs: Any) -> tuple[Any, ...]:
 
 
 def has_names(outputs: Any) -> bool:
-    """Whether what forward returns has names, and no order that an exporter would keep."""
+    """Whether the result of forward has names, whose order an exporter may change."""
     named_tuple = hasattr(outputs, "_asdict")
     return named_tuple or isinstance(outputs, Mapping) or dataclasses.is_dataclass(outputs)
 
 
 def _fields(outputs: Any, names: list[str]) -> Mapping[str, Any] | None:
-    """What outputs hold by name; None where they have but places."""
+    """The values of a result by name; None if it has no names."""
     if isinstance(outputs, Mapping):
         return outputs
     if dataclasses.is_dataclass(outputs):
@@ -63,19 +65,19 @@ def _fields(outputs: Any, names: list[str]) -> Mapping[str, Any] | None:
 
 
 def _no_tensors(signature: Signature, outputs: Any, tensors: Any) -> ArtifactError:
-    """Why these are no outputs, and what to do."""
+    """E-OUTPUT for a result that is not made of tensors."""
     if isinstance(tensors, tuple | list) and any(isinstance(part, Mapping) for part in tensors):
         return ArtifactError(
-            "the network returns a list of mappings, one for each picture, as detectors do: how many"
-            " boxes there are depends on the picture, so they make no array of a batch: wrap it in a"
-            " module that returns the scores and boxes of all candidates, or as many of each picture as"
-            " you fix (see docs/your-own-model.md)",
+            "the network returns a list of mappings, one for each image, as detectors do. The number"
+            " of boxes depends on the image, so that they cannot be stacked into an array: wrap the"
+            " network in a module that returns the scores and boxes of all candidates, or a fixed number"
+            " per image (see docs/how-to/own-model.md)",
             code="E-OUTPUT",
         )
-    kinds = [type(part).__name__ for part in tensors] if isinstance(tensors, tuple | list) else []
-    held = f" of {', '.join(kinds[:5])}" if kinds else ""
+    types = [type(part).__name__ for part in tensors] if isinstance(tensors, tuple | list) else []
+    elements = f" of {', '.join(types[:5])}" if types else ""
     return ArtifactError(
-        f"the network returns a {type(outputs).__name__}{held}; expected tensors for"
+        f"the network returns a {type(outputs).__name__}{elements}; expected tensors for"
         f" {[spec.name for spec in signature.outputs]}: wrap it in a module that returns these",
         code="E-OUTPUT",
     )

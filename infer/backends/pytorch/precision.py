@@ -1,4 +1,4 @@
-"""The precision in which CUDA multiplies float32: a setting of PyTorch for the entire process."""
+"""The precision in which CUDA multiplies float32: a process-wide setting of PyTorch."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ _TORCH_NAMES = {"float32": "ieee", "tf32": "tf32"}
 
 
 def set_precision(precision: str) -> Restore:
-    """Let CUDA's products, convolutions and recurrent layers compute so; returns what undoes it.
+    """Set the precision of CUDA's matrix products, convolutions and recurrent layers.
 
-    PyTorch's older switches (`allow_tf32`) are set along with the newer ones (`fp32_precision`): where
-    the two disagree, to read an older one raises in every thread, and `torch.backends.cudnn.flags()` and
-    torch.compile read them. Only the newer ones are set where the application has made them disagree, or
-    has chosen `set_float32_matmul_precision("medium")`, which an older switch cannot restore. (Where it
-    has chosen "high", `get_float32_matmul_precision` raises during a run in float32: the setting is also
-    that of the CPU, which is left alone.)
+    PyTorch's older flags (`allow_tf32`) are set together with the newer ones (`fp32_precision`): if they
+    disagree, reading an older flag raises in every thread, and `torch.backends.cudnn.flags()` and
+    torch.compile read them. Only the newer flags are set if the application has made them disagree, or
+    has called `set_float32_matmul_precision("medium")`, which an older flag cannot restore. (If it chose
+    "high", `get_float32_matmul_precision` raises during a run in float32: that setting also includes the
+    CPU, which is not changed here.)
 
-    Undone is only what is still as it was set: what the application chose in between stays.
+    Returns:
+        A function that restores the previous values, except where the application changed them since.
+
     See https://pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
     """
-    import torch  # which is there: something runs on CUDA
+    import torch  # installed, because something runs on CUDA
 
     backends: Any = torch.backends
     products = None if _is_medium(torch) else _read_older(backends.cuda.matmul)
     others = _read_older(backends.cudnn)
-    undo = [
+    restores = [
         _set(backends, backends.cuda.matmul, products, (backends.cuda.matmul,), precision),
         _set(
             backends, backends.cudnn, others, (backends.cudnn.conv, backends.cudnn.rnn), precision
@@ -42,8 +44,8 @@ def set_precision(precision: str) -> Restore:
     ]
 
     def restore() -> None:
-        for one in undo:
-            one()
+        for restore_one in restores:
+            restore_one()
 
     return restore
 
@@ -51,14 +53,14 @@ def set_precision(precision: str) -> Restore:
 def _is_medium(torch: Any) -> bool:
     try:
         return bool(torch.get_float32_matmul_precision() == "medium")
-    except RuntimeError:  # the newer switches say what has no older name
+    except RuntimeError:  # the newer flags have values that do not exist in the older API
         return False
 
 
-def _read_older(switch: Any) -> bool | None:
-    """What an older switch says; None where the newer ones disagree with it."""
+def _read_older(backend: Any) -> bool | None:
+    """The value of an older flag; None if the newer flags disagree with it."""
     try:
-        return bool(switch.allow_tf32)
+        return bool(backend.allow_tf32)
     except RuntimeError:
         return None
 
@@ -66,10 +68,21 @@ def _read_older(switch: Any) -> bool | None:
 def _set(
     backends: Any, older: Any, allowed: bool | None, parts: tuple[Any, ...], precision: str
 ) -> Restore:
-    """Set an older switch, which says `allowed`, and the newer ones for it; returns what undoes it."""
+    """Set an older flag and the corresponding newer ones.
+
+    Args:
+        backends: `torch.backends`.
+        older: The backend with the older flag.
+        allowed: The value of the older flag; None if it must not be set.
+        parts: The backends with the newer flags.
+        precision: "float32" or "tf32".
+
+    Returns:
+        A function that restores the previous values.
+    """
     requested = _TORCH_NAMES[precision]
     before = [part.fp32_precision for part in parts]
-    # A part without a choice of its own shows that of all CUDA: it is left without one again.
+    # A flag that is not set has the value of the general flag, and must be unset again afterwards.
     general = backends.cudnn.fp32_precision
     changed = allowed is not None and allowed != (precision == "tf32")
     if changed:  # first, since it sets the newer ones too
@@ -80,7 +93,7 @@ def _set(
     def restore() -> None:
         found = [part.fp32_precision for part in parts]
         now = _read_older(older) if changed else None
-        # Another thread's `cudnn.flags()` leaves the older one as it was, and the newer ones at "none".
+        # `cudnn.flags()` in another thread restores the older flag, and leaves the newer ones at "none".
         same = changed and now is not allowed and (now is not None or requested in found)
         if same:
             older.allow_tf32 = allowed
@@ -180,4 +193,4 @@ class GlobalFlagLock:
 
 
 CUDA_PRECISION = GlobalFlagLock(set_precision)
-"""Every run on CUDA holds it at the precision of its model."""
+"""Held by every run on CUDA, with the precision of its model."""

@@ -42,5 +42,5 @@ class Pt2Backend(TorchBackend):
 
 
 def _not_about_unused_symbols(record: logging.LogRecord) -> bool:
-    """An LSTM or GRU leaves a size symbol without a use; torch warns of it at each load."""
+    """A logging filter: for each LSTM or GRU, torch warns about an unused symbolic size."""
     return "did not appear in the graph" not in record.getMessage()

@@ -1,7 +1,7 @@
-"""The weights of recurrent layers as one block of memory, as cuDNN computes with them.
+"""Put the weights of a recurrent layer into one block of memory, as cuDNN needs them.
 
-`nn.LSTM` and its kin keep them so; out of a file each weight has memory of its own. cuDNN then copies
-them together at each run, and PyTorch warns of it.
+`nn.LSTM`, `nn.GRU` and `nn.RNN` do it themselves. In a loaded file each weight has separate memory, so
+that cuDNN copies them into one block in each run, and PyTorch warns about it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 _MODES = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}  # cudnnRNNMode_t
-_GATES = {"lstm": 4, "gru": 3}  # blocks of rows in a weight; else 1
+_GATES = {"lstm": 4, "gru": 3}  # 1 for the others
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Recurrent:
     """One recurrent operator of a graph: `aten::lstm`, `gru`, `rnn_relu` or `rnn_tanh`."""
 
     kind: str  # a key of _MODES
-    weights: list[Any]  # of each layer and direction: input, hidden, the biases, the projection
+    weights: list[Any]  # for each layer and direction: input, hidden, biases, projection
     biases: bool
     layers: int
     bidirectional: bool
 
     def flatten(self) -> None:
-        """Move the weights into one block, each as a view of it."""
-        import torch  # which is there: the weights are its own
+        """Move the weights into one block; each becomes a view of it."""
+        import torch  # installed, because the weights are tensors
 
         input_weight, hidden_weight = self.weights[:2]
         hidden = input_weight.shape[0] // _GATES.get(self.kind, 1)
@@ -42,23 +42,23 @@ class Recurrent:
                 projection,
                 self.layers,
                 False,
-                self.bidirectional,  # whether the batch comes first is nothing to the weights
+                self.bidirectional,
             )
 
 
 def flatten_weights(operators: list[Recurrent]) -> None:
-    """Flatten the weights of each operator, where cuDNN takes them; shared weights once."""
+    """Flatten the weights of each operator that cuDNN supports; shared weights only once."""
     import torch
 
     cudnn: Any = torch.backends.cudnn
     done = set[int]()
     for operator in operators:
-        memory = {weight.data_ptr() for weight in operator.weights}
-        alike = len({(weight.dtype, weight.device) for weight in operator.weights}) == 1
+        pointers = {weight.data_ptr() for weight in operator.weights}
+        uniform = len({(weight.dtype, weight.device) for weight in operator.weights}) == 1
         if (
-            alike
-            and len(memory) == len(operator.weights)
-            and not memory & done
+            uniform
+            and len(pointers) == len(operator.weights)
+            and not pointers & done
             and cudnn.is_acceptable(operator.weights[0])
         ):
             operator.flatten()
@@ -71,14 +71,15 @@ def find_in_script(module: Any) -> Iterator[Recurrent]:
     for kind in _MODES:
         for node in graph.findAllNodes(f"aten::{kind}", recurse=True):
             inputs = list(node.inputs())
-            packed = "batch_sizes" in node.schema()  # comes before the states
+            packed = "batch_sizes" in node.schema()  # an argument before the states
             values = [value.toIValue() for value in inputs[3 + packed :]]
-            weights = [_find_attribute(module, value) for value in _listed(inputs[2 + packed])]
+            elements = _list_elements(inputs[2 + packed])
+            weights = [_find_attribute(module, value) for value in elements]
             yield from _recurrent(kind, weights, values)
 
 
 def find_in_program(module: Any) -> Iterator[Recurrent]:
-    """The recurrent operators of a module that torch.export has captured."""
+    """The recurrent operators of a module that torch.export captured."""
     for node in module.graph.nodes:
         kind, _, overload = str(node.target).removeprefix("aten.").partition(".")
         if node.op == "call_function" and kind in _MODES:
@@ -91,19 +92,22 @@ def find_in_program(module: Any) -> Iterator[Recurrent]:
 
 
 def _recurrent(kind: str, weights: list[Any], values: list[Any]) -> Iterator[Recurrent]:
-    """The operator, where all its weights are the module's; `values`: the arguments behind them."""
+    """The operator, if all its weights are attributes of the module.
+
+    `values`: the arguments after the weights.
+    """
     biases, layers, _dropout, _train, bidirectional, *_ = values
     if weights and all(weight is not None for weight in weights):
         yield Recurrent(kind, weights, biases, layers, bidirectional)
 
 
-def _listed(value: Any) -> list[Any]:
+def _list_elements(value: Any) -> list[Any]:
     node = value.node()
     return list(node.inputs()) if node.kind() == "prim::ListConstruct" else []
 
 
 def _find_attribute(module: Any, value: Any) -> Any:
-    """What a value of the graph is in the module, `self.rnn.weight_ih_l0`; None where it is computed."""
+    """The attribute that a value of the graph is, `self.rnn.weight_ih_l0`; None if it is computed."""
     node = value.node()
     if node.kind() == "prim::Param":
         return module if value.type().kind() == "ClassType" else None

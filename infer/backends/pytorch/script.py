@@ -31,21 +31,21 @@ _TRAIN_INPUT = {
 class TorchScriptBackend(TorchBackend):
     """Runs a TorchScript archive.
 
-    Such an archive is a program, and loading it can already run code: `open_backend` lets through only
-    what is trusted.
+    Such an archive is a program, and loading it can already run code: `open_backend` allows only trusted
+    files.
     """
 
     name = "torchscript"
 
     def _load(self, artifact: Artifact, options: Options, device: str) -> Any:
         with warnings.catch_warnings():
-            # TorchScript is deprecated upstream; ptx says so at export, once.
+            # PyTorch has deprecated TorchScript; ptx says so once, at export.
             warnings.simplefilter("ignore")
             module = import_torch().jit.load(io.BytesIO(artifact.data), map_location=device)
             if device != "cpu" and free_convolutions(module):
                 log.warning(
-                    "%s was traced with TF32 fixed in its convolutions, and other programs compute them"
-                    " so on CUDA; here they are computed in %s: export it again",
+                    "%s was traced with TF32 fixed in its convolutions, which other programs use on"
+                    " CUDA; ptx computes them in %s: export it again",
                     artifact.name,
                     options.precision,
                 )
@@ -56,23 +56,23 @@ class TorchScriptBackend(TorchBackend):
 
 
 def _require_eval_mode(artifact: Artifact, module: Any) -> None:
-    """Refuse a module that was saved, or traced, in train mode; nothing of it has run yet.
+    """Check, before anything in it runs, that a module was not saved or traced in training mode.
 
     Raises:
         ArtifactError: E-TRAIN-MODE.
     """
-    graph = module.inlined_graph  # held: its nodes are gone with it
+    graph = module.inlined_graph  # a reference, because its nodes are freed with it
     training = [name or "it" for name, part in module.named_modules() if part.training]
-    fixed = {
+    traced = {
         node.kind()
         for kind, position in _TRAIN_INPUT.items()
         for node in graph.findAllNodes(kind, recurse=True)
         if list(node.inputs())[position].toIValue() is True
     }
-    if training or fixed:
-        what = [*training[:3], *sorted(kind.removeprefix("aten::") for kind in fixed)]
+    if training or traced:
+        names = [*training[:3], *sorted(kind.removeprefix("aten::") for kind in traced)]
         raise ArtifactError(
-            f"{artifact.name} was saved in train mode ({', '.join(what)}), where dropout gives each run"
-            " another answer: call network.eval() before it is scripted or traced, and save it again",
+            f"{artifact.name} was saved in training mode ({', '.join(names)}), in which each run of"
+            " dropout differs: call network.eval() before it is scripted or traced, and save it again",
             code="E-TRAIN-MODE",
         )

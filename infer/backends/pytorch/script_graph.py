@@ -1,4 +1,4 @@
-"""The graphs of a TorchScript module: what tracing has written into them that belongs to the run."""
+"""Rewrite the convolutions of a traced TorchScript module, in which tracing has fixed TF32."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ graph({_ARGUMENTS}, {_FLAGS}):
 
 
 def free_convolutions(module: Any) -> bool:
-    """Let a traced module's convolutions read the switches of cuDNN when they run; True if one did not.
+    """Let the convolutions of a traced module use the current flags of cuDNN when they run.
 
-    `torch.jit.trace` writes the switches of its own process into each convolution, `allow_tf32` among
-    them, which is on by default: on CUDA such a module computes in TF32 whatever was asked for
-    (https://github.com/pytorch/pytorch/issues/18776). To be called before anything else reads the
-    module's graphs: PyTorch keeps what it has made of them.
+    `torch.jit.trace` stores the flags of its process in each convolution, including `allow_tf32`, which
+    is on by default: on CUDA such a module computes in TF32 in any case
+    (https://github.com/pytorch/pytorch/issues/18776). Call this before anything else reads the module's
+    graphs, because PyTorch caches optimised versions of them.
+
+    Returns:
+        Whether any convolution had stored flags.
     """
-    import torch  # which is there: the module is its own
+    import torch  # installed, because the module was loaded
 
     rewrite = torch._C._jit_pass_custom_pattern_based_rewrite_graph
     graphs = list(_graphs(module))

@@ -479,7 +479,7 @@ def test_onnx_runtime_itself_is_not_believed_without_a_device(
         (
             "checkpoint",
             {"device": "cpu", "precision": "tf32"},
-            "'tf32' is of CUDA, and this runs on",
+            "'tf32' needs CUDA, and the model runs on",
         ),
         (
             "onnx",

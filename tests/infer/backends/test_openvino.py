@@ -73,7 +73,9 @@ def test_float64_is_refused_by_name(tmp_path: Path) -> None:
     path = export(
         describe(Double(), signature=signature, task="passthrough"), "onnx", tmp_path / "d.onnx"
     ).path
-    with pytest.raises(ArtifactError, match=r"'x' of .* is float64, and OpenVINO computes float32"):
+    with pytest.raises(
+        ArtifactError, match=r"'x' of .* is float64, but OpenVINO computes in float32"
+    ):
         load(path, backend="openvino")
 
 

@@ -50,7 +50,7 @@ def manifest(artifact: Export) -> str:
 def test_dropout_in_train_mode_is_refused(manifest: str, tmp_path: Path, traced: bool) -> None:
     path = saved(network().train(), tmp_path / "train.torchscript", manifest, traced=traced)
     with pytest.raises(
-        ArtifactError, match=r"was saved in train mode .*call network.eval\(\)"
+        ArtifactError, match=r"was saved in training mode .*call network.eval\(\)"
     ) as caught:
         load(path, device="cpu", trust=True)
     assert (caught.value.code, caught.value.exit_code) == ("E-TRAIN-MODE", 4)
@@ -60,14 +60,14 @@ def test_one_part_in_train_mode_is_refused_by_its_name(manifest: str, tmp_path: 
     module = network().eval()
     module.get_submodule("1").train()
     path = saved(module, tmp_path / "part.torchscript", manifest, traced=False)
-    with pytest.raises(ArtifactError, match=r"in train mode \(1\)"):
+    with pytest.raises(ArtifactError, match=r"in training mode \(1\)"):
         load(path, device="cpu", trust=True)
 
 
 def test_a_dropout_that_eval_does_not_reach_is_refused(manifest: str, tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(1, 1), Always()).eval()
     path = saved(module, tmp_path / "always.torchscript", manifest, traced=True)
-    with pytest.raises(ArtifactError, match=r"in train mode \(dropout\)"):
+    with pytest.raises(ArtifactError, match=r"in training mode \(dropout\)"):
         load(path, device="cpu", trust=True)
 
 
