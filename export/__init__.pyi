@@ -27,3 +27,5 @@ from .source import TrainedModel as TrainedModel
 from .source import describe as describe
 from .source import read_model as read_model
 from .variant import ExportVariant as ExportVariant
+
+__all__: list[str]

@@ -25,3 +25,5 @@ from .signature import Array as Array
 from .signature import Signature as Signature
 from .signature import TensorSpec as TensorSpec
 from .verification import verify as verify
+
+__all__: list[str]

@@ -36,3 +36,5 @@ from .text import facts as facts
 from .text import file_size as file_size
 from .text import percent as percent
 from .text import table as table
+
+__all__: list[str]

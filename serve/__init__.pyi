@@ -6,3 +6,5 @@ from .settings import Settings as Settings
 from .settings import open_access_warning as open_access_warning
 from .settings import read_tokens as read_tokens
 from .shadow import ShadowSource as ShadowSource
+
+__all__: list[str]

@@ -25,3 +25,5 @@ from .trainer import PREVIOUS as PREVIOUS
 from .training import TrainingResult as TrainingResult
 from .training import previous_training as previous_training
 from .training import train as train
+
+__all__: list[str]

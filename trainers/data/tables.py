@@ -91,7 +91,7 @@ def _name_columns(
     """The names of a table's inputs: the model's, or those of the header if it has none of these."""
     if table.header is None or not expected or table.by_name:
         return tuple(expected)
-    names = tuple(table.header[index] for index in table.positions[:-1])
+    names = tuple(table.header[index] for index in table.places[:-1])
     if trained and len(expected) > 1:
         raise InputError(
             f"{quote(path)} has a header with none of the columns {', '.join(expected)} that the model"
