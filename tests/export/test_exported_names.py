@@ -31,6 +31,10 @@ def test_public_names() -> None:
         "locate",
         "read_model",
         "reproduce",
+        "PROFILED_BACKENDS",
+        "NodeProfile",
+        "NodeTime",
+        "profile_nodes",
         "quantize_weights",
         "embed_preprocessing",
     }
