@@ -138,10 +138,9 @@ def profile_nodes(
         )
     # Refuses, with the reason, what would otherwise run on another device.
     open_backend(backend, artifact, Options(trust=True)).close()
-    if artifact.kind == "pt2":
-        times, runs = _profile_program(artifact.data, signature, inputs, steps, seconds)
-    elif artifact.kind == "torchscript":
-        times, runs = _profile_script(artifact.data, signature, inputs, steps, seconds)
+    if backend in _TORCH_PROFILES:
+        profile_file = _TORCH_PROFILES[backend]
+        times, runs = profile_file(artifact.data, signature, inputs, steps, seconds)
     else:
         runtime = find_runtime(backend)
         assert isinstance(runtime, OrtRuntime)
@@ -265,6 +264,9 @@ def _profile_script(
         NodeTime(path or "forward", total / runs, by_module.get(path))
         for path, total in spent.items()
     ], runs
+
+
+_TORCH_PROFILES = {"pt2": _profile_program, "torchscript": _profile_script}
 
 
 def _outermost(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

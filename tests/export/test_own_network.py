@@ -120,7 +120,7 @@ def test_several_inputs_and_outputs_without_a_task_run(tmp_path: Path) -> None:
         outputs = predictor.run({"left": left, "right": right})
         assert (outputs["sum"] == 8).all()
         assert (outputs["product"] == 15).all()
-        with pytest.raises(InputError, match=r"pass their arrays to Predictor.run\(\)"):
+        with pytest.raises(UsageError, match=r"'passthrough'.*run\(\)"):
             predictor.predict(left[0])
 
 
@@ -196,7 +196,7 @@ class Returns(nn.Module):
             r"is float32 \(2, 2\) .*says float32 \(batch, 3\)",
         ),
         (lambda image: image.mean((2, 3)).argmax(1, keepdim=True).expand(-1, 3), "is int64"),
-        (lambda image: (image, image), "gives 2 outputs"),
+        (lambda image: (image, image), "returns 2 outputs"),
         (lambda image: {"logit": image}, "returns a dict without 'logits'"),
         (lambda image: image @ torch.zeros(3, 3), r"fails in eager float32 on inputs of \[\(2, 3,"),
         (lambda image: image.mean((2, 3)) / 0, "not finite"),

@@ -158,7 +158,7 @@ def box(form: str, fault: float = 0.0) -> TrainedModel:
 def test_a_probability_beside_pixels_is_held_to_its_own_size(form: str, tmp_path: Path) -> None:
     column = "output 'head', column 2," if form == "one output" else "output 'sure'"
     with pytest.raises(
-        AgreementError, match=rf"{column} is off by [\d.e-]+; allowed are [\d.e-]+$"
+        AgreementError, match=rf"{column} is off by [\d.e-]+; allowed are [\d.e-]+;"
     ):
         export(box(form, 1e-3), "torchscript", tmp_path / "net")
     assert list(tmp_path.iterdir()) == []
