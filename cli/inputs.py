@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
-TITLES = ("name", "text", "word", "input")  # of the first column in a header
+# Of the first column in a header.
+TITLES = ("name", "text", "word", "input", "file", "filename", "path", "image")
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
@@ -49,6 +50,12 @@ def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
         yield from _folder(argument, preprocessing)
     elif argument.lower().endswith(".npy"):
         yield from _array_rows(argument, preprocessing)
+    elif argument.lower().endswith(".csv"):
+        folder = os.path.dirname(argument)  # noqa: PTH120
+        data = read_bytes(argument, limit=TABLE_LIMIT)
+        for row in _first_cells(argument, data.decode("utf-8-sig", "replace")):
+            path = os.path.join(folder, row.value)  # noqa: PTH118
+            yield infer.NamedInput(path, path, row.cells)
     elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
         yield from _matches(argument)
     else:
@@ -124,7 +131,7 @@ def _note_once(text: str) -> None:
 
 
 def _first_cells(argument: str, text: str) -> Iterator[infer.NamedInput]:
-    """The texts of a CSV file: its first column, without a header."""
+    """The texts or file names of a CSV file: its first column, without a header."""
     import csv
     import io
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,25 @@ def test_texts_and_pictures_have_their_rows(
     assert [row["input"] for row in read(output)] == [str(seven)] * 2
     assert ptx("predict", seven, "--all", "--model", model, "--output", output).code == 0
     assert all(0 <= float(row["left"]) < float(row["right"]) <= 1 for row in read(output))
+
+
+def test_the_list_of_files_that_trains_a_model_predicts_with_it(
+    ptx: Any, artifact: Export, seven: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(seven, folder / "a.png")
+    (folder / "rows.csv").write_text("file,label\na.png,7\nmissing.png,3\n")
+    output = tmp_path / "out.csv"
+    model = artifact("convnet", "onnx")
+    given = ("--prefix", "predicted_", "--output", output)
+    done = ptx("predict", folder / "rows.csv", "--model", model, *given)
+    assert done.code == 4, done.err
+    good, bad = read(output)
+    assert (good["file"], good["label"]) == ("a.png", "7")
+    assert good["predicted_input"] == str(folder / "a.png")
+    assert good["predicted_label"]
+    assert bad["predicted_error"].startswith("[E-IN-MISSING] ")
 
 
 def test_an_unknown_ending_is_refused_before_any_work(
