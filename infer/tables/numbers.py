@@ -78,8 +78,7 @@ def read_rows(data: bytes, *, name: str, columns: Sequence[str] = ()) -> ModelRo
 
     Args:
         columns: The names of a model's columns. A file with a header must have all of them, in any
-            order and next to any others; without a header the model's order is assumed, and one
-            more column is the target of a training, which is not used. A file of one
+            order and next to any others; without a header the model's order is assumed. A file of one
             column for a model of one column may have any title.
 
     Raises:
@@ -88,14 +87,8 @@ def read_rows(data: bytes, *, name: str, columns: Sequence[str] = ()) -> ModelRo
     records = _read_records(data, name)
     header, note = records.header, ""
     places: list[int] | None = None
-    if not header and columns:
-        with_target = records.width == len(columns) + 1
-        if with_target:
-            places = list(range(len(columns)))
-        if with_target or len(columns) > 1:
-            target = ", and the last one as the target, which is not used" if with_target else ""
-            order = f"the columns are taken as {', '.join(columns)}, in this order"
-            note = f"no header: {order}{target}"
+    if not header and len(columns) > 1:
+        note = f"no header: the columns are taken as {', '.join(columns)}, in this order"
     elif header and columns and not len(columns) == len(header) == 1:
         places = _find_columns(header, columns, name)
         if not places:

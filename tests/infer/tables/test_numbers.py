@@ -166,12 +166,3 @@ def test_of_a_row_that_cannot_be_used_the_error_stays() -> None:
 def test_the_only_column_may_be_called_anything() -> None:
     ((_, row),) = read_rows(b"hours\n4\n", name="x.csv", columns=("x",)).rows
     assert list(row) == [4]  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("target", ["0", "setosa", ""])
-def test_without_a_header_one_more_column_is_the_target(target: str) -> None:
-    table = read_rows(f"1,2,3,{target}\n".encode(), name="x.csv", columns=COLUMNS)
-    ((_, row),) = table.rows
-    assert list(row) == [1, 2, 3]  # type: ignore[arg-type]
-    assert list(table.cells[0].values()) == ["1", "2", "3", target]
-    assert "target" in table.note
