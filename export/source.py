@@ -29,7 +29,7 @@ from ptx.infer.backends.pytorch.device import mapping_load_errors
 from ptx.infer.backends.pytorch.eager import build_network
 from ptx.infer.checks import check_inputs, check_limits
 from ptx.infer.errors import ArtifactError, InputError, UsageError
-from ptx.infer.external.spec import ModelSpec as ModelSpec
+from ptx.infer.external.spec import ModelSpec
 from ptx.infer.signature import Array, Signature
 from ptx.models import checkpoint as checkpoints
 from ptx.models import state_dict

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptx.infer.artifact.formats import by_preference
+from ptx.infer.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from ptx.infer.backends.opening import (
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
         open_backend,
         require_device,
     )
+else:
+    _OPENING = "Backend DeviceBackend Factory Options find_backend open_backend require_device"
+    __getattr__, __dir__ = lazy_attributes(__name__, dict.fromkeys(_OPENING.split(), "opening"))
 
 __all__ = [
     "BACKENDS",
@@ -37,15 +41,6 @@ __all__ = [
     "preferred",
     "require_device",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """What the module `opening` defines, which imports NumPy."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ptx.infer.backends import opening
-
-    return getattr(opening, name)
 
 
 @dataclass(frozen=True)
