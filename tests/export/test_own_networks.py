@@ -56,7 +56,7 @@ def test_a_checkpoint_of_such_a_network_is_run(tmp_path: Path) -> None:
             "dict of Tensor, int; expected tens",
         ),
         (lambda logits, _: "text", r"a str; expected tensors for \['logits', 'embedding'\]"),
-        (lambda logits, _: [logits], "gives 1 outputs; its manifest says 2"),
+        (lambda logits, _: [logits], "returns 1 outputs; its manifest says 2"),
     ],
 )
 def test_what_holds_no_such_outputs_says_so(put: Any, message: str) -> None:
@@ -66,7 +66,7 @@ def test_what_holds_no_such_outputs_says_so(put: Any, message: str) -> None:
 
 
 def test_a_detector_is_refused_with_a_reason_and_a_way() -> None:
-    message = r"a list of mappings, .* number of boxes depends .* wrap it in a module"
+    message = r"a list of mappings, .* number of boxes depends .* wrap the network in a module"
     with pytest.raises(ArtifactError, match=message):
         describe(Detector(), signature=Detector.SIGNATURE)
 

@@ -472,8 +472,7 @@ REFUSALS = (
         "int8 left out under a good content digest",
         MANIFEST,
         "E-AGREEMENT",
-        "manifest: what it says of labels, preprocessing, task, signature or weights is not what was"
-        " proved",
+        "manifest: labels, preprocessing, task, signature or weights are not those that were verified",
         lambda shop: hold(rewritten(shop.copy(shop.int8), hidden, kept)),
     ),
     Refusal(
@@ -503,7 +502,7 @@ REFUSALS = (
         "a page without its model",
         PAGE,
         "E-HASH",
-        "its model cannot be read",
+        "its block 'model' cannot be read",
         lambda shop: load(without_a_model(shop), trust=True),
     ),
     Refusal(

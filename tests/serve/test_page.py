@@ -15,7 +15,7 @@ from ptx.infer import Predictor, load
 from ptx.serve import ModelSource
 from ptx.serve.page import preview
 
-from .conftest import Process, Serve, Served
+from .conftest import Process, Serve, Served, until
 
 CHROMIUM = os.environ.get("PTX_CHROMIUM") or shutil.which("chromium")
 PREVIEW = "/v2/models/{}/preview"
@@ -113,8 +113,8 @@ def test_a_browser_asks_the_real_server(
         label = playwright.expect(page.locator("#label"))
         page.locator("#file").set_input_files(seven)
         label.to_have_text(answers["convnet"])
-        width = "image => image.decode().then(() => image.naturalWidth)"
-        assert page.locator("#seen").evaluate(width) == 28
+        width = "image => image.naturalWidth"  # 0 until the preview has come
+        assert until(lambda: page.locator("#seen").evaluate(width) == 28)
         page.locator("#models label:has-text('name-classifier')").click()
         page.locator("#word").fill("Müller")
         page.keyboard.press("Enter")

@@ -70,7 +70,8 @@ def test_101_more_requests_than_allowed_are_refused_and_liveness_is_answered(hol
     held = [served.connect() for _ in range(4)]
     for sock in held:
         sock.sendall(POST)
-    assert until(lambda: served.waiting == 3)
+    # One of them runs, or several that arrived together.
+    assert until(lambda: served.waiting + len(served.batcher._running) == 4)
     refused = served.send(POST)
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     assert served.ask("GET", "/v2/health/live").status == 200

@@ -147,9 +147,18 @@ def test_a_page_of_others_is_not_run(artifact: Export) -> None:
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        (lambda text: text.replace('id="model"', 'id="other"'), "its model cannot be read: is not"),
-        (lambda text: re.sub(r'(id="model">).{9}', r"\1", text), "its model cannot be read"),
-        (lambda text: text.replace(write_block(ENGINE, page.engine().encode()), ""), "its engine"),
+        (
+            lambda text: text.replace('id="model"', 'id="other"'),
+            "its block 'model' cannot be read: it is missing",
+        ),
+        (
+            lambda text: re.sub(r'(id="model">).{9}', r"\1", text),
+            "its block 'model' cannot be read",
+        ),
+        (
+            lambda text: text.replace(write_block(ENGINE, page.engine().encode()), ""),
+            "its block 'engine'",
+        ),
     ],
 )
 def test_a_page_without_its_parts_is_refused(

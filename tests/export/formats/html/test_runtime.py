@@ -151,7 +151,7 @@ def test_other_webassembly_is_not_taken(
 
 def test_without_node_there_is_no_proof(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(BackendError, match=r"Node.js is not installed") as caught:
+    with pytest.raises(BackendError, match=r"needs Node.js, which is not installed") as caught:
         load(page, trust=True)
     assert caught.value.exit_code == 3
 
