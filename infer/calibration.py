@@ -81,7 +81,7 @@ class Calibration:
             logits: float (batch, labels).
             pixels: The sample of each row: uint8 (height, width) for images.
         """
-        labels = logits.argmax(axis=1)[:, np.newaxis]
+        labels = logits.argmax(axis=1)
         correct = _softmax_at(logits.astype(np.float64) / self.temperature, labels)
         if self.ood_detector:
             detector = ood.load_detector(self.ood_detector)
@@ -93,8 +93,8 @@ class Calibration:
 
 
 def _softmax_at(logits: Array, labels: Array) -> Array:
-    """float64 (batch,): the softmax of each row at its label; `labels`: integers (batch, 1)."""
-    relative = logits - np.take_along_axis(logits, labels, axis=1)
+    """float64 (batch,): the softmax of each row at its label; `labels`: integers (batch,)."""
+    relative = logits - logits[np.arange(len(labels)), labels, np.newaxis]
     # above 80 the result is 0 to the last digit, and exp would overflow in float32
     totals: Array = np.exp(np.minimum(relative, 80)).sum(axis=1)
     return 1 / totals.astype(np.float64)

@@ -140,15 +140,25 @@ class Batcher:
         self._check_waiting_time()
         loop = asyncio.get_running_loop()
         job.result = loop.create_future()
-        self._queues.setdefault(job.key, deque()).append(job)
+        queue = self._queues.setdefault(job.key, deque())
+        queue.append(job)
         self._waiting_size[job.is_raw] += job.size
+        inline = self._costs[job.is_raw].fits_inline(job.size)
         if not self._dispatching and not self._running:
             self._dispatching = True
             if self._settings.max_delay:
                 loop.call_later(self._settings.max_delay, self._dispatch)
+            elif inline:
+                try:
+                    await _until_complete(queue)
+                except asyncio.CancelledError:
+                    job.result.cancel()
+                    raise
+                finally:
+                    self._dispatch()
             else:
                 loop.call_soon(self._dispatch)
-        if not self._running and self._costs[job.is_raw].fits_inline(job.size):
+        if inline and not self._running:
             return await job.result  # soon
         return await _watched(job.result, disconnected)
 
@@ -311,6 +321,14 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._costs[jobs[0].is_raw].add(seconds, sum([job.size for job in jobs]))
         self._observe(jobs, started, seconds)
+
+
+async def _until_complete(queue: deque[Job]) -> None:
+    """Let the event loop turn until a turn brings no further job, or the queue fills a run."""
+    gathered = 0
+    while gathered < len(queue) < _MAX_ROWS:
+        gathered = len(queue)
+        await asyncio.sleep(0)
 
 
 async def _watched(
