@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
 from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.backends import BACKENDS, DEVICES, BackendEntry, preferred
+from ptx.infer.backends.registry import BACKENDS, DEVICES, BackendEntry, preferred
 from ptx.infer.errors import BackendError, LimitError, UsageError, did_you_mean, quote
 from ptx.infer.ranges import DEVICE_MEMORY, THREADS, TIMEOUT
 from ptx.infer.signature import Array, TensorSpec

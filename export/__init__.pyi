@@ -1,0 +1,31 @@
+from ptx.export.check.compare import BackendResult as BackendResult
+from ptx.export.check.compare import Comparison as Comparison
+from ptx.export.check.compare import compare as compare
+from ptx.export.diff.locate import Location as Location
+from ptx.export.diff.locate import locate as locate
+from ptx.export.diff.node_times import PROFILED_BACKENDS as PROFILED_BACKENDS
+from ptx.export.diff.node_times import NodeProfile as NodeProfile
+from ptx.export.diff.node_times import NodeTime as NodeTime
+from ptx.export.diff.node_times import profile_nodes as profile_nodes
+from ptx.export.diff.reproduce import reproduce as reproduce
+from ptx.export.formats import EXPORTERS as EXPORTERS
+from ptx.export.libraries import LibraryModel as LibraryModel
+from ptx.export.libraries import is_library_model as is_library_model
+from ptx.export.libraries import load_library_model as load_library_model
+from ptx.export.pipeline import VerifiedExport as VerifiedExport
+from ptx.export.pipeline import export as export
+from ptx.export.pixel_inputs import embed_preprocessing as embed_preprocessing
+from ptx.export.quantize.int8 import QuantizationConfig as QuantizationConfig
+from ptx.export.quantize.int8 import export_int8 as export_int8
+from ptx.export.quantize.quality import LabelledDataset as LabelledDataset
+from ptx.export.quantize.quality import QualityReport as QualityReport
+from ptx.export.quantize.quality import compare_predictions as compare_predictions
+from ptx.export.quantize.quality import predict as predict
+from ptx.export.quantize.weights import quantize_weights as quantize_weights
+from ptx.export.source import TrainedModel as TrainedModel
+from ptx.export.source import describe as describe
+from ptx.export.source import read_model as read_model
+from ptx.export.variant import ExportVariant as ExportVariant
+from ptx.infer.external.spec import ModelSpec as ModelSpec
+
+__all__: list[str]
