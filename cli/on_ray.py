@@ -8,14 +8,28 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ptx import infer
-from ptx.cli.commands.predict import PredictOptions, RayOptions
+from ptx.cli.local_prediction import PredictOptions
 from ptx.cli.model import ResolvedModel
 from ptx.cli.predictions import summary
 from ptx.cli.streams import echo
 from ptx.infer.errors import BackendError, UsageError, install_hint, quote
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Where the Ray cluster is, and what each of its workers takes."""
+
+    on: str | None
+    address: str | None
+    column: str | None
+    prefix: str | None
+    num_cpus: float | None
+    num_gpus: float | None
+    concurrency: int | None
 
 
 def predict_on_ray(

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,29 +11,31 @@ import click
 from click.core import ParameterSource
 
 import ptx.export as exporting
-from ptx import infer, report, trainers
+from ptx import infer, report
 from ptx.cli import options
+from ptx.cli.export_int8 import MAX_DROP, export_int8, print_quantization_cost
+from ptx.cli.export_source import (
+    ASSUMED,
+    print_assumptions,
+    print_limits,
+    quiet_exporters,
+    read_trained,
+)
 from ptx.cli.inputs import silence_decoders
-from ptx.cli.model_spec import given_options, override_options, read_overrides, read_spec_file
-from ptx.cli.network import find_factory, is_reference
+from ptx.cli.model_spec import override_options
+from ptx.cli.network import is_reference
 from ptx.cli.param_types import Number
 from ptx.cli.terminal import ProgressBar, print_note, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
-from ptx.infer.errors import UsageError, escape_controls, pluralise
+from ptx.infer.errors import UsageError, pluralise
 from ptx.infer.ranges import DROP, OPSETS
 
 ALL, TRITON = "all", "triton"
 NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
-MAX_DROP = 0.1  # points
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
-ASSUMED = "assumed"  # key of a manifest's `training`, as in ptx.export.catalog_manifest
-HINTS = {  # how to state what is assumed
-    "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --spec",
-    "labels": "; if that is wrong, give --labels",
-}
 
 
 @click.command(
@@ -162,20 +158,20 @@ def export(
     variant = options.as_dataclass(exporting.ExportVariant, values)
     names = _choose_formats(formats, output, opset)
     variant.check(names)
-    trained, path = _read_trained(space, model, checkpoint, spec_file, names, values)
-    _print_assumptions(trained, names)
+    trained, path = read_trained(space, model, checkpoint, spec_file, names, values)
+    print_assumptions(trained, names)
     silence_decoders()
     rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
     made = replace(rows, trained=variant.apply(rows.trained))
-    _print_limits(made.trained)
+    print_limits(made.trained)
     for name in names:
         target = output or _target(space, trained.manifest, name, path, variant.suffix)
         if variant.in_int8:
-            _export_int8(space, made.trained, variant, target, opset, data)
+            export_int8(space, made.trained, variant, target, opset, data)
         else:
             _export_one(space, made, name, target, opset)
         if variant.quantize_weights is not None:
-            _print_quantization_cost(space, rows, target, data)
+            print_quantization_cost(space, rows, target, data)
     is_custom = is_reference(model) or exporting.is_library_model(model)
     if is_custom and output is None:
         rows.trained.save(space.checkpoint(trained.manifest.model))
@@ -204,109 +200,6 @@ def _choose_formats(formats: str, output: Path | None, opset: int | None) -> lis
     return names
 
 
-def _read_trained(
-    space: Workspace,
-    model: str,
-    checkpoint: Path | None,
-    spec_file: Path | None,
-    names: list[str],
-    overrides: dict[str, Any],
-) -> tuple[exporting.TrainedModel, Path | None]:
-    """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
-    if exporting.is_library_model(model):
-        if spec_file is not None:
-            raise UsageError(f"--spec: {model} is specified by its library: leave it out")
-        return _load_library_model(space, model, checkpoint, overrides), None
-    if is_reference(model):
-        if given := given_options(overrides):
-            raise UsageError(
-                f"{', '.join(given)}: for a network of your own this is part of the file of --spec,"
-                " under labels and preprocessing"
-            )
-        return _make_custom(space, model, checkpoint, spec_file, names), None
-    spec = read_overrides(spec_file, **overrides)
-    path = checkpoint or space.find(model, CHECKPOINT)
-    named = space.is_name(model)
-    trained = exporting.read_model(path, model=model if named else None, overrides=spec)
-    return trained, None if named else path
-
-
-def _load_library_model(
-    space: Workspace, reference: str, weights: Path | None, overrides: dict[str, Any]
-) -> exporting.TrainedModel:
-    """The network that LIBRARY:NAME names, with what its library knows of it."""
-    if given := [name for name in given_options(overrides) if name != "--labels"]:
-        raise UsageError(f"{', '.join(given)}: {reference} has the preprocessing of its library")
-    with quiet_exporters():
-        loaded = exporting.load_library_model(reference, weights)
-    spec = dict(loaded.spec)
-    explicit = read_overrides(None, **overrides)
-    if explicit is not None:
-        spec["labels"] = explicit.labels
-    classes = spec["signature"]["outputs"]["logits"][1][1]
-    if len(spec.get("labels", ())) != classes:
-        raise UsageError(
-            f"{reference} has {classes} classes with these weights: give their names with --labels"
-        )
-    space.require_free(spec["name"])
-    for note in loaded.notes:
-        print_note(note)
-    if weights is None and not reference.startswith("hf:"):
-        print_note("the weights are random: give --checkpoint FILE")
-    return exporting.describe(loaded.network, **spec)
-
-
-def _make_custom(
-    space: Workspace,
-    reference: str,
-    checkpoint: Path | None,
-    spec_file: Path | None,
-    names: list[str],
-) -> exporting.TrainedModel:
-    """The network that module:function makes, with the weights of --checkpoint if it is given."""
-    from ptx.export.formats import check_format
-    from ptx.export.source import kebab, make_model
-
-    if spec_file is None:
-        raise UsageError(
-            f"{reference} needs --spec FILE, which specifies its inputs, outputs and task"
-        )
-    model_spec = read_spec_file(spec_file)
-    if model_spec.name is None:
-        model_spec = replace(model_spec, name=kebab(re.split("[:.]", reference)[-1]))
-    space.require_free(str(model_spec.name))
-    weights = None if checkpoint is None else infer.read_artifact(checkpoint)
-    if weights is not None and not weights.is_checkpoint:
-        raise UsageError(
-            f"--checkpoint {weights.name} is {weights.format.noun}; expected a state dict"
-        )
-    network = find_factory(reference)()
-    for name in names:
-        check_format(name, network=network)
-    return make_model(network, model_spec, weights=weights)
-
-
-def _print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None:
-    """How a bare state dict was read, what is assumed of its network, and warnings about formats."""
-    for text in trained.notes:
-        print_note(escape_controls(text))
-    for topic, text in trained.manifest.training.get(ASSUMED, {}).items():
-        print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
-    for name in names:
-        if warning := exporting.EXPORTERS[name].warning:
-            print_note(warning)
-
-
-def _print_limits(trained: exporting.TrainedModel) -> None:
-    """The axis sizes that the file will accept, unless the user has stated them."""
-    if not trained.manifest.signature.limits:
-        with quiet_exporters():
-            limited = trained.limited_manifest.signature
-        for title, text in report.signature_facts(limited):
-            if title == "axis":
-                print_note(f"limits of {text}; other sizes are refused")
-
-
 def _target(
     space: Workspace, manifest: infer.Manifest, kind: str, path: Path | None, variant_suffix: str
 ) -> Path:
@@ -316,24 +209,6 @@ def _target(
     target = space.artifact(manifest.model, kind, variant_suffix)
     make_folder(target.parent)
     return target
-
-
-@contextmanager
-def quiet_exporters() -> Iterator[None]:
-    """Keep what PyTorch's exporters log and print off standard error, unless --debug is given.
-
-    This is for a command only: it affects all threads of the process.
-    """
-    if "--debug" in sys.argv:
-        yield
-        return
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _export_one(
@@ -363,68 +238,6 @@ def _export_one(
         print_summary(f"runtime of the page: {done.choice.runtime}: {done.choice.reason}")
         if done.choice.warning:
             print_note(done.choice.warning)
-
-
-def _export_int8(
-    space: Workspace,
-    trained: exporting.TrainedModel,
-    variant: exporting.ExportVariant,
-    target: Path,
-    opset: int | None,
-    data: str | None,
-) -> None:
-    """Export a file that computes in int8; print its size, speed and accuracy."""
-    from ptx.export.quantize.int8 import check_model
-
-    check_model(trained)
-    dataset = report.open_training_data(trained.manifest, data, cache=space.data, notify=print_note)
-    if dataset is None:
-        name = trained.manifest.training.get("data", {}).get("name")
-        raise UsageError(
-            "--compute int8 needs the rows of the training, to calibrate and to measure accuracy:"
-            f" {f'{trained.manifest.model} was trained on {name}, which is' if name else 'they are'}"
-            " not on"
-            " this machine: give --data"
-        )
-    drop = MAX_DROP if variant.max_drop is None else variant.max_drop
-    config = report.quantization_config(trained, dataset, max_drop=drop, for_size=variant.for_size)
-    with ProgressBar("verifying onnx", "runs") as progress, quiet_exporters():
-        done = exporting.export_int8(
-            trained,
-            target,
-            config,
-            opset=opset,
-            announce=partial(space.note_export, target, "onnx"),
-            progress=progress.reach,
-        )
-    assert done.quality is not None
-    print_summary(
-        f"{done.path}: {report.file_size(done.size)} instead of"
-        f" {report.file_size(done.size + done.saved)}, {done.quality.speed},"
-        f" {done.quality.single_rows:,} rows the same alone and in a batch"
-    )
-    print_summary(str(done.quality.accuracy))
-
-
-def _print_quantization_cost(
-    space: Workspace, rows: report.EvaluationData, path: Path, data: str | None
-) -> None:
-    """What quantizing the weights changes on the test rows."""
-    split = rows.split
-    if split is None:
-        manifest = rows.trained.manifest
-        dataset = report.open_training_data(manifest, data, cache=space.data, notify=print_note)
-        split = None if dataset is None else trainers.labelled_test_rows(manifest, dataset)
-    if split is None:
-        print_note(
-            "the change in accuracy was not measured: the data of the training is not on this machine;"
-            " give --data"
-        )
-        return
-    backend = exporting.EXPORTERS[infer.read_artifact(path).kind].backend
-    with infer.load(path, backend=backend, trust=True) as predictor:  # this process made it
-        cost = report.weight_quantization_cost(rows.trained, predictor, split)
-    print_summary(f"quantization: {cost}")
 
 
 def _next_command(

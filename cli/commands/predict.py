@@ -2,75 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.inputs import count_inputs, find_inputs
-from ptx.cli.model import ResolvedModel, open_model, resolve_model
+from ptx.cli.local_prediction import TABLES, PredictOptions, predict_locally
+from ptx.cli.model import resolve_model
+from ptx.cli.on_ray import RayOptions, predict_on_ray
 from ptx.cli.param_types import Number
-from ptx.cli.predictions import PredictionLines, summary
-from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import ProgressBar, print_note
 from ptx.cli.workspace import Workspace
-from ptx.infer.artifact.files import atomic_writer, check_writable, write_atomic
+from ptx.infer.artifact.files import check_writable
 from ptx.infer.errors import UsageError, quote
 from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS
 
-_TABLES = (".csv", ".parquet")
-_ENDINGS = (".json", ".jsonl", *_TABLES, ".txt", ".png")
-
-if TYPE_CHECKING:
-    from ptx import report, scale
-    from ptx.infer.preprocessing import Preprocessing
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What is shown of the predictions, and where they go."""
-
-    top: int
-    batch_size: int
-    every: bool
-    allow_nonfinite: bool
-    as_json: bool
-    shard: scale.Shard | None
-    resume: bool
-    output: Path | None
-    show: bool
-
-    @property
-    def shows_json(self) -> bool:
-        """By the option or by the file's name."""
-        return self.as_json or self.ending in (".json", ".jsonl")
-
-    @property
-    def ending(self) -> str:
-        """Of the output's name; empty without an output."""
-        return "" if self.output is None else self.output.suffix.lower()
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """Where the Ray cluster is, and what each of its workers takes."""
-
-    on: str | None
-    address: str | None
-    column: str | None
-    prefix: str | None
-    num_cpus: float | None
-    num_gpus: float | None
-    concurrency: int | None
+_ENDINGS = (".json", ".jsonl", *TABLES, ".txt", ".png")
 
 
 def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -> Any:
@@ -204,10 +153,8 @@ def predict(
     opening = infer.Options(device=device, precision=precision, trust=space.trust(trust))
     resolved = resolve_model(space, model, backend, spec_file=spec_file)
     if ray.on:
-        from ptx.cli.on_ray import predict_on_ray
-
         return predict_on_ray(inputs, resolved, opening, request, ray)
-    return _predict(inputs, resolved, opening, request, workspace, ray.prefix or "")
+    return predict_locally(inputs, resolved, opening, request, workspace, ray.prefix or "")
 
 
 def _check(request: PredictOptions, ray: RayOptions) -> None:
@@ -219,7 +166,7 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
         "all": request.every,
         "allow-nonfinite": request.allow_nonfinite,
     }
-    names_columns = request.ending in _TABLES
+    names_columns = request.ending in TABLES
     remote = {
         name: value
         for name, value in asdict(ray).items()
@@ -242,191 +189,3 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
                 f"--output {quote(request.output)}: expected a name that ends in"
                 f" {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
             )
-
-
-def _predict(
-    inputs: tuple[str, ...],
-    resolved: ResolvedModel,
-    opening: infer.Options,
-    request: PredictOptions,
-    workspace: Path,
-    prefix: str,
-) -> int:
-    """Predict the inputs on this machine and write the lines; the exit code."""
-    from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
-    from ptx.infer.preprocessing import open_preprocessing
-
-    preprocessing = open_preprocessing(resolved.manifest.preprocessing, resolved.manifest.signature)
-    preview, target = _make_preview(request.output, workspace, show=request.show)
-    with ExitStack() as stack:
-        previous = _open_previous(request, resolved.manifest.model, stack)
-        found = find_inputs(inputs, preprocessing)
-        head = list(islice(found, PLANNED_INPUTS))
-        plan = None if request.every else plan_prefetch(preprocessing, head, request.batch_size)
-        # The workers are forked before anything starts a thread, as opening a backend does.
-        pool = None if plan is None else stack.enter_context(plan.start_workers(preprocessing))
-        values: Iterable[Any] = chain(head, found)
-        if request.shard is not None or previous is not None:
-            from ptx import scale
-
-            values = scale.select_inputs(values, request.shard, previous)
-        if preview is not None and not request.every:
-            values = preview.watch_inputs(values)
-        cells: deque[Mapping[str, str] | None] | None = None
-        if target is not None and request.ending in _TABLES and not request.every:
-            cells = deque()
-            values = _watch_cells(values, cells)
-        if plan is not None and pool is not None:
-            values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
-            opening = replace(opening, threads=plan.backend_threads)
-        predictor = stack.enter_context(
-            open_model(resolved, opening, allow_nonfinite=request.allow_nonfinite)
-        )
-        results = _results(predictor, values, preview, request)
-        if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
-            entire = request.shard is None and previous is None
-            results = _with_progress(results, inputs if entire else (), preprocessing)
-        lines = PredictionLines(
-            request.shows_json,
-            request.top,
-            succeeded=0 if previous is None else previous.succeeded,
-            failed=0 if previous is None else previous.failed,
-            ensure_ascii=target is None and not writes_unicode(),
-        )
-        if target is not None and request.ending in _TABLES:
-            _write_table(target, lines.watch(results), cells, preprocessing, prefix)
-        else:
-            _write_lines(target, lines.format(results), previous)
-    if target is not None:
-        echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
-    if preview is not None:
-        _finish_preview(preview, show=request.show)
-    return 4 if lines.failed else 0
-
-
-def _open_previous(
-    request: PredictOptions, model: str, stack: ExitStack
-) -> scale.ResumableOutput | None:
-    """The output that --resume continues, until the stack is closed."""
-    if not request.resume or request.output is None:
-        return None
-    from ptx import scale
-
-    return stack.enter_context(scale.open_resumable(request.output, model))
-
-
-def _results(
-    predictor: infer.Predictor,
-    values: Iterable[Any],
-    preview: report.Preview | None,
-    request: PredictOptions,
-) -> Iterator[infer.Prediction | infer.Failure]:
-    top = max(request.top, 3 if request.shows_json else 1, preview.bars if preview else 1)
-    if request.every:
-        return _results_of_digits(predictor, values, top, preview)
-    results = predictor.predict_many(
-        values, batch_size=request.batch_size, top=top, on_error="yield"
-    )
-    return results if preview is None else preview.watch_predictions(results, predictor)
-
-
-def _results_of_digits(
-    predictor: infer.Predictor, values: Iterable[Any], top: int, preview: report.Preview | None
-) -> Iterator[infer.Prediction | infer.Failure]:
-    """A prediction for each digit that is found, or a failure for the image."""
-    from ptx.infer.prediction import split_name
-
-    for value in values:
-        results: Sequence[infer.Prediction | infer.Failure]
-        try:
-            results = predictor.predict_digits(value, top=top)
-        except infer.InputError as error:
-            results = [infer.Failure(error, split_name(value)[0])]
-        for result in results:
-            if preview is not None:
-                preview.draw(value, result, predictor)
-            yield result
-
-
-def _with_progress(
-    results: Iterable[infer.Prediction | infer.Failure],
-    inputs: tuple[str, ...],
-    preprocessing: Preprocessing,
-) -> Iterator[infer.Prediction | infer.Failure]:
-    """The results, with a progress bar; it counts the `inputs`, or has no end if there are none."""
-    total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
-    with ProgressBar("predicting", "inputs", total) as progress:
-        for result in results:
-            yield result
-            progress.advance()
-
-
-def _write_lines(
-    path: Path | None, lines: Iterable[str], previous: scale.ResumableOutput | None
-) -> None:
-    """Write the lines to the previous output, to a file that is complete or absent, or to stdout."""
-    if previous is not None:
-        previous.append(lines)
-    elif path is None:
-        for line in lines:
-            sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes only a terminal's lines
-    else:
-        with atomic_writer(path) as write:
-            for line in lines:
-                # File names may have bytes that are not UTF-8; JSON has the same escapes for them.
-                write(f"{line}\n".encode(errors="backslashreplace"))
-
-
-def _watch_cells(values: Iterable[Any], cells: deque[Mapping[str, str] | None]) -> Iterator[Any]:
-    """The values; the cells of their rows are appended as they are taken."""
-    for value in values:
-        cells.append(value.cells if isinstance(value, infer.NamedInput) else None)
-        yield value
-
-
-def _write_table(
-    path: Path,
-    results: Iterable[infer.Prediction | infer.Failure],
-    cells: deque[Mapping[str, str] | None] | None,
-    preprocessing: Preprocessing,
-    prefix: str,
-) -> None:
-    """Write a CSV or Parquet file that is complete or absent; without `cells` rows have boxes."""
-    from ptx.infer.tables.predictions import PredictionTable
-
-    table = PredictionTable(boxes=cells is None, numbers=preprocessing.feature_names, prefix=prefix)
-    rows = ((result, None if cells is None else cells.popleft()) for result in results)
-    if path.suffix.lower() == ".parquet":
-        write_atomic(path, table.parquet(rows))
-        return
-    with atomic_writer(path) as write:
-        for line in table.csv_lines(rows):
-            write(f"{line}\n".encode(errors="backslashreplace"))
-
-
-def _make_preview(
-    output: Path | None, workspace: Path, *, show: bool
-) -> tuple[report.Preview | None, Path | None]:
-    """The picture that --show or --output asks for, and the file that is left for the lines."""
-    named = output is not None and output.suffix.lower() == ".png"
-    if not show and not named:
-        return None, output
-    from ptx import report
-
-    path = output if output is not None and named else workspace / "preview.png"
-    return report.Preview(path), None if named else output
-
-
-def _finish_preview(preview: report.Preview, *, show: bool) -> None:
-    """Write the picture, and open it if --show asks for that."""
-    print_note(preview.save())
-    if show and _has_display():
-        click.launch(str(preview.path))
-    elif show:
-        print_note(f"there is no display here: open {preview.path}")
-
-
-def _has_display() -> bool:
-    if sys.platform.startswith(("win", "darwin")):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
