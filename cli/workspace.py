@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptx import models
+from ptx import infer, models
 from ptx.cli.inputs import silence_decoders
 from ptx.cli.terminal import print_note, workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
@@ -15,7 +15,7 @@ from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
 from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 
 if TYPE_CHECKING:
-    from ptx import infer, trainers
+    from ptx import trainers
     from ptx.infer.artifact.artifact import Trust
 
 DATA = "data"  # folder of what was downloaded
@@ -97,6 +97,10 @@ class Workspace:
             f" {' and then '.join(make)}",
             code="E-NO-ARTIFACT",
         )
+
+    def read(self, model: str, kind: str | None = None) -> infer.Artifact:
+        """The artifact that a MODEL argument means; see `find`."""
+        return infer.read_artifact(self.find(model, kind))
 
     def find_checkpoint(self, model: str) -> Path:
         """The checkpoint of a model of the catalog, of a package, or of a custom one with files here."""

@@ -8,6 +8,9 @@ from ptx.export.diff.node_times import NodeProfile as NodeProfile
 from ptx.export.diff.node_times import NodeTime as NodeTime
 from ptx.export.diff.node_times import profile_nodes as profile_nodes
 from ptx.export.diff.reproduce import reproduce as reproduce
+from ptx.export.external_onnx import ExternalOnnx as ExternalOnnx
+from ptx.export.external_onnx import adopt as adopt
+from ptx.export.external_onnx import read_external as read_external
 from ptx.export.formats import EXPORTERS as EXPORTERS
 from ptx.export.libraries import LibraryModel as LibraryModel
 from ptx.export.libraries import is_library_model as is_library_model

@@ -227,7 +227,7 @@ def verify_export(
     candidate = ExportCandidate(
         format_name, content, manifest, embed, saved=len(unpacked) - len(content), choice=choice
     )
-    return replace(candidate, manifest=_verify(candidate, trained, path))
+    return replace(candidate, manifest=verify_candidate(candidate, trained, path))
 
 
 def open_candidate(
@@ -244,7 +244,7 @@ def open_candidate(
     return Predictor(artifact.require_manifest(), lambda: open_backend(backend, artifact, options))
 
 
-def _verify(candidate: ExportCandidate, trained: TrainedModel, path: Path) -> Manifest:
+def verify_candidate(candidate: ExportCandidate, trained: TrainedModel, path: Path) -> Manifest:
     """Run the file over the test matrix, the real samples and the golden samples.
 
     Returns:

@@ -42,8 +42,8 @@ def verify(
     if manifest is None and artifact.format.accepts_spec:
         raise ArtifactError(
             f"{artifact.name} is {artifact.format.noun} without a ptx manifest: it has no content"
-            " digest and no golden samples, so there is nothing to verify; `ptx inspect` shows its"
-            " inputs and outputs",
+            " digest and no golden samples, so there is nothing to verify; `ptx export --adopt` makes"
+            " an artifact of it",
             code="E-MANIFEST-MISSING",
         )
     if manifest is None:

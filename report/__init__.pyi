@@ -1,3 +1,4 @@
+from ptx.report.backends import FindArtifact as FindArtifact
 from ptx.report.backends import find_targets as find_targets
 from ptx.report.backends import open_backends as open_backends
 from ptx.report.benchmarking import Benchmark as Benchmark
@@ -6,6 +7,7 @@ from ptx.report.benchmarking import Target as Target
 from ptx.report.benchmarking import benchmark as benchmark
 from ptx.report.comparison import ComparisonInputs as ComparisonInputs
 from ptx.report.comparison import ModelComparison as ModelComparison
+from ptx.report.comparison import array_inputs as array_inputs
 from ptx.report.comparison import checkpoint_samples as checkpoint_samples
 from ptx.report.comparison import compare as compare
 from ptx.report.comparison import split_inputs as split_inputs

@@ -9,6 +9,7 @@ from pathlib import Path
 from ptx.export import EXPORTERS
 from ptx.infer import (
     BACKENDS,
+    Artifact,
     ArtifactError,
     BackendError,
     Options,
@@ -22,12 +23,15 @@ from ptx.infer.artifact.artifact import Trust, require_trust
 from ptx.infer.backends import find_backend
 from ptx.report.benchmarking import Target
 
+FindArtifact = Callable[[str], Artifact]
+"""The model's file of a format; ArtifactError E-NO-ARTIFACT if there is none."""
+
 FindFile = Callable[[str | None], Path]
-"""The model's file of a format, or any if it is None; ArtifactError E-NO-ARTIFACT if there is none."""
+"""Its path; None means any format."""
 
 
 def open_backends(
-    find_file: FindFile,
+    find_artifact: FindArtifact,
     weights_sha256: str,
     options: Options,
     *,
@@ -36,7 +40,7 @@ def open_backends(
     """A predictor for each backend, and why other backends are skipped.
 
     Args:
-        find_file: The model's file that a backend reads.
+        find_artifact: The model's file that a backend reads.
         weights_sha256: The weights that each file must have.
         options: For each backend as far as it supports them.
         names: The backends, none of which is skipped. None means all that are available here.
@@ -52,8 +56,8 @@ def open_backends(
     for name in candidates:
         supported = supported_options(name, options, named=names is not None)
         try:
-            path = find_file(find_backend(name).artifact_format)
-            predictor = open_predictor(read_artifact(path), backend=name, options=supported)
+            artifact = find_artifact(find_backend(name).artifact_format)
+            predictor = open_predictor(artifact, backend=name, options=supported)
         except (BackendError, ArtifactError, UsageError) as error:
             reason = _why_unavailable(error)
             last = not opened and name == candidates[-1]
@@ -64,14 +68,15 @@ def open_backends(
             continue
         if predictor.manifest.compute:
             raise ArtifactError(
-                f"{path} computes in {predictor.manifest.compute} and was accepted by its accuracy, so"
-                f" it is not compared with float64: run `ptx verify {path}`, or export the plain file"
+                f"{artifact.path} computes in {predictor.manifest.compute} and was accepted by its"
+                f" accuracy, so it is not compared with float64: run `ptx verify {artifact.path}`, or"
+                " export the plain file"
                 " again",
                 code="E-INT8",
             )
         if predictor.manifest.weights_sha256 != weights_sha256:
             raise ArtifactError(
-                f"{path} was not exported from the weights of the checkpoint: export it again",
+                f"{artifact.path} was not exported from the weights of the checkpoint: export it again",
                 code="E-STALE",
             )
         opened.append(predictor)

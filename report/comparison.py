@@ -11,7 +11,9 @@ import numpy as np
 
 from ptx.infer import Array, InputError, NamedInput, Predictor
 from ptx.infer.artifact.files import write_atomic
+from ptx.infer.checks import check_inputs
 from ptx.infer.errors import pluralise
+from ptx.infer.signature import BATCH, Signature
 from ptx.report.comparison_file import comparison_data, find_writer
 from ptx.report.text import table
 
@@ -65,6 +67,17 @@ def value_inputs(values: Iterable[Any], predictor: Predictor) -> ComparisonInput
             yield np.array([len(names) - 1]), predictor.preprocessing.collate([sample])
 
     return ComparisonInputs(batches(), names=names)
+
+
+def array_inputs(arrays: Mapping[str, Array], signature: Signature, title: str) -> ComparisonInputs:
+    """Arrays for the model itself, in one batch; `title`: where they are from.
+
+    Raises:
+        InputError: they do not match the signature.
+    """
+    checked, sizes = check_inputs(signature, arrays)
+    rows = sizes[BATCH]
+    return ComparisonInputs([(np.arange(rows), checked)], total=rows, title=title)
 
 
 def checkpoint_samples(model: TrainedModel) -> ComparisonInputs:

@@ -85,6 +85,9 @@ def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any
         "export",
         "inspect",
         "predict",
+        "compare",
+        "export",
+        "verify",
     ]
 
 

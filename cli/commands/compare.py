@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import click
 
 from ptx import export, infer, models, report, trainers
 from ptx.cli import options
+from ptx.cli.arrays import read_arrays
 from ptx.cli.commands.evaluate import evaluate_test_rows
+from ptx.cli.external_onnx import note_all_skipped, read_trained
 from ptx.cli.inputs import find_inputs
-from ptx.cli.model import closing_all, note_skipped
+from ptx.cli.model import closing_all
 from ptx.cli.network import find_factory
 from ptx.cli.streams import echo
 from ptx.cli.terminal import ProgressBar, columns, print_note, print_summary, style_result
@@ -34,6 +35,7 @@ from ptx.infer.errors import pluralise
 @options.trust
 @options.data
 @options.network
+@options.spec_file
 @options.output("Also write the comparison to this file: .csv, .json or .png.")
 @options.workspace
 @options.as_json
@@ -48,6 +50,7 @@ def compare(
     trust: bool,
     data: str | None,
     network: str | None,
+    spec_file: Path | None,
     output: Path | None,
     workspace: Path,
     as_json: bool,
@@ -57,23 +60,22 @@ def compare(
     The inputs are the test rows of its data, or the INPUTs. A network of your own is compared on the
     INPUTs, or else on the samples in its checkpoint or on random numbers; --network names the function
     that makes it, since a checkpoint never names code to run.
+
+    MODEL can also be an ONNX file without a checkpoint, of any tool: the reference is then the graph
+    itself in float64. --spec says what a file without a manifest means.
     """
     if output is not None:
         report.check_target(output)
     space = Workspace(workspace)
     factory = None if network is None else find_factory(network)
-    trained = export.read_model(space.find_checkpoint(model), network=factory)
+    trained, find_artifact = read_trained(space, model, factory, spec_file)
     opening = infer.Options(
         device=device, precision=precision, trust=space.trust(trust), network=factory
     )
     predictors, skipped = report.open_backends(
-        partial(space.find, model),
-        trained.manifest.weights_sha256,
-        opening,
-        names=backends,
+        find_artifact, trained.manifest.weights_sha256, opening, names=backends
     )
-    for name, reason in skipped.items():
-        note_skipped(name, reason)
+    note_all_skipped(skipped, trained)
     with closing_all(predictors):
         if problems := _manifest_problems(space, trained, predictors):
             _print_problems(model, problems, as_json=as_json)
@@ -103,6 +105,8 @@ def _manifest_problems(
     """How the files differ from what was verified; files of other weights are skipped."""
     from ptx.export.check.manifest_comparison import find_problems
 
+    if isinstance(trained, export.ExternalOnnx):
+        return []
     manifests: dict[str, infer.Manifest] = {}
     for kind, path in space.files(trained.manifest.model).items():
         if kind == CHECKPOINT:
@@ -134,10 +138,14 @@ def _find_rows(
 ) -> tuple[report.ComparisonInputs, trainers.Dataset | None]:
     """The INPUTs, the samples of the checkpoint, or the test rows with their data set."""
     model = trained.manifest.model
+    if inputs and inputs[0].lower().endswith(".npz"):
+        signature = predictor.signature
+        arrays = read_arrays(inputs, [spec.name for spec in signature.inputs])
+        return report.array_inputs(arrays, signature, ", ".join(inputs)), None
     if inputs:
         values = find_inputs(inputs, predictor.preprocessing)
         return report.value_inputs(values, predictor), None
-    if data is None and models.lookup(model) is None:
+    if data is None and (models.lookup(model) is None or isinstance(trained, export.ExternalOnnx)):
         rows = report.checkpoint_samples(trained)
         if rows.random:
             print_note("the inputs are random numbers: give INPUTs to compare on real ones")
@@ -185,7 +193,7 @@ def _print_text(compared: report.ModelComparison, evaluation: str, *, passes: bo
         if line:
             echo(line)
     following = f"ptx report {model}" if passes else f"ptx export {model} --format all"
-    if models.lookup(model) is None:
-        following = f"ptx predict photo.jpg --model {model}" if passes else "export it again"
+    if not passes and models.lookup(model) is None:
+        following = "export it again"
     agreeing = sum(result.passed for result in results)
     print_summary(f"{model}: {agreeing} of {len(results)} backends agree", following, passes=passes)

@@ -21,6 +21,7 @@ from ptx.cli.export_source import (
     quiet_exporters,
     read_trained,
 )
+from ptx.cli.external_onnx import adopt_file
 from ptx.cli.inputs import silence_decoders
 from ptx.cli.model_spec import override_options
 from ptx.cli.network import is_reference
@@ -36,6 +37,7 @@ from ptx.infer.ranges import DROP, OPSETS
 ALL, TRITON = "all", "triton"
 NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
+ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
 
 
 @click.command(
@@ -56,6 +58,12 @@ TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those 
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Checkpoint or bare state dict to export, instead of the one in the workspace.",
+)
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="MODEL is an ONNX file of another tool: give it a manifest with golden samples of its own"
+    " answers, so that every command takes it.",
 )
 @options.spec_file
 @override_options
@@ -127,6 +135,7 @@ def export(
     model: str,
     formats: str,
     checkpoint: Path | None,
+    adopt: bool,
     spec_file: Path | None,
     data: str | None,
     output: Path | None,
@@ -148,8 +157,13 @@ def export(
     it. The file is then evaluated on real rows, from --data or from the bundled data.
 
     --format triton writes a Triton model repository from the ONNX file that was exported before.
+    --adopt writes an artifact from an ONNX file of another tool; its graph and weights stay.
     """
     space = Workspace(workspace)
+    if adopt:
+        _require_options(ADOPT_OPTIONS, "--adopt takes the graph as it is")
+        adopt_file(space, Path(model), spec_file, output)
+        return
     if device is not None and formats != TRITON:
         raise UsageError(f"--device needs --format {TRITON}; the format is {formats}")
     if formats == TRITON:
@@ -262,17 +276,20 @@ def _export_repository(space: Workspace, model: str, output: Path | None, device
     """Write the repository; print its folders and how to start a server on it."""
     from ptx.export.triton import write_repository
 
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = str(option.name)
-        source = context.get_parameter_source(name)
-        if name not in TRITON_OPTIONS and source is ParameterSource.COMMANDLINE:
-            raise UsageError(
-                f"--format {TRITON} takes the ONNX file as it is: leave out {option.opts[0]}"
-            )
+    _require_options(TRITON_OPTIONS, f"--format {TRITON} takes the ONNX file as it is")
     if output is None:
         raise UsageError(f"--format {TRITON} needs --output FOLDER, the repository")
     artifact = infer.read_artifact(space.find(model, "onnx"))
     for folder in write_repository(artifact, output, device=device):
         print_summary(str(folder))
     print_summary("", f"tritonserver --model-repository {output.absolute()}")
+
+
+def _require_options(supported: set[str], reason: str) -> None:
+    """Refuse an option on the command line that is not supported."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        source = context.get_parameter_source(name)
+        if name not in supported and source is ParameterSource.COMMANDLINE:
+            raise UsageError(f"{reason}: leave out {option.opts[0]}")

@@ -46,7 +46,7 @@ def report(
     trained = export.read_model(checkpoint)
     opening = infer.Options(device=device, trust=space.trust(trust))
     predictors, skipped = reports.open_backends(
-        partial(space.find, model), trained.manifest.weights_sha256, opening
+        partial(space.read, model), trained.manifest.weights_sha256, opening
     )
     dataset = space.open_data(model, data, trained.manifest)
     total = len(dataset.test)

@@ -10,13 +10,13 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.inputs import TABLE_LIMIT
+from ptx.cli.arrays import read_arrays
 from ptx.cli.model import open_model, resolve_model
 from ptx.cli.streams import echo
 from ptx.cli.terminal import print_summary, table
 from ptx.cli.workspace import Workspace
-from ptx.infer.artifact.files import check_writable, read_bytes, write_atomic
-from ptx.infer.errors import InputError, UsageError, quote
+from ptx.infer.artifact.files import check_writable, write_atomic
+from ptx.infer.errors import UsageError, quote
 
 
 @click.command(
@@ -71,7 +71,7 @@ def run(
     names = [spec.name for spec in resolved.manifest.signature.outputs]
     if output is not None and output.suffix == ".npy" and len(names) > 1:
         raise UsageError(f"the model has {len(names)} outputs, {', '.join(names)}: take .npz")
-    arrays = _read_inputs(inputs, [spec.name for spec in resolved.manifest.signature.inputs])
+    arrays = read_arrays(inputs, [spec.name for spec in resolved.manifest.signature.inputs])
     with open_model(resolved, opening, allow_nonfinite=allow_nonfinite) as predictor:
         outputs = predictor.run(arrays)
     if output is not None:
@@ -79,42 +79,6 @@ def run(
     echo(table(("output", "dtype", "shape", "least", "mean", "greatest"), _facts(outputs)))
     if output is not None:
         print_summary(str(output))
-
-
-def _read_inputs(arguments: tuple[str, ...], names: list[str]) -> dict[str, Any]:
-    """The arrays by the name of their input.
-
-    Raises:
-        InputError: a file cannot be read, or is no array.
-        UsageError: an input is given twice, or of a .npy file it is not clear which input it is.
-    """
-    from ptx.infer.tables.npy import read_npy
-    from ptx.infer.tables.npz import read_npz
-
-    found: dict[str, Any] = {}
-    for argument in arguments:
-        name, equals, path = argument.partition("=")
-        if not equals:
-            name, path = "", argument
-        read: Mapping[str, Any]
-        if path.lower().endswith(".npz") and not name:
-            read = read_npz(read_bytes(path, limit=TABLE_LIMIT), name=path)
-        elif not path.lower().endswith(".npy"):
-            raise InputError(
-                f"{quote(path)} is neither .npy nor .npz; expected one of these", code="E-IN-FORMAT"
-            )
-        elif not name and len(names) > 1:
-            raise UsageError(
-                f"{quote(path)}: the model has several inputs: give it as NAME={path}, where NAME is"
-                f" one of {', '.join(names)}"
-            )
-        else:
-            read = {name or names[0]: read_npy(read_bytes(path, limit=TABLE_LIMIT), name=path)}
-        for title, array in read.items():
-            if title in found:
-                raise UsageError(f"the input {quote(title)} is given twice")
-            found[title] = array
-    return found
 
 
 def _to_bytes(path: Path, outputs: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,9 @@ from ptx.infer.artifact.formats import FORMATS
 def test_public_names() -> None:
     assert set(ptx.export.__all__) == {
         "EXPORTERS",
+        "ExternalOnnx",
+        "adopt",
+        "read_external",
         "ExportVariant",
         "BackendResult",
         "Comparison",

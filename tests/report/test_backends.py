@@ -9,8 +9,8 @@ import pytest
 
 from ptx import report
 from ptx.infer import BACKENDS, ArtifactError, Options
-from ptx.infer.artifact.artifact import read_artifact
-from ptx.report.backends import FindFile, supported_options
+from ptx.infer.artifact.artifact import Artifact, read_artifact
+from ptx.report.backends import FindArtifact, supported_options
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def onnx(artifact: Callable[[str, str], Path]) -> Path:
 
 
 @pytest.fixture
-def only_onnx(onnx: Path) -> FindFile:
+def only_onnx(onnx: Path) -> FindArtifact:
     """A model that has no file but one of ONNX."""
 
-    def find(kind: str | None) -> Path:
-        if kind in (None, "onnx"):
-            return onnx
+    def find(kind: str) -> Artifact:
+        if kind == "onnx":
+            return read_artifact(onnx)
         raise ArtifactError(f"there is no {kind} file", code="E-NO-ARTIFACT")
 
     return find
@@ -35,7 +35,7 @@ def weights(path: Path) -> str:
 
 
 def test_without_names_what_is_not_available_is_skipped_with_its_reason(
-    onnx: Path, only_onnx: FindFile
+    onnx: Path, only_onnx: FindArtifact
 ) -> None:
     opened, skipped = report.open_backends(only_onnx, weights(onnx), Options())
     names = [predictor.backend.name for predictor in opened]
@@ -47,13 +47,13 @@ def test_without_names_what_is_not_available_is_skipped_with_its_reason(
         predictor.close()
 
 
-def test_a_named_backend_is_not_skipped(onnx: Path, only_onnx: FindFile) -> None:
+def test_a_named_backend_is_not_skipped(onnx: Path, only_onnx: FindArtifact) -> None:
     with pytest.raises(ArtifactError) as missing:
         report.open_backends(only_onnx, weights(onnx), Options(), names=["pt2"])
     assert missing.value.code == "E-NO-ARTIFACT"
 
 
-def test_a_file_of_other_weights_is_refused(only_onnx: FindFile) -> None:
+def test_a_file_of_other_weights_is_refused(only_onnx: FindArtifact) -> None:
     with pytest.raises(ArtifactError) as stale:
         report.open_backends(only_onnx, "0" * 64, Options(), names=["ort-cpu"])
     assert stale.value.code == "E-STALE"
@@ -68,9 +68,12 @@ def test_without_any_file_it_is_an_error_to_measure() -> None:
 
 
 def test_each_file_that_is_there_is_measured_by_the_backends_that_read_it(
-    only_onnx: FindFile,
+    onnx: Path, only_onnx: FindArtifact
 ) -> None:
-    targets = list(report.find_targets(only_onnx, Options(), trust=False))
+    def find(kind: str | None) -> Path:
+        return onnx if kind is None else only_onnx(kind).path
+
+    targets = list(report.find_targets(find, Options(), trust=False))
     readers = [name for name, entry in BACKENDS.items() if entry.artifact_format == "onnx"]
     assert [target.backend for target in targets] == readers
 

@@ -1,0 +1,46 @@
+"""INPUT arguments that are files of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ptx.cli.inputs import TABLE_LIMIT
+from ptx.infer.artifact.files import read_bytes
+from ptx.infer.errors import InputError, UsageError, quote
+
+
+def read_arrays(arguments: tuple[str, ...], names: list[str]) -> dict[str, Any]:
+    """The arrays by the name of their input.
+
+    Raises:
+        InputError: a file cannot be read, or is no array.
+        UsageError: an input is given twice, or of a .npy file it is not clear which input it is.
+    """
+    from ptx.infer.tables.npy import read_npy
+    from ptx.infer.tables.npz import read_npz
+
+    found: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not equals:
+            name, path = "", argument
+        read: Mapping[str, Any]
+        if path.lower().endswith(".npz") and not name:
+            read = read_npz(read_bytes(path, limit=TABLE_LIMIT), name=path)
+        elif not path.lower().endswith(".npy"):
+            raise InputError(
+                f"{quote(path)} is neither .npy nor .npz; expected one of these", code="E-IN-FORMAT"
+            )
+        elif not name and len(names) > 1:
+            raise UsageError(
+                f"{quote(path)}: the model has several inputs: give it as NAME={path}, where NAME is"
+                f" one of {', '.join(names)}"
+            )
+        else:
+            read = {name or names[0]: read_npy(read_bytes(path, limit=TABLE_LIMIT), name=path)}
+        for title, array in read.items():
+            if title in found:
+                raise UsageError(f"the input {quote(title)} is given twice")
+            found[title] = array
+    return found

@@ -1,0 +1,86 @@
+"""ONNX files of other tools on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from ptx import export, infer, report
+from ptx.cli.model import note_skipped
+from ptx.cli.model_spec import read_spec_file
+from ptx.cli.terminal import ProgressBar, print_summary
+from ptx.cli.workspace import Workspace
+from ptx.infer.artifact.files import make_folder
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.backends import Factory
+from ptx.infer.errors import UsageError, pluralise
+
+
+def adopt_file(space: Workspace, path: Path, spec_file: Path | None, output: Path | None) -> None:
+    """Write the artifact of an ONNX file; print how far ONNX Runtime is from the reference."""
+    artifact = infer.read_artifact(path)
+    model_spec = None if spec_file is None else read_spec_file(spec_file)
+    name = (model_spec and model_spec.name) or path.stem
+    space.require_free(name)
+    target = output or space.artifact(name, "onnx")
+    if output is None:
+        make_folder(target.parent)
+    with ProgressBar("verifying onnx", "runs") as progress:
+        done = export.adopt(artifact, target, model_spec, progress=progress.reach)
+    print_summary(
+        f"{done.path}: {report.file_size(done.size)}, agrees with {done.reference} in"
+        f" {pluralise(done.cases, 'case')}: largest error {done.error:.1e}, allowed"
+        f" {done.tolerance:.1e}",
+        f"ptx compare {done.path if output else name}",
+    )
+
+
+def read_trained(
+    space: Workspace, model: str, factory: Factory | None = None, spec_file: Path | None = None
+) -> tuple[export.TrainedModel, report.FindArtifact]:
+    """What MODEL was trained to, and its file of each format.
+
+    That is a checkpoint, or an ONNX file if there is no checkpoint.
+
+    Raises:
+        UsageError: --spec for a model that has a manifest.
+    """
+    if factory is not None or not _is_only_onnx(space, model):
+        if spec_file is not None:
+            raise UsageError("--spec is for an ONNX file without a manifest: leave it out")
+        trained = export.read_model(space.find_checkpoint(model), network=factory)
+        return trained, partial(space.read, model)
+    artifact = space.read(model, "onnx")
+    model_spec = None if spec_file is None else read_spec_file(spec_file)
+    external = export.read_external(artifact, model_spec)
+    if artifact.manifest is None:
+        artifact = external.to_artifact(artifact.path)
+    return external, partial(_only_onnx, artifact)
+
+
+def _is_only_onnx(space: Workspace, model: str) -> bool:
+    """Whether MODEL is an ONNX file, or the name of a model that has one and no checkpoint."""
+    if space.is_name(model):
+        files = space.files(model)
+        return "onnx" in files and CHECKPOINT not in files
+    return space.find(model).suffix == FORMATS["onnx"].suffix
+
+
+def _only_onnx(artifact: infer.Artifact, kind: str) -> infer.Artifact:
+    """The artifact if that is its format.
+
+    Raises:
+        ArtifactError: E-NO-ARTIFACT: it is not.
+    """
+    if kind != artifact.kind:
+        raise infer.ArtifactError(f"there is only {artifact.name}", code="E-NO-ARTIFACT")
+    return artifact
+
+
+def note_all_skipped(skipped: Mapping[str, str], trained: export.TrainedModel) -> None:
+    """Say why backends are skipped; of a model that is an ONNX file only those that read it."""
+    for name, reason in skipped.items():
+        reads_onnx = infer.BACKENDS[name].artifact_format == "onnx"
+        if reads_onnx or not isinstance(trained, export.ExternalOnnx):
+            note_skipped(name, reason)

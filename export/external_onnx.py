@@ -1,0 +1,392 @@
+"""An ONNX file of another tool as a model: its reference, and the artifact that it becomes.
+
+The reference is the graph itself in float64, with the evaluator of the `onnx` package. If that cannot
+run an operator, it is ONNX Runtime without optimizations, in the graph's own precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ptx.export.check.equivalence import EquivalenceCheck
+from ptx.export.check.matrix import sample_size
+from ptx.export.check.reference import FLOAT64, Reference
+from ptx.export.check.tolerance import FACTOR
+from ptx.export.formats import EXPORTERS
+from ptx.export.golden import with_golden
+from ptx.export.pipeline import ExportCandidate, VerifiedExport, verify_candidate
+from ptx.export.source import TrainedModel
+from ptx.infer.artifact.artifact import Artifact, parse_artifact
+from ptx.infer.artifact.files import check_writable
+from ptx.infer.artifact.manifest import Manifest
+from ptx.infer.backends.ort.cpu import import_onnxruntime
+from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.external.adapter import adapt_artifact
+from ptx.infer.external.spec import ModelSpec
+from ptx.infer.signature import ANY_SHAPE, BATCH, DTYPES, Array, Axis, Signature, TensorSpec
+
+_UNOPTIMIZED = "ONNX Runtime without optimizations"
+# A larger file or row gets the short test matrix: the evaluator takes seconds for a photograph.
+_SHORT_BYTES, _SHORT_ELEMENTS = 2**20, 2**14
+_BATCHES = (
+    2,
+    3,
+)  # the batches of the two runs that show how the outputs' shapes depend on the inputs'
+_LENGTHS = ((8, 10, 12, 14), (9, 11, 13, 15))  # the sizes of other axes in these runs
+
+
+def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> ExternalOnnx:
+    """An ONNX file as a model that can be compared and adopted.
+
+    Args:
+        artifact: With or without a manifest.
+        model_spec: What a file without a manifest means; without it the model takes and gives arrays.
+
+    Raises:
+        UsageError: it is another kind of file, or has both a manifest and a spec.
+        ArtifactError: E-ONNX-SIGNATURE: its inputs and outputs cannot be checked: a sequence, no
+            batch, a batch that is fixed, or an output whose size depends on values.
+    """
+    if not artifact.format.accepts_spec:
+        raise UsageError(f"{artifact.name} is {artifact.format.noun}; expected an ONNX file")
+    if artifact.external_data:
+        artifact = replace(artifact, data=_join_external_data(artifact), external_data={})
+    if artifact.manifest is not None and model_spec is None:
+        return _make_model(artifact, artifact.manifest)
+    model_spec = model_spec or ModelSpec()
+    adapted = adapt_artifact(artifact, model_spec)
+    if adapted.fixed_batch_size is not None:
+        artifact = replace(artifact, data=_free_batch(artifact.data))
+        adapted = adapt_artifact(artifact, model_spec)
+    signature = _checked_signature(artifact, adapted.manifest.signature)
+    digest = hashlib.sha256(artifact.data).hexdigest()
+    return _make_model(
+        artifact, replace(adapted.manifest, signature=signature, weights_sha256=digest)
+    )
+
+
+def _make_model(artifact: Artifact, manifest: Manifest) -> ExternalOnnx:
+    network = OnnxNetwork(artifact.data, manifest.signature)
+    return ExternalOnnx(network, manifest, {}, content=artifact.data)
+
+
+def adopt(
+    artifact: Artifact,
+    path: str | Path,
+    model_spec: ModelSpec | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> VerifiedExport:
+    """Give an ONNX file of another tool a manifest, with golden samples, so that it is an artifact.
+
+    Its graph and weights are not changed. ONNX Runtime's outputs are verified against the reference, as
+    those of an export are.
+
+    Args:
+        artifact: Without a manifest.
+        path: Where the artifact is written.
+        model_spec: As in `read_external`.
+        progress: As in `ptx.export.pipeline.export`.
+
+    Raises:
+        UsageError, ArtifactError: as `read_external`.
+        AgreementError: ONNX Runtime computes something else than the reference.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    if artifact.manifest is not None:
+        raise UsageError(f"{artifact.name} has a manifest already: it is an artifact")
+    check_writable(path)
+    model = read_external(artifact, model_spec)
+    check = model.equivalence_check
+    check.set_progress(progress)
+    check.check_network()
+    versions = {package: importlib.metadata.version(package) for package in ("ptx-toolkit", "onnx")}
+    manifest = replace(model.manifest, versions=versions)
+    manifest = with_golden(manifest, check, (), len(model.content))
+    candidate = ExportCandidate("onnx", model.content, manifest, EXPORTERS["onnx"].embed_manifest)
+    return replace(candidate, manifest=verify_candidate(candidate, model, path)).write(path, None)
+
+
+@dataclass(frozen=True)
+class ExternalOnnx(TrainedModel):
+    """A model that is only an ONNX file.
+
+    Attributes:
+        content: The file without a manifest.
+    """
+
+    content: bytes = b""
+
+    @property
+    def limited_manifest(self) -> Manifest:
+        return self.manifest
+
+    def to_artifact(self, path: Path) -> Artifact:
+        """The file with its manifest, in memory."""
+        data = EXPORTERS["onnx"].embed_manifest(self.content, self.manifest.to_json())
+        return parse_artifact(data, path=path)
+
+    @cached_property
+    def equivalence_check(self) -> EquivalenceCheck:
+        signature = self.manifest.signature
+        large = len(self.content) > _SHORT_BYTES or sample_size(signature) > _SHORT_ELEMENTS
+        return _OnnxCheck(self.network, signature, short=large)
+
+
+class OnnxNetwork(nn.Module):
+    """The graph of an ONNX file as a network without weights of its own.
+
+    It runs on ONNX Runtime without optimizations; after `double` on the evaluator of the `onnx`
+    package, with all floats as float64.
+    """
+
+    def __init__(self, content: bytes, signature: Signature) -> None:
+        super().__init__()
+        self._content, self._signature = content, signature
+        self._run: Callable[[dict[str, Array]], list[Any]] | None = None
+        self._in_float64 = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
+        return OnnxNetwork(self._content, self._signature)
+
+    def double(self) -> OnnxNetwork:
+        """The same graph in float64."""
+        self._run, self._in_float64 = None, True
+        return self
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The outputs in the order of the signature, as the inputs are."""
+        if self._run is None:
+            names = [spec.name for spec in self._signature.outputs]
+            open_graph = _open_evaluator if self._in_float64 else _open_session
+            self._run = open_graph(self._content, names)
+        specs = self._signature.inputs
+        feeds = {spec.name: tensor.numpy() for spec, tensor in zip(specs, tensors, strict=True)}
+        return tuple(torch.from_numpy(np.asarray(output)) for output in self._run(feeds))
+
+
+class _OnnxCheck(EquivalenceCheck):
+    """The check against the graph in float64."""
+
+    def __init__(self, network: nn.Module, signature: Signature, *, short: bool) -> None:
+        super().__init__(network, signature, {})
+        self.reference = _OnnxReference(network, signature)
+        self._is_short = short
+
+    @property
+    def name(self) -> str:
+        return "the graph in float64" if self.reference.name == FLOAT64 else _UNOPTIMIZED
+
+    @cached_property
+    def _short(self) -> bool:
+        return self._is_short
+
+
+class _OnnxReference(Reference):
+    @property
+    def own_name(self) -> str:
+        return _UNOPTIMIZED
+
+    def errors(
+        self, inputs: Mapping[str, Array], exact: Mapping[str, Array], eager: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """As those of a network; without float64 the largest that a tolerance allows for."""
+        if self.name == FLOAT64:
+            return super().errors(inputs, exact, eager)
+        allowed = self.precision.ceiling / FACTOR
+        return {
+            spec.name: np.full_like(exact[spec.name], allowed * np.abs(exact[spec.name]).max())
+            for spec in self._signature.outputs
+            if spec.is_float
+        }
+
+
+def _open_session(content: bytes, names: list[str]) -> Callable[[dict[str, Array]], list[Any]]:
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # a failure is raised
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(feeds: dict[str, Array]) -> list[Any]:
+        outputs: list[Any] = session.run(names, feeds)
+        return outputs
+
+    return run
+
+
+def _open_evaluator(content: bytes, names: list[str]) -> Callable[[dict[str, Array]], list[Any]]:
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    model = onnx.load_model_from_string(content)
+    _to_float64(model.graph)
+    evaluator = ReferenceEvaluator(model)
+
+    def run(feeds: dict[str, Array]) -> list[Any]:
+        with np.errstate(all="ignore"):  # a result that is not finite is refused later
+            return list(evaluator.run(names, feeds))
+
+    return run
+
+
+def _to_float64(graph: Any) -> None:
+    """Make every float of a graph float64: weights, constants, inputs, outputs, casts."""
+    from onnx import AttributeProto, TensorProto
+
+    floats = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type in floats:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    tensors = [one.t for one in attributes if one.type == AttributeProto.TENSOR]
+    for tensor in (*graph.initializer, *tensors):
+        if tensor.data_type in floats:
+            _tensor_to_float64(tensor)
+    for attribute in attributes:
+        if attribute.type == AttributeProto.GRAPH:
+            _to_float64(attribute.g)
+        elif attribute.name in ("to", "dtype") and attribute.i in floats:
+            attribute.i = TensorProto.DOUBLE
+
+
+def _tensor_to_float64(tensor: Any) -> None:
+    from onnx import numpy_helper
+
+    array = numpy_helper.to_array(tensor).astype(np.float64)
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def _join_external_data(artifact: Artifact) -> bytes:
+    """The file with the weights that are in other files.
+
+    Raises:
+        ArtifactError: E-ONNX-EXTERNAL: one file cannot hold them, since it has at most 2 GiB.
+    """
+    import onnx
+    from google.protobuf.message import EncodeError
+
+    try:
+        joined: bytes = onnx.load(artifact.path).SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ArtifactError(
+            f"{artifact.name}: its weights do not fit into one file of 2 GiB, which an artifact is;"
+            " `ptx run` and `ptx predict --spec` take the file as it is",
+            code="E-ONNX-EXTERNAL",
+        ) from error
+    return joined
+
+
+def _free_batch(content: bytes) -> bytes:
+    """The same graph with a dynamic batch: the first axis of its inputs and outputs.
+
+    Whether it computes other batches is checked later, as for any graph.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    del model.graph.value_info[:]
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.output):
+        shape = value.type.tensor_type.shape
+        if value.name not in weights and shape.dim:
+            shape.dim[0].dim_param = BATCH
+    freed: bytes = model.SerializeToString()
+    return freed
+
+
+def _checked_signature(artifact: Artifact, signature: Signature) -> Signature:
+    """The signature of a file with all of its axes known, which two runs show for the outputs."""
+    if not signature.unchecked:
+        return signature
+    inputs = tuple(_checked_input(artifact, spec) for spec in signature.inputs)
+    runs = [_run_once(artifact, signature, inputs, run) for run in range(2)]
+    outputs = []
+    for spec in signature.outputs:
+        shapes = [outputs_of_run[spec.name] for _, outputs_of_run in runs]
+        if len({len(shape) for shape in shapes}) > 1:
+            raise _signature_error(artifact, f"output {spec.name!r} has no fixed number of axes")
+        axes = tuple(
+            _output_axis(artifact, spec.name, sizes, [dict(known) for known, _ in runs])
+            for sizes in zip(*shapes, strict=True)
+        )
+        outputs.append(TensorSpec(spec.name, spec.dtype, axes))
+    try:
+        return Signature(inputs, tuple(outputs), signature.limits)
+    except ValueError as error:
+        raise _signature_error(artifact, str(error)) from error
+
+
+def _checked_input(artifact: Artifact, spec: TensorSpec) -> TensorSpec:
+    if spec.dtype not in DTYPES or ANY_SHAPE in spec.axes or spec.axes.count(BATCH) != 1:
+        raise _signature_error(
+            artifact,
+            f"input {spec.name!r} is {spec.dtype} {spec.describe()}; expected one of"
+            f" {', '.join(DTYPES)} with one batch axis",
+        )
+    return replace(spec, unchecked=False)
+
+
+def _run_once(
+    artifact: Artifact, signature: Signature, inputs: tuple[TensorSpec, ...], run: int
+) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """The sizes of the inputs' axes in one run, and the shapes of its outputs."""
+    axes = dict.fromkeys(axis for spec in inputs for axis in spec.axes if isinstance(axis, str))
+    free = [axis for axis in axes if axis != BATCH]
+    lengths = _LENGTHS[run]
+    sizes = {axis: lengths[place % len(lengths)] for place, axis in enumerate(free)}
+    for axis, (minimum, maximum) in signature.limits.items():
+        sizes[axis] = max(minimum, sizes[axis] if maximum is None else min(sizes[axis], maximum))
+    sizes[BATCH] = _BATCHES[run]
+    network = OnnxNetwork(artifact.data, replace(signature, inputs=inputs))
+    example = Signature(inputs, inputs).example(sizes)
+    try:
+        outputs = network(*(torch.from_numpy(example[spec.name]) for spec in inputs))
+    except Exception as error:  # of ONNX Runtime
+        integers = [spec.name for spec in inputs if spec.numpy_dtype.kind in "iu"]
+        hint = (
+            f"; if the integers of {integers[0]!r} have a range, state it in a model spec:"
+            ' ["int64", ["batch", "time"], [0, 99]]'
+            if integers
+            else ""
+        )
+        raise _signature_error(
+            artifact,
+            f"it fails on random inputs with {', '.join(f'{k} {v}' for k, v in sizes.items())}:"
+            f" {' '.join(str(error).split())[:200]}{hint}",
+        ) from error
+    names = [spec.name for spec in signature.outputs]
+    return sizes, {name: tuple(output.shape) for name, output in zip(names, outputs, strict=True)}
+
+
+def _output_axis(
+    artifact: Artifact, name: str, sizes: tuple[int, ...], known: list[dict[str, int]]
+) -> Axis:
+    """The axis of an output that had these sizes in the runs."""
+    for axis in known[0]:
+        if all(run[axis] == size for run, size in zip(known, sizes, strict=True)):
+            return axis
+    if len(set(sizes)) == 1:
+        return sizes[0]
+    raise _signature_error(
+        artifact, f"output {name!r} has an axis of {sizes[0]} or {sizes[1]}, as no input has one"
+    )
+
+
+def _signature_error(artifact: Artifact, why: str) -> ArtifactError:
+    return ArtifactError(
+        f"{artifact.name}: {why}; `ptx run` and `ptx predict --spec` take the file as it is, or a model"
+        " spec names its inputs and outputs",
+        code="E-ONNX-SIGNATURE",
+    )

@@ -1,0 +1,74 @@
+"""Commands on an ONNX file of another tool, before and after `ptx export --adopt`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ptx.infer import read_artifact
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(generator.standard_normal(shape).astype(np.float32), name)
+        for name, shape in (("w", (6, 8)), ("v", (8, 3)))
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Tanh", ["h"], ["t"]),
+        helper.make_node("MatMul", ["t", "v"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", 6), ("y", 3))
+    ]
+    graph = helper.make_graph(nodes, "theirs", values[:1], values[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    return tmp_path / "theirs.onnx"
+
+
+def test_compare_needs_no_checkpoint(ptx: Any, file: Path, tmp_path: Path) -> None:
+    done = ptx("compare", file, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["reference"] == "the graph in float64"
+    assert "ort-cpu" in [one["backend"] for one in found["backends"]]
+    assert "eager" not in done.err  # only backends that read ONNX are of interest
+    np.savez(tmp_path / "x.npz", x=np.ones((5, 6), np.float32))
+    done = ptx("compare", file, tmp_path / "x.npz", "--json", "--backends", "ort-cpu")
+    assert json.loads(done.out)["rows"] == 5
+
+
+def test_an_adopted_file_is_a_model_of_the_workspace(ptx: Any, file: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    done = ptx("export", "--adopt", file, "--workspace", runs)
+    assert done.code == 0, done.err
+    artifact = read_artifact(runs / "theirs" / "theirs.onnx")
+    assert artifact.require_manifest().model == "theirs"
+    for command in (["verify"], ["compare"], ["inspect"], ["benchmark", "--batch", "1"]):
+        done = ptx(command[0], "theirs", *command[1:], "--workspace", runs)
+        assert done.code == 0, (command, done.err)
+
+
+def test_a_changed_weight_of_an_adopted_file_is_found(ptx: Any, file: Path, tmp_path: Path) -> None:
+    adopted = tmp_path / "adopted.onnx"
+    assert ptx("export", "--adopt", file, "--output", adopted).code == 0
+    data = bytearray(adopted.read_bytes())
+    data[file.stat().st_size // 2] ^= 1
+    adopted.write_bytes(bytes(data))
+    assert ptx("verify", adopted).code == 1
+
+
+def test_adopt_takes_the_graph_as_it_is(ptx: Any, file: Path) -> None:
+    done = ptx("export", "--adopt", file, "--opset", "20")
+    assert done.code == 2
+    assert "--opset" in done.err
