@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from ptx import export, infer, report
-from ptx.cli.model import note_skipped
 from ptx.cli.model_spec import read_spec_file
 from ptx.cli.terminal import ProgressBar, print_summary
 from ptx.cli.workspace import Workspace
@@ -78,9 +77,11 @@ def _only_onnx(artifact: infer.Artifact, kind: str) -> infer.Artifact:
     return artifact
 
 
-def note_all_skipped(skipped: Mapping[str, str], trained: export.TrainedModel) -> None:
-    """Say why backends are skipped; of a model that is an ONNX file only those that read it."""
-    for name, reason in skipped.items():
-        reads_onnx = infer.BACKENDS[name].artifact_format == "onnx"
-        if reads_onnx or not isinstance(trained, export.ExternalOnnx):
-            note_skipped(name, reason)
+def relevant_skips(skipped: Mapping[str, str], trained: export.TrainedModel) -> dict[str, str]:
+    """Why backends are skipped; of a model that is an ONNX file only those that read it."""
+    only_onnx = isinstance(trained, export.ExternalOnnx)
+    return {
+        name: reason
+        for name, reason in skipped.items()
+        if not only_onnx or infer.BACKENDS[name].artifact_format == "onnx"
+    }

@@ -122,3 +122,27 @@ def confusions_view(matrix: Array, labels: Sequence[str]) -> Confusions:
         for count, i, j in sorted(pairs, reverse=True)[:LISTED_ON_PAGE]
     ]
     return Confusions(f"{len(pairs):,}", rows)
+
+
+def class_rows(matrix: Array, labels: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
+    """Label, rows, precision, recall and F1 of each class, the lowest F1 first.
+
+    A class that no row has, or that is never predicted, has a dash where there is nothing to divide by.
+    """
+    rows, predicted, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    f1 = 2 * right / np.maximum(rows + predicted, 1)
+    return [
+        (
+            labels[index],
+            f"{rows[index]:,}",
+            _share(right[index], predicted[index]),
+            _share(right[index], rows[index]),
+            _share(2 * right[index], rows[index] + predicted[index]),
+        )
+        for index in np.argsort(f1, kind="stable")
+        if rows[index] or predicted[index]
+    ]
+
+
+def _share(part: int, total: int) -> str:
+    return f"{100 * part / total:.1f} %" if total else "-"

@@ -72,6 +72,8 @@ def _make_figure(location: Location) -> Any:
     lower.set_xlabel("steps in the order of the graph")
     lower.xaxis.get_major_locator().set_params(integer=True)
     for axes in (upper, lower):
+        if axes.get_yscale() != "log":  # without an error there is nothing to scale
+            continue
         # LOOK has no mathematical text, in which matplotlib writes powers.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}")

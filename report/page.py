@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ptx.infer import Manifest
 from ptx.infer.artifact.files import write_atomic
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.report.charts import Series, line_chart
-from ptx.report.confusion import LIMIT, confusions_view, matrix_view
+from ptx.report.confusion import LIMIT, class_rows, confusions_view, matrix_view
 from ptx.report.error_chart import error_chart_element
 from ptx.report.inspection import manifest_facts
 from ptx.report.text import percent
@@ -31,12 +32,30 @@ Speeds = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
+class EvaluatedRows:
+    """How a model does on labelled rows.
+
+    Attributes:
+        data: Name of the data set.
+        wrong: The most confidently wrong predictions.
+        samples: Predictions of rows from the entire data set.
+    """
+
+    data: str
+    evaluation: Evaluation
+    wrong: Sequence[LabelledPrediction]
+    samples: Sequence[LabelledPrediction]
+
+
+@dataclass(frozen=True)
 class Report:
     """The contents of a report.
 
     Attributes:
-        data: Name of the data set with the test rows.
-        backend: Backend that was evaluated on the test rows.
+        backend: The backend that was evaluated.
+        tests: None without labelled rows.
+        compared_inputs: What the backends were compared on.
+        layers: Name, kind and number of weights of each layer.
         skipped: Backends that were not compared, and why.
         speeds: Rows of benchmark.csv.
         no_speeds: Why there are no speeds.
@@ -45,13 +64,12 @@ class Report:
 
     manifest: Manifest
     summary: str
-    data: str
     backend: str
     history: Sequence[Mapping[str, float]]
-    evaluation: Evaluation
-    wrong: Sequence[LabelledPrediction]
-    samples: Sequence[LabelledPrediction]
+    tests: EvaluatedRows | None
     comparison: Comparison
+    compared_inputs: str = ""
+    layers: Sequence[tuple[str, str, str]] = ()
     skipped: Sequence[tuple[str, str]] = ()
     speeds: Speeds = ()
     no_speeds: str = "Not measured yet."
@@ -68,8 +86,11 @@ class Report:
                 *manifest_facts(self.manifest),
                 *(("file", path.name) for path in self.files.values()),
             ],
+            has_checkpoint=CHECKPOINT in self.files,
+            layers=self.layers,
+            metrics=_metrics(self),
             **_training(self.history),
-            **_tests(self),
+            **_tests(self.tests, self.manifest),
             **_agreement(self),
             **_errors(self.location),
             **_speed(self.speeds, self.no_speeds),
@@ -109,25 +130,43 @@ def _right_aligned(rows: Sequence[Sequence[str]]) -> list[bool]:
     ]
 
 
-def _tests(report: Report) -> dict[str, Any]:
-    """Metrics, confusion matrix and predictions of the test rows."""
-    evaluation, comparison, manifest = report.evaluation, report.comparison, report.manifest
+def _metrics(report: Report) -> list[tuple[str, str]]:
+    """The figures at the top of the page."""
+    comparison = report.comparison
     agreeing = sum(result.passed for result in comparison.results)
-    rows = pluralise(evaluation.rows, "test row")
-    quality = (
-        (f"{evaluation.error:.4g}", f"root mean squared error, {rows}")
-        if evaluation.accuracy is None
-        else (percent(evaluation.accuracy), f"accuracy, {rows}")
-    )
+    metrics = [
+        (f"{agreeing} of {len(comparison.results)}", f"backends agree with {comparison.reference}"),
+    ]
+    if report.history:
+        metrics.append((str(len(report.history)), "epochs trained"))
+    if report.tests is not None:
+        evaluation = report.tests.evaluation
+        rows = pluralise(evaluation.rows, "test row")
+        quality = (
+            (f"{evaluation.error:.4g}", f"root mean squared error, {rows}")
+            if evaluation.accuracy is None
+            else (percent(evaluation.accuracy), f"accuracy, {rows}")
+        )
+        evaluated = (report.backend, f"evaluated on the test rows of {report.tests.data}")
+        metrics = [quality, *metrics, evaluated]
+    if report.layers:
+        total = sum(int(count.replace(",", "")) for *_, count in report.layers)
+        metrics.append((f"{total:,}", "weights"))
+    return metrics
+
+
+def _tests(tests: EvaluatedRows | None, manifest: Manifest) -> dict[str, Any]:
+    """Confusion matrix, classes and predictions of the test rows."""
+    if tests is None:
+        return {"tested": False}
+    evaluation = tests.evaluation
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     confusion, is_large = evaluation.confusion, len(manifest.labels) > LIMIT
+    only = evaluation.only_label
     return {
-        "metrics": [
-            quality,
-            (f"{agreeing} of {len(comparison.results)}", "backends agree with float64"),
-            (str(len(report.history)), "epochs trained"),
-            (report.backend, f"evaluated on the test rows of {report.data}"),
-        ],
+        "tested": True,
+        "only_label": "" if only is None else manifest.labels[only],
+        "classes": [] if confusion is None else class_rows(confusion, manifest.labels),
         "matrix": None
         if confusion is None or is_large
         else matrix_view(confusion, manifest.labels),
@@ -137,8 +176,8 @@ def _tests(report: Report) -> dict[str, Any]:
         "wrong_title": "The largest errors"
         if evaluation.error is not None
         else f"The most confidently wrong {preprocessing.plural}",
-        "wrong": [prediction_tile(one, preprocessing) for one in report.wrong],
-        "samples": [prediction_tile(one, preprocessing) for one in report.samples],
+        "wrong": [prediction_tile(one, preprocessing) for one in tests.wrong],
+        "samples": [prediction_tile(one, preprocessing) for one in tests.samples],
     }
 
 
@@ -229,7 +268,7 @@ def _agreement(report: Report) -> dict[str, Any]:
         for r in comparison.results
     ]
     return {
-        "compared": pluralise(comparison.rows, "input"),
+        "compared": f"{pluralise(comparison.rows, 'input')} ({report.compared_inputs})",
         "reference": comparison.reference,
         "agreement": rows,
         "names": [result.backend for result in comparison.results],

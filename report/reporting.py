@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from ptx.infer import Predictor, read_artifact
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import preferred
 from ptx.report.benchmark_file import CSV, read_speeds
-from ptx.report.comparison import compare, split_inputs
-from ptx.report.page import Report, Speeds
+from ptx.report.comparison import checkpoint_samples, compare, split_inputs
+from ptx.report.page import EvaluatedRows, Report, Speeds
 
 if TYPE_CHECKING:
     from ptx.export import TrainedModel
@@ -28,12 +28,15 @@ Progress = Callable[[int], None]
 def report(
     model: TrainedModel,
     predictors: Sequence[Predictor],
-    dataset: Dataset,
+    dataset: Dataset | None,
     *,
     evaluating: Progress | None = None,
     comparing: Progress | None = None,
 ) -> Report:
     """Evaluate the model on the test rows and compare its backends over them.
+
+    Without a data set nothing is evaluated, and the backends are compared on the samples of the
+    checkpoint, or else on random numbers.
 
     History, speeds and files are added with `add_files`:
 
@@ -49,27 +52,47 @@ def report(
         ArtifactError: the model's own outputs are not finite.
     """
     from ptx.models import lookup
-    from ptx.trainers import evaluate, most_wrong, predict_rows
 
-    rows = dataset.test
     order = preferred()
     priority = {name: index for index, name in enumerate(order)}
     predictor = min(predictors, key=lambda one: priority.get(one.backend.name, len(order)))
-    sample_rows = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
-    evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
-    compared = compare(model, predictors, split_inputs(dataset, predictor), progress=comparing)
+    inputs = checkpoint_samples(model) if dataset is None else split_inputs(dataset, predictor)
+    tests = None if dataset is None else _evaluate(predictor, dataset, evaluating)
+    compared = compare(model, predictors, inputs, progress=comparing)
     entry = lookup(predictor.manifest.model)
     return Report(
         manifest=predictor.manifest,
         summary="" if entry is None else f"{entry.summary}; {entry.source}",
-        data=dataset.name,
         backend=predictor.backend.name,
         history=(),
+        tests=tests,
+        comparison=compared.comparison,
+        compared_inputs=inputs.title,
+        layers=count_layers(model.network),
+    )
+
+
+def _evaluate(predictor: Predictor, dataset: Dataset, evaluating: Progress | None) -> EvaluatedRows:
+    from ptx.trainers import evaluate, most_wrong, predict_rows
+
+    rows = dataset.test
+    sample_rows = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(np.int64))
+    evaluation = evaluate(predictor, rows, names=dataset.labels, progress=evaluating)
+    return EvaluatedRows(
+        data=dataset.name,
         evaluation=evaluation,
         wrong=most_wrong(predictor, rows, evaluation, SHOWN, dataset.labels),
         samples=predict_rows(predictor, rows, sample_rows, dataset.labels),
-        comparison=compared.comparison,
     )
+
+
+def count_layers(network: Any) -> list[tuple[str, str, str]]:
+    """Name, kind and number of weights of each layer of a torch.nn.Module, those without weights too."""
+    return [
+        (name, type(layer).__name__, f"{sum(weight.numel() for weight in layer.parameters()):,}")
+        for name, layer in network.named_modules()
+        if name and not list(layer.children())
+    ]
 
 
 def add_files(report: Report, files: Mapping[str, Path]) -> Report:
@@ -84,10 +107,12 @@ def add_files(report: Report, files: Mapping[str, Path]) -> Report:
     from ptx.infer.backends.pytorch.device import mapping_load_errors
     from ptx.models import checkpoint as checkpoints
 
-    artifact = read_artifact(files[CHECKPOINT])
-    with mapping_load_errors(artifact):
-        history = checkpoints.loads(artifact.data).history
-    speeds, no_speeds = _find_speeds(files[CHECKPOINT].parent / CSV)
+    history: Sequence[Mapping[str, float]] = ()
+    if CHECKPOINT in files:
+        artifact = read_artifact(files[CHECKPOINT])
+        with mapping_load_errors(artifact):
+            history = checkpoints.loads(artifact.data).history
+    speeds, no_speeds = _find_speeds(next(iter(files.values())).parent / CSV)
     return replace(report, files=files, history=history, speeds=speeds, no_speeds=no_speeds)
 
 

@@ -43,6 +43,14 @@ class Evaluation:
             return f"root mean squared error {self.error:.4g}"
         return f"accuracy {100 * self.accuracy:.2f} %"
 
+    @property
+    def only_label(self) -> int | None:
+        """The index of the label that every row got, although the rows have several; else None."""
+        if self.confusion is None or np.count_nonzero(self.confusion.sum(axis=1)) < 2:
+            return None
+        predicted = np.flatnonzero(self.confusion.sum(axis=0))
+        return int(predicted[0]) if len(predicted) == 1 else None
+
 
 @dataclass(frozen=True)
 class LabelledPrediction:

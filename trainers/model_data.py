@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.trainers.data import DATASETS, Dataset, Split, open_dataset
+from ptx.trainers.data.dataset import ROW_TYPES
 
 if TYPE_CHECKING:
     from ptx.models import ModelEntry
@@ -47,7 +49,7 @@ def open_model_data(
     notify = notify or (lambda line: None)
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
-        dataset = _open_images(model, source, entry, manifest)
+        dataset = _open_own(model, source, entry, manifest)
     else:
         dataset = _open_documented(model, entry, source, cache, manifest, notify)
     notify(
@@ -110,10 +112,10 @@ def _open_documented(
     )
 
 
-def _open_images(
+def _open_own(
     model: str, source: str | None, entry: ModelEntry | None, manifest: Manifest | None
 ) -> Dataset:
-    """The user's images, for a model that ptx has no data for."""
+    """The user's images, texts or table, for a model that ptx has no data for."""
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()  # without a manifest: training takes those of the data
     if manifest is not None:
@@ -123,24 +125,40 @@ def _open_images(
         )
     elif entry is not None:
         preprocessing = documented_preprocessing(entry)
-    if preprocessing is None or preprocessing.image_spec is None or preprocessing.row_spec is None:
-        raise UsageError(f"ptx has no data for {model} and reads only images for such a model")
+    if preprocessing is None or preprocessing.row_spec is None:
+        raise UsageError(f"ptx has no data for {model}, which takes neither images, texts nor rows")
+    row_type, shape = preprocessing.row_spec
+    rows = ROW_TYPES[row_type]
+    if rows.loader is None:
+        raise UsageError(f"ptx has no data for {model} and reads no files of {rows.plural}")
     if source is None:
-        raise UsageError(f"ptx has no data for {model}: give --data, a folder of class folders")
-    pictures, (height, width) = preprocessing.image_spec, preprocessing.row_spec[1]
-    return open_dataset(
-        source,
-        default="mnist",
-        cache=Path(),
-        size=(height, width),
-        labels=labels or None,
-        split_bounds=_split_bounds(manifest),
-        **(
-            {"resize_mode": pictures.resize_mode}
-            if pictures.resize_mode
-            else {"read": pictures.to_pixels}
-        ),
-    )
+        raise UsageError(f"ptx has no data for {model}: give --data, {rows.accepted_files}")
+    split_bounds = _split_bounds(manifest)
+    if (pictures := preprocessing.image_spec) is not None:
+        height, width = shape
+        return open_dataset(
+            source,
+            default="mnist",
+            cache=Path(),
+            size=(height, width),
+            labels=labels or None,
+            split_bounds=split_bounds,
+            **(
+                {"resize_mode": pictures.resize_mode}
+                if pictures.resize_mode
+                else {"read": pictures.to_pixels}
+            ),
+        )
+    none = Split({row_type: np.zeros((0, *shape), np.float32)}, np.zeros(0, np.int64))
+    options = {
+        "columns": preprocessing.feature_names,
+        "trained": True,
+        "split_bounds": split_bounds,
+    }
+    expected = Dataset(model, row_type, none, none, labels, "")
+    load = pkgutil.resolve_name(rows.loader)
+    dataset: Dataset = load(Path(source), labels or None, lambda: expected, options)
+    return dataset
 
 
 def _split_bounds(manifest: Manifest | None) -> list[int] | None:

@@ -11,9 +11,9 @@ from ptx import export, infer, models, report, trainers
 from ptx.cli import options
 from ptx.cli.arrays import read_arrays
 from ptx.cli.commands.evaluate import evaluate_test_rows
-from ptx.cli.external_onnx import note_all_skipped, read_trained
+from ptx.cli.external_onnx import read_trained, relevant_skips
 from ptx.cli.inputs import find_inputs
-from ptx.cli.model import closing_all
+from ptx.cli.model import closing_all, note_skipped
 from ptx.cli.network import find_factory
 from ptx.cli.streams import echo
 from ptx.cli.terminal import ProgressBar, columns, print_note, print_summary, style_result
@@ -75,7 +75,8 @@ def compare(
     predictors, skipped = report.open_backends(
         find_artifact, trained.manifest.weights_sha256, opening, names=backends
     )
-    note_all_skipped(skipped, trained)
+    for name, reason in relevant_skips(skipped, trained).items():
+        note_skipped(name, reason)
     with closing_all(predictors):
         if problems := _manifest_problems(space, trained, predictors):
             _print_problems(model, problems, as_json=as_json)

@@ -11,9 +11,9 @@ from ptx import infer, report, trainers
 from ptx.cli import options
 from ptx.cli.model import open_model, resolve_model
 from ptx.cli.streams import echo, writes_unicode
-from ptx.cli.terminal import ProgressBar, print_summary
+from ptx.cli.terminal import ProgressBar, print_note, print_summary
 from ptx.cli.workspace import Workspace
-from ptx.infer.errors import pluralise
+from ptx.infer.errors import pluralise, quote
 
 
 @click.command(
@@ -108,6 +108,9 @@ def _print_text(
     model = predictor.manifest.model
     if found.confusion is not None:
         echo(report.confusion_text(predictor.manifest.labels, found.confusion.tolist()))
+    if found.only_label is not None:
+        label = predictor.manifest.labels[found.only_label]
+        print_note(f"every row is predicted as {quote(label)}: no label is told from another")
     print_summary(
         f"{model} on {predictor.backend.name}: {found.summary} of {pluralise(found.rows, 'row')};"
         f" {record}",
