@@ -114,6 +114,7 @@ def compare(
     summaries = [BackendResult(p.backend.name, p.backend.device) for p in opened]
     results = [_Results() for _ in opened]
     stats: dict[str, ErrorStats] = {}
+    rounding: dict[str, Array] = {}
     rows = 0
     for indices, inputs in batches:
         expected = check.reference.expect(inputs)
@@ -121,6 +122,8 @@ def compare(
             batch = ErrorStats.collect(spec, expected.exact[spec.name], expected.errors)
             before = stats.get(spec.name, batch)
             stats[spec.name] = ErrorStats.merge([before, batch])
+        for name, effect in check.rounding_on(inputs, expected.exact, stats).items():
+            rounding[name] = np.maximum(rounding.get(name, 0.0), effect)
         for predictor, summary, result in zip(opened, summaries, results, strict=True):
             if not summary.failure:
                 summary.failure = _run(predictor, result, indices, inputs, expected)
@@ -128,7 +131,12 @@ def compare(
         if progress is not None:
             progress(len(indices))
     tolerances = {
-        spec.name: compute_tolerance(stats[spec.name], stats[spec.name], check.precision(spec))
+        spec.name: compute_tolerance(
+            stats[spec.name],
+            stats[spec.name],
+            check.precision(spec),
+            rounding=rounding[spec.name],
+        )
         for spec in check.signature.outputs
         if spec.name in stats
     }

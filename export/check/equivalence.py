@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
 from torch import nn
 
 from ptx.export.check.batch_invariance import check_batch_invariance
 from ptx.export.check.matrix import (
+    SMALL_BATCH,
     Case,
     batch_sizes,
     is_heavy,
@@ -24,6 +26,7 @@ from ptx.export.check.matrix import (
 )
 from ptx.export.check.precision import Precision, output_precision
 from ptx.export.check.reference import Reference, same_bits
+from ptx.export.check.rounding_noise import SEEDS
 from ptx.export.check.ties import MAX_TIED_FRACTION, assert_integers
 from ptx.export.check.tolerance import (
     CONSTANT_PATTERNS,
@@ -33,6 +36,7 @@ from ptx.export.check.tolerance import (
     check_ceiling,
     compute_tolerance,
     distance,
+    has_small_columns,
     largest_by_column,
     name_column,
     relative_error,
@@ -41,7 +45,7 @@ from ptx.export.check.tolerance import (
 from ptx.infer.artifact.golden import input_digest
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
-from ptx.infer.signature import Array, Signature, TensorSpec
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -219,6 +223,48 @@ class EquivalenceCheck:
         }
 
     @cached_property
+    def _rounding(self) -> dict[str, Array]:
+        """Output → how much rounding changes each column, over the small batches of the matrix.
+
+        0 for outputs without small columns, where the errors of the network itself say enough.
+        """
+        cases = [
+            case
+            for case in self.cases
+            if case.sizes[BATCH] <= SMALL_BATCH and case.title not in self.ill_conditioned
+        ]
+        overall = self._overall
+        found = [self.rounding_on(case.inputs, case.exact, overall) for case in cases]
+        return {
+            name: np.maximum.reduce([effect[name] for effect in found]) for name in self._overall
+        }
+
+    def rounding_on(
+        self,
+        inputs: Mapping[str, Array],
+        exact: Mapping[str, Array],
+        overall: Mapping[str, ErrorStats],
+    ) -> dict[str, Array]:
+        """Output → how much rounding changes each column at these inputs; 0 without small columns.
+
+        `overall`: by output, the errors over all inputs so far, which show the small columns.
+        """
+        effect: Mapping[str, Array] = {}
+        small = {
+            spec.name
+            for spec in self.signature.outputs
+            if spec.is_float and has_small_columns(overall[spec.name])
+        }
+        if small:
+            effect = self.reference.rounding_effect(inputs, exact, SEEDS)
+        return {
+            spec.name: largest_by_column(spec, effect[spec.name])
+            if spec.name in small
+            else np.zeros(())
+            for spec in self.signature.outputs
+        }
+
+    @cached_property
     def column_tolerances(self) -> dict[tuple[str, str], Array]:
         """(pattern, output) → the largest accepted absolute error in each column.
 
@@ -228,14 +274,18 @@ class EquivalenceCheck:
         """
         specs = {spec.name: spec for spec in self.signature.outputs}
         for name, spec in specs.items():
-            check_ceiling(spec, self._overall[name], self.precision(spec))
+            check_ceiling(spec, self._overall[name], self.precision(spec), self._rounding[name])
         correlated = sample_size(self.signature) / SIMD_ACCUMULATORS / 2  # ulp, eps/2
         tolerances = {}
         for (pattern, name), stats in self._stats.items():
             precision = self.precision(specs[name])
             constant = correlated * precision.eps / 2 if pattern in CONSTANT_PATTERNS else 0.0
             tolerances[pattern, name] = compute_tolerance(
-                stats, self._overall[name], precision, constant_error=constant
+                stats,
+                self._overall[name],
+                precision,
+                constant_error=constant,
+                rounding=self._rounding[name],
             )
         self._check_ties()
         groups = row_groups(short=self._short)
@@ -246,11 +296,13 @@ class EquivalenceCheck:
         """Output → the largest accepted absolute error by column, for inputs outside the matrix."""
         exact = self.exact(inputs)
         errors = self.reference.errors(inputs, exact, self.reference.eager(inputs))
+        rounding = self.rounding_on(inputs, exact, self._overall)
         return {
             spec.name: compute_tolerance(
                 ErrorStats.collect(spec, exact[spec.name], errors),
                 self._overall[spec.name],
                 self.precision(spec),
+                rounding=rounding[spec.name],
             )
             for spec in self.signature.outputs
         }

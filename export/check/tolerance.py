@@ -23,6 +23,7 @@ FACTOR = 8.0
 # ten logits differ in size, and one error goes through them all.
 SCALE_SLACK = 16.0
 ZERO_SCALE = 1e-9  # relative to the largest output: a smaller column has no magnitude of its own
+SMALL_COLUMN = 1e-3  # relative to the largest column: see `has_small_columns`
 MAX_COLUMNS = (
     4096  # of an output; beyond it the largest fixed axes, those of an image, are not split
 )
@@ -112,8 +113,21 @@ def along_output(spec: TensorSpec, columns: Array) -> Array:
     return columns.reshape([kept.get(axis, 1) for axis in range(len(spec.axes))])
 
 
+def has_small_columns(overall: ErrorStats) -> bool:
+    """Whether a column is nearly 0 next to the largest, so that its own errors say little.
+
+    As after a ReLU: its values are differences of much larger numbers, and in most runs exactly 0.
+    """
+    return bool((overall.magnitude < SMALL_COLUMN * overall.magnitude.max()).any())
+
+
 def compute_tolerance(
-    stats: ErrorStats, overall: ErrorStats, precision: Precision, *, constant_error: float = 0.0
+    stats: ErrorStats,
+    overall: ErrorStats,
+    precision: Precision,
+    *,
+    constant_error: float = 0.0,
+    rounding: Array | float = 0.0,
 ) -> Array:
     """The largest accepted absolute error in each column.
 
@@ -121,6 +135,8 @@ def compute_tolerance(
         stats: Over the inputs of one pattern; they give the tolerance of the entire output.
         overall: Over all inputs; they give the magnitude of each column.
         constant_error: The error of sums over constant inputs, relative to the largest output.
+        rounding: How much rounding each operator's result changes each column. FACTOR times that is
+            accepted in any column.
     """
     magnitude = float(stats.magnitude.max())
     output = max(
@@ -130,7 +146,10 @@ def compute_tolerance(
     scale = overall.scale
     share = scale / (scale.max() or 1.0)
     column = np.maximum(output * SCALE_SLACK * share, FACTOR * overall.error)
-    tolerance: Array = np.minimum(np.minimum(output, column), precision.ceiling * scale)
+    column = np.maximum(
+        np.minimum(column, precision.ceiling * scale), FACTOR * np.asarray(rounding)
+    )
+    tolerance: Array = np.minimum(output, column)
     return tolerance
 
 
@@ -148,13 +167,17 @@ def relative_error(error: float, tolerance: float) -> float:
     return math.inf if error else 0.0
 
 
-def check_ceiling(spec: TensorSpec, overall: ErrorStats, precision: Precision) -> None:
-    """Refuse an output that the eager network computes too imprecisely.
+def check_ceiling(
+    spec: TensorSpec, overall: ErrorStats, precision: Precision, rounding: Array | float = 0.0
+) -> None:
+    """Refuse an output that the eager network computes too imprecisely; `rounding`: as in
+    `compute_tolerance`.
 
     Raises:
         ArtifactError: E-PRECISION: its error is beyond the precision's ceiling, so no file could pass.
     """
-    beyond = overall.error - precision.ceiling * overall.scale
+    ceiling = np.maximum(precision.ceiling * overall.scale, FACTOR * np.asarray(rounding))
+    beyond = overall.error - ceiling
     if beyond.max() <= 0:
         return
     place = int(beyond.argmax())

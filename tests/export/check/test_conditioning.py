@@ -213,3 +213,48 @@ def test_the_short_matrix_has_each_length_of_each_axis(heavy: None) -> None:
         assert {sizes[axis] for sizes in cases} == {1, 2, 14, 28, 40}
     assert {sizes["batch"] for sizes in cases} == {1, 2, 3}
     assert all(sizes["height"] != sizes["width"] for sizes in cases)
+
+
+NEARLY_ZERO = {
+    "inputs": {"x": ["float32", ["batch", 64]]},
+    "outputs": {"y": ["float32", ["batch", 40]]},
+}
+
+
+def nearly_zero(seed: int) -> nn.Module:
+    """Behind its last ReLU half of the columns are 0, but for a few values that are nearly 0."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 40), nn.ReLU()).eval()
+    last = network[2]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.bias.zero_()
+        before = network[:3](torch.randn(300, 64))
+        last.bias[20:] = -before[:, 20:].max(0).values * 0.9999
+    return network
+
+
+@pytest.mark.parametrize("seed", [1, 5, 32, 39])  # all were refused: "allowed 4.6e-14"
+def test_columns_that_a_relu_leaves_nearly_zero_refuse_no_right_file(
+    seed: int, tmp_path: Path
+) -> None:
+    done = export(nearly_zero(seed), "onnx", tmp_path / "net", signature=NEARLY_ZERO)
+    assert done.tolerance < 1e-4
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_an_error_of_a_nearly_zero_column_is_found(seed: int) -> None:
+    """The smallest column with a value is off by a hundredth of it."""
+    trained = describe(nearly_zero(seed), signature=NEARLY_ZERO)
+    check = trained.equivalence_check
+    largest = np.max([np.abs(case.exact["y"]).max(axis=0) for case in check.cases], axis=0)
+    column = int(np.argmin(np.where(largest > 1e-3 * largest.max(), largest, np.inf)))
+    assert largest[column] < largest.max() / 4
+
+    def run(inputs: Any) -> dict[str, Any]:
+        outputs = check.reference.eager(inputs)["y"].copy()
+        outputs[:, column] *= 1.01
+        return {"y": outputs}
+
+    with pytest.raises(AgreementError):
+        check.check(run, "ort-cpu")
