@@ -42,6 +42,7 @@ class PredictOptions:
     resume: bool
     output: Path | None
     show: bool
+    cosine: bool
 
     @property
     def shows_json(self) -> bool:
@@ -99,6 +100,7 @@ def predict_locally(
         lines = PredictionLines(
             request.shows_json,
             request.top,
+            cosine=request.cosine,
             succeeded=0 if previous is None else previous.succeeded,
             failed=0 if previous is None else previous.failed,
             ensure_ascii=target is None and not writes_unicode(),

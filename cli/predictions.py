@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from ptx import infer
@@ -20,22 +21,40 @@ class PredictionLines:
         as_json: bool,
         top: int,
         *,
+        cosine: bool = False,
         succeeded: int = 0,
         failed: int = 0,
         ensure_ascii: bool = False,
     ) -> None:
         self.as_json, self.top, self.ensure_ascii = as_json, top, ensure_ascii
+        self._cosine = cosine
+        self._first: infer.Prediction | None = None
         self.succeeded, self.failed = succeeded, failed
 
     def format(self, results: Iterable[infer.Prediction | infer.Failure]) -> Iterator[str]:
         """A line for each result."""
         for result in self.watch(results):
-            if self.as_json:
+            if self._cosine and isinstance(result, infer.Prediction):
+                yield from self._compare(result)
+            elif self.as_json:
                 yield result.to_json(ensure_ascii=self.ensure_ascii)
             elif isinstance(result, infer.Failure):
                 echo_error(_failure_text(result))
             else:
                 yield _prediction_text(result, self.top)
+
+    def _compare(self, prediction: infer.Prediction) -> Iterator[str]:
+        """The cosine with the first prediction, for each later one."""
+        if self._first is None:
+            self._first = prediction
+            prediction.cosine(prediction)  # refuses what is no embedding
+            return
+        cosine = self._first.cosine(prediction)
+        if self.as_json:
+            data = {"input": prediction.input, "other": self._first.input, "cosine": cosine}
+            yield json.dumps(data, ensure_ascii=self.ensure_ascii)
+        else:
+            yield f"{_name(prediction)}: cosine {cosine:.4f} with {_name(self._first)}"
 
     def watch(
         self, results: Iterable[infer.Prediction | infer.Failure]
@@ -65,7 +84,7 @@ def summary(succeeded: int, failed: int) -> str:
 
 def _prediction_text(prediction: infer.Prediction, top: int) -> str:
     name = _name(prediction)
-    if prediction.value is not None:
+    if prediction.label is None:
         return f"{name}: {prediction.text}"
     ranking = ", ".join(f"{label} ({100 * score:.1f} %)" for label, score in prediction.top[:top])
     return f"{name}: {ranking}"

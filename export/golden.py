@@ -366,7 +366,7 @@ def decode_answers(
 ) -> tuple[ExpectedPrediction, ...]:
     """The predictions that the task decodes from the outputs; none if it decodes nothing."""
     task = TASKS[manifest.task]
-    if not task.has_decoder:
+    if not task.has_decoder or task.is_array:
         return ()
     first = manifest.signature.outputs[0]
     rows = np.moveaxis(exact[first.name], first.batch_axis, 0)

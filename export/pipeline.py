@@ -27,6 +27,7 @@ from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.predictor import Predictor
 from ptx.infer.ranges import OPSETS
+from ptx.infer.tasks import find_task
 
 if TYPE_CHECKING:
     from ptx.export.quantize.quality import QualityReport
@@ -204,7 +205,13 @@ def verify_export(
     Raises:
         ArtifactError, AgreementError, BackendError: as `export` does.
     """
-    exporter, check = EXPORTERS[format_name], trained.equivalence_check
+    exporter = EXPORTERS[format_name]
+    if find_task(trained.manifest.task).is_array and not exporter.decodes_arrays:
+        raise UsageError(
+            f"--format {format_name} has no decoder for the task {trained.manifest.task!r}: use the task"
+            " 'passthrough', or another format"
+        )
+    check = trained.equivalence_check
     check_room(trained.manifest)
     check.set_progress(progress)
     check.check_network()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptx.infer.errors import PtxError
+from ptx.infer.errors import PtxError, UsageError
+from ptx.infer.signature import Array
 from ptx.infer.tasks import Ranking
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -22,12 +23,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The prediction for one input: a label with its score, or a value.
+    """The prediction for one input: a label with its score, a value, a vector or a class map.
 
     Attributes:
-        label: None for a regression.
-        score: Probability of the label, in [0, 1]; None for a regression.
-        top: (label, score) of the most probable labels, best first.
+        label: None if the task has no label for the input: regression, embedding, segmentation.
+        score: Probability of the label, in [0, 1]; None without a label.
+        top: (label, score) of the most probable labels, best first; of a segmentation (label, share of
+            the pixels), largest first.
         value: The result of a regression, in the unit of its training data; else None.
         model: The model's name.
         backend: The backend's name.
@@ -37,6 +39,9 @@ class Prediction:
             much smaller than its digits. Not in the JSON.
         compute_error_probability: Computes `error_probability`; None for a model that was not
             calibrated.
+        vector: float32 (size,), of an embedding; else None.
+        class_map: uint8 or uint16 (height, width), of a segmentation, the index of the label of each
+            pixel of the network's output; else None. Not in the JSON.
     """
 
     label: str | None
@@ -51,6 +56,8 @@ class Prediction:
         default=None, repr=False, compare=False
     )
     ignored_regions: tuple[Box, ...] = ()
+    vector: Array | None = field(default=None, compare=False)
+    class_map: Array | None = field(default=None, compare=False)
 
     @property
     def error_probability(self) -> float | None:
@@ -67,16 +74,41 @@ class Prediction:
 
     @property
     def text(self) -> str:
-        """The label, or the value to six digits."""
+        """The label, the value to six digits, the shares of labels, or the first numbers."""
+        if self.vector is not None:
+            first = ", ".join(f"{number:.4g}" for number in self.vector[:4])
+            return f"{first}, … ({len(self.vector)} numbers)" if len(self.vector) > 4 else first
+        if self.class_map is not None:
+            return ", ".join(f"{label} ({100 * share:.1f} %)" for label, share in self.top)
         return self.label or "" if self.value is None else f"{self.value:.6g}"
+
+    def cosine(self, other: Prediction) -> float:
+        """The cosine of the vectors of two embeddings, -1 to 1; 0 if one of them is 0.
+
+        Raises:
+            UsageError: one is not an embedding, or their sizes differ.
+        """
+        if self.vector is None or other.vector is None or len(self.vector) != len(other.vector):
+            raise UsageError(
+                "the cosine is of two vectors of the same size: use the task 'embedding'"
+            )
+        first, second = self.vector.astype("float64"), other.vector.astype("float64")
+        length = math.sqrt(float(first @ first) * float(second @ second))
+        return float(first @ second) / length if length else 0.0
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object of the command line's `--json`.
 
-        A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`.
+        A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`, an embedding
+        `vector`, a segmentation `classes` with the share of each label, and `size` of the class map.
         """
-        if self.value is not None:
-            result: dict[str, Any] = {"value": self.value if math.isfinite(self.value) else None}
+        if self.vector is not None:
+            result: dict[str, Any] = {"vector": self.vector.tolist()}
+        elif self.class_map is not None:
+            classes = [{"label": label, "share": share} for label, share in self.top]
+            result = {"classes": classes, "size": list(self.class_map.shape)}
+        elif self.value is not None:
+            result = {"value": self.value if math.isfinite(self.value) else None}
         else:
             top = [{"label": label, "score": score} for label, score in self.top]
             result = {"label": self.label, "score": self.score, "top": top}

@@ -333,11 +333,13 @@ class Predictor:
         decoded = self._task.decode(first, self.manifest.labels, top)
         return [
             Prediction(
-                *output,
+                *output[:4],
                 model,
                 backend,
                 input=input_name,
                 compute_error_probability=partial(errors.of_row, row) if errors else None,
+                vector=output.vector,
+                class_map=output.class_map,
             )
             for row, (output, input_name) in enumerate(zip(decoded, names, strict=True))
         ]

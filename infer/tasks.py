@@ -19,12 +19,21 @@ Ranking = tuple[tuple[str, float], ...]
 
 
 class DecodedOutput(NamedTuple):
-    """The decoded output of one sample."""
+    """The decoded output of one sample.
+
+    Attributes:
+        top: The most probable labels with their scores, best first; of a segmentation the labels with
+            their shares of the pixels, largest first.
+        vector: float32 (size,), of an embedding.
+        class_map: uint8 or uint16 (height, width), indices of labels, of a segmentation.
+    """
 
     label: str | None
     score: float | None  # probability of the label, in [0, 1]
-    top: Ranking  # the most probable labels with their scores, best first
+    top: Ranking
     value: float | None  # only for a regression
+    vector: Array | None = None
+    class_map: Array | None = None
 
 
 def softmax(logits: Array) -> Array:
@@ -112,6 +121,23 @@ def sequence_labeling(output: Array, labels: Sequence[str], top: int) -> list[De
     ]
 
 
+def embedding(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
+    """`output`: a vector per sample (batch, size)."""
+    return [DecodedOutput(None, None, (), None, vector=row) for row in output.astype(np.float32)]
+
+
+def segmentation(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
+    """`output`: logits (batch, labels, height, width)."""
+    maps = output.argmax(axis=1).astype(np.uint8 if len(labels) <= 256 else np.uint16)
+    decoded = []
+    for class_map in maps:
+        counts = np.bincount(class_map.ravel(), minlength=len(labels))
+        order = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
+        shares = tuple((labels[index], float(counts[index] / class_map.size)) for index in order)
+        decoded.append(DecodedOutput(None, None, shares, None, class_map=class_map))
+    return decoded
+
+
 def passthrough(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: any array; it cannot be decoded."""
     raise UsageError(
@@ -134,6 +160,10 @@ def _per_class(axes: tuple[Axis, ...], labels: int) -> bool:
     return len(axes) == 1 and axes[-1] == labels
 
 
+def _per_pixel(axes: tuple[Axis, ...], labels: int) -> bool:
+    return len(axes) == 3 and axes[0] == labels > 1
+
+
 def _per_step(axes: tuple[Axis, ...], labels: int) -> bool:
     return len(axes) == 2 and axes[-1] == labels
 
@@ -148,6 +178,7 @@ class Task(NamedTuple):
     any_labels: bool = False  # whether the network can be built for any number of labels
     reads_logits: bool = False  # whether a temperature can calibrate its scores
     has_decoder: bool = True  # False: only `Predictor.run` works
+    is_array: bool = False  # whether a prediction is an array rather than a label or a value
 
 
 def why_incompatible(task: str, output: TensorSpec) -> str | None:
@@ -166,6 +197,10 @@ TASKS = {
     "binary": Task(lambda axes, labels: axes == (1,) and labels == 2, binary, _threshold),
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
     "sequence-labeling": Task(_per_step, sequence_labeling, _argmax),
+    "embedding": Task(
+        lambda axes, labels: len(axes) == 1 and labels == 0, embedding, None, is_array=True
+    ),
+    "segmentation": Task(_per_pixel, segmentation, None, is_array=True),
     "passthrough": Task(lambda axes, labels: labels == 0, passthrough, None, has_decoder=False),
 }
 

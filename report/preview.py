@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ptx.infer.prediction import Failure, split_name
 from ptx.infer.preprocessing import detect_digits_in
 
 if TYPE_CHECKING:
-    from ptx.infer import Prediction, Predictor
+    from ptx.infer import Array, Prediction, Predictor
     from ptx.infer.digits.mnist import DetectedDigit
     from ptx.infer.prediction import Box
 
@@ -35,6 +35,19 @@ WHITE, INK, QUIET, FRAME, BAR, FIRST = (
     "#c8c8c8",
     "#8ab4d0",
     "#00508a",
+)
+
+# Of the labels of a class map, in their order: the colours of Okabe and Ito, first those that stand out
+# least, since the first label is mostly the background. Further labels use them again.
+PALETTE = (
+    (60, 60, 60),
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
 )
 
 # Fonts for characters that Pillow's default font lacks; the first that is installed is used.
@@ -153,9 +166,19 @@ def _cell(
     if is_image:
         image = _draw_input(content, [] if prediction.box is None else [prediction.box])
         model_input = _draw_model_input(content, predictor, prediction.box, digits)
-        _pictures(cell, draw, {"input": image, "what the model sees": model_input})
-    if prediction.value is not None:
-        _text(draw, (left, HEAD + 2, TEXT), prediction.text, 24)
+        pictures = {"input": image, "what the model sees": model_input}
+        if prediction.class_map is not None:
+            pictures = {
+                "input": image,
+                "class map": _draw_class_map(prediction.class_map, model_input),
+            }
+        _pictures(cell, draw, pictures)
+    if prediction.class_map is not None:
+        _bars(draw, (left, HEAD), prediction, _label_colours(predictor.labels))
+        return cell
+    if prediction.value is not None or prediction.vector is not None:
+        size = 24 if prediction.vector is None else 14
+        _text(draw, (left, HEAD + 2, TEXT), prediction.text, size)
         return cell
     score = "" if prediction.score is None else f" ({100 * prediction.score:.1f} %)"
     _text(draw, (left, HEAD - 2, TEXT), f"{prediction.label}{score}", 22, keep_end=True)
@@ -218,13 +241,38 @@ def _draw_model_input(
     except (InputError, KeyError):  # the file has changed since its prediction
         return None
     if sample.dtype != np.uint8:
-        square = sample.reshape(-1, sample.shape[-1])
-        low, high = float(square.min()), float(square.max())
-        sample = np.rint((square - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+        if sample.ndim == 3 and sample.shape[0] == 3:
+            sample = np.moveaxis(sample, 0, -1)  # colours
+        elif sample.ndim != 3 or sample.shape[-1] != 3:
+            sample = sample.reshape(-1, sample.shape[-1])
+        low, high = float(sample.min()), float(sample.max())
+        sample = np.rint((sample - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(sample.squeeze())).convert("RGB")
 
 
-def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], prediction: Prediction) -> None:
+def _draw_class_map(class_map: Array, picture: Image.Image | None) -> Image.Image:
+    """A class map in colours, half transparent over what the model sees."""
+    colours = np.asarray(PALETTE, np.uint8)[class_map % len(PALETTE)]
+    drawn = Image.fromarray(colours)
+    if picture is None:
+        return drawn
+    under = picture.resize(drawn.size, Image.Resampling.BILINEAR).convert("RGB")
+    return Image.blend(under, drawn, 0.5)
+
+
+def _label_colours(labels: Sequence[str]) -> dict[str, str]:
+    return {
+        label: "#{:02x}{:02x}{:02x}".format(*PALETTE[index % len(PALETTE)])
+        for index, label in enumerate(labels)
+    }
+
+
+def _bars(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    prediction: Prediction,
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """A bar for each of the top labels, with its name and score."""
     x, y = place
     name, number = 104, 62
@@ -233,7 +281,7 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], prediction: Predict
         _text(draw, (x, y, name - 8), label, 14)
         draw.rectangle((x + name, y + 2, x + name + full, y + 14), outline=FRAME)
         if score * full >= 1:
-            colour = BAR if index else FIRST
+            colour = (colours or {}).get(label, BAR if index else FIRST)
             draw.rectangle((x + name, y + 2, x + name + round(score * full), y + 14), fill=colour)
         _text(draw, (x + name + full + 8, y, number), f"{100 * score:.1f} %", 14)
         y += 22

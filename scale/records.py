@@ -119,6 +119,13 @@ def _is_number_list(dtype: pa.DataType) -> bool:
 
 def prediction_arrays(predictions: Iterable[Prediction | Failure]) -> list[pa.Array]:
     """The columns of `prediction_schema` for these predictions."""
+    predictions = list(predictions)
+    for each in predictions:
+        if isinstance(each, Prediction) and (each.vector is not None or each.class_map is not None):
+            raise UsageError(
+                "a table has no column for vectors and class maps: predict without --on ray, into"
+                " .jsonl"
+            )
     rows: list[tuple[Any, ...]] = [
         (None, None, None, (), None, error_text(each))
         if isinstance(each, Failure)

@@ -38,11 +38,20 @@ def model_metadata(model: Model) -> dict[str, Any]:
         "outputs": [_tensor(spec) for spec in model.outputs.values()],
     }
     if model.raw_input is not None:
-        datatypes = {"label": BYTES, "score": "FP64", "value": "FP64"}
+        datatypes = {
+            "label": (BYTES, [-1]),
+            "score": ("FP64", [-1]),
+            "value": ("FP64", [-1]),
+            "vector": ("FP32", [-1, -1]),
+            "class_map": (
+                "UINT8" if len(model.predictor.labels) <= 256 else "UINT16",
+                [-1, -1, -1],
+            ),
+        }
         metadata["parameters"] = {
             "raw_input": {"name": model.raw_input, "datatype": BYTES, "shape": [-1]},
             "raw_outputs": [
-                {"name": name, "datatype": datatypes[name], "shape": [-1]}
+                {"name": name, "datatype": datatypes[name][0], "shape": datatypes[name][1]}
                 for name in model.raw_outputs
             ],
         }

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ptx.infer import ArtifactError, Prediction, Predictor
+from ptx.infer import Array, ArtifactError, Prediction, Predictor
 from ptx.infer.checks import check_inputs
 from ptx.infer.raw_input import raw_input_name
 from ptx.infer.signature import BATCH
+from ptx.infer.tasks import find_task
 from ptx.infer.verification import failures
 from ptx.serve.batcher import Job, Result
 from ptx.serve.codec import InferRequest, RequestedOutput
@@ -43,8 +44,7 @@ class Model:
         self.inputs = {spec.name: spec for spec in predictor.signature.inputs}
         self.outputs = {spec.name: spec for spec in predictor.signature.outputs}
         self.raw_input = raw_input_name(predictor.manifest, predictor.preprocessing)
-        raw_outputs = ("label", "score") if predictor.labels else ("value",)
-        self.raw_outputs = raw_outputs if self.raw_input else ()
+        self.raw_outputs = _raw_outputs(predictor) if self.raw_input else ()
         self._takes_pictures = predictor.preprocessing.image_spec is not None
 
     def self_test(self) -> None:
@@ -136,6 +136,10 @@ class Model:
         ]
 
     def _raw_tensors(self, predictions: Sequence[Prediction]) -> dict[str, Tensor]:
+        if self.raw_outputs == ("vector",):
+            return {"vector": from_array("vector", _stack_vectors(predictions))}
+        if self.raw_outputs == ("class_map",):
+            return {"class_map": from_array("class_map", _stack_maps(predictions))}
         if self.raw_outputs == ("value",):
             numbers = np.array([one.value for one in predictions], np.float64)
             return {"value": from_array("value", numbers)}
@@ -170,6 +174,25 @@ class Model:
         return bad_request(
             f"unexpected input {name[:80]!r} for model {self.name!r}; expected {known}{raw}"
         )
+
+
+def _raw_outputs(predictor: Predictor) -> tuple[str, ...]:
+    """The names of the tensors that a raw input gives."""
+    task = find_task(predictor.manifest.task)
+    if task.is_array:
+        return ("class_map",) if predictor.labels else ("vector",)
+    return ("label", "score") if predictor.labels else ("value",)
+
+
+def _stack_vectors(predictions: Sequence[Prediction]) -> Array:
+    return np.stack([one.vector for one in predictions if one.vector is not None])
+
+
+def _stack_maps(predictions: Sequence[Prediction]) -> Array:
+    maps = [one.class_map for one in predictions if one.class_map is not None]
+    if len({one.shape for one in maps}) > 1:
+        raise bad_request("the pictures give class maps of different sizes: send one at a time")
+    return np.stack(maps)
 
 
 def _check_rows(rows: int, limit: int) -> None:

@@ -39,6 +39,24 @@ _SCHEMAS = {
                 "description": "whether the label is more probably wrong than right",
             },
             "value": {"type": ["number", "null"], "description": "of a regression"},
+            "vector": {
+                "type": "array",
+                "items": {"type": "number"},
+                "description": "of an embedding",
+            },
+            "classes": {
+                "type": "array",
+                "description": "of a segmentation",
+                "items": {
+                    "type": "object",
+                    "properties": {"label": {"type": "string"}, "share": {"type": "number"}},
+                },
+            },
+            "size": {
+                "type": "array",
+                "items": {"type": "integer"},
+                "description": "of the class map: height and width",
+            },
             "model": {"type": "string"},
             "backend": {"type": "string"},
         },

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.errors import UsageError
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import Preprocessing
 from ptx.infer.signature import Array
+from ptx.infer.tasks import find_task
 from ptx.trainers.batches import check_split, model_targets, read_samples
 from ptx.trainers.data import Split
 
@@ -95,9 +97,15 @@ def evaluate(
         progress: Called with the number of rows of each finished batch.
 
     Raises:
-        UsageError: the rows are not for this model, or a name is not a label of the model.
+        UsageError: the rows are not for this model, a name is not a label of the model, or its task has
+            neither labels nor values.
         InputError: the model has no label for a class.
     """
+    task = predictor.manifest.task
+    if find_task(task).is_array:
+        raise UsageError(
+            f"the task {task!r} has no metric here: evaluate its arrays with Predictor.run"
+        )
     check_split(
         split,
         predictor.preprocessing,

@@ -15,6 +15,7 @@ from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import UsageError
 from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
+from ptx.infer.tasks import find_task
 from ptx.trainers.data import DATASETS, Dataset, Split, open_dataset
 from ptx.trainers.data.dataset import ROW_TYPES
 
@@ -47,6 +48,10 @@ def open_model_data(
         InputError: the data cannot be used.
     """
     notify = notify or (lambda line: None)
+    if manifest is not None and find_task(manifest.task).is_array:
+        raise UsageError(
+            f"no data has targets for the task {manifest.task!r}: evaluate its arrays yourself"
+        )
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
         dataset = _open_own(model, source, entry, manifest)

@@ -75,6 +75,11 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
     is_flag=True,
     help="Accept infinities and NaN in inputs and outputs, as in a mask of -inf.",
 )
+@click.option(
+    "--cosine",
+    is_flag=True,
+    help="Print the cosine of the first input and each other one, for the task embedding.",
+)
 @options.as_json
 @click.option(
     "--shard",
@@ -164,6 +169,7 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
         "show": request.show,
         "json": request.as_json,
         "all": request.every,
+        "cosine": request.cosine,
         "allow-nonfinite": request.allow_nonfinite,
     }
     names_columns = request.ending in TABLES
@@ -180,6 +186,8 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {needed}")
     if request.every and request.resume:
         raise UsageError("--all cannot be used with --resume: leave one of them out")
+    if request.cosine and (request.resume or request.every or request.ending in TABLES):
+        raise UsageError("--cosine cannot be used with --resume, --all or a table: leave it out")
     if request.resume and not ray.on and request.ending not in (".json", ".jsonl"):
         raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
     if request.output is not None and not ray.on:  # with it, a folder

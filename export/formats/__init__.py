@@ -41,6 +41,8 @@ class Exporter:
         warning: Printed before an export.
         explicit_only: Whether `--format all` leaves it out.
         choose_runtime: Picks the runtime that a file of this content carries.
+        decodes_arrays: Whether a file can decode the tasks whose predictions are arrays, or leaves that
+            to ptx.
         runtimes: The runtimes that a file can carry, each with a function that loads it.
     """
 
@@ -53,6 +55,7 @@ class Exporter:
     max_weight_bytes: int | None = None
     warning: str = ""
     explicit_only: bool = False
+    decodes_arrays: bool = True
     choose_runtime: Callable[[bytes, Signature], html.Choice] | None = None
     runtimes: Mapping[str, Callable[[], EmbedManifest]] = field(default_factory=dict)
 
@@ -82,6 +85,7 @@ EXPORTERS = {
         pack_weights=pack_weights,
         max_weight_bytes=2**27,
         explicit_only=True,
+        decodes_arrays=False,
         choose_runtime=html.choose_runtime,
         runtimes={"javascript": lambda: html.embed_manifest, "ort": html.load_ort_runtime},
     ),

@@ -25,6 +25,7 @@ from ptx.infer.backends.ort.cpu import SMALL_MODEL
 from ptx.infer.errors import ArtifactError, OutputError, UsageError, did_you_mean, quote
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.raw_input import raw_input_name
+from ptx.infer.tasks import find_task
 
 DEVICES = tuple(KINDS)
 _PREDICT = "_predict"  # after the model's name
@@ -64,7 +65,8 @@ def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "c
             **({LABELS: _lines(manifest.labels)} if has_labels(manifest) else {}),
         }
     }
-    if raw_input := raw_input_name(manifest, preprocessing):
+    raw_input = raw_input_name(manifest, preprocessing)
+    if raw_input and not find_task(manifest.task).is_array:
         contents[manifest.model + _PREDICT] = _predict_model(manifest, raw_input)
     root = Path(folder)
     for name in contents:

@@ -12,6 +12,7 @@ from ptx.infer import Manifest
 from ptx.infer.page import csp_hash, load_asset, page_data, translations
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.raw_input import raw_input_name
+from ptx.infer.tasks import find_task
 from ptx.serve.tensors import DATATYPE_NAMES
 
 EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # of a model; bytes of one
@@ -49,6 +50,8 @@ def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
     """The data of a model in the page."""
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     raw_input = raw_input_name(manifest, preprocessing)
+    if find_task(manifest.task).is_array:
+        raw_input = None  # the page shows labels and values
     first = manifest.signature.outputs[0].name
     return {
         "name": name,
