@@ -80,7 +80,7 @@ def load(
         device, threads, precision, trust, timeout, network, cpu_fallback, device_memory
     )
     overrides = {"task": task, "labels": labels, "preprocessing": preprocessing}
-    model_spec = _read_model_spec(spec, {k: v for k, v in overrides.items() if v is not None})
+    model_spec = read_model_spec(spec, {k: v for k, v in overrides.items() if v is not None})
     return _load(read_artifact(path), backend, options, model_spec, allow_nonfinite)
 
 
@@ -168,7 +168,7 @@ def default_spec(artifact: Artifact) -> ModelSpec | None:
     return ModelSpec()
 
 
-def _read_model_spec(
+def read_model_spec(
     spec: str | Path | Mapping[str, Any] | None, overrides: dict[str, Any]
 ) -> ModelSpec | None:
     """The spec in a file or a mapping; `overrides` replace its fields. None if there is neither."""

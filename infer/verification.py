@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact, require_trust
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.backends import BACKENDS, Options, open_backend
-from ptx.infer.errors import ArtifactError, pluralise
+from ptx.infer.backends import BACKENDS, Factory, Options, open_backend
+from ptx.infer.errors import ArtifactError, PtxError, UsageError, pluralise
+from ptx.infer.loading import open_predictor, read_model_spec
 from ptx.infer.predictor import Predictor
 from ptx.infer.replay import Check, replay
 
@@ -21,10 +23,14 @@ def verify(
     device: str = "auto",
     trust: Trust = False,
     run: bool = True,
+    network: Factory | None = None,
+    spec: str | Path | Mapping[str, Any] | None = None,
 ) -> list[Check]:
     """Check the content digest and the manifest, and replay the golden samples.
 
-    A changed file is replayed too, so that the checks show what the change did.
+    A changed file is replayed too, so that the checks show what the change did. An ONNX file without a
+    manifest fails, since it has neither a digest nor golden samples; other checks say whether its spec
+    fits and whether a backend opens it.
 
     Args:
         path: The model file.
@@ -32,19 +38,24 @@ def verify(
         device: As in `ptx.infer.load`.
         trust: As in `ptx.infer.load`.
         run: False: only content digest and manifest are checked, and nothing in the file is run.
+        network: As in `ptx.infer.load`.
+        spec: As in `ptx.infer.load`, for an ONNX file without a manifest.
 
     Raises:
-        ArtifactError: the file cannot be read, has no manifest, or is a program that is not trusted.
+        ArtifactError: the file cannot be read, is a checkpoint or program without a manifest, or is a
+            program that is not trusted.
         BackendError: the backend is not available here.
+        UsageError: there is a spec, and the file has a manifest or is of another format.
+        InputError: E-SPEC: the spec is not valid.
     """
     artifact = read_artifact(path)
+    options = Options(device=device, trust=trust, network=network)
     manifest = artifact.manifest
     if manifest is None and artifact.format.accepts_spec:
-        raise ArtifactError(
-            f"{artifact.name} is {artifact.format.noun} without a ptx manifest: it has no content"
-            " digest and no golden samples, so there is nothing to verify; `ptx export --adopt` makes"
-            " an artifact of it",
-            code="E-MANIFEST-MISSING",
+        return list(_check_external(artifact, backend, options, spec, run=run))
+    if spec is not None:
+        raise UsageError(
+            f"{artifact.name} takes no model spec; only an ONNX file without a manifest does"
         )
     if manifest is None:
         manifest = artifact.require_manifest()
@@ -61,10 +72,47 @@ def verify(
     if not run:
         return checks
     require_trust(artifact, trust)
-    return [
-        *checks,
-        *_open_and_replay(artifact, manifest, backend, Options(device=device, trust=trust)),
-    ]
+    return [*checks, *_open_and_replay(artifact, manifest, backend, options)]
+
+
+def _check_external(
+    artifact: Artifact,
+    backend: str,
+    options: Options,
+    spec: str | Path | Mapping[str, Any] | None,
+    *,
+    run: bool,
+) -> Iterator[Check]:
+    """What can be checked of an ONNX file without a manifest."""
+    from ptx.infer.external.adapter import adapt_artifact
+    from ptx.infer.external.spec import ModelSpec
+
+    model_spec = read_model_spec(spec, {}) or ModelSpec()
+    yield Check("content digest", False, "there is none: ptx did not write the file")
+    yield Check("samples", False, "there are no golden samples: `ptx export --adopt` adds them")
+    try:
+        signature = adapt_artifact(artifact, model_spec).manifest.signature
+    except PtxError as error:
+        yield Check("spec", False, str(error))
+        return
+    inputs, outputs = (
+        ", ".join(f"{one.name} {one.dtype} {one.describe()}" for one in specs)
+        for specs in (signature.inputs, signature.outputs)
+    )
+    origin = "the graph" if spec is None else "the spec"
+    yield Check("spec", True, f"{origin} says: {inputs or 'no input'} to {outputs}")
+    if not run:
+        return
+    try:
+        predictor = open_predictor(
+            artifact, backend=backend, options=options, model_spec=model_spec
+        )
+    except ArtifactError as error:
+        yield Check("load", False, str(error))
+        return
+    with predictor:
+        opened = predictor.backend
+        yield Check("load", True, f"{opened.name} opens it on {opened.device}")
 
 
 def check_samples(manifest: Manifest) -> Check:

@@ -96,7 +96,11 @@ def compare(
     if as_json:
         echo(json.dumps({**compared.data(), "evaluation": evaluation, "passes": passes}))
     else:
-        _print_text(compared, evaluation, passes=passes)
+        options_of_model = {"--network": network, "--spec": spec_file}
+        named = [
+            f" {name} {value}" for name, value in options_of_model.items() if value is not None
+        ]
+        _print_text(compared, evaluation, "".join((model, *named)), passes=passes)
     return 0 if passes else 1
 
 
@@ -187,14 +191,19 @@ def _evaluate_int8(
     return f"{path.name}: {BY_ACCURACY}: {found.summary}; {record}", passes
 
 
-def _print_text(compared: report.ModelComparison, evaluation: str, *, passes: bool) -> None:
-    model, results = compared.model, compared.comparison.results
+def _print_text(
+    compared: report.ModelComparison, evaluation: str, argument: str, *, passes: bool
+) -> None:
+    """Print the comparison. `argument`: MODEL with the options that it needs in other commands."""
+    results = compared.comparison.results
     echo(compared.table(style_result, columns()))
     for line in (*compared.differences(), evaluation):
         if line:
             echo(line)
-    following = f"ptx report {model}" if passes else f"ptx export {model} --format all"
-    if not passes and models.lookup(model) is None:
+    following = f"ptx report {argument}" if passes else f"ptx export {argument} --format all"
+    if not passes and models.lookup(argument) is None:
         following = "export it again"
     agreeing = sum(result.passed for result in results)
-    print_summary(f"{model}: {agreeing} of {len(results)} backends agree", following, passes=passes)
+    print_summary(
+        f"{compared.model}: {agreeing} of {len(results)} backends agree", following, passes=passes
+    )

@@ -10,6 +10,7 @@ import click
 from ptx import infer
 from ptx.cli import options
 from ptx.cli.model import format_of
+from ptx.cli.network import find_factory
 from ptx.cli.streams import echo
 from ptx.cli.terminal import print_summary, style_result, table
 from ptx.cli.workspace import Workspace
@@ -24,6 +25,8 @@ from ptx.infer.errors import pluralise
 @options.backend
 @options.device
 @options.trust
+@options.network
+@options.spec_file
 @click.option(
     "--no-run",
     is_flag=True,
@@ -34,16 +37,32 @@ from ptx.infer.errors import pluralise
 @options.time_limit
 @options.common
 def verify(
-    model: str, backend: str, device: str, trust: bool, no_run: bool, workspace: Path, as_json: bool
+    model: str,
+    backend: str,
+    device: str,
+    trust: bool,
+    network: str | None,
+    spec_file: Path | None,
+    no_run: bool,
+    workspace: Path,
+    as_json: bool,
 ) -> int:
     """Check the digest of FILE and replay the golden samples that it carries.
 
-    FILE is an artifact, a checkpoint, or the name of a catalog model. An ONNX file needs no torch.
+    FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no torch. One that ptx
+    did not write has neither a digest nor golden samples: the exit code is 1, and the checks say whether
+    it loads and whether --spec fits.
     """
     space = Workspace(workspace)
     path = space.find(model, format_of(backend))
     checks = infer.verify(
-        path, backend=backend, device=device, trust=space.trust(trust), run=not no_run
+        path,
+        backend=backend,
+        device=device,
+        trust=space.trust(trust),
+        run=not no_run,
+        network=None if network is None else find_factory(network),
+        spec=spec_file,
     )
     failed = "; ".join(check.name for check in checks if not check.passed)
     if as_json:
@@ -53,7 +72,9 @@ def verify(
         return 1 if failed else 0
     echo(table(("check", "", "detail"), [(c.name, _result(c), c.detail) for c in checks]))
     if failed:
-        print_summary(f"{path} fails: {failed}", "export it again", passes=False)
+        external = any(check.name == "spec" for check in checks)  # a file without a manifest
+        following = f"ptx export --adopt {path}" if external else "export it again"
+        print_summary(f"{path} fails: {failed}", following, passes=False)
         return 1
     print_summary(f"{path} passes {pluralise(len(checks), 'check')}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,41 @@ def test_compare_needs_no_checkpoint(ptx: Any, file: Path, tmp_path: Path) -> No
     np.savez(tmp_path / "x.npz", x=np.ones((5, 6), np.float32))
     done = ptx("compare", file, tmp_path / "x.npz", "--json", "--backends", "ort-cpu")
     assert json.loads(done.out)["rows"] == 5
+
+
+def test_the_command_after_a_comparison_exists(ptx: Any, file: Path, tmp_path: Path) -> None:
+    done = ptx("compare", file, "--backends", "ort-cpu")
+    (following,) = [
+        line for line in (done.out + done.err).splitlines() if line.startswith("next: ptx ")
+    ]
+    again = ptx(*shlex.split(following)[2:], "--output", tmp_path / "page.html")
+    assert again.code == 0, again.err
+
+
+def test_verify_says_what_could_be_checked_and_how_to_adopt(ptx: Any, file: Path) -> None:
+    done = ptx("verify", file)
+    assert done.code == 1
+    assert f"ptx export --adopt {file}" in done.out + done.err
+    lines = map(json.loads, ptx("verify", file, "--json").out.splitlines())
+    assert {line["check"]: line["passes"] for line in lines} == {
+        "content digest": False,
+        "samples": False,
+        "spec": True,
+        "load": True,
+    }
+
+
+def test_verify_takes_the_spec_of_a_file_without_a_manifest_alone(
+    ptx: Any, file: Path, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text('{"outputs": {"z": ["float32", ["batch", 3]]}}')
+    done = ptx("verify", file, "--spec", spec, "--json")
+    assert json.loads(done.out.splitlines()[-1])["check"] == "spec"
+    assert not json.loads(done.out.splitlines()[-1])["passes"]
+    adopted = tmp_path / "adopted.onnx"
+    assert ptx("export", "--adopt", file, "--output", adopted).code == 0
+    assert ptx("verify", adopted, "--spec", spec).code == 2
 
 
 def test_an_adopted_file_is_a_model_of_the_workspace(ptx: Any, file: Path, tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
         (("models",), "flowers custom"),
         (("compare", "flowers", "--network", "flower_nets:build_net"), "5 of 5 backends agree"),
         (("compare", "flowers", "photo.jpg", "--network", "flower_nets:build_net"), "1 input,"),
+        (
+            ("compare", "flowers", "--network", "flower_nets:build_net", "--backends", "eager"),
+            "next: ptx report flowers --network flower_nets:build_net",
+        ),
+        (
+            ("verify", "flowers", "--backend", "eager", "--network", "flower_nets:build_net"),
+            "passes 2 checks",
+        ),
     ):
         told = ptx(*verb)
         assert told.code == 0, told.err
