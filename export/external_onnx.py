@@ -169,7 +169,7 @@ class OnnxNetwork(nn.Module):
         """The outputs in the order of the signature, as the inputs are."""
         if self._run is None:
             names = [spec.name for spec in self._signature.outputs]
-            open_graph = _open_evaluator if self._in_float64 else _open_session
+            open_graph = open_evaluator if self._in_float64 else _open_session
             self._run = open_graph(self._content, names)
         specs = self._signature.inputs
         feeds = {spec.name: tensor.numpy() for spec, tensor in zip(specs, tensors, strict=True)}
@@ -226,7 +226,7 @@ def _open_session(content: bytes, names: list[str]) -> Callable[[dict[str, Array
     return run
 
 
-def _open_evaluator(content: bytes, names: list[str]) -> Callable[[dict[str, Array]], list[Any]]:
+def open_evaluator(content: bytes, names: list[str]) -> Callable[[dict[str, Array]], list[Any]]:
     import onnx
     from onnx.reference import ReferenceEvaluator
 

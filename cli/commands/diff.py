@@ -11,13 +11,16 @@ import click
 
 from ptx import export, infer, report
 from ptx.cli import options
-from ptx.cli.model import format_of
+from ptx.cli.external_onnx import read_trained
+from ptx.cli.model_spec import read_spec_file
 from ptx.cli.network import find_factory
 from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note, print_summary, table
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.artifact import require_trust
 from ptx.infer.artifact.files import check_writable
+from ptx.infer.backends import find_backend
+from ptx.infer.errors import UsageError
 
 
 @click.command(
@@ -36,7 +39,8 @@ from ptx.infer.artifact.files import check_writable
     "--file",
     "file",
     type=click.Path(path_type=Path),
-    help="Another exported file of MODEL instead of the workspace's.",
+    help="Another exported file of MODEL instead of the workspace's; if MODEL is an ONNX file, another"
+    " one that is compared with it, node by node.",
 )
 @click.option(
     "--reproduce",
@@ -46,6 +50,7 @@ from ptx.infer.artifact.files import check_writable
 )
 @options.trust
 @options.network
+@options.spec_file
 @options.output("Draw the error along the graph: .png or .svg.")
 @options.workspace
 @options.as_json
@@ -57,6 +62,7 @@ def diff(
     reproduce: Path | None,
     trust: bool,
     network: str | None,
+    spec_file: Path | None,
     output: Path | None,
     workspace: Path,
     as_json: bool,
@@ -66,6 +72,8 @@ def diff(
     Each node runs alone on the values of eager float64, so that it does not inherit the errors of other
     nodes. The layers of a file in int8 are ordered by what quantization cost. If the workspace has no
     file, since its export failed, MODEL is converted in memory. Exit code 1: the file disagrees.
+
+    MODEL can also be an ONNX file of any tool: the right values are then those of its graph in float64.
     """
     if output is not None:
         report.check_chart_path(output)
@@ -73,13 +81,21 @@ def diff(
         check_writable(reproduce)
     space = Workspace(workspace)
     factory = None if network is None else find_factory(network)
-    trained = export.read_model(space.find_checkpoint(model), network=factory)
+    trained, find_artifact = read_trained(space, model, factory, spec_file)
+    if reproduce is not None and isinstance(trained, export.ExternalOnnx):
+        raise UsageError(
+            "--reproduce needs the network, and MODEL is only an ONNX file: leave it out"
+        )
     artifact = None
     try:
-        artifact = infer.read_artifact(file or space.find(model, format_of(backend)))
+        if file is None:
+            artifact = find_artifact(find_backend(backend).artifact_format)
+        else:
+            artifact = _read_other(file, trained, spec_file)
         require_trust(artifact, space.trust(trust))
     except infer.ArtifactError as error:
-        if file is not None or error.code != "E-NO-ARTIFACT":
+        external = isinstance(trained, export.ExternalOnnx)
+        if file is not None or external or error.code != "E-NO-ARTIFACT":
             raise
         print_note("there is no exported file: the network is converted in memory")
     location = export.locate(trained, artifact, backend=backend, progress=print_note)
@@ -92,6 +108,15 @@ def diff(
     if reproduce is not None:
         print_summary(f"{reproduce}: {export.reproduce(trained, location, reproduce)}")
     return 1 if location.disagrees else 0
+
+
+def _read_other(file: Path, trained: export.TrainedModel, spec_file: Path | None) -> infer.Artifact:
+    """The file of --file; one of another tool with the manifest that its graph gives."""
+    artifact = infer.read_artifact(file)
+    if artifact.manifest is None and isinstance(trained, export.ExternalOnnx):
+        model_spec = None if spec_file is None else read_spec_file(spec_file)
+        return export.read_external(artifact, model_spec).to_artifact(file)
+    return artifact
 
 
 def _print_location(location: export.Location) -> None:

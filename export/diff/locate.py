@@ -3,7 +3,7 @@
 1. The file runs over the test matrix; the input with the largest error by its tolerance is kept.
 2. The reference is the unmodified network in float64, node by node: for ONNX the exporter's own program
    of it, whose nodes give the file's values their names; for `.pt2` the traced program; for TorchScript
-   the modules.
+   the modules. For an ONNX file without a network it is the file's own graph in float64.
 3. Every step of the file (the nodes between two values that the reference knows) is run alone, on the
    reference's values rounded to the network's precision. The same step of the reference, over the same
    rounded values in float64 and in the network's precision, gives the expected value and the tolerance,
@@ -43,6 +43,7 @@ from ptx.export.check.tolerance import (
     worst_column,
 )
 from ptx.export.diff.fx_graph import FxGraph
+from ptx.export.diff.graph_reference import GraphReference
 from ptx.export.diff.onnx_graph import OnnxGraph, name_dequantized
 from ptx.export.diff.onnx_steps import (
     ConversionReference,
@@ -56,6 +57,7 @@ from ptx.export.diff.onnx_steps import (
 from ptx.export.diff.runtimes import Runtime, find_runtime
 from ptx.export.diff.step import Step
 from ptx.export.diff.torch_steps import find_module_steps, find_program_steps, load_script
+from ptx.export.external_onnx import ExternalOnnx
 from ptx.export.formats import EXPORTERS
 from ptx.export.formats.onnx_ import OPSET, convert
 from ptx.export.network_copy import copy_network
@@ -162,7 +164,7 @@ def locate(
     """Name the node at which an exported file differs from the network it was made from.
 
     Args:
-        trained: The network, from `read_model` or `describe`.
+        trained: The network, from `read_model` or `describe`; or an ONNX file, from `read_external`.
         artifact: The file; None: the network is converted in memory, as for a file whose export failed.
             TorchScript and `.pt2` run code, so a file of theirs must be trusted.
         backend: That runs the file.
@@ -183,6 +185,7 @@ class Diagnosis:
         self, trained: TrainedModel, progress: Callable[[str], None] | None = None
     ) -> None:
         self._trained = trained
+        self.external = trained if isinstance(trained, ExternalOnnx) else None
         self._progress = progress or (lambda text: None)
         # By opset: a new conversion, and its program, None from the legacy exporter.
         self.conversions: dict[int, tuple[OnnxGraph, ExportedProgram | None]] = {}
@@ -243,12 +246,22 @@ class Diagnosis:
     def _check_match(self, artifact: Artifact) -> None:
         manifest = artifact.require_manifest()
         weights = self._trained.manifest.weights_sha256
-        if manifest.signature.to_data() != self._trained.limited_manifest.signature.to_data() or (
-            manifest.weights_sha256 != weights
-        ):
+        same_inputs = (
+            manifest.signature.to_data() == self._trained.limited_manifest.signature.to_data()
+        )
+        if self.external is not None and manifest.compute:
+            raise ArtifactError(
+                f"{artifact.name} computes in {manifest.compute}, and its own graph does not show what"
+                " that costs: give the name of its model, which has a checkpoint",
+                code="E-INT8",
+            )
+        # Two files of other tools may differ in their weights: the diff shows where.
+        if not same_inputs or (self.external is None and manifest.weights_sha256 != weights):
             raise ArtifactError(
                 f"{artifact.name} was exported from another network, or with another form of inputs;"
-                " expected a file of this checkpoint: export it again",
+                " expected a file of this checkpoint: export it again"
+                if self.external is None
+                else f"{artifact.name} has other inputs or outputs; expected those of the first file",
                 code="E-STALE",
             )
 
@@ -269,7 +282,7 @@ class Diagnosis:
         if case.pattern not in CONSTANT_PATTERNS:
             return 0.0
         eps = self._check.reference.precision.eps
-        return sample_size(self._trained.traced.signature) / SIMD_ACCUMULATORS / 2 * eps / 2
+        return sample_size(self._check.signature) / SIMD_ACCUMULATORS / 2 * eps / 2
 
     def output_share(self, case: Case, outputs: Mapping[str, Any]) -> float:
         """As the function."""
@@ -282,7 +295,7 @@ class Diagnosis:
 
     def _sample_case(self) -> Case:
         """Real samples, or random ones."""
-        signature, samples = self._trained.traced.signature, self._trained.samples
+        signature, samples = self._check.signature, self._trained.samples
         sizes = signature.distinct_sizes(range(3, 3 + len(signature.dynamic_axes)))
         inputs = signature.example(sizes)
         if samples:
@@ -341,9 +354,14 @@ class _OnnxFile:
         self._quantized = bool(artifact.require_manifest().compute)
         self._content = name_dequantized(artifact.data) if self._quantized else artifact.data
         self.graph = OnnxGraph(self._content)
+        self.reference: OnnxReference
+        self._external = diagnosis.external
+        if self._external is not None:
+            self._conversion, self._is_exact = OnnxGraph(self._external.content), True
+            self.reference = GraphReference(self._conversion, case.inputs)
+            return
         opsets = {entry.domain: entry.version for entry in self.graph.model.opset_import}
         self._conversion, program = diagnosis.convert(opsets.get("", OPSET))
-        self.reference: OnnxReference
         self._is_exact = program is not None
         if program is not None:
             fx = FxGraph(program, diagnosis.tensors(case))
@@ -437,8 +455,11 @@ class _OnnxFile:
         if step.local.problem:
             parts.append(step.local.problem)
         if step.changed:
-            parts.append("it differs from a new conversion of the network")
-        else:
+            expected = (
+                "a new conversion of the network" if self._external is None else "the other file"
+            )
+            parts.append(f"it differs from {expected}")
+        elif self._external is None:
             right = evaluates_right(self.graph, self.reference, step.name, self._case.inputs)
             if right is not None:
                 parts.append(

@@ -108,3 +108,72 @@ def test_adopt_takes_the_graph_as_it_is(ptx: Any, file: Path) -> None:
     done = ptx("export", "--adopt", file, "--opset", "20")
     assert done.code == 2
     assert "--opset" in done.err
+
+
+def located(ptx: Any, *arguments: Any) -> tuple[int, dict[str, Any]]:
+    done = ptx("diff", *arguments, "--json")
+    assert done.out, done.err
+    return done.code, json.loads(done.out)
+
+
+def test_diff_needs_no_network(ptx: Any, file: Path) -> None:
+    code, found = located(ptx, file)
+    assert (code, found["disagrees"], found["reference"]) == (0, False, "the graph in float64")
+    assert {step["value"] for step in found["worst"]} == {"h", "t", "y"}
+
+
+def test_diff_of_two_files_names_the_node_that_differs(
+    ptx: Any, file: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(file)
+    (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == "v")
+    changed = numpy_helper.to_array(weight).copy()
+    changed[0, 0] += 0.1
+    weight.CopyFrom(numpy_helper.from_array(changed, "v"))
+    other = tmp_path / "other.onnx"
+    onnx.save(model, other)
+    code, found = located(ptx, file, "--file", other)
+    assert (code, found["sure"], found["node"]["value"]) == (1, True, "y")
+    assert found["node"]["changed"]
+
+
+def test_diff_of_files_with_other_inputs_is_refused(ptx: Any, file: Path, tmp_path: Path) -> None:
+    model = onnx.load(file)
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "z"
+    onnx.save(model, tmp_path / "other.onnx")
+    done = ptx("diff", file, "--file", tmp_path / "other.onnx")
+    assert done.code == 4
+    assert "E-STALE" in done.err
+
+
+def test_diff_finds_a_runtime_that_computes_something_else(
+    ptx: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ptx.export.diff.runtimes import OrtRuntime
+    from ptx.infer.backends.ort.cpu import OrtCpuBackend
+
+    run_part, run_file = OrtRuntime.run, OrtCpuBackend.run
+
+    def wrong(self: OrtCpuBackend, inputs: Any) -> Any:
+        return {name: 1.001 * array for name, array in run_file(self, inputs).items()}
+
+    def wrong_part(self: OrtRuntime, content: bytes, inputs: Any, *, optimize: bool = True) -> Any:
+        outputs = run_part(self, content, inputs, optimize=optimize)
+        if optimize and "y" in outputs:
+            outputs["y"] = np.float32(1.001) * outputs["y"]
+        return outputs
+
+    monkeypatch.setattr(OrtCpuBackend, "run", wrong)
+    monkeypatch.setattr(OrtRuntime, "run", wrong_part)
+    code, found = located(ptx, file)
+    assert (code, found["sure"], found["node"]["value"]) == (1, True, "y")
+
+
+@pytest.mark.parametrize("options", [("--reproduce", "script.py"), ("--backend", "torchscript")])
+def test_diff_of_a_file_refuses_what_needs_a_network(
+    ptx: Any, file: Path, options: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    done = ptx("diff", file, *options)
+    assert done.code in (2, 4)
+    assert "E-BUG" not in done.err
