@@ -65,10 +65,11 @@ def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> Ex
         return _make_model(artifact, artifact.manifest)
     model_spec = model_spec or ModelSpec()
     adapted = adapt_artifact(artifact, model_spec)
-    if adapted.fixed_batch_size is not None:
+    fixed_batch_size = adapted.fixed_batch_size
+    if fixed_batch_size is not None:
         artifact = replace(artifact, data=_free_batch(artifact.data))
         adapted = adapt_artifact(artifact, model_spec)
-    signature = _checked_signature(artifact, adapted.manifest.signature)
+    signature = _checked_signature(artifact, adapted.manifest.signature, fixed_batch_size)
     digest = hashlib.sha256(artifact.data).hexdigest()
     return _make_model(
         artifact, replace(adapted.manifest, signature=signature, weights_sha256=digest)
@@ -306,12 +307,23 @@ def _free_batch(content: bytes) -> bytes:
     return freed
 
 
-def _checked_signature(artifact: Artifact, signature: Signature) -> Signature:
-    """The signature of a file with all of its axes known, which two runs show for the outputs."""
+def _checked_signature(
+    artifact: Artifact, signature: Signature, fixed_batch_size: int | None
+) -> Signature:
+    """The signature of a file with all of its axes known, which two runs show for the outputs.
+
+    `fixed_batch_size`: that of the file before its batch was made dynamic.
+    """
     if not signature.unchecked:
         return signature
     inputs = tuple(_checked_input(artifact, spec) for spec in signature.inputs)
-    runs = [_run_once(artifact, signature, inputs, run) for run in range(2)]
+    hint = (
+        ""
+        if fixed_batch_size is None
+        else f"; if its graph fixes the batch of {fixed_batch_size}, export it again with a dynamic one"
+        " (dynamic_shapes of torch.onnx.export)"
+    )
+    runs = [_run_once(artifact, signature, inputs, run, hint) for run in range(2)]
     outputs = []
     for spec in signature.outputs:
         shapes = [outputs_of_run[spec.name] for _, outputs_of_run in runs]
@@ -339,7 +351,7 @@ def _checked_input(artifact: Artifact, spec: TensorSpec) -> TensorSpec:
 
 
 def _run_once(
-    artifact: Artifact, signature: Signature, inputs: tuple[TensorSpec, ...], run: int
+    artifact: Artifact, signature: Signature, inputs: tuple[TensorSpec, ...], run: int, hint: str
 ) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
     """The sizes of the inputs' axes in one run, and the shapes of its outputs."""
     axes = dict.fromkeys(axis for spec in inputs for axis in spec.axes if isinstance(axis, str))
@@ -355,12 +367,11 @@ def _run_once(
         outputs = network(*(torch.from_numpy(example[spec.name]) for spec in inputs))
     except Exception as error:  # of ONNX Runtime
         integers = [spec.name for spec in inputs if spec.numpy_dtype.kind in "iu"]
-        hint = (
-            f"; if the integers of {integers[0]!r} have a range, state it in a model spec:"
-            ' ["int64", ["batch", "time"], [0, 99]]'
-            if integers
-            else ""
-        )
+        if integers:
+            hint += (
+                f"; if the integers of {integers[0]!r} have a range, state it in a model spec:"
+                ' ["int64", ["batch", "time"], [0, 99]]'
+            )
         raise _signature_error(
             artifact,
             f"it fails on random inputs with {', '.join(f'{k} {v}' for k, v in sizes.items())}:"

@@ -19,7 +19,6 @@ from ptx.cli.terminal import print_note, print_summary, table
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.artifact import require_trust
 from ptx.infer.artifact.files import check_writable
-from ptx.infer.backends import find_backend
 from ptx.infer.errors import UsageError
 
 
@@ -75,6 +74,8 @@ def diff(
 
     MODEL can also be an ONNX file of any tool: the right values are then those of its graph in float64.
     """
+    from ptx.infer.backends import find_backend
+
     if output is not None:
         report.check_chart_path(output)
     if reproduce is not None:

@@ -118,6 +118,13 @@ def test_what_has_no_batch_of_any_size_is_refused(
     assert not (tmp_path / "adopted.onnx").exists()
 
 
+def test_a_batch_that_the_graph_fixes_is_named(tmp_path: Path) -> None:
+    node = helper.make_node("Reshape", ["x", "w"], ["y"])
+    path = one_node(tmp_path / "one.onnx", node, {"w": np.array([1, 4])}, [1, 2, 2])
+    with pytest.raises(ArtifactError, match="dynamic_shapes"):
+        ptx.export.read_external(read_artifact(path))
+
+
 def test_rows_that_depend_on_each_other_are_refused(tmp_path: Path) -> None:
     node = helper.make_node("Softmax", ["x"], ["y"], axis=0)
     path = one_node(tmp_path / "mixed.onnx", node, {}, ["n", 3])
