@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptx import export, infer, report
 from ptx.cli.model_spec import read_spec_file
@@ -12,8 +13,10 @@ from ptx.cli.terminal import ProgressBar, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
-from ptx.infer.backends import Factory
 from ptx.infer.errors import UsageError, pluralise
+
+if TYPE_CHECKING:
+    from ptx.infer.backends import Factory
 
 
 def adopt_file(space: Workspace, path: Path, spec_file: Path | None, output: Path | None) -> None:
