@@ -165,3 +165,17 @@ def test_no_checkpoint_is_read_with_the_pickle_that_runs_code() -> None:
                     value = given.get("weights_only")
                     assert isinstance(value, ast.Constant), path
                     assert value.value is True, path
+
+
+def test_a_class_name_means_one_thing_in_the_product() -> None:
+    places: dict[str, list[str]] = {}
+    for package in MAY_IMPORT:
+        for path in sources(package):
+            if path.stem.endswith("_pb2"):
+                continue  # generated from a published specification
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}")
+    repeated = {name: paths for name, paths in places.items() if len(paths) > 1}
+    assert not repeated
+    assert "Manifest" in places

@@ -80,7 +80,7 @@ def _frontier(graph: FxGraph, name: str, known: set[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _ModuleCall:
     """One call of a module in the float64 network."""
 
     path: str
@@ -133,13 +133,13 @@ def _find_prefix(script: nn.Module, network: nn.Module) -> str:
     return wrappers[0] if len(wrappers) == 1 else ""
 
 
-def _record_calls(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[_Call]:
+def _record_calls(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[_ModuleCall]:
     """The calls of all modules at these inputs, in the order in which they end."""
-    calls: list[_Call] = []
+    calls: list[_ModuleCall] = []
 
     def hook(path: str) -> Any:
         def record(module: nn.Module, arguments: Any, options: Any, output: Any) -> None:
-            calls.append(_Call(path, arguments, options))
+            calls.append(_ModuleCall(path, arguments, options))
 
         return record
 
@@ -160,7 +160,7 @@ def _compare_module(
     module: nn.Module,
     network: nn.Module,
     double: nn.Module,
-    call: _Call,
+    call: _ModuleCall,
     inputs: tuple[Tensor, ...],
     constant_error: float,
 ) -> Step | None:

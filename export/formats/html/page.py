@@ -10,7 +10,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from ptx.export.formats.html.runtime import Runtime
+from ptx.export.formats.html.runtime import OrtWeb
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.html_page import (
     DATA,
@@ -82,7 +82,7 @@ _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)  # no string in the assets spans 
 _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 
 
-def render(model: bytes, runtime: Runtime | None = None) -> bytes:
+def render(model: bytes, runtime: OrtWeb | None = None) -> bytes:
     """The page of an ONNX file with a manifest, run by the JavaScript engine or by ONNX Runtime.
 
     Its script contains the digests of all other parts, and its policy the script's: if a byte changes on

@@ -23,8 +23,8 @@ _USED = ("InferenceSession", "Tensor", "env")
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """The runtime's files in a page.
+class OrtWeb:
+    """The files of onnxruntime-web in a page.
 
     Attributes:
         script: Declares `ort`; made from npm's module.
@@ -35,7 +35,7 @@ class Runtime:
     wasm: bytes
 
 
-def find_runtime() -> Runtime:
+def find_runtime() -> OrtWeb:
     """The files of onnxruntime-web, from PTX_ORT_WEB or the nearest node_modules.
 
     Raises:
@@ -43,7 +43,7 @@ def find_runtime() -> Runtime:
     """
     folder = _find_folder()
     contents = [_read(folder / name, digest) for name, digest in FILES.items()]
-    return Runtime(_as_script(contents[0].decode()), contents[1])
+    return OrtWeb(_as_script(contents[0].decode()), contents[1])
 
 
 def _find_folder() -> Path:
