@@ -26,16 +26,16 @@ Inputs = Callable[[Tensor], Batch]
 
 
 class BatchLoader:
-    """The rows of a split on a device; gives batches by row index."""
+    """The rows of a split on a device, as batches by row index."""
 
     def __init__(self, split: Split, preprocessing: Preprocessing, device: str) -> None:
         ((_, raw),) = split.inputs.items()
         self.device = device
         self.targets = _tensor(split.targets, device)
         if preprocessing.image_spec is not None:
-            self._inputs = _pixels(raw, preprocessing, preprocessing.image_spec, device)
+            self._inputs = _image_inputs(raw, preprocessing, preprocessing.image_spec, device)
         else:
-            self._inputs = _arrays(preprocessing.transform_rows(raw), preprocessing, device)
+            self._inputs = _array_inputs(preprocessing.transform_rows(raw), preprocessing, device)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -52,7 +52,7 @@ class BatchLoader:
 def check_split(
     split: Split, preprocessing: Preprocessing, labels: tuple[str, ...], *, name: str, model: str
 ) -> None:
-    """Check before any work that the model can take these rows; `name` is what messages call them.
+    """Check that the model can take these rows; `name` is what messages call them.
 
     Raises:
         UsageError: the inputs or targets differ in type or size from what the model takes.
@@ -64,8 +64,8 @@ def check_split(
     if not len(split):
         raise InputError(f"{name} has no rows; expected at least one", code="E-DATA")
     if (split.targets.dtype.kind == "f") == bool(labels):
-        kinds = ("classes", "numbers") if labels else ("numbers", "classes")
-        raise UsageError(f"{model} gives {kinds[0]}; {name} has {kinds[1]} as targets")
+        predicted, stored = ("classes", "numbers") if labels else ("numbers", "classes")
+        raise UsageError(f"{model} predicts {predicted}; {name} has {stored} as targets")
     if labels and not 0 <= split.targets.min() <= split.targets.max() < len(labels):
         raise InputError(
             f"{name} has class indices from {split.targets.min()} to {split.targets.max()}; {model}"
@@ -91,11 +91,13 @@ def _tensor(array: Array, device: str) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
 
 
-def _pixels(raw: Array, preprocessing: Preprocessing, pictures: ImageSpec, device: str) -> Inputs:
-    """`raw`: uint8 (rows, height, width[, channels]); with a lookup table for each channel."""
-    pixels, table = _tensor(raw, device), _tensor(pictures.lookup_table.ravel(), device)
+def _image_inputs(
+    raw: Array, preprocessing: Preprocessing, image_spec: ImageSpec, device: str
+) -> Inputs:
+    """Images looked up in one table for each channel; `raw`: uint8 (rows, height, width[, channels])."""
+    pixels, table = _tensor(raw, device), _tensor(image_spec.lookup_table.ravel(), device)
     table_start = torch.arange(0, table.numel(), 256, device=device, dtype=torch.int32)
-    channels = pictures.channels is not None
+    channels = image_spec.channels is not None
     (spec,) = preprocessing.specs
 
     def inputs(rows: Tensor) -> Batch:
@@ -105,15 +107,15 @@ def _pixels(raw: Array, preprocessing: Preprocessing, pictures: ImageSpec, devic
             indices = indices + table_start
         values = table.index_select(0, indices.flatten())
         if not channels:
-            images = values.view(len(rows), *pictures.sample_shape)
+            images = values.view(len(rows), *image_spec.sample_shape)
             return (images.movedim(0, spec.batch_axis),)
-        images = values.view(indices.shape).movedim(3, 1 + pictures.channel_axis)
+        images = values.view(indices.shape).movedim(3, 1 + image_spec.channel_axis)
         return (images.movedim(0, spec.batch_axis).contiguous(),)
 
     return inputs
 
 
-def _arrays(samples: Sequence[Array], preprocessing: Preprocessing, device: str) -> Inputs:
+def _array_inputs(samples: Sequence[Array], preprocessing: Preprocessing, device: str) -> Inputs:
     """All samples as one batch, padded to the longest; each batch is cut to its own longest sample."""
     collated = preprocessing.collate(samples)
     specs = preprocessing.specs
@@ -148,11 +150,11 @@ def read_samples(
     """
     ((_, raw),) = split.inputs.items()
     if preprocessing.image_spec is not None and not split.already_resized:
-        return [_read_picture(preprocessing, pixels) for pixels in raw[rows]]
+        return [_resize_image(preprocessing, pixels) for pixels in raw[rows]]
     return preprocessing.transform_rows(raw[rows], names)
 
 
-def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
+def _resize_image(preprocessing: Preprocessing, pixels: Array) -> Array:
     """An image resized as in prediction; unchanged if prediction would reject it as blank."""
     try:
         return preprocessing.transform(pixels)
@@ -161,12 +163,12 @@ def _read_picture(preprocessing: Preprocessing, pixels: Array) -> Array:
 
 
 def apply_inference_preprocessing(split: Split, preprocessing: Preprocessing) -> Split:
-    """The split with its images resized as in prediction; other splits are returned as they are."""
+    """The split with its images resized as in prediction; a split without images is unchanged."""
     if preprocessing.image_spec is None or split.already_resized or not len(split):
         return split
-    ((kind, pictures),) = split.inputs.items()
-    read = np.stack([_read_picture(preprocessing, pixels) for pixels in pictures])
-    return replace(split, inputs={kind: read}, already_resized=True)
+    ((kind, images),) = split.inputs.items()
+    resized = np.stack([_resize_image(preprocessing, pixels) for pixels in images])
+    return replace(split, inputs={kind: resized}, already_resized=True)
 
 
 def model_targets(
@@ -184,7 +186,7 @@ def model_targets(
         listed, known = (", ".join(map(quote, some[:SHOWN])) for some in (unknown, labels))
         raise UsageError(
             f"{model} does not have {pluralise(len(unknown), 'label')} of the data: {listed}; its labels"
-            f" are {known} and so on: give data with the model's labels"
+            f" are {known} and so on: use data with the model's labels"
         )
     index = np.asarray([labels.index(name) for name in names], np.int64)
     targets: Array = index[split.targets]

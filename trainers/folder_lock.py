@@ -49,8 +49,7 @@ def lock_folder(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         if locked:
-            with suppress(
-                OSError
-            ):  # before the release, so that no other process can lock it in between
+            # Before the release, so that no other process can lock it in between.
+            with suppress(OSError):
                 (folder / NAME).unlink()
             lock.release()

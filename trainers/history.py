@@ -21,7 +21,7 @@ COLUMNS = (
 )
 _FORMATS = {"epoch": ".0f", "seconds": ".3f", "rows_per_second": ".1f"}
 _FORMAT = ".8g"  # for losses and accuracies; a loss may be tiny
-_TITLE_LIMIT = 45  # characters: this many of the widest fit into the plot
+_TITLE_LIMIT = 45  # characters: even the widest ones fit into the plot
 
 
 def write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -43,9 +43,9 @@ def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> N
     from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in history]
-    accurate = all("test_accuracy" in row for row in history)
-    figure = Figure(figsize=(7, 6 if accurate else 3.5), layout="constrained")
-    panels = figure.subplots(2 if accurate else 1, 1, sharex=True, squeeze=False)[:, 0]
+    has_accuracy = all("test_accuracy" in row for row in history)
+    figure = Figure(figsize=(7, 6 if has_accuracy else 3.5), layout="constrained")
+    panels = figure.subplots(2 if has_accuracy else 1, 1, sharex=True, squeeze=False)[:, 0]
     # Different line styles, so that the curves can be distinguished without colour.
     marks = {"marker": "o" if len(epochs) < 40 else None, "markersize": 3.5}
     panels[0].plot(epochs, [row["train_loss"] for row in history], "-", label="training", **marks)
@@ -54,7 +54,7 @@ def write_plot(path: Path, history: Sequence[dict[str, float]], title: str) -> N
     # The name of a data set may be a file name: of any length, and with `$` that is not a formula.
     short = title if len(title) <= _TITLE_LIMIT else f"{title[: _TITLE_LIMIT - 1]}…"
     panels[0].set_title(" ".join(short.split()), fontsize="medium", parse_math=False)
-    if accurate:
+    if has_accuracy:
         accuracies = [100 * row["test_accuracy"] for row in history]
         label = f"test, {accuracies[-1]:.2f} % at the end"
         panels[1].plot(epochs, accuracies, "--", color="C1", label=label, **marks)

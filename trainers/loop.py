@@ -40,7 +40,7 @@ class RunningMetrics:
     correct: Tensor  # int64 (): predictions of the right class
     predictions: int = 0  # one for each row, or for each step of a sequence
     rows: int = 0
-    stop: bool = False  # whether any of several processes was interrupted before the last step
+    stop: bool = False  # several processes: whether any was interrupted before the last step
 
     @classmethod
     def zero(cls, device: str) -> RunningMetrics:
@@ -151,9 +151,9 @@ def train_steps(
         order = order[: rows_in_full_batches or len(order)]
     batches = torch.split(order, setup.recipe.batch_size)
     for step in range(first_step, len(batches)):
-        done = (epoch - 1) * len(batches) + step
+        steps_done = (epoch - 1) * len(batches) + step
         _set_learning_rate(
-            setup, setup.recipe.learning_rate(done, setup.recipe.epochs * len(batches))
+            setup, setup.recipe.learning_rate(steps_done, setup.recipe.epochs * len(batches))
         )
         rows = batches[step]
         inputs, targets = setup.train.batch(setup.group.shard(rows))
@@ -174,21 +174,21 @@ def _add_sharded(
     setup: TrainingSetup,
     metrics: RunningMetrics,
     rows: Tensor,
-    done: tuple[Tensor, Tensor, Tensor],
+    results: tuple[Tensor, Tensor, Tensor],
     *,
     stop: bool,
 ) -> None:
-    """Add one batch of which each process has computed its shard."""
-    loss, outputs, targets = done
+    """Add one batch, of which each process has computed its shard: the (loss, outputs, targets)."""
+    loss, outputs, targets = results
     local = RunningMetrics.zero(setup.train.device)
     if setup.group.has_rows(rows):
         local.add(setup.total_loss(loss, len(targets)), outputs, targets)
     counts = torch.tensor([local.predictions, stop]).to(local.loss)
     sums = setup.group.sum(torch.cat([torch.stack([local.loss, local.correct]), counts]))
-    answers, stops = sums[2:].tolist()
+    predictions, stops = sums[2:].tolist()
     metrics.loss += sums[0]
     metrics.correct += sums[1].long()
-    metrics.predictions += int(answers)
+    metrics.predictions += int(predictions)
     metrics.stop = stops > 0
     metrics.rows += len(rows)
 

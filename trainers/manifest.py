@@ -13,7 +13,6 @@ from ptx.infer.artifact.manifest import Manifest, check_lines
 from ptx.infer.digits import ood
 from ptx.infer.errors import InputError, UsageError, pluralise, quote
 from ptx.infer.external.spec import ModelSpec
-from ptx.infer.preprocessing import Preprocessing, open_preprocessing
 from ptx.infer.signature import Signature
 from ptx.infer.tasks import TASKS
 from ptx.models import ModelEntry
@@ -21,6 +20,7 @@ from ptx.trainers.batches import check_split
 from ptx.trainers.data import Dataset
 from ptx.trainers.data.bundled import DIGITS
 from ptx.trainers.loop import TrainingSetup, fit_temperature
+from ptx.trainers.model_data import documented_preprocessing
 from ptx.trainers.recipe import Recipe, find_entry
 
 
@@ -99,9 +99,9 @@ def _check_names(dataset: Dataset) -> None:
 
 
 def _check_data(entry: ModelEntry, model: str, dataset: Dataset) -> None:
-    preprocessing = _documented(entry)
+    preprocessing = documented_preprocessing(entry)
     for part, split in (("training", dataset.train), ("test", dataset.test)):
-        name = f"the {part} part of {dataset.name}"
+        name = f"the {part} split of {dataset.name}"
         labels = dataset.labels if entry.labels else ()
         check_split(split, preprocessing, labels, name=name, model=model)
     classes = len(dataset.labels)
@@ -119,12 +119,9 @@ def _check_recipe(entry: ModelEntry, model: str, recipe: Recipe) -> None:
     documented = entry.recipe["loss"]
     if recipe.loss.partition("-")[0] != documented.partition("-")[0]:
         raise UsageError(f"{model} cannot be trained with {recipe.loss}; expected {documented}")
-    if recipe.standardise and not _documented(entry).feature_names:
+    preprocessing = documented_preprocessing(entry)
+    if recipe.standardise and not preprocessing.feature_names:
         raise UsageError(f"{model} has no columns to standardise")
-    pictures = _documented(entry).image_spec
-    if recipe.max_pixel is not None and (pictures is None or pictures.channels is not None):
-        raise UsageError(f"{model} has no gray pictures for max_pixel {recipe.max_pixel:g}")
-
-
-def _documented(entry: ModelEntry) -> Preprocessing:
-    return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
+    image_spec = preprocessing.image_spec
+    if recipe.max_pixel is not None and (image_spec is None or image_spec.channels is not None):
+        raise UsageError(f"{model} has no gray images for max_pixel {recipe.max_pixel:g}")

@@ -1,4 +1,4 @@
-"""The data set of a model: that of --data, else that of its training, else the documented one."""
+"""The data set of a model: from --data, else that of its training, else the documented one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def open_model_data(
 
     Args:
         model: A name of the catalog, or of a custom model with a manifest.
-        source: As `open_dataset` takes it. None means the data that the manifest names, else the
+        source: As in `open_dataset`. None means the data that the manifest names, else the
             documented data if it can be opened without the network, else the bundled data.
         cache: The folder of downloaded data.
         manifest: The manifest of a trained model, whose labels, columns and split bounds apply.
@@ -54,7 +54,7 @@ def open_model_data(
         )
     entry = models.lookup(model)
     if entry is None or not has_data(entry):
-        dataset = _open_own(model, source, entry, manifest)
+        dataset = _open_user_files(model, source, entry, manifest)
     else:
         dataset = _open_documented(model, entry, source, cache, manifest, notify)
     notify(
@@ -117,7 +117,7 @@ def _open_documented(
     )
 
 
-def _open_own(
+def _open_user_files(
     model: str, source: str | None, entry: ModelEntry | None, manifest: Manifest | None
 ) -> Dataset:
     """The user's images, texts or table, for a model that ptx has no data for."""
@@ -139,7 +139,7 @@ def _open_own(
     if source is None:
         raise UsageError(f"ptx has no data for {model}: give --data, {rows.accepted_files}")
     split_bounds = _split_bounds(manifest)
-    if (pictures := preprocessing.image_spec) is not None:
+    if (image_spec := preprocessing.image_spec) is not None:
         height, width = shape
         return open_dataset(
             source,
@@ -149,38 +149,38 @@ def _open_own(
             labels=labels or None,
             split_bounds=split_bounds,
             **(
-                {"resize_mode": pictures.resize_mode}
-                if pictures.resize_mode
-                else {"read": pictures.to_pixels}
+                {"resize_mode": image_spec.resize_mode}
+                if image_spec.resize_mode
+                else {"read": image_spec.to_pixels}
             ),
         )
-    none = Split({row_type: np.zeros((0, *shape), np.float32)}, np.zeros(0, np.int64))
+    no_rows = Split({row_type: np.zeros((0, *shape), np.float32)}, np.zeros(0, np.int64))
     options = {
         "columns": preprocessing.feature_names,
         "trained": True,
         "split_bounds": split_bounds,
     }
-    expected = Dataset(model, row_type, none, none, labels, "")
+    expected = Dataset(model, row_type, no_rows, no_rows, labels, "")
     load = pkgutil.resolve_name(rows.loader)
     dataset: Dataset = load(Path(source), labels or None, lambda: expected, options)
     return dataset
 
 
 def _split_bounds(manifest: Manifest | None) -> list[int] | None:
-    """What identifies the test rows of a model that was trained on files."""
+    """The bounds that identify the test rows of a model trained on files; None for other models."""
     data = {} if manifest is None else manifest.training.get("data", {})
     bounds: list[int] | None = data.get("split_bounds")
     return bounds
 
 
 def has_data(entry: ModelEntry) -> bool:
-    """Whether ptx carries data for a model; not for images in a size that has no named resize mode."""
-    pictures = documented_preprocessing(entry).image_spec
-    return pictures is None or pictures.resize_mode is not None
+    """Whether ptx has data for a model; it has none for images without a named resize mode."""
+    image_spec = documented_preprocessing(entry).image_spec
+    return image_spec is None or image_spec.resize_mode is not None
 
 
 def documented_preprocessing(entry: ModelEntry) -> Preprocessing:
-    """The preprocessing that the catalog gives a model."""
+    """The preprocessing of a model in the catalog."""
     return open_preprocessing(entry.preprocessing, Signature.from_data(entry.signature))
 
 
@@ -193,8 +193,9 @@ def is_local(name: str, cache: Path) -> bool:
 
 
 def labelled_test_rows(manifest: Manifest, dataset: Dataset) -> Split | None:
-    """The test rows, their targets as indices into the manifest's labels; None if it lacks one
-    of them.
+    """The test rows, with indices into the manifest's labels as targets.
+
+    None if the manifest lacks one of the labels.
     """
     if bool(manifest.labels) != bool(dataset.labels) or not set(dataset.labels) <= set(
         manifest.labels

@@ -21,9 +21,8 @@ from torch.distributed.rendezvous import rendezvous
 from ptx.infer.backends.threads import available_cpus
 from ptx.infer.errors import LimitError
 
-_LAUNCHER_GRACE = (
-    3.0  # seconds in which the launcher ends the remaining processes after one has failed
-)
+# Seconds in which the launcher ends the remaining processes after one has failed.
+_LAUNCHER_GRACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,10 @@ def local_device(device: str) -> str:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Group]:
-    """The process group given by torchrun's environment variables, for the duration of the block.
+    """The process group of torchrun's environment variables, for the duration of the block.
 
     Raises:
-        LimitError: E-PEER: another process of it has ended.
+        LimitError: E-PEER: another process of the group has ended.
     """
     size = world_size()
     if size == 1:

@@ -68,7 +68,7 @@ class Recipe:
         dropout: False disables the network's dropout.
         shuffle: False keeps the training rows in the order of the data.
         drop_last: Skip the last batch of an epoch if it is incomplete, unless it is the only one.
-        max_pixel: ImageSpec: scale pixels to [0, max_pixel] and do not normalise them. None means the
+        max_pixel: Images: scale pixels to [0, max_pixel] and do not normalise them. None means the
             model's preprocessing.
     """
 
@@ -113,7 +113,7 @@ class Recipe:
 
     @classmethod
     def with_defaults(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A recipe with defaults for the fields that it lacks."""
+        """The fields of a recipe, with defaults for those that it lacks."""
         fields = dataclasses.fields(cls)
         return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING} | dict(
             data

@@ -12,10 +12,9 @@ from ptx.infer.verification import failures
 from ptx.trainers.data import Dataset
 from ptx.trainers.evaluation import Evaluation
 
-ROUNDING = (
-    1e-3  # fraction of the predictions, or of an error, that rounding may change for the worse
-)
-MIN_ERROR = 1e-6  # of a regression, in the unit of its target; smaller errors are due to rounding
+# The fraction by which rounding may lower the accuracy or increase an error.
+ROUNDING = 1e-3
+MIN_ERROR = 1e-6  # in the unit of a regression's target; smaller errors are due to rounding
 
 
 def final_test_metrics(manifest: Manifest, row: dict[str, float], rows: int) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def require_verified(predictor: Predictor, dataset: Dataset) -> None:
     resize_mode = manifest.preprocessing.get("resize_mode")
     if None not in (resize_mode, dataset.resize_mode) and resize_mode != dataset.resize_mode:
         raise AgreementError(
-            f"{manifest.model} resizes pictures by {resize_mode!r}; those of {dataset.name} are resized"
+            f"{manifest.model} resizes images by {resize_mode!r}; those of {dataset.name} are resized"
             f" by {dataset.resize_mode!r}: export or train it again"
         )
 

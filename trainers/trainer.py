@@ -47,17 +47,14 @@ class Trainer:
         examples: list[RawInput],
     ) -> None:
         self.setup, self.manifest, self.path, self.device = setup, manifest, path, device
-        self.samples, self.examples = (
-            samples,
-            examples,
-        )  # test rows, with which an export is verified
+        # Test rows, with which an export is verified.
+        self.samples, self.examples = samples, examples
         self.epoch = 1  # the current epoch
         self.step = 0  # number of steps done in it
         self.metrics = RunningMetrics.zero(device)
         self.history: list[dict[str, float]] = []
-        self.previous: bytes | None = (
-            None  # the previous run's checkpoint, which the first save keeps
-        )
+        # The checkpoint of the previous run, which the first save writes to PREVIOUS.
+        self.previous: bytes | None = None
 
     def train(self, progress: TrainingProgress, interruption: Interruption) -> None:
         """Train the remaining epochs; save after each one and when interrupted.
@@ -102,7 +99,7 @@ class Trainer:
         self.setup = replace(self.setup, group=group, parallel=parallel)
 
     def save(self) -> None:
-        """Write the checkpoint with its manifest, atomically; of several processes only rank 0 does."""
+        """Write the checkpoint with its manifest, atomically; of several processes, rank 0 writes."""
         if self.setup.group.rank:
             return
         if self.previous is not None:
@@ -130,7 +127,7 @@ class Trainer:
                 "metrics": {
                     name: last[name] for name in last if name.startswith(("train", "test"))
                 },
-                **self._reached_figures(),
+                **self._test_metrics(),
             },
         )
         if self.epoch > self.setup.recipe.epochs:
@@ -139,8 +136,8 @@ class Trainer:
             self.path, zip_archive.embed_manifest(checkpoints.dumps(checkpoint), manifest.to_json())
         )
 
-    def _reached_figures(self) -> dict[str, Any]:
-        """The test metrics for the manifest; in the middle of an epoch nothing was measured."""
+    def _test_metrics(self) -> dict[str, Any]:
+        """The test metrics for the manifest; empty in the middle of an epoch, as none are measured."""
         if self.step or not self.history:
             return {}
         return {"test": final_test_metrics(self.manifest, self.history[-1], len(self.setup.test))}
@@ -176,7 +173,6 @@ def _random_states(device: str) -> dict[str, torch.Tensor]:
 def _restore_random(states: Mapping[str, torch.Tensor], device: str) -> None:
     torch.set_rng_state(states["cpu"])
     kind, _, index = device.partition(":")
-    if (
-        kind != "cpu" and kind in states
-    ):  # else the device has changed, and the run cannot be bit-identical
+    # If the device has changed, the run cannot be bit-identical anyway.
+    if kind != "cpu" and kind in states:
         torch.get_device_module(kind).set_rng_state(states[kind], *([device] if index else []))

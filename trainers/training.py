@@ -44,7 +44,7 @@ class TrainingResult:
         checkpoint: Its file.
         history: A row for each complete epoch, as in `metrics.csv`.
         interrupted: The signal that ended the run early; None if it was completed.
-        trained: The number of epochs that this call trained, completely or in part.
+        trained: The number of epochs that this call trained, complete or not.
     """
 
     checkpoint: Path
@@ -89,7 +89,7 @@ def train(
         UsageError: there is no such model or device, or the data is not for this model.
         BackendError: the device is not available on this machine.
         InputError: the data cannot be used for training.
-        OutputError: the folder cannot be written, if possible found out before the training; `E-BUSY`:
+        OutputError: the folder cannot be written (checked before the training if possible); `E-BUSY`:
             another process is training into it.
         ArtifactError: there is no checkpoint to resume, or it belongs to another run.
         LimitError: the device ran out of memory.
@@ -208,12 +208,12 @@ def _read_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
             f"{artifact.name} is {artifact.format.noun}; expected a checkpoint", code="E-RESUME"
         )
     saved = _identity(artifact.require_manifest())
-    for what, expected in _identity(manifest).items():
-        actual = saved.get(what)
+    for setting, expected in _identity(manifest).items():
+        actual = saved.get(setting)
         if actual != expected:
             raise ArtifactError(
-                f"{artifact.name} was trained with {what.replace('_', ' ')} {actual}, and this run has"
-                f" {expected}: use the same, or start again without --resume",
+                f"{artifact.name} was trained with {setting.replace('_', ' ')} {actual}, and this run"
+                f" has {expected}: use the same, or start again without --resume",
                 code="E-RESUME",
             )
     with mapping_load_errors(artifact):
@@ -238,7 +238,7 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
         "model": manifest.model,
         "data": f"{data.get('name')} (sha256 {str(data.get('sha256'))[:12]})",
         "seed": training.get("seed"),
-        **{what: value for what, value in recipe.items() if what != "epochs"},
+        **{name: value for name, value in recipe.items() if name != "epochs"},
         "epochs": "any" if recipe.get("schedule") == "constant" else recipe.get("epochs"),
         "the network's configuration": manifest.config,
         "the preprocessing": manifest.preprocessing,

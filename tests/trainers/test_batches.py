@@ -198,22 +198,22 @@ def classes(count: int, labels: int = 10) -> Array:
         (
             "linear-model",
             Split({"image": all_pixels()}, classes(7)),
-            "linear-model takes numbers, 1 a row; the data has pictures of 28×28",
+            "linear-model takes numbers, 1 a row; the data has images of 28×28",
         ),
         (
             "convnet",
             Split({"image": np.zeros((2, 32, 32), np.uint8)}, classes(2)),
-            "convnet takes pictures of 28×28; the data has pictures of 32×32",
+            "convnet takes images of 28×28; the data has images of 32×32",
         ),
         (  # 14×56 = 784 pixels, and rows of 28 would be a longer sequence to the LSTM
             "mlp",
             Split({"image": np.zeros((2, 14, 56), np.uint8)}, classes(2)),
-            "mlp takes pictures of 28×28; the data has pictures of 14×56",
+            "mlp takes images of 28×28; the data has images of 14×56",
         ),
         (
             "lstm",
             Split({"image": np.zeros((2, 56, 28), np.uint8)}, classes(2)),
-            "lstm takes pictures of 28×28; the data has pictures of 56×28",
+            "lstm takes images of 28×28; the data has images of 56×28",
         ),
         (
             "diabetes",
@@ -233,12 +233,12 @@ def classes(count: int, labels: int = 10) -> Array:
         (
             "linear-model",
             Split({"columns": np.zeros((2, 1), np.float32)}, classes(2)),
-            "linear-model gives numbers; the data has classes as targets",
+            "linear-model predicts numbers; the data has classes as targets",
         ),
         (
             "diabetes",
             Split({"columns": np.zeros((2, 8), np.float32)}, np.zeros((2, 1), np.float32)),
-            "diabetes gives classes; the data has numbers as targets",
+            "diabetes predicts classes; the data has numbers as targets",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_each_step_of_a_word_is_an_answer(model: str, few: Few, tmp_path: Path) 
 def test_rows_that_are_not_for_the_model_are_wrong_usage(few: Few, tmp_path: Path) -> None:
     predictor, _ = trained("softmax-regression", few("softmax-regression"), tmp_path)
     for model, held in (("name-classifier", "texts"), ("diabetes", "numbers, 8 a row")):
-        message = f"softmax-regression takes pictures of 28×28; the split has {held}"
+        message = f"softmax-regression takes images of 28×28; the split has {held}"
         with pytest.raises(UsageError, match=re.escape(message)):
             evaluate(predictor, few(model).test)
 

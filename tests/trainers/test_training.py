@@ -224,7 +224,7 @@ def test_white_says_what_the_brightest_pixel_is(few: Few) -> None:
 
 def test_columns_have_no_white(few: Few, tmp_path: Path) -> None:
     recipe = default_recipe("diabetes", max_pixel=255)
-    with pytest.raises(UsageError, match="diabetes has no gray pictures for max_pixel 255"):
+    with pytest.raises(UsageError, match="diabetes has no gray images for max_pixel 255"):
         run("diabetes", few("diabetes"), tmp_path / "run", recipe=recipe)
 
 
@@ -265,20 +265,20 @@ def blank(*shape: int) -> Dataset:
         (
             "linear-model",
             lambda few: few("mnist-like"),
-            "takes numbers, 1 a row; the training part",
+            "takes numbers, 1 a row; the training split",
         ),
         ("convnet", lambda few: few("name-classifier"), "of names has texts"),
         (
             "convnet",
             lambda few: blank(32, 32),
-            "the training part of blank has pictures of 32×32",
+            "the training split of blank has images of 32×32",
         ),
-        ("lstm", lambda few: blank(56, 28), "the training part of blank has pictures of 56×28"),
+        ("lstm", lambda few: blank(56, 28), "the training split of blank has images of 56×28"),
         ("diabetes", lambda few: few("logistic-regression", 3, 3), "has numbers, 1 a row"),
         (
             "linear-model",
             lambda few: few("logistic-regression", 3, 3),
-            "linear-model gives numbers",
+            "linear-model predicts numbers",
         ),
         (
             "logistic-regression",
@@ -320,7 +320,7 @@ def only_zeros(data: Dataset) -> Dataset:
 def test_data_without_test_rows_is_named_and_writes_nothing(few: Few, tmp_path: Path) -> None:
     data = few("convnet")
     empty = replace(data, test=data.test.take(np.arange(0)))
-    with pytest.raises(InputError, match="the test part of bundled-mnist has no rows"):
+    with pytest.raises(InputError, match="the test split of bundled-mnist has no rows"):
         run("convnet", empty, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 

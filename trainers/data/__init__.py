@@ -93,22 +93,21 @@ def open_dataset(
     Args:
         source: `bundled` (the model's documented data, or a part of it, as included in ptx), a name in
             `DATASETS`, or a path: a folder of class folders, a CSV file of `file,label` rows with its
-            pictures, of `text,label` rows, or of numbers whose last column is the target. A name takes
+            images, of `text,label` rows, or of numbers whose last column is the target. A name takes
             precedence over a path; write `./mnist` for the path.
         default: The name of the model's documented data set, which determines the type of the rows.
         cache: The folder for downloaded data.
-        resize_mode: How pictures from files are resized, a key of `RESIZE_MODES`.
+        resize_mode: How images from files are resized: a key of `RESIZE_MODES`.
         size: Their size (height, width).
         labels: The only labels that rows from files may have, in the order of the class indices. None
             means the labels in the files, sorted.
-        read: Computes the pixels of a decoded picture, instead of `resize_mode` and `size`; named data
+        read: Computes the pixels of a decoded image, instead of `resize_mode` and `size`; named data
             sets are then not available.
         columns: The names of the model's columns, by which those of a file with a header are found.
         trained: Whether the model is trained. Then a file whose header has none of `columns` is an
             error; otherwise the model takes the names of the header.
-        split_bounds: Of the data set that a model was trained on, from its manifest's
-            `training["data"]["split_bounds"]`. No row that it was trained on is a test row, even if the
-            files have changed since.
+        split_bounds: From the manifest of a trained model, `training["data"]["split_bounds"]`. No row
+            that it was trained on is a test row, even if the files have changed since.
 
     Raises:
         UsageError: there is no such source, or it is not for this model.

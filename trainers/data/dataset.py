@@ -35,10 +35,10 @@ class RowType:
 
 ROW_TYPES = {
     "image": RowType(
-        "pictures",
-        "pictures of {}×{}",
+        "images",
+        "images of {}×{}",
         "a folder of class folders or a CSV file of file,label rows",
-        "ptx.trainers.data.folder:open_pictures",
+        "ptx.trainers.data.folder:open_images",
         accepts_folder=True,
     ),
     "columns": RowType(
@@ -74,7 +74,7 @@ class Split:
     for a class at each step of a sequence.
 
     Attributes:
-        already_resized: ImageSpec: whether they have been resized as in prediction.
+        already_resized: Images: whether they have been resized as in prediction.
     """
 
     inputs: dict[str, NDArray[Any]]
@@ -105,7 +105,7 @@ class Dataset:
         row_type: A key of ROW_TYPES.
         labels: The class names by index; () for regression.
         source: One line for the manifest: the origin of the content, without local paths.
-        resize_mode: ImageSpec: how other pictures are resized to be like these, a key of RESIZE_MODES.
+        resize_mode: Images: how other images are resized to be like these: a key of RESIZE_MODES.
         columns: Tables: the names of the inputs in the header of the file.
         split_bounds: Rows from files: for each class the largest digest of a test row; see
             `split_by_content`.

@@ -1,6 +1,6 @@
-"""Pictures from the user's files: a folder of class folders, or a CSV file of `file,label` rows.
+"""Images from the user's files: a folder of class folders, or a CSV file of `file,label` rows.
 
-Every picture is resized by the code that prediction uses. All problems are collected before an error is
+Every image is resized by the code that prediction uses. All problems are collected before an error is
 raised, so that they can be corrected together.
 """
 
@@ -24,61 +24,61 @@ from ptx.trainers.data.split import split_by_content
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PICTURE_LIMIT = 64 << 20  # bytes in one file
+FILE_LIMIT = 64 << 20  # bytes
 IGNORED_FILES = {"thumbs.db", "desktop.ini"}  # Windows writes these into folders
 
 Size = tuple[int, int]  # (height, width), as in the manifest
-ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded picture
-Pictures = list[tuple[Path, str]]  # files and their labels
+ReadPixels = Callable[["Image"], NDArray[Any]]  # the pixels of a decoded image
+LabelledFiles = list[tuple[Path, str]]
 
 
 class ImageLoader(NamedTuple):
-    """How pictures are read, resized and split."""
+    """How images are read, resized and split."""
 
     read: ReadPixels
     resize_mode: str | None  # the key of RESIZE_MODES that `read` uses
     split_bounds: Sequence[int] | None  # of a previous split
 
 
-def open_pictures(
+def open_images(
     path: Path,
     labels: tuple[str, ...] | None,
     load_default: Callable[[], Dataset],
     options: Mapping[str, Any],
 ) -> Dataset:
-    """The pictures of a folder, or of a CSV file.
+    """The images of a folder or of a CSV file.
 
     The sub-folders of a folder are the classes, named by their labels. With sub-folders `train` and
-    `test`, each of class folders, these are the two splits; otherwise the pictures are split 80/20
+    `test`, each of class folders, these are the two splits; otherwise the images are split 80/20
     within each class, by the content of the files. Hidden files are ignored. A CSV file has
     `file,label` rows; file names are relative to its folder. Without `labels` the labels are those of
-    the (training) pictures, sorted. The option `read` computes the pixels of a picture; without it
-    pictures are resized to the option `size` by `resize_mode`.
+    the (training) images, sorted. The option `read` computes the pixels of an image; without it
+    images are resized to the option `size` by `resize_mode`.
 
     Raises:
-        InputError: a row, picture, class or label cannot be used; up to five problems are listed.
+        InputError: a row, image, class or label cannot be used; up to five problems are listed.
     """
     loader = _make_loader(
         options["resize_mode"], options["size"], options["read"], options["split_bounds"]
     )
     if not path.is_dir():
         rows = read_pairs(read_bytes(path, limit=CSV_LIMIT), name=str(path))
-        pictures = [(path.parent / file, label) for file, label in rows]
-        return _split_dataset(path, pictures, [], loader, labels)
+        files = [(path.parent / file, label) for file, label in rows]
+        return _split_dataset(path, files, [], loader, labels)
     if (path / "train").is_dir() and (path / "test").is_dir():
         return _open_presplit(path, loader, labels)
-    return _split_dataset(path, *_list_pictures(path), loader, labels)
+    return _split_dataset(path, *_list_files(path), loader, labels)
 
 
 def _split_dataset(
     path: Path,
-    pictures: Pictures,
+    files: LabelledFiles,
     problems: list[str],
     loader: ImageLoader,
     labels: tuple[str, ...] | None,
 ) -> Dataset:
-    classes = [label for _, label in pictures]
-    images, contents = _read(pictures, loader.read, problems)
+    classes = [label for _, label in files]
+    images, contents = _read(files, loader.read, problems)
     problems += class_problems(classes, labels)
     _raise(path, problems)
     label_order = labels or tuple(sorted(set(classes)))
@@ -100,31 +100,31 @@ def _split_dataset(
 
 
 def _open_presplit(folder: Path, loader: ImageLoader, labels: tuple[str, ...] | None) -> Dataset:
-    train, problems = _list_pictures(folder / "train")
-    test, test_problems = _list_pictures(folder / "test")
+    train, problems = _list_files(folder / "train")
+    test, test_problems = _list_files(folder / "test")
     problems += test_problems
     label_order = labels or tuple(sorted({label for _, label in train}))
-    for part, pictures in (("train", train), ("test", test)):
-        counts = Counter(label for _, label in pictures)
+    for name, files in (("train", train), ("test", test)):
+        counts = Counter(label for _, label in files)
         problems += [
-            f"the label {quote(label)} in {part} is unknown"
+            f"the label {quote(label)} in {name} is unknown"
             for label in sorted(counts)
             if label not in label_order
         ]
         if len(counts) < 2:
-            problems.append(f"{part} has {'one class' if counts else 'no class'}")
-    splits = [(_read(part, loader.read, problems)[0], part) for part in (train, test)]
+            problems.append(f"{name} has {'one class' if counts else 'no class'}")
+    splits = [(_read(files, loader.read, problems)[0], files) for files in (train, test)]
     _raise(folder, problems)
-    first, second = (
-        _split(images, [label for _, label in part], label_order) for images, part in splits
+    train_split, test_split = (
+        _split(images, [label for _, label in files], label_order) for images, files in splits
     )
     name, source = _parse_name(folder)
-    return Dataset(name, "image", first, second, label_order, source, loader.resize_mode)
+    return Dataset(name, "image", train_split, test_split, label_order, source, loader.resize_mode)
 
 
-def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
+def _list_files(folder: Path) -> tuple[LabelledFiles, list[str]]:
     """The files of the class folders, sorted, and the problems of the folders."""
-    pictures: Pictures = []
+    labelled: LabelledFiles = []
     problems = []
     for class_folder in _entries(folder):
         if not class_folder.is_dir():
@@ -136,8 +136,8 @@ def _list_pictures(folder: Path) -> tuple[Pictures, list[str]]:
             if path.is_dir():
                 problems.append(f"{quote(path)} is a folder in a class folder")
             else:
-                pictures.append((path, class_folder.name))
-    return pictures, problems
+                labelled.append((path, class_folder.name))
+    return labelled, problems
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -146,7 +146,7 @@ def _entries(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
-            f"{quote(folder)} cannot be listed: {error.strerror}; expected a folder of pictures",
+            f"{quote(folder)} cannot be listed: {error.strerror}; expected a folder of images",
             code="E-IN-PERM",
         ) from error
     return [
@@ -170,18 +170,18 @@ def _make_loader(
 
 
 def _read(
-    pictures: Pictures, read: ReadPixels, problems: list[str]
+    files: LabelledFiles, read: ReadPixels, problems: list[str]
 ) -> tuple[list[NDArray[Any]], list[bytes]]:
-    """The resized pictures and the digests of their files.
+    """The resized images and the digests of their files.
 
-    Errors of pictures that cannot be used are added to `problems`.
+    Errors of images that cannot be used are added to `problems`.
     """
     from ptx.infer.images.decode import decode
 
     images, contents = [], []
-    for path, _ in pictures:
+    for path, _ in files:
         try:
-            data = read_bytes(path, limit=PICTURE_LIMIT)
+            data = read_bytes(path, limit=FILE_LIMIT)
             images.append(read(decode(data, name=str(path))))
             contents.append(blake2b(data).digest())
         except InputError as error:
@@ -202,5 +202,7 @@ def _parse_name(path: Path) -> tuple[str, str]:
 
 
 def _raise(path: Path, problems: list[str]) -> None:
-    expected = "class folders or file,label rows with two classes or more of two pictures or more"
+    expected = (
+        "class folders or file,label rows with at least two classes of at least two images each"
+    )
     raise_problems(str(path), problems, expected)

@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: read from this machine, or downloaded through torchvision.
 
-The places are searched in this order: `$PTX_DATA/MNIST/raw`, the same path in the cache folder, the
+They are searched for in this order: `$PTX_DATA/MNIST/raw`, the same path in the cache folder, the
 network. The files may be plain IDX files or compressed as `.gz`. Their MD5 is checked.
 """
 
@@ -54,7 +54,7 @@ class IdxSpec:
     folder: str  # where torchvision keeps the files, relative to its root
     torchvision_class: str
     labels: tuple[str, ...]
-    resize_mode: str  # how other pictures are resized to be like these, a key of RESIZE_MODES
+    resize_mode: str  # how other images are resized to be like these: a key of RESIZE_MODES
     files: tuple[IdxFile, ...]  # training images and labels, test images and labels
 
 

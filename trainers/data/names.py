@@ -62,7 +62,7 @@ def _rows(
     pairs = read_pairs(data, name=file)
     classes = [label for _, label in pairs]
     raise_problems(
-        file, class_problems(classes, labels), "two classes or more, of two rows or more"
+        file, class_problems(classes, labels), "at least two classes of at least two rows each"
     )
     label_order = labels or tuple(sorted(set(classes)))
     index = {label: position for position, label in enumerate(label_order)}

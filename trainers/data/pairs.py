@@ -44,12 +44,12 @@ def raise_problems(name: str, problems: list[str], expected: str) -> None:
 
 
 def class_problems(classes: list[str], labels: tuple[str, ...] | None) -> list[str]:
-    """The problems of the classes of rows that are to be split."""
+    """Why rows of these classes cannot be split: a line for each problem."""
     counts = Counter(classes)
     unknown = [] if labels is None else sorted(set(counts) - set(labels))
     problems = [f"the label {quote(label)} is unknown" for label in unknown]
     problems += [
-        f"the class {quote(label)} has one row, too few for a training and a test part"
+        f"the class {quote(label)} has one row, too few for a training and a test split"
         for label, count in sorted(counts.items())
         if count == 1 and label not in unknown
     ]

@@ -63,7 +63,7 @@ def open_table(
         _check_classes(rows.targets, str(path), labels)
     elif len(rows) < 2:
         raise InputError(
-            f"{quote(path)} has one row; expected two or more, for a training and a test part",
+            f"{quote(path)} has one row; expected two or more, for a training and a test split",
             code="E-DATA",
         )
     train, test, bounds = split_by_content(

@@ -89,7 +89,7 @@ def test_given_labels_set_the_order_of_the_classes(tmp_path: Path) -> None:
         ({}, "there is no class"),
         ({"a": 3}, "there is one class"),
         ({"a": 3, "b": 0}, "the class folder 'b' is empty"),
-        ({"a": 3, "b": 1}, "the class 'b' has one row, too few for a training and a test part"),
+        ({"a": 3, "b": 1}, "the class 'b' has one row, too few for a training and a test split"),
         ({"a": 2, "zero": 2}, "the label 'zero' is unknown"),
     ],
 )

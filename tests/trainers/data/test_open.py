@@ -54,8 +54,8 @@ def test_bundled_means_the_models_own_data(tmp_path: Path) -> None:
     [
         ("mnst", "mnist", "--data 'mnst' is unknown: did you mean 'mnist'"),
         ("mnst", "mnist", "Known: bundled, bundled-mnist, fashion-mnist, mnist, mnist-validation"),
-        ("names", "mnist", "'names' has texts; the model takes pictures: use bundled, mnist,"),
-        ("mnist", "names", "'mnist' has pictures; the model takes texts"),
+        ("names", "mnist", "'names' has texts; the model takes images: use bundled, mnist,"),
+        ("mnist", "names", "'mnist' has images; the model takes texts"),
         ("hours", "diabetes", "hours has 1 column and classes as targets; the model takes 8 col"),
         ("hours", "line", "the model takes 1 column and numbers as targets: use --data line"),
     ],
