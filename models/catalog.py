@@ -82,20 +82,17 @@ _LANGUAGES = (
 )
 _HELLO = ("e", "h", "l", "o")
 
-_PICTURE = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
-_NORMALISED = {
-    **_PICTURE,
-    "mean": 0.1307,
-    "std": 0.3081,
-}  # mean and std of the training images of MNIST
+_PIXELS = {"kind": "gray-image", "size": [28, 28], "resize_mode": "mnist"}
+# Mean and standard deviation of the training images of MNIST.
+_NORMALIZED_PIXELS = {**_PIXELS, "mean": 0.1307, "std": 0.3081}
 
-_NUMBER = {
+_SCALAR = {
     "inputs": {"x": ["float32", ["batch", 1]]},
     "outputs": {"y": ["float32", ["batch", 1]]},
 }
 _LOGITS = {"logits": ["float32", ["batch", 10]]}
-_FLAT = {"inputs": {"image": ["float32", ["batch", 784]]}, "outputs": _LOGITS}
-_LETTERS = {
+_FLAT_IMAGE = {"inputs": {"image": ["float32", ["batch", 784]]}, "outputs": _LOGITS}
+_ONE_HOT_LETTERS = {
     "inputs": {"sequence": ["float32", ["time", "batch", 4]]},
     "outputs": {"logits": ["float32", ["time", "batch", 4]]},
 }
@@ -118,18 +115,18 @@ _MNIST: dict[str, Any] = {"task": "classification", "data": "mnist", "labels": _
 _MINI_MLP: dict[str, Any] = {
     **_MNIST,
     "network": _PERCEPTRON,
-    "signature": _FLAT,
-    "preprocessing": _PICTURE,
+    "signature": _FLAT_IMAGE,
+    "preprocessing": _PIXELS,
 }
 _MINI_CNN: dict[str, Any] = {
     **_MNIST,
     "config": {"classes": 10},
     "signature": _IMAGE,
-    "preprocessing": _PICTURE,
+    "preprocessing": _PIXELS,
 }
 _LECTURE: dict[str, Any] = {
     **_MNIST,
-    "preprocessing": _NORMALISED,
+    "preprocessing": _NORMALIZED_PIXELS,
     "recipe": {**_SGD, "momentum": 0.5, "batch_size": 64, "epochs": 10},
 }
 _LECTURE_CNN: dict[str, Any] = {**_LECTURE, "config": {"classes": 10}, "signature": _IMAGE}
@@ -142,7 +139,7 @@ _SPELLING: dict[str, Any] = {
 _CELL: dict[str, Any] = {
     **_SPELLING,
     "config": {"symbols": 4},
-    "signature": _LETTERS,
+    "signature": _ONE_HOT_LETTERS,
     "parameters": 40,
 }
 
@@ -162,7 +159,7 @@ CATALOG = {
         source=f"{_MINI}, 1: linear regression",
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": False},
-        signature=_NUMBER,
+        signature=_SCALAR,
         preprocessing={"kind": "tabular", "names": ["x"]},
         parameters=1,
         task="regression",
@@ -183,7 +180,7 @@ CATALOG = {
         source=f"{_LECTURES}, 5: linear regression with PyTorch",
         network="ptx.models.networks.linear:LinearModel",
         config={"bias": True},
-        signature=_NUMBER,
+        signature=_SCALAR,
         preprocessing={"kind": "tabular", "names": ["x"]},
         parameters=2,
         task="regression",
@@ -333,7 +330,7 @@ CATALOG = {
         },
     ),
     "lstm": ModelEntry(
-        summary="an LSTM that reads a picture row by row",
+        summary="an LSTM that reads an image row by row",
         source=f"{_MINI}, 6: LSTM",
         network="ptx.models.networks.lstm:LSTMClassifier",
         config={"inputs": 28, "hidden": 128, "classes": 10},
@@ -341,7 +338,7 @@ CATALOG = {
             "inputs": {"sequence": ["float32", ["time", "batch", 28]]},
             "outputs": _LOGITS,
         },
-        preprocessing=_NORMALISED,
+        preprocessing=_NORMALIZED_PIXELS,
         parameters=82_176,
         **_MNIST,
         recipe={**_SGD_MINI, "epochs": 20},
@@ -350,12 +347,12 @@ CATALOG = {
         recipes={"documented": {**_SGD_MINI, "epochs": 20, **_PUBLISHED}},
     ),
     "neural-network": ModelEntry(
-        summary="a perceptron for pictures of clothes",
+        summary="a perceptron for images of clothes",
         source=_QUICKSTART,
         network=_PERCEPTRON,
         config={"inputs": 784, "hidden": [512, 512], "classes": 10},
         signature={"inputs": {"image": ["float32", ["batch", 28, 28]]}, "outputs": _LOGITS},
-        preprocessing=_PICTURE,
+        preprocessing=_PIXELS,
         parameters=669_706,
         task="classification",
         data="fashion-mnist",
@@ -378,7 +375,7 @@ CATALOG = {
         source=f"{_LECTURES}, 9: softmax classifier",
         network=_PERCEPTRON,
         config={"inputs": 784, "hidden": [512, 256, 128, 64], "classes": 10},
-        signature=_FLAT,
+        signature=_FLAT_IMAGE,
         parameters=575_050,
         **_LECTURE,
     ),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ptx.models.state_dict import unwrap
 
 FORMAT = 1
-# Dtypes of buffers that are not weights, such as the counter of a batch normalisation.
+# Dtypes of buffers, which are not trained, such as the counter of a batch normalisation.
 BUFFER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 _SHOWN = 5  # names that an error lists
 _HINT = "save only the state dict: torch.save(model.state_dict(), FILE)"
@@ -36,7 +36,7 @@ class Checkpoint:
     random: dict[str, Tensor] = field(default_factory=dict)  # generator states by device type
     history: list[dict[str, float]] = field(default_factory=list)  # one row for each complete epoch
     samples: dict[str, Tensor] = field(default_factory=dict)  # test inputs by name, one batch each
-    # Test inputs before preprocessing: the bytes of a picture file, texts, or tuples of numbers.
+    # Test inputs before preprocessing: the bytes of an image file, texts, or tuples of numbers.
     examples: list[Any] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # for the user, on how a bare state dict was read; not saved
 

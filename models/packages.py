@@ -1,10 +1,10 @@
 """Models that installed packages add to the catalog, through the entry points of group `ptx.models`.
 
     [project.entry-points."ptx.models"]
-    flower-net = "flowers.catalog:FLOWER_NET"     # an ModelEntry
+    flower-net = "flowers.catalog:FLOWER_NET"     # a ModelEntry
 
-Reading the entry points takes about 40 ms, so it is done only for a name that the catalog does not have,
-and where all names are listed.
+Reading the entry points takes about 40 ms, so this is done only to look up a name that the catalog
+does not have, and to list all names.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def known_models() -> dict[str, ModelEntry]:
 
 
 def broken_entries() -> dict[str, str]:
-    """ModelEntry points that cannot be used, with the reason."""
+    """Entry points that cannot be used, with the reason."""
     return dict(_package_entries()[1])
 
 

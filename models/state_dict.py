@@ -22,12 +22,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-)  # common keys of a state dict in a file
+# Common keys of a state dict in a file.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and by torch.compile
 SHOWN = 5  # names that an error lists
 _NUMBERED = re.compile(r"(.*?)_?(\d+)")
@@ -166,7 +162,7 @@ def _disambiguate(
 
 
 def _positions(layers: Sequence[Layer]) -> dict[str, SiblingPosition]:
-    """The position of each layer by its name, except where numbers are not in ascending order."""
+    """The position of each layer by its name; none for groups whose numbers are not ascending."""
     siblings: defaultdict[str, list[tuple[int, Layer]]] = defaultdict(list)
     for layer in layers:
         stem, number = _split_number(layer.name)

@@ -1,4 +1,4 @@
-"""A recurrent classifier that reads a picture row by row."""
+"""A recurrent classifier that reads an image row by row."""
 
 from __future__ import annotations
 
