@@ -1,4 +1,4 @@
-"""ptx.report: presents a model to people: HTML report, comparison, benchmark, preview."""
+"""ptx.report: the HTML report, comparison, benchmark and preview of a model."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ def open_backends(
     *,
     names: Sequence[str] | None = None,
 ) -> tuple[list[Predictor], dict[str, str]]:
-    """A predictor for each backend, and why other backends are skipped.
+    """A predictor for each backend, and the reason why each other backend is skipped.
 
     Args:
         find_artifact: The model's file that a backend reads.
         weights_sha256: The weights that each file must have.
-        options: For each backend as far as it supports them.
+        options: Each backend gets those that it supports.
         names: The backends, none of which is skipped. None means all that are available here.
 
     Raises:
@@ -91,31 +91,31 @@ def find_targets(
     Raises:
         ArtifactError: the file of a named backend is missing, no file exists, or a file is not trusted.
     """
-    found = False
+    any_target = False
     for name in BACKENDS if names is None else names:
-        kind = find_backend(name).artifact_format
+        file_format = find_backend(name).artifact_format
         try:
-            path = find_file(kind)
+            path = find_file(file_format)
         except ArtifactError as error:
             if names is not None or error.code != "E-NO-ARTIFACT":
                 raise
             continue
         artifact = read_artifact(path)
-        if artifact.kind != kind and names is None:
+        if artifact.kind != file_format and names is None:
             continue
         require_trust(artifact, trust)
-        found = True
+        any_target = True
         supported = supported_options(name, options, named=names is not None)
         yield Target(name, path, artifact.kind, artifact.sha256, supported)
-    if not found:
-        find_file(None)  # its error says which commands make a file
+    if not any_target:
+        find_file(None)  # raises an error that says which commands write a file
 
 
 def supported_options(backend: str, options: Options, *, named: bool) -> Options:
-    """The options as far as one of several backends supports them.
+    """The options that one of several backends supports.
 
-    The device is for backends that run on several, the network for those that need one. Threads that a
-    backend does not support are an error of opening it if it was `named`, and else dropped.
+    The device is for backends that run on several, the network for those that need one. If a backend
+    does not support threads, opening it fails if it was `named`; otherwise the threads are dropped.
     """
     entry = find_backend(backend)
     return replace(
@@ -127,9 +127,9 @@ def supported_options(backend: str, options: Options, *, named: bool) -> Options
 
 
 def _is_explicit_only(name: str) -> bool:
-    """Whether a backend's file is exported only if its format is named, so that none is missed."""
-    exported = EXPORTERS.get(find_backend(name).artifact_format)
-    return exported is not None and exported.explicit_only
+    """Whether a backend's file is exported only on request, so that its absence is not worth a note."""
+    exporter = EXPORTERS.get(find_backend(name).artifact_format)
+    return exporter is not None and exporter.explicit_only
 
 
 def _why_unavailable(error: PtxError) -> str | None:

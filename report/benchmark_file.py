@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CSV, PLOT = (
-    "benchmark.csv",
-    "benchmark.png",
-)  # in the folder of the artifacts; a report reads the first
-TEXTS = ("backend", "device", "error", "agrees", "runtime", "threads", "machine")
+# In the folder of the artifacts; a report reads the first.
+CSV, PLOT = "benchmark.csv", "benchmark.png"
+TEXT_COLUMNS = ("backend", "device", "error", "agrees", "runtime", "threads", "machine")
 COLUMNS = (
     "backend",
     "device",
@@ -28,10 +26,10 @@ COLUMNS = (
     "first_ms",
     "start_ms",
     "memory_mib",
-    *TEXTS[2:],
+    *TEXT_COLUMNS[2:],
 )
 MARKERS, STYLES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-POSITIVE = ("batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
+POSITIVE_COLUMNS = ("batch", "p50_us", "p95_us", "p99_us", "rows_per_second")
 
 
 @dataclass(frozen=True)
@@ -53,20 +51,22 @@ def csv_text(results: Sequence[BenchmarkResult], conditions: Mapping[str, str]) 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for one in results:
+    for result in results:
         process = {
             **{
-                f"{step}_ms": 1000 * one.measurement[f"{step}_s"]
+                f"{step}_ms": 1000 * result.measurement[f"{step}_s"]
                 for step in ("import", "load", "first")
             },
-            "start_ms": 1000 * one.start_s,
-            "memory_mib": one.mebibytes,
-            "error": "" if one.measurement["error"] is None else f"{one.measurement['error']:.3g}",
-            "agrees": {None: "unknown", True: "yes", False: "no"}[one.measurement["agrees"]],
+            "start_ms": 1000 * result.start_s,
+            "memory_mib": result.mebibytes,
+            "error": ""
+            if result.measurement["error"] is None
+            else f"{result.measurement['error']:.3g}",
+            "agrees": {None: "unknown", True: "yes", False: "no"}[result.measurement["agrees"]],
             **conditions,
         }
-        for timing in one.measurement["timings"]:
-            values = {"backend": one.backend, **one.measurement, **timing, **process}
+        for timing in result.measurement["timings"]:
+            values = {"backend": result.backend, **result.measurement, **timing, **process}
             writer.writerow(
                 f"{value:.3f}" if isinstance(value, float) else value
                 for value in (values[column] for column in COLUMNS)
@@ -85,10 +85,10 @@ def read_speeds(text: str) -> list[dict[str, str]]:
         for column in COLUMNS:
             if row.get(column) is None:
                 raise ValueError(f"line {line} has no {column}")
-            if column in TEXTS:
+            if column in TEXT_COLUMNS:
                 continue
             value = float(row[column])
-            if not 0 <= value < math.inf or (value == 0 and column in POSITIVE):
+            if not 0 <= value < math.inf or (value == 0 and column in POSITIVE_COLUMNS):
                 raise ValueError(f"line {line}: {column} is {row[column]}; expected more than 0")
     return rows
 
@@ -106,7 +106,7 @@ def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: st
     latency, throughput = figure.subplots(1, 2)
     for index, (backend, timings) in enumerate(series.items()):
         # Markers and line styles differ, so that the curves are distinct without colour.
-        look: dict[str, Any] = {
+        style: dict[str, Any] = {
             "marker": MARKERS[index % len(MARKERS)],
             "linestyle": STYLES[index % len(STYLES)],
             "label": backend,
@@ -114,9 +114,9 @@ def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], model: str, note: st
         batches = [timing["batch"] for timing in timings]
         median = [timing["p50_us"] / 1000 for timing in timings]
         p99 = [timing["p99_us"] / 1000 for timing in timings]
-        (line,) = latency.plot(batches, median, **look)
+        (line,) = latency.plot(batches, median, **style)
         latency.fill_between(batches, median, p99, alpha=0.12, color=line.get_color())
-        throughput.plot(batches, [timing["rows_per_second"] for timing in timings], **look)
+        throughput.plot(batches, [timing["rows_per_second"] for timing in timings], **style)
     latency.set_ylabel("latency [ms], p50, shaded to p99")
     throughput.set_ylabel("rows per second")
     for panel in (latency, throughput):

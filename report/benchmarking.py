@@ -1,4 +1,4 @@
-"""Measures every backend of a model, each in its own process: tables, JSON, CSV and plot."""
+"""Benchmark of the backends of a model, each in its own process: tables, JSON, CSV and plot."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Benchmark:
 
     @property
     def runtimes(self) -> list[str]:
-        """The libraries behind the backends, with their versions."""
-        return sorted({one.measurement["runtime"] for one in self.results})
+        """The libraries that the backends use, with their versions."""
+        return sorted({result.measurement["runtime"] for result in self.results})
 
     @property
     def conditions(self) -> dict[str, str]:
@@ -77,16 +77,16 @@ class Benchmark:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """A JSON object for each backend."""
-        for one in self.results:
+        for result in self.results:
             yield {
-                "backend": one.backend,
-                "start_s": one.start_s,
-                **one.measurement,
+                "backend": result.backend,
+                "start_s": result.start_s,
+                **result.measurement,
                 **self.conditions,
             }
 
     def table(self, style: Styler = lambda word, passed: word, columns: int | None = None) -> str:
-        """A table of latencies, then a table of each process: start, memory, agreement.
+        """A table of latencies, then a table of start times, memory and agreement.
 
         Args:
             style: Colours the word `yes` or `NO`.
@@ -95,7 +95,7 @@ class Benchmark:
         header = ("backend", "batch", "p50 µs", "p95 µs", "p99 µs", "rows/s", "noise")
         rows = [
             (
-                one.backend,
+                result.backend,
                 str(t["batch"]),
                 f"{t['p50_us']:,.1f}",
                 f"{t['p95_us']:,.1f}",
@@ -103,23 +103,23 @@ class Benchmark:
                 f"{t['rows_per_second']:,.0f}",
                 f"{100 * t['noise']:.0f} %",
             )
-            for one in self.results
-            for t in one.measurement["timings"]
+            for result in self.results
+            for t in result.measurement["timings"]
         ]
         words = {None: "unknown", True: style("yes", True), False: style("NO", False)}
         processes = [
             (
-                one.backend,
-                one.measurement["device"],
+                result.backend,
+                result.measurement["device"],
                 *(
-                    f"{1000 * one.measurement[name]:,.0f}"
+                    f"{1000 * result.measurement[name]:,.0f}"
                     for name in ("import_s", "load_s", "first_s")
                 ),
-                f"{1000 * one.start_s:,.0f}",
-                f"{one.mebibytes:,.0f}",
-                words[one.measurement["agrees"]],
+                f"{1000 * result.start_s:,.0f}",
+                f"{result.mebibytes:,.0f}",
+                words[result.measurement["agrees"]],
             )
-            for one in self.results
+            for result in self.results
         ]
         starts = (
             "backend",
@@ -143,7 +143,7 @@ class Benchmark:
             OutputError: a file cannot be written.
         """
         write_atomic(folder / CSV, csv_text(self.results, self.conditions).encode())
-        series = {one.backend: one.measurement["timings"] for one in self.results}
+        series = {result.backend: result.measurement["timings"] for result in self.results}
         note = f"{', '.join(self.runtimes)}; {self.machine}; threads: {self.threads}"
         write_atomic(folder / PLOT, draw(series, model, note))
         return folder / CSV, folder / PLOT
@@ -160,7 +160,7 @@ def benchmark(
     """Measure the backends one after the other.
 
     Args:
-        threads: Number of threads that the targets request, for the result. None is the default.
+        threads: The requested number of threads, to be recorded in the result. None is the default.
         on_skip: Called with the name of an unavailable backend and the reason. If None, an unavailable
             backend is an error.
         progress: Called after each backend.
@@ -194,13 +194,13 @@ def _measure(target: Target, settings: BenchmarkSettings, exports: list[str]) ->
         "precision": target.options.precision,
         "exports": exports,
         "parent": os.getpid(),
-        # When the time limit expires the kernel ends this process, and so also the measuring one.
+        # When the time limit expires, the kernel ends this process, and with it the measuring one.
         "limit": signal.getitimer(signal.ITIMER_REAL)[0],
     }
     # -P: do not import modules from the current folder.
     command = [sys.executable, "-P", "-m", "ptx.report.measurement", json.dumps(request)]
     started = time.perf_counter()
-    # Crash messages of libraries are dropped; the error below says it in one line.
+    # Crash messages of libraries are dropped; the error below is one line.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

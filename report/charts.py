@@ -21,7 +21,7 @@ MAX_NAME = 44  # characters of a name in the legend
 MAX_MARKERS = 40  # points; a longer series has no markers
 LEGEND_WIDTH = 48  # characters of a line of the legend
 MAX_TICKS = 8  # of a logarithmic x axis
-LOOK: dict[Any, Any] = {
+RC_PARAMS: dict[Any, Any] = {
     "svg.fonttype": "none",  # keep text searchable, in the font of the page
     "font.size": 8,
     "axes.spines.top": False,
@@ -57,16 +57,16 @@ def line_chart(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    names = [one.name[:MAX_NAME] for one in series]
+    names = [line.name[:MAX_NAME] for line in series]
     legend_columns = max(1, LEGEND_WIDTH // (max(map(len, names)) + 6))
-    lines = -(-len(names) // legend_columns)
+    legend_lines = -(-len(names) // legend_columns)
     # The salt makes the ids of a chart unique within a page.
-    with mpl.rc_context({**LOOK, "svg.hashsalt": f"{title} {names}"}):
-        figure = Figure(figsize=(4.4, 2.5 + 0.17 * (lines - 1)), layout="constrained")
+    with mpl.rc_context({**RC_PARAMS, "svg.hashsalt": f"{title} {names}"}):
+        figure = Figure(figsize=(4.4, 2.5 + 0.17 * (legend_lines - 1)), layout="constrained")
         FigureCanvasSVG(figure)
         panel = figure.subplots()
-        for index, one in enumerate(series):
-            _draw(panel, one, index)
+        for index, line in enumerate(series):
+            _draw(panel, line, index)
         _scale(panel, series, log_x=log_x, log_y=log_y)
         panel.set_xlabel(x_label)
         panel.set_ylabel(y_label)
@@ -91,15 +91,15 @@ def svg_element(figure: Any, title: str) -> str:
     return f'<svg role="img" aria-label="{escape(title)}" {svg}'
 
 
-def _draw(panel: Any, one: Series, index: int) -> None:
+def _draw(panel: Any, line: Series, index: int) -> None:
     colour, dash, marker = STYLES[index % len(STYLES)]
     panel.plot(
-        [x for x, _ in one.points],
-        [y for _, y in one.points],
-        label=one.name if len(one.name) <= MAX_NAME else f"{one.name[: MAX_NAME - 1]}…",
+        [x for x, _ in line.points],
+        [y for _, y in line.points],
+        label=line.name if len(line.name) <= MAX_NAME else f"{line.name[: MAX_NAME - 1]}…",
         color=colour,
         linestyle=dash,
-        marker=marker if len(one.points) <= MAX_MARKERS else "",
+        marker=marker if len(line.points) <= MAX_MARKERS else "",
         markersize=3.5,
         linewidth=1.3,
     )
@@ -108,7 +108,7 @@ def _draw(panel: Any, one: Series, index: int) -> None:
 def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-    xs = sorted({x for one in series for x, _ in one.points})
+    xs = sorted({x for line in series for x, _ in line.points})
     if log_x:
         panel.set_xscale("log")
         shown = xs[:: -(-len(xs) // MAX_TICKS)]
@@ -121,5 +121,5 @@ def _scale(panel: Any, series: Sequence[Series], *, log_x: bool, log_y: bool) ->
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:,g}")
         panel.yaxis.set_minor_locator(NullLocator())
-    elif max(y for one in series for _, y in one.points) >= 1e4:
+    elif max(y for line in series for _, y in line.points) >= 1e4:
         panel.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,4 +1,4 @@
-"""Compares the backends of a model: the inputs, and the result as a table or a file."""
+"""Comparison of the backends of a model: the inputs, and the result as a table or a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ptx.export import Comparison, TrainedModel
     from ptx.trainers import Dataset
 
-RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # batch size and size of other dynamic axes of random inputs
+RANDOM_ROWS, RANDOM_LENGTH = 8, 10  # random inputs: batch size, and size of other dynamic axes
 
 Styler = Callable[[str, bool], str]
 """Colours a word by whether a check passed."""
@@ -35,7 +35,7 @@ class ComparisonInputs:
         batches: Indices of the inputs, and their arrays.
         total: Number of inputs; None if unknown.
         names: Names of the inputs read so far; empty if inputs have no names.
-        title: The collection to which inputs without a name belong, for messages.
+        title: For messages: the collection that inputs without a name belong to.
         random: Whether the inputs are random numbers because no real ones are available.
     """
 
@@ -119,7 +119,7 @@ class ModelComparison:
         return comparison_data(self.model, self.comparison)
 
     def table(self, style: Styler = lambda word, passed: word, columns: int | None = None) -> str:
-        """A row for each backend, and how many labels differ between each two backends.
+        """A row for each backend, and the number of different labels for each pair of backends.
 
         Args:
             style: Colours the word `agrees` or `DIFFERS`.
@@ -128,13 +128,13 @@ class ModelComparison:
         comparison = self.comparison
         rows = [
             (
-                r.backend,
-                r.device,
-                *r.errors,
-                str(r.differ),
-                style("agrees" if r.passed else "DIFFERS", r.passed),
+                result.backend,
+                result.device,
+                *result.errors,
+                str(result.differ),
+                style("agrees" if result.passed else "DIFFERS", result.passed),
             )
-            for r in comparison.results
+            for result in comparison.results
         ]
         header = ("backend", "device", "largest error", "allowed", "labels differ", "")
         parts = [f"{pluralise(comparison.rows, 'input')}, against {comparison.reference}"]

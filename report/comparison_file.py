@@ -1,4 +1,4 @@
-"""Writes a comparison of backends as CSV, JSON or PNG, by the file's suffix."""
+"""A comparison of backends as a CSV, JSON or PNG file, by its suffix."""
 
 from __future__ import annotations
 

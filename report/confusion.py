@@ -10,12 +10,12 @@ import numpy as np
 from ptx.infer import Array
 from ptx.report.text import WIDTH, table
 
-LISTED = 15  # most frequent confusions in text, if the matrix is too wide
-LIMIT = 30  # maximum labels of a matrix; with more, the most frequent confusions are listed
-LISTED_ON_PAGE = 20  # most frequent confusions in the report
-LONG_LABELS = 60  # total characters of the labels; above it columns are numbered
-CLIP = 24  # maximum characters of a label in a matrix
-MANY = 12  # labels; a matrix with more has small cells
+MAX_LISTED = 15  # most frequent confusions in text, if the matrix is too wide
+MAX_LABELS = 30  # of a matrix; with more, the most frequent confusions are listed
+MAX_LISTED_ON_PAGE = 20  # most frequent confusions in the report
+MAX_HEADER = 60  # total characters of the labels; above it columns are numbered
+MAX_LABEL = 24  # characters of a label in a matrix
+SMALL_CELLS = 12  # labels; a matrix with more has small cells
 WHITE_TEXT_SHARE = 0.45  # of a row's predictions: cells above it are dark and have white text
 
 
@@ -52,10 +52,10 @@ def _most_confused(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> st
     pairs.sort(key=lambda pair: -pair[0])
     rows = [
         (true, predicted, f"{count:,}", f"{total:,}")
-        for count, total, true, predicted in pairs[:LISTED]
+        for count, total, true, predicted in pairs[:MAX_LISTED]
     ]
     title = (
-        f"the most frequent of {len(pairs):,} kinds of confusion; --json shows the entire matrix"
+        f"the most frequent of {len(pairs):,} different confusions; --json shows the entire matrix"
     )
     return f"{title}\n{table(('true label', 'predicted', 'rows', 'of'), rows)}"
 
@@ -89,23 +89,24 @@ class Confusions:
     """The most frequent confusions, for a matrix that is too large to show."""
 
     count: str  # number of different confusions
-    rows: list[
-        tuple[str, str, str, str]
-    ]  # true label, predicted label, count, rows with the true label
+    # True label, predicted label, count, rows with the true label.
+    rows: list[tuple[str, str, str, str]]
 
 
 def matrix_view(matrix: Array, labels: Sequence[str]) -> Matrix:
     """Cells of a matrix: int64 (labels, labels), true labels in rows, predicted labels in columns."""
-    numbered = sum(map(len, labels)) > LONG_LABELS
-    clipped = [label if len(label) <= CLIP else f"{label[: CLIP - 1]}…" for label in labels]
+    numbered = sum(map(len, labels)) > MAX_HEADER
+    clipped = [
+        label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…" for label in labels
+    ]
     heads = [str(n) if numbered else label for n, label in enumerate(clipped, 1)]
     names = [f"{n} {label}" if numbered else label for n, label in enumerate(clipped, 1)]
     rows = []
     for true, row in enumerate(matrix):
         shares = row / max(row.sum(), 1)
         pairs = enumerate(zip(row.tolist(), shares.tolist(), strict=True))
-        rows.append((names[true], [_cell(n, share, true == got) for got, (n, share) in pairs]))
-    return Matrix(f"{matrix.sum():,}", numbered, len(labels) > MANY, heads, rows)
+        rows.append((names[true], [_cell(n, share, true == label) for label, (n, share) in pairs]))
+    return Matrix(f"{matrix.sum():,}", numbered, len(labels) > SMALL_CELLS, heads, rows)
 
 
 def _cell(count: int, share: float, same: bool) -> Cell:
@@ -119,7 +120,7 @@ def confusions_view(matrix: Array, labels: Sequence[str]) -> Confusions:
     pairs = [(int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j]
     rows = [
         (labels[i], labels[j], f"{count:,}", f"{matrix[i].sum():,}")
-        for count, i, j in sorted(pairs, reverse=True)[:LISTED_ON_PAGE]
+        for count, i, j in sorted(pairs, reverse=True)[:MAX_LISTED_ON_PAGE]
     ]
     return Confusions(f"{len(pairs):,}", rows)
 

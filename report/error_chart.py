@@ -1,4 +1,4 @@
-"""A picture of the error along the graph of an exported file."""
+"""Charts of the errors along the graph of an exported file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from ptx.export import Location
 from ptx.infer.artifact.files import check_writable, write_atomic
 from ptx.infer.errors import UsageError, quote
-from ptx.report.charts import LOOK, STYLES, svg_element
+from ptx.report.charts import RC_PARAMS, STYLES, svg_element
 
-_FLOOR = 1e-3  # in units of the tolerance: smaller errors are drawn there
-_CEILING = 1e9  # and larger ones, and those without a number, here
+# In units of the tolerance; errors outside are drawn at the ends, NaN at the upper one.
+_FLOOR, _CEILING = 1e-3, 1e9
 _SUFFIXES = (".png", ".svg")
-_LABEL = 60  # characters
+_MAX_LABEL = 60  # characters
 
 
 def check_chart_path(path: Path) -> None:
-    """Refuse, before any work, a file that a chart cannot be written to.
+    """Check that a chart can be written to this file, before any work.
 
     Raises:
         UsageError: the name ends neither in .png nor in .svg.
@@ -31,7 +31,7 @@ def check_chart_path(path: Path) -> None:
 
 
 def save_error_chart(location: Location, path: Path) -> None:
-    """Draw the error of each step alone and of the values as the file runs, as PNG or SVG.
+    """Draw the local error of each step and the error that it inherits, as PNG or SVG.
 
     Raises:
         UsageError, OutputError: as `check_chart_path`.
@@ -41,21 +41,21 @@ def save_error_chart(location: Location, path: Path) -> None:
 
 
 def draw_error_chart(location: Location, file_format: str = "svg") -> bytes:
-    """The picture as a file's content."""
+    """The chart as the content of a file."""
     import matplotlib as mpl
 
-    with mpl.rc_context(LOOK):
+    with mpl.rc_context(RC_PARAMS):
         content = io.BytesIO()
         _make_figure(location).savefig(content, format=file_format, dpi=150)
     return content.getvalue()
 
 
 def error_chart_element(location: Location) -> str:
-    """The picture as an `<svg>` element of a page."""
+    """The chart as an `<svg>` element of a page."""
     import matplotlib as mpl
 
     # The salt makes the ids of a chart unique within a page.
-    with mpl.rc_context({**LOOK, "svg.hashsalt": "error of each node"}):
+    with mpl.rc_context({**RC_PARAMS, "svg.hashsalt": "error of each node"}):
         return svg_element(_make_figure(location), "Error of each node")
 
 
@@ -74,7 +74,7 @@ def _make_figure(location: Location) -> Any:
     for axes in (upper, lower):
         if axes.get_yscale() != "log":  # without an error there is nothing to scale
             continue
-        # LOOK has no mathematical text, in which matplotlib writes powers.
+        # RC_PARAMS has no mathematical text, in which matplotlib writes powers.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
         axes.yaxis.set_minor_locator(NullLocator())
@@ -82,17 +82,17 @@ def _make_figure(location: Location) -> Any:
 
 
 def _draw_local(axes: Any, location: Location) -> None:
-    """Each step alone, in units of its tolerance; if the file is quantized, its cost."""
-    places = range(len(location.steps))
+    """The local error of each step in units of its tolerance; its cost if the file is quantized."""
+    positions = range(len(location.steps))
     shares = [
         step.local.cost if location.quantized else step.local.share for step in location.steps
     ]
     heights = [
         min(max(share, _FLOOR), _CEILING) if share == share else _CEILING for share in shares
     ]
-    wrong = [not share <= 1 for share in shares]
-    colours = [STYLES[1][0] if bad else STYLES[0][0] for bad in wrong]
-    axes.bar(places, heights, color=colours, bottom=0, log=True)
+    # `not <=`: NaN fails, too.
+    colours = [STYLES[1][0] if not share <= 1 else STYLES[0][0] for share in shares]
+    axes.bar(positions, heights, color=colours, bottom=0, log=True)
     label = (
         "cost of quantization\n(relative RMS error)"
         if location.quantized
@@ -104,13 +104,13 @@ def _draw_local(axes: Any, location: Location) -> None:
         axes.axhline(1.0, color=STYLES[4][0], linewidth=0.8, linestyle="--")
         axes.set_ylim(top=max(2.0, 2 * max(heights, default=0.0)))
     if location.step is not None and location.step in location.steps:
-        place = location.steps.index(location.step)
+        position = location.steps.index(location.step)
         axes.annotate(
-            location.step.node[:_LABEL],
-            (place, heights[place]),
+            location.step.node[:_MAX_LABEL],
+            (position, heights[position]),
             xytext=(0, 4),
             textcoords="offset points",
-            ha="right" if place > len(places) / 2 else "left",
+            ha="right" if position > len(positions) / 2 else "left",
         )
         axes.set_ylim(top=max(10.0, 20 * max(heights)))
 
@@ -118,8 +118,8 @@ def _draw_local(axes: Any, location: Location) -> None:
 def _draw_inherited(axes: Any, location: Location) -> None:
     """The error of each value when the file runs from its inputs, relative to the largest value."""
     points = [
-        (place, step.inherited)
-        for place, step in enumerate(location.steps)
+        (position, step.inherited)
+        for position, step in enumerate(location.steps)
         if step.inherited and math.isfinite(step.inherited)
     ]
     colour, _, marker = STYLES[0]

@@ -38,17 +38,17 @@ class EvaluationData:
     split: Split | None = None  # test rows; None if no data has the model's labels
 
     def accuracy_text(self, exported: VerifiedExport) -> str:
-        """The file's accuracy or error on the rows, with a hint if it is low; empty without rows."""
+        """The file's accuracy or error on the rows, with a hint if it is poor; empty without rows."""
         if self.split is None:
             return ""
         backend = EXPORTERS[exported.format].backend
         device = "cpu" if len(BACKENDS[backend].devices) > 1 else "auto"
         with load(exported.path, backend=backend, device=device, trust=True) as predictor:
-            found = evaluate(predictor, self.split)
-        if found.accuracy is None:
-            return f"{found.summary} on {pluralise(found.rows, 'test row')}"
-        text = f"{100 * found.accuracy:.1f} % accuracy on {pluralise(found.rows, 'test row')}"
-        if is_suspicious(found):
+            evaluation = evaluate(predictor, self.split)
+        if evaluation.accuracy is None:
+            return f"{evaluation.summary} on {pluralise(evaluation.rows, 'test row')}"
+        text = f"{100 * evaluation.accuracy:.1f} % accuracy on {pluralise(evaluation.rows, 'test row')}"
+        if is_suspicious(evaluation):
             text += ": does the preprocessing match the training?"
         return text
 
@@ -92,19 +92,19 @@ def find_evaluation_data(
 def open_training_data(
     manifest: Manifest, source: str | None, *, cache: Path, notify: Notify | None = None
 ) -> Dataset | None:
-    """The data set of `source`, or else of the training. None if it would have to be downloaded."""
+    """The data set of `source`, else that of the training; None if the latter is not on this machine."""
     name = source or str(manifest.training.get("data", {}).get("name", ""))
     if source is None and not (name in DATASETS and is_local(name, cache)):
         return None
     return open_model_data(manifest.model, name, cache=cache, manifest=manifest, notify=notify)
 
 
-def is_suspicious(found: Evaluation) -> bool:
-    """Whether the accuracy is below one half, or at most that of the most frequent label alone."""
-    if found.accuracy is None or found.confusion is None:
+def is_suspicious(evaluation: Evaluation) -> bool:
+    """Whether the accuracy is below one half, or no better than always the most frequent label."""
+    if evaluation.accuracy is None or evaluation.confusion is None:
         return False
-    baseline = found.confusion.sum(axis=1).max() / found.confusion.sum()
+    baseline = evaluation.confusion.sum(axis=1).max() / evaluation.confusion.sum()
     return bool(
-        found.accuracy < SUSPICIOUS_ACCURACY
-        or (len(found.confusion) > 1 and found.accuracy <= baseline)
+        evaluation.accuracy < SUSPICIOUS_ACCURACY
+        or (len(evaluation.confusion) > 1 and evaluation.accuracy <= baseline)
     )

@@ -21,8 +21,8 @@ def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "labels", ", ".join(manifest.labels) or "none"
     if manifest.weights:
         yield "weights", f"quantized to {manifest.weights}"
-    if found := manifest.quantization:
-        yield "computes in", str(found)
+    if comparison := manifest.quantization:
+        yield "computes in", str(comparison)
     training = manifest.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"

@@ -1,7 +1,7 @@
-"""Measures a predictor: start, latency, throughput and memory.
+"""The start time, latency, throughput and memory of a predictor.
 
-`ptx benchmark` measures each backend in its own process, so that start and memory are those of this
-backend, and threads of other libraries do not interfere.
+`ptx benchmark` measures each backend in its own process, so that start time and memory are those of
+this backend, and threads of other libraries do not interfere.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from ptx.infer.prefetch import end_with_parent
 from ptx.infer.replay import replay
 from ptx.infer.signature import Array
 
-ROUNDS = 5  # the batch sizes take turns in each
-MIN_RUNS = 3  # of a round
-STABLE = 0.05  # the warm-up ends when the medians of two rounds differ by at most this fraction
-DYNAMIC_SIZE = 28  # of a dynamic axis other than the batch, if there is no sample
+ROUNDS = 5  # in each, every batch size is measured once
+MIN_RUNS = 3  # in a round
+STABLE = (
+    0.05  # the warm-up ends when the medians of two rounds differ by no more than this fraction
+)
+DYNAMIC_SIZE = 28  # size of dynamic axes other than the batch, if there is no sample
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Measurement:
 
     device: str
     runtime: str  # the library behind the backend, with its version
-    import_s: float  # that library's import
+    import_s: float  # importing that library
     load_s: float
-    first_s: float  # the first run, of one sample
+    first_s: float  # the first run, with one sample
     memory: int  # peak memory of the process
     error: float | None  # largest difference from the golden samples; None if there are none
     agrees: bool | None  # whether the golden samples pass; None if there are none
@@ -136,7 +138,7 @@ def largest_error(predictor: Predictor, golden: Manifest) -> float | None:
     for sample in golden.golden:
         for name, output in predictor.run(sample.inputs).items():
             if output.dtype.kind != "f":
-                continue  # integers are equal or wrong, which `verify` checks
+                continue  # integers are right or wrong, which `verify` checks
             expected = sample.outputs[name]
             if isinstance(expected, SampledArray):
                 output, expected = expected.take(output), expected.values
@@ -150,7 +152,7 @@ def measure_process(settings: Mapping[str, Any], on_output: Callable[[], None]) 
     Args:
         settings: Arguments of `load`, the `batches`, the `seconds` for each, and the paths of
             `exports`, from which golden samples for a checkpoint are taken.
-        on_output: Called after the first output, when the start is over.
+        on_output: Called after the first output, which ends the start time.
     """
     entry = find_backend(settings["backend"])
     runtime, import_s = _time(pkgutil.resolve_name(entry.import_runtime))
@@ -208,9 +210,9 @@ def _golden(manifest: Manifest, exports: Sequence[str]) -> Manifest | None:
         return manifest
     candidates = (read_artifact(path).manifest for path in exports)
     matching = (
-        found
-        for found in candidates
-        if found is not None and found.golden and found.weights_sha256 == manifest.weights_sha256
+        other
+        for other in candidates
+        if other is not None and other.golden and other.weights_sha256 == manifest.weights_sha256
     )
     return next(matching, None)
 

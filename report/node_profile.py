@@ -29,19 +29,19 @@ def profile_targets(
     on_skip: Callable[[str, str], None] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[NodeProfile]:
-    """The profile of each target, with the first of the batch sizes.
+    """The profile of each target at the first of the batch sizes.
 
     Args:
-        trained: The network that the files were made from; None: the nodes have no errors.
+        trained: The network that the files were made from. None: errors are not measured.
         on_skip: Called with the name of an unavailable backend and the reason; backends that have no
-            profile by node are left out. If None, both are errors.
+            profile by node are skipped. If None, both are errors.
         progress: Called after each backend.
 
     Raises:
         UsageError: a backend has no profile by node, or none of the backends has.
         ArtifactError: a file was not made from that network.
     """
-    found = False
+    any_profile = False
     if on_skip is not None:
         targets = [each for each in targets if each.backend in PROFILED_BACKENDS] or targets
     for target in targets:
@@ -58,16 +58,16 @@ def profile_targets(
                 threads=target.options.threads,
                 location=location,
             )
-            found = True
+            any_profile = True
         except (BackendError, UsageError) as error:
-            if on_skip is None or (not found and target is targets[-1]):
+            if on_skip is None or (not any_profile and target is targets[-1]):
                 raise
             on_skip(target.backend, getattr(error, "reason", str(error)))
         progress()
 
 
 def _read_with_manifest(target: Target) -> Artifact:
-    """The file; one that ptx did not export with the manifest of its graph."""
+    """The file; if ptx did not export it, with a manifest made from its graph."""
     artifact = read_artifact(target.path)
     model_spec = default_spec(artifact)
     return artifact if model_spec is None else adapt_artifact(artifact, model_spec).artifact

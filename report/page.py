@@ -15,7 +15,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import pluralise
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.report.charts import Series, line_chart
-from ptx.report.confusion import LIMIT, class_rows, confusions_view, matrix_view
+from ptx.report.confusion import MAX_LABELS, class_rows, confusions_view, matrix_view
 from ptx.report.error_chart import error_chart_element
 from ptx.report.inspection import manifest_facts
 from ptx.report.text import percent
@@ -161,7 +161,7 @@ def _tests(tests: EvaluatedRows | None, manifest: Manifest) -> dict[str, Any]:
         return {"tested": False}
     evaluation = tests.evaluation
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    confusion, is_large = evaluation.confusion, len(manifest.labels) > LIMIT
+    confusion, is_large = evaluation.confusion, len(manifest.labels) > MAX_LABELS
     only = evaluation.only_label
     return {
         "tested": True,
@@ -176,8 +176,8 @@ def _tests(tests: EvaluatedRows | None, manifest: Manifest) -> dict[str, Any]:
         "wrong_title": "The largest errors"
         if evaluation.error is not None
         else f"The most confidently wrong {preprocessing.plural}",
-        "wrong": [prediction_tile(one, preprocessing) for one in tests.wrong],
-        "samples": [prediction_tile(one, preprocessing) for one in tests.samples],
+        "wrong": [prediction_tile(row, preprocessing) for row in tests.wrong],
+        "samples": [prediction_tile(row, preprocessing) for row in tests.samples],
     }
 
 
@@ -238,7 +238,7 @@ def _training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         return Series(title, [(row["epoch"], factor * row[name]) for row in history])
 
     losses = [series("train_loss", "training"), series("test_loss", "test")]
-    values = [value for one in losses for _, value in one.points]
+    values = [value for line in losses for _, value in line.points]
     spans_decades = min(values) > 0 and max(values) > 30 * min(values)
     title = "Loss (logarithmic)" if spans_decades else "Loss"
     charts = [line_chart(title, "epoch", "loss", losses, log_y=spans_decades)]
@@ -259,13 +259,13 @@ def _agreement(report: Report) -> dict[str, Any]:
     comparison = report.comparison
     rows = [
         (
-            r.backend,
-            r.device,
-            *r.errors,
-            f"{r.differ:,}",
-            "agrees" if r.passed else f"DIFFERS {r.failure}".strip(),
+            result.backend,
+            result.device,
+            *result.errors,
+            f"{result.differ:,}",
+            "agrees" if result.passed else f"DIFFERS {result.failure}".strip(),
         )
-        for r in comparison.results
+        for result in comparison.results
     ]
     return {
         "compared": f"{pluralise(comparison.rows, 'input')} ({report.compared_inputs})",

@@ -1,4 +1,4 @@
-"""A contact sheet of predictions: each input, what the model sees of it, and the top labels."""
+"""A contact sheet of predictions: each input, the pixels that the model gets, and the top labels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Preview:
         self._detected: tuple[Any, list[DetectedDigit]] = (None, [])
 
     def watch_inputs(self, values: Iterable[Any]) -> Iterator[Any]:
-        """Pass `values` on, and remember the first of them."""
+        """Pass `values` on, and keep the first of them."""
         for value in values:
             if len(self._values) < SHOWN:
                 self._values.append(value)
@@ -159,20 +159,20 @@ def _cell(
     if isinstance(prediction, Failure):
         if digits:
             image = _draw_input(content, [digit.box for digit in digits])
-            _pictures(cell, draw, {"input": image})
+            _images(cell, draw, {"input": image})
         x = SIDE + GAP if digits else 0
         _lines(draw, (x, HEAD), f"{prediction.error.code}: {prediction.error}", cell.width - x)
         return cell
     if is_image:
         image = _draw_input(content, [] if prediction.box is None else [prediction.box])
         model_input = _draw_model_input(content, predictor, prediction.box, digits)
-        pictures = {"input": image, "what the model sees": model_input}
+        images = {"input": image, "what the model sees": model_input}
         if prediction.class_map is not None:
-            pictures = {
+            images = {
                 "input": image,
                 "class map": _draw_class_map(prediction.class_map, model_input),
             }
-        _pictures(cell, draw, pictures)
+        _images(cell, draw, images)
     if prediction.class_map is not None:
         _bars(draw, (left, HEAD), prediction, _label_colours(predictor.labels))
         return cell
@@ -186,18 +186,18 @@ def _cell(
     return cell
 
 
-def _pictures(
-    cell: Image.Image, draw: ImageDraw.ImageDraw, pictures: dict[str, Image.Image | None]
+def _images(
+    cell: Image.Image, draw: ImageDraw.ImageDraw, images: dict[str, Image.Image | None]
 ) -> None:
-    for column, (title, picture) in enumerate(pictures.items()):
+    for column, (title, image) in enumerate(images.items()):
         x = column * (SIDE + GAP)
-        if picture is not None:
-            filtered = title == "input" and max(picture.size) > SIDE
-            scale = SIDE / max(picture.size)
-            size = tuple(max(1, round(scale * side)) for side in picture.size)
+        if image is not None:
+            filtered = title == "input" and max(image.size) > SIDE
+            scale = SIDE / max(image.size)
+            size = tuple(max(1, round(scale * side)) for side in image.size)
             method = Image.Resampling.LANCZOS if filtered else Image.Resampling.NEAREST
-            fitted = picture.resize((size[0], size[1]), method)
-            cell.paste(fitted, (x + (SIDE - size[0]) // 2, HEAD + (SIDE - size[1]) // 2))
+            resized = image.resize((size[0], size[1]), method)
+            cell.paste(resized, (x + (SIDE - size[0]) // 2, HEAD + (SIDE - size[1]) // 2))
         draw.rectangle((x, HEAD, x + SIDE - 1, HEAD + SIDE - 1), outline=FRAME)
         _text(draw, (x, HEAD + SIDE + 3, SIDE), title, 12, colour=QUIET)
 
@@ -212,16 +212,16 @@ def _draw_input(content: Any, boxes: list[Box]) -> Image.Image | None:
         if isinstance(content, np.ndarray):
             if content.dtype.kind == "f":
                 return None
-            picture = from_array(content)
+            image = from_array(content)
         elif isinstance(content, bytes):
-            picture = decode(content)
+            image = decode(content)
         else:
-            picture = decode(read_bytes(content, limit=SIZE_LIMIT))
+            image = decode(read_bytes(content, limit=SIZE_LIMIT))
     except InputError:  # the file has changed since its prediction
         return None
-    opaque = picture.convert("RGBA")
-    background = Image.new("RGBA", opaque.size, WHITE)
-    image = Image.alpha_composite(background, opaque).convert("RGB")
+    rgba = image.convert("RGBA")
+    background = Image.new("RGBA", rgba.size, WHITE)
+    image = Image.alpha_composite(background, rgba).convert("RGB")
     for box in boxes:
         corners = [round(share * side) for share, side in zip(box, image.size * 2, strict=True)]
         width = max(1, max(image.size) // SIDE)
@@ -250,13 +250,13 @@ def _draw_model_input(
     return Image.fromarray(np.ascontiguousarray(sample.squeeze())).convert("RGB")
 
 
-def _draw_class_map(class_map: Array, picture: Image.Image | None) -> Image.Image:
+def _draw_class_map(class_map: Array, image: Image.Image | None) -> Image.Image:
     """A class map in colours, half transparent over what the model sees."""
     colours = np.asarray(PALETTE, np.uint8)[class_map % len(PALETTE)]
     drawn = Image.fromarray(colours)
-    if picture is None:
+    if image is None:
         return drawn
-    under = picture.resize(drawn.size, Image.Resampling.BILINEAR).convert("RGB")
+    under = image.resize(drawn.size, Image.Resampling.BILINEAR).convert("RGB")
     return Image.blend(under, drawn, 0.5)
 
 
@@ -269,12 +269,12 @@ def _label_colours(labels: Sequence[str]) -> dict[str, str]:
 
 def _bars(
     draw: ImageDraw.ImageDraw,
-    place: tuple[int, int],
+    position: tuple[int, int],
     prediction: Prediction,
     colours: Mapping[str, str] | None = None,
 ) -> None:
     """A bar for each of the top labels, with its name and score."""
-    x, y = place
+    x, y = position
     name, number = 104, 62
     full = TEXT - name - number
     for index, (label, score) in enumerate(prediction.top[:BARS]):
@@ -287,7 +287,7 @@ def _bars(
         y += 22
 
 
-def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
+def _lines(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, width: int) -> None:
     """Wrap `text` to `width`, in at most five lines."""
     font, lines = _font(14), [""]
     for word in text.split():
@@ -297,12 +297,12 @@ def _lines(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: 
         else:
             lines.append(word)
     for number, line in enumerate(lines[:BARS]):
-        _text(draw, (place[0], place[1] + 20 * number, width), line, 14)
+        _text(draw, (position[0], position[1] + 20 * number, width), line, 14)
 
 
 def _text(
     draw: ImageDraw.ImageDraw,
-    place: tuple[int, int, int],
+    position: tuple[int, int, int],
     text: str,
     size: int,
     *,
@@ -312,17 +312,17 @@ def _text(
     """Draw `text` on one line, shortened at its end, or in its middle with `keep_end`.
 
     Args:
-        place: (x, y, width).
+        position: (x, y, width).
     """
-    x, y, width = place
-    one = " ".join(text.encode("utf-8", "replace").decode().split())
-    font = _font(size, one.isascii())
-    if font.getlength(one) > width:
-        kept = len(one)
-        while kept > 1 and font.getlength(_cut(one, kept, keep_end)) > width:
+    x, y, width = position
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    font = _font(size, line.isascii())
+    if font.getlength(line) > width:
+        kept = len(line)
+        while kept > 1 and font.getlength(_cut(line, kept, keep_end)) > width:
             kept -= 1
-        one = _cut(one, kept, keep_end)
-    draw.text((x, y), one, fill=colour, font=font)
+        line = _cut(line, kept, keep_end)
+    draw.text((x, y), line, fill=colour, font=font)
 
 
 def _cut(text: str, kept: int, keep_end: bool) -> str:

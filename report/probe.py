@@ -1,4 +1,4 @@
-"""Checks whether a backend works here, with the linear model y = 2x + 1."""
+"""A check of whether a backend works here, with the linear model y = 2x + 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BackendStatus:
     """Whether a backend works here."""
 
     works: bool
-    detail: str  # the device, or why not
+    detail: str  # the device, or why it does not work
 
 
 def probe_backend(name: str) -> BackendStatus:
@@ -41,19 +41,19 @@ def probe_backend(name: str) -> BackendStatus:
     return BackendStatus(True, f"on {backend.device}")
 
 
-def read_probe(kind: str) -> Artifact:
-    """The probe model in a format, from this package or made now."""
-    path = (Path(__file__).parent / "probe").with_suffix(FORMATS[kind].suffix)
+def read_probe(file_format: str) -> Artifact:
+    """The probe model in a format: the file in this package, or one that is made now."""
+    path = (Path(__file__).parent / "probe").with_suffix(FORMATS[file_format].suffix)
     if path.is_file():
         return parse_artifact(path.read_bytes(), path=path)
-    return parse_artifact(make_probe(kind), path=Path(f"the {kind} probe"))
+    return parse_artifact(make_probe(file_format), path=Path(f"the {file_format} probe"))
 
 
-def make_probe(kind: str) -> bytes:
+def make_probe(file_format: str) -> bytes:
     """The content of a probe model's file.
 
     Raises:
-        BackendError: torch is not installed, or for ONNX its exporter.
+        BackendError: torch is not installed, or for ONNX the exporter.
     """
     from ptx import models
     from ptx.infer.backends.pytorch.device import import_torch
@@ -70,12 +70,12 @@ def make_probe(kind: str) -> bytes:
     weights = network.state_dict()
     manifest = catalog_manifest("linear-model", ModelSpec())
     manifest = replace(manifest, training={}, weights_sha256=weights_digest(weights))
-    if kind == CHECKPOINT:
+    if file_format == CHECKPOINT:
         from ptx.infer.artifact import zip_archive
 
         return zip_archive.embed_manifest(dumps(Checkpoint(weights)), manifest.to_json())
     from ptx.export.formats import EXPORTERS
     from ptx.export.source import TrainedModel
 
-    content = EXPORTERS[kind].convert(TrainedModel(network, manifest, {}).traced, opset=None)
-    return EXPORTERS[kind].embed_manifest(content, manifest.to_json())
+    content = EXPORTERS[file_format].convert(TrainedModel(network, manifest, {}).traced, opset=None)
+    return EXPORTERS[file_format].embed_manifest(content, manifest.to_json())

@@ -21,7 +21,7 @@ from ptx.trainers.batches import apply_inference_preprocessing, check_split, mod
 from ptx.trainers.data import Dataset, Split
 from ptx.trainers.evaluation import model_inputs
 
-CALIBRATION = 512  # training rows; more do not change the ranges noticeably
+CALIBRATION_ROWS = 512  # training rows; more do not change the ranges noticeably
 SEED = 0
 
 
@@ -34,8 +34,8 @@ def weight_quantization_cost(
     """
     with Predictor(trained.manifest, lambda: _Eager(trained)) as eager:
         before, after = (
-            predict(one, _labelled("", split, one.preprocessing, split.targets))
-            for one in (eager, predictor)
+            predict(each, _labelled("", split, each.preprocessing, split.targets))
+            for each in (eager, predictor)
         )
     return compare_predictions(before, after, regression=not trained.manifest.labels)
 
@@ -61,18 +61,18 @@ def quantization_config(
     """Training rows for calibration, drawn with a fixed seed, and all test rows to measure accuracy.
 
     Raises:
-        UsageError: the rows do not suit the model, or have other labels.
+        UsageError: the rows are not for this model, or have other labels.
         InputError: the data set has no rows.
     """
-    drawn = np.random.default_rng(SEED).permutation(len(dataset.train))[:CALIBRATION]
+    sampled = np.random.default_rng(SEED).permutation(len(dataset.train))[:CALIBRATION_ROWS]
     calibration, test = (
-        _read(trained, dataset, split)
-        for split in (dataset.train.take(np.sort(drawn)), dataset.test)
+        _read_split(trained, dataset, split)
+        for split in (dataset.train.take(np.sort(sampled)), dataset.test)
     )
     return QuantizationConfig(calibration, test, max_drop=max_drop, for_size=for_size)
 
 
-def _read(trained: TrainedModel, dataset: Dataset, split: Split) -> LabelledDataset:
+def _read_split(trained: TrainedModel, dataset: Dataset, split: Split) -> LabelledDataset:
     manifest = trained.manifest
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     check_split(split, preprocessing, dataset.labels, name=dataset.name, model=manifest.model)

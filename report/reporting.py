@@ -1,4 +1,4 @@
-"""Makes a report: evaluates a model on test rows and compares its backends."""
+"""A model's report: its evaluation on the test rows and the comparison of its backends."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def report(
 
     History, speeds and files are added with `add_files`:
 
-        made = report(read_model("checkpoint.pt"), [load("convnet.onnx")], data)
-        add_files(made, {"checkpoint": Path("checkpoint.pt")}).save(Path("report.html"))
+        result = report(read_model("checkpoint.pt"), [load("convnet.onnx")], data)
+        add_files(result, {"checkpoint": Path("checkpoint.pt")}).save(Path("report.html"))
 
     Args:
         evaluating: Called with the number of rows of each evaluated batch.
         comparing: Called with the number of rows of each batch that every backend has run.
 
     Raises:
-        UsageError: the data set's rows do not suit the model.
+        UsageError: the data set's rows are not for this model.
         ArtifactError: the model's own outputs are not finite.
     """
     from ptx.models import lookup
 
     order = preferred()
     priority = {name: index for index, name in enumerate(order)}
-    predictor = min(predictors, key=lambda one: priority.get(one.backend.name, len(order)))
+    predictor = min(predictors, key=lambda each: priority.get(each.backend.name, len(order)))
     inputs = checkpoint_samples(model) if dataset is None else split_inputs(dataset, predictor)
     tests = None if dataset is None else _evaluate(predictor, dataset, evaluating)
-    compared = compare(model, predictors, inputs, progress=comparing)
+    comparison = compare(model, predictors, inputs, progress=comparing)
     entry = lookup(predictor.manifest.model)
     return Report(
         manifest=predictor.manifest,
@@ -66,7 +66,7 @@ def report(
         backend=predictor.backend.name,
         history=(),
         tests=tests,
-        comparison=compared.comparison,
+        comparison=comparison.comparison,
         compared_inputs=inputs.title,
         layers=count_layers(model.network),
     )

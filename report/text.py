@@ -56,13 +56,13 @@ def _indent(line: str, indent: int, columns: int | None) -> str:
     )
 
 
-def percent(share: float) -> str:
-    """`99.12 %`."""
-    return f"{100 * share:.2f} %"
+def percent(fraction: float) -> str:
+    """A fraction as a percentage, such as `99.12 %`."""
+    return f"{100 * fraction:.2f} %"
 
 
 def file_size(size: int) -> str:
-    """`108.6 kB`."""
+    """A number of bytes as text, such as `108.6 kB`."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"

@@ -89,7 +89,7 @@ def predict_files(
     *,
     resume: bool = False,
 ) -> tuple[int, int]:
-    """Predict pictures, Parquet, CSV and tar files into Parquet files in the folder `output`.
+    """Predict image, Parquet, CSV and tar files into Parquet files in the folder `output`.
 
     Args:
         inputs: Files, folders and glob patterns, local or as URIs that pyarrow's file systems support.
@@ -319,12 +319,12 @@ class OutputFolder:
             previous = folder._read_settings()
             if previous is not None and (not resume or previous != settings):
                 changed = [key for key in settings if previous.get(key) != settings[key]]
-                why = (
+                reason = (
                     f"of another job: the {' and the '.join(changed)} differ; give another --output"
                     if changed
                     else "already: add --resume to continue, or give another --output"
                 )
-                raise ArtifactError(f"{quote(name)} has predictions {why}", code="E-RESUME")
+                raise ArtifactError(f"{quote(name)} has predictions {reason}", code="E-RESUME")
             if previous is None:
                 with filesystem.open_output_stream(f"{path}/{JOB}") as stream:
                     stream.write(json.dumps(settings).encode())
@@ -409,7 +409,7 @@ def _by_format(
             file_format = _format(file)
             if file_format == "files" and not preprocessing.extensions:
                 raise UsageError(
-                    f"{quote(file)} is not a table; a model for {preprocessing.plural}s accepts"
+                    f"{quote(file)} is not a table; a model for {preprocessing.plural} accepts"
                     f" {', '.join(TABLES)}"
                 )
             _, paths = groups.setdefault((file_format, root), (filesystem, {}))
@@ -439,7 +439,7 @@ def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -
     if pattern:
         matches = re.compile(_translate(path)).fullmatch
         if not (files := [file for file in files if matches(file)]):
-            raise InputError(f"{quote(name)} matches no file", code="E-IN-MISSING")
+            raise InputError(f"{quote(name)} matches no files", code="E-IN-MISSING")
         return files
     endings = (*preprocessing.extensions, *TABLES)
     if not (files := [file for file in files if file.lower().endswith(endings)]):
@@ -492,7 +492,7 @@ def _mapping_errors(output: str, folder: OutputFolder) -> Iterator[None]:
         if failure is not None:
             raise InputError(f"reading failed: {_one_line(failure)}", code="E-IN-READ") from error
         raise LimitError(
-            f"the same rows crashed their worker {MAX_ATTEMPTS} times (a picture that crashes the"
+            f"the same rows crashed their worker {MAX_ATTEMPTS} times (an image that crashes the"
             f" decoder, too little memory): {_one_line(error)[-300:]}",
             code="E-PEER",
         ) from error

@@ -51,7 +51,7 @@ def batch(
 
     Args:
         records: Its other columns are kept as they are.
-        column: The column with the inputs: binary (a picture file's bytes), string (a path or a text), a
+        column: The column with the inputs: binary (an image file's bytes), string (a path or a text), a
             number or a list of numbers. `image.bytes` is the field `bytes` of the struct `image`.
         top: How many labels `top` ranks.
         batch_size: Rows of one run of the model.
@@ -85,7 +85,9 @@ def find_column(records: pa.RecordBatch, column: str) -> pa.Array:
     for name in rest:
         if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
             raise UsageError(f"the column {quote(first)} has no field {quote(name)}")
-        values = values.flatten()[values.type.get_field_index(name)]  # null where the struct is
+        values = values.flatten()[
+            values.type.get_field_index(name)
+        ]  # null where the struct is null
     return values
 
 

@@ -39,7 +39,7 @@ class ResumableOutput:
         """Read the existing lines, which must be predictions of this model.
 
         Raises:
-            ArtifactError: E-RESUME: the file is not such an output, or that of another model.
+            ArtifactError: E-RESUME: the file is not such an output, or it is the output of another model.
         """
         truncated = 0  # number of the line
         for number, line in enumerate(self._file, 1):
@@ -61,7 +61,7 @@ class ResumableOutput:
             self._end += len(line)
 
     def is_done(self, name: str | None) -> bool:
-        """Whether the output has this input. Each line counts once, for inputs that are given twice."""
+        """Whether the output has this input. Each line counts once: an input may occur twice."""
         key = name_hash(str(name))
         if not self._remaining[key]:
             return False
@@ -80,9 +80,9 @@ class ResumableOutput:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def _error(self, number: int, why: str) -> ArtifactError:
+    def _error(self, number: int, problem: str) -> ArtifactError:
         return ArtifactError(
-            f"{quote(self._path)} cannot be resumed: line {number} {why}; give another --output, or"
+            f"{quote(self._path)} cannot be resumed: line {number} {problem}; give another --output, or"
             " leave out --resume",
             code="E-RESUME",
         )

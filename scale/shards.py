@@ -23,13 +23,13 @@ class Shard:
         """Parse `3/16`, shard 3 of 16.
 
         Raises:
-            UsageError: the text has another form, or there is no such shard.
+            UsageError: the text is not of this form, or there is no such shard.
         """
         match = _PATTERN.fullmatch(text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(
-                f"there is no shard {quote(text)}; expected such as 3/16, from 1/16 to 16/16"
+                f"there is no shard {quote(text)}; expected INDEX/COUNT, such as 3/16, with INDEX from 1 to COUNT"
             )
         return cls(index, count)
 

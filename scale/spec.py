@@ -1,4 +1,4 @@
-"""What another process needs to open a predictor: the bytes of the file and the options."""
+"""A predictor's specification, to open it in another process: the bytes of the file and the options."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_of_a_matrix_that_is_too_wide_the_most_frequent_confusions_are_listed() 
     matrix = np.eye(40, dtype=int) * 5
     matrix[3, 7], matrix[9, 1] = 4, 2
     lines = confusion_text(labels, matrix.tolist()).splitlines()
-    assert lines[0].startswith("the most frequent of 2 kinds of confusion")
+    assert lines[0].startswith("the most frequent of 2 different confusions")
     assert [line.split() for line in lines[2:]] == [
         ["class", "3", "class", "7", "4", "9"],
         ["class", "9", "class", "1", "2", "7"],
