@@ -1,4 +1,4 @@
-"""ptx.scale: prediction on several machines, with shards of the inputs, Arrow tables, Ray, Spark or Daft.
+"""ptx.scale: prediction on several machines, by shards of the inputs, Ray, Spark or Daft.
 
 `ptx.scale.batch` needs pyarrow, `ptx.scale.ray` needs Ray; the extra `ray` installs both.
 `ptx.scale.ray_serve` needs the extra `ray-serve`.

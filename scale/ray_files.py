@@ -439,7 +439,7 @@ def _list(name: str, filesystem: Any, path: str, preprocessing: Preprocessing) -
     if pattern:
         matches = re.compile(_translate(path)).fullmatch
         if not (files := [file for file in files if matches(file)]):
-            raise InputError(f"{quote(name)} matches no files", code="E-IN-MISSING")
+            raise InputError(f"{quote(name)} matches no file", code="E-IN-MISSING")
         return files
     endings = (*preprocessing.extensions, *TABLES)
     if not (files := [file for file in files if file.lower().endswith(endings)]):

@@ -39,7 +39,7 @@ class ResumableOutput:
         """Read the existing lines, which must be predictions of this model.
 
         Raises:
-            ArtifactError: E-RESUME: the file is not such an output, or it is the output of another model.
+            ArtifactError: E-RESUME: the file is not such an output, or is that of another model.
         """
         truncated = 0  # number of the line
         for number, line in enumerate(self._file, 1):

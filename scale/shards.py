@@ -29,7 +29,7 @@ class Shard:
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(
-                f"there is no shard {quote(text)}; expected INDEX/COUNT, such as 3/16, with INDEX from 1 to COUNT"
+                f"there is no shard {quote(text)}; expected INDEX/COUNT, from 1/16 to 16/16"
             )
         return cls(index, count)
 

@@ -55,7 +55,7 @@ def test_every_name_is_in_exactly_one_shard_and_the_shards_are_even(count: int) 
 
 @pytest.mark.parametrize("text", ["0/16", "17/16", "3", "3/", "-1/2", "a/b", "1/0", "٣/٤", "3/16 "])
 def test_a_shard_that_is_none_is_wrong_usage(predict: Any, text: str) -> None:
-    with pytest.raises(UsageError, match="expected such as 3/16"):
+    with pytest.raises(UsageError, match="expected INDEX/COUNT"):
         scale.Shard.parse(text)
     assert predict(f"--shard={text}").code == 2
 
