@@ -1,4 +1,4 @@
-"""The manifest for a bare state dict of a catalog network: the user's overrides, else the catalog's."""
+"""The manifest for a bare state dict of a catalog network, from the catalog and the user's overrides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
     if entry is None:
         raise UsageError(f"there is no model {quote(model)}; {did_you_mean(model, known_models())}")
     if overrides.labels and not entry.labels:
-        raise UsageError(f"{model} gives a number: it has no labels")
+        raise UsageError(f"{model} predicts a number, so it has no labels")
     labels = overrides.labels or entry.labels
     config, sized = entry.sized(len(labels if TASKS[entry.task].any_labels else entry.labels))
     signature = Signature.from_data(sized)
@@ -40,14 +40,16 @@ def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
     for key in ("name", "task", "inputs", "outputs"):
         if key in overrides.explicit_fields and getattr(overrides, key) != getattr(documented, key):
             raise UsageError(
-                f"{overrides.origin}: {key} is not that of the catalog's {model}; of a bare state dict"
-                " preprocessing and labels may be overridden"
+                f"{overrides.origin}: {key} differs from that of the catalog's {model}; for a bare state"
+                " dict only preprocessing and labels can be overridden"
             )
     explicit = "preprocessing" in overrides.explicit_fields
     preprocessing = dict(overrides.preprocessing if explicit else entry.preprocessing)
     normalization = _normalization(overrides, preprocessing, signature, model)
     if explicit and normalization:
-        raise UsageError("mean, std or scale is given together with the spec's preprocessing")
+        raise UsageError(
+            "mean, std and scale cannot be combined with the spec's preprocessing; give one of them"
+        )
     manifest = replace(documented, preprocessing={**preprocessing, **normalization}).manifest(
         signature, name=model
     )
@@ -62,7 +64,7 @@ def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
 def _normalization(
     overrides: ModelSpec, preprocessing: dict[str, Any], signature: Signature, model: str
 ) -> dict[str, Any]:
-    """The settings `mean` and `std` for pixels in [0, 1]; none if none is overridden."""
+    """The settings `mean` and `std` for pixels in [0, 1]; empty if neither is overridden."""
     if not overrides.mean and not overrides.std and overrides.scale is None:
         return {}
     for number in overrides.mean:
@@ -74,40 +76,40 @@ def _normalization(
     if len(overrides.mean) != len(overrides.std):
         raise UsageError("mean and std belong together; expected both, or neither")
     opened = open_preprocessing(preprocessing, signature)
-    pictures = opened.image_spec
-    if pictures is None and (not opened.feature_names or overrides.scale is not None):
-        what, taken = "mean, std and scale", opened.plural
+    image_spec = opened.image_spec
+    if image_spec is None and (not opened.feature_names or overrides.scale is not None):
+        options, inputs = "mean, std and scale are", opened.plural
         if opened.feature_names:
-            what, taken = "scale", "columns"
-        raise UsageError(f"{what} is said of pixels; {model} takes {taken}")
+            options, inputs = "scale is", "columns"
+        raise UsageError(f"{options} only for images; {model} takes {inputs}")
     scale = 1.0 if overrides.scale is None else overrides.scale
-    channels = (pictures and pictures.channels) or 1
+    channels = (image_spec and image_spec.channels) or 1
     mean = [number / scale for number in overrides.mean or [0.0] * channels]
     std = [number / scale for number in overrides.std or [1.0] * channels]
-    if pictures is not None and pictures.channels is None and len(mean) == 1:
+    if image_spec is not None and image_spec.channels is None and len(mean) == 1:
         return {"mean": mean[0], "std": std[0]}
     return {"mean": mean, "std": std}
 
 
 def _describe_settings(manifest: Manifest) -> str:
-    """`pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
+    """The preprocessing as text: `pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
     settings = dict(manifest.preprocessing)
     opened = open_preprocessing(settings, manifest.signature)
     kind, mean, std = (settings.pop(key, None) for key in ("kind", "mean", "std"))
-    normalised = "" if mean is None else f", less {mean}, divided by {std}"
+    normalization = "" if mean is None else f", less {mean}, divided by {std}"
     if opened.image_spec is not None:
-        return f"pixels scaled to [0, 1]{normalised}"
+        return f"pixels scaled to [0, 1]{normalization}"
     if opened.feature_names:
-        return f"columns as they are{normalised}"
+        return f"columns as they are{normalization}"
     return f"{kind}: {', '.join(f'{key} {value}' for key, value in settings.items())}"
 
 
 def published_manifest(manifest: Manifest, network: Any) -> Manifest:
     """The manifest of a network as it was published, if the catalog's variant differs."""
-    words = ", ".join(
+    differences = ", ".join(
         f"{key.replace('_', ' ')}: {value}" for key, value in network.PUBLISHED_CONFIG.items()
     )
-    assumed = {**manifest.training[ASSUMED], "network": f"as the lecture types it ({words})"}
+    assumed = {**manifest.training[ASSUMED], "network": f"as the lecture types it ({differences})"}
     return replace(
         manifest,
         config={**manifest.config, **network.PUBLISHED_CONFIG},

@@ -1,4 +1,4 @@
-"""The golden samples of a file: a few inputs, also raw ones, with their float64 outputs.
+"""The golden samples of a file: a few inputs, raw and preprocessed, with their float64 outputs.
 
 They take a small part of the file. Random inputs are stored as a seed, large outputs as some elements
 with checksums. Raw values and real inputs are stored as they are if they fit: the largest raw values are
@@ -44,24 +44,25 @@ from ptx.infer.tasks import TASKS
 
 Sample = TypeVar("Sample", GoldenSample, EndToEndSample)
 
-GOLDEN_ROWS = (3, 1)  # of real samples in each golden sample
-READ_BYTES = 32 * 2**10  # of preprocessed raw inputs, to be stored with their digest, at most
+GOLDEN_ROWS = (3, 1)  # rows of real inputs in each golden sample
+# Preprocessed raw inputs of at most this many bytes are stored, larger ones only as a digest.
+MAX_PREPROCESSED_BYTES = 32 * 2**10
 # Bytes of JSON for all golden samples: a twentieth of the file, within these limits. More would make
 # opening the file slow.
-MIN_BYTES, SHARE, MAX_BYTES = 64_000, 20, 2**20
-OUTPUTS_SHARE = 6  # the outputs of one sample take at most this fraction of them
-ELEMENT_BYTES = 32  # of JSON: an index, a value, a tolerance, and its share of a checksum
-MIN_ELEMENTS = 32  # of a sampled output
+MIN_BYTES, FILE_FRACTION, MAX_BYTES = 64_000, 20, 2**20
+OUTPUTS_FRACTION = 6  # the outputs of one sample take at most a sixth of them
+ELEMENT_BYTES = 32  # JSON of an element: index, value, tolerance, and its part of a checksum
+MIN_ELEMENTS = 32  # stored elements of a sampled output
 ELEMENTS_PER_BLOCK = 4  # stored elements for each checksum
 
 
 def golden_budget(file_size: int) -> int:
     """The maximum bytes of JSON for the golden samples of a file."""
-    return max(MIN_BYTES, min(file_size // SHARE, MAX_BYTES))
+    return max(MIN_BYTES, min(file_size // FILE_FRACTION, MAX_BYTES))
 
 
-def check_room(manifest: Manifest) -> None:
-    """Refuse a model whose manifest would be too large, before minutes of work.
+def check_manifest_size(manifest: Manifest) -> None:
+    """Check that the model's manifest will not be too large, before minutes of work.
 
     Raises:
         ArtifactError: E-EXPORT: the manifest without golden samples is too large, or one row of inputs.
@@ -70,7 +71,7 @@ def check_room(manifest: Manifest) -> None:
     if (size := sample_size(manifest.signature) * widest) > SEEDED_LIMIT:
         raise ArtifactError(
             f"the inputs of one row have {size / 2**30:.1f} GiB; expected at most"
-            f" {SEEDED_LIMIT / 2**30:.0f} GiB: state smaller inputs",
+            f" {SEEDED_LIMIT / 2**30:.0f} GiB: give smaller sizes in the signature",
             code="E-EXPORT",
         )
     _check_size(manifest, SIZE_LIMIT - 2 * MAX_BYTES)
@@ -88,20 +89,20 @@ def _check_size(manifest: Manifest, limit: int) -> None:
 def with_golden(
     manifest: Manifest, check: EquivalenceCheck, examples: Sequence[RawInput], file_size: int
 ) -> Manifest:
-    """The manifest with golden samples: input arrays, and raw inputs if its preprocessing takes any.
+    """The manifest with golden samples: arrays, and raw inputs if the preprocessing takes any.
 
     Args:
-        examples: Raw inputs. Made-up ones, which reveal a wrong preprocessing, are added.
-        file_size: Bytes of the file's content, of which the samples take a small part.
+        examples: Raw inputs. Synthetic ones, which reveal a wrong preprocessing, are added.
+        file_size: Bytes of the file's content, by which the size of the samples is limited.
 
     Raises:
         InputError: an example cannot be read.
         ArtifactError: the task cannot decode the outputs; E-EXPORT: the manifest is too large.
     """
     budget = golden_budget(file_size)
-    maker = _Maker(manifest, check, budget // OUTPUTS_SHARE)
-    most = maker.most_random_rows()
-    random = maker.random(most)
+    maker = _SampleMaker(manifest, check, budget // OUTPUTS_FRACTION)
+    max_rows = maker.max_random_rows()
+    random = maker.random(max_rows)
     # The sample of one row comes last: space for its outputs is reserved.
     left = budget - _json_size(golden_to_data(random)) - maker.limit
     raw = []
@@ -116,20 +117,20 @@ def with_golden(
         if (real := maker.real(rows, left)) is not None:
             golden.append(real)
             left -= _json_size(golden_to_data(real))
-        elif rows <= most:
-            golden.append(random if rows == most else maker.random(rows))
+        elif rows <= max_rows:
+            golden.append(random if rows == max_rows else maker.random(rows))
     if all(sample is not random for sample in golden):
         golden.append(random)
-    made = replace(manifest, golden=tuple(golden), end_to_end=tuple(raw))
-    _check_size(made, SIZE_LIMIT - MAX_BYTES)
-    return made
+    result = replace(manifest, golden=tuple(golden), end_to_end=tuple(raw))
+    _check_size(result, SIZE_LIMIT - MAX_BYTES)
+    return result
 
 
 def assert_golden(predictor: Predictor, manifest: Manifest) -> None:
     """Replay the golden samples of the manifest.
 
     Raises:
-        AgreementError: with the first check that fails.
+        AgreementError: a check fails; the message names the first one.
     """
     for check in replay(predictor, manifest):
         if not check.passed:
@@ -138,45 +139,45 @@ def assert_golden(predictor: Predictor, manifest: Manifest) -> None:
             )
 
 
-def _read_examples(
+def _transform_examples(
     preprocessing: Preprocessing, examples: Sequence[RawInput]
 ) -> list[tuple[RawInput, Array]]:
-    read = []
+    transformed = []
     for index, value in enumerate(examples):
         try:
-            read.append((value, preprocessing.transform(value)))
+            transformed.append((value, preprocessing.transform(value)))
         except InputError as error:
             raise InputError(f"example {index}: {error}", code=error.code) from error
-    return read
+    return transformed
 
 
-def _read_made_up(
+def _transform_synthetic(
     manifest: Manifest, preprocessing: Preprocessing, examples: Sequence[RawInput]
 ) -> list[tuple[RawInput, Array]]:
-    """The made-up values that the signature accepts: a network may know only a few codes."""
-    read = []
+    """The synthetic values that the signature accepts: a network may accept only a few codes."""
+    transformed = []
     for value in preprocessing.probe_inputs():
         try:
             sample = preprocessing.transform(value)
             check_inputs(manifest.signature, preprocessing.collate([sample]))
         except InputError:
-            continue  # prediction would refuse it too
+            continue  # prediction would reject it, too
         if value not in examples:
-            read.append((value, sample))
-    return read
+            transformed.append((value, sample))
+    return transformed
 
 
 def _batches(
     manifest: Manifest, examples: Sequence[RawInput]
 ) -> list[list[tuple[RawInput, Array]]]:
-    """The raw values with their samples, grouped by what goes into one batch."""
+    """The raw values with their samples, grouped into batches of equal shape."""
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
-    read = [
-        *_read_examples(preprocessing, examples),
-        *_read_made_up(manifest, preprocessing, examples),
+    transformed = [
+        *_transform_examples(preprocessing, examples),
+        *_transform_synthetic(manifest, preprocessing, examples),
     ]
     batches: dict[object, list[tuple[RawInput, Array]]] = {}
-    for value, sample in read:
+    for value, sample in transformed:
         batches.setdefault(batch_key(preprocessing, sample), []).append((value, sample))
     return list(batches.values())
 
@@ -190,22 +191,22 @@ def _base64_size(arrays: Sequence[Array]) -> int:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _SampleMaker:
     """Makes the golden samples of one file. `limit`: bytes of JSON for the outputs of one sample."""
 
     manifest: Manifest
     check: EquivalenceCheck
     limit: int
 
-    def most_random_rows(self) -> int:
-        """INVARIANCE_BATCH, or 1 if so many rows are too large to be made."""
+    def max_random_rows(self) -> int:
+        """INVARIANCE_BATCH, or 1 if that many random rows would be too large."""
         sizes = _longest_random(self.check, INVARIANCE_BATCH)
         shapes = [(spec.shape(sizes), spec.numpy_dtype) for spec in self.check.signature.inputs]
         size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes)
         return INVARIANCE_BATCH if size <= SEEDED_LIMIT else 1
 
     def random(self, rows: int) -> GoldenSample:
-        """Random inputs of a seed, which reach every weight.
+        """Random inputs made from a seed, which affect every weight.
 
         A weight that only sees the black border of an image has no effect on real samples.
         """
@@ -213,7 +214,7 @@ class _Maker:
         return self._golden(seeded_inputs(self.check.signature, sizes), "random")
 
     def real(self, rows: int, left: int) -> GoldenSample | None:
-        """The first real samples; None if there are fewer, or they take more than `left` bytes."""
+        """The first real samples; None if there are too few, or they take more than `left` bytes."""
         inputs = first_rows(self.check.signature, self.check.samples, rows)
         if inputs is None or _base64_size([*inputs.values()]) > left:
             return None
@@ -221,32 +222,35 @@ class _Maker:
         return sample if _json_size(golden_to_data(sample)) <= left else None
 
     def _golden(self, arrays: Mapping[str, Array | SeededArray], pattern: str) -> GoldenSample:
-        made = GoldenSample(arrays, {}, {})
-        here = self.check.tolerances_on(made.inputs)
+        sample = GoldenSample(arrays, {}, {})
+        input_tolerances = self.check.tolerances_on(sample.inputs)
         tolerances = {
             name: np.maximum(self.check.column_tolerances[pattern, name], columns)
-            for name, columns in here.items()
+            for name, columns in input_tolerances.items()
         }
-        return replace(made, **self._expected(made.inputs, tolerances))
+        return replace(sample, **self._expected(sample.inputs, tolerances))
 
     def raw(self, batch: Sequence[tuple[RawInput, Array]], left: int) -> EndToEndSample | None:
         """The raw values that fit, with their samples; None if none does."""
-        room = left - self.limit
+        available = left - self.limit
         sizes = [_json_size(value_to_data(value)) for value, _ in batch]
-        chosen = sorted(range(len(batch)), key=sizes.__getitem__)
-        while chosen and sum(sizes[index] for index in chosen) > room:
-            chosen.pop()  # the largest
-        if not chosen:
+        indices = sorted(range(len(batch)), key=sizes.__getitem__)
+        while indices and sum(sizes[index] for index in indices) > available:
+            indices.pop()  # the largest
+        if not indices:
             return None
-        room -= sum(sizes[index] for index in chosen)
-        values, samples = zip(*(batch[index] for index in sorted(chosen)), strict=True)
+        available -= sum(sizes[index] for index in indices)
+        values, samples = zip(*(batch[index] for index in sorted(indices)), strict=True)
         preprocessing = open_preprocessing(self.manifest.preprocessing, self.manifest.signature)
         inputs, _ = check_inputs(self.manifest.signature, preprocessing.collate(samples))
-        kept = sum(s.nbytes for s in samples) <= READ_BYTES and _base64_size(samples) <= room
+        fits = (
+            sum(s.nbytes for s in samples) <= MAX_PREPROCESSED_BYTES
+            and _base64_size(samples) <= available
+        )
         return EndToEndSample(
             values=values,
             sha256=input_digest(inputs),
-            read=samples if kept else (),
+            read=samples if fits else (),
             names=tuple(preprocessing.feature_names),
             **self._expected(inputs, self.check.tolerances_on(inputs)),
         )
@@ -258,7 +262,7 @@ class _Maker:
     def _expected(
         self, inputs: Mapping[str, Array], tolerances: Mapping[str, Array]
     ) -> dict[str, Any]:
-        """The fields that both kinds of samples have. `tolerances`: by output, for each column."""
+        """The fields that golden and end-to-end samples share. `tolerances`: by output, per column."""
         exact = self.check.exact(inputs)
         ties = self.check.reference.ties(inputs, exact)
         outputs: dict[str, Array | SampledArray] = dict(exact)
@@ -280,20 +284,20 @@ class _Maker:
             outputs[name] = _sampled(array, indices, len(indices) // ELEMENTS_PER_BLOCK, errors)
             if name in columns:
                 columns[name] = errors[np.unravel_index(indices, array.shape)]
-            if name in ties and (kept := _select_ties(ties.pop(name), indices)) is not None:
-                ties[name] = kept
+            if name in ties and (selected := _select_ties(ties.pop(name), indices)) is not None:
+                ties[name] = selected
         return {
             "outputs": outputs,
             "tolerance": {name: float(errors.max()) for name, errors in tolerances.items()},
             "columns": {name: errors.astype(np.float32) for name, errors in columns.items()},
-            "predictions": decode_answers(self.manifest, exact),
+            "predictions": decode_predictions(self.manifest, exact),
             "labels_sha256": labels_digest(self.manifest.labels) if self.manifest.labels else "",
             "ties": ties,
         }
 
 
 def _longest_random(check: EquivalenceCheck, rows: int) -> dict[str, int]:
-    """The sizes of the largest random case of so many rows."""
+    """The sizes of the largest random test case with this number of rows."""
     fitting = [
         case.sizes for case in check.cases if case.pattern == "random" and case.sizes[BATCH] == rows
     ]
@@ -301,7 +305,7 @@ def _longest_random(check: EquivalenceCheck, rows: int) -> dict[str, int]:
 
 
 def _sampled(array: Array, indices: Array, blocks: int, errors: Array) -> SampledArray:
-    """An output of which some elements are stored. `errors`: the tolerance of each element."""
+    """An output with only some elements stored. `errors`: the tolerance of each element."""
     sums, _ = checksums(array, blocks)
     edges, flat = block_edges(array.size, blocks), errors.reshape(-1)
     slack = [flat[start:stop].sum() for start, stop in pairwise(edges)]
@@ -310,7 +314,7 @@ def _sampled(array: Array, indices: Array, blocks: int, errors: Array) -> Sample
 
 
 def _tie_errors(exact: Array, ties: Ties) -> Array:
-    """How much each integer may be off: 0 except where rounding decides."""
+    """The allowed error of each integer: 0 except at ties, where rounding decides."""
     errors = np.zeros(exact.shape)
     differences = ties.values.astype(np.float64) - exact.reshape(-1)[ties.indices]
     errors.reshape(-1)[ties.indices] = np.abs(differences).max(axis=0)
@@ -350,18 +354,18 @@ def _choose_indices(spec: TensorSpec, array: Array, count: int) -> Array:
 
 def _by_column(spec: TensorSpec, array: Array, find: Any) -> Array:
     """The flat index of what `find` (argmax, argmin) finds in each column."""
-    kept = column_axes(spec)
-    order = (*(axis for axis in range(array.ndim) if axis not in kept), *kept)
+    column = column_axes(spec)
+    order = (*(axis for axis in range(array.ndim) if axis not in column), *column)
     moved = array.transpose(order)
-    columns = math.prod(array.shape[axis] for axis in kept)
+    columns = math.prod(array.shape[axis] for axis in column)
     rows = find(moved.reshape(-1, columns), axis=0)
-    places = np.unravel_index(rows * columns + np.arange(columns), moved.shape)
-    by_axis = [places[order.index(axis)] for axis in range(array.ndim)]
-    found: Array = np.ravel_multi_index(tuple(by_axis), array.shape)
-    return found
+    positions = np.unravel_index(rows * columns + np.arange(columns), moved.shape)
+    by_axis = [positions[order.index(axis)] for axis in range(array.ndim)]
+    flat: Array = np.ravel_multi_index(tuple(by_axis), array.shape)
+    return flat
 
 
-def decode_answers(
+def decode_predictions(
     manifest: Manifest, exact: Mapping[str, Array]
 ) -> tuple[ExpectedPrediction, ...]:
     """The predictions that the task decodes from the outputs; none if it decodes nothing."""
@@ -371,14 +375,14 @@ def decode_answers(
     first = manifest.signature.outputs[0]
     rows = np.moveaxis(exact[first.name], first.batch_axis, 0)
     try:
-        decided = task.decode(rows, manifest.labels, 1)
+        decoded = task.decode(rows, manifest.labels, 1)
     except ArtifactError as error:
         raise ArtifactError(f"the network in float64: {error}", code=error.code) from error
-    return tuple(ExpectedPrediction(each.label, each.score, each.value) for each in decided)
+    return tuple(ExpectedPrediction(each.label, each.score, each.value) for each in decoded)
 
 
 def requantized_samples(predictor: Predictor, steps: Mapping[str, float]) -> dict[str, Any]:
-    """The fields `golden` and `raw` of a manifest whose file computes in int8.
+    """The fields `golden` and `end_to_end` of a manifest whose file computes in int8.
 
     The inputs are those of the predictor's manifest, the outputs are the file's own.
 
@@ -413,5 +417,5 @@ def _requantize(
         tolerance=tolerance,
         columns={},
         ties={},
-        predictions=decode_answers(predictor.manifest, arrays),
+        predictions=decode_predictions(predictor.manifest, arrays),
     )

@@ -3,7 +3,8 @@
 There are two kinds of guards:
 
 - A rule, `time <= 64` or `time % 2 == 0`, says for which sizes the graph is right. It becomes a limit of
-  its axis, or the network is refused: a batch has no limits, and the limits of an axis are one range.
+  its axis. If that is impossible, the network is rejected: a batch size has no limits, and the limits of
+  an axis are one range.
 - An inequality, `time != 1`, usually comes from torch itself: an axis of size 1 is broadcast, or has
   other strides. The graph may still be right there. Such sizes are few, and the equivalence check runs
   the file at each of them.
@@ -35,17 +36,17 @@ from ptx.infer.signature import (
 
 Sizes = dict[str, int]
 
-MAX_EXCEPTIONS = 8  # sizes that are run one by one; with more of them it is a rule
+MAX_EXCEPTIONS = 8  # sizes that an inequality may exclude; with more it counts as a rule
 # Sizes at which guards are evaluated: all small ones, and powers of two with their neighbours. Sizes
 # around the constants of the guards, where a decision changes, are added.
 _SCANNED = {*range(1, 513), *(2**power + by for power in range(10, 21) for by in (-1, 0, 1))}
-_MAX_SIZE = 2**20  # a guard on larger sizes is no limit
+_MAX_SIZE = 2**20  # guards on larger sizes are ignored
 # Sizes at which networks are traced: all different, and none of them in the test matrix.
 TRACED = (5, 11, 13, 17, 19)
 # Sizes of the other axes while one is evaluated.
 _OTHERS = (TRACED, (2, 3, 7, 6, 9), (64, 40, 38, 34, 33))
 # Sizes of several axes together. The test matrix combines the sizes 1 and 2 with all others.
-_TOGETHER = (3, 5, 7, 16, 63, 100, 257, 1000, 4096)
+_COMBINED = (3, 5, 7, 16, 63, 100, 257, 1000, 4096)
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Guard:
         text: The condition, with the names of the axes.
         names: Name in the code → axis.
         constants: The integers in the condition.
-        differs: It is an inequality; see the head of this module.
-        stated: It is no decision: the signature states it about an output.
+        differs: Whether it is an inequality; see above.
+        stated: Whether it comes from the signature's statement about an output, not from a decision.
     """
 
     text: str
@@ -71,9 +72,9 @@ class Guard:
         """Whether the guard is true at these sizes."""
         known = {name: sizes[axis] for name, axis in self.names.items()}
         try:
-            # torch printed this code from its own expression; nothing of it comes from a file.
+            # torch generated this code from its own expression; nothing in it comes from a file.
             return bool(eval(self.code, {"math": math}, known))  # noqa: S307
-        except ArithmeticError:  # it divides by 0 at these sizes
+        except ArithmeticError:  # division by 0 at these sizes
             return False
 
 
@@ -89,7 +90,7 @@ def input_symbols(program: ExportedProgram, signature: Signature) -> dict[sympy.
 def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
     """The guards of a program, and the equations between its outputs' sizes and the signature's axes.
 
-    Guards on an input's values (the number of its nonzeros) are left out.
+    Guards on the values of an input, such as the number of its nonzeros, are omitted.
     """
     names = {axis: sympy.Symbol(f"size{at}") for at, axis in enumerate(signature.dynamic_axes)}
     symbols = input_symbols(program, signature)
@@ -102,16 +103,20 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
         if values.upper < _MAX_SIZE:
             expressions.append(sympy.Le(symbol, int(values.upper)))
     (environment,) = {
-        id(found): found
+        id(shape_env): shape_env
         for node in program.graph.nodes
-        if (found := getattr(getattr(node.meta.get("val"), "fake_mode", None), "shape_env", None))
+        if (
+            shape_env := getattr(
+                getattr(node.meta.get("val"), "fake_mode", None), "shape_env", None
+            )
+        )
     }.values()
     expressions += [environment.replace(guard.expr) for guard in environment.guards]
-    of_sizes = dict.fromkeys(expression.xreplace(known) for expression in expressions)
+    size_expressions = dict.fromkeys(expression.xreplace(known) for expression in expressions)
     inputs = set(names.values())
     return [
         _make_guard(expression, {str(symbol): axis for axis, symbol in names.items()}, stated)
-        for expression in of_sizes
+        for expression in size_expressions
         if expression.free_symbols and expression.free_symbols <= inputs
     ]
 
@@ -119,9 +124,9 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
 def _dynamic_sizes(
     program: ExportedProgram, signature: Signature
 ) -> Iterator[tuple[sympy.Expr, str]]:
-    """The size of each dynamic axis, inputs first, except those that the graph has frozen.
+    """The size of each dynamic axis, inputs first, without sizes that the graph has frozen.
 
-    Outputs that differ from the signature's are left to the equivalence check.
+    Outputs that differ from the signature are found by the equivalence check.
     """
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     known = program.graph_signature
@@ -142,7 +147,7 @@ def _make_guard(
     code = PythonPrinter().doprint(expression)
     names = {str(symbol): axes[str(symbol)] for symbol in expression.free_symbols}
     return Guard(
-        text=re.sub(r"\bsize\d+\b", lambda found: axes[found[0]], code),
+        text=re.sub(r"\bsize\d+\b", lambda match: axes[match[0]], code),
         code=compile(code, "<guard>", "eval"),
         names=names,
         constants=frozenset(abs(int(number)) for number in expression.atoms(sympy.Integer)),
@@ -160,7 +165,7 @@ class Ranges:
         near = {number * by + off for number in constants for by in (1, 2) for off in (-1, 0, 1)}
         self._scanned = sorted(_SCANNED | {size for size in near if 0 < size <= _MAX_SIZE})
         self._others = [signature.distinct_sizes(others) for others in _OTHERS]
-        self._rules = [guard for guard in guards if not self._leaves_out_few(guard)]
+        self._rules = [guard for guard in guards if not self._excludes_few(guard)]
         self._exceptions = [guard for guard in guards if guard not in self._rules]
 
     def find_limits(self, axis: str) -> Limits:
@@ -170,47 +175,49 @@ class Ranges:
             ArtifactError: E-EXPORT-AXES, E-ROWS: they are not one range.
         """
         scanned = self._scan(axis)
-        right = [size for size in scanned if self._find_broken(self._rules, axis, size) is None]
+        right = [size for size in scanned if self._first_violated(self._rules, axis, size) is None]
         for size in scanned:
             between = not right or right[0] < size < right[-1]
-            if between and (rule := self._find_broken(self._rules, axis, size)):
-                raise other_sizes([axis], rule.text)
+            if between and (rule := self._first_violated(self._rules, axis, size)):
+                raise size_dependence_error([axis], rule.text)
 
         def passed(size: int) -> bool:
-            return self._find_broken(self._rules, axis, size) is None
+            return self._first_violated(self._rules, axis, size) is None
 
-        least, most = self._limits(axis)
+        minimum, maximum = self._limits(axis)
         if right[0] > scanned[0]:
-            least = find_end(right[0], scanned[scanned.index(right[0]) - 1], passed)
+            minimum = find_end(right[0], scanned[scanned.index(right[0]) - 1], passed)
         if right[-1] < scanned[-1]:
-            most = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], passed)
-        return least, most
+            maximum = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], passed)
+        return minimum, maximum
 
     def describe_end(self, axis: str, limits: Limits) -> str:
-        """The rule that causes these limits of an axis."""
-        least, most = limits
-        rule = self._find_broken(self._rules, axis, least - 1 if most is None else most + 1)
+        """The rule that limits an axis to this range."""
+        minimum, maximum = limits
+        rule = self._first_violated(
+            self._rules, axis, minimum - 1 if maximum is None else maximum + 1
+        )
         return rule.text if rule else f"{axis} {describe_limits(limits)}"
 
     def find_exceptions(self, axis: str) -> list[int]:
         """The few sizes of an axis that a guard excludes."""
         scanned = self._scan(axis)
-        return [size for size in scanned if self._find_broken(self._exceptions, axis, size)]
+        return [size for size in scanned if self._first_violated(self._exceptions, axis, size)]
 
-    def check_together(self) -> list[Sizes]:
+    def check_combinations(self) -> list[Sizes]:
         """Combined sizes of several axes that guards exclude, one combination for each guard.
 
         Raises:
             ArtifactError: E-EXPORT-AXES, E-ROWS: a rule binds the axes to each other.
         """
-        found = []
+        excluded = []
         for guard in (*self._rules, *self._exceptions):
-            sizes = self._find_together(guard)
+            sizes = self._find_combination(guard)
             if sizes and guard in self._rules:
-                raise other_sizes(sorted(sizes), guard.text)
+                raise size_dependence_error(sorted(sizes), guard.text)
             if sizes:
-                found.append(sizes)
-        return found
+                excluded.append(sizes)
+        return excluded
 
     def find_beyond(self, known: Collection[str]) -> Sizes | None:
         """Sizes above the traced ones at which a rule fails that is not in `known`."""
@@ -218,73 +225,75 @@ class Ranges:
             if rule.stated or rule.text in known:
                 continue
             axes = set(rule.names.values())
-            sizes = self._find_together(rule) if len(axes) > 1 else None
+            sizes = self._find_combination(rule) if len(axes) > 1 else None
             for axis in axes if len(axes) == 1 else ():
                 above = (size for size in self._scan(axis) if size > self._others[0][axis])
-                broken = next(
-                    (size for size in above if not self._can_hold(rule, axis, size)), None
+                violating = next(
+                    (size for size in above if not self._can_be_satisfied(rule, axis, size)), None
                 )
-                sizes = None if broken is None else {axis: broken}
+                sizes = None if violating is None else {axis: violating}
             if sizes:
                 return {**self._others[0], **sizes}
         return None
 
-    def _find_together(self, guard: Guard) -> Sizes | None:
+    def _find_combination(self, guard: Guard) -> Sizes | None:
         """The smallest combined sizes of several axes at which the guard fails."""
         axes = sorted(set(guard.names.values()))
         if len(axes) < 2:
             return None
-        for together in sorted(itertools.product(*map(self._choose, axes)), key=math.prod):
-            sizes = dict(zip(axes, together, strict=True))
+        for combination in sorted(itertools.product(*map(self._choose, axes)), key=math.prod):
+            sizes = dict(zip(axes, combination, strict=True))
             if not guard.is_satisfied(sizes):
                 return sizes
         return None
 
     def _choose(self, axis: str) -> list[int]:
         """Some sizes of an axis, to combine with others."""
-        least, most = self._limits(axis)
+        minimum, maximum = self._limits(axis)
         exceptions = set(self.find_exceptions(axis))
-        sizes = sorted({*_TOGETHER, most or least} - exceptions)
-        return [size for size in sizes if size > 2 and within(size, (least, most))]
+        sizes = sorted({*_COMBINED, maximum or minimum} - exceptions)
+        return [size for size in sizes if size > 2 and within(size, (minimum, maximum))]
 
     def _scan(self, axis: str) -> list[int]:
-        least, most = self._limits(axis)
-        sizes = {*self._scanned, least, most or least}
-        return [size for size in sorted(sizes) if within(size, (least, most))]
+        minimum, maximum = self._limits(axis)
+        sizes = {*self._scanned, minimum, maximum or minimum}
+        return [size for size in sorted(sizes) if within(size, (minimum, maximum))]
 
     def _limits(self, axis: str) -> Limits:
         return self._signature.limits.get(axis, NO_LIMITS)
 
-    def _leaves_out_few(self, guard: Guard) -> bool:
-        broken = {
-            axis: sum(not self._can_hold(guard, axis, size) for size in self._scan(axis))
+    def _excludes_few(self, guard: Guard) -> bool:
+        excluded = {
+            axis: sum(not self._can_be_satisfied(guard, axis, size) for size in self._scan(axis))
             for axis in (guard.names.values() if guard.differs else ())
         }
-        return guard.differs and max(broken.values()) <= MAX_EXCEPTIONS
+        return guard.differs and max(excluded.values()) <= MAX_EXCEPTIONS
 
-    def _find_broken(self, guards: Sequence[Guard], axis: str, size: int) -> Guard | None:
-        """The first guard that fails at this size of the axis, for all sizes of the others."""
-        return next((guard for guard in guards if not self._can_hold(guard, axis, size)), None)
+    def _first_violated(self, guards: Sequence[Guard], axis: str, size: int) -> Guard | None:
+        """The first guard that fails at this size of the axis, whatever the sizes of the others."""
+        return next(
+            (guard for guard in guards if not self._can_be_satisfied(guard, axis, size)), None
+        )
 
-    def _can_hold(self, guard: Guard, axis: str, size: int) -> bool:
+    def _can_be_satisfied(self, guard: Guard, axis: str, size: int) -> bool:
         if axis not in guard.names.values():
             return True
         return any(guard.is_satisfied({**others, axis: size}) for others in self._others)
 
 
-def other_sizes(axes: Sequence[str], text: str) -> ArtifactError:
-    """The error for a graph that is not right for one range of these axes."""
+def size_dependence_error(axes: Sequence[str], text: str) -> ArtifactError:
+    """The error for a graph that is not right for a single range of these axes."""
     if BATCH in axes:
         return ArtifactError(
-            "what the network computes depends on how many rows are asked together, and an exported"
-            f" graph is right for {text} alone: have forward take no decision by the size of the batch",
+            "the network's outputs depend on the batch size, and an exported graph is right only for"
+            f" {text}: remove decisions that depend on the batch size from forward",
             code="E-ROWS",
         )
     named = " and ".join(axes)
     return ArtifactError(
-        f"the exported graph is right for {text} alone, and not for one range of {named}: have forward"
-        f" take no decision by that size, or make {named} a number in the signature; axes that are"
-        " always equal have one name there",
+        f"the exported graph is right only for {text}, which is not one range of {named}: remove"
+        f" decisions that depend on that size from forward, or make {named} a number in the signature;"
+        " give axes that are always equal one name there",
         code="E-EXPORT-AXES",
     )
 

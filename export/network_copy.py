@@ -1,4 +1,4 @@
-"""Copies of networks, also of those that Python's `copy` refuses."""
+"""Deep copies of networks, including those that `copy.deepcopy` alone cannot copy."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from ptx.infer.errors import UsageError
 
-_MAX_SHARED = 100  # objects that cannot be copied, before a network is refused
+_MAX_SHARED = 100  # objects that cannot be copied; with more the network is rejected
 
 
 def copy_network(network: nn.Module) -> nn.Module:
     """A deep copy of a network.
 
-    What cannot be copied (a lock, an open file, a generator) is shared with the original. A tensor that
-    was computed from weights, as the old `torch.nn.utils.weight_norm` leaves it in its layer, is copied
-    without its autograd history.
+    Objects that cannot be copied (a lock, an open file, a generator) are shared with the original. A
+    tensor that was computed from weights, such as the old `torch.nn.utils.weight_norm` leaves in its
+    layer, is copied without its autograd history.
 
     Raises:
-        UsageError: the network, or a weight of it, cannot be copied.
+        UsageError: the network, or one of its weights, cannot be copied.
     """
     shared: dict[int, Any] = {}
     while True:
@@ -29,22 +29,22 @@ def copy_network(network: nn.Module) -> nn.Module:
         except MemoryError:
             raise
         except Exception as error:  # whatever an object's methods raise
-            refused = _find_refused(error)
-            weight = isinstance(refused, Tensor) and refused.is_leaf
+            uncopyable = _find_uncopyable(error)
+            weight = isinstance(uncopyable, Tensor) and uncopyable.is_leaf
             if (
-                refused is None
+                uncopyable is None
                 or weight
-                or isinstance(refused, nn.Module)
+                or isinstance(uncopyable, nn.Module)
                 or len(shared) == _MAX_SHARED
             ):
                 raise UsageError(
                     f"the network cannot be copied: {error}; expected one that copy.deepcopy copies"
                 ) from error
-            copied = refused.detach().clone() if isinstance(refused, Tensor) else refused
-            shared[id(refused)] = copied
+            copied = uncopyable.detach().clone() if isinstance(uncopyable, Tensor) else uncopyable
+            shared[id(uncopyable)] = copied
 
 
-def _find_refused(error: Exception) -> Any:
+def _find_uncopyable(error: Exception) -> Any:
     """The object at which `copy.deepcopy` failed: the argument of its innermost call."""
     traceback, frame = error.__traceback__, None
     while traceback is not None:

@@ -17,7 +17,7 @@ from ptx.export.check.tolerance import FACTOR
 from ptx.export.formats import EXPORTERS, EmbedManifest, check_format
 from ptx.export.formats.conversion_errors import mapping_export_errors
 from ptx.export.formats.html import Choice
-from ptx.export.golden import assert_golden, check_room, with_golden
+from ptx.export.golden import assert_golden, check_manifest_size, with_golden
 from ptx.export.source import TrainedModel, describe
 from ptx.infer.artifact.artifact import parse_artifact
 from ptx.infer.artifact.files import check_writable, write_atomic
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from ptx.export.quantize.quality import QualityReport
 
 
-_LOCATE_SECONDS = (
-    2.0  # over the test matrix, to find an input for naming the node of a failed check
-)
+# Time limit of the search for an input at which the node of a failed check can be located.
+_LOCATE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class VerifiedExport:
 
     Attributes:
         size: Bytes.
-        sha256: Of the file.
-        saved: Bytes that quantization takes off the file.
-        choice: The page's runtime and why it was chosen; None if it was named or there is none.
-        quality: Of a file that computes in int8: what quantization changed.
+        sha256: The digest of the file.
+        saved: The bytes by which quantization made the file smaller.
+        choice: The page's runtime and why it was chosen; None if the user chose it or there is none.
+        quality: For a file that computes in int8: what quantization changed.
     """
 
     path: Path
@@ -71,12 +70,12 @@ class VerifiedExport:
 
     @property
     def rows(self) -> int:
-        """How many real samples got the network's labels."""
+        """For how many real samples the labels were compared."""
         return int(self.manifest.verification.get("labels", 0))
 
     @property
     def error(self) -> float:
-        """The absolute error that is nearest to its tolerance; 0 if the file computes in int8."""
+        """The absolute error closest to its tolerance; 0 if the file computes in int8."""
         return self._worst["error"]
 
     @property
@@ -103,7 +102,7 @@ class ExportCandidate:
     """A verified file that is still in memory.
 
     Attributes:
-        content: Without the manifest.
+        content: The file without its manifest.
         embed: Makes the file from the content and the manifest.
         saved, choice, quality: As in `VerifiedExport`.
     """
@@ -124,7 +123,7 @@ class ExportCandidate:
         """Write the file atomically; `announce`: as in `export`.
 
         Raises:
-            OutputError: the file cannot be written; what was there before is untouched.
+            OutputError: the file cannot be written; a previous file is unchanged.
         """
         artifact = parse_artifact(self.to_bytes(), path=path)
         artifact.require_manifest()
@@ -158,18 +157,18 @@ def export(
     Args:
         trained: From `read_model` or `describe`, or any network with the arguments of `describe`.
         opset: Only for ONNX.
-        announce: Gets the file's sha256 just before the file is written, so that the file never exists
-            without the caller knowing of it.
-        progress: Gets how many runs of the check are done, and how many there are.
+        announce: Called with the file's SHA-256 just before it is written, so that the caller knows the
+            digest of every file that exists.
+        progress: Called with the number of finished runs of the check, and their total number.
         spec: Arguments of `describe`, if `trained` is a network.
 
     Raises:
         UsageError: there is no such format or opset.
         InputError: the arguments about the network are not valid.
-        ArtifactError: the network cannot be converted; or no file could agree with it, since its outputs
-            are not finite, differ from run to run, or depend on the rest of the batch.
+        ArtifactError: the network cannot be converted, or its outputs are not finite, differ from run to
+            run, or depend on the rest of the batch, so that no file could agree with it.
         AgreementError: the file would not compute what the network computes; nothing is written.
-        OutputError: the file cannot be written; what was there before is untouched.
+        OutputError: the file cannot be written; a previous file is unchanged.
         BackendError: the backend that verifies the file is not installed.
     """
     path = Path(path)
@@ -183,7 +182,9 @@ def export(
             format_name, network=trained.network, weights=manifest.weights, runtime=runtime
         )
         if spec:
-            raise UsageError(f"{', '.join(spec)}: a trained model has a manifest that says this")
+            raise UsageError(
+                f"{', '.join(spec)} cannot be given for a trained model, whose manifest has it"
+            )
     else:
         if isinstance(trained, nn.Module):
             check_format(format_name, network=trained)
@@ -212,7 +213,7 @@ def verify_export(
             " 'passthrough', or another format"
         )
     check = trained.equivalence_check
-    check_room(trained.manifest)
+    check_manifest_size(trained.manifest)
     check.set_progress(progress)
     check.check_network()
     with mapping_export_errors(trained.manifest.model, format_name):
@@ -246,7 +247,7 @@ def open_candidate(
         ArtifactError: the backend cannot open the file.
     """
     artifact = parse_artifact(candidate.to_bytes(), path=path)
-    options = Options(device="cpu", threads=threads, trust=True)  # it was made in this process
+    options = Options(device="cpu", threads=threads, trust=True)  # made in this process
     backend = EXPORTERS[candidate.format].backend
     return Predictor(artifact.require_manifest(), lambda: open_backend(backend, artifact, options))
 
@@ -310,7 +311,7 @@ def _locate(candidate: ExportCandidate, trained: TrainedModel) -> str:
         artifact = diagnosis.as_artifact(candidate.content, candidate.format)
         backend = EXPORTERS[candidate.format].backend
         return diagnosis.locate(artifact, backend, _LOCATE_SECONDS).summary
-    except Exception:  # of any library: the check's own message must not be lost
+    except Exception:  # any library may fail: the message of the check must not be lost
         return ""
 
 

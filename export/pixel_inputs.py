@@ -1,7 +1,7 @@
-"""Pixels as the input of a network: the preprocessing after resizing becomes a part of the graph.
+"""Networks with pixels as input: the preprocessing after resizing becomes part of the graph.
 
 A runtime then needs no mean and standard deviation. Decoding and resizing stay outside, since the
-operators for it (DecodeImage, Resize) give other pixels than ptx does.
+ONNX operators for them (DecodeImage, Resize) compute other pixels than ptx does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ptx.infer.preprocessing import ImageSpec, Preprocessing, open_preprocessing
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 from ptx.infer.tasks import classification, find_task
 
-_IN_GRAPH = ("mean", "std")  # settings that become part of the graph
+_EMBEDDED_SETTINGS = ("mean", "std")
 PIXELS, PROBABILITIES, LABEL = "pixels", "probabilities", "label"
 _OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of ImageSpec.normalization
     "divide": torch.div,
@@ -36,14 +36,14 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
     additional outputs `probabilities` and `label`, the index of the largest.
 
     Raises:
-        UsageError: its inputs are no images, or it has an output of such a name.
+        UsageError: its inputs are not images, or it already has an output of that name.
     """
     manifest = trained.manifest
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     image_spec, (spec, *_) = preprocessing.image_spec, manifest.signature.inputs
     if image_spec is None or preprocessing.row_spec is None or spec.dtype != "float32":
         raise UsageError(
-            f"the inputs of {manifest.model} are no pictures that become numbers (preprocessing"
+            f"the inputs of {manifest.model} are not images that are converted to float32 (preprocessing"
             f" {manifest.preprocessing['kind']!r}, {spec.dtype}): --embed-preprocessing is not for it"
         )
     size = preprocessing.row_spec[1]
@@ -65,7 +65,7 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
             manifest,
             signature=Signature((pixels,), tuple(outputs)),
             preprocessing={
-                key: v for key, v in manifest.preprocessing.items() if key not in _IN_GRAPH
+                key: v for key, v in manifest.preprocessing.items() if key not in _EMBEDDED_SETTINGS
             },
         ),
         samples=_as_pixels(trained.samples.get(spec.name), preprocessing, image_spec, pixels),
@@ -73,7 +73,7 @@ def embed_preprocessing(trained: TrainedModel) -> TrainedModel:
 
 
 class PixelNetwork(nn.Module):
-    """A network after the steps from pixels to its input, which are computed in float32."""
+    """A network preceded by its normalization of pixels, which is computed in float32."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class PixelNetwork(nn.Module):
 
 
 def _added_outputs(manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """The outputs that a classifier gets."""
+    """The outputs that are added to a classifier."""
     first = manifest.signature.outputs[0]
     if find_task(manifest.task).decode is not classification:
         return ()
@@ -135,7 +135,7 @@ def _as_pixels(
     axes = [int(axis) for axis in pixels.sample_axes]
     tables = image_spec.lookup_table.reshape(-1, 256)
     rows = rows.reshape(len(rows), axes[0], axes[1], len(tables))
-    places = [table.searchsorted(rows[..., channel]) for channel, table in enumerate(tables)]
-    found = np.stack(places, axis=-1).clip(0, 255).astype(np.uint8).reshape(len(rows), *axes)
-    again = preprocessing.collate(list(found))[spec.name]
-    return {PIXELS: found} if np.array_equal(again, inputs) else {}
+    levels = [table.searchsorted(rows[..., channel]) for channel, table in enumerate(tables)]
+    restored = np.stack(levels, axis=-1).clip(0, 255).astype(np.uint8).reshape(len(rows), *axes)
+    repeated = preprocessing.collate(list(restored))[spec.name]
+    return {PIXELS: restored} if np.array_equal(repeated, inputs) else {}

@@ -1,4 +1,4 @@
-"""Silencing of the libraries that an export calls."""
+"""Reduces the log output of the libraries that an export calls."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def quiet_loggers(*names: str, level: int = logging.ERROR) -> Iterator[None]:
     try:
         yield
     finally:
-        for logger, former in before.items():
-            logger.setLevel(former)
+        for logger, level_before in before.items():
+            logger.setLevel(level_before)

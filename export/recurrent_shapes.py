@@ -3,8 +3,8 @@
 The graph keeps `aten::lstm` and `aten::gru` as one operator each, but torch infers their shapes by
 unrolling the layer at the traced length, which freezes the time axis. `torch.export._patches`, a private
 module that torch 2.13 and later have and `torch.onnx` uses, runs a loop instead. It replaces py_kernels
-but does not clear the dispatch cache, so that the second of two exports in a process may unroll all the
-same; and before torch 2.15 `torch.onnx` restores the kernels before the graph is decomposed, which
+but does not clear the dispatch cache, so that the second of two exports in a process may still unroll
+the layer; and before torch 2.15 `torch.onnx` restores the kernels before the graph is decomposed, which
 writes the traced length into the file.
 """
 

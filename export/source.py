@@ -16,7 +16,7 @@ from ptx.export.catalog_manifest import catalog_manifest, published_manifest
 from ptx.export.check.equivalence import EquivalenceCheck
 from ptx.export.check.matrix import sample_sizes
 from ptx.export.check.precision import PRECISIONS
-from ptx.export.golden import check_room
+from ptx.export.golden import check_manifest_size
 from ptx.export.network_copy import copy_network
 from ptx.export.tracing import Traced, trace
 from ptx.infer.artifact import zip_archive
@@ -45,7 +45,7 @@ class TrainedModel:
         samples: Real inputs by name; empty if none are known.
         notes: How a bare state dict was read.
         examples: Real raw inputs: file contents, texts, rows.
-        runtime: The runtime of its HTML page: `javascript`, `ort`; empty: chosen by the graph.
+        runtime: The runtime of its HTML page, `javascript` or `ort`; empty: chosen by the graph.
     """
 
     network: nn.Module
@@ -113,7 +113,7 @@ def describe(network: nn.Module, **spec: Any) -> TrainedModel:
     Raises:
         InputError: the specification is not valid.
         ArtifactError: the network does not compute what the signature says.
-        UsageError: it is no network, there is no signature, or its weights are complex or 8-bit.
+        UsageError: it is not a network, there is no signature, or its weights are complex or 8-bit.
     """
     if not isinstance(network, nn.Module):
         raise UsageError(f"the network is a {type(network).__name__}; expected a torch.nn.Module")
@@ -127,10 +127,10 @@ def describe(network: nn.Module, **spec: Any) -> TrainedModel:
 
 
 def as_examples(values: Sequence[Any]) -> tuple[RawInput, ...]:
-    """Raw inputs as the manifest holds them; a path or an open file is not accepted.
+    """Raw inputs as the manifest stores them; paths and open files are not accepted.
 
     Raises:
-        InputError: one is neither the bytes of a picture file, nor a text, nor numbers.
+        InputError: one is neither the bytes of an image file, nor a text, nor numbers.
     """
     examples = []
     for index, value in enumerate(values):
@@ -138,7 +138,7 @@ def as_examples(values: Sequence[Any]) -> tuple[RawInput, ...]:
             examples.append(to_raw_input(value))
         except ValueError as error:
             raise InputError(
-                f"example {index} is a {type(value).__name__}; expected the bytes of a picture file,"
+                f"example {index} is a {type(value).__name__}; expected the bytes of an image file,"
                 " a text, or finite numbers",
                 code="E-TYPE",
             ) from error
@@ -154,7 +154,7 @@ def make_model(
 ) -> TrainedModel:
     """A network with a model spec that has inputs and outputs. `weights`: a state dict for it."""
     network = _unwrap(network)
-    _check_kind(network)
+    _check_exportable(network)
     copied = copy_network(network).cpu()
     notes: tuple[str, ...] = ()
     if weights is not None:
@@ -165,7 +165,7 @@ def make_model(
     _check_weights(copied)
     signature = model_spec.signature()
     manifest = model_spec.manifest(signature, name=kebab(type(network).__name__))
-    check_room(manifest)
+    check_manifest_size(manifest)
     digest = "" if weights is None else weights.sha256
     found = check_inputs(signature, samples)[0] if samples else {}
     trained = TrainedModel(
@@ -186,19 +186,19 @@ def _unwrap(network: nn.Module) -> nn.Module:
     """The network inside of DataParallel or torch.compile."""
     while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
-    compiled = getattr(network, "_orig_mod", None)  # of what torch.compile gives
+    compiled = getattr(network, "_orig_mod", None)  # set by torch.compile
     return compiled if isinstance(compiled, nn.Module) else network
 
 
-def _check_kind(network: nn.Module) -> None:
-    """Refuse a network without weights to copy, or without Python code to convert.
+def _check_exportable(network: nn.Module) -> None:
+    """Check that a network has weights to copy and Python code to convert.
 
     Raises:
         UsageError: TorchScript compiled it, PyTorch quantized it, or its weights have no values yet.
     """
     if isinstance(network, torch.jit.ScriptModule):
         raise UsageError(
-            "the network is a ScriptModule, which torch.jit made of another: give the network that was"
+            "the network is a ScriptModule, made by torch.jit: give the original network that was"
             " scripted or traced; its state_dict() has the same weights"
         )
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
@@ -206,7 +206,7 @@ def _check_kind(network: nn.Module) -> None:
             layer = type(network.get_submodule(name.rpartition(".")[0])).__name__
             raise UsageError(
                 f"weight {name!r} of a {layer} has no size yet: run the network once on an input, as"
-                " the training does, and load its weights"
+                " in training, and load its weights"
             )
         if tensor.is_meta:
             raise UsageError(
@@ -254,8 +254,8 @@ def read_model(
     Args:
         samples: Real inputs, for a file that has none.
         network: Builds the network of a checkpoint whose model is not in the catalog.
-        overrides: How the network of a bare state dict was trained. What is assumed instead is in the
-            manifest's `training["assumed"]`.
+        overrides: How the network of a bare state dict was trained. Assumptions for the rest are
+            recorded in the manifest's `training["assumed"]`.
 
     Raises:
         ArtifactError: the file cannot be used, or its weights do not fit the network.
@@ -274,18 +274,19 @@ def read_model(
     else:
         if overrides is not None:
             raise UsageError(
-                f"{artifact.name} is a checkpoint of ptx, whose manifest says the preprocessing"
-                " and labels"
-                " that it was trained with; they are overrides of a bare state dict alone"
+                f"{artifact.name} is a checkpoint of ptx, whose manifest has the preprocessing"
+                " and labels of its training; only those of a bare state dict can be overridden"
             )
-        trained = _read_signed(artifact, model, network)
+        trained = _read_checkpoint(artifact, model, network)
     found = trained.samples or samples
     if found:
         found, _ = check_inputs(trained.manifest.signature, found)
     return replace(trained, samples=dict(found or {}))
 
 
-def _read_signed(artifact: Artifact, model: str | None, network: Factory | None) -> TrainedModel:
+def _read_checkpoint(
+    artifact: Artifact, model: str | None, network: Factory | None
+) -> TrainedModel:
     """A ptx checkpoint; its manifest must belong to its weights."""
     manifest = artifact.require_manifest()
     if model is not None and manifest.model != model:
@@ -312,7 +313,7 @@ def _read_bare(artifact: Artifact, model: str | None, overrides: ModelSpec) -> T
     """A state dict with the catalog's manifest and the overrides."""
     if model is None:
         raise UsageError(
-            f"{artifact.name} is a bare state dict: say which model of the catalog it belongs to"
+            f"{artifact.name} is a bare state dict: name the model of the catalog that it belongs to"
         )
     manifest = catalog_manifest(model, overrides)
     with mapping_load_errors(artifact):
@@ -325,7 +326,7 @@ def _read_bare(artifact: Artifact, model: str | None, overrides: ModelSpec) -> T
         checkpoints.load_weights(built, weights)
     notes = checkpoint.notes
     if renamed:
-        layers = {f"{_layer(theirs)} → {_layer(own)}": None for own, theirs in renamed.items()}
+        layers = {f"{_layer(theirs)} → {_layer(ours)}": None for ours, theirs in renamed.items()}
         notes += (f"layers are matched by their shapes: {', '.join(layers)}",)
     manifest = replace(
         manifest,

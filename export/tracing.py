@@ -33,8 +33,8 @@ from ptx.export.guards import (
     Sizes,
     find_end,
     input_symbols,
-    other_sizes,
     read_guards,
+    size_dependence_error,
 )
 from ptx.export.quiet_loggers import quiet_loggers
 from ptx.export.recurrent_shapes import recurrent_shapes
@@ -51,12 +51,12 @@ from ptx.infer.signature import (
 )
 
 _SMALL = (2, 3, 4, 5, 6)
-_MAX_ELEMENTS = 2**20  # of the inputs at one of the further sizes
-_MAX_RUN_ELEMENTS = 2**23  # of the inputs at which a network and its program are compared
-_MAX_TRACED_ELEMENTS = 2**27  # of the inputs of another trace, which reads none of them
-_MAX_TRACES = 4  # of one network after the first
+_MAX_ELEMENTS = 2**20  # elements of the inputs at one of the further sizes
+_MAX_RUN_ELEMENTS = 2**23  # elements of inputs on which a network and its program are compared
+_MAX_TRACED_ELEMENTS = 2**27  # elements of the inputs of another trace, which does not read them
+_MAX_TRACES = 4  # further traces of a network
 _LONGEST_TABLE = 2**14  # positions
-# Sizes at which a network that torch.export cannot trace is checked too.
+# Further sizes at which a network is checked if torch.export cannot trace it.
 _FAR_BATCHES, _FAR_LENGTHS = (128, 1000), (64, 200, 1000)
 
 _LOOKUPS = (  # operators that take rows of a table, and their arguments: table, indices
@@ -98,11 +98,11 @@ class Traced:
 
 
 def trace(network: nn.Module, signature: Signature) -> Traced:
-    """Trace a network in eval mode, which the result takes over, and find the limits of its axes.
+    """Trace a network in eval mode, which the result then owns, and find the limits of its axes.
 
-    If torch.export cannot trace it, none of its decisions are known. A file of such a network is checked
-    also at sizes far beyond the test matrix: TorchScript and the legacy ONNX exporter record one run, so
-    that another decision shows as another output. A decision that differs only at a few sizes between
+    If torch.export cannot trace it, none of its decisions are known. A file of such a network is also
+    checked at sizes far beyond the test matrix: TorchScript and the legacy ONNX exporter record one run,
+    so that another decision shows as another output. A decision that differs only at a few sizes between
     these, or beyond all of them, is not found.
 
     Raises:
@@ -136,8 +136,8 @@ def require_limits(program: ExportedProgram, traced: Traced) -> None:
     for axis in signature.dynamic_axes:
         limits = ranges.find_limits(axis)
         if limits != signature.limits.get(axis, NO_LIMITS):
-            raise other_sizes([axis], ranges.describe_end(axis, limits))
-    ranges.check_together()
+            raise size_dependence_error([axis], ranges.describe_end(axis, limits))
+    ranges.check_combinations()
 
 
 def with_limits(program: ExportedProgram, signature: Signature) -> ExportedProgram:
@@ -150,9 +150,9 @@ def with_limits(program: ExportedProgram, signature: Signature) -> ExportedProgr
     limited._guards_code = []
     limited._range_constraints = dict(program.range_constraints)
     for symbol, axis in input_symbols(program, signature).items():
-        least, most = signature.limits.get(axis, NO_LIMITS)
+        minimum, maximum = signature.limits.get(axis, NO_LIMITS)
         limited._range_constraints[symbol] = ValueRanges(
-            0 if least == 1 else least, math.inf if most is None else most
+            0 if minimum == 1 else minimum, math.inf if maximum is None else maximum
         )
     return limited
 
@@ -168,21 +168,21 @@ def return_in_order(network: nn.Module, signature: Signature) -> None:
 
     Its class is replaced by a subclass, so that its weights keep their names.
     """
-    own = type(network)
-    forward = own.forward
+    original = type(network)
+    forward = original.forward
 
     @functools.wraps(forward)
     def in_order(self: nn.Module, *inputs: Any) -> tuple[Tensor, ...]:
         return find_outputs(signature, forward(self, *inputs))
 
-    members = {"forward": in_order, "__module__": own.__module__}
-    network.__class__ = type(own.__name__, (own,), members)
+    members = {"forward": in_order, "__module__": original.__module__}
+    network.__class__ = type(original.__name__, (original,), members)
 
 
 def _capture(
     network: nn.Module, signature: Signature, examples: tuple[Tensor, ...]
 ) -> ExportedProgram:
-    """The program; through dynamo if running `forward` with symbols fails."""
+    """The program, captured by dynamo (strict mode) if running `forward` with symbols fails."""
     try:
         return _run_export(network, signature, examples, strict=False)
     except Exception as error:
@@ -200,14 +200,16 @@ def _run_export(
     shapes = ShapesCollection()  # type: ignore[no-untyped-call]
     for spec, example in zip(signature.inputs, examples, strict=True):
         shapes[example] = {
-            place: Dim.DYNAMIC for place, axis in enumerate(spec.axes) if isinstance(axis, str)
+            position: Dim.DYNAMIC
+            for position, axis in enumerate(spec.axes)
+            if isinstance(axis, str)
         }
-    # Oblivious, as torch.onnx traces: no decision uses what is true only for sizes above 1.
+    # Size-oblivious, as torch.onnx traces: no decision relies on sizes being above 1.
     with (
         torch.no_grad(),
         warnings.catch_warnings(),
         recurrent_shapes(),
-        quiet_loggers("torch", level=logging.CRITICAL),  # it raises what it logs
+        quiet_loggers("torch", level=logging.CRITICAL),  # torch also raises what it logs
         symbolic_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):
         # torch.export warns of its own internals: that it will rename `_check_is_size`, and that an
@@ -221,8 +223,8 @@ class _Decisions:
     """The decisions that depend on sizes.
 
     Attributes:
-        guards: Those that limit the sizes.
-        seen: All, as text.
+        guards: The guards that limit the sizes.
+        seen: All guards, as text.
         run: Sizes at which a violated guard has no effect on the outputs for random inputs.
     """
 
@@ -234,7 +236,7 @@ class _Decisions:
 def _find_decisions(
     network: nn.Module, signature: Signature, program: ExportedProgram
 ) -> _Decisions:
-    """Trace the network again at sizes that violate a rule: if the graph is the same, it is no rule.
+    """Trace the network again at sizes that violate a rule: with an equal graph the rule is dropped.
 
     Torch decides by sizes in ways that the graph does not show, such as the kernel of a convolution. A
     network may choose between two ways to the same result by the number of elements, as kornia's filters
@@ -249,22 +251,22 @@ def _find_decisions(
         sizes = Ranges(guards, signature).find_beyond(tried)
         if sizes is None:
             break
-        broken = [guard for guard in guards if not guard.stated and not guard.is_satisfied(sizes)]
+        violated = [guard for guard in guards if not guard.stated and not guard.is_satisfied(sizes)]
         more: list[Guard] = []
         other = _trace_again(network, signature, sizes)
         if other is not None and _graph_text(other) == _graph_text(program):
             first = signature.distinct_sizes(TRACED)
-            found = [g for g in read_guards(other, signature) if g.text not in seen]
-            seen |= {guard.text for guard in found}
-            more = [guard for guard in found if guard.is_satisfied(first)]
-        elif all(len(set(guard.names.values())) > 1 for guard in broken) and _same_outputs(
+            new = [guard for guard in read_guards(other, signature) if guard.text not in seen]
+            seen |= {guard.text for guard in new}
+            more = [guard for guard in new if guard.is_satisfied(first)]
+        elif all(len(set(guard.names.values())) > 1 for guard in violated) and _same_outputs(
             network, program, signature, sizes
         ):
             run.append(sizes)
         else:
-            tried |= {guard.text for guard in broken}
+            tried |= {guard.text for guard in violated}
             continue
-        guards = [guard for guard in guards if guard not in broken] + more
+        guards = [guard for guard in guards if guard not in violated] + more
     return _Decisions(guards, frozenset(seen), run)
 
 
@@ -272,10 +274,10 @@ def _trace_again(network: nn.Module, signature: Signature, sizes: Sizes) -> Expo
     """The program traced at other sizes; None if that fails, or would take much memory."""
     if _count_elements(signature, sizes) > _MAX_TRACED_ELEMENTS:
         return None
-    kinds = [example.dtype for example in example_tensors(signature)]
+    dtypes = [example.dtype for example in example_tensors(signature)]
     examples = tuple(
-        torch.zeros(spec.shape(sizes), dtype=kind)
-        for spec, kind in zip(signature.inputs, kinds, strict=True)
+        torch.zeros(spec.shape(sizes), dtype=dtype)
+        for spec, dtype in zip(signature.inputs, dtypes, strict=True)
     )
     try:
         return _run_export(network, signature, examples, strict=False)
@@ -305,38 +307,38 @@ def _find_limits(
     small = signature.distinct_sizes(_SMALL)
     limits, further = {}, []
     for axis in signature.dynamic_axes:
-        least, most = ranges.find_limits(axis)
+        minimum, maximum = ranges.find_limits(axis)
         first = signature.clamp(axis, 1)
-        # Such as `time > 1`, by which an attention over one word leaves out its mask.
-        while first < least <= MAX_EXCEPTIONS and _same_outputs(
-            network, program, signature, {**small, axis: least - 1}
+        # For example `time > 1`: an attention over a single word needs no mask.
+        while first < minimum <= MAX_EXCEPTIONS and _same_outputs(
+            network, program, signature, {**small, axis: minimum - 1}
         ):
-            least -= 1
-            further.append({**small, axis: least})
-        limits[axis] = least, most
+            minimum -= 1
+            further.append({**small, axis: minimum})
+        limits[axis] = minimum, maximum
     if limits[BATCH] != NO_LIMITS:
-        raise other_sizes([BATCH], ranges.describe_end(BATCH, limits[BATCH]))
+        raise size_dependence_error([BATCH], ranges.describe_end(BATCH, limits[BATCH]))
     _limit_by_tables(network, signature, program, limits)
     limited = signature.limit(limits)
     ranges, small = Ranges(guards, limited), limited.distinct_sizes(_SMALL)
-    further += [{**small, **sizes} for sizes in ranges.check_together()]
+    further += [{**small, **sizes} for sizes in ranges.check_combinations()]
     for axis in limited.dynamic_axes:
         for size in ranges.find_exceptions(axis):
             if axis == BATCH or _runs_at(network, limited, small, axis, size):
                 further.append({**small, axis: size})
             else:
-                limits[axis] = _leave_out(axis, limits[axis], size)
+                limits[axis] = _exclude_end(axis, limits[axis], size)
     limited = signature.limit(limits)
     for axis, ends in limited.limits.items():
         stated = signature.limits.get(axis, ends)
         if ends != stated:
             raise ArtifactError(
-                f"the signature says {axis} {describe_limits(stated)}; the network is right for"
-                f" {axis} {describe_limits(ends)} alone: state that, or leave it out",
+                f"the signature says {axis} {describe_limits(stated)}; the network is right only for"
+                f" {axis} {describe_limits(ends)}: give these limits, or none",
                 code="E-EXPORT-AXES",
             )
         further += [{**small, axis: end} for end in ends if end is not None]
-    return limited, _can_be_run(limited, further)
+    return limited, _select_runnable(limited, further)
 
 
 def _same_outputs(
@@ -347,23 +349,24 @@ def _same_outputs(
         return False
     inputs = signature.example(sizes)
     try:
-        free = with_limits(program, replace(signature, limits={})).module()
+        unlimited = with_limits(program, replace(signature, limits={})).module()
         with torch.no_grad():
-            found, expected = (
-                tree_leaves(run(*to_tensors(signature, inputs, "cpu"))) for run in (free, network)
+            actual, expected = (
+                tree_leaves(run(*to_tensors(signature, inputs, "cpu")))
+                for run in (unlimited, network)
             )
     except Exception:  # whatever a forward method raises
         return False
     return all(
         one.shape == other.shape and torch.allclose(one, other, 1e-3, 1e-5, equal_nan=True)
-        for one, other in zip(found, expected, strict=True)
+        for one, other in zip(actual, expected, strict=True)
     )
 
 
 def _limit_by_tables(
     network: nn.Module, signature: Signature, program: ExportedProgram, limits: dict[str, Limits]
 ) -> None:
-    """Limit the axes whose sizes are indices into a table, such as one of positions.
+    """Limit the axes whose sizes are indices into a table, such as a position embedding.
 
     torch.export does not check indices. Runtimes differ in what they do with an index beyond the table;
     OpenVINO 2026.2 reads the memory after it.
@@ -371,53 +374,54 @@ def _limit_by_tables(
     small = signature.distinct_sizes(_SMALL)
     for axis in signature.dynamic_axes[1:]:
         for rows in sorted(_find_tables(program)):
-            least, most = limits[axis]
-            if not within(rows, (least, most)) or not within(rows + 1, (least, most)):
+            minimum, maximum = limits[axis]
+            if not within(rows, (minimum, maximum)) or not within(rows + 1, (minimum, maximum)):
                 continue
-            at = functools.partial(_runs_at, network, signature, small, axis)
-            if at(rows) and not at(rows + 1):
-                limits[axis] = least, rows
+            runs_at = functools.partial(_runs_at, network, signature, small, axis)
+            if runs_at(rows) and not runs_at(rows + 1):
+                limits[axis] = minimum, rows
 
 
 def _find_tables(program: ExportedProgram) -> set[int]:
     """The number of rows of each table whose indices depend on sizes only, not on an input's values."""
     values = set(program.graph_signature.user_inputs)
-    of_values: set[torch.fx.Node] = set()
+    data_dependent: set[torch.fx.Node] = set()
     tables = set()
     for node in program.graph.nodes:
-        of_sizes = node.target is torch.ops.aten.sym_size.int
-        if node.name in values or (not of_sizes and of_values.intersection(node.all_input_nodes)):
-            of_values.add(node)
+        is_size = node.target is torch.ops.aten.sym_size.int
+        if node.name in values or (
+            not is_size and data_dependent.intersection(node.all_input_nodes)
+        ):
+            data_dependent.add(node)
         elif node.target in _LOOKUPS:
-            # A size that is a symbol must not be made an int: that would bind the symbol.
+            # int() of a symbolic size would bind the symbol.
             rows = node.all_input_nodes[0].meta["val"].shape[0]
             tables.add(rows if isinstance(rows, int) else 0)
     return {rows for rows in tables if 0 < rows <= _LONGEST_TABLE}
 
 
-def _leave_out(axis: str, limits: Limits, size: int) -> Limits:
+def _exclude_end(axis: str, limits: Limits, size: int) -> Limits:
     """The limits without a size at which the network itself fails."""
-    least, most = limits
-    if size == least:
-        return size + 1, most
-    if size == most:
-        return least, size - 1
-    raise other_sizes([axis], f"{axis} other than {size}")
+    minimum, maximum = limits
+    if size == minimum:
+        return size + 1, maximum
+    if size == maximum:
+        return minimum, size - 1
+    raise size_dependence_error([axis], f"{axis} other than {size}")
 
 
 def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Traced:
-    """The sizes to check for a network without a program; its limits are where it fails itself."""
+    """The sizes to check for a network without a program; its limits are the sizes at which it runs."""
     small = signature.distinct_sizes(_SMALL)
-    if not _runs_at(
-        network, signature, small, BATCH, small[BATCH]
-    ):  # the equivalence check says why
+    if not _runs_at(network, signature, small, BATCH, small[BATCH]):
+        # The equivalence check reports why.
         return Traced(network, signature, (), failure=failure)
     limits, further = dict(signature.limits), [{**small, BATCH: size} for size in _FAR_BATCHES]
     for axis in signature.dynamic_axes[1:]:
         passed = functools.partial(_runs_at, network, signature, small, axis)
         right = small[axis]
         for size in _FAR_LENGTHS:
-            if not _can_be_run(signature, [{**small, axis: size}]):
+            if not _select_runnable(signature, [{**small, axis: size}]):
                 break
             if axis not in signature.limits and not passed(size):
                 limits[axis] = 1, find_end(right, size, passed)
@@ -427,7 +431,7 @@ def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Trac
     limited = signature.limit(limits)
     for axis, ends in limited.limits.items():
         further += [{**small, axis: end} for end in ends if end is not None]
-    return Traced(network, limited, _can_be_run(limited, further), failure=failure)
+    return Traced(network, limited, _select_runnable(limited, further), failure=failure)
 
 
 def _runs_at(network: nn.Module, signature: Signature, others: Sizes, axis: str, size: int) -> bool:
@@ -441,16 +445,16 @@ def _runs_at(network: nn.Module, signature: Signature, others: Sizes, axis: str,
     return True
 
 
-def _can_be_run(signature: Signature, candidates: Sequence[Sizes]) -> tuple[Sizes, ...]:
-    """Those of the sizes that are within the limits and not too large for the check, each once."""
-    found: list[Sizes] = []
+def _select_runnable(signature: Signature, candidates: Sequence[Sizes]) -> tuple[Sizes, ...]:
+    """The sizes within the limits that are not too large for the check, without repetition."""
+    selected: list[Sizes] = []
     for sizes in candidates:
         inside = all(
             within(size, signature.limits.get(axis, NO_LIMITS)) for axis, size in sizes.items()
         )
-        if inside and _count_elements(signature, sizes) <= _MAX_ELEMENTS and sizes not in found:
-            found.append(sizes)
-    return tuple(found)
+        if inside and _count_elements(signature, sizes) <= _MAX_ELEMENTS and sizes not in selected:
+            selected.append(sizes)
+    return tuple(selected)
 
 
 def _count_elements(signature: Signature, sizes: Sizes) -> int:

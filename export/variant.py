@@ -1,4 +1,4 @@
-"""How an exported file can differ from the plain one: weights, arithmetic, preprocessing, runtime."""
+"""Variants of an exported file: quantized weights, int8 arithmetic, embedded preprocessing, runtime."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ExportVariant:
     Attributes:
         quantize_weights: One of WEIGHT_DTYPES; None stores the weights as they are.
         compute: One of COMPUTE_DTYPES.
-        max_drop: Points of accuracy that computing in int8 may cost; None for the default.
-        for_size: Whether a file in int8 that is no faster is accepted if it is smaller.
-        embed_preprocessing: Whether the graph takes pixels, and scales them itself.
-        runtime: One of RUNTIMES, of a page.
+        max_drop: Allowed accuracy drop of int8 arithmetic, in percentage points; None for the default.
+        for_size: Whether an int8 file that is not faster is accepted because it is smaller.
+        embed_preprocessing: Whether the graph takes pixels and normalizes them.
+        runtime: The JavaScript runtime of a page, one of RUNTIMES.
     """
 
     quantize_weights: str | None = None
@@ -45,7 +45,7 @@ class ExportVariant:
 
     @property
     def suffix(self) -> str:
-        """What goes before the format's suffix: `.int8.pixels`, `.compute-int8`; empty if plain."""
+        """Inserted before the format's suffix: for example `.int8.pixels`, or empty."""
         return (
             (f".{self.quantize_weights}" if self.quantize_weights else "")
             + (INT8_SUFFIX if self.in_int8 else "")
@@ -54,7 +54,7 @@ class ExportVariant:
         )
 
     def check(self, formats: Sequence[str]) -> None:
-        """Refuse a variant that does not exist, before any work.
+        """Check that the formats have this variant, before any work.
 
         Raises:
             UsageError: a format has no such variant, or two options exclude each other.
@@ -77,7 +77,7 @@ class ExportVariant:
             raise UsageError("--max-accuracy-drop and --for-size need --compute int8")
 
     def apply(self, trained: TrainedModel) -> TrainedModel:
-        """The model as the file is to be.
+        """The model with the changes of this variant.
 
         Raises:
             UsageError: the preprocessing of the model cannot be embedded.

@@ -17,7 +17,7 @@ from ptx.infer.signature import Array, Signature
 
 
 class Convert(Protocol):
-    """Turns a traced network into a file's content, still without a manifest.
+    """Converts a traced network to the content of a file, without the manifest.
 
     The dynamic axes of the signature stay dynamic. Only ONNX uses `opset`.
     """
@@ -31,7 +31,7 @@ EmbedManifest = Callable[[bytes, str], bytes]
 
 @dataclass(frozen=True)
 class Exporter:
-    """How files of one format are made, and what they can hold.
+    """How files of one format are made, and what they can contain.
 
     Attributes:
         backend: The backend that verifies the file.
@@ -90,7 +90,7 @@ EXPORTERS = {
         runtimes={"javascript": lambda: html.embed_manifest, "ort": html.load_ort_runtime},
     ),
 }
-"""By the name that `export` and `--format` take, which is a key of `ptx.infer.artifact.formats`."""
+"""The exporters by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
 
 
 def check_format(
@@ -101,7 +101,7 @@ def check_format(
     compute: str = "",
     runtime: str = "",
 ) -> Exporter:
-    """The exporter of that name, if its files can hold this; checked before minutes of work.
+    """The exporter of that name, after a check that its files support this network and these options.
 
     Args:
         weights: The dtype of quantized weights; empty: the network's own.
@@ -109,7 +109,7 @@ def check_format(
         runtime: The runtime that the file carries; empty: the exporter chooses.
 
     Raises:
-        UsageError: there is no such format, or its files hold no such weights, compute or runtime.
+        UsageError: there is no such format, or its files do not support such an option.
         ArtifactError: E-EXPORT: the network's weights do not fit into one file.
         BackendError: the runtime is not installed.
     """
@@ -117,13 +117,13 @@ def check_format(
         raise UsageError(f"there is no format {quote(name)}; {did_you_mean(name, EXPORTERS)}")
     exporter = EXPORTERS[name]
     if weights and exporter.pack_weights is None:
-        others = [other for other, one in EXPORTERS.items() if one.pack_weights]
+        others = [other for other, each in EXPORTERS.items() if each.pack_weights]
         raise UsageError(
             f"a file of {name} cannot store quantized weights: --quantize-weights is for"
             f" {' or '.join(others)}"
         )
     if compute and not exporter.computes_int8:
-        others = [other for other, one in EXPORTERS.items() if one.computes_int8]
+        others = [other for other, each in EXPORTERS.items() if each.computes_int8]
         raise UsageError(
             f"a file of {name} computes in the network's own precision: --compute int8 is for"
             f" {' or '.join(others)}"
@@ -141,7 +141,7 @@ def _check_size(network: nn.Module, name: str, limit: int) -> None:
     tensors = (*network.parameters(), *network.buffers())
     size = sum(t.numel() * t.element_size() for t in tensors if not nn.parameter.is_lazy(t))
     if size > limit:
-        others = [other for other, one in EXPORTERS.items() if one.max_weight_bytes is None]
+        others = [other for other, each in EXPORTERS.items() if each.max_weight_bytes is None]
         raise ArtifactError(
             f"the network's weights are {size / 2**30:.2f} GiB, and a file of {name} holds less than"
             f" {limit / 2**30:.2f} GiB: export it to {' or '.join(others)}, or convert it with half()",

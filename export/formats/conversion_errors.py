@@ -58,25 +58,25 @@ def conversion_error(error: BaseException) -> str:
         frames = _network_frames(error) or frames
     text = _ADVICE.sub("", _ESCAPES.sub("", str(error))).strip()
     reason = " ".join(text.partition("\n\n")[0].split())
-    if " " not in reason:  # a key, the name of an operator
+    if " " not in reason:  # only a key or the name of an operator
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     if len(reason) > _MAX_LENGTH:
         reason = f"{reason[:_MAX_LENGTH].rpartition(' ')[0]} …"
-    return f"{reason}{_place(frames[-1])}" if frames else reason
+    return f"{reason}{_source_line(frames[-1])}" if frames else reason
 
 
 def _network_frames(error: BaseException) -> list[tuple[FrameType, int]]:
     """The frames and line numbers that are in neither PyTorch, ptx nor the standard library."""
-    found, traceback = [], error.__traceback__
+    frames, traceback = [], error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
         if not file.startswith(_LIBRARIES) and Path(file).is_file():
-            found.append((traceback.tb_frame, traceback.tb_lineno))
+            frames.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next
-    return found
+    return frames
 
 
-def _place(call: tuple[FrameType, int]) -> str:
+def _source_line(call: tuple[FrameType, int]) -> str:
     frame, number = call
     file = frame.f_code.co_filename
     line = linecache.getline(file, number, frame.f_globals).strip()

@@ -68,8 +68,8 @@ class _WithHiddenOutputs(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         self._captured.clear()
         outputs = self.network(*inputs)
-        given = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-        return (*given, *self._captured)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        return (*outputs, *self._captured)
 
 
 @contextmanager

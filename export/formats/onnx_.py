@@ -25,7 +25,7 @@ from ptx.infer.signature import Signature, TensorSpec
 # The newest opset for which ONNX Runtime 1.28 and 1.31 have CPU and CUDA kernels of every operator
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
-_NO_LIMIT = 2**63 - 1  # no axis is as long
+_NO_LIMIT = 2**63 - 1  # int64's maximum
 LEGACY_OPSETS = range(18, 21)  # of the legacy tracing exporter
 
 
@@ -40,7 +40,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     import onnx
 
     signature = traced.signature
-    _refuse_bfloat16(traced.network, signature)
+    _reject_bfloat16(traced.network, signature)
     opset = OPSET if opset is None else opset
     newest = min(NEWEST_OPSET, onnx.defs.onnx_opset_version())
     if not OPSETS.min <= opset <= newest:
@@ -51,7 +51,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
         recurrent_shapes(),
         _exact_no_ops(),
     ):
-        warnings.simplefilter("ignore")  # of the exporter; the equivalence check decides
+        warnings.simplefilter("ignore")  # the equivalence check decides, not the exporter
         program: ExportedProgram | None = None
         try:
             model, program = _export(traced, opset)
@@ -67,7 +67,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
     enforce_limits(model, signature)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != opset:  # a failed conversion keeps the old opset and only logs it
-        raise UsageError(f"the exporter wrote opset {written.get('')} where {opset} was asked for")
+        raise UsageError(f"the exporter wrote opset {written.get('')} instead of {opset}")
     _check_axes(model.graph.input, signature.inputs)
     _check_axes(model.graph.output, signature.outputs)
     onnx.checker.check_model(model, full_check=True)
@@ -112,8 +112,8 @@ def _export(traced: Traced, opset: int) -> tuple[Any, ExportedProgram]:
     return model, program.exported_program
 
 
-def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
-    """Refuse bfloat16, for which ONNX Runtime has no arrays and few kernels."""
+def _reject_bfloat16(network: nn.Module, signature: Signature) -> None:
+    """Reject bfloat16, for which ONNX Runtime has no arrays and few kernels."""
     named = [f"tensor {spec.name!r}" for spec in signature if spec.dtype == "bfloat16"]
     named += [
         f"weight {name!r}"
@@ -123,8 +123,8 @@ def _refuse_bfloat16(network: nn.Module, signature: Signature) -> None:
     if named:
         raise ArtifactError(
             f"{named[0]} is bfloat16, which ONNX Runtime neither takes as an array nor computes on the"
-            " CPU: export to torchscript or pt2, or convert the network with float() or half() and state"
-            " float32 or float16",
+            " CPU: export to torchscript or pt2, or convert the network with float() or half() and give"
+            " float32 or float16 in the signature",
             code="E-EXPORT",
         )
 
@@ -162,7 +162,7 @@ def _write_defaults(model: Any) -> None:
 
 def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:
     """Check that the graph has the names and axes of the signature: dynamic axes are dynamic."""
-    got = [
+    actual = [
         (
             value.name,
             tuple(axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim),
@@ -170,9 +170,9 @@ def _check_axes(values: Any, specs: tuple[TensorSpec, ...]) -> None:
         for value in values
     ]
     expected = [(spec.name, spec.axes) for spec in specs]
-    if got != expected:
+    if actual != expected:
         raise ArtifactError(
-            f"the exported graph has {got}; the signature says {expected}", code="E-EXPORT-AXES"
+            f"the exported graph has {actual}; the signature says {expected}", code="E-EXPORT-AXES"
         )
 
 
@@ -183,7 +183,7 @@ def _exact_no_ops() -> Iterator[None]:
     Its rewriter compares with `math.isclose` (rel_tol 1e-5, abs_tol 1e-8; see `Constant` in
     onnxscript/rewriter/_pattern_ir.py), so it also drops the `+ 1e-10` that keeps a division from 0 / 0.
     There is no option for it. If a later version has other attributes, its tolerances stay, and the
-    equivalence check refuses the files that they make wrong.
+    equivalence check rejects files that are wrong because of them.
     """
     from onnxscript.rewriter.rules.common import _no_op
 
@@ -206,7 +206,7 @@ def _exact_no_ops() -> Iterator[None]:
 
 
 def enforce_limits(model: Any, signature: Signature) -> None:
-    """Have every runtime refuse a size outside the limits of its axis, also without ptx, as in Triton.
+    """Make every runtime reject sizes outside the limits of the axes, also without ptx, as in Triton.
 
     An input is reshaped to its own shape clamped to the limits, which fails for a size outside of them,
     since the number of elements differs. Within the limits nothing is copied.
@@ -229,16 +229,16 @@ def enforce_limits(model: Any, signature: Signature) -> None:
                 numpy_helper.from_array(np.array(sizes, np.int64), f"{name}.{end}")
             )
         for node in graph.node:
-            for at, given in enumerate(node.input):
-                node.input[at] = name if given == spec.name else given
+            for index, tensor in enumerate(node.input):
+                node.input[index] = name if tensor == spec.name else tensor
         steps = (
             ("Shape", [spec.name], f"{name}.shape"),
             ("Max", [f"{name}.shape", f"{name}.least"], f"{name}.raised"),
             ("Min", [f"{name}.raised", f"{name}.most"], f"{name}.sizes"),
             ("Reshape", [spec.name, f"{name}.sizes"], name),
         )
-        for at, (operator, given, made) in enumerate(steps):
-            graph.node.insert(at, helper.make_node(operator, given, [made], name=made))
+        for index, (operator, inputs, output) in enumerate(steps):
+            graph.node.insert(index, helper.make_node(operator, inputs, [output], name=output))
 
 
 def transform_in_double(model: Any) -> None:
@@ -254,12 +254,12 @@ def transform_in_double(model: Any) -> None:
         if node.op_type != "DFT":
             nodes.append(node)
             continue
-        values, answer = node.input[0], node.output[0]
-        node.input[0], node.output[0] = f"ptx.dft.{answer}.values", f"ptx.dft.{answer}"
+        values, result = node.input[0], node.output[0]
+        node.input[0], node.output[0] = f"ptx.dft.{result}.values", f"ptx.dft.{result}"
         to_double = helper.make_node(
             "Cast", [values], [node.input[0]], name=node.input[0], to=TensorProto.DOUBLE
         )
-        back = helper.make_node("CastLike", [node.output[0], values], [answer], name=node.output[0])
+        back = helper.make_node("CastLike", [node.output[0], values], [result], name=node.output[0])
         nodes += [to_double, node, back]
     if len(nodes) > len(model.graph.node):
         del model.graph.node[:]
@@ -271,14 +271,14 @@ def mask_with_infinity(model: Any) -> None:
 
     PyTorch returns zeros for a query whose keys are all masked, such as a row of padding. onnxscript 0.7
     converts a boolean mask with the type's smallest number instead of −∞. The softmax of such a query is
-    then uniform over all keys, and the node that replaces NaN by zeros finds none.
+    then uniform over all keys, so the node that replaces NaN by zeros has no effect.
     """
     from onnx import numpy_helper
 
-    makers = {output: node for node in model.graph.node for output in node.output}
+    producers = {output: node for node in model.graph.node for output in node.output}
     constants = {item.name: item for item in model.graph.initializer}
     for node in model.graph.node:
-        where = _find_mask(node, makers)
+        where = _find_mask(node, producers)
         if where is None or where.input[2] not in constants:
             continue
         least = numpy_helper.to_array(constants[where.input[2]])
@@ -291,10 +291,10 @@ def mask_with_infinity(model: Any) -> None:
         where.input[2] = name
 
 
-def _find_mask(node: Any, makers: Mapping[str, Any]) -> Any:
+def _find_mask(node: Any, producers: Mapping[str, Any]) -> Any:
     """The mask's Where if this is an IsNaN after its softmax; None for other nodes."""
     for operator in ("IsNaN", "Softmax", "Add"):
         if node is None or node.op_type != operator:
             return None
-        node = makers.get(node.input[-1])
+        node = producers.get(node.input[-1])
     return node if node is not None and node.op_type == "Where" else None

@@ -26,7 +26,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
 
 @contextmanager
 def _without_source_paths(program: ExportedProgram) -> Iterator[None]:
-    """Take the metadata that names this machine's files off the nodes; put it back at the end."""
+    """Remove the metadata that names files of this machine for the duration of the block."""
     removed = []
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):

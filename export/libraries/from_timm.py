@@ -57,7 +57,7 @@ def _preprocessing(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """timm's evaluation transform: resize, crop the centre, normalise.
 
     Raises:
-        UsageError: it pads, or interpolates in a way that ptx does not have.
+        UsageError: it pads, or uses an interpolation that ptx does not have.
     """
     _, height, width = config["input_size"]
     if config["interpolation"] not in INTERPOLATIONS:
@@ -82,7 +82,7 @@ def _preprocessing(name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(network: nn.Module, published: Any, classes: int) -> tuple[str, ...]:
-    """The names of the classes; none where timm does not know them."""
+    """The names of the classes; none if timm does not know them."""
     if published is None or classes != published.num_classes:
         return ()
     if published.label_names:

@@ -27,12 +27,12 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         raise UsageError(f"{quote(folder)} has no config.json; expected a folder of transformers")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        found = _find_class(folder, config)
-        network: nn.Module = found.from_pretrained(folder, local_files_only=True)
+        network_class = _find_class(folder, config)
+        network: nn.Module = network_class.from_pretrained(folder, local_files_only=True)
         processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             folder, local_files_only=True
         )
-    except UsageError:  # which is a ValueError
+    except UsageError:  # a subclass of ValueError
         raise
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
@@ -61,21 +61,21 @@ def _find_class(folder: Path, config: Any) -> Any:
         UsageError: it is not an image classifier of transformers itself.
     """
     name = (getattr(config, "architectures", None) or [""])[0]
-    found = getattr(transformers, name, None) if name else None
-    if found is None or not name.endswith("ForImageClassification"):
+    network_class = getattr(transformers, name, None) if name else None
+    if network_class is None or not name.endswith("ForImageClassification"):
         raise UsageError(
-            f"{quote(folder)} holds {name or 'no named network'}; expected an image classifier of"
+            f"{quote(folder)} has {name or 'no named network'}; expected an image classifier of"
             " transformers (…ForImageClassification): write a function that returns the network and"
             " describe its inputs and outputs"
         )
-    return found
+    return network_class
 
 
 def _preprocessing(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The image processor's settings; it must resize, may crop the centre, and scales by 1/255.
 
     Raises:
-        UsageError: it does what ptx does not.
+        UsageError: it has a step that ptx does not have.
     """
 
     def refuse(what: str) -> UsageError:

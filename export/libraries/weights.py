@@ -20,7 +20,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     Raises:
         InputError: the file cannot be read.
-        ArtifactError: E-TORCH-LOAD: it does not hold a state dict.
+        ArtifactError: E-TORCH-LOAD: it is not a state dict.
     """
     data = read_bytes(path, limit=SIZE_LIMIT)
     try:
@@ -38,8 +38,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def count_classes(network: nn.Module, weights: Mapping[str, Tensor], classes: int) -> int:
     """The number of outputs of a classifier that these weights belong to.
 
-    `network` is built for `classes`. Where a weight of the file differs from the network's in its first
-    axis alone, and that is `classes` in the network, the classifier was trained for other labels.
+    `network` is built for `classes`. If a weight of the file differs from the network's only in its
+    first axis, and that is `classes` in the network, the classifier was trained for other labels.
     """
     for name, tensor in network.state_dict().items():
         other = weights.get(name)
@@ -53,11 +53,11 @@ def count_classes(network: nn.Module, weights: Mapping[str, Tensor], classes: in
 def build_with_weights(
     build: Callable[[int], nn.Module], classes: int, path: Path | None
 ) -> tuple[nn.Module, int]:
-    """A classifier with the weights of a file, made for as many classes as these have.
+    """A classifier with the weights of a file, built for their number of classes.
 
     Args:
         build: Makes the network for a number of classes, with random weights.
-        classes: Of the library's own labels.
+        classes: The number of the library's own labels.
 
     Returns:
         The network in eval mode, and its number of classes.

@@ -66,7 +66,7 @@ def export_int8(
 
     Raises:
         UsageError: the model cannot compute in int8, or there is no such opset.
-        InputError: E-DATA: the rows are too few, or of another model.
+        InputError: E-DATA: there are too few rows, or they are for another model.
         ArtifactError: the network cannot be converted or verified, or overflows.
         AgreementError: E-INT8: an acceptance criterion is not met; nothing is written.
         OutputError: the file cannot be written.
@@ -116,8 +116,8 @@ def quantize_candidate(
         )
         single_rows, variant_rows = count_batch_variant_rows(after, config.test)
         quantized, plain = (
-            stack.enter_context(open_candidate(one, path, threads=1))
-            for one in (candidate, float32)
+            stack.enter_context(open_candidate(file, path, threads=1))
+            for file in (candidate, float32)
         )
         inputs, _ = next(config.test.batches())
         quality = QualityReport(
@@ -133,7 +133,7 @@ def quantize_candidate(
 
 
 def check_model(trained: TrainedModel) -> None:
-    """Refuse a model that cannot compute in int8, before any work.
+    """Check that a model can compute in int8, before any work.
 
     Raises:
         UsageError: its weights are quantized already, it has no labels, or it is not float32.
@@ -146,9 +146,8 @@ def check_model(trained: TrainedModel) -> None:
         )
     if not manifest.labels:
         raise UsageError(
-            f"{manifest.model} has no labels, so there is no accuracy by which to accept an int8"
-            " file: take"
-            " --quantize-weights int8"
+            f"{manifest.model} has no labels, so the accuracy of an int8 file cannot be"
+            " measured: use --quantize-weights int8"
         )
     precision = trained.equivalence_check.reference.precision.name
     if manifest.signature.outputs[0].dtype != "float32" or precision != "float32":
@@ -158,7 +157,7 @@ def check_model(trained: TrainedModel) -> None:
 
 
 def _check_test(test: LabelledDataset, max_drop: float) -> None:
-    """Refuse so few test rows that a single one weighs more than `max_drop`."""
+    """Check that there are enough test rows to measure a drop of `max_drop`."""
     if test.count * max_drop < 100:
         raise InputError(
             f"{test.name} has {test.count:,} test rows, so one is {100 / max(test.count, 1):.2g} points,"

@@ -21,9 +21,9 @@ from ptx.infer.errors import ArtifactError, InputError, pluralise
 from ptx.infer.predictor import Predictor
 from ptx.infer.signature import Array, Signature
 
-MIN_ROWS = 100  # to calibrate on
+MIN_ROWS = 100  # calibration rows
 BATCH = 32  # rows of a calibration run, whose tensors are all held in memory
-MIN_ACCURACY = 0.5  # on the calibration rows
+MIN_ACCURACY = 0.5  # of the float32 model on the calibration rows
 QUANT_STEPS = 255  # in the range of a tensor
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -63,7 +63,7 @@ def quantize(content: bytes, signature: Signature, calibration: LabelledDataset)
     if not _quantized_ops(quantized.graph):
         raise ArtifactError(
             "the graph has no convolution or matrix product that computes in int8 (recurrent layers do"
-            " not): take --quantize-weights int8, which makes the file as small",
+            " not): use --quantize-weights int8, which makes the file as small",
             code="E-EXPORT",
         )
     onnx.checker.check_model(quantized, full_check=True)
@@ -73,10 +73,10 @@ def quantize(content: bytes, signature: Signature, calibration: LabelledDataset)
 
 def _downstream(graph: Any, name: str) -> list[str]:
     """The names of the nodes that depend on that tensor."""
-    reached, nodes = {name}, []
+    dependent, nodes = {name}, []
     for node in graph.node:  # in topological order
-        if reached.intersection(node.input):
-            reached.update(node.output)
+        if dependent.intersection(node.input):
+            dependent.update(node.output)
             nodes.append(node.name)
     return nodes
 
@@ -95,7 +95,7 @@ def _quantized_ops(graph: Any) -> int:
 
 
 def check_calibration(predictor: Predictor, dataset: LabelledDataset) -> dict[str, float]:
-    """Refuse rows that cannot give a network's ranges; returns the step of each of its float outputs.
+    """Check that rows are suitable for calibration; returns the step of each float output.
 
     Args:
         predictor: The network in float32.
@@ -161,8 +161,8 @@ def find_ranges(content: bytes, signature: Signature, dataset: LabelledDataset) 
         )
         calibrator.collect_data(_Reader(signature, dataset))
         ranges = calibrator.compute_data()
-    for name, found in ranges.items():
-        low, high = (float(np.min(end)) for end in found.range_value)
+    for name, tensor_range in ranges.items():
+        low, high = (float(np.min(end)) for end in tensor_range.range_value)
         if not np.isfinite((low, high)).all():
             raise ArtifactError(
                 f"calibration overflows: tensor {name!r} ranges from {low:.3g} to {high:.3g} over"

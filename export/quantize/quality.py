@@ -23,9 +23,9 @@ MAX_SIZE = 0.9  # of the float32 file's bytes, for a file that is accepted for i
 # but at least MIN_SINGLE_ROWS.
 MAX_SINGLE_ROWS, SINGLE_ROW_VALUES, MIN_SINGLE_ROWS = 256, 2**22, 32
 BATCH = 7  # rows of the batches that single rows are compared with
-ROUNDS = 9  # in which the two files take turns, at least
-SECONDS = 0.5  # that a batch size is measured for
-BLOCK = 5e-3  # seconds of one turn, at least one run
+MIN_ROUNDS = 9  # in each round both files are measured once
+SECONDS = 0.5  # minimum time of the measurement of a batch size
+BLOCK = 5e-3  # seconds of runs in a round, at least one run
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class LabelledDataset:
     """Rows with known labels, in batches of the model's inputs.
 
     Attributes:
-        name: Of the data set.
-        count: How many rows there are.
+        name: The name of the data set.
+        count: The number of rows.
         batches: Yields (inputs, targets) from the first row on, each time it is called; targets are
             indices into the model's labels, int64 (batch,) or (batch, time).
     """
@@ -53,12 +53,12 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """The share of right predictions."""
+        """The fraction of right predictions."""
         return float((self.predicted == self.target).mean())
 
     @property
     def majority_accuracy(self) -> float:
-        """The share that is right if the most frequent label is always predicted."""
+        """The accuracy if the most frequent label is always predicted."""
         return float(np.bincount(self.target).max() / self.target.size)
 
     @property
@@ -117,7 +117,7 @@ class QualityReport:
 
     Attributes:
         single_rows: Rows that were run alone and within a batch.
-        batch_variant_rows: Those of them whose outputs differ in any bit.
+        batch_variant_rows: The number of these whose outputs differ in any bit.
         speedup: By batch size, how many times as fast as the float32 file.
         size: Bytes of the graph; `float32_size`: of the float32 graph.
         for_size: Whether a file that is not faster is accepted for its size.
@@ -134,8 +134,8 @@ class QualityReport:
     @property
     def speed(self) -> str:
         """`2.05 times as fast at batch 1, 1.98 at 64`."""
-        (first, one), (last, many) = self.speedup.items()
-        return f"{one:.2f} times as fast at batch {first}, {many:.2f} at {last}"
+        (first, single), (last, large) = self.speedup.items()
+        return f"{single:.2f} times as fast at batch {first}, {large:.2f} at {last}"
 
 
 def _accuracy(report: QualityReport) -> str:
@@ -195,7 +195,7 @@ def enforce(model: str, report: QualityReport) -> None:
     """Reject a file that does not meet all acceptance criteria.
 
     Raises:
-        AgreementError: E-INT8: with each figure that is beyond its limit.
+        AgreementError: E-INT8: a criterion is not met; the message lists all that are not.
     """
     reasons = [reason for criterion in CRITERIA.values() if (reason := criterion(report))]
     if reasons:
@@ -214,10 +214,10 @@ def count_batch_variant_rows(predictor: Predictor, dataset: LabelledDataset) -> 
     for start in range(0, rows, BATCH):
         batch = range(start, min(start + BATCH, rows))
         together = predictor.backend.run(take_rows(signature.inputs, inputs, batch))
-        for place, row in enumerate(batch):
+        for position, row in enumerate(batch):
             alone = predictor.backend.run(take_rows(signature.inputs, inputs, [row]))
             differ += any(
-                np.take(together[spec.name], [place], spec.batch_axis).tobytes()
+                np.take(together[spec.name], [position], spec.batch_axis).tobytes()
                 != alone[spec.name].tobytes()
                 for spec in signature.outputs
             )
@@ -237,11 +237,11 @@ def measure_speedup(
     available = np.arange(inputs[specs[0].name].shape[specs[0].batch_axis])
     for batch in (1, batch_sizes(quantized.signature)[-1]):
         rows = take_rows(specs, inputs, np.resize(available, batch))
-        runs = [partial(one.backend.run, rows) for one in (quantized, float32)]
+        runs = [partial(each.backend.run, rows) for each in (quantized, float32)]
         counts = [_runs_per_block(run) for run in runs]
         timings: list[list[float]] = [[], []]
         end = time.perf_counter() + SECONDS
-        while len(timings[0]) < ROUNDS or time.perf_counter() < end:
+        while len(timings[0]) < MIN_ROUNDS or time.perf_counter() < end:
             for run, count, seconds in zip(runs, counts, timings, strict=True):
                 seconds.append(_time(run, count))
         speedup[batch] = statistics.median(timings[1]) / statistics.median(timings[0])

@@ -43,7 +43,7 @@ def quantize_weights(trained: TrainedModel, dtype: str) -> TrainedModel:
 
     Raises:
         UsageError: there is no such dtype, or the weights are quantized already.
-        ArtifactError: E-NONFINITE: a weight is not finite. E-EXPORT: it is larger than float16 holds, or
+        ArtifactError: E-NONFINITE: a weight is not finite. E-EXPORT: it exceeds the range of float16, or
             there is no weight to quantize.
     """
     if dtype not in WEIGHT_DTYPES:
@@ -88,7 +88,8 @@ def _round(name: str, weight: Array, dtype: str) -> Array:
     rounded = WEIGHT_DTYPES[dtype](weight)
     if not np.isfinite(rounded).all():
         raise ArtifactError(
-            f"weight {name!r} holds {np.abs(weight).max():.3g}, and float16 ends at 65,504: take int8",
+            f"weight {name!r} has the value {np.abs(weight).max():.3g}; float16 ends at 65,504:"
+            " use int8",
             code="E-EXPORT",
         )
     return rounded
@@ -110,10 +111,10 @@ WEIGHT_DTYPES: dict[str, Callable[[Array], Array]] = {"float16": _to_float16, "i
 
 
 def pack_weights(content: bytes, dtype: str, weights: Mapping[str, Array]) -> bytes:
-    """Store the weights of an ONNX file in `dtype`; those that are no values of it stay float32.
+    """Store the weights of an ONNX file in `dtype`; those that are not representable in it stay float32.
 
     Args:
-        weights: Of the rounded network, by name.
+        weights: The weights of the rounded network, by name.
 
     Raises:
         ArtifactError: E-EXPORT: none of the graph's weights can be stored so.
@@ -169,7 +170,7 @@ def _dequantize(name: str, dtype: str, *, scaled: bool) -> Iterator[Any]:
 def _recover_codes(
     numbers: Array, dtype: str, weight: Array | None
 ) -> tuple[Array, Array | None] | None:
-    """The numbers in `dtype`, and their scales if they have any; None if they are no such numbers.
+    """The numbers in `dtype`, and their scales if any; None if they are not representable in it.
 
     `weight`: the rounded weight of that name, which the exporter may have scaled.
     """
@@ -205,9 +206,9 @@ def _recover_int8(numbers: Array) -> tuple[Array, Array] | None:
 def _recover_factor(numbers: Array, weight: Array) -> tuple[Array, Array] | None:
     """The weight in float16, and the factor of each channel that the exporter folded into it."""
     rows = weight.reshape(len(weight), -1)
-    place = np.abs(rows).argmax(axis=1)[:, np.newaxis]
-    largest = np.take_along_axis(rows, place, axis=1)
-    scaled = np.take_along_axis(numbers.reshape(rows.shape), place, axis=1)
+    position = np.abs(rows).argmax(axis=1)[:, np.newaxis]
+    largest = np.take_along_axis(rows, position, axis=1)
+    scaled = np.take_along_axis(numbers.reshape(rows.shape), position, axis=1)
     factor = np.divide(scaled, largest, out=np.zeros_like(scaled), where=largest != 0)
     factor = factor.reshape(-1, *[1] * (weight.ndim - 1))
     return (weight.astype(np.float16), factor) if _close(weight * factor, numbers) else None

@@ -1,4 +1,4 @@
-"""The config.pbtxt of a model: what Triton must know before it opens the file.
+"""The config.pbtxt of a model, which Triton reads before it opens the file.
 
 Source: https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto.
 """
@@ -38,14 +38,14 @@ class EnumLiteral(str):
 def model_config(
     manifest: Manifest, preprocessing: Preprocessing, device: str, *, small: bool
 ) -> Message:
-    """For the graph: tensors in and out, on Triton's ONNX Runtime backend.
+    """The configuration of the graph: tensors in and out, on Triton's ONNX Runtime backend.
 
     Args:
         device: A key of KINDS.
-        small: Whether a second thread costs more than it gains.
+        small: Whether the graph is so small that a second thread slows it down.
 
     Raises:
-        ArtifactError: a tensor of a type for which Triton's clients have no array.
+        ArtifactError: a tensor has a type for which Triton's clients have no array.
     """
     batches = supports_batching(manifest)
     inputs = [_tensor(spec, batches) for spec in manifest.signature.inputs]
@@ -78,11 +78,11 @@ def model_config(
 
 
 def predict_config(manifest: Manifest, raw_input: str, name: str) -> Message:
-    """For the predictions: a raw input as bytes in, labels with scores or a value out.
+    """The configuration of the predictions: a raw input as bytes in, labels with scores or a value out.
 
     Args:
         raw_input: The name of the input: `picture`, `text`, `row`.
-        name: Of this model in the repository.
+        name: The name of this model in the repository.
     """
     if manifest.task == "regression":
         outputs = [_tensor_config("value", "TYPE_FP64", 1)]

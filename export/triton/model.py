@@ -67,46 +67,46 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Predict all waiting requests in one run of the graph; an error affects only its request."""
         rows = [self._values(request) for request in requests]
-        values = [value for one in rows for value in one]
-        answers = list(
+        values = [value for row_values in rows for value in row_values]
+        predictions = list(
             self.predictor.predict_many(values, batch_size=len(values) + 1, on_error="yield")
         )
         responses = []
-        for one in rows:
-            responses.append(self._respond(answers[: len(one)]))
-            del answers[: len(one)]
+        for row_values in rows:
+            responses.append(self._respond(predictions[: len(row_values)]))
+            del predictions[: len(row_values)]
         return responses
 
     def _values(self, request: Any) -> list[Any]:
-        given = triton.get_input_tensor_by_name(request, self.raw_input).as_numpy().reshape(-1)
+        inputs = triton.get_input_tensor_by_name(request, self.raw_input).as_numpy().reshape(-1)
         if self.predictor.preprocessing.image_spec is not None:
-            return list(given)
-        return [text.decode("utf-8", "replace") for text in given]
+            return list(inputs)
+        return [text.decode("utf-8", "replace") for text in inputs]
 
-    def _respond(self, answers: list[Prediction | Failure]) -> Any:
+    def _respond(self, results: list[Prediction | Failure]) -> Any:
         predictions = []
-        for index, answer in enumerate(answers):
-            if isinstance(answer, Failure):
-                where = f"row {index}: " if len(answers) > 1 else ""
-                return triton.InferenceResponse(error=_error(answer.error, where))
-            predictions.append(answer)
+        for index, result in enumerate(results):
+            if isinstance(result, Failure):
+                prefix = f"row {index}: " if len(results) > 1 else ""
+                return triton.InferenceResponse(error=_error(result.error, prefix))
+            predictions.append(result)
         if self.predictor.manifest.task == "regression":
-            values = [[one.value] for one in predictions]
+            values = [[each.value] for each in predictions]
             return triton.InferenceResponse([_numbers("value", values)])
         return triton.InferenceResponse(
             [
-                _texts("label", [[one.label] for one in predictions]),
-                _numbers("score", [[one.score] for one in predictions]),
-                _texts("top_labels", [[label for label, _ in one.top] for one in predictions]),
-                _numbers("top_scores", [[score for _, score in one.top] for one in predictions]),
+                _texts("label", [[each.label] for each in predictions]),
+                _numbers("score", [[each.score] for each in predictions]),
+                _texts("top_labels", [[label for label, _ in each.top] for each in predictions]),
+                _numbers("top_scores", [[score for _, score in each.top] for each in predictions]),
             ]
         )
 
 
-def _error(error: PtxError, where: str) -> Any:
+def _error(error: PtxError, prefix: str) -> Any:
     codes = triton.TritonError
     code = codes.INVALID_ARG if isinstance(error, InputError) else codes.INTERNAL
-    return codes(f"{where}[{error.code}] {error}", code)
+    return codes(f"{prefix}[{error.code}] {error}", code)
 
 
 def _texts(name: str, rows: Sequence[Sequence[Any]]) -> Any:

@@ -30,13 +30,13 @@ from ptx.infer.tasks import find_task
 DEVICES = tuple(KINDS)
 _PREDICT = "_predict"  # after the model's name
 
-Content = Mapping[str, bytes]  # of a folder: by the path in it
+Content = Mapping[str, bytes]  # the files of a folder by their path in it
 
 
 def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "cpu") -> list[Path]:
     """Write a model into a repository, which may contain other models.
 
-    `NAME` is the graph for Triton's ONNX Runtime backend. `NAME_predict` takes picture files, texts or
+    `NAME` is the graph for Triton's ONNX Runtime backend. `NAME_predict` takes image files, texts or
     rows as `Predictor.predict` does, and calls NAME. A model without raw inputs, or whose outputs are
     not decoded, has only NAME. Each folder is written atomically.
 
@@ -72,7 +72,7 @@ def write_repository(artifact: Artifact, folder: str | Path, *, device: str = "c
     for name in contents:
         if os.path.lexists(root / name):
             raise OutputError(
-                f"{quote(root / name)} is there already: remove it, or give another folder",
+                f"{quote(root / name)} exists already: remove it, or give another folder",
                 code="E-OUT-EXISTS",
             )
     make_folder(root)
@@ -90,7 +90,7 @@ def _require_onnx(artifact: Artifact) -> Manifest:
         )
     if NAME.fullmatch(manifest.model) is None:
         raise ArtifactError(
-            f"{artifact.name}: its model is called {quote(manifest.model)}, and no folder can be",
+            f"{artifact.name}: {quote(manifest.model)}, the name of its model, cannot name a folder",
             code="E-TRITON",
         )
     return manifest

@@ -98,7 +98,7 @@ def test_a_network_of_ones_own_takes_examples(tmp_path: Path) -> None:
         ((1.0, 2.0, 3.0), "example 0: the row has 3 numbers; expected 2 numbers"),
         ("a,b", "example 0: 'a,b' is not 2 numbers"),
         (b"no numbers", "example 0: "),
-        (Path("row.csv"), "example 0 is a PosixPath; expected the bytes of a picture file"),
+        (Path("row.csv"), "example 0 is a PosixPath; expected the bytes of an image file"),
         ((1.0, np.nan), "example 0 is a tuple; expected .* finite numbers"),
     ],
 )

@@ -214,7 +214,7 @@ def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
         describe(flowers())
     with pytest.raises(ArtifactError, match=r"fails in eager float16 .*\(float\) and .*Half"):
         describe(flowers().half(), signature=SIGNATURE)
-    with pytest.raises(UsageError, match="labels: a trained model has a manifest"):
+    with pytest.raises(UsageError, match="labels cannot be given for a trained model"):
         export(custom_model(), "torchscript", tmp_path / "net", labels=LABELS)
     with pytest.raises(InputError, match="labels are 2; with the output"):
         custom_model(labels=LABELS[:2])

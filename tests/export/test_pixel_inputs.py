@@ -149,13 +149,13 @@ def test_rounded_weights_and_pixels_go_together(checkpoint: Checkpoint, tmp_path
 def test_a_model_whose_values_are_no_pictures_is_refused_by_name(
     model: str, said: str, checkpoint: Checkpoint
 ) -> None:
-    with pytest.raises(UsageError, match=f"the inputs of {model} are no pictures .*{said}"):
+    with pytest.raises(UsageError, match=f"the inputs of {model} are not images .*{said}"):
         embed_preprocessing(read_model(checkpoint(model)))
 
 
 def test_a_pixel_model_and_an_output_of_the_same_name_are_refused(checkpoint: Checkpoint) -> None:
     taken = embed_preprocessing(read_model(checkpoint("softmax-regression")))
-    with pytest.raises(UsageError, match=r"are no pictures .*uint8"):
+    with pytest.raises(UsageError, match=r"are not images .*uint8"):
         embed_preprocessing(taken)
     signature = {
         "inputs": {"image": ["float32", ["batch", 1, 5, 4]]},

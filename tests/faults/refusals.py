@@ -230,7 +230,7 @@ REFUSALS = (
         "a weight beyond float16",
         WEIGHTS,
         "E-EXPORT",
-        "weight 'last.weight' holds 7e+04, and float16 ends at 65,504: take int8",
+        "weight 'last.weight' has the value 7e+04; float16 ends at 65,504: use int8",
         lambda shop: quantize_weights(spoil(7e4), "float16"),
     ),
     Refusal(
@@ -288,7 +288,7 @@ REFUSALS = (
         "a model of no pictures",
         PIXELS,
         "E-USAGE",
-        "the inputs of linear-model are no pictures that become numbers",
+        "the inputs of linear-model are not images that are converted to float32",
         lambda shop: embed_preprocessing(read_model(shop.checkpoint("linear-model"))),
     ),
     Refusal(
@@ -367,7 +367,7 @@ REFUSALS = (
         "a model without labels",
         INT8,
         "E-USAGE",
-        "has no labels, so there is no accuracy by which to accept an int8 file",
+        "has no labels, so the accuracy of an int8 file cannot be measured",
         lambda shop: shop.export_int8(trained=nearest(task="passthrough", labels=())),
     ),
     Refusal(

@@ -17,11 +17,10 @@ from ptx.infer.errors import AgreementError, BackendError
 from ptx.infer.signature import Signature
 
 PLAIN, ORT = "javascript", "ort"
-MOST: Final = (
-    20_000_000  # floating-point operations of a row that plain JavaScript is quick enough for
-)
+# Floating-point operations of a row for which plain JavaScript is fast enough.
+MAX_FLOP: Final = 20_000_000
 Shape = tuple[int, ...]
-LENGTH: Final = 28  # of an axis that is free: a word, or the lines of a digit
+LENGTH: Final = 28  # assumed size of dynamic axes: a word, or the lines of a digit
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Choice:
     """A runtime, and why it was chosen.
 
     Attributes:
-        warning: A drawback of it, or empty.
+        warning: A drawback of the runtime, or empty.
     """
 
     runtime: str
@@ -45,24 +44,24 @@ def choose_runtime(content: bytes, signature: Signature) -> Choice:
 
     Raises:
         AgreementError: plain JavaScript lacks an operator, and ONNX Runtime is not installed.
-        BackendError: nothing here runs JavaScript.
+        BackendError: no JavaScript runtime is installed.
     """
     missing, flop = _missing_operators(content), count_flop(content, row_sizes(signature))
     cost = "an unknown number of operations" if flop is None else f"{flop / 1e6:.1f} MFLOP a row"
-    if not missing and flop is not None and flop <= MOST:
-        return Choice(PLAIN, f"{cost}, at most {MOST / 1e6:.0f}")
+    if not missing and flop is not None and flop <= MAX_FLOP:
+        return Choice(PLAIN, f"{cost}, at most {MAX_FLOP / 1e6:.0f}")
     named = ", ".join(missing)
-    against = (
+    drawback = (
         f"plain JavaScript lacks {named}" if missing else f"{cost} are slow in plain JavaScript"
     )
-    absent = _why_absent()
+    absent = _why_ort_missing()
     if not absent:
-        return Choice(ORT, against)
+        return Choice(ORT, drawback)
     if missing:
         raise AgreementError(
             f"a page does not compute the operator {named} in plain JavaScript, and {absent}"
         )
-    return Choice(PLAIN, "it has all operators", f"{against}, and {absent}")
+    return Choice(PLAIN, "it has all operators", f"{drawback}, and {absent}")
 
 
 def row_sizes(signature: Signature) -> dict[str, int]:
@@ -70,7 +69,7 @@ def row_sizes(signature: Signature) -> dict[str, int]:
     return signature.equal_sizes(LENGTH, batch=1)
 
 
-def _why_absent() -> str:
+def _why_ort_missing() -> str:
     """What `--runtime ort` lacks here; empty if it is installed."""
     try:
         find_runtime()
@@ -78,7 +77,7 @@ def _why_absent() -> str:
         return str(error)
     if shutil.which("node") is None:
         return (
-            "--runtime ort needs Node.js for its proof: apt-get install nodejs, https://nodejs.org"
+            "--runtime ort needs Node.js to be verified: apt-get install nodejs, https://nodejs.org"
         )
     return ""
 
@@ -115,7 +114,7 @@ def count_flop(content: bytes, sizes: Mapping[str, int]) -> int | None:
     not counted: they are few in comparison.
 
     Args:
-        sizes: Of the dynamic axes, by name: 1 for the batch.
+        sizes: The sizes of the dynamic axes by name; 1 for the batch.
 
     Returns:
         None if a shape depends on values that are known only at run time.
@@ -166,8 +165,8 @@ def _convolution(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
 
 def _transposed_convolution(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     """Each input element takes one kernel: (inputs, outputs of a group, height, width)."""
-    taken, kernel = (shapes.get(name) for name in node.input[:2])
-    return None if taken is None or kernel is None else math.prod(taken) * math.prod(kernel[1:])
+    inputs, kernel = (shapes.get(name) for name in node.input[:2])
+    return None if inputs is None or kernel is None else math.prod(inputs) * math.prod(kernel[1:])
 
 
 def _product(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
@@ -181,10 +180,10 @@ def _product(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
 
 def _recurrence(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     """Each step of each row takes all weights: (directions, gates, inputs or hidden)."""
-    taken, *weights = (shapes.get(name) for name in node.input[:3])
-    if taken is None or None in weights:
+    inputs, *weights = (shapes.get(name) for name in node.input[:3])
+    if inputs is None or None in weights:
         return None
-    return math.prod(taken[:2]) * sum(math.prod(weight or ()) for weight in weights)
+    return math.prod(inputs[:2]) * sum(math.prod(weight or ()) for weight in weights)
 
 
 _FLOP_COUNTERS: dict[str, Callable[[Any, Mapping[str, Shape | None]], int | None]] = {

@@ -85,8 +85,8 @@ _COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 def render(model: bytes, runtime: OrtWeb | None = None) -> bytes:
     """The page of an ONNX file with a manifest, run by the JavaScript engine or by ONNX Runtime.
 
-    Its script contains the digests of all other parts, and its policy the script's: if a byte changes on
-    which a prediction depends, the page makes none.
+    Its script contains the digests of all other parts, and its policy the script's: if a byte changes
+    that a prediction depends on, the page makes no predictions.
     """
     header = onnx_bytes.read_header(model, name="the model")
     manifest = Manifest.from_json(header.metadata[onnx_bytes.MANIFEST_KEY], name="the model")
@@ -107,7 +107,7 @@ def render(model: bytes, runtime: OrtWeb | None = None) -> bytes:
         " worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     runtimes = "".join(f"\n{blocks[name]}" for name in (RUNTIME, WASM) if name in blocks)
-    filled = {
+    fields = {
         **texts,
         **blocks,
         "runtime": runtimes,
@@ -115,7 +115,7 @@ def render(model: bytes, runtime: OrtWeb | None = None) -> bytes:
         "name": escape(manifest.model),
         "script": script,
     }
-    page = re.sub(r"\{\{([a-z]+)\}\}", lambda found: filled[found[1]], _part("page.html"))
+    page = re.sub(r"\{\{([a-z]+)\}\}", lambda match: fields[match[1]], _part("page.html"))
     return append_digest(HEAD + page)
 
 
@@ -124,15 +124,15 @@ def _data(manifest: Manifest) -> str:
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     reference = manifest.verification.get("reference", "eager float64")
     model = page_data(manifest, preprocessing) | {"reference": f"PyTorch ({reference})"}
-    shown = {"model": model, "words": translations(_part("words.json"))}
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+    data = {"model": model, "words": translations(_part("words.json"))}
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _boot(texts: Mapping[str, str]) -> str:
     """The page's first script, in a block, so that it defines no global name."""
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    own = _script("boot.js").replace("{{digests}}", json.dumps(digests))
-    return f'"use strict";\n{{\n{_script("engine/blocks.js")}{own}}}\n'
+    boot = _script("boot.js").replace("{{digests}}", json.dumps(digests))
+    return f'"use strict";\n{{\n{_script("engine/blocks.js")}{boot}}}\n'
 
 
 @cache

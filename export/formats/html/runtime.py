@@ -11,7 +11,9 @@ from typing import Final
 
 from ptx.infer.errors import BackendError
 
-PLACE: Final = "PTX_ORT_WEB"  # the folder of the two files, if it is not found automatically
+FOLDER_VARIABLE: Final = (
+    "PTX_ORT_WEB"  # the folder of the two files, if it is not found automatically
+)
 VERSION: Final = "1.30.0"
 FILES: Final = {  # of VERSION's dist/, with their sha256
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
@@ -47,7 +49,7 @@ def find_runtime() -> OrtWeb:
 
 
 def _find_folder() -> Path:
-    if named := os.environ.get(PLACE):
+    if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
     here = Path.cwd()
     found = (folder / _DIST for folder in (here, *here.parents) if (folder / _DIST).is_dir())
@@ -55,20 +57,20 @@ def _find_folder() -> Path:
 
 
 def _read(path: Path, digest: str) -> bytes:
-    how = (
-        f"`npm install onnxruntime-web@{VERSION}` in this folder or one above it, or name in {PLACE} the"
-        " folder of its dist"
+    remedy = (
+        f"`npm install onnxruntime-web@{VERSION}` in this folder or one above it, or set"
+        f" {FOLDER_VARIABLE} to the folder of its dist"
     )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BackendError(
-            f"--runtime ort needs onnxruntime-web, and {path} cannot be read: {error.strerror}; {how}"
+            f"--runtime ort needs onnxruntime-web, and {path} cannot be read: {error.strerror}; {remedy}"
         ) from error
-    if (got := hashlib.sha256(content).hexdigest()) != digest:
+    if (actual := hashlib.sha256(content).hexdigest()) != digest:
         raise BackendError(
-            f"{path} is not that of onnxruntime-web {VERSION}: its sha256 is {got}; expected {digest};"
-            f" {how}"
+            f"{path} is not that of onnxruntime-web {VERSION}: its sha256 is {actual}; expected"
+            f" {digest}; {remedy}"
         )
     return content
 
@@ -79,9 +81,9 @@ def _as_script(module: str) -> str:
     Its exports become the object `ort`. Its own address, with which it locates other files, becomes one
     that does not exist.
     """
-    found = _EXPORTS.search(module)
-    assert found is not None  # its digest is known
-    names = {name: own for own, name in (pair.split(" as ") for pair in found[1].split(","))}
-    made = ", ".join(f"{name}: {names[name]}" for name in _USED)
-    body = module[: found.start()].replace("import.meta.url", '"https://page.invalid/ort.mjs"')
-    return f"const ort = (() => {{\n{body}\nreturn {{ {made} }};\n}})();\n"
+    match = _EXPORTS.search(module)
+    assert match is not None  # its digest is known
+    names = {name: local for local, name in (pair.split(" as ") for pair in match[1].split(","))}
+    exports = ", ".join(f"{name}: {names[name]}" for name in _USED)
+    body = module[: match.start()].replace("import.meta.url", '"https://page.invalid/ort.mjs"')
+    return f"const ort = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();\n"

@@ -184,7 +184,7 @@ def test_a_checkpoint_of_ptx_says_these_itself(
         tmp_path / "out.onnx",
     )
     assert done.code == 2
-    assert "is a checkpoint of ptx, whose manifest says the preprocessing and labels" in done.err
+    assert "is a checkpoint of ptx, whose manifest has the preprocessing and labels" in done.err
     assert not (tmp_path / "out.onnx").exists()
 
 

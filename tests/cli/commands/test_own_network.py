@@ -184,7 +184,7 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
         (
             ("convnet", "--spec", "net.toml", "--checkpoint", "other.pth"),
             2,
-            "name is not that of the catalog's convnet",
+            "name differs from that of the catalog's convnet",
         ),
     ],
 )

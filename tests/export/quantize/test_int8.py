@@ -328,7 +328,7 @@ def test_models_that_int8_is_not_for_are_refused(tmp_path: Path) -> None:
         UsageError, match=r"quantized to int8 already, and --compute int8 quantizes"
     ):
         export_int8(quantize_weights(nearest(), "int8"), path, trial())
-    with pytest.raises(UsageError, match=r"has no labels, .* take --quantize-weights int8"):
+    with pytest.raises(UsageError, match=r"has no labels, .* use --quantize-weights int8"):
         export_int8(nearest(task="passthrough", labels=()), path, trial())
     half = {
         "inputs": {"row": ["float16", ["batch", SIZE]]},

@@ -147,7 +147,12 @@ def test_rows_of_a_batch_and_a_row_alone_get_the_same_answer(
             "weight '0.weight' is not finite and cannot be quantized to int8",
         ),
         ("float16", np.inf, "E-NONFINITE", "weight '0.weight' is not finite"),
-        ("float16", 7e4, "E-EXPORT", "weight '0.weight' holds 7e.04, and float16 ends at 65,504"),
+        (
+            "float16",
+            7e4,
+            "E-EXPORT",
+            "weight '0.weight' has the value 7e.04; float16 ends at 65,504",
+        ),
     ],
 )
 def test_a_weight_that_cannot_be_rounded_is_refused_by_name(

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from ptx.export import export
-from ptx.export.formats.html.choice import MOST, choose_runtime, count_flop, row_sizes
+from ptx.export.formats.html.choice import MAX_FLOP, choose_runtime, count_flop, row_sizes
 from ptx.export.formats.html.page import engine
 from ptx.export.source import describe
 from ptx.infer import AgreementError, read_artifact
@@ -200,7 +200,7 @@ def products_of(width: int) -> bytes:
 @pytest.mark.usefixtures("at_hand")
 @pytest.mark.parametrize(("width", "runtime"), [(3162, "javascript"), (3163, "ort")])
 def test_the_limit_is_20_million_operations(width: int, runtime: str) -> None:
-    assert (2 * width**2 <= MOST) == (runtime == "javascript")
+    assert (2 * width**2 <= MAX_FLOP) == (runtime == "javascript")
     signature = describe(Wide(8), **wide(8)).manifest.signature
     choice = choose_runtime(products_of(width), signature)
     assert choice is not None
