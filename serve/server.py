@@ -30,6 +30,7 @@ from ptx.serve.settings import ServerSettings, Settings
 from ptx.serve.tracing import Tracing
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
+_PR_SET_PDEATHSIG = 1  # of sys/prctl.h
 _START_SECONDS = 600  # for all workers to open their models
 OnStarted = Callable[[int, int | None], None]  # gets the ports of HTTP and gRPC
 
@@ -123,6 +124,8 @@ class _Factory:
 
     def __call__(self) -> Any:
         _return_large_blocks()
+        if self.server.workers > 1:
+            _end_with_parent()
         # The supervisor answers SIGHUP with new workers, one after the other.
         reload_others = partial(os.kill, os.getppid(), signal.SIGHUP)
         on_reload = reload_others if self.server.workers > 1 else lambda: None
@@ -139,6 +142,13 @@ def _return_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process when the supervisor is killed; else it would keep the port."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None) if os.name == "posix" else None
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _reload_on_sighup(service: Service) -> None:

@@ -1,6 +1,6 @@
 """What a client may send that it should not: each has its answer, and a good request after it too.
 
-The numbers are those of docs/guide/serving.md.
+The numbers are those of CONTRIBUTING.md.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,16 @@ def test_a_worker_that_dies_is_replaced_and_loses_only_what_it_held(begin: Begin
     assert float(found[1]) >= clients.answered - 8
     process.popen.send_signal(signal.SIGTERM)
     assert process.popen.wait(30) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
+def test_workers_end_with_a_supervisor_that_is_killed(begin: Begin) -> None:
+    process = begin("--workers", 2)
+    workers = children(process)
+    assert len(workers) == 2
+    process.popen.kill()
+    process.popen.wait()
+    assert until(lambda: not any(Path(f"/proc/{worker}/exe").exists() for worker in workers), 20)
 
 
 def test_every_worker_takes_the_new_file(begin: Begin, artifact: Any, tmp_path: Path) -> None:

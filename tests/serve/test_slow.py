@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, gone or too many: cases 97 to 104 of docs/guide/serving.md."""
+"""Clients that are slow, silent, gone or too many: cases 97 to 104 of CONTRIBUTING.md."""
 
 from __future__ import annotations
 
