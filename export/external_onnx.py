@@ -65,11 +65,13 @@ def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> Ex
         return _make_model(artifact, artifact.manifest)
     model_spec = model_spec or ModelSpec()
     adapted = adapt_artifact(artifact, model_spec)
-    fixed_batch_size = adapted.fixed_batch_size
+    given, fixed_batch_size = artifact, adapted.fixed_batch_size
     if fixed_batch_size is not None:
-        artifact = replace(artifact, data=_free_batch(artifact.data))
+        artifact = replace(artifact, data=_free_batch(artifact.data, fixed_batch_size))
         adapted = adapt_artifact(artifact, model_spec)
     signature = _checked_signature(artifact, adapted.manifest.signature, fixed_batch_size)
+    if fixed_batch_size is not None:
+        _require_same_outputs(given, artifact.data, signature, fixed_batch_size)
     digest = hashlib.sha256(artifact.data).hexdigest()
     return _make_model(
         artifact, replace(adapted.manifest, signature=signature, weights_sha256=digest)
@@ -289,10 +291,13 @@ def _join_external_data(artifact: Artifact) -> bytes:
     return joined
 
 
-def _free_batch(content: bytes) -> bytes:
-    """The same graph with a dynamic batch: the first axis of its inputs and outputs.
+def _free_batch(content: bytes, size: int) -> bytes:
+    """The same graph with a dynamic batch: the first axis of its inputs, outputs and reshapes.
 
     Whether it computes other batches is checked later, as for any graph.
+
+    Args:
+        size: The batch of the graph.
     """
     import onnx
 
@@ -303,8 +308,44 @@ def _free_batch(content: bytes) -> bytes:
         shape = value.type.tensor_type.shape
         if value.name not in weights and shape.dim:
             shape.dim[0].dim_param = BATCH
+    _free_reshapes(model.graph, size)
     freed: bytes = model.SerializeToString()
     return freed
+
+
+def _free_reshapes(graph: Any, size: int) -> None:
+    """Have each Reshape to (size, …) infer the first axis, or else keep that of its input (0)."""
+    from onnx import numpy_helper
+
+    constants = {
+        node.output[0]: node.attribute[0].t
+        for node in graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    constants |= {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        target = constants.get(node.input[1]) if node.op_type == "Reshape" else None
+        if target is None:
+            continue
+        shape = numpy_helper.to_array(target).copy()
+        zero_is_size = any(one.name == "allowzero" and one.i for one in node.attribute)
+        inferred = -1 in shape
+        if len(shape) > 1 and shape[0] == size and not (inferred and zero_is_size):
+            shape[0] = 0 if inferred else -1
+            name = f"{node.output[0]}.{BATCH}"
+            graph.initializer.append(numpy_helper.from_array(shape, name))
+            node.input[1] = name
+
+
+def _require_same_outputs(
+    artifact: Artifact, freed: bytes, signature: Signature, size: int
+) -> None:
+    """Refuse a graph that computes something else since its batch is dynamic."""
+    inputs = signature.example(signature.equal_sizes(_LENGTHS[0][0], batch=size))
+    names = [spec.name for spec in signature.outputs]
+    before, after = (_open_session(data, names)(inputs) for data in (artifact.data, freed))
+    if any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise _signature_error(artifact, f"its batch is fixed to {size} by the graph itself")
 
 
 def _checked_signature(

@@ -37,6 +37,7 @@ from ptx.export.check.tolerance import (
     compute_tolerance,
     distance,
     has_small_columns,
+    is_mostly_plain,
     largest_by_column,
     name_column,
     relative_error,
@@ -275,11 +276,10 @@ class EquivalenceCheck:
         specs = {spec.name: spec for spec in self.signature.outputs}
         for name, spec in specs.items():
             check_ceiling(spec, self._overall[name], self.precision(spec), self._rounding[name])
-        correlated = sample_size(self.signature) / SIMD_ACCUMULATORS / 2  # ulp, eps/2
         tolerances = {}
         for (pattern, name), stats in self._stats.items():
             precision = self.precision(specs[name])
-            constant = correlated * precision.eps / 2 if pattern in CONSTANT_PATTERNS else 0.0
+            constant = self._constant_error(specs[name]) if pattern in CONSTANT_PATTERNS else 0.0
             tolerances[pattern, name] = compute_tolerance(
                 stats,
                 self._overall[name],
@@ -293,19 +293,29 @@ class EquivalenceCheck:
         return tolerances
 
     def tolerances_on(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Output → the largest accepted absolute error by column, for inputs outside the matrix."""
+        """Output → the largest accepted absolute error by column, for inputs outside the matrix.
+
+        Inputs that are mostly plain, as the background of an image, count as constant.
+        """
         exact = self.exact(inputs)
         errors = self.reference.errors(inputs, exact, self.reference.eager(inputs))
         rounding = self.rounding_on(inputs, exact, self._overall)
+        plain = is_mostly_plain(inputs)
         return {
             spec.name: compute_tolerance(
                 ErrorStats.collect(spec, exact[spec.name], errors),
                 self._overall[spec.name],
                 self.precision(spec),
+                constant_error=self._constant_error(spec) if plain else 0.0,
                 rounding=rounding[spec.name],
             )
             for spec in self.signature.outputs
         }
+
+    def _constant_error(self, spec: TensorSpec) -> float:
+        """The error of sums over constant inputs, relative to the largest output."""
+        correlated = sample_size(self.signature) / SIMD_ACCUMULATORS / 2  # ulp, eps/2
+        return correlated * self.precision(spec).eps / 2
 
     @property
     def tolerances(self) -> dict[tuple[str, str], float]:

@@ -113,6 +113,16 @@ def along_output(spec: TensorSpec, columns: Array) -> Array:
     return columns.reshape([kept.get(axis, 1) for axis in range(len(spec.axes))])
 
 
+def is_mostly_plain(inputs: Mapping[str, Array]) -> bool:
+    """Whether in a row of some input most values equal their neighbour along the last axis."""
+    return any(
+        (np.diff(row, axis=-1) == 0).mean() > 0.5
+        for array in inputs.values()
+        if array.ndim > 1 and array.shape[-1] > 1 and array.dtype.kind == "f"
+        for row in array
+    )
+
+
 def has_small_columns(overall: ErrorStats) -> bool:
     """Whether a column is nearly 0 next to the largest, so that its own errors say little.
 

@@ -81,6 +81,21 @@ def test_a_fixed_batch_becomes_dynamic_where_the_graph_allows_it(
         assert predictor.run({"x": np.ones((3, 3, 8, 8), np.float32)})["y"].shape == (3, 5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "options"), [([1, 4], {}), ([1, -1], {}), ([1, 4], {"allowzero": 1})]
+)
+def test_a_batch_that_reshapes_fix_becomes_dynamic(
+    shape: list[int], options: dict[str, int], tmp_path: Path
+) -> None:
+    """As `x.view(1, -1)` and torch's own exporters write it."""
+    node = helper.make_node("Reshape", ["x", "w"], ["y"], **options)
+    path = one_node(tmp_path / "view.onnx", node, {"w": np.array(shape)}, [1, 2, 2])
+    ptx.export.adopt(read_artifact(path), tmp_path / "adopted.onnx")
+    with load(tmp_path / "adopted.onnx", backend="ort-cpu") as predictor:
+        outputs = predictor.run({"x": np.arange(12, dtype=np.float32).reshape(3, 2, 2)})
+    assert np.array_equal(outputs["y"], np.arange(12).reshape(3, 4))
+
+
 def one_node(
     save: Path, node: onnx.NodeProto, weights: dict[str, Any], shape: list[Any], **types: int
 ) -> Path:
@@ -100,7 +115,11 @@ def one_node(
     ("node", "weights", "shape"),
     [
         # a batch that the graph itself fixes
-        (helper.make_node("Reshape", ["x", "w"], ["y"]), {"w": np.array([1, 4])}, [1, 2, 2]),
+        (
+            helper.make_node("Concat", ["x", "w"], ["y"], axis=1),
+            {"w": np.ones((1, 3), np.float32)},
+            [1, 3],
+        ),
         # an output whose size depends on the values
         (helper.make_node("NonZero", ["x"], ["y"]), {}, ["n", 3]),
         # no batch
@@ -119,8 +138,8 @@ def test_what_has_no_batch_of_any_size_is_refused(
 
 
 def test_a_batch_that_the_graph_fixes_is_named(tmp_path: Path) -> None:
-    node = helper.make_node("Reshape", ["x", "w"], ["y"])
-    path = one_node(tmp_path / "one.onnx", node, {"w": np.array([1, 4])}, [1, 2, 2])
+    node = helper.make_node("Concat", ["x", "w"], ["y"], axis=1)
+    path = one_node(tmp_path / "one.onnx", node, {"w": np.ones((1, 3), np.float32)}, [1, 3])
     with pytest.raises(ArtifactError, match="dynamic_shapes"):
         ptx.export.read_external(read_artifact(path))
 
