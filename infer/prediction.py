@@ -103,12 +103,13 @@ class Prediction:
         `vector`, a segmentation `classes` with the share of each label, and `size` of the class map.
         """
         if self.vector is not None:
-            result: dict[str, Any] = {"vector": self.vector.tolist()}
+            vector = [_finite(number) for number in self.vector.tolist()]
+            result: dict[str, Any] = {"vector": vector}
         elif self.class_map is not None:
             classes = [{"label": label, "share": share} for label, share in self.top]
             result = {"classes": classes, "size": list(self.class_map.shape)}
         elif self.value is not None:
-            result = {"value": self.value if math.isfinite(self.value) else None}
+            result = {"value": _finite(self.value)}
         else:
             top = [{"label": label, "score": score} for label, score in self.top]
             result = {"label": self.label, "score": self.score, "top": top}
@@ -125,6 +126,11 @@ class Prediction:
     def to_json(self, *, ensure_ascii: bool = False) -> str:
         """`to_data` as one line of JSON."""
         return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())
+
+
+def _finite(number: float) -> float | None:
+    """The number; None, which JSON has, instead of infinities and NaN."""
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)

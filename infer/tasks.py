@@ -198,7 +198,10 @@ TASKS = {
     "regression": Task(lambda axes, labels: axes == (1,) and labels == 0, regression, None),
     "sequence-labeling": Task(_per_step, sequence_labeling, _argmax),
     "embedding": Task(
-        lambda axes, labels: len(axes) == 1 and labels == 0, embedding, None, is_array=True
+        lambda axes, labels: len(axes) == 1 and axes[0] != 0 and labels == 0,
+        embedding,
+        None,
+        is_array=True,
     ),
     "segmentation": Task(_per_pixel, segmentation, None, is_array=True),
     "passthrough": Task(lambda axes, labels: labels == 0, passthrough, None, has_decoder=False),

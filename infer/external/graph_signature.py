@@ -116,8 +116,11 @@ class GraphReader:
 
     def _fill(self, spec: TensorSpec) -> TensorSpec:
         """The output that a task reads, with the size that its labels say."""
-        axes = (BATCH, ANY_SHAPE) if spec.axes == (ANY_SHAPE,) else spec.axes
+        axes = (BATCH, f"{spec.name}_1") if spec.axes == (ANY_SHAPE,) else spec.axes
         labels = len(self.model_spec.labels)
+        named = replace(spec, axes=axes)
+        if BATCH in axes and TASKS[self.model_spec.task].fits(named.sample_axes, labels):
+            return named  # of an embedding, which may have any size
         for size in (labels, 1) if axes and isinstance(axes[-1], str) else ():
             filled = replace(spec, axes=(*axes[:-1], size))
             fits = TASKS[self.model_spec.task].fits(filled.sample_axes, labels)

@@ -7,6 +7,7 @@ that are named alike may differ and may be 0, and a tensor may be a sequence, or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,12 @@ def run_unchecked(
     outputs_of_manifest = manifest.signature.outputs
     read = outputs_of_manifest[0].name if TASKS[manifest.task].has_decoder else None
     held = [spec for spec in outputs_of_manifest if spec.name == read or not spec.unchecked]
+    for spec in held:
+        # Axes that no input has, such as the size of a class map, have the size that is computed.
+        shape = getattr(outputs.get(spec.name), "shape", ())
+        for axis, size in zip_longest(spec.axes, shape, fillvalue=0):
+            if isinstance(axis, str):
+                sizes.setdefault(axis, int(size))
     check_outputs(held, outputs, sizes, finite=finite)
     for spec in outputs_of_manifest if finite else ():
         for array in arrays_of(outputs[spec.name]):
