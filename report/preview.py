@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, split_name
 from ptx.infer.preprocessing import detect_digits_in
+from ptx.report.class_map import draw_class_map, palette
 
 if TYPE_CHECKING:
     from ptx.infer import Array, Prediction, Predictor
@@ -28,6 +29,7 @@ MAX_WIDTH = 1280  # pixels of the sheet
 SIDE, GAP = 140, 12  # pixels: side of an image box, and the gap between boxes
 TEXT = 300  # width of the labels and bars
 HEAD, FOOT = 22, 22  # height of the name above and of the captions below
+LEGEND_ROW = 24  # height of a class in the legend of a class map
 WHITE, INK, QUIET, FRAME, BAR, FIRST = (
     "#ffffff",
     "#1a1a1a",
@@ -35,19 +37,6 @@ WHITE, INK, QUIET, FRAME, BAR, FIRST = (
     "#c8c8c8",
     "#8ab4d0",
     "#00508a",
-)
-
-# Of the labels of a class map, in their order: the colours of Okabe and Ito, first those that stand out
-# least, since the first label is mostly the background. Further labels use them again.
-PALETTE = (
-    (60, 60, 60),
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
 )
 
 # Fonts for characters that Pillow's default font lacks; the first that is installed is used.
@@ -149,6 +138,9 @@ def _cell(
     value: Any, prediction: Prediction | Failure, predictor: Predictor, digits: list[DetectedDigit]
 ) -> Image.Image:
     is_image = predictor.preprocessing.image_spec is not None
+    if not isinstance(prediction, Failure) and prediction.class_map is not None:
+        picture = _draw_model_input(split_name(value)[1], predictor, None, []) if is_image else None
+        return _class_map_cell(prediction, prediction.class_map, predictor.labels, picture)
     left = 2 * (SIDE + GAP) if is_image else 0
     cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
     draw = ImageDraw.Draw(cell)
@@ -166,16 +158,7 @@ def _cell(
     if is_image:
         image = _draw_input(content, [] if prediction.box is None else [prediction.box])
         model_input = _draw_model_input(content, predictor, prediction.box, digits)
-        images = {"input": image, "what the model sees": model_input}
-        if prediction.class_map is not None:
-            images = {
-                "input": image,
-                "class map": _draw_class_map(prediction.class_map, model_input),
-            }
-        _images(cell, draw, images)
-    if prediction.class_map is not None:
-        _bars(draw, (left, HEAD), prediction, _label_colours(predictor.labels))
-        return cell
+        _images(cell, draw, {"input": image, "what the model sees": model_input})
     if prediction.value is not None or prediction.vector is not None:
         size = 24 if prediction.vector is None else 14
         _text(draw, (left, HEAD + 2, TEXT), prediction.text, size)
@@ -183,6 +166,29 @@ def _cell(
     score = "" if prediction.score is None else f" ({100 * prediction.score:.1f} %)"
     _text(draw, (left, HEAD - 2, TEXT), f"{prediction.label}{score}", 22, keep_end=True)
     _bars(draw, (left, HEAD + 34), prediction)
+    return cell
+
+
+def _class_map_cell(
+    prediction: Prediction, class_map: Array, labels: Sequence[str], picture: Image.Image | None
+) -> Image.Image:
+    """The class map, over the picture if the model takes pictures, next to a legend."""
+    drawn = draw_class_map(class_map, len(labels), picture)
+    rows = max(1, drawn.height // LEGEND_ROW - 1)  # the last row says how many more there are
+    classes, more = prediction.top[:rows], len(prediction.top[rows:])
+    cell = Image.new("RGB", (drawn.width + GAP + TEXT, HEAD + drawn.height), WHITE)
+    draw = ImageDraw.Draw(cell)
+    _text(draw, (0, 0, cell.width), prediction.input or "-", 13, colour=QUIET, keep_end=True)
+    cell.paste(drawn, (0, HEAD))
+    x, y = drawn.width + GAP, HEAD
+    colours = dict(zip(labels, palette(len(labels)), strict=True))
+    for label, share in classes:
+        draw.rectangle((x, y, x + 16, y + 16), fill=colours[label], outline=FRAME)
+        _text(draw, (x + 26, y, TEXT - 100), label, 14)
+        _text(draw, (x + TEXT - 66, y, 66), f"{100 * share:.1f} %", 14)
+        y += LEGEND_ROW
+    if more:
+        _text(draw, (x + 26, y, TEXT - 26), f"and {more} more with fewer pixels", 14, colour=QUIET)
     return cell
 
 
@@ -250,28 +256,10 @@ def _draw_model_input(
     return Image.fromarray(np.ascontiguousarray(sample.squeeze())).convert("RGB")
 
 
-def _draw_class_map(class_map: Array, image: Image.Image | None) -> Image.Image:
-    """A class map in colours, half transparent over what the model sees."""
-    colours = np.asarray(PALETTE, np.uint8)[class_map % len(PALETTE)]
-    drawn = Image.fromarray(colours)
-    if image is None:
-        return drawn
-    under = image.resize(drawn.size, Image.Resampling.BILINEAR).convert("RGB")
-    return Image.blend(under, drawn, 0.5)
-
-
-def _label_colours(labels: Sequence[str]) -> dict[str, str]:
-    return {
-        label: "#{:02x}{:02x}{:02x}".format(*PALETTE[index % len(PALETTE)])
-        for index, label in enumerate(labels)
-    }
-
-
 def _bars(
     draw: ImageDraw.ImageDraw,
     position: tuple[int, int],
     prediction: Prediction,
-    colours: Mapping[str, str] | None = None,
 ) -> None:
     """A bar for each of the top labels, with its name and score."""
     x, y = position
@@ -281,7 +269,7 @@ def _bars(
         _text(draw, (x, y, name - 8), label, 14)
         draw.rectangle((x + name, y + 2, x + name + full, y + 14), outline=FRAME)
         if score * full >= 1:
-            colour = (colours or {}).get(label, BAR if index else FIRST)
+            colour = BAR if index else FIRST
             draw.rectangle((x + name, y + 2, x + name + round(score * full), y + 14), fill=colour)
         _text(draw, (x + name + full + 8, y, number), f"{100 * score:.1f} %", 14)
         y += 22
