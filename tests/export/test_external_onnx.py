@@ -85,7 +85,7 @@ def test_a_fixed_batch_becomes_dynamic_where_the_graph_allows_it(
     ("shape", "options"), [([1, 4], {}), ([1, -1], {}), ([1, 4], {"allowzero": 1})]
 )
 def test_a_batch_that_reshapes_fix_becomes_dynamic(
-    shape: list[int], options: dict[str, int], tmp_path: Path
+    shape: list[int], options: dict[str, Any], tmp_path: Path
 ) -> None:
     """As `x.view(1, -1)` and torch's own exporters write it."""
     node = helper.make_node("Reshape", ["x", "w"], ["y"], **options)
