@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 def adopt_file(space: Workspace, path: Path, spec_file: Path | None, output: Path | None) -> None:
     """Write the artifact of an ONNX file; print how far ONNX Runtime is from the reference."""
     artifact = infer.read_artifact(path)
-    model_spec = None if spec_file is None else read_spec_file(spec_file)
-    name = (model_spec and model_spec.name) or path.stem
+    model_spec = export.ModelSpec() if spec_file is None else read_spec_file(spec_file)
+    words = re.findall(r"[A-Za-z0-9._]+", path.stem)  # a name in the workspace has no spaces
+    name = model_spec.name or "-".join(words).lstrip("._")[:64] or "model"
     space.require_free(name)
+    model_spec = replace(model_spec, name=name)
     target = output or space.artifact(name, "onnx")
     if output is None:
         make_folder(target.parent)

@@ -21,6 +21,7 @@ from ptx.cli.predictions import PredictionLines, summary
 from ptx.cli.streams import echo, writes_unicode
 from ptx.cli.terminal import ProgressBar, print_note
 from ptx.infer.artifact.files import atomic_writer, write_atomic
+from ptx.infer.errors import UsageError
 
 if TYPE_CHECKING:
     from ptx import report, scale
@@ -109,6 +110,8 @@ def predict_locally(
             _write_table(target, lines.watch(results), cells, preprocessing, prefix)
         else:
             _write_lines(target, lines.format(results), previous)
+    if request.cosine and lines.succeeded < 2 and not lines.failed:
+        raise UsageError("--cosine compares the first input with others: give two or more")
     if target is not None:
         echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
     if preview is not None:

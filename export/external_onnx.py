@@ -161,7 +161,8 @@ class OnnxNetwork(nn.Module):
         self._in_float64 = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
-        return OnnxNetwork(self._content, self._signature)
+        copied = OnnxNetwork(self._content, self._signature)
+        return copied.double() if self._in_float64 else copied
 
     def double(self) -> OnnxNetwork:
         """The same graph in float64."""

@@ -150,6 +150,8 @@ class Model:
         return {"label": labels, "score": from_array("score", scores)}
 
     def _rank_predictions(self, output: RequestedOutput, rows: Sequence[Prediction]) -> Tensor:
+        if any(row.label is None for row in rows):
+            raise bad_request(f"output {output.name!r} has no labels to rank")
         indices = {label: index for index, label in enumerate(self.predictor.labels)}
         ranked = [
             [f"{score:f}:{indices[label]}:{label}" for label, score in row.top[: output.classes]]

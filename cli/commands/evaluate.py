@@ -110,7 +110,7 @@ def _print_text(
         echo(report.confusion_text(predictor.manifest.labels, found.confusion.tolist()))
     if found.only_label is not None:
         label = predictor.manifest.labels[found.only_label]
-        print_note(f"every row is predicted as {quote(label)}: no label is told from another")
+        print_note(f"every row is predicted as {quote(label)}: the labels are not distinguished")
     print_summary(
         f"{model} on {predictor.backend.name}: {found.summary} of {pluralise(found.rows, 'row')};"
         f" {record}",

@@ -114,11 +114,11 @@ def along_output(spec: TensorSpec, columns: Array) -> Array:
 
 
 def is_mostly_plain(inputs: Mapping[str, Array]) -> bool:
-    """Whether in a row of some input most values equal their neighbour along the last axis."""
+    """Whether in a row of some input most values equal their neighbour along the longest axis."""
     return any(
-        (np.diff(row, axis=-1) == 0).mean() > 0.5
+        (np.diff(row, axis=int(np.argmax(row.shape))) == 0).mean() > 0.5
         for array in inputs.values()
-        if array.ndim > 1 and array.shape[-1] > 1 and array.dtype.kind == "f"
+        if array.ndim > 1 and max(array.shape[1:]) > 1 and array.dtype.kind == "f"
         for row in array
     )
 

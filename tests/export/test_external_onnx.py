@@ -215,6 +215,15 @@ def test_integers_need_their_range(tmp_path: Path) -> None:
     assert ptx.export.adopt(artifact, tmp_path / "adopted.onnx", spec).cases > 10
 
 
+def test_an_integer_output_is_compared_too(tmp_path: Path) -> None:
+    """Which integers rounding decides is found with copies of the graph in float64."""
+    node = helper.make_node("ArgMax", ["x"], ["y"], axis=1, keepdims=0)
+    path = one_node(tmp_path / "class.onnx", node, {}, ["n", 5], y=TensorProto.INT64)
+    done = ptx.export.adopt(read_artifact(path), tmp_path / "adopted.onnx")
+    assert done.reference == "the graph in float64"
+    assert all(check.passed for check in verify(tmp_path / "adopted.onnx"))
+
+
 def test_an_artifact_is_not_adopted_again(dynamic: Path, tmp_path: Path) -> None:
     adopted = tmp_path / "adopted.onnx"
     ptx.export.adopt(read_artifact(dynamic), adopted)

@@ -149,6 +149,7 @@ def test_the_command_line_shows_draws_and_compares(
     embeds = ("--model", embedder, "--spec", embedder.with_suffix(".json"))
     done = ptx("predict", a, b, *embeds, "--cosine", "--json")
     assert json.loads(done.out)["cosine"] == pytest.approx(2**-0.5, abs=0.02)
+    assert ptx("predict", a, *embeds, "--cosine").code == 2  # there is nothing to compare with
     for ending in ("csv", "parquet"):
         refused = ptx("predict", a, *embeds, "--output", tmp_path / f"x.{ending}")
         assert (refused.code, (tmp_path / f"x.{ending}").exists()) == (2, False)
@@ -167,9 +168,14 @@ def test_they_are_served(segmenting: Predictor, embedder: Path, tmp_path: Path) 
         found = infer(client, "means", content)["outputs"][0]
         assert (found["name"], found["datatype"], found["shape"]) == ("vector", "FP32", [1, 3])
         assert client.get("/").status_code == 200
+        classes = {"outputs": [{"name": "class_map", "parameters": {"classification": 2}}]}
+        refused = infer(client, "colours", content, status=400, **classes)
+        assert "no labels to rank" in refused["error"]
 
 
-def infer(client: TestClient, model: str, content: bytes) -> Any:
+def infer(
+    client: TestClient, model: str, content: bytes, *, status: int = 200, **request: Any
+) -> Any:
     """The protocol's answer to a picture's file."""
     raw = client.get(f"/v2/models/{model}").json()["parameters"]
     assert raw["raw_outputs"][0]["datatype"] in ("UINT8", "FP32")
@@ -180,13 +186,13 @@ def infer(client: TestClient, model: str, content: bytes) -> Any:
         "datatype": "BYTES",
         "parameters": {"binary_data_size": len(element)},
     }
-    head = json.dumps({"inputs": [tensor]}).encode()
+    head = json.dumps({"inputs": [tensor], **request}).encode()
     response = client.post(
         f"/v2/models/{model}/infer",
         content=head + element,
         headers={"Inference-Header-Content-Length": str(len(head))},
     )
-    assert response.status_code == 200, response.text
+    assert response.status_code == status, response.text
     return response.json()
 
 

@@ -95,6 +95,14 @@ def test_an_adopted_file_is_a_model_of_the_workspace(ptx: Any, file: Path, tmp_p
         assert done.code == 0, (command, done.err)
 
 
+def test_a_file_name_with_spaces_becomes_a_name(ptx: Any, file: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    renamed = file.rename(tmp_path / "my model (1).onnx")
+    done = ptx("export", "--adopt", renamed, "--workspace", runs)
+    assert done.code == 0, done.err
+    assert ptx("compare", "my-model-1", "--workspace", runs).code == 0
+
+
 def test_a_changed_weight_of_an_adopted_file_is_found(ptx: Any, file: Path, tmp_path: Path) -> None:
     adopted = tmp_path / "adopted.onnx"
     assert ptx("export", "--adopt", file, "--output", adopted).code == 0
