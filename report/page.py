@@ -69,7 +69,7 @@ class Report:
     tests: EvaluatedRows | None
     comparison: Comparison
     compared_inputs: str = ""
-    layers: Sequence[tuple[str, str, str]] = ()
+    layers: Sequence[tuple[str, str, int]] = ()
     skipped: Sequence[tuple[str, str]] = ()
     speeds: Speeds = ()
     no_speeds: str = "Not measured yet."
@@ -87,7 +87,7 @@ class Report:
                 *(("file", path.name) for path in self.files.values()),
             ],
             has_checkpoint=CHECKPOINT in self.files,
-            layers=self.layers,
+            layers=[(name, kind, f"{weights:,}") for name, kind, weights in self.layers],
             metrics=_metrics(self),
             **_training(self.history),
             **_tests(self.tests, self.manifest),
@@ -150,8 +150,7 @@ def _metrics(report: Report) -> list[tuple[str, str]]:
         evaluated = (report.backend, f"evaluated on the test rows of {report.tests.data}")
         metrics = [quality, *metrics, evaluated]
     if report.layers:
-        total = sum(int(count.replace(",", "")) for *_, count in report.layers)
-        metrics.append((f"{total:,}", "weights"))
+        metrics.append((f"{sum(weights for *_, weights in report.layers):,}", "weights"))
     return metrics
 
 

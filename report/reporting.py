@@ -68,7 +68,7 @@ def report(
         tests=tests,
         comparison=comparison.comparison,
         compared_inputs=inputs.title,
-        layers=count_layers(model.network),
+        layers=list_layers(model.network),
     )
 
 
@@ -86,13 +86,18 @@ def _evaluate(predictor: Predictor, dataset: Dataset, evaluating: Progress | Non
     )
 
 
-def count_layers(network: Any) -> list[tuple[str, str, str]]:
-    """Name, kind and number of weights of each layer of a torch.nn.Module, those without weights too."""
-    return [
-        (name, type(layer).__name__, f"{sum(weight.numel() for weight in layer.parameters()):,}")
-        for name, layer in network.named_modules()
-        if name and not list(layer.children())
-    ]
+def list_layers(network: Any) -> list[tuple[str, str, int]]:
+    """Name, kind and number of weights of each layer of a torch.nn.Module.
+
+    The weights of the layers within a layer are not counted in it; a layer that has only such is left
+    out.
+    """
+    layers = []
+    for name, layer in network.named_modules():
+        weights = sum(weight.numel() for weight in layer.parameters(recurse=False))
+        if weights or (name and not list(layer.children())):
+            layers.append((name or "-", type(layer).__name__, weights))
+    return layers
 
 
 def add_files(report: Report, files: Mapping[str, Path]) -> Report:

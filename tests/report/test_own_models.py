@@ -12,8 +12,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from torch import nn
 
 from ptx.report.confusion import class_rows
+from ptx.report.reporting import list_layers
 from ptx.trainers import Evaluation
 
 NETWORK = """
@@ -97,6 +99,17 @@ def test_the_lowest_f1_comes_first_and_nothing_is_divided_by_zero() -> None:
         ("a", "10", "57.1 %", "80.0 %", "66.7 %"),
         ("b", "10", "81.8 %", "90.0 %", "85.7 %"),
     ]
+
+
+def test_every_weight_is_counted_in_one_layer() -> None:
+    """Attention has weights of its own and a layer within it."""
+    network = nn.TransformerEncoderLayer(8, 2, 16)
+    layers = list_layers(network)
+    assert sum(weights for *_, weights in layers) == sum(
+        one.numel() for one in network.parameters()
+    )
+    assert ("self_attn", "MultiheadAttention", 3 * 8 * 8 + 3 * 8) in layers
+    assert ("dropout", "Dropout", 0) in layers
 
 
 @pytest.mark.parametrize(
