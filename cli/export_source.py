@@ -67,7 +67,8 @@ def _load_library_model(
     explicit = read_overrides(None, **overrides)
     if explicit is not None:
         spec["labels"] = explicit.labels
-    classes = spec["signature"]["outputs"]["logits"][1][1]
+    (output,) = spec["signature"]["outputs"].values()
+    classes = output[1][1]
     if len(spec.get("labels", ())) != classes:
         raise UsageError(
             f"{reference} has {classes} classes with these weights: give their names with --labels"

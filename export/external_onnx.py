@@ -400,8 +400,7 @@ def _run_once(
     free = [axis for axis in axes if axis != BATCH]
     lengths = _LENGTHS[run]
     sizes = {axis: lengths[place % len(lengths)] for place, axis in enumerate(free)}
-    for axis, (minimum, maximum) in signature.limits.items():
-        sizes[axis] = max(minimum, sizes[axis] if maximum is None else min(sizes[axis], maximum))
+    sizes |= {axis: signature.clamp(axis, sizes[axis]) for axis in signature.limits}
     sizes[BATCH] = _BATCHES[run]
     network = OnnxNetwork(artifact.data, replace(signature, inputs=inputs))
     example = Signature(inputs, inputs).example(sizes)
@@ -430,6 +429,12 @@ def _output_axis(
     for axis in known[0]:
         if all(run[axis] == size for run, size in zip(known, sizes, strict=True)):
             return axis
+    for axis in known[0]:
+        factor = sizes[0] // known[0][axis]
+        if axis != BATCH and all(
+            run[axis] * factor == size for run, size in zip(known, sizes, strict=True)
+        ):
+            return f"{factor}*{axis}"
     if len(set(sizes)) == 1:
         return sizes[0]
     raise _signature_error(

@@ -25,14 +25,8 @@ from torch.export import ExportedProgram
 from torch.utils._sympy.printers import PythonPrinter
 
 from ptx.infer.errors import ArtifactError
-from ptx.infer.signature import (
-    BATCH,
-    NO_LIMITS,
-    Limits,
-    Signature,
-    describe_limits,
-    within,
-)
+from ptx.infer.limits import NO_LIMITS, Limits, parse_derived
+from ptx.infer.signature import BATCH, Signature
 
 Sizes = dict[str, int]
 
@@ -95,7 +89,9 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
     names = {axis: sympy.Symbol(f"size{at}") for at, axis in enumerate(signature.dynamic_axes)}
     symbols = input_symbols(program, signature)
     known = {symbol: names[axis] for symbol, axis in symbols.items()}
-    expressions = [sympy.Eq(size, names[axis]) for size, axis in _dynamic_sizes(program, signature)]
+    expressions = [
+        _equation(size, axis, names) for size, axis in _dynamic_sizes(program, signature)
+    ]
     stated = {expression.xreplace(known) for expression in expressions}
     for symbol, values in program.range_constraints.items():
         if values.lower > 2:  # 2 is torch's default, and means 1
@@ -119,6 +115,15 @@ def read_guards(program: ExportedProgram, signature: Signature) -> list[Guard]:
         for expression in size_expressions
         if expression.free_symbols and expression.free_symbols <= inputs
     ]
+
+
+def _equation(size: sympy.Expr, axis: str, names: Mapping[str, sympy.Symbol]) -> sympy.Expr:
+    """That the size equals that of the axis."""
+    if axis in names:
+        return sympy.Eq(size, names[axis])
+    derived = parse_derived(axis)
+    assert derived is not None, "the signature has no other axes"
+    return sympy.Eq(size * derived.divisor, names[derived.axis] * derived.factor)
 
 
 def _dynamic_sizes(
@@ -184,20 +189,20 @@ class Ranges:
         def passed(size: int) -> bool:
             return self._first_violated(self._rules, axis, size) is None
 
-        minimum, maximum = self._limits(axis)
+        minimum, maximum, step = self._limits(axis)
         if right[0] > scanned[0]:
-            minimum = find_end(right[0], scanned[scanned.index(right[0]) - 1], passed)
+            minimum = find_end(right[0], scanned[scanned.index(right[0]) - 1], passed, step)
         if right[-1] < scanned[-1]:
-            maximum = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], passed)
-        return minimum, maximum
+            maximum = find_end(right[-1], scanned[scanned.index(right[-1]) + 1], passed, step)
+        return Limits(minimum, maximum, step)
 
     def describe_end(self, axis: str, limits: Limits) -> str:
         """The rule that limits an axis to this range."""
-        minimum, maximum = limits
+        minimum, maximum, step = limits
         rule = self._first_violated(
-            self._rules, axis, minimum - 1 if maximum is None else maximum + 1
+            self._rules, axis, minimum - step if maximum is None else maximum + step
         )
-        return rule.text if rule else f"{axis} {describe_limits(limits)}"
+        return rule.text if rule else f"{axis} {limits}"
 
     def find_exceptions(self, axis: str) -> list[int]:
         """The few sizes of an axis that a guard excludes."""
@@ -249,15 +254,15 @@ class Ranges:
 
     def _choose(self, axis: str) -> list[int]:
         """Some sizes of an axis, to combine with others."""
-        minimum, maximum = self._limits(axis)
+        limits = self._limits(axis)
         exceptions = set(self.find_exceptions(axis))
-        sizes = sorted({*_COMBINED, maximum or minimum} - exceptions)
-        return [size for size in sizes if size > 2 and within(size, (minimum, maximum))]
+        sizes = {*map(limits.nearest, _COMBINED), limits.maximum or limits.minimum}
+        return [size for size in sorted(sizes - exceptions) if size > 2]
 
     def _scan(self, axis: str) -> list[int]:
-        minimum, maximum = self._limits(axis)
-        sizes = {*self._scanned, minimum, maximum or minimum}
-        return [size for size in sorted(sizes) if within(size, (minimum, maximum))]
+        limits = self._limits(axis)
+        sizes = {*self._scanned, limits.minimum, limits.maximum or limits.minimum}
+        return [size for size in sorted(sizes) if limits.accepts(size)]
 
     def _limits(self, axis: str) -> Limits:
         return self._signature.limits.get(axis, NO_LIMITS)
@@ -298,9 +303,12 @@ def size_dependence_error(axes: Sequence[str], text: str) -> ArtifactError:
     )
 
 
-def find_end(right: int, wrong: int, passed: Callable[[int], bool]) -> int:
-    """The last number from `right` towards `wrong` for which `passed` is true (binary search)."""
-    while abs(wrong - right) > 1:
-        middle = (right + wrong) // 2
+def find_end(right: int, wrong: int, passed: Callable[[int], bool], step: int = 1) -> int:
+    """The last number from `right` towards `wrong` for which `passed` is true (binary search).
+
+    `step`: both are multiples of it, and so is the result.
+    """
+    while abs(wrong - right) > step:
+        middle = (right + wrong) // 2 // step * step
         right, wrong = (middle, wrong) if passed(middle) else (right, middle)
     return right

@@ -26,6 +26,7 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.errors import AgreementError, ArtifactError, UsageError
 from ptx.infer.predictor import Predictor
+from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.ranges import OPSETS
 from ptx.infer.tasks import find_task
 
@@ -211,6 +212,12 @@ def verify_export(
         raise UsageError(
             f"--format {format_name} has no decoder for the task {trained.manifest.task!r}: use the task"
             " 'passthrough', or another format"
+        )
+    manifest = trained.manifest
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    if preprocessing.image_spec and not preprocessing.row_spec and not exporter.decodes_arrays:
+        raise UsageError(
+            f"--format {format_name} needs images of one size: state `size` in the preprocessing"
         )
     check = trained.equivalence_check
     check_manifest_size(trained.manifest)

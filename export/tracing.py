@@ -25,6 +25,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from ptx.export.free_sizes import suggest_by_tracing
 from ptx.export.guards import (
     MAX_EXCEPTIONS,
     TRACED,
@@ -41,14 +42,8 @@ from ptx.export.recurrent_shapes import recurrent_shapes
 from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.backends.pytorch.outputs import find_outputs, has_names
 from ptx.infer.errors import ArtifactError
-from ptx.infer.signature import (
-    BATCH,
-    NO_LIMITS,
-    Limits,
-    Signature,
-    describe_limits,
-    within,
-)
+from ptx.infer.limits import NO_LIMITS, Limits
+from ptx.infer.signature import BATCH, Signature
 
 _SMALL = (2, 3, 4, 5, 6)
 _MAX_ELEMENTS = 2**20  # elements of the inputs at one of the further sizes
@@ -109,6 +104,22 @@ def trace(network: nn.Module, signature: Signature) -> Traced:
         ArtifactError: E-ROWS: the output depends on the number of rows. E-EXPORT-AXES: a graph is not
             right at the sizes of the signature, or not for one range of each axis.
     """
+    try:
+        return _trace(network, signature)
+    except ArtifactError as error:
+        if error.code != "E-EXPORT-AXES":
+            raise
+
+        def traces(limited: Signature) -> bool:
+            try:
+                return _trace(network, limited).program is not None
+            except ArtifactError:
+                return False
+
+        raise suggest_by_tracing(error, signature, traces) from error
+
+
+def _trace(network: nn.Module, signature: Signature) -> Traced:
     examples = example_tensors(signature)
     try:
         with torch.no_grad():
@@ -150,7 +161,7 @@ def with_limits(program: ExportedProgram, signature: Signature) -> ExportedProgr
     limited._guards_code = []
     limited._range_constraints = dict(program.range_constraints)
     for symbol, axis in input_symbols(program, signature).items():
-        minimum, maximum = signature.limits.get(axis, NO_LIMITS)
+        minimum, maximum, _ = signature.limits.get(axis, NO_LIMITS)
         limited._range_constraints[symbol] = ValueRanges(
             0 if minimum == 1 else minimum, math.inf if maximum is None else maximum
         )
@@ -307,15 +318,15 @@ def _find_limits(
     small = signature.distinct_sizes(_SMALL)
     limits, further = {}, []
     for axis in signature.dynamic_axes:
-        minimum, maximum = ranges.find_limits(axis)
+        minimum, maximum, step = ranges.find_limits(axis)
         first = signature.clamp(axis, 1)
         # For example `time > 1`: an attention over a single word needs no mask.
-        while first < minimum <= MAX_EXCEPTIONS and _same_outputs(
-            network, program, signature, {**small, axis: minimum - 1}
+        while first < minimum <= MAX_EXCEPTIONS * step and _same_outputs(
+            network, program, signature, {**small, axis: minimum - step}
         ):
-            minimum -= 1
+            minimum -= step
             further.append({**small, axis: minimum})
-        limits[axis] = minimum, maximum
+        limits[axis] = Limits(minimum, maximum, step)
     if limits[BATCH] != NO_LIMITS:
         raise size_dependence_error([BATCH], ranges.describe_end(BATCH, limits[BATCH]))
     _limit_by_tables(network, signature, program, limits)
@@ -333,11 +344,11 @@ def _find_limits(
         stated = signature.limits.get(axis, ends)
         if ends != stated:
             raise ArtifactError(
-                f"the signature says {axis} {describe_limits(stated)}; the network is right only for"
-                f" {axis} {describe_limits(ends)}: give these limits, or none",
+                f"the signature says {axis} {stated}; the network is right only for {axis} {ends}: give"
+                " these limits, or none",
                 code="E-EXPORT-AXES",
             )
-        further += [{**small, axis: end} for end in ends if end is not None]
+        further += [{**small, axis: end} for end in ends[:2] if end is not None]
     return limited, _select_runnable(limited, further)
 
 
@@ -374,12 +385,14 @@ def _limit_by_tables(
     small = signature.distinct_sizes(_SMALL)
     for axis in signature.dynamic_axes[1:]:
         for rows in sorted(_find_tables(program)):
-            minimum, maximum = limits[axis]
-            if not within(rows, (minimum, maximum)) or not within(rows + 1, (minimum, maximum)):
+            known = limits[axis]
+            last = rows // known.multiple * known.multiple
+            beyond = last + known.multiple
+            if not known.accepts(last) or not known.accepts(beyond):
                 continue
             runs_at = functools.partial(_runs_at, network, signature, small, axis)
-            if runs_at(rows) and not runs_at(rows + 1):
-                limits[axis] = minimum, rows
+            if runs_at(last) and not runs_at(beyond):
+                limits[axis] = known._replace(maximum=last)
 
 
 def _find_tables(program: ExportedProgram) -> set[int]:
@@ -402,11 +415,10 @@ def _find_tables(program: ExportedProgram) -> set[int]:
 
 def _exclude_end(axis: str, limits: Limits, size: int) -> Limits:
     """The limits without a size at which the network itself fails."""
-    minimum, maximum = limits
-    if size == minimum:
-        return size + 1, maximum
-    if size == maximum:
-        return minimum, size - 1
+    if size == limits.minimum:
+        return limits._replace(minimum=size + limits.multiple)
+    if size == limits.maximum:
+        return limits._replace(maximum=size - limits.multiple)
     raise size_dependence_error([axis], f"{axis} other than {size}")
 
 
@@ -420,17 +432,17 @@ def _probe(network: nn.Module, signature: Signature, failure: Exception) -> Trac
     for axis in signature.dynamic_axes[1:]:
         passed = functools.partial(_runs_at, network, signature, small, axis)
         right = small[axis]
-        for size in _FAR_LENGTHS:
+        for size in dict.fromkeys(signature.clamp(axis, length) for length in _FAR_LENGTHS):
             if not _select_runnable(signature, [{**small, axis: size}]):
                 break
             if axis not in signature.limits and not passed(size):
-                limits[axis] = 1, find_end(right, size, passed)
+                limits[axis] = Limits(1, find_end(right, size, passed))
                 break
             right = size
             further.append({**small, axis: size})
     limited = signature.limit(limits)
     for axis, ends in limited.limits.items():
-        further += [{**small, axis: end} for end in ends if end is not None]
+        further += [{**small, axis: end} for end in ends[:2] if end is not None]
     return Traced(network, limited, _select_runnable(limited, further), failure=failure)
 
 
@@ -450,7 +462,7 @@ def _select_runnable(signature: Signature, candidates: Sequence[Sizes]) -> tuple
     selected: list[Sizes] = []
     for sizes in candidates:
         inside = all(
-            within(size, signature.limits.get(axis, NO_LIMITS)) for axis, size in sizes.items()
+            signature.limits.get(axis, NO_LIMITS).accepts(size) for axis, size in sizes.items()
         )
         if inside and _count_elements(signature, sizes) <= _MAX_ELEMENTS and sizes not in selected:
             selected.append(sizes)

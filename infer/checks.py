@@ -18,8 +18,6 @@ from ptx.infer.signature import (
     Signature,
     TensorSpec,
     bound,
-    describe_limits,
-    within,
 )
 
 if TYPE_CHECKING:
@@ -262,10 +260,9 @@ def check_limits(signature: Signature, sizes: Mapping[str, int]) -> None:
     """
     for axis, limits in signature.limits.items():
         # An optional input that was omitted has no sizes.
-        if axis in sizes and not within(sizes[axis], limits):
+        if axis in sizes and not limits.accepts(sizes[axis]):
             raise InputError(
-                f"{axis} is {sizes[axis]}; the model accepts {axis} {describe_limits(limits)}: cut or"
-                " pad the input",
+                f"{axis} is {sizes[axis]}; the model accepts {axis} {limits}: cut or pad the input",
                 code="E-SHAPE",
             )
 

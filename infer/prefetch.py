@@ -124,7 +124,7 @@ def plan_prefetch(
     first = min(_FIRST_CHUNK, max(1, _CHUNK_BYTES * len(inputs) // max(1, size)))
     chunk_size = batch_size if first == _FIRST_CHUNK else min(first, batch_size)
     processes = available_cpus()
-    if prod(preprocessing.row_spec[1] if preprocessing.row_spec else ()) <= _SMALL_SAMPLE:
+    if preprocessing.row_spec and prod(preprocessing.row_spec[1]) <= _SMALL_SAMPLE:
         # One CPU computes as fast as the others decode.
         processes = min(processes, _SMALL_WORKERS)
         return PrefetchPlan(processes, _SMALL_CHUNKS_AHEAD, chunk_size, first, backend_threads=1)

@@ -12,7 +12,8 @@ def raw_input_name(manifest: Manifest, preprocessing: Preprocessing) -> str | No
 
     `_file` is appended if an input tensor already has that name.
     """
-    if preprocessing.row_spec is None or not find_task(manifest.task).has_decoder:
+    raw = preprocessing.row_spec is not None or preprocessing.image_spec is not None
+    if not raw or not find_task(manifest.task).has_decoder:
         return None
     name = preprocessing.plural.removesuffix("s")
     return f"{name}_file" if name in {spec.name for spec in preprocessing.specs} else name

@@ -7,8 +7,10 @@ An axis that is an int is fixed, one that is a string is dynamic, and the same s
 size whatever its position. The batch axis is found by its name. An integer input may have a third
 element, its inclusive range, whose end may be an axis name: `["int64", ["batch"], [1, "time"]]`.
 
-A dynamic axis other than the batch may have limits, the minimum and the maximum size that the model
-accepts: `"axes": {"time": [1, 64]}`, or `[3]` without a maximum. Other dynamic axes have any size.
+A dynamic axis other than the batch may have limits (`ptx.infer.limits`): the minimum and maximum size
+that the model accepts, and the number of which they are multiples: `["height", 32, 512, 32]` in place of
+the name, or `"axes": {"height": [32, 512, 32]}`. Other dynamic axes have any size. An axis of an output
+may be a multiple or a part of an input's: `"2*height"`, `"height/4"`.
 
 A tensor that only the graph of an external ONNX file specifies is `unchecked`: the runtime checks it.
 """
@@ -22,11 +24,18 @@ from typing import Any
 
 import numpy as np
 
+from ptx.infer.limits import (
+    NO_LIMITS,
+    Limits,
+    limits_from_data,
+    merge_limits,
+    parse_derived,
+    split_limits,
+)
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Axis = int | str
-Limits = tuple[int, int | None]  # minimum and maximum size of an axis
 
-NO_LIMITS: Limits = (1, None)
 BATCH = "batch"
 # The tensor's dtype → the dtype of its NumPy arrays. NumPy has no bfloat16: such values are float32.
 DTYPES = {
@@ -130,7 +139,9 @@ class TensorSpec:
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for the given sizes of the dynamic axes."""
-        return tuple([axis if isinstance(axis, int) else sizes[axis] for axis in self.axes])
+        return tuple(
+            [axis if isinstance(axis, int) else _axis_size(axis, sizes) for axis in self.axes]
+        )
 
     def describe(self) -> str:
         """The shape as text: `(batch, 1, 28, 28)`."""
@@ -170,9 +181,16 @@ class Signature:
     limits: Mapping[str, Limits] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        limits = {axis: Limits(*ends) for axis, ends in self.limits.items()}
+        object.__setattr__(self, "limits", limits)
         if not self.outputs or not (self.inputs or self.unchecked):
             raise ValueError("a signature needs at least one input and one output")
-        known = set(self.dynamic_axes)
+        self._check_axes(set(self.dynamic_axes))
+        for specs in (self.inputs, self.outputs):
+            if len({spec.name for spec in specs}) != len(specs):
+                raise ValueError("two tensors have the same name")
+
+    def _check_axes(self, known: set[str]) -> None:
         for spec in self:
             if spec.unchecked:
                 continue
@@ -181,11 +199,26 @@ class Signature:
             high = None if spec.bounds is None else spec.bounds[1]
             for axis in (*spec.axes, high):
                 if isinstance(axis, str) and axis not in known:
-                    raise ValueError(f"tensor {spec.name!r}: no input has an axis named {axis!r}")
-        for specs in (self.inputs, self.outputs):
-            if len({spec.name for spec in specs}) != len(specs):
-                raise ValueError("two tensors have the same name")
-        _check_limits(self.limits, known - {BATCH})
+                    self._check_derived(spec, axis)
+        for axis, limits in self.limits.items():
+            if axis not in known - {BATCH}:
+                raise ValueError(
+                    f"{axis!r} has limits; expected a dynamic axis other than the batch"
+                )
+            limits.check(axis)
+
+    def _check_derived(self, spec: TensorSpec, axis: str) -> None:
+        """ValueError unless it is an output's axis that has a whole size for each size of an input's."""
+        derived = parse_derived(axis)
+        if spec not in self.outputs or derived is None or derived.axis not in self.dynamic_axes:
+            raise ValueError(f"tensor {spec.name!r}: no input has an axis named {axis!r}")
+        multiple = self.limits.get(derived.axis, NO_LIMITS).multiple
+        if multiple * derived.factor % derived.divisor:
+            raise ValueError(
+                f"tensor {spec.name!r} has an axis {axis!r}, but {derived.axis} has sizes that"
+                f" {derived.divisor} does not divide; state only its multiples:"
+                f' ["{derived.axis}", {derived.divisor}, 0, {derived.divisor}]'
+            )
 
     def __iter__(self) -> Iterator[TensorSpec]:
         yield from self.inputs
@@ -204,15 +237,14 @@ class Signature:
 
     def limit(self, limits: Mapping[str, Limits]) -> Signature:
         """A copy with these limits added; NO_LIMITS removes the limits of an axis."""
-        merged = {**self.limits, **limits}
+        merged = {axis: Limits(*ends) for axis, ends in {**self.limits, **limits}.items()}
         return replace(
             self, limits={axis: ends for axis, ends in merged.items() if ends != NO_LIMITS}
         )
 
     def clamp(self, axis: str, size: int) -> int:
         """The size within the limits of the axis that is nearest to `size`."""
-        minimum, maximum = self.limits.get(axis, NO_LIMITS)
-        return max(minimum, size if maximum is None else min(size, maximum))
+        return self.limits.get(axis, NO_LIMITS).nearest(size)
 
     def equal_sizes(self, length: int, *, batch: int) -> dict[str, int]:
         """The size of each dynamic axis: `batch`, and `length` for all others, within their limits."""
@@ -224,10 +256,13 @@ class Signature:
         """
         sizes: dict[str, int] = {}
         for axis, size in zip(self.dynamic_axes, preferred, strict=False):
-            minimum, maximum = self.limits.get(axis, NO_LIMITS)
+            minimum, maximum, step = self.limits.get(axis, NO_LIMITS)
             nearest = self.clamp(axis, size)
-            end = nearest + len(preferred) if maximum is None else maximum
-            choices = (*range(nearest, max(minimum, 2) - 1, -1), *range(nearest, end + 1))
+            end = nearest + len(preferred) * step if maximum is None else maximum
+            choices = (
+                *range(nearest, max(minimum, 2) - 1, -step),
+                *range(nearest, end + 1, step),
+            )
             sizes[axis] = next((c for c in choices if c not in sizes.values()), nearest)
         return sizes
 
@@ -238,72 +273,34 @@ class Signature:
 
     def to_data(self) -> dict[str, Any]:
         """The JSON form."""
+        axes = {axis: limits.to_data() for axis, limits in self.limits.items()}
         return {
             "inputs": {spec.name: spec.to_data() for spec in self.inputs},
             "outputs": {spec.name: spec.to_data() for spec in self.outputs},
-            **({"axes": limits_to_data(self.limits)} if self.limits else {}),
+            **({"axes": axes} if axes else {}),
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Signature:
         """Parse the JSON form; ValueError if it is not valid."""
         try:
-            inputs, outputs = data["inputs"], data["outputs"]
+            inputs, inline = split_limits(data["inputs"])
             return cls(
                 tuple(TensorSpec.from_data(name, spec) for name, spec in inputs.items()),
-                tuple(TensorSpec.from_data(name, spec) for name, spec in outputs.items()),
-                limits_from_data(data.get("axes", {})),
+                tuple(TensorSpec.from_data(name, spec) for name, spec in data["outputs"].items()),
+                merge_limits(limits_from_data(data.get("axes", {})), inline),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a signature: {error!r}") from error
 
 
-def _check_limits(limits: Mapping[str, Limits], axes: set[str]) -> None:
-    for axis, (minimum, maximum) in limits.items():
-        if axis not in axes:
-            raise ValueError(f"{axis!r} has limits; expected a dynamic axis other than the batch")
-        if minimum < 1 or (maximum is not None and maximum < minimum):
-            raise ValueError(
-                f"the limits of {axis!r} are {minimum} and {maximum}; expected a minimum of at least 1"
-                " and a maximum of at least the minimum"
-            )
-
-
-def limits_to_data(limits: Mapping[str, Limits]) -> dict[str, list[int]]:
-    """The JSON form: `{"time": [1, 64]}`."""
-    return {
-        axis: [minimum] if maximum is None else [minimum, maximum]
-        for axis, (minimum, maximum) in limits.items()
-    }
-
-
-def limits_from_data(data: Any) -> dict[str, Limits]:
-    """Parse the JSON form of limits; ValueError if it is not valid."""
-    if not isinstance(data, Mapping):
-        raise ValueError(
-            'axes: expected names with their minimum and maximum size, {"time": [1, 64]}'
-        )
-    limits: dict[str, Limits] = {}
-    for axis, ends in data.items():
-        if not isinstance(ends, list | tuple) or len(ends) not in (1, 2):
-            raise ValueError(f"axis {axis!r}: expected its minimum and maximum, or its minimum")
-        minimum, maximum = (*ends, None)[:2]
-        if type(minimum) is not int or not (maximum is None or type(maximum) is int):
-            raise ValueError(f"axis {axis!r}: its limits are {ends}; expected integers")
-        limits[axis] = minimum, maximum
-    return limits
-
-
-def within(size: int, limits: Limits) -> bool:
-    """Whether an axis with these limits accepts `size`."""
-    minimum, maximum = limits
-    return minimum <= size and (maximum is None or size <= maximum)
-
-
-def describe_limits(limits: Limits) -> str:
-    """The limits as text: `1 to 64`, `at least 3`."""
-    minimum, maximum = limits
-    return f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
+def _axis_size(axis: str, sizes: Mapping[str, int]) -> int:
+    """The size of a dynamic axis, or of one that is derived from it."""
+    if axis in sizes:
+        return sizes[axis]
+    if (derived := parse_derived(axis)) is None:
+        raise KeyError(axis)
+    return derived.size(sizes[derived.axis])
 
 
 def bound(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, int]:

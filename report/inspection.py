@@ -9,7 +9,6 @@ from ptx.infer import Artifact, Manifest, Signature
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.errors import pluralise
 from ptx.infer.external.onnx_graph import read_graph
-from ptx.infer.signature import describe_limits
 
 
 def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -86,7 +85,7 @@ def signature_facts(signature: Signature) -> Iterator[tuple[str, str]]:
         for spec in specs:
             yield title, f"{spec.name}: {spec.dtype} {spec.describe()}"
     for axis, limits in signature.limits.items():
-        yield "axis", f"{axis}: {describe_limits(limits)}"
+        yield "axis", f"{axis}: {limits}"
 
 
 def join_settings(values: Mapping[str, Any]) -> str:

@@ -130,6 +130,11 @@ def _open_user_files(
         )
     elif entry is not None:
         preprocessing = documented_preprocessing(entry)
+    if preprocessing is not None and preprocessing.image_spec and preprocessing.row_spec is None:
+        raise UsageError(
+            f"{model} takes images of any size, and a data set has images of one size: state `size` in"
+            " the preprocessing of its model spec"
+        )
     if preprocessing is None or preprocessing.row_spec is None:
         raise UsageError(f"ptx has no data for {model}, which takes neither images, texts nor rows")
     row_type, shape = preprocessing.row_spec

@@ -43,9 +43,11 @@ from ptx.export.check.tolerance import (
     relative_error,
     worst_column,
 )
+from ptx.export.free_sizes import suggest_by_running
 from ptx.infer.artifact.golden import input_digest
 from ptx.infer.checks import is_finite
 from ptx.infer.errors import AgreementError, ArtifactError, PtxError
+from ptx.infer.limits import NO_LIMITS
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -110,7 +112,12 @@ class EquivalenceCheck:
             ArtifactError: the network fails, or returns other outputs.
         """
         sizes = self.reference.small_sizes()
-        outputs = self.reference.eager(self.signature.example(sizes))
+        try:
+            outputs = self.reference.eager(self.signature.example(sizes))
+        except ArtifactError as error:
+            if error.code != "E-NETWORK":
+                raise
+            raise suggest_by_running(error, self.signature, self._runs) from error
         for spec in self.signature.outputs:
             got = outputs[spec.name]
             if got.shape != spec.shape(sizes) or got.dtype != spec.numpy_dtype:
@@ -119,6 +126,20 @@ class EquivalenceCheck:
                     f" {spec.dtype} {spec.describe()}",
                     code="E-OUTPUT",
                 )
+
+    def _runs(self, limited: Signature) -> bool:
+        """Whether the network runs at the smallest three sizes within these limits."""
+        limits = {axis: limited.limits.get(axis, NO_LIMITS) for axis in limited.dynamic_axes}
+        try:
+            for start in range(3):
+                sizes = {
+                    axis: each.nearest(each.minimum + each.multiple * (start + place))
+                    for place, (axis, each) in enumerate(limits.items())
+                }
+                self.reference.eager(limited.example(sizes))
+        except ArtifactError:
+            return False
+        return True
 
     def check_network(self) -> None:
         """Run the network over the entire matrix in both precisions, once for all formats.

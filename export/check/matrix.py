@@ -24,10 +24,12 @@ import numpy as np
 
 from ptx.infer.artifact.golden import Ties
 from ptx.infer.artifact.seeded import SPAN_LIMIT, SeededArray, seeded_array
+from ptx.infer.limits import NO_LIMITS
 from ptx.infer.signature import BATCH, Array, Signature, TensorSpec, bound
 
 BATCHES = (1, 2, 3, 7, 64)
 LENGTHS = (1, 2, 14, 28, 40)
+MIN_LENGTHS = 3  # sizes of an axis whose limits allow them
 # Maximum input elements of one case, unless its batch is 7 or less: with 64 photographs of 224×224
 # (9.6 million) the check of a vision transformer would take an hour on one processor.
 MAX_ELEMENTS = 2**20
@@ -162,8 +164,16 @@ def batch_sizes(signature: Signature, *, short: bool = False) -> tuple[int, ...]
 
 
 def axis_lengths(signature: Signature, axis: str) -> tuple[int, ...]:
-    """The sizes of another axis than the batch: LENGTHS within the limits of the axis."""
-    return tuple(dict.fromkeys(signature.clamp(axis, length) for length in LENGTHS))
+    """The sizes of another axis than the batch: LENGTHS within the limits of the axis.
+
+    If these are too few, as for the height of an image, the smallest sizes that the axis accepts.
+    """
+    lengths = dict.fromkeys(signature.clamp(axis, length) for length in LENGTHS)
+    first, _, step = signature.limits.get(axis, NO_LIMITS)
+    for size in (first, first + step, first + 2 * step):
+        if len(lengths) < MIN_LENGTHS:
+            lengths.setdefault(signature.clamp(axis, size))
+    return tuple(lengths)
 
 
 def is_heavy(signature: Signature, operations: int) -> bool:
@@ -175,7 +185,8 @@ def is_heavy(signature: Signature, operations: int) -> bool:
 
 def largest_row(signature: Signature) -> dict[str, int]:
     """The sizes of one row at the largest lengths of the matrix."""
-    return signature.equal_sizes(max(LENGTHS), batch=1)
+    axes = signature.dynamic_axes[1:]
+    return {BATCH: 1} | {axis: max(axis_lengths(signature, axis)) for axis in axes}
 
 
 def row_groups(*, short: bool) -> tuple[tuple[int, ...], ...]:

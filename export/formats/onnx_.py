@@ -19,6 +19,7 @@ from ptx.export.recurrent_shapes import recurrent_shapes
 from ptx.export.tracing import Traced, require_limits
 from ptx.infer.backends.ort.failures import NEWEST_OPSET
 from ptx.infer.errors import ArtifactError, UsageError
+from ptx.infer.limits import Limits
 from ptx.infer.ranges import OPSETS
 from ptx.infer.signature import Signature, TensorSpec
 
@@ -209,7 +210,8 @@ def enforce_limits(model: Any, signature: Signature) -> None:
     """Make every runtime reject sizes outside the limits of the axes, also without ptx, as in Triton.
 
     An input is reshaped to its own shape clamped to the limits, which fails for a size outside of them,
-    since the number of elements differs. Within the limits nothing is copied.
+    since the number of elements differs, as it does if the size is cut to a multiple. Within the limits
+    nothing is copied.
     """
     from onnx import helper, numpy_helper
 
@@ -219,11 +221,14 @@ def enforce_limits(model: Any, signature: Signature) -> None:
         if not limits:
             continue
         name = f"ptx.limits.{spec.name}"
-        found = [limits.get(axis, (0, None)) for axis in map(str, spec.axes)]
+        found = [limits.get(axis, Limits(0)) for axis in map(str, spec.axes)]
         ends = {
-            "least": [least for least, _ in found],
-            "most": [_NO_LIMIT if most is None else most for _, most in found],
+            "least": [axis.minimum for axis in found],
+            "most": [_NO_LIMIT if axis.maximum is None else axis.maximum for axis in found],
         }
+        multiples = [axis.multiple for axis in found]
+        if max(multiples) > 1:
+            ends["multiple"] = multiples
         for end, sizes in ends.items():
             graph.initializer.append(
                 numpy_helper.from_array(np.array(sizes, np.int64), f"{name}.{end}")
@@ -231,12 +236,17 @@ def enforce_limits(model: Any, signature: Signature) -> None:
         for node in graph.node:
             for index, tensor in enumerate(node.input):
                 node.input[index] = name if tensor == spec.name else tensor
-        steps = (
+        steps = [
             ("Shape", [spec.name], f"{name}.shape"),
             ("Max", [f"{name}.shape", f"{name}.least"], f"{name}.raised"),
             ("Min", [f"{name}.raised", f"{name}.most"], f"{name}.sizes"),
-            ("Reshape", [spec.name, f"{name}.sizes"], name),
-        )
+        ]
+        if "multiple" in ends:
+            steps += [
+                ("Div", [f"{name}.sizes", f"{name}.multiple"], f"{name}.count"),
+                ("Mul", [f"{name}.count", f"{name}.multiple"], f"{name}.cut"),
+            ]
+        steps.append(("Reshape", [spec.name, steps[-1][2]], name))
         for index, (operator, inputs, output) in enumerate(steps):
             graph.node.insert(index, helper.make_node(operator, inputs, [output], name=output))
 

@@ -71,7 +71,7 @@ def load_library_model(reference: str, weights: Path | None = None) -> LibraryMo
             `hf:` takes them from its folder.
 
     Raises:
-        UsageError: the library or the network is unknown, or it is not an image classifier.
+        UsageError: the library or the network is unknown, or ptx does not know its task.
         ArtifactError: the weights cannot be read or do not fit the network.
         BackendError: the library is not installed.
     """

@@ -1,4 +1,7 @@
-"""`torchvision:NAME`: a classifier of torchvision with the transforms and categories of its weights."""
+"""`torchvision:NAME`: a network of torchvision with the transforms and categories of its weights.
+
+Classifiers, and segmentation networks with a free height and width.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from torch import nn
 from torchvision import models
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms._presets import ImageClassification
+from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
 from ptx.export.libraries import LibraryModel
 from ptx.export.libraries.weights import build_with_weights
@@ -28,10 +31,10 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         )
     published, is_exact = _choose_published(name, weights)
     transforms = published.transforms()
-    if not isinstance(transforms, ImageClassification):
+    if not isinstance(transforms, ImageClassification | SemanticSegmentation):
         raise UsageError(
-            f"torchvision:{name} is not an image classifier: write a function that returns it and"
-            " describe its inputs and outputs"
+            f"torchvision:{name} is neither an image classifier nor a segmentation network: write a"
+            " function that returns it and describe its inputs and outputs"
         )
     if transforms.interpolation not in INTERPOLATIONS:
         raise UsageError(
@@ -43,7 +46,53 @@ def load(name: str, weights: Path | None) -> LibraryModel:
             f"{quote(weights)} is not a published file of torchvision:{name}, so it is unknown whether"
             " its network had transform_input: write a function that returns it and describe its inputs"
         )
+    default = "" if is_exact else ", the default of torchvision"
+    notes = (f"transforms and labels are those of {published}{default}",)
+    if isinstance(transforms, SemanticSegmentation):
+        network, spec = _segmentation(name, published, weights)
+    else:
+        network, spec = _classification(name, published, weights, is_exact=is_exact)
+    spec["preprocessing"] |= {
+        "interpolation": INTERPOLATIONS[transforms.interpolation],
+        "mean": list(transforms.mean),
+        "std": list(transforms.std),
+    }
+    return LibraryModel(network, {"name": name.replace("_", "-"), **spec}, notes)
+
+
+def _segmentation(name: str, published: Any, path: Path | None) -> tuple[nn.Module, dict[str, Any]]:
+    """The network and its specification, but for what all images have in common."""
     categories = tuple(published.meta["categories"])
+
+    def build(classes: int) -> nn.Module:
+        network: nn.Module = models.get_model(
+            name, weights=None, weights_backbone=None, num_classes=classes
+        )
+        return network
+
+    network, classes = build_with_weights(build, len(categories), path, ignored="aux_classifier.")
+    axes = ["height", "width"]
+    spec: dict[str, Any] = {
+        "task": "segmentation",
+        "signature": {
+            "inputs": {"image": ["float32", ["batch", 3, *axes]]},
+            "outputs": {"out": ["float32", ["batch", classes, *axes]]},
+        },
+        "preprocessing": {
+            "kind": "rgb-image",
+            "resize": _length(published.transforms().resize_size),
+        },
+    }
+    if classes == len(categories):
+        spec["labels"] = categories
+    return network, spec
+
+
+def _classification(
+    name: str, published: Any, path: Path | None, *, is_exact: bool
+) -> tuple[nn.Module, dict[str, Any]]:
+    """As `_segmentation`, for a classifier of cropped images."""
+    transforms, categories = published.transforms(), tuple(published.meta["categories"])
     height, width = _pair(transforms.crop_size)
     options: dict[str, Any] = {}
     if name in TRANSFORM_INPUT:
@@ -55,9 +104,8 @@ def load(name: str, weights: Path | None) -> LibraryModel:
         network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
         return network
 
-    network, classes = build_with_weights(build, len(categories), weights)
+    network, classes = build_with_weights(build, len(categories), path)
     spec: dict[str, Any] = {
-        "name": name.replace("_", "-"),
         "task": "classification",
         "signature": {
             "inputs": {"image": ["float32", ["batch", 3, height, width]]},
@@ -67,16 +115,11 @@ def load(name: str, weights: Path | None) -> LibraryModel:
             "kind": "rgb-image",
             "resize": _length(transforms.resize_size),
             "size": [height, width],
-            "interpolation": INTERPOLATIONS[transforms.interpolation],
-            "mean": list(transforms.mean),
-            "std": list(transforms.std),
         },
     }
     if classes == len(categories):
         spec["labels"] = categories
-    default = "" if is_exact else ", the default of torchvision"
-    notes = (f"transforms and labels are those of {published}{default}",)
-    return LibraryModel(network, spec, notes)
+    return network, spec
 
 
 def _choose_published(name: str, weights: Path | None) -> tuple[Any, bool]:

@@ -51,13 +51,14 @@ def count_classes(network: nn.Module, weights: Mapping[str, Tensor], classes: in
 
 
 def build_with_weights(
-    build: Callable[[int], nn.Module], classes: int, path: Path | None
+    build: Callable[[int], nn.Module], classes: int, path: Path | None, *, ignored: str = ""
 ) -> tuple[nn.Module, int]:
     """A classifier with the weights of a file, built for their number of classes.
 
     Args:
         build: Makes the network for a number of classes, with random weights.
         classes: The number of the library's own labels.
+        ignored: The beginning of the names of weights that only training uses.
 
     Returns:
         The network in eval mode, and its number of classes.
@@ -68,6 +69,10 @@ def build_with_weights(
     network = build(classes)
     if path is not None:
         weights = read_state_dict(path)
+        if ignored:
+            weights = {
+                name: tensor for name, tensor in weights.items() if not name.startswith(ignored)
+            }
         trained_for = count_classes(network, weights, classes)
         if trained_for != classes:
             network, classes = build(trained_for), trained_for

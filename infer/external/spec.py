@@ -10,7 +10,7 @@ library; a file of them is TOML or JSON:
     [inputs]
     image = ["float32", ["batch", 3, 224, 224]]              # see `ptx.infer.signature`
 
-    [axes]                                                   # the limits of dynamic axes
+    [axes]                                                   # limits: least, most, multiple of
     time = [1, 64]
 
     [outputs]
@@ -34,8 +34,9 @@ from typing import Any
 from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.artifact.manifest import Manifest, parse_json
 from ptx.infer.errors import ArtifactError, InputError, did_you_mean, quote
+from ptx.infer.limits import Limits, limits_from_data, merge_limits, split_limits
 from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
-from ptx.infer.signature import Limits, Signature, TensorSpec, limits_from_data
+from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS, why_incompatible
 
 KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
@@ -82,9 +83,18 @@ class ModelSpec:
                 raise _key_error(origin, str(key), f"is unknown; {did_you_mean(str(key), KEYS)}")
         explicit = tuple(key for key in KEYS if data.get(key) is not None)
         found: dict[str, Any] = {"origin": origin, "explicit_fields": explicit}
+        try:
+            inputs, inline = split_limits(data.get("inputs"))
+        except ValueError as error:
+            raise _key_error(origin, "inputs", f"are not valid: {error}") from error
         for key, read in _READERS.items():
-            if data.get(key) is not None:
-                found[key] = read(data[key], origin)
+            value = inputs if key == "inputs" else data.get(key)
+            if value is not None:
+                found[key] = read(value, origin)
+        try:
+            found["axes"] = merge_limits(found.get("axes", {}), inline)
+        except ValueError as error:
+            raise _key_error(origin, "axes", f"do not fit: {error}") from error
         if data.get("labels") is not None:
             found["labels"] = _labels(data["labels"], origin, folder)
         return cls(**found)

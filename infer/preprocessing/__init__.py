@@ -87,7 +87,7 @@ class Preprocessing(Protocol):
     @property
     def row_spec(self) -> tuple[str, tuple[int, ...]] | None:
         """The data set rows it reads: a key of `ptx.trainers.data.dataset.ROW_TYPES` and the shape of
-        a row. None if it reads none."""
+        a row. None if it reads none, or rows of different sizes."""
 
     def transform(self, value: Any) -> Array:
         """Convert one value to a sample, the array that `collate` stacks; InputError if invalid."""

@@ -81,15 +81,17 @@ class ImagePreprocessing(ABC):
     input_description, plural, extensions = "an image", "pictures", EXTENSIONS
     feature_names = ()
     variable_length = False
+    row_spec: tuple[str, tuple[int, ...]] | None
     min_decode_size: MinSize | None = None  # see `open_image`
 
-    def __init__(self, signature: Signature, size: Sequence[int]) -> None:
+    def __init__(self, signature: Signature, size: Sequence[int] | None) -> None:
         if len(signature.inputs) != 1 or signature.inputs[0].dtype not in ("float32", "uint8"):
             raise ValueError("an image needs exactly one input, float32 or uint8 pixels")
         self.spec: TensorSpec = signature.inputs[0]
         self.specs = (self.spec,)
-        self.height, self.width = height_width("size", size)
-        self.row_spec = "image", (self.height, self.width)
+        # 0 for any size
+        self.height, self.width = (0, 0) if size is None else height_width("size", size)
+        self.row_spec = None if size is None else ("image", (self.height, self.width))
 
     @abstractmethod
     def to_model_size(self, image: Image.Image) -> Array:

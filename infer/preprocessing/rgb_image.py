@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptx.infer.errors import InputError
+from ptx.infer.limits import NO_LIMITS
 from ptx.infer.preprocessing import ImageSpec
 from ptx.infer.preprocessing.gray_image import (
     ImagePreprocessing,
@@ -33,8 +34,12 @@ class RgbPreprocessing(ImagePreprocessing):
     `crop_size`, `interpolation`, `mean`, `std`. In addition, the EXIF orientation is applied,
     and transparent pixels are composited onto white.
 
+    A model with a dynamic height and width needs no `size`: the image keeps its proportions, is enlarged
+    or reduced into the limits of these axes, and each side has the nearest size that its axis accepts.
+
     Args:
-        resize: The length of the shorter side in pixels, or [height, width].
+        resize: The length of the shorter side in pixels, or [height, width]. Without it and without
+            `size` the image is not resized, but for the limits.
         size: [height, width] of the centre crop.
         mean: One number per channel, for pixels scaled to [0, 1].
         std: Likewise.
@@ -47,8 +52,8 @@ class RgbPreprocessing(ImagePreprocessing):
         self,
         signature: Signature,
         *,
-        size: Sequence[int],
-        resize: int | Sequence[int],
+        size: Sequence[int] | None = None,
+        resize: int | Sequence[int] | None = None,
         interpolation: str = "bilinear",
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -64,15 +69,23 @@ class RgbPreprocessing(ImagePreprocessing):
                 raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
         super().__init__(signature, size)
         self.interpolation, self.colours = interpolation, colours
-        self.resize = resize if type(resize) is int else height_width("resize", resize)
+        if resize is None and size is not None:
+            raise ValueError("resize is missing; expected the shorter side, or [height, width]")
+        self.resize = (
+            resize if resize is None or type(resize) is int else height_width("resize", resize)
+        )
         min_size = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
-        if min_size[0] < self.height or min_size[1] < self.width:
+        if min_size and (min_size[0] < self.height or min_size[1] < self.width):
             raise ValueError(
                 f"resize is {resize}; expected at least size, {self.height} by {self.width} pixels"
             )
-        if min_size[0] * min_size[1] > MAX_PIXELS:
+        if min_size and min_size[0] * min_size[1] > MAX_PIXELS:
             raise ValueError(f"resize is {resize}; expected at most {MAX_PIXELS:,} pixels")
         self.channels, self.channel_axis = _channels(self.spec, self.height, self.width)
+        axes = list(self.spec.sample_axes)
+        axes.pop(self.channel_axis)
+        # Of height and width, if they are dynamic.
+        self._limits = [signature.limits.get(str(axis), NO_LIMITS) for axis in axes]
         self.mean, self.std = self._numbers("mean", mean, 0.0), self._numbers("std", std, 1.0)
         if not (self.std > 0).all():
             raise ValueError(f"std is {list(std)}; expected positive numbers")
@@ -85,7 +98,7 @@ class RgbPreprocessing(ImagePreprocessing):
 
     @property
     def image_spec(self) -> ImageSpec:
-        sizes = [self.height, self.width]
+        sizes = [self.height or -1, self.width or -1]
         sizes.insert(self.channel_axis, self.channels)
         normalization = pixel_normalization(self.mean, self.std)
         return ImageSpec(
@@ -104,12 +117,10 @@ class RgbPreprocessing(ImagePreprocessing):
         flat = _opaque(image).convert("RGB" if self.channels == 3 else "L")
         resample = Image.Resampling[self.interpolation.upper()]
         resized = flat.resize(self._resized_size(flat.width, flat.height), resample)
-        left, top = (
-            round((resized.width - self.width) / 2),
-            round((resized.height - self.height) / 2),
-        )
-        centre = resized.crop((left, top, left + self.width, top + self.height))
-        pixels = np.asarray(centre).reshape(self.height, self.width, self.channels)
+        width, height = self.width or resized.width, self.height or resized.height
+        left, top = (round((resized.width - width) / 2), round((resized.height - height) / 2))
+        centre = resized.crop((left, top, left + width, top + height))
+        pixels = np.asarray(centre).reshape(height, width, self.channels)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
 
     def to_input_layout(self, batch: Array) -> Array:
@@ -119,20 +130,35 @@ class RgbPreprocessing(ImagePreprocessing):
         return self.spec.place_batch(batch)
 
     def _resized_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height after resizing, rounded as torchvision does."""
+        """Width and height after resizing, rounded as torchvision does, and to what the axes accept."""
+        if isinstance(self.resize, int):
+            width, height = self._shorter_side(self.resize, width, height)
+        elif self.resize is not None:
+            height, width = self.resize
+        return (width, height) if self.row_spec else self._accepted(width, height)
+
+    def _accepted(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that the dynamic axes accept, in about the same proportions."""
+        sides = list(zip((height, width), self._limits, strict=True))
+        enlarge = max(1.0, *(limits.minimum / side for side, limits in sides))
+        reduce = min(1.0, *((limits.maximum or side) / side for side, limits in sides))
+        scale = enlarge if reduce == 1.0 else reduce
+        height, width = (limits.nearest(round(side * scale)) for side, limits in sides)
+        return width, height
+
+    def _shorter_side(self, length: int, width: int, height: int) -> tuple[int, int]:
+        """Width and height with a shorter side of this length."""
         from ptx.infer.images.errors import MAX_PIXELS
 
-        if not isinstance(self.resize, int):
-            return self.resize[1], self.resize[0]
         shorter, longer = sorted((width, height))
-        length = int(self.resize * longer / shorter)
-        if length * self.resize > MAX_PIXELS:
+        other = int(length * longer / shorter)
+        if other * length > MAX_PIXELS:
             raise InputError(
-                f"the image of {width}×{height} would be {length} pixels long once its shorter side"
-                f" has {self.resize}; expected at most {MAX_PIXELS // self.resize}: crop it",
+                f"the image of {width}×{height} would be {other} pixels long once its shorter side"
+                f" has {length}; expected at most {MAX_PIXELS // length}: crop it",
                 code="E-IMG-TOO-LARGE",
             )
-        return (self.resize, length) if width <= height else (length, self.resize)
+        return (length, other) if width <= height else (other, length)
 
     def _numbers(self, name: str, values: Sequence[float], default: float) -> Array:
         with np.errstate(over="ignore"):
@@ -152,6 +178,11 @@ def _channels(spec: TensorSpec, height: int, width: int) -> tuple[int, int]:
             axis == size or isinstance(axis, str) for axis, size in pairs
         ):
             return int(channels), position
+    if not height:
+        raise ValueError(
+            f"setting 'size' is missing; only a dynamic height and width need none, not"
+            f" {spec.describe()}"
+        )
     raise ValueError(
         f"an image of {height}×{width} with 1 or 3 channels does not match {spec.describe()}"
     )

@@ -20,6 +20,7 @@ from ptx.infer import AgreementError, ArtifactError, InputError, load
 from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.backends import Options, open_backend
 from ptx.infer.backends.ort.cpu import import_onnxruntime
+from ptx.infer.limits import Limits
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters, about themselves
 
@@ -199,7 +200,9 @@ def test_a_file_takes_the_lengths_at_which_it_is_right(
     model = model_of(make)
     path = tmp_path / "file"
     export(model, format_name, path)
-    assert dict(read_artifact(path).require_manifest().signature.limits) == {"time": (least, most)}
+    assert dict(read_artifact(path).require_manifest().signature.limits) == {
+        "time": Limits(least, most)
+    }
     right = [least, least + 1, 12, 33, most or 300]
     wrong = ([least - 1] if least > 1 else []) + ([] if most is None else [most + 1, 10 * most])
     check_answers(model, path, format_name, right, wrong)
@@ -321,7 +324,7 @@ def test_what_cannot_be_traced_ends_where_the_network_does(tmp_path: Path) -> No
     model = model_of(PooledPositions)
     export(model, "torchscript", tmp_path / "file")
     assert model.traced.program is None
-    assert dict(model.traced.signature.limits) == {"time": (1, 64)}
+    assert dict(model.traced.signature.limits) == {"time": Limits(1, 64)}
     check_answers(model, tmp_path / "file", "torchscript", [1, 2, 64], [65])
 
 
@@ -349,7 +352,7 @@ def test_limits_that_are_stated_are_kept(tmp_path: Path) -> None:
     model = model_of(CausalMask, signature=signature)
     export(model, "onnx", tmp_path / "file")
     assert dict(read_artifact(tmp_path / "file").require_manifest().signature.limits) == {
-        "time": (2, 32)
+        "time": Limits(2, 32)
     }
     check_answers(model, tmp_path / "file", "onnx", [2, 32], [1, 33])
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptx.infer.limits import Limits
 from ptx.infer.signature import Signature, TensorSpec, bound
 from ptx.models import CATALOG
 
@@ -164,7 +165,9 @@ def test_any_json_is_a_signature_or_a_value_error(data: Any) -> None:
 # The limits of axes.
 
 
-@pytest.mark.parametrize("axes", [{"time": [1, 64]}, {"time": [3]}, {"time": [5, 5]}])
+@pytest.mark.parametrize(
+    "axes", [{"time": [1, 64]}, {"time": [3]}, {"time": [5, 5]}, {"time": [8, 0, 4]}]
+)
 def test_limits_come_back_from_their_json_form(axes: dict[str, list[int]]) -> None:
     signature = Signature.from_data({**LSTM, "axes": axes})
     assert signature.to_data()["axes"] == axes
@@ -181,7 +184,9 @@ def test_limits_come_back_from_their_json_form(axes: dict[str, list[int]]) -> No
         {"time": [0, 2]},
         {"time": [3, 2]},
         {"time": []},
-        {"time": [1, 2, 3]},
+        {"time": [4, 6, 4]},
+        {"time": [4, 8, 0]},
+        {"time": [4, 8, 4, 4]},
         {"time": [1.0, 2]},
         {"time": [True, 2]},
         {"time": 64},
@@ -200,4 +205,4 @@ def test_sizes_are_chosen_within_limits() -> None:
     assert signature.equal_sizes(28, batch=7) == {"batch": 7, "time": 6}
     assert signature.distinct_sizes((5, 11)) == {"batch": 5, "time": 6}
     assert signature.distinct_sizes((6, 9)) == {"batch": 6, "time": 5}
-    assert signature.limit({"time": (1, None)}) == Signature.from_data(LSTM)
+    assert signature.limit({"time": Limits()}) == Signature.from_data(LSTM)

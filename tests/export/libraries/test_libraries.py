@@ -95,6 +95,24 @@ class TestTorchvision:
         with pytest.raises(UsageError, match="transform_input"):
             load_library_model("torchvision:googlenet", tmp_path / "own.pth")
 
+    def test_a_segmentation_network_takes_images_of_any_size(self, tmp_path: Path) -> None:
+        make = self.models.segmentation.lraspp_mobilenet_v3_large
+        network = make(weights_backbone=None, num_classes=2).eval()
+        auxiliary = {"aux_classifier.0.weight": torch.zeros(3)}  # in published weights
+        torch.save({**network.state_dict(), **auxiliary}, tmp_path / "two.pth")
+        model = load_library_model("torchvision:lraspp_mobilenet_v3_large", tmp_path / "two.pth")
+        assert "labels" not in model.spec, "the file is for two classes, not for torchvision's 21"
+        export(model.network, "torchscript", tmp_path / "net", **model.spec, labels=["no", "yes"])
+        images = torch.rand(1, 3, 49, 70)
+        with torch.no_grad():
+            expected = network(images)["out"].numpy()
+        predictor = load(tmp_path / "net", trust=True)
+        actual = predictor.run({"image": images.numpy()})["out"]
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+        prediction = predictor.predict(Image.new("RGB", (70, 49), "navy"))
+        assert prediction.class_map is not None
+        assert prediction.class_map.shape == (520, 742)
+
     def test_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
         torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "line.pth")
         with pytest.raises(ArtifactError, match=r"features\.0\.weight is missing") as caught:
@@ -102,9 +120,10 @@ class TestTorchvision:
         assert caught.value.code == "E-TORCH-LOAD"
 
     @pytest.mark.parametrize(
-        ("name", "expected"), [("resnet8", "resnet18"), ("fcn_resnet50", "not an image classifier")]
+        ("name", "expected"),
+        [("resnet8", "resnet18"), ("fasterrcnn_resnet50_fpn", "neither an image classifier")],
     )
-    def test_what_is_no_classifier_is_refused(self, name: str, expected: str) -> None:
+    def test_what_has_no_known_task_is_refused(self, name: str, expected: str) -> None:
         with pytest.raises(UsageError, match=expected):
             load_library_model(f"torchvision:{name}")
 

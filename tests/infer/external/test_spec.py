@@ -13,6 +13,7 @@ import pytest
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.errors import InputError
 from ptx.infer.external.spec import SIZE_LIMIT, ModelSpec, read_spec
+from ptx.infer.limits import Limits
 from ptx.infer.preprocessing import batch_key, open_preprocessing
 from ptx.infer.signature import Signature
 
@@ -202,4 +203,4 @@ def test_the_limits_of_axes_are_read(tmp_path: Path) -> None:
     )
     (tmp_path / "net.toml").write_text(text + "[axes]\ntime = [3]\n")
     signature = read_spec(tmp_path / "net.toml").signature()
-    assert signature.limits == {"time": (3, None)}
+    assert signature.limits == {"time": Limits(3)}

@@ -175,8 +175,35 @@ def test_a_thread_of_a_picture_is_refused_before_it_is_blown_up() -> None:
 
 
 @pytest.mark.parametrize(
+    ("resize", "limits", "picture", "expected"),
+    [
+        (None, {}, (50, 30), (50, 30)),
+        (60, {}, (50, 30), (100, 60)),
+        ([40, 20], {}, (50, 30), (20, 40)),
+        (None, {"height": [8, 0, 8], "width": [8, 0, 8]}, (50, 30), (48, 32)),
+        (None, {"height": [8, 24, 8]}, (60, 30), (48, 24)),
+        (None, {"width": [100]}, (50, 30), (100, 60)),
+        (60, {"width": [1, 50]}, (50, 30), (50, 30)),
+    ],
+)
+def test_a_picture_of_any_size_keeps_its_proportions(
+    resize: Any, limits: dict[str, Any], picture: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    free = signature("batch", 3, "height", "width")
+    settings = {"kind": "rgb-image"} | ({} if resize is None else {"resize": resize})
+    opened = open_preprocessing(settings, Signature.from_data({**free.to_data(), "axes": limits}))
+    image = scene(*picture)
+    pixels = opened.transform(image)
+    assert pixels.shape == (*expected[::-1], 3)
+    if resize is None and not limits:
+        np.testing.assert_array_equal(pixels, np.asarray(image))
+
+
+@pytest.mark.parametrize(
     ("changes", "axes", "message"),
     [
+        ({"resize": None}, (), "resize is missing"),
+        ({"size": None}, (), "setting 'size' is missing"),
         ({"size": [8]}, (), "not valid"),
         ({"size": [8, 8.5]}, (), r"size is \[8, 8.5\]"),
         ({"size": [9, 9]}, (), r"9×9 with 1 or 3 channels does not match \(batch, 3, 8, 8\)"),
