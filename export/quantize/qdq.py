@@ -1,6 +1,6 @@
 """Static int8 quantization to a QDQ graph with ONNX Runtime's quantizer.
 
-Not offered, each for a measured reason (docs/deploy.md): QOperator, which drops a Relu after a MaxPool;
+Not offered, each for a measured reason: QOperator, which drops a Relu after a MaxPool;
 dynamic int8, whose outputs depend on the other rows of a batch; 8-bit weights, which give other results
 on a processor without VNNI. The range of each tensor comes from calibration over training rows.
 """

@@ -131,7 +131,7 @@ def open_session(
     settings.log_severity_level = _FATAL
     settings.intra_op_num_threads = options.threads or available_cpus()
     # Idle threads spin between two operators and sleep between two predictions. With the default they
-    # keep all CPUs busy for tens of milliseconds. See docs/performance.md.
+    # keep all CPUs busy for tens of milliseconds.
     settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     # Without this, a model could read other files of this machine as its weights.
     settings.add_session_config_entry(
