@@ -1,4 +1,4 @@
-"""docs/how-to/own-model.md: what it shows is run, in its order."""
+"""docs/how-to/own-model.md and onnx-files.md: what they show is run, in its order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "own-model.md"
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+PAGE = HOW_TO / "own-model.md"
+ONNX_PAGE = HOW_TO / "onnx-files.md"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"# ([\w.]+)( of the package)?\n")
 
@@ -32,8 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
-def somebody_s_onnx(path: Path) -> None:
-    """The network of the page as somebody else would export it: without ptx."""
+def export_without_ptx(path: Path) -> None:
+    """Export the network of the page with PyTorch alone."""
     import torch
 
     network = getattr(__import__("flower_nets"), "FlowerNet")().eval()  # noqa: B009
@@ -43,13 +45,14 @@ def somebody_s_onnx(path: Path) -> None:
             network,
             (torch.zeros(1, 3, 224, 224),),
             path,
+            input_names=["image"],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
 
 
-def somebody_s_weights(path: Path) -> None:
+def save_state_dict(path: Path) -> None:
     import torch
 
     from ptx.models import build
@@ -57,38 +60,39 @@ def somebody_s_weights(path: Path) -> None:
     torch.save(build("convnet").state_dict(), path)
 
 
-def test_every_program_file_and_command_of_the_page_works(folder: Path, ptx: Any) -> None:
+def run_page(page: Path, folder: Path, ptx: Any) -> list[str]:
+    """Write the files of a page, run its programs and commands; the names of the commands."""
     done = []
-    for kind, content in BLOCK.findall(PAGE.read_text()):
+    for kind, content in BLOCK.findall(page.read_text()):
         named = FILE.match(content)
         if named:
             (folder / named[1]).write_text(content)
         elif kind == "python":
-            exec(compile(content, str(PAGE), "exec"), {})
+            exec(compile(content, str(page), "exec"), {})
         elif kind == "sh":
-            if "classifier.onnx" in content:
-                somebody_s_onnx(folder / "classifier.onnx")
-            if "model.pth" in content:
-                somebody_s_weights(folder / "model.pth")
             for line in content.splitlines():
                 command = shlex.split(line)
                 assert command[0] == "ptx"
                 told = ptx(*command[1:])
                 assert told.code == 0, f"{line}: {told.err}"
                 done.append(command[1])
-    assert done == [
-        "export",
-        "predict",
-        "verify",
-        "inspect",
-        "compare",
-        "export",
-        "inspect",
-        "predict",
-        "compare",
-        "export",
-        "verify",
-    ]
+    return done
+
+
+def test_the_page_about_networks_works(folder: Path, ptx: Any) -> None:
+    save_state_dict(folder / "model.pth")
+    commands = ["export", "predict", "verify", "inspect", "compare", "export"]
+    assert run_page(PAGE, folder, ptx) == commands
+
+
+def test_the_page_about_onnx_files_works(folder: Path, ptx: Any) -> None:
+    _, network = next(iter(BLOCK.findall(PAGE.read_text())))
+    (folder / "flower_nets.py").write_text(network)
+    export_without_ptx(folder / "classifier.onnx")
+    np.savez(folder / "inputs.npz", image=np.zeros((1, 3, 224, 224), np.float32))
+    commands = ["inspect", "run", "predict", "compare", "export", "verify"]
+    assert run_page(ONNX_PAGE, folder, ptx) == commands
+    assert (folder / "outputs.npz").exists()
 
 
 def test_the_entry_of_the_page_is_what_its_pyproject_names(folder: Path) -> None:
