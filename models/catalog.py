@@ -144,14 +144,7 @@ _CELL: dict[str, Any] = {
 }
 
 _PUBLISHED = {"shuffle": False, "max_pixel": 255}
-_PUBLISHED_NOTE = (
-    "Documented: pixels from 0 to 255 and rows in file order, as in the tutorial's listing. Default:"
-    " pixels from 0 to 1, rows shuffled."
-)
-_ONE_CYCLE_NOTE = (
-    " The recipe `one-cycle` is more accurate than the default one; its learning rate was chosen with"
-    " `--data mnist-validation`."
-)
+_ONE_CYCLE_NOTE = "The learning rate of `one-cycle` was chosen with `--data mnist-validation`."
 
 CATALOG = {
     "linear-regression": ModelEntry(
@@ -243,8 +236,7 @@ CATALOG = {
             "epochs": 100,
             "standardise": True,
         },
-        notes="Documented: SGD with learning rate 0.01 on the raw columns, which predicts only the"
-        " larger class. Default: standardised columns and Adam with its default learning rate.",
+        notes="The documented recipe trains on raw columns and predicts only the larger class.",
         recipes={
             "documented": {
                 "loss": "bce-mean",
@@ -262,7 +254,6 @@ CATALOG = {
         parameters=7_840,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_PUBLISHED_NOTE,
         recipes={"documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED}},
     ),
     "mlp": ModelEntry(
@@ -272,7 +263,6 @@ CATALOG = {
         parameters=109_386,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_PUBLISHED_NOTE,
         recipes={"documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED}},
     ),
     "sigmoid-mlp": ModelEntry(
@@ -288,7 +278,7 @@ CATALOG = {
         parameters=406_528,
         **_MINI_MLP,
         recipe={**_SGD_MINI, "epochs": 100},
-        notes=_PUBLISHED_NOTE + _ONE_CYCLE_NOTE,
+        notes=_ONE_CYCLE_NOTE,
         recipes={
             "documented": {**_SGD_MINI, "epochs": 100, **_PUBLISHED},
             "one-cycle": {**_ONE_CYCLE, "lr": 0.02, "epochs": 20},
@@ -301,7 +291,6 @@ CATALOG = {
         parameters=668_672,
         **_MINI_MLP,
         recipe={**_ADAM_MINI, "epochs": 100},
-        notes=_PUBLISHED_NOTE,
         recipes={"documented": {**_ADAM_MINI, "epochs": 100, **_PUBLISHED}},
     ),
     "deep-convnet": ModelEntry(
@@ -311,7 +300,7 @@ CATALOG = {
         parameters=1_630_090,
         **_MINI_CNN,
         recipe={**_ADAM_MINI, "epochs": 10},
-        notes="Documented: 100 epochs. Default: 10 epochs, which take minutes instead of hours.",
+        notes="The documented 100 epochs take hours.",
         recipes={"documented": {**_ADAM_MINI, "epochs": 100}},
     ),
     "convnet": ModelEntry(
@@ -321,9 +310,6 @@ CATALOG = {
         parameters=21_840,
         **_MINI_CNN,
         recipe={**_SGD_MINI, "epochs": 20},
-        notes=_PUBLISHED_NOTE
-        + " The recipe `fast` is four epochs of Adam with batch size 256 and a"
-        " one-cycle schedule, without dropout.",
         recipes={
             "documented": {**_SGD_MINI, "epochs": 20, **_PUBLISHED},
             "fast": {**_ONE_CYCLE, "lr": 0.02, "epochs": 4, "dropout": False},
@@ -342,8 +328,6 @@ CATALOG = {
         parameters=82_176,
         **_MNIST,
         recipe={**_SGD_MINI, "epochs": 20},
-        notes="Documented: pixels from 0 to 255 and rows in file order, as in the tutorial's listing."
-        " Default: normalised pixels, rows shuffled.",
         recipes={"documented": {**_SGD_MINI, "epochs": 20, **_PUBLISHED}},
     ),
     "neural-network": ModelEntry(
@@ -392,7 +376,7 @@ CATALOG = {
         network="ptx.models.networks.inception:Inception",
         parameters=97_298,
         **_LECTURE_CNN,
-        notes=_ONE_CYCLE_NOTE.strip(),
+        notes=_ONE_CYCLE_NOTE,
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.005, "epochs": 5}},
     ),
     "residual-net": ModelEntry(
@@ -401,7 +385,7 @@ CATALOG = {
         network="ptx.models.networks.residual_net:ResidualNet",
         parameters=41_514,
         **_LECTURE_CNN,
-        notes=_ONE_CYCLE_NOTE.strip(),
+        notes=_ONE_CYCLE_NOTE,
         recipes={"one-cycle": {**_ONE_CYCLE, "lr": 0.01, "epochs": 5}},
     ),
     "char-rnn-cell": ModelEntry(
@@ -410,8 +394,7 @@ CATALOG = {
         network="ptx.models.networks.char_rnn:CharRNNCell",
         **_CELL,
         recipe={**_ADAM, "lr": 0.1, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs without weight decay, which is too short for some seeds."
-        " Default: weight decay 0.01 and 100 epochs.",
+        notes="The documented 15 epochs are too few for some seeds.",
         recipes={"documented": {**_ADAM, "lr": 0.1, "batch_size": 1, "epochs": 15}},
     ),
     "char-rnn": ModelEntry(
@@ -420,8 +403,7 @@ CATALOG = {
         network="ptx.models.networks.char_rnn:CharRNN",
         **_CELL,
         recipe={**_ADAM, "lr": 0.05, "weight_decay": 0.01, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs without weight decay, which is too short for some seeds."
-        " Default: weight decay 0.01 and 100 epochs.",
+        notes="The documented 15 epochs are too few for some seeds.",
         recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
     "char-rnn-embedding": ModelEntry(
@@ -436,7 +418,6 @@ CATALOG = {
         parameters=380,
         **_SPELLING,
         recipe={**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 100},
-        notes="Documented: 15 epochs. Default: 100 epochs.",
         recipes={"documented": {**_ADAM, "lr": 0.05, "batch_size": 1, "epochs": 15}},
     ),
     "name-classifier": ModelEntry(
@@ -457,8 +438,8 @@ CATALOG = {
         data="names",
         labels=_LANGUAGES,
         recipe={**_ADAM, "batch_size": 256, "epochs": 20},
-        notes="Documented: 100 epochs. Default: 20 epochs. No test name is a training name. All rows of"
-        " a name that occurs in several languages are in one split; at most one of them can be right.",
+        notes="No test name is a training name. All rows of a name that occurs in several languages are"
+        " in one split; at most one of them can be right.",
         recipes={"documented": {**_ADAM, "batch_size": 256, "epochs": 100}},
     ),
 }

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ptx.infer.errors import pluralise
-from ptx.models import CATALOG, ModelEntry
+from ptx.models import CATALOG
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "models.md"
@@ -80,47 +79,56 @@ def format_results(name: str, runs: list[Run]) -> str:
     return "; ".join(parts) or "not measured"
 
 
-def section(name: str, results: dict[str, Any]) -> Iterator[str]:
-    """The section of one model."""
+def network_row(name: str) -> str:
+    """The row of one network: what it computes, where it is documented, its inputs and outputs."""
     entry = CATALOG[name]
-    yield f"## {name}\n"
-    yield f"{entry.summary[0].upper()}{entry.summary[1:]}. {entry.source}.\n"
-    inputs = "; ".join(
+    inputs = ", ".join(
         f"`{key}` {spec[0]} {axes(spec)}" for key, spec in entry.signature["inputs"].items()
     )
-    outputs = "; ".join(f"`{key}` {axes(spec)}" for key, spec in entry.signature["outputs"].items())
-    yield f"- {inputs} → {outputs}; {entry.task}; {pluralise(entry.parameters, 'parameter')}"
-    yield from recipes(entry)
-    if entry.notes:
-        yield f"- {entry.notes}"
-    yield from agreement(results["proofs"].get(name))
-    grouped = groups(name, results["runs"])
-    if grouped:
-        yield "\n| command | result | rows: training, test | epochs | seconds |"
-        yield "|---|---|---|---|---|"
-        yield from map(row, grouped)
+    outputs = ", ".join(f"`{key}` {axes(spec)}" for key, spec in entry.signature["outputs"].items())
+    return (
+        f"| `{name}` | {entry.summary} | {entry.source} | {entry.task} | {inputs} → {outputs} |"
+        f" {entry.parameters:,} |"
+    )
 
 
-def recipes(entry: ModelEntry) -> Iterator[str]:
-    """A line for each recipe."""
-    first = "default" if "documented" in entry.recipes else "default, documented"
-    for title, recipe in {first: entry.recipe, **entry.recipes}.items():
-        yield f"- recipe {title}: {', '.join(f'{key} {value}' for key, value in recipe.items())}"
+def result_rows(name: str, results: dict[str, Any]) -> Iterator[str]:
+    """The results of one network on test rows; validation runs are only in results.json."""
+    for group in groups(name, results["runs"]):
+        run = group[0]
+        if run["data"]["name"] == VALIDATION or run["options"]:
+            continue
+        seconds = sum(one["seconds"] for one in group) / len(group)
+        data = run["data"]["name"].partition("-fold-")[0]
+        yield (
+            f"| `{name}` | {run['recipe']} | {data} | {format_result(group)} | {run['epochs']:,} |"
+            f" {seconds:,.0f} |"
+        )
 
 
-def row(group: list[Run]) -> str:
-    """A row of the table of results: runs that differ only in the seed or fold."""
-    run = group[0]
-    seeds = sorted({one["seed"] for one in group})
-    command = run["command"].replace(f"--seed {seeds[0]}", f"--seed {','.join(map(str, seeds))}")
-    command = command.replace(f"--seeds {seeds[0]}", f"--seeds {' '.join(map(str, seeds))}")
-    seconds = sum(one["seconds"] for one in group) / len(group)
-    data = run["data"]["name"].partition("-fold-")[0]
-    rows = f"{data}: {run['data']['rows']:,}, {run['data']['test_rows']:,}"
-    return f"| `{command}` | {format_result(group)} | {rows} | {run['epochs']:,} | {seconds:,.0f} |"
+def recipe_rows() -> Iterator[str]:
+    """A row for each recipe, with all models that have it."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for name, entry in CATALOG.items():
+        first = "default" if "documented" in entry.recipes else "default, documented"
+        for title, recipe in {first: entry.recipe, **entry.recipes}.items():
+            values = ", ".join(f"{key} {value}" for key, value in recipe.items())
+            models.setdefault((title, values), []).append(f"`{name}`")
+    for (title, values), names in models.items():
+        yield f"| {title} | {', '.join(names)} | {values} |"
 
 
-def agreement(measured: dict[str, Any] | None) -> Iterator[str]:
+def notes() -> Iterator[str]:
+    """The notes of the catalog, each once."""
+    models: dict[str, list[str]] = {}
+    for name, entry in CATALOG.items():
+        if entry.notes:
+            models.setdefault(entry.notes, []).append(f"`{name}`")
+    for note, names in models.items():
+        yield f"- {', '.join(names)}: {note}"
+
+
+def agreement_row(name: str, measured: dict[str, Any] | None) -> Iterator[str]:
     """The largest error of the backends against float64."""
     if not measured or not measured["comparison"]:
         return
@@ -128,9 +136,8 @@ def agreement(measured: dict[str, Any] | None) -> Iterator[str]:
     worst = max(comparison["backends"], key=lambda one: float(one["error"]))
     differ = sum(one["differ"] for one in comparison["backends"])
     yield (
-        f"- {len(comparison['backends'])} backends, {comparison['rows']:,} rows: largest error"
-        f" {worst['error']:.1e} ({worst['backend']}), allowed {comparison['tolerance']:.1e};"
-        f" {differ} labels differ"
+        f"| `{name}` | {comparison['rows']:,} | {worst['error']:.1e} ({worst['backend']}) |"
+        f" {comparison['tolerance']:.1e} | {differ} |"
     )
 
 
@@ -141,21 +148,37 @@ def axes(spec: list[Any]) -> str:
 
 def page(results: dict[str, Any]) -> str:
     runs = results["runs"]
-    days = sorted({run["date"][:10] for run in runs})
+    day = max(run["date"][:10] for run in runs)
     machines = "; ".join(sorted({run["machine"] for run in runs}))
     torch = ", ".join(sorted({run["versions"]["torch"] for run in runs}))
+    lines = ["# The models", ""]
+    lines += ["| model | network | source | task | inputs → outputs | parameters |"]
+    lines += ["|---|---|---|---|---|---:|", *map(network_row, CATALOG), ""]
+    lines += ["## Results", ""]
     origin = (
-        f"Trained from {days[0]} to {days[-1]} with torch {torch} on {machines}. Each run used one"
-        " thread on a busy machine, so the times are upper bounds. The results are those of the last"
-        " epoch on the test rows; of several seeds the median, the lowest and the highest."
-        " `mnist-validation` is a validation split of the training rows. `docs/reference/results.json`"
-        " has the command, the versions and the digest of the data for each run;"
-        " `scripts/catalog/models_page.py` writes this page."
+        f"On the test rows after the last epoch; {day}, torch {torch}, {machines}, one thread."
+        " Of several seeds the median, the lowest and the highest. The command is"
+        " `ptx train MODEL --recipe RECIPE --data DATA --seed SEED`; `docs/reference/results.json`"
+        " has it for each run, with the versions and the digest of the data, and the runs that chose"
+        " learning rates on a validation split."
     )
-    lines = ["# The models", "", origin, ""]
-    for name in CATALOG:
-        lines += [*section(name, results), ""]
-    return "\n".join(lines)
+    lines += [origin, "", "| model | recipe | data | result | epochs | seconds |"]
+    lines += ["|---|---|---|---|---:|---:|"]
+    lines += [row for name in CATALOG for row in result_rows(name, results)]
+    lines += [
+        "",
+        "## Recipes",
+        "",
+        "`ptx train` uses `default`; `documented` is that of the source.",
+        "",
+    ]
+    lines += ["| recipe | models | values |", "|---|---|---|", *recipe_rows(), "", *notes(), ""]
+    lines += ["## Agreement", "", "`ptx compare MODEL`: four backends against eager float64.", ""]
+    lines += ["| model | rows | largest error | allowed | labels that differ |"]
+    lines += ["|---|---:|---|---:|---:|"]
+    proofs = results["proofs"]
+    lines += [row for name in CATALOG for row in agreement_row(name, proofs.get(name))]
+    return "\n".join(lines) + "\n"
 
 
 def results_module(results: dict[str, Any]) -> str:
