@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from .fault import VERBS
@@ -10,12 +11,13 @@ from .table import FAULTS
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 HEAD = """# Injected faults
 
-Each row is a fault that a test injects, and the result of each command. *refused*: an error, and
-nothing is written. *fails*: the check fails. *passes*: no wrong prediction can result, for the
-reason in the last column. For `export` the fault is in its input or in what the exporter makes. The
-other commands get the file as an exporter without a check would have left it, with valid digests,
-next to the checkpoint. `pytest tests/faults` runs the table, `tests/faults/table.py`; `python -m
-faults.page` in `tests/` writes this page.
+`pytest tests/faults` injects each fault and checks the result of each command. For `export` the
+fault is in its input or in the exporter. The other commands get the file as an exporter without a
+check would have left it, with valid digests, next to the checkpoint.
+
+Unless a table says otherwise, `export` refuses the model and writes nothing, `verify` and `compare`
+fail, and `evaluate` refuses the file. A fault *passes* if it cannot lead to a wrong prediction, for
+the reason in the last column.
 
 """
 PLACES = {
@@ -27,11 +29,13 @@ PLACES = {
     "data": "The data",
 }
 FOOT = """
-Not detected: a manifest whose golden samples, settings and digests were all forged consistently,
-since the content digest is not a signature. A weight that no golden sample uses, such as the
-embedding of a rare character, is checked by `export`, which draws from the whole range, but not by
-`verify`.
+## Not detected
+
+A manifest whose golden samples, settings and digests were all forged consistently: the content
+digest is not a signature. `verify` does not see a weight that no golden sample uses, such as the
+embedding of a rare character; `export` does.
 """
+USUAL = ["refused", "fails", "fails", "refused"]
 WORDS = {"right": "passes"}
 
 
@@ -41,13 +45,25 @@ def page() -> str:
 
 
 def _section(place: str) -> str:
-    lines = [f"## {PLACES[place]}", "", f"| fault | {' | '.join(VERBS)} | reason |"]
-    lines.append("|---" * (len(VERBS) + 2) + "|")
-    for fault in FAULTS:
-        if fault.injection.place == place:
-            cells = (WORDS.get(fault.cell(verb), fault.cell(verb)) for verb in VERBS)
-            lines.append(f"| {fault.name} | {' | '.join(cells)} | {fault.why} |")
-    return "\n".join(lines) + "\n"
+    """The faults with the usual results by name, the others in a table."""
+    rows = [
+        (fault.name, [WORDS.get(fault.cell(verb), fault.cell(verb)) for verb in VERBS], fault.why)
+        for fault in FAULTS
+        if fault.injection.place == place
+    ]
+    lines = [f"## {PLACES[place]}", ""]
+    usual = [name for name, cells, _ in rows if cells == USUAL]
+    if usual:
+        lines += [textwrap.fill(f"{usual[0][0].upper()}{'; '.join(usual)[1:]}.", 100), ""]
+    if len(usual) < len(rows):
+        lines += [f"| fault | {' | '.join(VERBS)} | reason |", "|---" * (len(VERBS) + 2) + "|"]
+        lines += [
+            f"| {name} | {' | '.join(cells)} | {why} |"
+            for name, cells, why in rows
+            if cells != USUAL
+        ]
+        lines.append("")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ _FLAT, _WARD, _ROWS, _NAMES, _WORD, _LINES = (
     "lstm",
 )
 _TRACE = {"format": "torchscript"}
-_LOST = "the answers are right; it is the proof that is gone"
-_FILE = "the file is not concerned"
-_SIZE = "of that size no answer comes out, and the others are right"
+_LOST = "the predictions are right; only the evidence is gone"
+_FILE = "the command does not read it"
+_SIZE = "that size gives no prediction, and the others are right"
 _NOT_ASKED = "nothing is measured on that data"
 
 FAULTS = (
@@ -140,14 +140,12 @@ FAULTS = (
     ),
     Fault("two outputs swapped", _WARD, graph(graphs.renamed({"logits": "box", "box": "logits"}))),
     Fault(
-        "a probability beside pixels is off",
+        "a probability next to pixels is off",
         _WARD,
         graph(graphs.output("box", "Add", [0, 0, 1e-3])),
     ),
     Fault("the pixels scaled by 255 once more", _FLAT, graph(graphs.scaled("image", 1 / 255))),
-    Fault(
-        "the picture transposed", _FLAT, converted(networks.before(networks.transposed)), **_TRACE
-    ),
+    Fault("the image transposed", _FLAT, converted(networks.before(networks.transposed)), **_TRACE),
     Fault(
         "the epsilon of a batch normalisation",
         _WARD,
@@ -181,10 +179,10 @@ FAULTS = (
     Fault("a label misspelt", _ROWS, Stated(manifests.misspelt)),
     Fault("another mean", _LINES, preprocessed(mean=0.5)),
     Fault("another standard deviation", _LINES, preprocessed(std=0.05)),
-    Fault("another fit", _FLAT, preprocessed(resize_mode="letterbox")),
+    Fault("another resize mode", _FLAT, preprocessed(resize_mode="letterbox")),
     Fault("another size", _FLAT, preprocessed(size=[14, 56])),
     Fault("the colours in another order", _WARD, preprocessed(colours="BGR")),
-    Fault("resized otherwise", _WARD, preprocessed(resize=14)),
+    Fault("another resize length", _WARD, preprocessed(resize=14)),
     Fault("another interpolation", _WARD, preprocessed(interpolation="bicubic")),
     Fault("the mean of another channel", _WARD, preprocessed(mean=[0.3, 0.5, 0.4])),
     Fault("another unknown symbol", _NAMES, preprocessed(unknown=2)),
@@ -211,7 +209,7 @@ FAULTS = (
         "right",
         "fails",
         "fails",
-        "the answers are right",
+        "the predictions are right",
     ),
     # Files and data
     Fault(
@@ -220,7 +218,7 @@ FAULTS = (
         Damaged(""),
         "right",
         compare="refused",
-        why="it is written anew",
+        why="a new file is written",
     ),
     Fault(
         "a byte of the checkpoint changed",
@@ -233,7 +231,7 @@ FAULTS = (
         _FILE,
     ),
     Fault(
-        "the checkpoint of another training beside it",
+        "the checkpoint of another training next to it",
         _FLAT,
         Beside(networks.other_weights),
         "right",

@@ -35,9 +35,9 @@ NODES = {
     "a softmax over the batch": f"CharRNN {_FORWARD}",
     "the classes reversed in the graph": f"CharRNN {_FORWARD}",
     "two outputs swapped": "Gemm node_linear_1",
-    "a probability beside pixels is off": "Add box",
+    "a probability next to pixels is off": "Add box",
     "the pixels scaled by 255 once more": "Mul injected",
-    "the picture transposed": f"Perceptron {_FORWARD}",
+    "the image transposed": f"Perceptron {_FORWARD}",
     "the epsilon of a batch normalisation": (
         "BatchNormalization node__native_batch_norm_legit_no_training__0"
     ),
