@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from source_tree import ROOT, make_tree
@@ -46,9 +45,8 @@ SETS = {
 }
 HEAD = """# Tested versions
 
-`pyproject.toml` allows a range of each library. These are its ends: every pair of oldest and newest of
-torch, onnxscript, ONNX Runtime and NumPy is in one of the rows. Each ran the tests of exports, of every
-model, format and backend, in an environment of its own:
+These are the ends of the ranges in `pyproject.toml`: every pair of oldest and newest of torch,
+onnxscript, ONNX Runtime and NumPy is in one row. Each ran, in its own environment:
 
 """
 # Printed by the environment's own Python: the versions of Python and of the packages that are named.
@@ -103,14 +101,14 @@ def run_tests(python: Path, folder: Path, select: str | None) -> str:
     ).stdout
 
 
-def rows(name: str, python: Path, log: str) -> tuple[str, Iterator[str]]:
-    """The row of the table, and a line for each reason to skip and each failure."""
+def format_row(name: str, python: Path, log: str) -> tuple[str, list[str]]:
+    """The row of the table, and each reason to skip and each failure."""
     command = [str(python), "-c", PRINT_VERSIONS, *SHOWN]
     versions = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     counts, _, seconds = log.strip().rpartition("\n")[2].partition(" in ")
-    row = f"| {' | '.join([name, *versions, counts, seconds.partition('.')[0]])} |"
+    cells = [name, *versions, counts, seconds.partition(".")[0]]
     remarks = re.findall(r"^(?:SKIPPED|FAILED|ERROR) .*$", log, re.MULTILINE)
-    return row, (f"- {name}: {remark}" for remark in remarks)
+    return f"| {' | '.join(cells)} |", remarks
 
 
 def main() -> int:
@@ -126,22 +124,24 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the page (default: standard output)")
     parser.add_argument("--select", metavar="EXPR", help="a part of the tests, as pytest's -k")
     options = parser.parse_args()
-    table, remarks = [], list[str]()
+    table, remarks = [], dict[str, list[str]]()
     for name in options.only:
         folder = options.folder.resolve()
         python, log = environment(name, folder), folder / f"{name}.log"
         if not (options.reuse and log.exists()):
             log.write_text(run_tests(python, folder, options.select))
-        row, about = rows(name, python, log.read_text())
+        row, found = format_row(name, python, log.read_text())
         table.append(row)
-        remarks += about
+        for remark in found:
+            remarks.setdefault(remark, []).append(name)
     command = "scripts/versions" + (f' --select "{options.select}"' if options.select else "")
     machine = f"{platform.system()} {platform.machine()}, no GPU"
     about_run = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {machine}. Command: `{command}`."
     head = f"| set | Python | {' | '.join(SHOWN)} | tests | seconds |"
     tests = [f"- `{test}`" for test in TESTS]
     line = "|---" * (len(SHOWN) + 4) + "|"
-    text = "\n".join([*tests, "", about_run, "", head, line, *table, "", *remarks])
+    notes = [f"- {', '.join(names)}: {remark}" for remark, names in remarks.items()]
+    text = "\n".join([*tests, "", about_run, "", head, line, *table, "", *notes])
     if options.output:
         options.output.write_text(f"{HEAD}{text}\n")
     else:
