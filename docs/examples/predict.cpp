@@ -4,8 +4,8 @@
 //     g++ -std=c++17 -O2 predict.cpp -I$ONNXRUNTIME/include -L$ONNXRUNTIME/lib -lonnxruntime -o predict
 //     LD_LIBRARY_PATH=$ONNXRUNTIME/lib ./predict convnet.pixels.onnx digit.pgm other.pgm
 //
-// A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
-// To find a digit on a photograph (the manifest's resize mode "mnist") is the work of ptx and not repeated here.
+// An image is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
+// Finding a digit in a photograph (resize mode "mnist" in the manifest) is not part of this program.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-// The names of a signature stand in the order of the network's arguments.
+// The names of a signature are in the order of the network's arguments.
 using nlohmann::ordered_json;
 
 ordered_json read_manifest(const Ort::Session& session) {
@@ -33,7 +33,7 @@ ordered_json read_manifest(const Ort::Session& session) {
 }
 
 // The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.
-std::vector<std::uint8_t> read_picture(const std::string& path, std::size_t height, std::size_t width) {
+std::vector<std::uint8_t> read_image(const std::string& path, std::size_t height, std::size_t width) {
   std::ifstream file(path, std::ios::binary);
   std::string magic;
   std::size_t columns = 0, rows = 0, largest = 0;
@@ -61,7 +61,7 @@ int run(int count, char** arguments) {
   const char* output_names[] = {"label", "probabilities"};
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   for (int i = 2; i < count; ++i) {
-    auto pixels = read_picture(arguments[i], axes[1], axes[2]);
+    auto pixels = read_image(arguments[i], axes[1], axes[2]);
     const auto tensor = Ort::Value::CreateTensor<std::uint8_t>(memory, pixels.data(), pixels.size(), shape, 3);
     const auto outputs = session.Run(Ort::RunOptions(), input_names, &tensor, 1, output_names, 2);
     const auto best = *outputs[0].GetTensorData<std::int64_t>();
@@ -73,7 +73,7 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    std::fprintf(stderr, "usage: predict MODEL.onnx PICTURE.pgm...\n");
+    std::fprintf(stderr, "usage: predict MODEL.onnx IMAGE.pgm...\n");
     return 2;
   }
   try {

@@ -3,8 +3,8 @@
 //     npm install onnxruntime-node
 //     node predict.mjs convnet.pixels.onnx digit.pgm other.pgm
 //
-// A picture is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
-// To find a digit on a photograph (the manifest's resize mode "mnist") is the work of ptx and not repeated here.
+// An image is a binary PGM of the model's size, light on dark, as `convert digit.png digit.pgm` makes it.
+// Finding a digit in a photograph (resize mode "mnist" in the manifest) is not part of this program.
 
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -52,7 +52,7 @@ function checkManifest(manifest) {
 }
 
 // The pixels of a binary PGM: "P5", width, height, 255, one byte for each pixel.
-function readPicture(path, height, width) {
+function readImage(path, height, width) {
   const bytes = readFileSync(path);
   const header = /^P5\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, 64));
   if (!header || Number(header[1]) !== width || Number(header[2]) !== height)
@@ -60,16 +60,16 @@ function readPicture(path, height, width) {
   return bytes.subarray(header[0].length, header[0].length + width * height);
 }
 
-const [model, ...pictures] = process.argv.slice(2);
+const [model, ...images] = process.argv.slice(2);
 const file = readFileSync(model);
 const manifest = readManifest(file);
 checkManifest(manifest);
 const [, [, height, width]] = manifest.signature.inputs.pixels;
 
 const session = await InferenceSession.create(file, { executionProviders: ['cpu'] });
-for (const picture of pictures) {
-  const pixels = new Tensor('uint8', readPicture(picture, height, width), [1, height, width]);
+for (const image of images) {
+  const pixels = new Tensor('uint8', readImage(image, height, width), [1, height, width]);
   const { label, probabilities } = await session.run({ pixels });
   const best = Number(label.data[0]);
-  console.log(`${picture}: ${manifest.labels[best]} (${probabilities.data[best].toFixed(4)})`);
+  console.log(`${image}: ${manifest.labels[best]} (${probabilities.data[best].toFixed(4)})`);
 }

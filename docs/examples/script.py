@@ -1,4 +1,4 @@
-"""Answer for the pictures on the command line; the good ones are answered, each bad one has its line.
+"""Predict the images on the command line, with an error line for each one that cannot be used.
 
 python script.py convnet.onnx digit.png other.jpg
 """
@@ -12,15 +12,15 @@ from ptx.infer import Failure, PtxError, load
 
 
 def main(arguments: Sequence[str]) -> int:
-    model, *pictures = arguments
+    model, *images = arguments
     failures = 0
     with load(model, backend="ort-cpu") as predictor:
-        for answer in predictor.predict_many(pictures, on_error="yield"):
-            if isinstance(answer, Failure):
+        for result in predictor.predict_many(images, on_error="yield"):
+            if isinstance(result, Failure):
                 failures += 1
-                print(f"{answer.input}: {answer.error}", file=sys.stderr)
+                print(f"{result.input}: {result.error}", file=sys.stderr)
             else:
-                print(f"{answer.input}: {answer.label} ({answer.score:.2f})")
+                print(f"{result.input}: {result.label} ({result.score:.2f})")
     return 4 if failures else 0
 
 

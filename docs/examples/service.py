@@ -1,4 +1,4 @@
-"""A web service: pictures that arrive while a batch is computed make up the next one.
+"""A web service: images that arrive while a batch is computed form the next one.
 
 pip install fastapi uvicorn
 PTX_MODEL=convnet.onnx uvicorn --factory service:create_app
@@ -21,71 +21,71 @@ from fastapi.responses import JSONResponse
 from ptx.infer import InputError, Prediction, Predictor, load
 from ptx.infer.preprocessing import batch_key
 
-BATCH = 64  # pictures of one batch at most
-BODY_LIMIT = 10 * 2**20  # bytes of one picture file
+BATCH = 64  # max. images in a batch
+BODY_LIMIT = 10 * 2**20  # bytes of one image file
 TOO_LARGE = {"E-IMG-TOO-LARGE", "E-IN-SIZE"}
 
 
 class Job(NamedTuple):
-    """A picture that waits for its answer."""
+    """An image that waits for its prediction."""
 
     sample: np.ndarray[Any, Any]
-    answer: asyncio.Future[Prediction]
+    prediction: asyncio.Future[Prediction]
 
 
 class Batcher:
-    """Gathers the pictures of many requests into batches; one batch runs at a time."""
+    """Collects the images of many requests into batches; one batch runs at a time."""
 
     def __init__(self, predictor: Predictor, *, limit: int = BATCH) -> None:
         self.predictor = predictor
         self._limit = limit
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
 
-    async def predict(self, picture: bytes) -> Prediction:
-        """The answer for one picture; `InputError` where it cannot be used, before any batch."""
-        sample = await asyncio.to_thread(self.predictor.preprocessing.transform, picture)
+    async def predict(self, image: bytes) -> Prediction:
+        """Predict one image; an `InputError` is raised before it joins a batch."""
+        sample = await asyncio.to_thread(self.predictor.preprocessing.transform, image)
         job = Job(sample, asyncio.get_running_loop().create_future())
         await self._jobs.put(job)
-        return await job.answer
+        return await job.prediction
 
     async def serve(self) -> None:
-        """Answer batch after batch, until cancelled."""
+        """Predict batch after batch, until cancelled."""
         while True:
             batch = await self._gather()
             try:
-                answers = await asyncio.to_thread(self._run, batch)
-            except Exception as error:  # goes to the requests that wait, the service lives on
+                predictions = await asyncio.to_thread(self._run, batch)
+            except Exception as error:  # for the waiting requests; the service continues
                 for job in batch:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
+                    if not job.prediction.done():
+                        job.prediction.set_exception(error)
                 continue
-            for job, answer in zip(batch, answers, strict=True):
-                if not job.answer.done():  # its request may have been given up
-                    job.answer.set_result(answer)
+            for job, prediction in zip(batch, predictions, strict=True):
+                if not job.prediction.done():  # the client may have disconnected
+                    job.prediction.set_result(prediction)
 
     async def _gather(self) -> list[Job]:
-        """What has arrived while the last batch ran. Nobody waits for others: a lone client would
-        wait for nothing, each time."""
+        """What has arrived while the last batch ran. There is no fixed delay, which would slow down
+        a single client."""
         batch = [await self._jobs.get()]
         while len(batch) < self._limit and not self._jobs.empty():
             batch.append(self._jobs.get_nowait())
         return batch
 
     def _run(self, batch: list[Job]) -> list[Prediction]:
-        """The answers in the order of the batch; only samples of one shape go in together."""
+        """The predictions in the order of the batch; samples of one shape run together."""
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for index, job in enumerate(batch):
             groups[batch_key(self.predictor.preprocessing, job.sample)].append(index)
-        answers: dict[int, Prediction] = {}
+        predictions: dict[int, Prediction] = {}
         for indices in groups.values():
             samples = [batch[index].sample for index in indices]
             predicted = self.predictor.predict_samples(samples, [None] * len(samples))
-            answers.update(zip(indices, predicted, strict=True))
-        return [answers[index] for index in range(len(batch))]
+            predictions.update(zip(indices, predicted, strict=True))
+        return [predictions[index] for index in range(len(batch))]
 
 
 async def read_body(request: Request) -> bytes:
-    """The picture in the request's body, under a limit that holds before it is in memory."""
+    """The body of the request; its size is checked while it arrives."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -95,7 +95,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def create_app(model: str | None = None, *, limit: int = BATCH) -> FastAPI:
-    """The application over a model file, the one that PTX_MODEL names unless one is given."""
+    """The application for a model file, by default that of PTX_MODEL."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""One predictor behind many threads: the workers of a program that does other things as well.
+"""One predictor that several threads share.
 
 python thread_pool.py convnet.onnx digit.png other.jpg
 """
@@ -15,27 +15,27 @@ WORKERS = 4
 
 
 def predictions(
-    predictor: Predictor, pictures: Iterable[str]
+    predictor: Predictor, images: Iterable[str]
 ) -> Iterator[tuple[str, Prediction | InputError]]:
-    """The answer for each picture, in their order; an `InputError` in place of one that is bad."""
+    """The prediction for each image, in order; an `InputError` for one that cannot be used."""
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs: list[tuple[str, Future[Prediction]]] = [
-            (picture, pool.submit(predictor.predict, picture)) for picture in pictures
+            (image, pool.submit(predictor.predict, image)) for image in images
         ]
-        for picture, job in jobs:
+        for image, job in jobs:
             try:
-                yield picture, job.result()
+                yield image, job.result()
             except InputError as error:
-                yield picture, error
+                yield image, error
 
 
 def main() -> None:
-    model, *pictures = sys.argv[1:]
-    # The pool is what runs in parallel, so each run of the model takes one thread.
+    model, *images = sys.argv[1:]
+    # The pool runs in parallel, so each run of the model uses one thread.
     with load(model, backend="ort-cpu", threads=1) as predictor:
-        for picture, answer in predictions(predictor, pictures):
-            text = str(answer) if isinstance(answer, InputError) else answer.label
-            print(f"{picture}: {text}")
+        for image, result in predictions(predictor, images):
+            text = str(result) if isinstance(result, InputError) else result.label
+            print(f"{image}: {text}")
 
 
 if __name__ == "__main__":

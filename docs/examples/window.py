@@ -1,4 +1,4 @@
-"""A window: draw a digit with the mouse, see the answer.
+"""A window: draw a digit with the mouse and see the prediction.
 
 python window.py convnet.onnx
 """
@@ -18,8 +18,8 @@ PEN = 20  # pixels across
 Point = tuple[int, int]
 
 
-def picture(strokes: list[list[Point]]) -> Image.Image:
-    """What has been drawn: black strokes on white paper, as the window shows them."""
+def draw_strokes(strokes: list[list[Point]]) -> Image.Image:
+    """Black strokes on white paper, as the window shows them."""
     paper = Image.new("L", (SIDE, SIDE), 255)
     draw = ImageDraw.Draw(paper)
     for stroke in strokes:
@@ -29,17 +29,17 @@ def picture(strokes: list[list[Point]]) -> Image.Image:
     return paper
 
 
-def answer(predictor: Predictor, strokes: list[list[Point]]) -> str:
-    """What the window says about the strokes."""
+def describe(predictor: Predictor, strokes: list[list[Point]]) -> str:
+    """The text below the paper: the three best labels, or why there is none."""
     try:
-        prediction = predictor.predict(picture(strokes), top=3)
+        prediction = predictor.predict(draw_strokes(strokes), top=3)
     except InputError as error:
         return error.message
     return "   ".join(f"{label}: {100 * score:.0f} %" for label, score in prediction.top)
 
 
 class Window:
-    """The paper, the answer under it, and a button that begins anew."""
+    """The paper, the prediction below it, and a button to clear it."""
 
     def __init__(self, root: tkinter.Tk, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -51,7 +51,7 @@ class Window:
         tkinter.Button(root, text="Clear", command=self.clear).pack(pady=12)
         self.paper.bind("<Button-1>", self._begin)
         self.paper.bind("<B1-Motion>", self._draw)
-        self.paper.bind("<ButtonRelease-1>", self._ask)
+        self.paper.bind("<ButtonRelease-1>", self._predict)
 
     def clear(self) -> None:
         self.strokes.clear()
@@ -69,9 +69,9 @@ class Window:
     def _line(self, start: Point, end: Point) -> None:
         self.paper.create_line(start, end, width=PEN, capstyle=tkinter.ROUND)
 
-    def _ask(self, event: tkinter.Event[tkinter.Canvas]) -> None:
-        # An answer takes a millisecond; a slower model belongs into a thread.
-        self.text.set(answer(self.predictor, self.strokes))
+    def _predict(self, event: tkinter.Event[tkinter.Canvas]) -> None:
+        # This takes a millisecond; a slower model belongs into a thread.
+        self.text.set(describe(self.predictor, self.strokes))
 
 
 def main() -> None:

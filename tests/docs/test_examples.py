@@ -194,8 +194,8 @@ def tkinter_or_skip() -> ModuleType:
 def test_the_window_reads_what_is_drawn(predictor: Predictor) -> None:
     tkinter_or_skip()
     window = example("window")
-    assert window.answer(predictor, SEVEN).startswith("7: ")
-    assert "blank" in window.answer(predictor, [])
+    assert window.describe(predictor, SEVEN).startswith("7: ")
+    assert "blank" in window.describe(predictor, [])
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_the_cells_of_the_notebook_run(
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for cell in cells:
         exec("".join(cell["source"]), names)
-    assert names["answer"].label == "7"
+    assert names["prediction"].label == "7"
     assert all(cell["outputs"] for cell in cells[1:]), "run scripts/examples --notebook"
 
 
