@@ -23,23 +23,26 @@ from ptx.infer.errors import PtxError, UsageError, did_you_mean, install_hint, q
 
 # command → (module:attribute, its line in `ptx --help`). Literal, so that help imports no command.
 COMMANDS = {
-    "models": ("ptx.cli.commands.models:models", "List the models: known, trained, exported."),
+    "models": (
+        "ptx.cli.commands.models:models",
+        "List the models, and which are trained and exported.",
+    ),
     "train": ("ptx.cli.commands.train:train", "Train a model and write its checkpoint."),
     "export": (
         "ptx.cli.commands.export:export",
-        "Export a checkpoint and verify that the file agrees with it.",
+        "Export a model and verify that the file computes the same.",
     ),
     "predict": ("ptx.cli.commands.predict:predict", "Predict images, texts or numbers."),
-    "run": ("ptx.cli.commands.run:run", "Run a model on arrays: .npz or .npy in and out."),
+    "run": ("ptx.cli.commands.run:run", "Run a model on arrays in .npy or .npz files."),
     "evaluate": (
         "ptx.cli.commands.evaluate:evaluate",
-        "Print accuracy and confusion matrix on the test set.",
+        "Print accuracy and confusion matrix on the test data.",
     ),
     "compare": (
         "ptx.cli.commands.compare:compare",
         "Compare the outputs of all backends with float64.",
     ),
-    "diff": ("ptx.cli.commands.diff:diff", "Which node of an exported file is wrong?"),
+    "diff": ("ptx.cli.commands.diff:diff", "Find the first wrong node of an exported file."),
     "report": (
         "ptx.cli.commands.report:report",
         "Write an HTML page about a model: curves, errors, backends.",
@@ -60,7 +63,7 @@ COMMANDS = {
     "doctor": ("ptx.cli.commands.doctor:doctor", "Check which backends work on this machine."),
     "completion": (
         "ptx.cli.commands.completion:completion",
-        "Print the script that completes ptx in a shell.",
+        "Print a completion script for bash, zsh or fish.",
     ),
 }
 
@@ -127,10 +130,10 @@ class Commands(click.Group):
     is_eager=True,
     expose_value=False,
     callback=lambda ctx, _, value: _version(ctx) if value else None,
-    help="Show the versions of ptx and of the libraries under it.",
+    help="Show the versions of ptx and of the libraries that it uses.",
 )
 def ptx() -> None:
-    """Train a PyTorch model, export it and predict with it; all backends are verified to agree.
+    """Train PyTorch models, export them and predict with them. All backends are verified to agree.
 
     \b
     ptx train convnet

@@ -28,24 +28,24 @@ def override_options(command: F) -> F:
             "--max-pixel",
             "scale",
             type=Number(MAX_PIXEL),
-            help="Value of a white pixel in the training of a bare state dict: 1, or 255 if pixels were"
-            " used as they are. --mean and --std are on this scale.",
+            help="Value of a white pixel in training, for a bare state dict: 1, or 255 if pixels were"
+            " not scaled. --mean and --std are on this scale.",
         ),
         click.option(
             "--std",
             type=Numbers(STD),
-            help="Divisor of each pixel or column in that training, after the mean was subtracted.",
+            help="Standard deviation by which training divided each pixel or column, for a bare state"
+            " dict.",
         ),
         click.option(
             "--mean",
             type=Numbers(MEAN),
-            help="Number that was subtracted from each pixel or column in the training of a bare state"
-            " dict.",
+            help="Mean that training subtracted from each pixel or column, for a bare state dict.",
         ),
         click.option(
             "--labels",
             metavar="LIST|FILE",
-            help="Labels of a bare state dict in the order of the outputs, separated by commas, or a"
+            help="Labels in the order of the outputs, for a bare state dict: separated by commas, or a"
             " file with one label per line.",
         ),
     ):

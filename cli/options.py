@@ -1,4 +1,4 @@
-"""Options that several commands share, each with the same meaning everywhere."""
+"""Options that several commands share, with the same meaning and help in each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ DATA = ("bundled", "mnist", "fashion-mnist")
 def complete(
     names: Callable[[], Iterable[str]] = tuple, *, files: bool = False, several: bool = False
 ) -> Callable[..., list[CompletionItem]]:
-    """Completion from names, `several` of them separated by commas, and from the shell's files."""
+    """A completion function for an option or argument.
+
+    Args:
+        names: Returns the names to complete.
+        files: Whether the shell also completes paths.
+        several: Whether the value is a list of names, separated by commas.
+    """
 
     def items(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before = incomplete[: incomplete.rfind(",") + 1] if several else ""
@@ -54,13 +60,13 @@ complete_data = complete(lambda: DATA, files=True)
 def _parse_backends(
     ctx: click.Context, param: click.Parameter, text: str
 ) -> tuple[str, ...] | None:
-    """The names; None for `all`."""
+    """Split a list of backend names; None for `all`."""
     if text == "all":
         return None
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if names.count(name) > 1 and not ctx.resilient_parsing:
-            raise UsageError(f"--backends names {quote(name)} twice; once is enough")
+            raise UsageError(f"--backends lists {quote(name)} twice: remove one")
     return names
 
 
@@ -102,8 +108,9 @@ data = click.option(
     metavar="SOURCE",
     default=None,
     shell_complete=complete_data,
-    help="Data set: bundled, mnist, fashion-mnist, a folder of class folders, or a CSV file. The default"
-    " is the model's documented data if it is under PTX_DATA or in the workspace, else bundled.",
+    help="Data set: bundled, mnist, fashion-mnist, a folder with one subfolder per class, or a CSV file."
+    " The default is the data set of the model's source if it is in PTX_DATA or in the workspace, else"
+    " bundled.",
 )
 trust = click.option(
     "--trust",
@@ -115,8 +122,8 @@ spec_file = click.option(
     "spec_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="TOML or JSON file that specifies a model of your own, or an ONNX file that ptx did not export:"
-    " name, task, inputs, outputs, preprocessing, labels.",
+    help="TOML or JSON file that describes a network of your own, or an ONNX file that ptx did not"
+    " export: its name, task, inputs, outputs, preprocessing and labels.",
 )
 threads = click.option(
     "--threads",
@@ -128,25 +135,30 @@ precision = click.option(
     type=click.Choice(["float32", "tf32"]),
     default="float32",
     show_default=True,
-    help="Precision of matrix products on CUDA: tf32 rounds their factors to 10 bits, which is faster"
-    " and less exact.",
+    help="Precision of matrix products on CUDA. tf32 is faster and less exact: it rounds the factors to"
+    " 10 bits.",
 )
 network = click.option(
     "--network",
     metavar="MODULE:FUNCTION",
     default=None,
-    help="Function that makes the network, if MODEL is not in the catalog.",
+    help="Function that returns the network, for a model that is not in the catalog.",
+)
+allow_nonfinite = click.option(
+    "--allow-nonfinite",
+    is_flag=True,
+    help="Accept infinities and NaN in inputs and outputs, such as -inf in a mask.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def output(text: str) -> Callable[[F], F]:
-    """--output, with the help of a command."""
+    """The option --output with a help text of its own."""
     return click.option("--output", type=click.Path(path_type=Path), help=text)
 
 
 def common(command: F) -> F:
-    """Add what every command has."""
+    """Add the options that every command has."""
     debug = click.option(
         "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
     )
@@ -154,5 +166,5 @@ def common(command: F) -> F:
 
 
 def as_dataclass(record: type[R], values: dict[str, Any]) -> R:
-    """The options that are fields of `record`, taken out of `values`."""
+    """Move the options that are fields of `record` out of `values` into an instance of it."""
     return record(**{field.name: values.pop(field.name) for field in fields(cast("Any", record))})

@@ -39,12 +39,12 @@ from ptx.infer.ranges import MEASURED_BATCH, SECONDS
     type=Number(SECONDS),
     default=1.0,
     show_default=True,
-    help="Time to measure each batch size of each backend.",
+    help="Seconds for which each batch size of each backend is measured.",
 )
 @click.option(
     "--nodes",
     is_flag=True,
-    help="Show the ten slowest nodes of each file instead, with the error of each.",
+    help="Show the ten slowest nodes of each file and their errors instead.",
 )
 @options.threads
 @options.precision
@@ -69,14 +69,14 @@ def benchmark(
 ) -> None:
     """Measure MODEL, a catalog model or a file, on every backend, each in its own process.
 
-    For a model of the workspace the figures are also written to benchmark.csv and benchmark.png in its
-    folder, where `ptx report` finds them. The latency and the throughput are those of `Predictor.run`,
-    with all its checks and without decoding inputs. The batch sizes take turns in five rounds, and the
-    noise is the spread of the rounds' medians. The start time lasts from the start of the process to
-    the first prediction.
+    For a model in the workspace, the results are also written to benchmark.csv and benchmark.png in its
+    folder, where `ptx report` finds them. Latency and throughput are those of `Predictor.run`, which
+    includes its checks but not the decoding of inputs. The batch sizes take turns in five rounds; the
+    noise is the spread of the medians of the rounds. The start time is measured from the start of the
+    process to the first prediction.
 
-    With --nodes each file runs under the profiler of its runtime, with the first of the batch sizes.
-    The error of a node is that of `ptx diff`: the node alone, against eager float64.
+    With --nodes, each file runs under the profiler of its runtime, with the first batch size. The error
+    of a node is that of `ptx diff`: the node runs by itself and is compared with eager float64.
     """
     space = Workspace(workspace)
     settings = report.BenchmarkSettings(batches, seconds)

@@ -57,12 +57,12 @@ def compare(
 ) -> int:
     """Run MODEL on every backend and compare the outputs with float64.
 
-    The inputs are the test rows of its data, or the INPUTs. A network of your own is compared on the
-    INPUTs, or else on the samples in its checkpoint or on random numbers; --network names the function
-    that makes it, since a checkpoint never names code to run.
+    The inputs are the INPUTs, else the test rows of the model's data. A network of your own is compared
+    on the INPUTs, else on the samples in its checkpoint or on random numbers. --network names the
+    function that returns it, because a checkpoint never names code to run.
 
-    MODEL can also be an ONNX file without a checkpoint, of any tool: the reference is then the graph
-    itself in float64. --spec says what a file without a manifest means.
+    MODEL can also be an ONNX file of any tool, without a checkpoint. The reference is then its graph in
+    float64. --spec describes a file that has no manifest.
     """
     if output is not None:
         report.check_target(output)

@@ -16,7 +16,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @options.common
 def completion(shell: str) -> None:
-    """Print the script that completes commands, options, model names and backends in SHELL.
+    """Print a script with which a shell completes commands, options, model names and backends.
 
     \b
     bash, in ~/.bashrc:   eval "$(ptx completion bash)"

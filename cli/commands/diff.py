@@ -29,28 +29,29 @@ from ptx.infer.errors import UsageError
 @click.argument("model", shell_complete=options.complete_name)
 @click.option(
     "--backend",
+    metavar="NAME",
     default="ort-cpu",
     show_default=True,
     shell_complete=options.complete(lambda: infer.BACKENDS),
-    help="The backend that runs the file.",
+    help="Backend that runs the exported file.",
 )
 @click.option(
     "--file",
     "file",
     type=click.Path(path_type=Path),
-    help="Another exported file of MODEL instead of the workspace's; if MODEL is an ONNX file, another"
-    " one that is compared with it, node by node.",
+    help="Exported file of MODEL, instead of the one in the workspace. If MODEL is an ONNX file: another"
+    " ONNX file to compare with it, node by node.",
 )
 @click.option(
     "--reproduce",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a script that shows the disagreement without ptx.",
+    help="Write a script that reproduces the disagreement without ptx.",
 )
 @options.trust
 @options.network
 @options.spec_file
-@options.output("Draw the error along the graph: .png or .svg.")
+@options.output("Draw the errors along the graph into this file: .png or .svg.")
 @options.workspace
 @options.as_json
 @options.common
@@ -66,13 +67,14 @@ def diff(
     workspace: Path,
     as_json: bool,
 ) -> int:
-    """Name the first node of MODEL's exported file whose error is larger than its inputs explain.
+    """Find the first node of MODEL's exported file whose own error is too large.
 
-    Each node runs alone on the values of eager float64, so that it does not inherit the errors of other
-    nodes. The layers of a file in int8 are ordered by what quantization cost. If the workspace has no
-    file, since its export failed, MODEL is converted in memory. Exit code 1: the file disagrees.
+    Each node runs by itself on values from eager float64, so that it does not inherit the errors of
+    other nodes. The layers of an int8 file are ordered by the error that quantization causes. If the
+    workspace has no exported file, because the export failed, MODEL is converted in memory. The exit
+    code is 1 if the file disagrees.
 
-    MODEL can also be an ONNX file of any tool: the right values are then those of its graph in float64.
+    MODEL can also be an ONNX file of any tool. The reference is then its graph in float64.
     """
     from ptx.infer.backends import find_backend
 

@@ -35,7 +35,7 @@ PACKAGES = (
 @options.as_json
 @options.common
 def doctor(as_json: bool) -> None:
-    """Open every backend with a small model and check its output, or say why it does not work."""
+    """Run a small model on every backend and check its output, or show why a backend does not work."""
     statuses = {name: report.probe_backend(name) for name in infer.BACKENDS}
     cuda = read_versions()
     problems = list(find_problems(cuda))

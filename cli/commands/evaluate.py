@@ -44,9 +44,9 @@ def evaluate(
 ) -> int:
     """Print the accuracy and the confusion matrix of MODEL on the test rows of its data.
 
-    The rows pass through the complete predictor, and labels are compared with those of the data by name.
-    If the file fails its own checks, or its metrics are worse than in training on the same rows, the
-    exit code is 1. An ONNX file that ptx did not export needs --spec and --data.
+    The rows pass through the complete predictor, and its labels are compared with those of the data by
+    name. The exit code is 1 if the file fails its own checks, or if its metrics are worse than they were
+    in training on the same rows. An ONNX file that ptx did not export needs --spec and --data.
     """
     from ptx.trainers.recorded_metrics import require_verified
 

@@ -52,7 +52,7 @@ ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
     default=NAMES[0],
     show_default=True,
     shell_complete=options.complete(lambda: NAMES),
-    help=f"Format of the file: {', '.join(NAMES)}. all stands for onnx, torchscript and pt2.",
+    help=f"Format of the file: {', '.join(NAMES)}. all means onnx, torchscript and pt2.",
 )
 @click.option(
     "--checkpoint",
@@ -62,8 +62,8 @@ ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
 @click.option(
     "--adopt",
     is_flag=True,
-    help="MODEL is an ONNX file of another tool: give it a manifest with golden samples of its own"
-    " answers, so that every command takes it.",
+    help="MODEL is an ONNX file of another tool. Write a copy with a manifest and golden samples, which"
+    " every command accepts.",
 )
 @options.spec_file
 @override_options
@@ -71,14 +71,14 @@ ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
     "--data",
     metavar="SOURCE",
     shell_complete=options.complete_data,
-    help="Evaluate the exported file on the test rows of this data, as ptx evaluate does. A bare state"
-    " dict is evaluated on the bundled data by default.",
+    help="Data set on which the exported file is evaluated, as by `ptx evaluate`. A bare state dict is"
+    " evaluated on the bundled data by default.",
 )
-@options.output("File to write; with --format triton the folder of the repository.")
+@options.output("File to write, or with --format triton the folder of the model repository.")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
-    help="Device on which Triton runs the model, for --format triton; cpu by default.",
+    help="Device on which Triton runs the model, with --format triton; cpu by default.",
 )
 @click.option(
     "--opset",
@@ -88,46 +88,46 @@ ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
 @click.option(
     "--quantize-weights",
     type=click.Choice(WEIGHT_DTYPES),
-    help="Store the weights in this type: a half or a quarter of the size at the same speed, as"
-    " NAME.int8.onnx. The quantized network is verified like any other, and the change in accuracy is"
-    " measured on the test rows.",
+    help="Store the weights in this type, in NAME.float16.onnx or NAME.int8.onnx: half or a quarter of"
+    " the size, at the same speed. The quantized network is verified like any other, and the change in"
+    " accuracy is measured on the test rows.",
 )
 @click.option(
     "--compute",
     type=click.Choice(COMPUTE_DTYPES),
     default=COMPUTE_DTYPES[0],
     show_default=True,
-    help="Type to compute in. int8 is two to three times as fast for large convolutions and matrices,"
-    " as NAME.compute-int8.onnx. The file is written only if accuracy, labels and speed are good on the"
-    " rows of the training (--data).",
+    help="Type to compute in. int8 is two to three times as fast for large convolutions and matrix"
+    " products; the file is NAME.compute-int8.onnx. It is written only if it meets the criteria for"
+    " accuracy, changed labels and speed on the training data (--data).",
 )
 @click.option(
     "--max-accuracy-drop",
     "max_drop",
     type=Number(DROP),
     metavar="POINTS",
-    help="Percentage points of accuracy that --compute int8 may cost on the test rows;"
+    help="Percentage points of accuracy that --compute int8 may lose on the test rows;"
     f" {MAX_DROP:g} by default.",
 )
 @click.option(
     "--for-size",
     is_flag=True,
-    help="Accept a file of --compute int8 that is not faster if it is smaller.",
+    help="With --compute int8, accept a file that is smaller but not faster.",
 )
 @click.option(
     "--embed-preprocessing",
     is_flag=True,
-    help="Make preprocessing and softmax part of the graph, as NAME.pixels.onnx: its input is uint8"
-    " pixels of the model's size, and it also returns the index of the label.",
+    help="Include preprocessing and softmax in the graph; the file is NAME.pixels.onnx. Its input is"
+    " uint8 pixels of the model's size, and it also returns the index of the label.",
 )
 @click.option(
     "--runtime",
     type=click.Choice(RUNTIMES),
     default=RUNTIMES[0],
     show_default=True,
-    help="Runtime inside the page of --format html. auto is plain JavaScript if it has all operators"
-    " and a row takes at most 20 MFLOP, else ONNX Runtime's WebAssembly if npm's onnxruntime-web is"
-    " installed. With ort the file is NAME.ort.html.",
+    help="Runtime in the page of --format html. auto selects plain JavaScript if it supports all"
+    " operators and a row needs at most 20 MFLOP, else ONNX Runtime for WebAssembly if the npm package"
+    " onnxruntime-web is installed. With ort the file is NAME.ort.html.",
 )
 @options.workspace
 @options.common
@@ -146,18 +146,18 @@ def export(
 ) -> None:
     """Export MODEL and verify that the file computes what PyTorch computes.
 
-    MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which makes a
-    network of your own; --spec then specifies its inputs and outputs. torchvision:resnet18,
-    timm:convnext_tiny and hf:FOLDER name an image classifier of these libraries, with --checkpoint
-    FILE for its weights. If the file differs from eager float64 by more than a few times the error of
-    eager float32, that is an error and the file is not written.
+    MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which returns a
+    network of your own; --spec then describes its inputs and outputs. torchvision:resnet18,
+    timm:convnext_tiny and hf:FOLDER are image classifiers of these libraries; --checkpoint FILE is
+    their file of weights. The reference is eager float64. If the error of the exported file is more
+    than a few times that of eager float32, the export fails and no file is written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
     was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --spec override
-    it. The file is then evaluated on real rows, from --data or from the bundled data.
+    this. The exported file is then evaluated on the rows of --data or of the bundled data.
 
-    --format triton writes a Triton model repository from the ONNX file that was exported before.
-    --adopt writes an artifact from an ONNX file of another tool; its graph and weights stay.
+    --format triton writes a Triton model repository from the exported ONNX file. --adopt writes an
+    artifact from an ONNX file of another tool; its graph and weights do not change.
     """
     space = Workspace(workspace)
     if adopt:

@@ -22,7 +22,7 @@ from ptx.cli.workspace import Workspace
 @options.as_json
 @options.common
 def inspect(model: str, workspace: Path, as_json: bool) -> None:
-    """Show the manifest, signature, size and versions of FILE. No code of the file is run."""
+    """Show the manifest, signature, size and versions of FILE, without running its code."""
     artifact = infer.read_artifact(Workspace(workspace).find(model))
     file_facts, manifest = report.file_facts(artifact), artifact.manifest
     if as_json:

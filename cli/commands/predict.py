@@ -42,8 +42,7 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
     default="convnet",
     show_default=True,
     shell_complete=options.complete_model,
-    help="The name of a catalog model or of a model folder in the workspace, or the path of"
-    " an artifact or checkpoint.",
+    help="Name of a model in the catalog or the workspace, or the path of an artifact or checkpoint.",
 )
 @options.backend
 @options.device
@@ -62,54 +61,50 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
     type=Number(BATCH_SIZE),
     default=256,
     show_default=True,
-    help="Number of inputs to compute at once.",
+    help="Number of inputs in a batch.",
 )
 @click.option(
     "--all",
     "every",
     is_flag=True,
-    help="Predict every digit of an image, from left to right, each with its box.",
+    help="Predict every digit of an image, from left to right, each with its bounding box.",
 )
-@click.option(
-    "--allow-nonfinite",
-    is_flag=True,
-    help="Accept infinities and NaN in inputs and outputs, as in a mask of -inf.",
-)
+@options.allow_nonfinite
 @click.option(
     "--cosine",
     is_flag=True,
-    help="Print the cosine of the first input and each other one, for the task embedding.",
+    help="Print the cosine similarity of the first input and each other one, for models with the task"
+    " embedding.",
 )
 @options.as_json
 @click.option(
     "--shard",
     metavar="K/N",
     callback=_parse_shard,
-    help="Predict only the K-th of N shares of the inputs, such as 3/16. Their names decide"
-    " which share they are in.",
+    help="Predict only shard K of N, such as 3/16. The name of an input decides its shard.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Continue an interrupted run: skip the inputs that are in --output already.",
+    help="Continue an interrupted run: skip the inputs that are already in --output.",
 )
 @options.output(
-    "Write to this file. The ending decides the format: .json and .jsonl for JSON Lines, .csv and"
-    " .parquet for a table with the columns of the input, .txt for text, .png for a picture of the"
-    " inputs next to what the model received."
+    "Write to this file. Its extension decides the format: .json and .jsonl for JSON Lines, .csv and"
+    " .parquet for a table with the columns of the input, .txt for text, .png for a picture of each"
+    " input and what the model received."
 )
-@click.option("--show", is_flag=True, help="Draw that picture and open it.")
-@click.option("--on", type=click.Choice(["ray"]), help="Predict on a cluster, into a folder.")
+@click.option("--show", is_flag=True, help="Draw the .png picture and open it.")
+@click.option(
+    "--on", type=click.Choice(["ray"]), help="Predict on a Ray cluster; --output is then a folder."
+)
 @click.option(
     "--address",
-    help="Address of the Ray cluster, such as auto. Without it a cluster is"
-    " started on this machine.",
+    help="Address of the Ray cluster, such as auto. By default a cluster is started on this machine.",
 )
-@click.option("--column", help="Name of the column that is predicted, for tables on Ray.")
+@click.option("--column", help="Column of a table that contains the inputs, with --on ray.")
 @click.option(
     "--prefix",
-    help="Prefix for the names of the added columns, for tables that have columns"
-    " of the same names.",
+    help="Prefix for the names of the added columns, if the table already has columns of these names.",
 )
 @click.option(
     "--num-cpus",
@@ -119,7 +114,7 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
 @click.option(
     "--num-gpus",
     type=Number(WORKERS_GPUS),
-    help="Number of GPUs for each Ray worker; a fraction shares one.",
+    help="Number of GPUs for each Ray worker. With a fraction, workers share a GPU.",
 )
 @click.option(
     "--concurrency",
@@ -142,13 +137,14 @@ def predict(
 ) -> int:
     """Predict each INPUT: an image, a folder, a glob pattern, or - for standard input.
 
-    For models that do not take images an INPUT is a text, a number, or a .csv or .npy file; each line of
-    standard input is one INPUT. Write -- before a negative number.
+    If the model does not take images, an INPUT is a text, a number, or a .csv or .npy file, and each
+    line of standard input is one INPUT. Write -- before a negative number.
 
-    An input that cannot be used gets an error line, the others are predicted, and the exit code is 4.
+    If an input cannot be used, an error is printed, the other inputs are predicted, and the exit code
+    is 4.
 
-    To use several machines, give each of them a --shard and concatenate the outputs. With --on ray an
-    INPUT can also be a Parquet, CSV or WebDataset tar file, local or at a URI such as s3://..., and
+    To use several machines, give each of them its own --shard and concatenate the outputs. With --on ray
+    an INPUT can also be a Parquet, CSV or WebDataset tar file, local or at a URI such as s3://..., and
     --output is a folder. --resume continues an interrupted run.
     """
     ray = options.as_dataclass(RayOptions, values)

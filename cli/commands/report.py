@@ -48,8 +48,8 @@ def report(
     confidently wrong inputs, agreement and speed of the backends, the error of each node of the ONNX
     file, layers, provenance and sample predictions. The page is one file that needs no network.
 
-    A network of your own needs --network, and --data for what is about labels. MODEL can also be an
-    ONNX file of any tool.
+    A network of your own needs --network, and --data for everything that needs labels. MODEL can also
+    be an ONNX file of any tool.
     """
     space = Workspace(workspace)
     factory = None if network is None else find_factory(network)

@@ -33,9 +33,7 @@ from ptx.infer.errors import UsageError, quote
 @options.threads
 @options.trust
 @options.spec_file
-@click.option(
-    "--allow-nonfinite", is_flag=True, help="Accept infinities and NaN in inputs and outputs."
-)
+@options.allow_nonfinite
 @options.output("Write the outputs to this file: .npz, or .npy if there is one output.")
 @options.workspace
 @options.time_limit
@@ -53,11 +51,11 @@ def run(
     output: Path | None,
     workspace: Path,
 ) -> None:
-    """Run MODEL on arrays: no preprocessing before it, and no labels after it.
+    """Run MODEL on arrays, without preprocessing and without labels.
 
-    An INPUT is a .npz file with an array for each input of the model, a .npy file, or NAME=FILE.npy
-    where the model has several inputs. The arrays of a sequence are NAME[0], NAME[1] and so on in a
-    .npz file. An ONNX file that ptx did not export needs no specification.
+    An INPUT is a .npz file with an array for each input of the model, a .npy file, or NAME=FILE.npy if
+    the model has several inputs. In a .npz file, the arrays of a sequence are NAME[0], NAME[1] and so
+    on. An ONNX file that ptx did not export needs no --spec.
     """
     if output is not None:
         if output.suffix not in (".npy", ".npz"):
@@ -76,7 +74,7 @@ def run(
         outputs = predictor.run(arrays)
     if output is not None:
         write_atomic(output, _to_bytes(output, outputs))
-    echo(table(("output", "dtype", "shape", "least", "mean", "greatest"), _facts(outputs)))
+    echo(table(("output", "dtype", "shape", "min", "mean", "max"), _facts(outputs)))
     if output is not None:
         print_summary(str(output))
 
@@ -106,7 +104,7 @@ def _facts(outputs: Mapping[str, Any]) -> list[tuple[str, ...]]:
             elements = {f"{name}[{place}]": array for place, array in enumerate(value)}
         for title, array in elements.items():
             if array is None:
-                rows.append((title, "-", "left out", "", "", ""))
+                rows.append((title, "-", "absent", "", "", ""))
                 continue
             numbers = np.asarray(array)
             facts: tuple[str, ...] = ("", "", "")

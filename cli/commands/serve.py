@@ -77,12 +77,12 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     type=Number(PROCESSES),
     default=1,
     show_default=True,
-    help="Number of processes.",
+    help="Number of server processes.",
 )
 @_seconds("--keep-alive", 75.0, "Time after which an idle connection is closed.", WAITING)
 @_seconds("--grace", 30.0, "Time for requests in progress to finish after SIGTERM.", WAITING)
 @click.option("--certfile", type=_FILE, help="Certificate in PEM, for HTTPS instead of HTTP.")
-@click.option("--keyfile", type=_FILE, help="Private key, if it is not in the certificate's file.")
+@click.option("--keyfile", type=_FILE, help="Private key in PEM, if it is not in --certfile.")
 @options.backend
 @options.device
 @options.threads
@@ -95,13 +95,13 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     default=0.0,
     show_default=True,
     metavar="MS",
-    help="Milliseconds that a batch waits for more requests.",
+    help="Time in milliseconds that a batch waits for more requests.",
 )
 @_seconds("--max-wait", 1.0, "Time that a request may wait for its batch.", WAITING)
 @_seconds("--timeout", 60.0, "Time limit for running a batch.")
 @_size("--max-body", "64MiB", "Largest body of a request, compressed or not.")
-@_size("--max-json", "8MiB", "Largest JSON in it.")
-@_size("--max-memory", "1GiB", "Largest size of the bodies of all requests together.")
+@_size("--max-json", "8MiB", "Largest JSON part of that body.")
+@_size("--max-memory", "1GiB", "Largest total size of the bodies of all requests in progress.")
 @_count("--max-requests", 1024, "Largest number of requests in progress.")
 @_seconds("--receive-timeout", 30.0, "Time for the body of a request to arrive.")
 @click.option(
@@ -113,7 +113,7 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     "--page/--no-page",
     default=True,
     show_default=True,
-    help="Serve a page on which to try the models.",
+    help="Serve an HTML page to try the models.",
 )
 @click.option("--access-log", is_flag=True, help="Log each request as a line of JSON on stderr.")
 @click.option(
@@ -121,39 +121,41 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     "allowed_hosts",
     multiple=True,
     metavar="HOST",
-    help="Host name that requests may be for, such as *.example.org. Repeat it for several; all are"
-    " allowed by default.",
+    help="Host name in the requests that are accepted, such as *.example.org; repeat it for several. All"
+    " are accepted by default.",
 )
 @click.option(
     "--token-file",
     type=_FILE,
-    help="File of bearer tokens, one per line; requests without one of them are refused.",
+    help="File of bearer tokens, one per line. A request without one of these tokens is refused.",
 )
 @click.option(
     "--shadow",
     "shadows",
     multiple=True,
     metavar="[NAME=]FILE",
-    help="File that answers a share of the requests again, to compare; repeat it for several models.",
+    help="Another file of a model, which computes a share of its requests for comparison; repeat it for"
+    " several models.",
 )
 @click.option(
     "--share",
     type=Number(SHARE),
     default=0.01,
     show_default=True,
-    help="Share of the requests that the shadow answers, too.",
+    help="Share of the requests that the --shadow file also computes.",
 )
 @click.option(
     "--shadow-backend",
+    metavar="NAME",
     default="auto",
     show_default=True,
     shell_complete=options.complete(lambda: infer.BACKENDS),
-    help="Backend of the shadow.",
+    help="Backend that runs the --shadow file.",
 )
 @click.option(
     "--keep-inputs",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the inputs with the largest errors, at most 20 for each process.",
+    help="Folder in which to save the inputs with the largest --shadow errors, at most 20 per process.",
 )
 @options.workspace
 @options.common
@@ -176,13 +178,13 @@ def serve(
 ) -> int:
     """Serve each MODEL: the name of a model in the workspace, a file, or NAME=FILE.
 
-    The protocol is the Open Inference Protocol (KServe v2), as Triton speaks it. Requests that arrive
-    while a batch runs form the next batch.
+    The protocol is the Open Inference Protocol (KServe v2), as in Triton. Requests that arrive while a
+    batch runs form the next batch.
 
-    With --shadow another file computes a share of the requests once they are answered; /metrics has the
-    errors, the changed labels and the latency.
+    With --shadow, another file computes a share of the requests after they were answered. /metrics
+    reports its errors, the changed labels and its latency.
 
-    SIGTERM or Ctrl-C stops the server after the requests in progress.
+    SIGTERM or Ctrl-C stops the server after the requests in progress are answered.
     """
     space = Workspace(workspace)
     with _naming_extras():

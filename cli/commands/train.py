@@ -35,17 +35,26 @@ if TYPE_CHECKING:
     "recipe_name",
     default="default",
     show_default=True,
-    help="Recipe: one that `ptx models MODEL` lists. `documented` is the one of the model's source.",
+    help="Name of a recipe that `ptx models MODEL` lists. `documented` is the recipe of the model's"
+    " source.",
 )
-@click.option("--epochs", type=Number(EPOCHS), help="Number of epochs, instead of the recipe's.")
+@click.option(
+    "--epochs", type=Number(EPOCHS), help="Number of epochs. The recipe decides by default."
+)
 @click.option(
     "--batch-size",
     type=Number(BATCH_SIZE),
-    help="Number of rows in a batch, instead of the recipe's.",
+    help="Number of rows in a batch. The recipe decides by default.",
 )
-@click.option("--lr", type=Number(LEARNING_RATE), help="Learning rate, instead of the recipe's.")
 @click.option(
-    "--seed", type=Number(SEED), default=0, show_default=True, help="Seed of weights and row order."
+    "--lr", type=Number(LEARNING_RATE), help="Learning rate. The recipe decides by default."
+)
+@click.option(
+    "--seed",
+    type=Number(SEED),
+    default=0,
+    show_default=True,
+    help="Seed for the initial weights and the order of the rows.",
 )
 @options.device
 @options.data
@@ -64,10 +73,10 @@ def train(
     resume: bool,
     workspace: Path,
 ) -> int:
-    """Train MODEL, a name that `ptx models` lists, and write its checkpoint after each epoch.
+    """Train MODEL and write a checkpoint after each epoch. `ptx models` lists the models.
 
-    Ctrl-C stops after the current step and saves everything; --resume continues from there. Under
-    torchrun several processes share each batch: torchrun --nproc-per-node 2 -m ptx.cli train ...
+    Ctrl-C stops after the current step and saves a checkpoint; --resume continues from it. Under
+    torchrun, several processes share each batch: torchrun --nproc-per-node 2 -m ptx.cli train ...
     """
     require_model(model)
     first = trainers.rank() == 0
