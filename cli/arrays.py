@@ -30,17 +30,17 @@ def read_arrays(arguments: tuple[str, ...], names: list[str]) -> dict[str, Any]:
             read = read_npz(read_bytes(path, limit=TABLE_LIMIT), name=path)
         elif not path.lower().endswith(".npy"):
             raise InputError(
-                f"{quote(path)} is neither .npy nor .npz; expected one of these", code="E-IN-FORMAT"
+                f"cannot read {quote(path)}: expected a .npy or .npz file", code="E-IN-FORMAT"
             )
         elif not name and len(names) > 1:
             raise UsageError(
-                f"{quote(path)}: the model has several inputs: give it as NAME={path}, where NAME is"
-                f" one of {', '.join(names)}"
+                f"{quote(path)}: the model has several inputs: write NAME={path}, where NAME is one of"
+                f" {', '.join(names)}"
             )
         else:
             read = {name or names[0]: read_npy(read_bytes(path, limit=TABLE_LIMIT), name=path)}
         for title, array in read.items():
             if title in found:
-                raise UsageError(f"the input {quote(title)} is given twice")
+                raise UsageError(f"the input {quote(title)} is given twice: remove one")
             found[title] = array
     return found

@@ -29,12 +29,10 @@ def export_int8(
     check_model(trained)
     dataset = report.open_training_data(trained.manifest, data, cache=space.data, notify=print_note)
     if dataset is None:
-        name = trained.manifest.training.get("data", {}).get("name")
+        name = trained.manifest.training.get("data", {}).get("name", "")
         raise UsageError(
-            "--compute int8 needs the rows of the training, to calibrate and to measure accuracy:"
-            f" {f'{trained.manifest.model} was trained on {name}, which is' if name else 'they are'}"
-            " not on"
-            " this machine: give --data"
+            f"--compute int8 needs the training data{name and f' ({name})'}, for calibration and to"
+            " measure accuracy. It is not on this machine: use --data"
         )
     drop = MAX_DROP if variant.max_drop is None else variant.max_drop
     config = report.quantization_config(trained, dataset, max_drop=drop, for_size=variant.for_size)
@@ -67,8 +65,8 @@ def print_quantization_cost(
         split = None if dataset is None else trainers.labelled_test_rows(manifest, dataset)
     if split is None:
         print_note(
-            "the change in accuracy was not measured: the data of the training is not on this machine;"
-            " give --data"
+            "the change in accuracy was not measured, because the training data is not on this machine:"
+            " use --data"
         )
         return
     backend = exporting.EXPORTERS[infer.read_artifact(path).kind].backend

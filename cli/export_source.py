@@ -39,13 +39,13 @@ def read_trained(
     """The network of MODEL, and its path if MODEL is one: the exported files go next to it."""
     if exporting.is_library_model(model):
         if spec_file is not None:
-            raise UsageError(f"--spec: {model} is specified by its library: leave it out")
+            raise UsageError(f"--spec cannot describe {model}, since its library does: omit it")
         return _load_library_model(space, model, checkpoint, overrides), None
     if is_reference(model):
         if given := given_options(overrides):
             raise UsageError(
-                f"{', '.join(given)}: for a network of your own this is part of the file of --spec,"
-                " under labels and preprocessing"
+                f"{', '.join(given)} cannot be used with a network of your own: put labels and"
+                " preprocessing into the --spec file"
             )
         return _make_custom(space, model, checkpoint, spec_file, names), None
     spec = read_overrides(spec_file, **overrides)
@@ -60,7 +60,10 @@ def _load_library_model(
 ) -> exporting.TrainedModel:
     """The network that LIBRARY:NAME names, with what its library knows of it."""
     if given := [name for name in given_options(overrides) if name != "--labels"]:
-        raise UsageError(f"{', '.join(given)}: {reference} has the preprocessing of its library")
+        raise UsageError(
+            f"{', '.join(given)} cannot be used with {reference}, which has the preprocessing of its"
+            " library: omit them"
+        )
     with quiet_exporters():
         loaded = exporting.load_library_model(reference, weights)
     spec = dict(loaded.spec)
@@ -77,7 +80,7 @@ def _load_library_model(
     for note in loaded.notes:
         print_note(note)
     if weights is None and not reference.startswith("hf:"):
-        print_note("the weights are random: give --checkpoint FILE")
+        print_note("the weights are random: use --checkpoint FILE for trained weights")
     return exporting.describe(loaded.network, **spec)
 
 
@@ -94,7 +97,7 @@ def _make_custom(
 
     if spec_file is None:
         raise UsageError(
-            f"{reference} needs --spec FILE, which specifies its inputs, outputs and task"
+            f"{reference} needs --spec FILE, which describes its inputs, outputs and task"
         )
     model_spec = read_spec_file(spec_file)
     if model_spec.name is None:

@@ -54,7 +54,7 @@ def read_trained(
     """
     if factory is not None or not _is_only_onnx(space, model):
         if spec_file is not None:
-            raise UsageError("--spec is for an ONNX file without a manifest: leave it out")
+            raise UsageError("--spec can describe only an ONNX file without a manifest: omit it")
         trained = export.read_model(space.find_checkpoint(model), network=factory)
         return trained, partial(space.read, model)
     artifact = space.read(model, "onnx")
@@ -80,7 +80,9 @@ def _only_onnx(artifact: infer.Artifact, kind: str) -> infer.Artifact:
         ArtifactError: E-NO-ARTIFACT: it is not.
     """
     if kind != artifact.kind:
-        raise infer.ArtifactError(f"there is only {artifact.name}", code="E-NO-ARTIFACT")
+        raise infer.ArtifactError(
+            f"the model has no {kind} file, only {artifact.name}", code="E-NO-ARTIFACT"
+        )
     return artifact
 
 

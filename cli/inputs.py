@@ -93,8 +93,8 @@ def _values(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
         yield from READERS[suffix](argument, preprocessing)
     elif os.path.lexists(argument) and (preprocessing.feature_names or suffix):
         raise InputError(
-            f"{quote(argument)} is a file that is neither .csv nor .npy; expected one of these, a"
-            " value, or the file's lines on standard input: -",
+            f"cannot read {quote(argument)} as input: expected a .csv or .npy file, a value, or - for"
+            " lines on standard input",
             code="E-IN-FORMAT",
         )
     else:

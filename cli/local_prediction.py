@@ -111,7 +111,7 @@ def predict_locally(
         else:
             _write_lines(target, lines.format(results), previous)
     if request.cosine and lines.succeeded < 2 and not lines.failed:
-        raise UsageError("--cosine compares the first input with others: give two or more")
+        raise UsageError("--cosine compares the first input with others: it needs two or more")
     if target is not None:
         echo(f"{target}: {summary(lines.succeeded, lines.failed)}")
     if preview is not None:

@@ -248,7 +248,7 @@ def _report_error(error: Exception) -> int:
         print_error("[E-MEMORY] out of memory")
         return 6
     print_error(
-        f"[E-BUG] {type(error).__name__}: {error}. This is a fault of ptx: please report it with the"
+        f"[E-BUG] {type(error).__name__}: {error}. This is a bug in ptx: please report it with the"
         " output of --debug"
     )
     return 1

@@ -78,7 +78,7 @@ def read_overrides(spec_file: Path | None, **overrides: Any) -> ModelSpec | None
     spec = ModelSpec() if spec_file is None else read_spec_file(spec_file)
     labels = _labels(overrides["labels"])
     if labels and spec.labels:
-        raise UsageError("the labels are both in the file of --spec and in --labels: give one")
+        raise UsageError("labels are both in the --spec file and in --labels: remove one of them")
     return replace(
         spec,
         labels=labels or spec.labels,

@@ -38,7 +38,7 @@ def find_factory(reference: str) -> Factory:
     """
     if not is_reference(reference):
         raise UsageError(
-            f"{reference!r} is not a network; expected module:function, such as"
+            f"{reference!r} does not name a network; expected module:function, such as"
             " my_package.my_module:build_net"
         )
     module_name, _, attribute = reference.partition(":")
@@ -67,7 +67,7 @@ def _import_module(reference: str, name: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # whatever somebody's module raises
         failure = error
     raise UsageError(
-        f"{reference}: importing {name} fails: {type(failure).__name__}: {failure}"
+        f"{reference}: cannot import {name}: {type(failure).__name__}: {failure}"
     ) from failure
 
 
@@ -85,6 +85,7 @@ def _make_network(reference: str, target: Any) -> Any:
             ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
-            f"{reference} gives a {type(network).__name__}; expected a torch.nn.Module"
+            f"{reference} is a {type(network).__name__}, or returns one; expected a torch.nn.Module or a"
+            " function that returns one"
         )
     return network

@@ -41,7 +41,7 @@ def predict_on_ray(
 ) -> int:
     """Predict the inputs on the cluster, with at least three labels."""
     if request.output is None:
-        raise UsageError("--on ray writes Parquet files: give --output DIR")
+        raise UsageError("--on ray writes a folder of Parquet files: use --output DIR")
     # A path made of a URI has lost one of its two slashes.
     output = os.fspath(request.output).replace(":/", "://", 1)
     with _ray(cluster.address):
@@ -90,7 +90,7 @@ def _ray(address: str | None) -> Iterator[None]:
                 **(local if address == "local" else {}),
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            text = f"no Ray cluster answers at {quote(address)}: {error}"
+            text = f"cannot connect to a Ray cluster at {quote(address)}: {error}"
             raise BackendError(" ".join(text.split())) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = sys.stderr.isatty()

@@ -49,7 +49,7 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
 def _fork(seconds: float) -> int:
     """The child's process id, or 0 in the child; before any library has started threads."""
     if not hasattr(os, "fork"):
-        raise UsageError("--timeout needs a POSIX system: leave it out")
+        raise UsageError("--timeout needs a POSIX system: omit it")
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until both have their handlers
     child = os.fork()
     if child:
@@ -86,7 +86,7 @@ def _wait(child: int, seconds: float, folder: Path | None) -> int:
         remove_stale_temp_files(folder)
     if code == -signal.SIGALRM:
         raise LimitError(
-            f"not finished after {seconds:g} s: give more time than --timeout {seconds:g}",
+            f"stopped after {seconds:g} s: use a longer --timeout than {seconds:g}",
             code="E-TIMEOUT",
         )
     return code if code >= 0 else 128 - code

@@ -93,7 +93,7 @@ class Workspace:
         elif CHECKPOINT in files:
             make = make[1:]
         raise ArtifactError(
-            f"there is no {what} of {model} in {quote(self.folder(model))}: make one with"
+            f"there is no {what} of {model} in {quote(self.folder(model))}: create it with"
             f" {' and then '.join(make)}",
             code="E-NO-ARTIFACT",
         )

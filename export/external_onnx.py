@@ -108,7 +108,7 @@ def adopt(
     """
     path = Path(path)
     if artifact.manifest is not None:
-        raise UsageError(f"{artifact.name} has a manifest already: it is an artifact")
+        raise UsageError(f"{artifact.name} already has a manifest: use it as it is")
     check_writable(path)
     model = read_external(artifact, model_spec)
     check = model.equivalence_check
@@ -285,8 +285,8 @@ def _join_external_data(artifact: Artifact) -> bytes:
         joined: bytes = onnx.load(artifact.path).SerializeToString()
     except (EncodeError, ValueError) as error:
         raise ArtifactError(
-            f"{artifact.name}: its weights do not fit into one file of 2 GiB, which an artifact is;"
-            " `ptx run` and `ptx predict --spec` take the file as it is",
+            f"{artifact.name}: its weights do not fit into one file, which has at most 2 GiB; use"
+            " `ptx run` or `ptx predict --spec`, which accept several files",
             code="E-ONNX-EXTERNAL",
         ) from error
     return joined
@@ -346,7 +346,7 @@ def _require_same_outputs(
     names = [spec.name for spec in signature.outputs]
     before, after = (_open_session(data, names)(inputs) for data in (artifact.data, freed))
     if any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
-        raise _signature_error(artifact, f"its batch is fixed to {size} by the graph itself")
+        raise _signature_error(artifact, f"its graph computes only batches of {size}")
 
 
 def _checked_signature(
@@ -438,13 +438,14 @@ def _output_axis(
     if len(set(sizes)) == 1:
         return sizes[0]
     raise _signature_error(
-        artifact, f"output {name!r} has an axis of {sizes[0]} or {sizes[1]}, as no input has one"
+        artifact,
+        f"output {name!r} has an axis of size {sizes[0]} or {sizes[1]}, which is not that of any input",
     )
 
 
 def _signature_error(artifact: Artifact, why: str) -> ArtifactError:
     return ArtifactError(
-        f"{artifact.name}: {why}; `ptx run` and `ptx predict --spec` take the file as it is, or a model"
-        " spec names its inputs and outputs",
+        f"{artifact.name}: {why}; describe its inputs and outputs with --spec, or use `ptx run` or"
+        " `ptx predict --spec`, which do not need this",
         code="E-ONNX-SIGNATURE",
     )

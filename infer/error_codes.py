@@ -26,7 +26,7 @@ ERROR_CODES = {
     "E-REPRODUCE": ErrorInfo(
         (1,),
         "No part of the network disagrees when it is exported alone.",
-        "Export the file again: it is wrong itself.",
+        "The exported file itself is wrong: export it again.",
     ),
     "E-INT8": ErrorInfo(
         (1, 4),

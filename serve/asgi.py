@@ -78,7 +78,9 @@ def app(
     """
     shadows = shadows or {}
     if unknown := shadows.keys() - models.keys():
-        raise UsageError(f"there is a shadow of {sorted(unknown)}, which is not served")
+        raise UsageError(
+            f"shadows of unknown models: {sorted(unknown)}; expected some of {sorted(models)}"
+        )
     sources = [
         ModelSource(
             name,
@@ -240,7 +242,7 @@ class _Endpoints:
         size = len(body)
         if header is not None:
             if not header.isdigit() or int(header[:20]) > len(body):
-                raise bad_request("Inference-Header-Content-Length is not within the body")
+                raise bad_request("Inference-Header-Content-Length is larger than the body")
             size = int(header)
             if size == 0:  # the bytes of one tensor, without JSON
                 tensor = from_bytes(*single_tensor_spec(model, len(body)), body)
@@ -295,7 +297,7 @@ class _Endpoints:
         if name := request.path_params.get("name"):
             self._registry.find(name)
         raise RequestError(
-            501, "models are not unloaded, and there is no shared memory, logging or trace setting"
+            501, "unloading, shared memory, logging and trace settings are not supported"
         )
 
     # Metadata.
@@ -403,7 +405,7 @@ class _Call:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise RequestError(499, "the client has gone")
+                raise RequestError(499, "the client has disconnected")
             chunk: bytes = message.get("body", b"")
             if len(body) + len(chunk) > limit:
                 raise self._too_large()

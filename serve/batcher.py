@@ -313,7 +313,7 @@ class Batcher:
             job.finish(RequestError(504, "the run took longer than the server's --timeout"))
         for queue in self._queues.values():
             for job in queue:
-                job.finish(unavailable("another run blocks the model"))
+                job.finish(unavailable("a run that exceeded its time limit blocks the model"))
         self._queues.clear()
         self._waiting_size = {False: 0, True: 0}
 
@@ -353,7 +353,7 @@ async def _watched(
         return await future
     except asyncio.CancelledError:
         if watcher is not None and watcher.done():
-            raise RequestError(499, "the client has gone") from None
+            raise RequestError(499, "the client has disconnected") from None
         raise
     finally:
         timer.cancel()

@@ -71,7 +71,7 @@ def decode_request(body: bytes, header_size: int | None) -> InferRequest:
         inputs.append(tensor)
         position += size
     if position != len(binary):
-        raise bad_request(f"there are {len(binary) - position} bytes after the last tensor")
+        raise bad_request(f"the body has {len(binary) - position} bytes after the last tensor")
     binary_output = _read_flag(parameters, "binary_data_output", False)
     return InferRequest(
         inputs,
@@ -96,7 +96,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[Tensor, int]:
             f"input {name!r} has both data and binary_data_size; expected one of them"
         )
     if type(size) is not int or not 0 <= size <= len(binary):
-        raise bad_request(f"input {name!r}: binary_data_size is not within the body")
+        raise bad_request(f"input {name!r}: binary_data_size is larger than the rest of the body")
     return from_bytes(name, datatype, shape, binary[:size]), size
 
 

@@ -35,7 +35,7 @@ async def read_file(headers: Mapping[bytes, bytes], body: bytes) -> bytes:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:
-        raise bad_request(f"the body is no valid form: {error}") from error
+        raise bad_request(f"the body is not a valid form: {error}") from error
     try:
         fields = form.multi_items()
         if [name for name, _ in fields] != [FIELD]:

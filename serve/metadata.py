@@ -125,7 +125,7 @@ def single_tensor_spec(model: Model, size: int) -> tuple[str, str, tuple[int, ..
     if others or shape.count(-1) > 1 or size % unit:
         raise bad_request(
             f"{size} bytes do not determine the shape of the {len(model.inputs)} inputs of"
-            f" {model.name!r}: send its tensors with their JSON header"
+            f" {model.name!r}: send the tensors with a JSON header"
         )
     shape = [size // unit if axis < 0 else axis for axis in shape]
     return spec.name, DATATYPE_NAMES[spec.numpy_dtype], tuple(shape)

@@ -41,21 +41,21 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "ptx_request_seconds",
-            "From the arrival of a request to its response.",
+            "Seconds from the arrival of a request to its response.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._queue_seconds = Histogram(
             "ptx_queue_seconds",
-            "That a request waited for its run.",
+            "Seconds that a request waited for its run.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._run_seconds = Histogram(
             "ptx_run_seconds",
-            "Of a run of the model.",
+            "Seconds of a run of the model.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
@@ -183,7 +183,7 @@ class ShadowMetrics:
         changed: Those of them that are others.
         error: Of a request, in units of the tolerance.
         relative_error: Of a request, relative to the largest value.
-        disagrees: 1 once the shadow differs by more than its file promises.
+        disagrees: 1 once the shadow differs by more than its file allows.
         kept, not_kept: Worst inputs.
     """
 
@@ -216,11 +216,11 @@ class _ShadowFamilies:
             return Histogram(name, text, ["model"], buckets=buckets, registry=registry)
 
         self._requests = counter(
-            "ptx_shadow_requests_total", "Requests that the shadow was to answer, too.", "result"
+            "ptx_shadow_requests_total", "Requests that were selected for the shadow.", "result"
         )
         self._labels = counter("ptx_shadow_labels_total", "Labels that were compared.")
         self._changed = counter(
-            "ptx_shadow_labels_changed_total", "Labels that the shadow changes."
+            "ptx_shadow_labels_changed_total", "Labels that the shadow predicts differently."
         )
         self._inputs = counter(
             "ptx_shadow_inputs_total", "Inputs that differ, by result.", "result"
@@ -233,10 +233,12 @@ class _ShadowFamilies:
             "Largest error of a request, relative to the largest value.",
             _RELATIVE,
         )
-        self._run_seconds = histogram("ptx_shadow_run_seconds", "Of a run of the shadow.", _SECONDS)
+        self._run_seconds = histogram(
+            "ptx_shadow_run_seconds", "Seconds of a run of the shadow.", _SECONDS
+        )
         self._disagrees = Gauge(
             "ptx_shadow_disagrees",
-            "1 once the shadow differs by more than its file promises.",
+            "1 once the shadow differs by more than its file allows.",
             ["model"],
             registry=registry,
             multiprocess_mode="max",

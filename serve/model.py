@@ -57,7 +57,8 @@ class Model:
         if manifest.golden and (failed := failures(self.predictor, manifest)):
             details = "; ".join(f"{check.name}: {check.detail}" for check in failed)
             raise ArtifactError(
-                f"model {self.name!r} fails its golden samples here: {details}", code="E-OUTPUT"
+                f"model {self.name!r} fails its golden samples on this machine: {details}",
+                code="E-OUTPUT",
             )
 
     def make_job(self, request: InferRequest, max_rows: int) -> Job:
@@ -168,7 +169,7 @@ class Model:
                     f"unexpected output {name!r} of model {self.name!r}; expected {', '.join(known)}"
                 )
         if len(set(names)) < len(names):
-            raise bad_request("an output is asked for twice")
+            raise bad_request("an output is requested twice")
 
     def _unexpected_input(self, name: str) -> RequestError:
         known = ", ".join(self.inputs)

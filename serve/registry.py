@@ -43,7 +43,7 @@ def open_model(source: ModelSource) -> Model:
     if _NAME.fullmatch(source.name) is None:
         raise UsageError(
             f"the name {source.name!r} cannot be served; expected letters, digits, '.', '_' and '-':"
-            " give it as NAME=FILE"
+            " choose one with NAME=FILE"
         )
     predictor = source.open()
     try:
@@ -92,7 +92,7 @@ class Registry:
         self, sources: Sequence[ModelSource], settings: Settings, metrics: Metrics
     ) -> None:
         if len({source.name for source in sources}) < len(sources):
-            raise UsageError("two models have the same name: give one as NAME=FILE")
+            raise UsageError("two models have the same name: name one with NAME=FILE")
         self._settings, self._metrics = settings, metrics
         self._sources = {source.name: source for source in sources}
         self._served = {source.name: self._open(source) for source in sources}
@@ -142,8 +142,8 @@ class Registry:
                 code = error.code if isinstance(error, PtxError) else type(error).__name__
                 raise RequestError(
                     409,
-                    f"the new file of '{name}' cannot be served ({code}), and the old model"
-                    " stays in place; the server's log has the details",
+                    f"the new file of '{name}' cannot be served ({code}), and the old model stays in"
+                    " use; the server's log has the details",
                 ) from error
             self._served[name] = served
             old.close()

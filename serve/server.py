@@ -193,7 +193,10 @@ class _Supervisor(Multiprocess):
             return
         for process in self.processes:
             process.kill()
-        raise PtxError("a worker process ended before it was ready", code="E-SERVE")
+        raise PtxError(
+            "a worker process exited before it was ready: start the server without --workers to see why",
+            code="E-SERVE",
+        )
 
     def terminate_all(self) -> None:
         # Nothing may be accepted from here on, by no process: clients of a worker that ends come back at

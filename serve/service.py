@@ -66,9 +66,7 @@ class Service:
         """
         self.registry.find(name)
         if not self.settings.reload:
-            raise RequestError(
-                403, "models are not loaded by clients: start the server with --reload"
-            )
+            raise RequestError(403, "clients may not reload models: start the server with --reload")
         await self.registry.reload(name)
         self._on_reload()
 

@@ -91,7 +91,7 @@ def read_tokens(path: Path | None) -> tuple[str, ...]:
         raise UsageError(f"cannot read the token file: {error}") from error
     tokens = tuple(line.strip() for line in lines if line.strip())
     if not tokens:
-        raise UsageError("the token file is empty; expected one token a line")
+        raise UsageError("the token file is empty; expected one token per line")
     return tokens
 
 

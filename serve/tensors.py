@@ -146,7 +146,7 @@ def _encode_strings(name: str, data: list[Any]) -> list[bytes]:
 def _check_count(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     if math.prod(shape) != count:
         raise bad_request(
-            f"input {name!r} has {count} values; its shape {_short(shape)} has another number"
+            f"input {name!r} has {count} values; its shape {_short(shape)} needs {math.prod(shape)}"
         )
     return shape
 
@@ -175,7 +175,7 @@ def to_json(tensor: Tensor) -> Any:
     if isinstance(values, list):
         return [item.decode("utf-8", "replace") for item in values]
     if values.dtype == np.float16:
-        raise bad_request(f"output {tensor.name!r}: JSON has no FP16; ask for binary_data")
+        raise bad_request(f"output {tensor.name!r}: JSON has no FP16; request binary_data")
     return np.ascontiguousarray(values).ravel()
 
 

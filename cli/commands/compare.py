@@ -153,7 +153,7 @@ def _find_rows(
     if data is None and (models.lookup(model) is None or isinstance(trained, export.ExternalOnnx)):
         rows = report.checkpoint_samples(trained)
         if rows.random:
-            print_note("the inputs are random numbers: give INPUTs to compare on real ones")
+            print_note("the inputs are random numbers: add INPUTs to compare on real data")
         return rows, None
     dataset = space.open_data(model, data, trained.manifest)
     return report.split_inputs(dataset, predictor), dataset

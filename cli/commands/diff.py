@@ -86,9 +86,7 @@ def diff(
     factory = None if network is None else find_factory(network)
     trained, find_artifact = read_trained(space, model, factory, spec_file)
     if reproduce is not None and isinstance(trained, export.ExternalOnnx):
-        raise UsageError(
-            "--reproduce needs the network, and MODEL is only an ONNX file: leave it out"
-        )
+        raise UsageError("--reproduce needs the network, and MODEL is only an ONNX file: omit it")
     artifact = None
     try:
         if file is None:

@@ -161,7 +161,7 @@ def export(
     """
     space = Workspace(workspace)
     if adopt:
-        _require_options(ADOPT_OPTIONS, "--adopt takes the graph as it is")
+        _require_options(ADOPT_OPTIONS, "--adopt does not change the graph")
         adopt_file(space, Path(model), spec_file, output)
         return
     if device is not None and formats != TRITON:
@@ -202,7 +202,7 @@ def _choose_formats(formats: str, output: Path | None, opset: int | None) -> lis
     if formats == ALL:
         names = [name for name, format_ in exporting.EXPORTERS.items() if not format_.explicit_only]
     if output is not None and len(names) > 1:
-        raise UsageError("--output names one file: give one --format")
+        raise UsageError("--output is one file, and --format all writes several: choose one format")
     others = {FORMATS[name].suffix: name for name in exporting.EXPORTERS if name != names[0]}
     if output is not None and output.suffix in others:
         raise UsageError(
@@ -210,7 +210,7 @@ def _choose_formats(formats: str, output: Path | None, opset: int | None) -> lis
             f" {others[output.suffix]} or another name"
         )
     if opset is not None and not any(exporting.EXPORTERS[name].takes_opset for name in names):
-        raise UsageError(f"--opset is for ONNX; the format is {formats}")
+        raise UsageError(f"--opset needs the format onnx; the format is {formats}: omit it")
     return names
 
 
@@ -276,9 +276,9 @@ def _export_repository(space: Workspace, model: str, output: Path | None, device
     """Write the repository; print its folders and how to start a server on it."""
     from ptx.export.triton import write_repository
 
-    _require_options(TRITON_OPTIONS, f"--format {TRITON} takes the ONNX file as it is")
+    _require_options(TRITON_OPTIONS, f"--format {TRITON} does not change the ONNX file")
     if output is None:
-        raise UsageError(f"--format {TRITON} needs --output FOLDER, the repository")
+        raise UsageError(f"--format {TRITON} needs --output FOLDER, the model repository")
     artifact = infer.read_artifact(space.find(model, "onnx"))
     for folder in write_repository(artifact, output, device=device):
         print_summary(str(folder))
@@ -292,4 +292,4 @@ def _require_options(supported: set[str], reason: str) -> None:
         name = str(option.name)
         source = context.get_parameter_source(name)
         if name not in supported and source is ParameterSource.COMMANDLINE:
-            raise UsageError(f"{reason}: leave out {option.opts[0]}")
+            raise UsageError(f"{reason}: omit {option.opts[0]}")

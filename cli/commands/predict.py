@@ -176,16 +176,16 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
     }
     for name, value in (local if ray.on else remote).items():
         if value:
-            needed = "cannot be used with --on ray: leave it out" if ray.on else "needs --on ray"
+            needed = "cannot be used with --on ray: omit it" if ray.on else "needs --on ray"
             if name == "prefix":
                 needed += ", or --output with .csv or .parquet"
             raise UsageError(f"--{name.replace('_', '-')} {needed}")
     if request.every and request.resume:
-        raise UsageError("--all cannot be used with --resume: leave one of them out")
+        raise UsageError("--all cannot be used with --resume: omit one of them")
     if request.cosine and (request.resume or request.every or request.ending in TABLES):
-        raise UsageError("--cosine cannot be used with --resume, --all or a table: leave it out")
+        raise UsageError("--cosine cannot be used with --resume, --all or a table: omit it")
     if request.resume and not ray.on and request.ending not in (".json", ".jsonl"):
-        raise UsageError("--resume continues a file of JSON Lines: give --output FILE.jsonl")
+        raise UsageError("--resume continues a file of JSON Lines: use --output FILE.jsonl")
     if request.output is not None and not ray.on:  # with it, a folder
         check_writable(request.output)
         if request.ending not in _ENDINGS:

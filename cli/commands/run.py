@@ -68,7 +68,9 @@ def run(
     resolved = resolve_model(space, model, backend, spec_file=spec_file, raw=True)
     names = [spec.name for spec in resolved.manifest.signature.outputs]
     if output is not None and output.suffix == ".npy" and len(names) > 1:
-        raise UsageError(f"the model has {len(names)} outputs, {', '.join(names)}: take .npz")
+        raise UsageError(
+            f"a .npy file has one array, and the model has the outputs {', '.join(names)}: use .npz"
+        )
     arrays = read_arrays(inputs, [spec.name for spec in resolved.manifest.signature.inputs])
     with open_model(resolved, opening, allow_nonfinite=allow_nonfinite) as predictor:
         outputs = predictor.run(arrays)

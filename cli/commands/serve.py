@@ -201,7 +201,7 @@ def serve(
             device=device, threads=threads, trust=space.trust(trust), timeout=settings.timeout
         )
         if spec_file is not None and len(models) > 1:
-            raise UsageError("--spec is for one model: serve the others separately")
+            raise UsageError("--spec can be used with one model only: serve the others separately")
         sources = [
             find_source(space, model, backend, loading, server, spec_file) for model in models
         ]
@@ -272,12 +272,13 @@ def _add_shadows(
         if not equals:
             if len(sources) > 1:
                 raise UsageError(
-                    f"--shadow {argument}: expected NAME=FILE where there are several models"
+                    f"--shadow {argument}: expected NAME=FILE, because several models are served"
                 )
             name = sources[0].name
             argument = f"{name}={argument}"
         if name not in {source.name for source in sources}:
-            raise UsageError(f"--shadow {argument}: {name!r} is not served")
+            served = ", ".join(source.name for source in sources)
+            raise UsageError(f"--shadow {argument}: {name!r} is not served; expected {served}")
         found[name] = ShadowSource(find(argument).open, share, keep)
     return [replace(source, shadow=found.get(source.name)) for source in sources]
 

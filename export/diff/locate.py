@@ -195,7 +195,7 @@ class Diagnosis:
         self._progress("converting the network")
         kind = find_backend(backend).artifact_format
         if kind not in EXPORTERS:
-            raise UsageError(f"the backend {quote(backend)} runs no exported file")
+            raise UsageError(f"the backend {quote(backend)} does not run exported files")
         content = EXPORTERS[kind].convert(self._trained.traced, opset=None)
         return self.as_artifact(content, kind)
 
@@ -251,15 +251,15 @@ class Diagnosis:
         )
         if self.external is not None and manifest.compute:
             raise ArtifactError(
-                f"{artifact.name} computes in {manifest.compute}, and its own graph does not show what"
-                " that costs: give the name of its model, which has a checkpoint",
+                f"{artifact.name} computes in {manifest.compute}, and the error of that can be measured"
+                " only with its checkpoint: use the name of the model instead of the file",
                 code="E-INT8",
             )
         # Two files of other tools may differ in their weights: the diff shows where.
         if not same_inputs or (self.external is None and manifest.weights_sha256 != weights):
             raise ArtifactError(
-                f"{artifact.name} was exported from another network, or with another form of inputs;"
-                " expected a file of this checkpoint: export it again"
+                f"{artifact.name} was exported from other weights, or has other inputs; expected a file"
+                " of this checkpoint: export it again"
                 if self.external is None
                 else f"{artifact.name} has other inputs or outputs; expected those of the first file",
                 code="E-STALE",

@@ -129,12 +129,12 @@ def profile_nodes(
     steps = () if location is None else location.steps
     if backend not in PROFILED_BACKENDS:
         raise UsageError(
-            f"the backend {quote(backend)} has no profile by node; expected one of"
+            f"the backend {quote(backend)} cannot be profiled by node; expected one of"
             f" {', '.join(PROFILED_BACKENDS)}"
         )
     if artifact.external_data:
         raise UsageError(
-            f"{artifact.name} has its weights in other files: save it as one file for a profile"
+            f"{artifact.name} has its weights in other files: to profile it, save it as one file"
         )
     # Refuses, with the reason, what would otherwise run on another device.
     open_backend(backend, artifact, Options(trust=True)).close()

@@ -107,8 +107,8 @@ def reproduce(
     program = next(iter(reversed(trained.traced.decomposed.values())), None)
     if step is None or program is None:
         raise UsageError(
-            "there is nothing to reproduce: expected an ONNX file that the exporter over torch.export"
-            " wrote, and a node that is named"
+            "there is nothing to reproduce: expected a node that disagrees, in an ONNX file from the"
+            " exporter that uses torch.export"
         )
     inputs = to_tensors(trained.traced.signature, location.inputs, "cpu")
     graph = FxGraph(program, inputs)
@@ -125,8 +125,8 @@ def reproduce(
             write_atomic(path, script.encode())
             return printed
     raise AgreementError(
-        f"{step.title} agrees when it is exported alone: the file is wrong, and not the exporter or the"
-        " runtime; export it again",
+        f"{step.title} agrees when it is exported by itself. The file is wrong, not the exporter or the"
+        " runtime: export it again",
         code="E-REPRODUCE",
     )
 

@@ -60,7 +60,7 @@ def adapt_artifact(artifact: Artifact, model_spec: ModelSpec) -> ExternalModel:
     if other or artifact.manifest is not None:
         what = f"is {artifact.format.noun}" if other else "has a manifest of its own"
         raise UsageError(
-            f"{artifact.name} {what}; only an ONNX file without a manifest takes a model spec"
+            f"{artifact.name} {what}; a model spec can describe only an ONNX file without a manifest"
         )
     header = read_header(artifact.data, name=artifact.name)
     graph = read_graph(artifact.data, header, name=artifact.name)
@@ -71,7 +71,8 @@ def adapt_artifact(artifact: Artifact, model_spec: ModelSpec) -> ExternalModel:
         raise
     except ValueError as error:
         raise ArtifactError(
-            f"{artifact.name}: its inputs and outputs do not fit: {error}: name them in the model spec",
+            f"{artifact.name}: its inputs and outputs do not match: {error}: describe them in the model"
+            " spec",
             code="E-ONNX-SIGNATURE",
         ) from error
     manifest = model_spec.manifest(signature, name=artifact.path.stem)
@@ -150,8 +151,8 @@ class ExternalBackend:
             fits = BATCH in spec.axes and len(got) == len(spec.axes)
             if not fits or got[spec.batch_axis] != self._fixed_batch_size:
                 raise ArtifactError(
-                    f"output {spec.name!r} has shape {got} for a batch of {self._fixed_batch_size}; its"
-                    f" model_spec says {spec.describe()}",
+                    f"output {spec.name!r} has shape {got} for a batch of {self._fixed_batch_size}; the"
+                    f" model spec says {spec.describe()}",
                     code="E-OUTPUT",
                 )
         return outputs
@@ -178,8 +179,8 @@ class ExternalBackend:
             return {spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype) for spec in given}
         shapes = {name: getattr(value, "shape", None) for name, value in inputs.items()}
         raise InputError(
-            f"inputs have shapes {shapes}: on an empty array ONNX Runtime ends the process in an LSTM or"
-            " a GRU; expected at least 1 everywhere",
+            f"the inputs have shapes {shapes}; expected sizes of at least 1, because ONNX Runtime cannot"
+            " run this model on empty arrays",
             code="E-SHAPE",
         )
 

@@ -37,21 +37,19 @@ class GraphReader:
         """
         inputs = self._inputs()
         if self._answers and inputs and BATCH not in inputs[0].axes:
-            raise self._unclear_error(
-                "input", self.graph.inputs[0], "it has no batch that is known"
-            )
+            raise self._unclear_error("input", self.graph.inputs[0], "it has no known batch axis")
         signature = Signature(inputs, self._outputs(inputs))
         try:
             return signature.limit(self.model_spec.axes)
         except ValueError as error:
-            raise self._misfit_error("axes", f"do not fit: {error}") from error
+            raise self._misfit_error("axes", f"do not match the graph: {error}") from error
 
     def _inputs(self) -> tuple[TensorSpec, ...]:
         given = {spec.name: spec for spec in self.model_spec.inputs}
         tensors = {tensor.name: tensor for tensor in self.graph.inputs}
         if given and set(given) != set(tensors):
             raise self._misfit_error(
-                "inputs", f"are {list(given)}; {self.file} takes {list(tensors)}"
+                "inputs", f"are {list(given)}; {self.file} has {list(tensors)}"
             )
         if not given:
             self.fixed_batch_size = self._read_batch_size()
@@ -84,7 +82,7 @@ class GraphReader:
         """An unchecked tensor, with its batch where it has one."""
         dtype = _GIVEN_AS.get(tensor.type, tensor.type) if what == "output" else tensor.type
         if dtype.rpartition("(")[2].rstrip(")") not in UNCHECKED_DTYPES:
-            raise self._unclear_error(what, tensor, f"ptx runs {', '.join(UNCHECKED_DTYPES)}")
+            raise self._unclear_error(what, tensor, f"ptx supports {', '.join(UNCHECKED_DTYPES)}")
         axes: tuple[int | str | None, ...] = (ANY_SHAPE,) if tensor.axes is None else tensor.axes
         batch = self._find_batch(axes)
         found = tuple(
@@ -145,7 +143,9 @@ class GraphReader:
             for axis, own in zip(axes, spec.axes, strict=False)
         )
         if tensor.type not in UNCHECKED_DTYPES:
-            raise self._unclear_error(key[:-1], tensor, f"ptx runs {', '.join(UNCHECKED_DTYPES)}")
+            raise self._unclear_error(
+                key[:-1], tensor, f"ptx supports {', '.join(UNCHECKED_DTYPES)}"
+            )
         if tensor.type != spec.dtype or not fits:
             raise self._misfit_error(
                 f"{key}.{spec.name}",
@@ -159,19 +159,19 @@ class GraphReader:
             return
         if self.fixed_batch_size not in (None, size):
             raise ArtifactError(
-                f"{self.file}: input {spec.name!r} has a batch of {size}, another one of"
-                f" {self.fixed_batch_size}",
+                f"{self.file}: input {spec.name!r} has a fixed batch of {size}, and another input one of"
+                f" {self.fixed_batch_size}; expected the same",
                 code="E-ONNX-SIGNATURE",
             )
         self.fixed_batch_size = size
 
     def _unclear_error(self, what: str, tensor: GraphTensor, why: str) -> ArtifactError:
         way = (
-            "name the others under outputs of a model spec"
+            "list the other outputs in a model spec"
             if what == "output"
-            else "name all of them under inputs of a model spec"
+            else "describe all inputs in a model spec"
             if tensor.type in UNCHECKED_DTYPES
-            else "it cannot be run by ptx"
+            else "ptx cannot run the file"
         )
         return ArtifactError(
             f"{self.file}: {what} {tensor.name!r} is {tensor.describe()}, and {why}: {way}",

@@ -95,7 +95,7 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
                 }
     except (ValueError, UnicodeDecodeError) as error:
         raise ArtifactError(
-            f"{name} is damaged or no ONNX file: {error}", code="E-ONNX-PARSE"
+            f"{name} is damaged, or is not an ONNX file: {error}", code="E-ONNX-PARSE"
         ) from error
     return Graph(tuple(item for item in inputs if item.name not in given), tuple(outputs))
 

@@ -113,7 +113,7 @@ class ModelSpec:
         try:
             return Signature(self.inputs, self.outputs, self.axes)
         except ValueError as error:
-            raise _key_error(self.origin, "inputs and outputs", f"do not fit: {error}") from error
+            raise _key_error(self.origin, "inputs and outputs", f"do not match: {error}") from error
 
     def manifest(self, signature: Signature, *, name: str) -> Manifest:
         """The manifest of a model with this signature; `name` is used where the model spec has none.
@@ -128,13 +128,13 @@ class ModelSpec:
         output = signature.outputs[0]
         why = why_incompatible(self.task, output)
         if why is not None:
-            raise _key_error(self.origin, "task", f"does not fit: {why}")
+            raise _key_error(self.origin, "task", f"does not match the model: {why}")
         if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
             raise _key_error(
                 self.origin,
                 "labels",
-                f"are {len(self.labels)}; with the output {output.name!r} {output.describe()} they do"
-                f" not fit the task {self.task!r}",
+                f"are {len(self.labels)}, which does not match the output {output.name!r}"
+                f" {output.describe()} for the task {self.task!r}",
             )
         return Manifest(
             model=self.name or name,
@@ -233,7 +233,7 @@ def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise _key_error(
-            origin, "preprocessing", f"cannot be put into a manifest: {error}"
+            origin, "preprocessing", f"cannot be stored in a manifest: {error}"
         ) from error
     return settings
 
@@ -246,12 +246,14 @@ def _labels(value: Any, origin: str, folder: Path | None) -> tuple[str, ...]:
             value = content.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise _key_error(
-                origin, "labels", f"are in {quote(path)}, which is no UTF-8 text"
+                origin, "labels", f"are in {quote(path)}, which is not UTF-8 text"
             ) from error
         origin = quote(path)
     if not isinstance(value, list | tuple):
         raise _key_error(
-            origin, "labels", f"is {show_value(value)}; expected a list, or a file with one a line"
+            origin,
+            "labels",
+            f"is {show_value(value)}; expected a list, or a file with one label per line",
         )
     for index, label in enumerate(value, 1):
         if not isinstance(label, str) or not label.strip():

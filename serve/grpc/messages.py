@@ -77,7 +77,9 @@ def _read_input(item: Any, raw: bytes | None) -> Tensor:
         raise bad_request(f"input {name!r} is {datatype} and has contents of another type")
     values: Sequence[Any] = getattr(item.contents, field)
     if math.prod(shape) != len(values):
-        raise bad_request(f"input {name!r} has {len(values)} values; its shape has another number")
+        raise bad_request(
+            f"input {name!r} has {len(values)} values; its shape needs {math.prod(shape)}"
+        )
     if datatype == BYTES:
         return Tensor(name, datatype, shape, list(values))
     try:

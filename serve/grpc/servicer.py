@@ -243,7 +243,7 @@ class Servicer:
 
     async def _unsupported(self, message: Any) -> Any:
         raise RequestError(
-            501, "models are not unloaded, and there is no shared memory, logging or trace setting"
+            501, "unloading, shared memory, logging and trace settings are not supported"
         )
 
     def _find(self, message: Any) -> Model:
@@ -281,7 +281,7 @@ def _deserializer(method: Any) -> Callable[[bytes], Any]:
         try:
             return parse(data)
         except DecodeError:
-            return bad_request(f"the bytes are not a {method.input_type.name}")
+            return bad_request(f"the bytes are not a valid {method.input_type.name}")
 
     return deserialize
 

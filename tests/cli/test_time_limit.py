@@ -40,7 +40,7 @@ def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) ->
     assert done.returncode == 6
     assert done.stdout == ""
     assert done.stderr == (
-        "ptx: error [E-TIMEOUT] not finished after 0.01 s: give more time than --timeout 0.01\n"
+        "ptx: error [E-TIMEOUT] stopped after 0.01 s: use a longer --timeout than 0.01\n"
     )
 
 

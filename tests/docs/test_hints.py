@@ -60,7 +60,7 @@ def calls(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_the_search_finds_commands_and_options() -> None:
-    text = "make one with `ptx train convnet --epochs 3` and then `ptx export {} --format onnx{}`"
+    text = "create it with `ptx train convnet --epochs 3` and then `ptx export {} --format onnx{}`"
     assert list(calls(text)) == [("train", ["--epochs"]), ("export", ["--format"])]
     found = [call for path in SOURCES for text in texts(path) for call in calls(text)]
     assert {"train", "export", "predict", "verify", "benchmark"} <= {

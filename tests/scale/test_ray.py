@@ -245,7 +245,7 @@ def test_a_backend_that_is_not_there_is_exit_3_before_any_data_are_read(
         pytest.skip("there is a CUDA device here")
     done = ptx(*command(table, model=convnet, output=tmp_path / "out"), "--backend", "ort-cuda")
     assert done.code == 3
-    assert "use --backend ort-cpu, or let --backend auto choose" in done.err
+    assert "use --backend ort-cpu or --backend auto" in done.err
     assert list((tmp_path / "out").glob("*.parquet")) == []
     with pytest.raises(BackendError):
         predict(ray.data.range(3), convnet, backend="ort-cuda")

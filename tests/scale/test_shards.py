@@ -147,7 +147,7 @@ def test_what_is_no_output_of_this_model_is_left_alone(
 def test_resume_takes_json_lines(predict: Any, options: tuple[str, ...]) -> None:
     done = predict("--resume", *options)
     assert done.code == 2
-    assert "give --output FILE.jsonl" in done.err
+    assert "use --output FILE.jsonl" in done.err
 
 
 def test_two_processes_do_not_write_one_output(predict: Any, tmp_path: Path) -> None:

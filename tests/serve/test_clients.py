@@ -184,7 +184,7 @@ def test_errors_are_the_protocols(client: Any, library: ModuleType) -> None:
         client.infer("convnet", [tensor(library, "picture2", pictures(1), "FP32")])
     assert found.value.status() in ("400", "StatusCode.INVALID_ARGUMENT")
     for call in (client.load_model, client.unload_model):
-        with pytest.raises(InferenceServerException, match=r"--reload|unloaded"):
+        with pytest.raises(InferenceServerException, match=r"--reload|unloading"):
             call("convnet")
     with pytest.raises(InferenceServerException):
         client.register_system_shared_memory("a", "/b", 10)

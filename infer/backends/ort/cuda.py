@@ -89,19 +89,19 @@ class OrtCudaBackend:
         name, data = self._artifact.name, self._artifact.data
         nodes = cpu_nodes(session)
         if nodes is None:
-            found = "it does not say which"
+            found = "it does not report which"
         elif reading := find_number_readers(nodes, data, read_header(data, name=name)):
             found = f"{pluralise(len(reading), 'node')}: {_name_nodes(reading)}"
         elif nodes and allowed == "none":
             found = (
-                f"{pluralise(len(nodes), 'node')}, which compute sizes alone: {_name_nodes(nodes)};"
+                f"{pluralise(len(nodes), 'node')} that only compute sizes: {_name_nodes(nodes)};"
                 " cpu_fallback='shape-ops' allows these"
             )
         else:
             return
         raise BackendError(
-            f"ort-cuda cannot run {name} on CUDA alone: ONNX Runtime puts nodes on the CPU ({found}):"
-            " use --backend ort-cpu, or let --backend auto choose",
+            f"ort-cuda cannot run {name} entirely on CUDA: ONNX Runtime places nodes on the CPU"
+            f" ({found}): use --backend ort-cpu or --backend auto",
             code="E-CUDA-NODES",
         )
 

@@ -19,7 +19,7 @@ from ptx.infer.errors import BackendError, install_hint, pluralise
 
 CUDA = "CUDAExecutionProvider"
 
-_WAYS_OUT = "use --backend ort-cpu, or let --backend auto choose"
+_REMEDY = "without CUDA, use --backend ort-cpu or --backend auto"
 _MAJOR, _MINOR = 75, 76  # the attributes CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 # The lowest compute capability that a version of CUDA compiles for: 13 has no Maxwell, Pascal and Volta.
 _LOWEST_CAPABILITY = {12: (5, 0), 13: (7, 5)}
@@ -55,7 +55,7 @@ def require_cuda(onnxruntime: Any, index: int = 0) -> None:
 def unavailable(reason: str, *, absent: bool = False) -> BackendError:
     """The error of a machine that cannot run ort-cuda."""
     return BackendError(
-        f"ort-cuda is not available: {reason}, {_WAYS_OUT}",
+        f"ort-cuda is not available: {reason}; {_REMEDY}",
         code="E-CUDA",
         reason=reason,
         absent=absent,
@@ -80,7 +80,7 @@ def wait_for_default_stream(onnxruntime: Any, index: int) -> None:
         runtime.cudaGetErrorString.restype = ctypes.c_char_p
         text = runtime.cudaGetErrorString(status).decode()
         raise BackendError(
-            f"the work on cuda:{index} that computes an input has failed: CUDA error {status}: {text}",
+            f"computing an input on cuda:{index} failed: CUDA error {status}: {text}",
             code="E-CUDA",
         )
 
@@ -110,7 +110,7 @@ def explain_fallback(onnxruntime: Any) -> str:
             f"ONNX Runtime's CUDA provider cannot be loaded ({text}): the driver or a CUDA library is"
             " too old: update it"
         )
-    return f"ONNX Runtime {onnxruntime.__version__} does not open it and does not say why"
+    return f"ONNX Runtime {onnxruntime.__version__} does not open CUDA and reports no reason"
 
 
 def _driver_name(platform: str) -> str:
@@ -130,17 +130,17 @@ def _check_driver(driver: Any, needed: str) -> None:
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status not in (0, _NO_DEVICE):
         raise unavailable(
-            f"the NVIDIA driver does not start (cuInit gives {status}): check nvidia-smi"
+            f"the NVIDIA driver does not start (cuInit returns {status}): check nvidia-smi"
         )
     if not count.value:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
         hint = "check nvidia-smi" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
-        raise unavailable(f"the NVIDIA driver finds no GPU (cuInit gives {status}): {hint}")
+        raise unavailable(f"the NVIDIA driver finds no GPU (cuInit returns {status}): {hint}")
     driver.cuDriverGetVersion(ctypes.byref(version))
     major, minor = version.value // 1000, version.value % 1000 // 10
     if major and major < _major(needed):
         raise unavailable(
-            f"the NVIDIA driver is too old: it offers CUDA {major}.{minor} and ONNX Runtime needs"
+            f"the NVIDIA driver is too old: it supports CUDA {major}.{minor}, and ONNX Runtime needs"
             f" {needed}: update it"
         )
 

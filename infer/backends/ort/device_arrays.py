@@ -64,7 +64,9 @@ class DeviceArray:
             BufferError: a copy or another device is asked for.
         """
         if copy or dl_device not in (None, self.__dlpack_device__()):
-            raise BufferError(f"an array on {self.device} is given as it is; copy it afterwards")
+            raise BufferError(
+                f"an array on {self.device} is exported without a copy: copy it later"
+            )
         return self.value.__dlpack__(stream=stream)
 
     def __repr__(self) -> str:

@@ -35,7 +35,7 @@ _LIBRARIES = {
     "CUSPARSE": "cuSPARSE",
 }
 _MORE_MEMORY = {
-    "load": "end other programs that use the memory, or use a smaller model",
+    "load": "stop other programs that use the memory, or use a smaller model",
     "run": "use a smaller batch",
 }
 # On the machine that built ONNX Runtime.
@@ -72,7 +72,7 @@ def map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
     failure = find_cuda_failure(text)
     if failure is not None and not _OUT_OF_MEMORY.search(failure.text):
         return BackendError(
-            f"ort-cuda cannot {verb} {artifact.name}: {failure}: look at nvidia-smi, or use --backend"
+            f"ort-cuda cannot {verb} {artifact.name}: {failure}: check nvidia-smi, or use --backend"
             " ort-cpu",
             code="E-CUDA",
             reason=str(failure),
@@ -111,7 +111,8 @@ def _artifact_error(artifact: Artifact, verb: str, text: str) -> ArtifactError:
         )
     if verb == "load" and "External data" in text:
         return ArtifactError(
-            f"{artifact.name} refers to weights in another file; expected one file that holds all",
+            f"{artifact.name} has weights in another file that cannot be read; expected one file with"
+            " all weights",
             code="E-ONNX-EXTERNAL",
         )
     text = _SOURCE_PATH.sub("", text)

@@ -59,4 +59,4 @@ def test_a_specification_is_for_one_served_model(
 ) -> None:
     original, path, spec = foreign
     done = ptx("serve", f"a={path}", f"b={original}", "--spec", spec, "--port", "0")
-    assert (done.code, "--spec is for one model" in done.err) == (2, True)
+    assert (done.code, "--spec can be used with one model" in done.err) == (2, True)

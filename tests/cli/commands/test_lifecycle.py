@@ -131,7 +131,7 @@ def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Pat
     done = ptx("compare", "linear-model", "--workspace", workspace)
     assert done.err.count("\n") == 2  # the data, and the one that is left out; a page is not missed
     assert "ort-cuda is skipped: there is no NVIDIA driver" in done.err
-    assert "let --backend auto choose" not in done.err
+    assert "use --backend ort-cpu or --backend auto" not in done.err
     assert "5 of 5 backends agree" in done.out
 
 

@@ -47,7 +47,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["train", "convnet", "--data", "mnits"], "did you mean"),
         (
             ["export", "lstm", "--format", "torchscript", "--opset", "20"],
-            "--opset is for ONNX",
+            "--opset needs the format onnx",
         ),
     ],
 )

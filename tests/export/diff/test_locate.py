@@ -171,7 +171,7 @@ def test_int8_steps_are_ordered_by_cost() -> None:
 
 def test_the_file_of_another_network_is_refused() -> None:
     one, other = subject("vision"), subject("lstm")
-    with pytest.raises(Exception, match="exported from another network"):
+    with pytest.raises(Exception, match="exported from other weights"):
         one.diagnosis.locate(other.artifact(other.content), "ort-cpu")
     with pytest.raises(UsageError):
         locate(one.trained, one.artifact(one.content), backend="torchscript")

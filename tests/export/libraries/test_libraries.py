@@ -215,7 +215,7 @@ def test_the_command_exports_a_fine_tuned_network_with_its_labels(
     assert refused.code == 2
     assert "3 classes" in refused.err
     with_spec = ptx(*command, "--spec", tmp_path / "net.toml")
-    assert (with_spec.code, "leave it out" in with_spec.err) == (2, True)
+    assert (with_spec.code, "omit it" in with_spec.err) == (2, True)
     assert ptx(*command, "--labels", "daisy,rose,tulip").code == 0
     done = ptx("predict", photograph, "--model", "shufflenet-v2-x0-5", "--workspace", tmp_path)
     assert done.code == 0

@@ -486,7 +486,7 @@ def test_rows_that_are_not_at_hand_are_asked_for(
     ).save(path)
     told = ptx("export", path, "--compute", "int8", "--workspace", tmp_path)
     assert told.code == 2
-    assert "mlp was trained on elsewhere, which is not on this machine: give --data" in told.err
+    assert "needs the training data (elsewhere)" in told.err
 
 
 def test_pixels_and_int8_hold_together(int8_workspace: Path, tmp_path: Path, ptx: Ptx) -> None:

@@ -85,10 +85,10 @@ NOT_FOUND = "{}: cannot open shared object file: No such file or directory"
     ("driver", "failing", "message"),
     [
         (None, {}, "there is no NVIDIA driver on this machine (libcuda.so.1 cannot be opened)"),
-        (Driver(100), {}, "the NVIDIA driver finds no GPU (cuInit gives 100): check nvidia-smi"),
-        (Driver(999), {}, "the NVIDIA driver does not start (cuInit gives 999)"),
-        (Driver(devices=0), {}, "the NVIDIA driver finds no GPU (cuInit gives 0)"),
-        (Driver(version=12020), {}, "too old: it offers CUDA 12.2 and ONNX Runtime needs 13.0"),
+        (Driver(100), {}, "the NVIDIA driver finds no GPU (cuInit returns 100): check nvidia-smi"),
+        (Driver(999), {}, "the NVIDIA driver does not start (cuInit returns 999)"),
+        (Driver(devices=0), {}, "the NVIDIA driver finds no GPU (cuInit returns 0)"),
+        (Driver(version=12020), {}, "too old: it supports CUDA 12.2, and ONNX Runtime needs 13.0"),
         (Driver(capability=(7, 0)), {}, "cuda:0 has compute capability 7.0"),
         (
             Driver(),

@@ -143,7 +143,7 @@ def test_not_even_those_where_none_is_allowed(
 ) -> None:
     machine([SHAPE, CONCAT])
     with pytest.raises(
-        BackendError, match="2 nodes, which compute sizes alone: Shape 'node_Shape_0', Concat"
+        BackendError, match="2 nodes that only compute sizes: Shape 'node_Shape_0', Concat"
     ) as caught:
         load(artifact("lstm", "onnx"), backend="ort-cuda", cpu_fallback="none")
     assert "cpu_fallback='shape-ops' allows these" in str(caught.value)
@@ -168,7 +168,7 @@ def test_nodes_that_are_not_named_are_refused(
     artifact: Export, machine: Callable[[list[Node] | None], list[Any]]
 ) -> None:
     machine(None)
-    with pytest.raises(BackendError, match="it does not say which"):
+    with pytest.raises(BackendError, match="it does not report which"):
         load(artifact("lstm", "onnx"), backend="ort-cuda")
 
 

@@ -267,7 +267,7 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
         tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [parts, value("scores", ["N", 3])]
     )
     with pytest.raises(
-        ArtifactError, match=r"'parts' is sequence\(string\), .* name the others under out"
+        ArtifactError, match=r"'parts' is sequence\(string\), .* list the other outputs"
     ):
         load(path, task="passthrough")
     about = {"outputs": {"scores": ["float32", ["batch", 3]]}}
@@ -282,17 +282,22 @@ def test_what_is_not_wanted_can_be_left_out(tmp_path: Path) -> None:
             [value("x", ["N"], TensorProto.STRING)],
             None,
             {},
-            "'x' is string .* cannot be run by ptx",
+            "'x' is string .* ptx cannot run the file",
         ),
-        ([value("x", ["N"], TensorProto.BFLOAT16)], None, {}, "'x' is bfloat16 .* cannot be run"),
-        (None, [value("y", [3], TensorProto.BFLOAT16)], {}, "'y' is bfloat16 .* name the others"),
-        ([value("x", None)], None, ABOUT, "it has no batch that is known: name all of them under"),
-        ([value("x", [])], None, ABOUT, "it has no batch that is known"),
+        ([value("x", ["N"], TensorProto.BFLOAT16)], None, {}, "'x' is bfloat16 .* ptx cannot run"),
+        (
+            None,
+            [value("y", [3], TensorProto.BFLOAT16)],
+            {},
+            "'y' is bfloat16 .* list the other outputs",
+        ),
+        ([value("x", None)], None, ABOUT, "it has no known batch axis: describe all inputs"),
+        ([value("x", [])], None, ABOUT, "it has no known batch axis"),
         (
             [value("x", [1, 3]), value("z", [2, 3])],
             None,
             {"inputs": {name: ["float32", ["batch", 3]] for name in "xz"}},
-            "'z' has a batch of 2, another one of 1",
+            "'z' has a fixed batch of 2, and another input one of 1",
         ),
     ],
 )
@@ -313,7 +318,7 @@ def test_an_output_that_a_task_does_not_read_is_refused(axes: Any, tmp_path: Pat
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
     path = saved(tmp_path / "a.onnx", nodes, [value("x", ["N", 3])], [value("y", axes)])
     about = {"task": "classification", "labels": LABELS}
-    with pytest.raises(InputError, match="labels are 3; with the output 'y'"):
+    with pytest.raises(InputError, match="labels are 3, which does not match the output 'y'"):
         load(path, spec=about)
 
 
@@ -333,7 +338,7 @@ def test_an_output_that_a_task_does_not_read_is_refused(axes: Any, tmp_path: Pat
             "outputs 'score': did you mean 'scores'",
         ),
         ({"outputs": {"scores": ["float32", ["batch", 4]]}}, "outputs.scores is"),
-        ({"labels": LABELS[:2]}, "labels are 2; with the output 'scores'"),
+        ({"labels": LABELS[:2]}, "labels are 2, which does not match the output 'scores'"),
         ({"preprocessing": {**PHOTO, "size": [5, 5]}}, "preprocessing an image of 5×5"),
     ],
 )
@@ -388,7 +393,9 @@ def test_a_spec_needs_an_onnx_file_without_a_manifest(artifact: Any, tmp_path: P
     with zipfile.ZipFile(tmp_path / "bare.torchscript", "w") as archive:
         for name in ("a/constants.pkl", "a/code/x.py"):
             archive.writestr(name, b"")
-    with pytest.raises(UsageError, match="is a TorchScript archive; only an ONNX file"):
+    with pytest.raises(
+        UsageError, match="is a TorchScript archive; a model spec can describe only an ONNX file"
+    ):
         load(tmp_path / "bare.torchscript", task="passthrough")
 
 

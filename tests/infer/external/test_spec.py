@@ -85,7 +85,7 @@ def test_what_is_left_out_is_not_done() -> None:
         ({"inputs": {"image": ["string", ["batch"]]}}, "inputs.image is .*dtype 'string'"),
         ({"inputs": {"image": ["int64", ["batch"], 5]}}, "inputs.image is .*cannot unpack"),
         ({"outputs": {"logits": ["float32", ["batch", 0]]}}, "outputs.logits is .*an axis 0"),
-        ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not fit.*'batch'"),
+        ({"inputs": {"image": ["float32", [3, 8, 8]]}}, "inputs and outputs do not match.*'batch'"),
         ({"outputs": {"y": ["float32", ["batch", "n"]]}}, "no input has an axis named 'n'"),
         ({"preprocessing": "photo"}, "preprocessing is 'photo'; expected a kind and its settings"),
         (
@@ -107,20 +107,23 @@ def test_what_is_left_out_is_not_done() -> None:
         ),
         (
             {"preprocessing": {**DATA["preprocessing"], "mean": [float("nan")]}},
-            "cannot be put into a",
+            "cannot be stored in a",
         ),
         (
             {"preprocessing": {**DATA["preprocessing"], "mean": {1, 2}}},
-            "cannot be put into a manifest",
+            "cannot be stored in a manifest",
         ),
         ({"labels": {"0": "daisy"}}, "labels is .*; expected a list, or a file"),
         ({"labels": ["daisy", 7]}, "label 2 is 7; expected text"),
         ({"labels": ["daisy", " "]}, "label 2 is ' '; expected text"),
-        ({"labels": ["daisy"]}, r"labels are 1; with the output 'logits' \(batch, 2\) they do not"),
-        ({"task": "passthrough"}, "labels are 2; .* do not fit the task 'passthrough'"),
+        (
+            {"labels": ["daisy"]},
+            r"labels are 1, which does not match the output 'logits' \(batch, 2\)",
+        ),
+        ({"task": "passthrough"}, "labels are 2, .* for the task 'passthrough'"),
         ({"labels": "nowhere.txt"}, "nowhere.txt': no such file"),
         ({"axes": {"time": 64}}, "axes is .*time.*: expected"),
-        ({"axes": {"time": [1, 64]}}, "do not fit: 'time' has limits"),
+        ({"axes": {"time": [1, 64]}}, "do not match: 'time' has limits"),
     ],
 )
 def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -> None:
@@ -141,7 +144,7 @@ def test_a_mistake_is_told_with_its_key(changes: dict[str, Any], message: str) -
         (b'{"name": NaN}', "NaN is not valid JSON"),
         (b'nmae = "flowers"', "net.toml': nmae is unknown; did you mean 'name'"),
         (b'labels = "labels.txt"', "labels.txt': label 2 is ''; expected text"),
-        (b'labels = "latin.txt"', "are in .*latin.txt', which is no UTF-8 text"),
+        (b'labels = "latin.txt"', "are in .*latin.txt', which is not UTF-8 text"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_with_the_file(

@@ -131,5 +131,7 @@ def test_another_type_is_refused_by_name(kind: int, name: str, tmp_path: Path) -
         [("x", kind, ["N", 4])],
         [("y", kind, ["N", 4])],
     )
-    with pytest.raises(ArtifactError, match=rf"input 'x' is {name} \(N, 4\), and ptx runs float16"):
+    with pytest.raises(
+        ArtifactError, match=rf"input 'x' is {name} \(N, 4\), and ptx supports float16"
+    ):
         load(path, spec={})
