@@ -216,7 +216,7 @@ def test_what_is_no_network_or_does_not_fit_is_refused(tmp_path: Path) -> None:
         describe(flowers().half(), signature=SIGNATURE)
     with pytest.raises(UsageError, match="labels cannot be given for a trained model"):
         export(custom_model(), "torchscript", tmp_path / "net", labels=LABELS)
-    with pytest.raises(InputError, match="labels are 2; with the output"):
+    with pytest.raises(InputError, match="labels are 2, which does not match the output"):
         custom_model(labels=LABELS[:2])
     with pytest.raises(InputError, match=r"shape \(2, 3\)"):
         custom_model(samples={"image": np.zeros((2, 3), np.float32)})
