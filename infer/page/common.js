@@ -1,35 +1,35 @@
 "use strict";
-/** What the pages of ptx share; each calls its own `ask(value)`, `forget()` and `model`. */
+/** What the pages of ptx share; each calls its own `predict(value)`, `reset()` and `model`. */
 const data = JSON.parse(document.getElementById("data").textContent);
 const { words } = data;
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in words) || "en";
-const say = (word, ...given) => words[language][word].replace(/\{(\d)\}/g, (_, place) => given[place]);
-const make = (tag, text = "", given = {}) => Object.assign(document.createElement(tag), { textContent: text }, given);
+const translated = (word, ...values) => words[language][word].replace(/\{(\d)\}/g, (_, index) => values[index]);
+const make = (tag, text = "", properties = {}) => Object.assign(document.createElement(tag), { textContent: text }, properties);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const show = (element, shown) => { element.hidden = !shown; };
+const show = (element, visible) => { element.hidden = !visible; };
 
-function translate() {
+function translatePage() {
   document.documentElement.lang = language;
-  for (const element of document.querySelectorAll("[data-word]")) element.textContent = say(element.dataset.word);
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", say(element.dataset.label));
-  for (const element of document.querySelectorAll("[data-alt]")) element.alt = say(element.dataset.alt);
+  for (const element of document.querySelectorAll("[data-word]")) element.textContent = translated(element.dataset.word);
+  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", translated(element.dataset.label));
+  for (const element of document.querySelectorAll("[data-alt]")) element.alt = translated(element.dataset.alt);
 }
 
-/** Shows what the model takes. */
+/** Shows the input elements that suit the model. */
 function showInput() {
-  for (const kind of ["picture", "text", "row", "array", "none"]) show(at(kind), model.kind === kind);
-  at("expects").textContent = model.kind === "none" ? "" : say("expects", say(...model.expects));
-  at("fields").replaceChildren(...model.columns.map(makeField));
-  at("arrays").replaceChildren(...model.arrays.flatMap(makeArray));
-  at("word").value = "";
-  const paper = model.paper !== false; // a photograph is not drawn
-  for (const id of ["paper", "clear"]) show(at(id), paper);
-  at("drop").textContent = say(paper ? "drop" : "drop-alone");
+  for (const kind of ["picture", "text", "row", "array", "none"]) show(byId(kind), model.kind === kind);
+  byId("expects").textContent = model.kind === "none" ? "" : translated("expects", translated(...model.expects));
+  byId("fields").replaceChildren(...model.columns.map(makeField));
+  byId("arrays").replaceChildren(...model.arrays.flatMap(makeArray));
+  byId("text-input").value = "";
+  const drawing = model.drawing !== false; // a drawing is no useful input of a model for photographs
+  for (const id of ["drawing", "clear"]) show(byId(id), drawing);
+  byId("drop").textContent = translated(drawing ? "drop" : "drop-alone");
   closeCamera();
   showExamples();
-  at("manifest").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", say(word)), make("dd", Array.isArray(text) ? say(...text) : text)]));
-  clearPaper();
+  byId("manifest").replaceChildren(...model.facts.flatMap(([word, text]) => [make("dt", translated(word)), make("dd", Array.isArray(text) ? translated(...text) : text)]));
+  clearDrawing();
 }
 
 function makeField(name, index) {
@@ -47,14 +47,14 @@ function fillFields(event, from) {
   fields().slice(from).forEach((field, index) => { field.value = numbers[index] ?? field.value; });
 }
 
-const fields = () => [...at("fields").querySelectorAll("input")];
+const fields = () => [...byId("fields").querySelectorAll("input")];
 
 function useForms() {
-  at("text").addEventListener("submit", (event) => { event.preventDefault(); ask(at("word").value); });
-  at("array").addEventListener("submit", (event) => { event.preventDefault(); askArrays(); });
-  at("row").addEventListener("submit", (event) => {
+  byId("text").addEventListener("submit", (event) => { event.preventDefault(); predict(byId("text-input").value); });
+  byId("array").addEventListener("submit", (event) => { event.preventDefault(); predictArrays(); });
+  byId("row").addEventListener("submit", (event) => {
     event.preventDefault();
-    ask(fields().map((field) => field.value.trim().replace(",", ".")).join(","));
+    predict(fields().map((field) => field.value.trim().replace(",", ".")).join(","));
   });
 }
 
@@ -63,39 +63,39 @@ function makeArray(text, index) {
   const own = (name) => (index ? `${name}-${index}` : name);
   const field = make("textarea", "", { id: own("numbers"), rows: model.arrays.length > 1 ? 3 : 6, autocomplete: "off", spellcheck: false });
   const file = make("input", "", { id: own("table"), type: "file", accept: ".npy,.json,.csv,.txt" });
-  file.setAttribute("aria-label", `${say("open")}, ${text}`);
-  file.addEventListener("change", () => { giveArray(field, file.files[0]); file.value = ""; });
+  file.setAttribute("aria-label", `${translated("open")}, ${text}`);
+  file.addEventListener("change", () => { setArray(field, file.files[0]); file.value = ""; });
   const button = make("label", "", { className: "button" });
-  button.append(make("span", say("open")), file);
+  button.append(make("span", translated("open")), file);
   return [make("label", text, { htmlFor: field.id }), field, button];
 }
 
-const arrays = () => [...at("arrays").querySelectorAll("textarea")];
+const arrays = () => [...byId("arrays").querySelectorAll("textarea")];
 
-/** A file stands for what is not written; its name is shown in place of that. */
-function giveArray(field, file) {
+/** Sets a file instead of the text of a field; its name is shown as the placeholder. */
+function setArray(field, file) {
   Object.assign(field, { file, value: "", placeholder: file.name });
-  if (arrays().every((one) => one.value || one.file)) askArrays();
+  if (arrays().every((one) => one.value || one.file)) predictArrays();
 }
 
-const askArrays = () => ask(arrays().map(({ value, file }) => value || file || ""));
+const predictArrays = () => predict(arrays().map(({ value, file }) => value || file || ""));
 
 function showExamples() {
-  const list = at("examples").lastElementChild;
+  const list = byId("examples").lastElementChild;
   list.replaceChildren(...model.examples.map((value, index) => {
     const button = make("button", model.kind === "picture" ? "" : value, { type: "button" });
-    if (model.kind === "picture") button.append(make("img", "", { src: value, alt: `${say("example")} ${index + 1}` }));
+    if (model.kind === "picture") button.append(make("img", "", { src: value, alt: `${translated("example")} ${index + 1}` }));
     button.addEventListener("click", () => takeExample(value));
     return button;
   }));
-  show(at("examples"), model.examples.length > 0);
+  show(byId("examples"), model.examples.length > 0);
 }
 
 function takeExample(value) {
-  if (model.kind === "picture") return ask(bytesOf(value));
-  if (model.kind === "text") at("word").value = value;
+  if (model.kind === "picture") return predict(bytesOf(value));
+  if (model.kind === "text") byId("text-input").value = value;
   else value.split(",").forEach((number, index) => { fields()[index].value = number; });
-  return ask(value);
+  return predict(value);
 }
 
 function bytesOf(address) {
@@ -103,48 +103,48 @@ function bytesOf(address) {
   return new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))], { type: head.slice(5, head.indexOf(";")) });
 }
 
-// Paper
+// Drawing
 
-let pen = null;
-let drawn = null;
+let context = null;
+let lastPoint = null;
 
-function clearPaper() {
-  pen.fillStyle = "#ffffff";
-  pen.fillRect(0, 0, 280, 280);
+function clearDrawing() {
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, 280, 280);
 }
 
-function place(event) {
-  const box = at("paper").getBoundingClientRect();
+function pointOf(event) {
+  const box = byId("drawing").getBoundingClientRect();
   return [(event.clientX - box.left) * (280 / box.width), (event.clientY - box.top) * (280 / box.height)];
 }
 
 function draw(event) {
-  if (!drawn) return;
-  const to = place(event);
-  Object.assign(pen, { lineWidth: 20, lineCap: "round", strokeStyle: "#000000" });
-  pen.beginPath();
-  pen.moveTo(...drawn);
-  pen.lineTo(...to);
-  pen.stroke();
-  drawn = to;
+  if (!lastPoint) return;
+  const to = pointOf(event);
+  Object.assign(context, { lineWidth: 20, lineCap: "round", strokeStyle: "#000000" });
+  context.beginPath();
+  context.moveTo(...lastPoint);
+  context.lineTo(...to);
+  context.stroke();
+  lastPoint = to;
 }
 
-function usePaper() {
-  const paper = at("paper");
-  pen = paper.getContext("2d");
-  paper.addEventListener("pointerdown", (event) => {
-    paper.setPointerCapture(event.pointerId);
-    drawn = place(event);
+function useDrawing() {
+  const drawing = byId("drawing");
+  context = drawing.getContext("2d");
+  drawing.addEventListener("pointerdown", (event) => {
+    drawing.setPointerCapture(event.pointerId);
+    lastPoint = pointOf(event);
     draw(event);
   });
-  paper.addEventListener("pointermove", draw);
+  drawing.addEventListener("pointermove", draw);
   for (const end of ["pointerup", "pointercancel"]) {
-    paper.addEventListener(end, () => {
-      if (drawn) paper.toBlob((blob) => ask(blob));
-      drawn = null;
+    drawing.addEventListener(end, () => {
+      if (lastPoint) drawing.toBlob((blob) => predict(blob));
+      lastPoint = null;
     });
   }
-  at("clear").addEventListener("click", () => { clearPaper(); forget(); });
+  byId("clear").addEventListener("click", () => { clearDrawing(); reset(); });
 }
 
 // Files
@@ -152,14 +152,14 @@ function usePaper() {
 function takeFile(list, target) {
   const file = [...list].find((one) => one.type.startsWith("image/")) || list[0];
   if (!file) return;
-  if (model.kind === "picture") ask(file);
-  if (model.kind === "array") giveArray(arrays().find((one) => one === target) || arrays().find((one) => !one.value && !one.file) || arrays()[0], file);
+  if (model.kind === "picture") predict(file);
+  if (model.kind === "array") setArray(arrays().find((one) => one === target) || arrays().find((one) => !one.value && !one.file) || arrays()[0], file);
 }
 
 function useFiles() {
   useCamera();
   for (const id of ["file", "camera"]) {
-    at(id).addEventListener("change", (event) => { takeFile(event.target.files); event.target.value = ""; });
+    byId(id).addEventListener("change", (event) => { takeFile(event.target.files); event.target.value = ""; });
   }
   document.addEventListener("paste", (event) => takeFile(event.clipboardData.files, event.target));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragged"); });
@@ -173,43 +173,43 @@ function useFiles() {
 
 // The camera
 
-let film = null;
+let stream = null;
 
 function closeCamera() {
-  film?.getTracks().forEach((track) => track.stop());
-  film = null;
-  show(at("live"), false);
+  stream?.getTracks().forEach((track) => track.stop());
+  stream = null;
+  show(byId("live"), false);
 }
 
-/** Shows what the camera sees; where there is none that may be used, the browser asks for a file instead. */
+/** Shows the camera image; if no camera can be used, the browser asks for a file instead. */
 async function openCamera() {
   try {
-    film = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
-    at("camera").click();
+    byId("camera").click();
     return;
   }
-  at("video").srcObject = film;
-  show(at("live"), true);
-  await at("video").play();
+  byId("video").srcObject = stream;
+  show(byId("live"), true);
+  await byId("video").play();
 }
 
 function shoot() {
-  const { videoWidth: width, videoHeight: height } = at("video");
+  const { videoWidth: width, videoHeight: height } = byId("video");
   if (!width) return;
   const canvas = make("canvas", "", { width, height });
-  canvas.getContext("2d").drawImage(at("video"), 0, 0);
-  canvas.toBlob((blob) => ask(blob));
+  canvas.getContext("2d").drawImage(byId("video"), 0, 0);
+  canvas.toBlob((blob) => predict(blob));
   closeCamera();
 }
 
-/** A telephone has a camera program of its own, which the input opens. */
+/** On a phone, the file input opens the camera app instead. */
 function useCamera() {
-  at("shoot").addEventListener("click", shoot);
-  at("stop").addEventListener("click", closeCamera);
+  byId("shoot").addEventListener("click", shoot);
+  byId("stop").addEventListener("click", closeCamera);
   if (!navigator.mediaDevices?.getUserMedia || !matchMedia("(pointer: fine)").matches) return;
   let tried = false;
-  at("camera").addEventListener("click", (event) => {
+  byId("camera").addEventListener("click", (event) => {
     if (tried) {
       tried = false;
       return;
@@ -220,21 +220,21 @@ function useCamera() {
   });
 }
 
-// The answer
+// The prediction
 
-/** Empties what stands there of an answer. */
-function clearAnswer() {
-  for (const id of ["refusal", "label", "read"]) show(at(id), false);
-  for (const id of ["given", "seen"]) show(at(id).parentElement, false);
-  show(at("waiting"), true);
-  at("bars").replaceChildren();
-  at("time").textContent = "";
+/** Removes the previous prediction. */
+function clearPrediction() {
+  for (const id of ["error", "label", "details"]) show(byId(id), false);
+  for (const id of ["input-image", "model-input"]) show(byId(id).parentElement, false);
+  show(byId("waiting"), true);
+  byId("bars").replaceChildren();
+  byId("time").textContent = "";
 }
 
-function showAnswer({ label, value, top }) {
-  at("label").textContent = label ?? String(Number(value.toPrecision(6)));
-  show(at("label"), true);
-  at("bars").replaceChildren(...(top || []).map(makeBar));
+function showPrediction({ label, value, top }) {
+  byId("label").textContent = label ?? String(Number(value.toPrecision(6)));
+  show(byId("label"), true);
+  byId("bars").replaceChildren(...(top || []).map(makeBar));
 }
 
 function makeBar({ label, score }) {
@@ -246,13 +246,13 @@ function makeBar({ label, score }) {
 }
 
 function showPicture(id, blob) {
-  const image = at(id);
+  const image = byId(id);
   if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(blob);
   show(image.parentElement, true);
 }
 
-function refuse(reason) {
-  at("refusal").textContent = reason;
-  show(at("refusal"), true);
+function showError(reason) {
+  byId("error").textContent = reason;
+  show(byId("error"), true);
 }

@@ -38,7 +38,7 @@ def page_data(manifest: Manifest, preprocessing: Preprocessing | None) -> dict[s
     return {
         "kind": "none" if preprocessing is None else _kind(preprocessing),
         "expects": [] if preprocessing is None else _expected(manifest, preprocessing),
-        "paper": preprocessing is None or _is_drawn(preprocessing),
+        "drawing": preprocessing is None or _is_drawn(preprocessing),
         "columns": [] if preprocessing is None else list(preprocessing.feature_names),
         "arrays": [
             f"{spec.name}: {spec.dtype} ({', '.join(map(str, spec.sample_axes))})"
@@ -98,12 +98,12 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str | list[str]]]:
         more = f", … ({len(manifest.labels):,})" if len(manifest.labels) > _SHOWN else ""
         yield "labels", ", ".join(manifest.labels[:_SHOWN]) + more
     if data := manifest.training.get("data"):
-        yield "trained", str(data.get("name"))
+        yield "training-data", str(data.get("name"))
     if test := manifest.training.get("test"):
         metric = (
             f"{test['accuracy']:.2%}" if "accuracy" in test else f"RMSE {test.get('rmse', 0):.4g}"
         )
-        yield "reached", ["rows-of", metric, f"{test['rows']:,}", str(test["data"])]
+        yield "test-result", ["rows-of", metric, f"{test['rows']:,}", str(test["data"])]
     for backend, outputs in manifest.verification.get("backends", {}).items():
         for name, result in outputs.items():
             yield (

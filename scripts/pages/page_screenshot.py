@@ -31,9 +31,9 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(locale=asked.language, viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(asked.page.resolve().as_uri())
-        page.locator("#paper").wait_for()
+        page.locator("#drawing").wait_for()
         draw(page)
-        page.locator("#seen").wait_for()
+        page.locator("#model-input").wait_for()
         page.wait_for_timeout(500)
         page.screenshot(path=asked.output)
         browser.close()
@@ -41,7 +41,7 @@ def main() -> None:
 
 def draw(page: Any) -> None:
     """With the mouse, in three strokes of a second at most."""
-    box = page.locator("#paper").bounding_box()
+    box = page.locator("#drawing").bounding_box()
     first, *others = [
         (box["x"] + x * box["width"] / 280, box["y"] + y * box["height"] / 280) for x, y in SEVEN
     ]

@@ -1,7 +1,7 @@
 const { models } = data;
 
 let model;
-let asking = new AbortController();
+let controller = new AbortController();
 
 function listModels() {
   for (const one of models) {
@@ -9,7 +9,7 @@ function listModels() {
     radio.addEventListener("change", () => choose(one));
     const label = make("label", one.name);
     label.prepend(radio);
-    at("models").lastElementChild.append(label);
+    byId("models").lastElementChild.append(label);
   }
 }
 
@@ -19,57 +19,57 @@ function choose(one) {
   history.replaceState(null, "", `#${encodeURIComponent(one.name)}`);
   document.title = `${one.name} – ptx`;
   showInput();
-  at("curl").textContent = curl();
-  at("python").textContent = python();
-  forget();
+  byId("curl").textContent = curl();
+  byId("python").textContent = python();
+  reset();
 }
 
-// Asking
+// Predicting
 
-function forget() {
-  asking.abort();
-  clearAnswer();
+function reset() {
+  controller.abort();
+  clearPrediction();
 }
 
-async function ask(value) {
-  forget();
-  show(at("waiting"), false);
-  const { signal } = asking = new AbortController();
-  if (value instanceof Blob) showPicture("given", value);
+async function predict(value) {
+  reset();
+  show(byId("waiting"), false);
+  const { signal } = controller = new AbortController();
+  if (value instanceof Blob) showPicture("input-image", value);
   try {
-    await Promise.all([askAnswer(value, signal), askPreview(value, signal)]);
+    await Promise.all([requestPrediction(value, signal), requestPreview(value, signal)]);
   } catch (error) {
-    if (!signal.aborted) refuse(say("silent"));
+    if (!signal.aborted) showError(translated("silent"));
   }
 }
 
 const post = (address, body, signal) => fetch(address, { method: "POST", body, signal });
 
-async function askAnswer(value, signal) {
-  const begun = performance.now();
+async function requestPrediction(value, signal) {
+  const started = performance.now();
   const response = await post(`predict/${encodeURIComponent(model.name)}?top=5`, value, signal);
-  const answer = await response.json();
+  const result = await response.json();
   if (signal.aborted) return;
-  if (!response.ok) { refuse(answer.error); return; }
-  at("time").textContent = `${Math.round(performance.now() - begun)} ${say("milliseconds")}`;
-  showAnswer(answer);
+  if (!response.ok) { showError(result.error); return; }
+  byId("time").textContent = `${Math.round(performance.now() - started)} ${translated("milliseconds")}`;
+  showPrediction(result);
 }
 
-async function askPreview(value, signal) {
+async function requestPreview(value, signal) {
   const response = await post(`v2/models/${encodeURIComponent(model.name)}/preview`, value, signal);
-  if (!response.ok) return; // the answer says why
+  if (!response.ok) return; // requestPrediction shows the error
   if (response.headers.get("content-type") === "image/png") {
     const picture = await response.blob();
-    if (!signal.aborted) showPicture("seen", picture);
+    if (!signal.aborted) showPicture("model-input", picture);
     return;
   }
   const { preview } = await response.json();
   if (signal.aborted) return;
-  at("read").textContent = say("read", preview);
-  show(at("read"), true);
+  byId("details").textContent = translated("received", preview);
+  show(byId("details"), true);
 }
 
-// The same from a program
+// Code that sends the same request
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const sample = () => model.examples.find(() => model.kind !== "picture") || (model.kind === "row" ? model.columns.map(() => "0").join(",") : "text");
@@ -103,16 +103,16 @@ function python() {
 function useCopy() {
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(at(button.dataset.copy).textContent);
-      button.textContent = say("copied");
-      setTimeout(() => { button.textContent = say("copy"); }, 1500);
+      await navigator.clipboard.writeText(byId(button.dataset.copy).textContent);
+      button.textContent = translated("copied");
+      setTimeout(() => { button.textContent = translated("copy"); }, 1500);
     });
   }
 }
 
-translate();
+translatePage();
 listModels();
-usePaper();
+useDrawing();
 useFiles();
 useForms();
 if (navigator.clipboard) useCopy(); // a plain http address of another host has none

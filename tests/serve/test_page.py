@@ -114,11 +114,11 @@ def test_a_browser_asks_the_real_server(
         page.locator("#file").set_input_files(seven)
         label.to_have_text(answers["convnet"])
         width = "image => image.naturalWidth"  # 0 until the preview has come
-        assert until(lambda: page.locator("#seen").evaluate(width) == 28)
+        assert until(lambda: page.locator("#model-input").evaluate(width) == 28)
         page.locator("#models label:has-text('name-classifier')").click()
-        page.locator("#word").fill("Müller")
+        page.locator("#text-input").fill("Müller")
         page.keyboard.press("Enter")
         label.to_have_text(answers["name-classifier"])
-        playwright.expect(page.locator("#read")).to_contain_text("Muller")
+        playwright.expect(page.locator("#details")).to_contain_text("Muller")
         browser.close()
     assert faults == []

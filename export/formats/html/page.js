@@ -30,8 +30,8 @@ function send(action, argument) {
 }
 
 async function start() {
-  show(at("changed"), false);
-  at("proof").textContent = say("checking");
+  show(byId("changed"), false);
+  byId("verification").textContent = translated("checking");
   document.documentElement.lang = language;
   try {
     textOf("style");
@@ -46,56 +46,56 @@ async function start() {
 
 function useModel({ samples, error, allowed, products, examples }) {
   model = { ...model, examples };
-  translate();
-  usePaper();
+  translatePage();
+  useDrawing();
   useFiles();
   useForms();
   showInput();
-  forget();
-  at("proof").textContent = say("holds", samples, model.reference, error.toExponential(1), allowed.toExponential(1));
-  at("slow").textContent = say("slow", Math.round(products / 1e6));
-  show(at("slow"), products > MAX_MULTIPLICATIONS);
+  reset();
+  byId("verification").textContent = translated("verified", samples, model.reference, error.toExponential(1), allowed.toExponential(1));
+  byId("slow").textContent = translated("slow", Math.round(products / 1e6));
+  show(byId("slow"), products > MAX_MULTIPLICATIONS);
 }
 
-/** A page that has changed makes no prediction. */
+/** Shows why the page makes no predictions. */
 function refuseToRun(error) {
   worker?.terminate();
   document.querySelector("main").replaceChildren();
-  at("proof").textContent = "";
-  at("changed").textContent = say("changed", error.part ? say("part", error.part) : reason(error));
-  show(at("changed"), true);
+  byId("verification").textContent = "";
+  byId("changed").textContent = translated("changed", error.part ? translated("part", error.part) : reason(error));
+  show(byId("changed"), true);
 }
 
 // Predicting
 
-function forget() {
+function reset() {
   requests += 1;
-  clearAnswer();
+  clearPrediction();
 }
 
-async function ask(value) {
-  forget();
-  show(at("waiting"), false);
-  if (value instanceof Blob && model.kind === "picture") showPicture("given", value);
+async function predict(value) {
+  reset();
+  show(byId("waiting"), false);
+  if (value instanceof Blob && model.kind === "picture") showPicture("input-image", value);
   const response = send("predict", value);
   const request = requests;
   try {
     const prediction = await response;
     if (request === requests) showResult(prediction);
   } catch (error) {
-    if (request === requests) refuse((error.input && model.arrays.length > 1 ? `${error.input}: ` : "") + reason(error));
+    if (request === requests) showError((error.input && model.arrays.length > 1 ? `${error.input}: ` : "") + reason(error));
   }
 }
 
-const reason = ({ word, gaps, message }) => (word ? say(word, ...gaps) : message);
+const reason = ({ word, values, message }) => (word ? translated(word, ...values) : message);
 
-function showResult({ ranking, value, listing, seen, milliseconds }) {
-  if (listing === undefined) showAnswer({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
-  at("time").textContent = `${Math.round(milliseconds)} ${say("milliseconds")}`;
-  const isText = typeof seen === "string";
-  if (!isText) showPixels(seen);
-  at("read").textContent = [...(isText ? [say("read", seen)] : []), listing].join("\n");
-  show(at("read"), isText || listing !== undefined);
+function showResult({ ranking, value, listing, modelInput, milliseconds }) {
+  if (listing === undefined) showPrediction({ label: ranking[0]?.label, value, top: ranking.slice(0, 5) });
+  byId("time").textContent = `${Math.round(milliseconds)} ${translated("milliseconds")}`;
+  const isText = typeof modelInput === "string";
+  if (!isText) showPixels(modelInput);
+  byId("details").textContent = [...(isText ? [translated("received", modelInput)] : []), listing].join("\n");
+  show(byId("details"), isText || listing !== undefined);
 }
 
 /** Gray pixels, or those of three channels, as the image that the model sees. */
@@ -108,7 +108,7 @@ function showPixels({ width, height, data: pixels, isBgr }) {
     shown.data.set([...(isBgr ? colours.reverse() : colours), 255], 4 * place);
   }
   canvas.getContext("2d").putImageData(shown, 0, 0);
-  canvas.toBlob((blob) => showPicture("seen", blob));
+  canvas.toBlob((blob) => showPicture("model-input", blob));
 }
 
 start();

@@ -63,7 +63,7 @@ def expect(page: Any, selector: str) -> Any:
 
 
 def draw(page: Any) -> None:
-    box = page.locator("#paper").bounding_box()
+    box = page.locator("#drawing").bounding_box()
     first, *others = [(box["x"] + x, box["y"] + y) for x, y in SEVEN]
     page.mouse.move(*first)
     page.mouse.down()
@@ -89,25 +89,25 @@ def test_a_digit_is_drawn_with_the_mouse(show: Callable[..., Any], server: Stand
     expect(page, "#bars li").to_have_count(5)
     shares = [f"{100 * score:.1f} %" for _, score in answer.top]
     assert page.locator("#bars span:last-child").all_inner_texts() == shares
-    for picture in ("#given", "#seen"):
+    for picture in ("#input-image", "#model-input"):
         expect(page, picture).to_be_visible()
     assert (
-        page.locator("#seen").evaluate("image => image.decode().then(() => image.naturalWidth)")
+        page.locator("#model-input").evaluate("image => image.decode().then(() => image.naturalWidth)")
         == 28
     )
     expect(page, "#time").to_contain_text("ms")
     page.locator("#clear").click()
     expect(page, "#label").to_be_hidden()
     blank = "paper => new Set(paper.getContext('2d').getImageData(0, 0, 280, 280).data).size"
-    assert page.locator("#paper").evaluate(blank) == 1
+    assert page.locator("#drawing").evaluate(blank) == 1
 
 
 def test_a_digit_is_drawn_with_a_finger_on_a_narrow_telephone(
     show: Callable[..., Any], server: Standin
 ) -> None:
     page = show(viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
-    page.locator("#paper").scroll_into_view_if_needed()
-    box = page.locator("#paper").bounding_box()
+    page.locator("#drawing").scroll_into_view_if_needed()
+    box = page.locator("#drawing").bounding_box()
     client = page.context.new_cdp_session(page)
     scrolled = page.evaluate("scrollY")
     before = len(server.asked)
@@ -165,7 +165,7 @@ def test_all_is_done_by_keyboard(show: Callable[..., Any], server: Standin) -> N
     expect(page, "#label").to_have_text(
         server.models["name-classifier"].predict("Müller").label or ""
     )
-    expect(page, "#read").to_contain_text("Muller")
+    expect(page, "#details").to_contain_text("Muller")
     assert server.asked[-1] == ("name-classifier", "Müller".encode())
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowRight")
@@ -201,20 +201,20 @@ def test_a_refusal_is_told_in_the_server_s_words(show: Callable[..., Any], tmp_p
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG no picture")
     page.locator("#file").set_input_files(bad)
-    expect(page, "#refusal").to_contain_text("E-IMG")
+    expect(page, "#error").to_contain_text("E-IMG")
     expect(page, "#label").to_be_hidden()
-    assert page.locator("#refusal").get_attribute("role") == "alert"
+    assert page.locator("#error").get_attribute("role") == "alert"
     draw(page)
-    expect(page, "#refusal").to_be_hidden()
+    expect(page, "#error").to_be_hidden()
     expect(page, "#label").to_be_visible()
 
 
 def test_a_silent_server_is_told(show: Callable[..., Any], server: Standin) -> None:
     page = show("#name-classifier")
     page.route("**/predict/**", lambda route: route.fulfill(status=200, body="{"))
-    page.locator("#word").fill("Wang")
+    page.locator("#text-input").fill("Wang")
     page.keyboard.press("Enter")
-    expect(page, "#refusal").to_have_text("The server did not respond.")
+    expect(page, "#error").to_have_text("The server did not respond.")
 
 
 @pytest.mark.parametrize(

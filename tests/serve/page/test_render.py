@@ -102,7 +102,7 @@ def test_both_languages_have_all_words() -> None:
     markup = (PAGE / "page.html").read_text("utf-8") + (SHARED / "sections.html").read_text("utf-8")
     scripts = (PAGE / "page.js").read_text("utf-8") + (SHARED / "common.js").read_text("utf-8")
     used = re.findall(r'data-(?:word|label|alt)="([^"]+)"', markup)
-    used += re.findall(r'\bsay\("([^"]+)"', scripts)
+    used += re.findall(r'\btranslated\("([^"]+)"', scripts)
     used += re.findall(r'yield "([a-z-]+)"', (SHARED / "parts.py").read_text("utf-8"))
     assert set(used) <= set(words["en"])
     assert words["en"].keys() == words["zh"].keys()

@@ -5,7 +5,7 @@ const NPY_TYPES = {
 };
 
 /**
- * What was given for each input, in their order.
+ * What was entered for each input, in their order.
  * @param {Object} manifest
  * @param {(string|Tensor)[]} values
  * @returns {Object<string, Tensor>} by name, without the batch axis; an Error names the `input` that cannot be
@@ -52,17 +52,17 @@ function fitsType(dtype, number) {
 
 /** Numbers as JSON, nested as the array is or in one row, or parted by commas and spaces; a tensor is one already. */
 function readArray(value, dtype, own) {
-  const given = typeof value === "string" ? parseNumbers(value) : value;
-  const count = given.data.length;
+  const parsed = typeof value === "string" ? parseNumbers(value) : value;
+  const count = parsed.data.length;
   const free = own.filter((axis) => typeof axis === "string").length;
   const known = sizeOf(own.filter(Number.isInteger));
-  const flat = given.shape.length === 1 && own.length !== 1 && free <= 1 && (free ? count % known === 0 : count === known);
-  const shape = flat ? own.map((axis) => (Number.isInteger(axis) ? axis : count / known)) : given.shape;
+  const flat = parsed.shape.length === 1 && own.length !== 1 && free <= 1 && (free ? count % known === 0 : count === known);
+  const shape = flat ? own.map((axis) => (Number.isInteger(axis) ? axis : count / known)) : parsed.shape;
   const fits = shape.length === own.length && own.every((axis, at) => typeof axis === "string" || axis === shape[at]);
   if (!fits || !count) throw inputError("array-shape", `(${shape.join(", ")})`, `(${own.join(", ")})`);
-  const bad = given.data.find((number) => !Number.isFinite(number) || !fitsType(dtype, number));
+  const bad = parsed.data.find((number) => !Number.isFinite(number) || !fitsType(dtype, number));
   if (bad !== undefined) throw Number.isFinite(bad) ? inputError("no-type", String(bad), dtype) : inputError("no-number", String(bad));
-  return makeTensor(dtype, shape, ARRAYS[dtype].from(given.data));
+  return makeTensor(dtype, shape, ARRAYS[dtype].from(parsed.data));
 }
 
 function parseNumbers(text) {

@@ -63,8 +63,8 @@ function readText(value, { unknown }) {
 const isCombining = (char) => char === HIGHEST || !(HIGHEST + char).normalize("NFD").startsWith(HIGHEST);
 
 /** An Error with a key of words.json, and the arguments of that message. */
-function inputError(word, ...given) {
-  return Object.assign(new Error(`${word}: ${given.join(", ")}`), { word, given });
+function inputError(word, ...values) {
+  return Object.assign(new Error(`${word}: ${values.join(", ")}`), { word, values });
 }
 
 /**

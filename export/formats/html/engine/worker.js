@@ -20,8 +20,8 @@ function work(scope) {
   scope.onmessage = async ({ data: { id, action, argument } }) => {
     try {
       scope.postMessage({ id, value: await actions[action](argument) });
-    } catch ({ message, word, given: gaps, input }) {
-      scope.postMessage({ id, error: { message, word, gaps, input } });
+    } catch ({ message, word, values, input }) {
+      scope.postMessage({ id, error: { message, word, values, input } });
     }
   };
 }
@@ -41,10 +41,10 @@ async function decode(blob) {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" })
     .catch(() => { throw inputError("no-picture"); });
   const { width, height } = bitmap;
-  const pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  pen.drawImage(bitmap, 0, 0);
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return { width, height, data: pen.getImageData(0, 0, width, height).data };
+  return { width, height, data: context.getImageData(0, 0, width, height).data };
 }
 
 /** Throws an Error if a golden image is decoded to other pixels here than at export. */
@@ -88,13 +88,13 @@ async function predict(model, value) {
   const [name] = Object.keys(manifest.signature.outputs);
   if (!outputs[name].data.every(Number.isFinite)) throw inputError("not-finite");
   const [prediction] = hasDecoder(manifest) ? decodeOutputs(manifest, outputs) : [{ ranking: [], listing: listOutputs(outputs) }];
-  return { ...prediction, seen: describeModelInput(manifest, sample), milliseconds: performance.now() - started };
+  return { ...prediction, modelInput: describeModelInput(manifest, sample), milliseconds: performance.now() - started };
 }
 
 /** The array of a `.npy` file, or a text. */
-async function readFile(given) {
-  if (typeof given === "string") return given;
-  const bytes = new Uint8Array(await given.arrayBuffer());
+async function readFile(file) {
+  if (typeof file === "string") return file;
+  const bytes = new Uint8Array(await file.arrayBuffer());
   return bytes[0] === 0x93 ? readNpy(bytes) : fromUtf8(bytes);
 }
 
@@ -108,7 +108,7 @@ function listOutputs(outputs) {
   }).join("\n");
 }
 
-/** @returns {Object|string} pixels `{width, height, data, isBgr}`, or the text or numbers that the model sees */
+/** @returns {Object|string} pixels `{width, height, data, isBgr}`, or the text or numbers that the model receives */
 function describeModelInput({ preprocessing: { kind, colours } }, sample) {
   if (kind === "none") return Object.entries(sample).map(([name, { dtype, shape }]) => `${name}: ${dtype} (${shape.join(", ")})`).join("\n");
   const { shape, data } = sample;

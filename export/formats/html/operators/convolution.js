@@ -1,13 +1,13 @@
 /** Windows that slide over pictures and sequences; a sequence is a picture of height 1. */
 
 const CONVOLUTION = {
-  AveragePool: ([tensor], given) => pool(tensor, given, averageOf(given.count_include_pad)),
-  Conv: ([tensor, weights, bias], given) => convolve(tensor, weights, bias, given),
+  AveragePool: ([tensor], attributes) => pool(tensor, attributes, averageOf(attributes.count_include_pad)),
+  Conv: ([tensor, weights, bias], attributes) => convolve(tensor, weights, bias, attributes),
   GlobalAveragePool: ([tensor]) => poolAll(tensor, (sum, count) => sum / count, (sum, x) => sum + x, 0),
   GlobalMaxPool: ([tensor]) => poolAll(tensor, (most) => most, Math.max, -Infinity),
-  MaxPool: ([tensor], given, outputs) => {
+  MaxPool: ([tensor], attributes, outputs) => {
     if (outputs > 1) throw new Error("a page does not compute the indices of MaxPool");
-    return pool(tensor, given, largestOf);
+    return pool(tensor, attributes, largestOf);
   },
 };
 
@@ -15,21 +15,21 @@ const CONVOLUTION = {
  * Where windows lie: sizes, steps and padding in (height, width).
  * @returns {Object} with `out`, the number of windows each way
  */
-function windowsOf(spatial, kernel, given) {
+function windowsOf(spatial, kernel, attributes) {
   if (spatial.length > 2) throw new Error("a page computes windows over one or two axes");
-  if (!["NOTSET", "VALID"].includes(given.auto_pad ?? "NOTSET")) throw new Error(`a page does not pad by ${given.auto_pad}`);
+  if (!["NOTSET", "VALID"].includes(attributes.auto_pad ?? "NOTSET")) throw new Error(`a page does not pad by ${attributes.auto_pad}`);
   const flat = spatial.length === 1;
   const both = (list, fill) => (flat ? [fill, ...list] : list);
-  const ends = given.pads ?? Array(2 * spatial.length).fill(0);
+  const ends = attributes.pads ?? Array(2 * spatial.length).fill(0);
   const found = {
     size: both(spatial, 1),
     kernel: both(kernel, 1),
-    step: both(given.strides ?? spatial.map(() => 1), 1),
-    spread: both(given.dilations ?? spatial.map(() => 1), 1),
+    step: both(attributes.strides ?? spatial.map(() => 1), 1),
+    spread: both(attributes.dilations ?? spatial.map(() => 1), 1),
     before: both(ends.slice(0, spatial.length), 0),
     after: both(ends.slice(spatial.length), 0),
   };
-  found.out = found.size.map((size, axis) => countWindows(found, axis, given.ceil_mode));
+  found.out = found.size.map((size, axis) => countWindows(found, axis, attributes.ceil_mode));
   return found;
 }
 
@@ -40,12 +40,12 @@ function countWindows({ size, kernel, step, spread, before, after }, axis, ceil)
   return Math.max(0, beyond ? count - 1 : count);
 }
 
-function convolve(tensor, weights, bias, given) {
+function convolve(tensor, weights, bias, attributes) {
   const [batch, channels, ...spatial] = tensor.shape;
   const [filters, depth, ...kernel] = weights.shape;
-  const groups = given.group ?? 1;
+  const groups = attributes.group ?? 1;
   if (depth * groups !== channels) throw new Error(`a filter of ${depth} channels does not fit ${channels}`);
-  const windows = windowsOf(spatial, kernel, given);
+  const windows = windowsOf(spatial, kernel, attributes);
   const [places, inner, rows] = [sizeOf(windows.out), depth * sizeOf(kernel), filters / groups];
   const out = makeTensor(tensor.dtype, [batch, filters, ...(spatial.length === 1 ? windows.out.slice(1) : windows.out)]);
   const patches = new Float32Array(places * inner);
@@ -86,9 +86,9 @@ function unfold(data, channels, { size, kernel, step, spread, before, out }, pat
 }
 
 /** Each window's numbers joined by `join(data, base, window)`. */
-function pool(tensor, given, join) {
+function pool(tensor, attributes, join) {
   const [batch, channels, ...spatial] = tensor.shape;
-  const windows = windowsOf(spatial, given.kernel_shape, given);
+  const windows = windowsOf(spatial, attributes.kernel_shape, attributes);
   const out = makeTensor(tensor.dtype, [batch, channels, ...(spatial.length === 1 ? windows.out.slice(1) : windows.out)]);
   const area = sizeOf(spatial);
   let to = 0;

@@ -64,8 +64,8 @@ const COMPARED = {
 };
 
 const ELEMENTWISE = {
-  ...mapEntries(OF_ONE, (make) => ([tensor], given) => mapOne(tensor, make(given))),
-  ...mapEntries(OF_TWO, (make) => ([one, other], given) => mapTwo(one, other, make(given, !FLOATS.has(one.dtype)))),
+  ...mapEntries(OF_ONE, (make) => ([tensor], attributes) => mapOne(tensor, make(attributes))),
+  ...mapEntries(OF_TWO, (make) => ([one, other], attributes) => mapTwo(one, other, make(attributes, !FLOATS.has(one.dtype)))),
   ...mapEntries(COMPARED, (compare) => ([one, other]) => mapTwo(one, other, compare, "bool")),
   Cast: ([tensor], { to }) => cast(tensor, ONNX_TYPES[to]),
   CastLike: ([tensor, like]) => cast(tensor, like.dtype),

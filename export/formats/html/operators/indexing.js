@@ -61,8 +61,8 @@ function eachLine(shape, axis, visit) {
   }
 }
 
-function argBest(tensor, given, keep, better) {
-  const axis = axisOf(given, tensor.shape.length);
+function argBest(tensor, signedAxis, keep, better) {
+  const axis = axisOf(signedAxis, tensor.shape.length);
   const { data, shape } = tensor;
   const found = makeTensor("int64", keep ? shape.with(axis, 1) : shape.toSpliced(axis, 1));
   eachLine(shape, axis, (start, step, row) => {
@@ -86,8 +86,8 @@ function cumulate({ dtype, shape, data }, axis, exclusive, reverse) {
   return sums;
 }
 
-function oneHot(indices, depth, { dtype, data: [off, on] }, given) {
-  const axis = axisOf(given, indices.shape.length + 1);
+function oneHot(indices, depth, { dtype, data: [off, on] }, signedAxis) {
+  const axis = axisOf(signedAxis, indices.shape.length + 1);
   const hot = makeTensor(dtype, indices.shape.toSpliced(axis, 0, depth));
   hot.data.fill(off);
   eachLine(hot.shape, axis, (start, step, row) => {

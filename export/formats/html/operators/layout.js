@@ -7,7 +7,7 @@ const axesOf = (tensor, rank) => (tensor ? numbersOf(tensor).map((axis) => axisO
 
 const LAYOUT = {
   Concat: (tensors, { axis }) => concat(tensors, axisOf(axis, tensors[0].shape.length)),
-  Constant: (_, given) => constant(given),
+  Constant: (_, attributes) => constant(attributes),
   ConstantOfShape: ([shape], { value = makeTensor("float32", [1]) }) => (
     mapOne(makeTensor(value.dtype, numbersOf(shape)), () => value.data[0])),
   DepthToSpace: ([tensor], { blocksize, mode = "DCR" }) => depthToSpace(tensor, blocksize, mode),
@@ -52,12 +52,12 @@ function transpose(tensor, order) {
   return takeView(tensor, order.map((axis) => tensor.shape[axis]), order.map((axis) => strides[axis]));
 }
 
-function constant(given) {
-  if (given.value) return given.value;
-  if (given.value_ints) return makeList(given.value_ints);
-  if (given.value_floats) return makeTensor("float32", [given.value_floats.length], Float32Array.from(given.value_floats));
-  if ("value_int" in given) return makeTensor("int64", [], Float64Array.of(given.value_int));
-  if ("value_float" in given) return makeTensor("float32", [], Float32Array.of(given.value_float));
+function constant(attributes) {
+  if (attributes.value) return attributes.value;
+  if (attributes.value_ints) return makeList(attributes.value_ints);
+  if (attributes.value_floats) return makeTensor("float32", [attributes.value_floats.length], Float32Array.from(attributes.value_floats));
+  if ("value_int" in attributes) return makeTensor("int64", [], Float64Array.of(attributes.value_int));
+  if ("value_float" in attributes) return makeTensor("float32", [], Float32Array.of(attributes.value_float));
   throw new Error("a page does not read such a constant");
 }
 

@@ -1,7 +1,7 @@
 /** Products of matrices: each sum in float64, rounded once. */
 
 const MATRIX = {
-  Gemm: ([left, right, bias], given) => gemm(left, right, bias, given),
+  Gemm: ([left, right, bias], attributes) => gemm(left, right, bias, attributes),
   MatMul: ([left, right]) => matMul(left, right),
 };
 

@@ -1,9 +1,9 @@
 /** Recurrent layers: https://onnx.ai/onnx/operators; the state stays in float64 from step to step. */
 
 const RECURRENT = {
-  GRU: (inputs, given) => recur(inputs, given, { gates: 3, step: given.linear_before_reset ? stepGruLate : stepGru }),
-  LSTM: (inputs, given) => recur(inputs, given, { gates: 4, step: stepLstm, cell: true }),
-  RNN: (inputs, given) => recur(inputs, given, { gates: 1, step: given.activations?.includes("Relu") ? stepRelu : stepTanh }),
+  GRU: (inputs, attributes) => recur(inputs, attributes, { gates: 3, step: attributes.linear_before_reset ? stepGruLate : stepGru }),
+  LSTM: (inputs, attributes) => recur(inputs, attributes, { gates: 4, step: stepLstm, cell: true }),
+  RNN: (inputs, attributes) => recur(inputs, attributes, { gates: 1, step: attributes.activations?.includes("Relu") ? stepRelu : stepTanh }),
 };
 const ACTIVATIONS = { 1: [["Tanh"], ["Relu"]], 3: [["Sigmoid", "Tanh"]], 4: [["Sigmoid", "Tanh", "Tanh"]] };
 
@@ -11,8 +11,8 @@ const ACTIVATIONS = { 1: [["Tanh"], ["Relu"]], 3: [["Sigmoid", "Tanh"]], 4: [["S
  * Y (time, directions, batch, hidden), the last states (directions, batch, hidden) and cells.
  * @param {Tensor[]} inputs X (time, batch, features), W, R, B, sequence_lens, initial_h, initial_c, P
  */
-function recur([sequence, weights, recurrence, bias, lengths, hidden, cell, peepholes], given, kind) {
-  checkLayer(given, kind.gates, peepholes);
+function recur([sequence, weights, recurrence, bias, lengths, hidden, cell, peepholes], attributes, kind) {
+  checkLayer(attributes, kind.gates, peepholes);
   const [time, batch] = sequence.shape;
   const [directions, , width] = recurrence.shape;
   const out = makeTensor(sequence.dtype, [time, directions, batch, width]);
@@ -23,7 +23,7 @@ function recur([sequence, weights, recurrence, bias, lengths, hidden, cell, peep
       ...kind, width, batch, weights: part(weights), recurrence: part(recurrence), bias: part(bias),
     };
     const states = [hidden, cell].map((tensor) => Float64Array.from(part(tensor) ?? new Float64Array(batch * width)));
-    const back = given.direction === "reverse" || direction === 1;
+    const back = attributes.direction === "reverse" || direction === 1;
     runSteps(layer, sequence, states, { back, lengths: lengths?.data }, (values, step, row) => {
       out.data.set(values, ((step * directions + direction) * batch + row) * width);
     });
@@ -32,11 +32,11 @@ function recur([sequence, weights, recurrence, bias, lengths, hidden, cell, peep
   return [out, ...lasts];
 }
 
-function checkLayer(given, gates, peepholes) {
-  const count = given.direction === "bidirectional" ? 2 : 1;
+function checkLayer(attributes, gates, peepholes) {
+  const count = attributes.direction === "bidirectional" ? 2 : 1;
   const known = ACTIVATIONS[gates].map((names) => Array(count).fill(names).flat().join());
-  const odd = given.activations && !known.includes(given.activations.join());
-  if (odd || given.clip || given.layout || given.input_forget || peepholes) {
+  const odd = attributes.activations && !known.includes(attributes.activations.join());
+  if (odd || attributes.clip || attributes.layout || attributes.input_forget || peepholes) {
     throw new Error("a page does not compute a recurrent layer with other activations, clip, layout or peepholes");
   }
 }
@@ -46,11 +46,11 @@ function partOf({ data }, index, parts) {
   return data.subarray(index * size, (index + 1) * size);
 }
 
-/** All steps of one direction; `put(values, step, row)` is given each new state. */
+/** All steps of one direction; `put(values, step, row)` receives each new state. */
 function runSteps(layer, sequence, states, { back, lengths }, put) {
   const [time, batch, features] = sequence.shape;
   const { width, gates } = layer;
-  const given = new Float64Array(gates * width);
+  const projected = new Float64Array(gates * width);
   const own = new Float64Array(gates * width);
   for (let row = 0; row < batch; row += 1) {
     const length = lengths ? lengths[row] : time;
@@ -59,10 +59,10 @@ function runSteps(layer, sequence, states, { back, lengths }, put) {
     for (let count = 0; count < length; count += 1) {
       const step = back ? length - 1 - count : count;
       const from = (step * batch + row) * features;
-      apply(layer.weights, sequence.data.subarray(from, from + features), layer.bias, 0, given);
+      apply(layer.weights, sequence.data.subarray(from, from + features), layer.bias, 0, projected);
       before.set(state);
       apply(layer.recurrence, before, layer.bias, gates * width, own);
-      layer.step({ given, own, before, state, cell, layer });
+      layer.step({ projected, own, before, state, cell, layer });
       put(state, step, row);
     }
   }
@@ -79,18 +79,18 @@ function apply(matrix, vector, bias, from, out) {
   }
 }
 
-function stepTanh({ given, own, state }) {
-  for (let at = 0; at < state.length; at += 1) state[at] = Math.tanh(given[at] + own[at]);
+function stepTanh({ projected, own, state }) {
+  for (let at = 0; at < state.length; at += 1) state[at] = Math.tanh(projected[at] + own[at]);
 }
 
-function stepRelu({ given, own, state }) {
-  for (let at = 0; at < state.length; at += 1) state[at] = Math.max(0, given[at] + own[at]);
+function stepRelu({ projected, own, state }) {
+  for (let at = 0; at < state.length; at += 1) state[at] = Math.max(0, projected[at] + own[at]);
 }
 
 /** Gates in the order input, output, forget, cell. */
-function stepLstm({ given, own, state, cell }) {
+function stepLstm({ projected, own, state, cell }) {
   const width = state.length;
-  const gate = (at, place) => given[at * width + place] + own[at * width + place];
+  const gate = (at, place) => projected[at * width + place] + own[at * width + place];
   for (let at = 0; at < width; at += 1) {
     cell[at] = sigmoid(gate(2, at)) * cell[at] + sigmoid(gate(0, at)) * Math.tanh(gate(3, at));
     state[at] = sigmoid(gate(1, at)) * Math.tanh(cell[at]);
@@ -98,25 +98,25 @@ function stepLstm({ given, own, state, cell }) {
 }
 
 /** Gates in the order update, reset, hidden; the reset comes behind the product, as in PyTorch. */
-function stepGruLate({ given, own, before, state }) {
+function stepGruLate({ projected, own, before, state }) {
   const width = state.length;
   for (let at = 0; at < width; at += 1) {
-    const update = sigmoid(given[at] + own[at]);
-    const reset = sigmoid(given[width + at] + own[width + at]);
-    const fresh = Math.tanh(given[2 * width + at] + reset * own[2 * width + at]);
+    const update = sigmoid(projected[at] + own[at]);
+    const reset = sigmoid(projected[width + at] + own[width + at]);
+    const fresh = Math.tanh(projected[2 * width + at] + reset * own[2 * width + at]);
     state[at] = (1 - update) * fresh + update * before[at];
   }
 }
 
 /** The reset comes before the product. */
-function stepGru({ given, own, before, state, layer }) {
+function stepGru({ projected, own, before, state, layer }) {
   const width = state.length;
-  const held = before.map((value, at) => value * sigmoid(given[width + at] + own[width + at]));
+  const held = before.map((value, at) => value * sigmoid(projected[width + at] + own[width + at]));
   const fresh = new Float64Array(width);
   const bias = layer.bias?.subarray(5 * width);
   apply(layer.recurrence.subarray(2 * width * width), held, bias, 0, fresh);
   for (let at = 0; at < width; at += 1) {
-    const update = sigmoid(given[at] + own[at]);
-    state[at] = (1 - update) * Math.tanh(given[2 * width + at] + fresh[at]) + update * before[at];
+    const update = sigmoid(projected[at] + own[at]);
+    state[at] = (1 - update) * Math.tanh(projected[2 * width + at] + fresh[at]) + update * before[at];
   }
 }

@@ -20,7 +20,7 @@ const FOLDS = {
 };
 
 const REDUCTION = {
-  ...mapEntries(FOLDS, (fold) => ([tensor, axes], given) => reduce(tensor, axes, given, fold)),
+  ...mapEntries(FOLDS, (fold) => ([tensor, axes], attributes) => reduce(tensor, axes, attributes, fold)),
   BatchNormalization: ([tensor, scale, shift, mean, variance], { epsilon = 1e-5 }) => (
     mapChannels(tensor, (x, at) => (
       ((x - mean.data[at]) / Math.sqrt(variance.data[at] + epsilon)) * scale.data[at] + shift.data[at]))),
@@ -38,10 +38,10 @@ const REDUCTION = {
   Softmax: ([tensor], { axis = -1 }) => softmaxAlong(tensor, axis, (x, most, sum) => Math.exp(x - most) / sum),
 };
 
-function reduce(tensor, given, { keepdims = 1, noop_with_empty_axes = 0 }, fold) {
+function reduce(tensor, axesTensor, { keepdims = 1, noop_with_empty_axes = 0 }, fold) {
   const { shape, data } = tensor;
-  if (!given?.data.length && noop_with_empty_axes) return tensor;
-  const axes = axesOf(given?.data.length ? given : null, shape.length);
+  if (!axesTensor?.data.length && noop_with_empty_axes) return tensor;
+  const axes = axesOf(axesTensor?.data.length ? axesTensor : null, shape.length);
   const strides = stridesOf(shape);
   const others = [...shape.keys()].filter((axis) => !axes.includes(axis));
   const within = placesOf(axes.map((axis) => shape[axis]), axes.map((axis) => strides[axis]));
@@ -55,8 +55,8 @@ function reduce(tensor, given, { keepdims = 1, noop_with_empty_axes = 0 }, fold)
   return keepdims ? out : reshape(out, others.map((axis) => shape[axis]));
 }
 
-function softmaxAlong(tensor, given, share) {
-  const axis = axisOf(given, tensor.shape.length);
+function softmaxAlong(tensor, signedAxis, share) {
+  const axis = axisOf(signedAxis, tensor.shape.length);
   const { shape, data } = tensor;
   const out = makeTensor(tensor.dtype, shape);
   eachLine(shape, axis, (start, step) => {
@@ -76,7 +76,7 @@ function mapChannels(tensor, change) {
   return out;
 }
 
-/** `data[from … from + size]` to mean 0 and variance 1, given on to `place(number, offset)`. */
+/** `data[from … from + size]` to mean 0 and variance 1, passed to `place(number, offset)`. */
 function standardize(data, from, size, epsilon, place) {
   let [mean, variance] = [0, 0];
   for (let at = 0; at < size; at += 1) mean += data[from + at] / size;

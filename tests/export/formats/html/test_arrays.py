@@ -69,7 +69,7 @@ def test_each_array_has_a_field_with_its_name_shape_and_type(
     page_of_three: Path, show: Show
 ) -> None:
     page = show(page_of_three)
-    expect(page, "#proof").to_contain_text("✓ Computed here")
+    expect(page, "#verification").to_contain_text("✓ Computed here")
     for name in ("rows: float32 (time, 3)", "weights: float32 (time)", "place: int64 ()"):
         expect(page, "#arrays").to_contain_text(name)
         field = page.get_by_label(name, exact=True)
@@ -88,8 +88,8 @@ def test_each_array_has_a_field_with_its_name_shape_and_type(
 def test_numbers_and_json_become_the_arrays(rows: str, page_of_three: Path, show: Show) -> None:
     page = show(page_of_three)
     fill(page, {**GIVEN, ROWS: rows})
-    expect(page, "#read").to_contain_text(TOLD)
-    expect(page, "#read").to_contain_text("rows: float32 (2, 3)\nweights: float32 (2)\n")
+    expect(page, "#details").to_contain_text(TOLD)
+    expect(page, "#details").to_contain_text("rows: float32 (2, 3)\nweights: float32 (2)\n")
 
 
 def test_the_answer_is_that_of_python(page_of_three: Path, show: Show) -> None:
@@ -98,21 +98,21 @@ def test_the_answer_is_that_of_python(page_of_three: Path, show: Show) -> None:
     page = show(page_of_three)
     page.locator("#table").set_input_files(npy(rows[0]))
     page.locator(PLACE).fill("4")
-    expect(page, "#read").to_be_hidden()
+    expect(page, "#details").to_be_hidden()
     assert page.locator(ROWS).get_attribute("placeholder") == "some.npy"
     page.locator("#table-1").set_input_files(npy(weights[0]))  # the last: it is asked at once
     with load(page_of_three, trust=True) as predictor:
         place = np.array([4])
         (total,) = predictor.run({"rows": rows, "weights": weights, "place": place})["total"]
     told = ", ".join(f"{number:.6g}" for number in total)
-    expect(page, "#read").to_contain_text(f"total (1, 3): {told}")
+    expect(page, "#details").to_contain_text(f"total (1, 3): {told}")
 
 
 def test_what_is_written_stands_before_a_file(page_of_three: Path, show: Show) -> None:
     page = show(page_of_three)
     page.locator("#table-1").set_input_files(npy(np.zeros(2, np.float32)))
     fill(page, GIVEN)
-    expect(page, "#read").to_contain_text(TOLD)
+    expect(page, "#details").to_contain_text(TOLD)
 
 
 def test_a_dropped_file_is_of_the_field_below_or_of_the_first_empty_one(
@@ -130,7 +130,7 @@ def test_a_dropped_file_is_of_the_field_below_or_of_the_first_empty_one(
         page.evaluate(f"([at, name]) => ({drop})(at, name)", [target, name])
     assert page.locator(PLACE).get_attribute("placeholder") == "below.txt"
     assert page.locator(WEIGHTS).get_attribute("placeholder") == "empty.txt"
-    expect(page, "#refusal").to_have_text("place: The array has the shape (2); expected ().")
+    expect(page, "#error").to_have_text("place: The array has the shape (2); expected ().")
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,11 @@ def test_a_refusal_names_the_array(
 ) -> None:
     page = show(page_of_three)
     fill(page, {**GIVEN, field: text})
-    expect(page, "#refusal").to_contain_text(told)
-    expect(page, "#read").to_be_hidden()
+    expect(page, "#error").to_contain_text(told)
+    expect(page, "#details").to_be_hidden()
     fill(page, GIVEN)
-    expect(page, "#read").to_contain_text(TOLD)
-    expect(page, "#refusal").to_be_hidden()
+    expect(page, "#details").to_contain_text(TOLD)
+    expect(page, "#error").to_be_hidden()
 
 
 def test_a_byte_is_from_0_to_255(tmp_path: Path, show: Show) -> None:
@@ -173,9 +173,9 @@ def test_a_byte_is_from_0_to_255(tmp_path: Path, show: Show) -> None:
     export(Negative(), "html", path, name="negative", signature=signature)
     page = show(path)
     fill(page, {ROWS: "300 1"})
-    expect(page, "#refusal").to_have_text("300 is not a valid uint8.")
+    expect(page, "#error").to_have_text("300 is not a valid uint8.")
     fill(page, {ROWS: "255 1"})
-    expect(page, "#read").to_contain_text("negative (1, 2): 0, 254")
+    expect(page, "#details").to_contain_text("negative (1, 2): 0, 254")
 
 
 def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -> None:
@@ -207,8 +207,8 @@ def test_a_picture_without_a_task_gets_the_outputs(tmp_path: Path, show: Show) -
     with load(path, trust=True) as predictor:
         sample = predictor.preprocessing.collate([predictor.preprocessing.transform(picture)])
         mean = predictor.run(sample)["level"].item()
-    expect(page, "#read").to_have_text(f"level (1, 1): {mean:.6g}")
-    expect(page, "#seen").to_be_visible()
+    expect(page, "#details").to_have_text(f"level (1, 1): {mean:.6g}")
+    expect(page, "#model-input").to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -218,6 +218,6 @@ def test_axe_finds_nothing_on_a_page_of_several_arrays(
     page = show(page_of_three, color_scheme=scheme, viewport={"width": 320, "height": 700})
     page.locator("#table-1").set_input_files(npy(np.zeros(2, np.float32)))
     fill(page, {ROWS: "1 2 3 4 5 6", PLACE: "0"})
-    expect(page, "#read").to_be_visible()
+    expect(page, "#details").to_be_visible()
     assert axe(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 320

@@ -43,7 +43,7 @@ def expect(page: Any, selector: str) -> Any:
 
 
 def draw(page: Any) -> None:
-    box = page.locator("#paper").bounding_box()
+    box = page.locator("#drawing").bounding_box()
     scale = box["width"] / 280
     first, *others = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in SEVEN]
     page.mouse.move(*first)
@@ -65,8 +65,8 @@ def test_the_page_says_that_it_computed_the_golden_samples_here(
     show: Show, artifact: Export
 ) -> None:
     page = show(artifact("convnet", "html"))
-    expect(page, "#proof").to_contain_text("✓ Computed here, in this browser: all ")
-    expect(page, "#proof").to_contain_text("agree with PyTorch (eager float64)")
+    expect(page, "#verification").to_contain_text("✓ Computed here, in this browser: all ")
+    expect(page, "#verification").to_contain_text("agree with PyTorch (eager float64)")
     expect(page, "#changed").to_be_hidden()
     expect(page, "#slow").to_be_hidden()
     assert page.title() == "convnet – ptx"
@@ -83,13 +83,13 @@ def test_a_picture_gets_the_answer_that_python_gives(
         expect(page, "#time").to_contain_text("ms")
         assert bars(page) == shares(answer)
     width = "image => image.decode().then(() => image.naturalWidth)"
-    expect(page, "#seen").to_be_visible()
-    assert page.locator("#seen").evaluate(width) == 28
+    expect(page, "#model-input").to_be_visible()
+    assert page.locator("#model-input").evaluate(width) == 28
 
 
 def test_a_drawing_is_answered_and_cleared(show: Show, artifact: Export) -> None:
     page = show(artifact("convnet", "html"))
-    expect(page, "#paper").to_be_visible()
+    expect(page, "#drawing").to_be_visible()
     draw(page)
     expect(page, "#label").to_be_visible()
     expect(page, "#bars li").to_have_count(5)
@@ -108,21 +108,21 @@ def test_a_picture_that_is_none_is_refused(
     content: bytes, told: str, show: Show, artifact: Export
 ) -> None:
     page = show(artifact("convnet", "html"))
-    expect(page, "#paper").to_be_visible()
+    expect(page, "#drawing").to_be_visible()
     file = {"name": "none.png", "mimeType": "image/png", "buffer": content}
     page.locator("#file").set_input_files(file)
-    expect(page, "#refusal").to_have_text(told)
+    expect(page, "#error").to_have_text(told)
     expect(page, "#label").to_be_hidden()
 
 
 def test_blank_paper_is_refused(show: Show, artifact: Export) -> None:
     page = show(artifact("convnet", "html"), locale="zh-CN")
-    expect(page, "#paper").to_be_visible()
+    expect(page, "#drawing").to_be_visible()
     buffer = io.BytesIO()
     Image.new("L", (100, 80), 250).save(buffer, "PNG")
     file = {"name": "blank.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     page.locator("#file").set_input_files(file)
-    expect(page, "#refusal").to_have_text("图片是空白的。")
+    expect(page, "#error").to_have_text("图片是空白的。")
     assert page.locator("html").get_attribute("lang") == "zh"
 
 
@@ -130,12 +130,12 @@ def test_a_text_and_a_row_get_the_answers_that_python_gives(
     show: Show, artifact: Export, here: Callable[[str], Predictor]
 ) -> None:
     page = show(artifact("name-classifier", "html"))
-    page.locator("#word").fill("O'Néill")
+    page.locator("#text-input").fill("O'Néill")
     page.locator("#text button").click()
     answer = here("name-classifier").predict("O'Néill", top=5)
     expect(page, "#label").to_have_text(str(answer.label))
     assert bars(page) == shares(answer)
-    expect(page, "#read").to_have_text("The model sees: O'Neill")
+    expect(page, "#details").to_have_text("The model sees: O'Neill")
     page = show(artifact("diabetes", "html"))
     expect(page, "#fields input").to_have_count(8)
     for field, number in zip(page.locator("#fields input").all(), ROW.split(","), strict=True):
@@ -150,7 +150,7 @@ def test_numbers_that_are_none_are_refused(show: Show, artifact: Export) -> None
     page = show(artifact("linear-model", "html"))
     page.locator("#fields input").fill("four")
     page.locator("#row button").click()
-    expect(page, "#refusal").to_have_text("x is not a finite number.")
+    expect(page, "#error").to_have_text("x is not a finite number.")
     page.locator("#fields input").fill("4,0")
     page.locator("#row button").click()
     expect(page, "#label").to_be_visible()
@@ -177,7 +177,7 @@ def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
     )
     expect(page, "#changed").to_contain_text(told)
     expect(page, "#changed").to_be_visible()
-    expect(page, "#paper").to_have_count(0)
+    expect(page, "#drawing").to_have_count(0)
     expect(page, "#row").to_have_count(0)
     context.close()
 
@@ -186,7 +186,7 @@ def test_a_page_with_a_changed_byte_says_so_and_gives_no_answer(
 def test_the_page_fits_a_narrow_telephone(scheme: str, show: Show, artifact: Export) -> None:
     narrow = {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme}
     page = show(artifact("convnet", "html"), **narrow)
-    expect(page, "#paper").to_be_visible()
+    expect(page, "#drawing").to_be_visible()
     draw(page)
     expect(page, "#label").to_be_visible()
     assert page.evaluate_handle("document.documentElement.scrollWidth").json_value() <= 320
@@ -198,6 +198,6 @@ def test_the_page_leaves_no_name_to_the_window(show: Show, artifact: Export) -> 
     page = show(artifact("linear-model", "html"))
     expect(page, "#fields").to_be_visible()
     names = page.locator("body").evaluate(
-        "body => ['model', 'worker', 'ask', 'ptx'].map((name) => typeof window[name])"
+        "body => ['model', 'worker', 'predict', 'ptx'].map((name) => typeof window[name])"
     )
     assert names[1:] == ["undefined"] * 3

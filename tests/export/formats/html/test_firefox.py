@@ -44,7 +44,7 @@ def test_firefox_computes_the_golden_samples_and_answers_as_python(
 ) -> None:
     requests, errors = firefox.requests, firefox.errors
     firefox.show(artifact("convnet", "html"))
-    assert firefox.text("#proof").startswith("✓ Computed here, in this browser: all ")
+    assert firefox.text("#verification").startswith("✓ Computed here, in this browser: all ")
     with load(artifact("convnet", "onnx"), backend="ort-cpu") as predictor:
         for name in ("seven-on-paper.png", "mnist-7.png"):
             firefox.choose("#file", PICTURES / name)

@@ -171,8 +171,8 @@ def test_a_photograph_becomes_what_python_makes_of_it(
 
 def test_a_photograph_gets_the_answer_that_python_gives(photo_page: Path, show: Show) -> None:
     page = show(photo_page)
-    expect(page, "#proof").to_contain_text("✓ Computed here")
-    expect(page, "#paper").to_be_hidden()
+    expect(page, "#verification").to_contain_text("✓ Computed here")
+    expect(page, "#drawing").to_be_hidden()
     expect(page, "#drop").to_have_text("Or drop or paste an image anywhere on this page.")
     buffer = io.BytesIO()
     coloured(90, 61).save(buffer, "PNG")
@@ -183,8 +183,8 @@ def test_a_photograph_gets_the_answer_that_python_gives(photo_page: Path, show: 
     expect(page, "#label").to_have_text(str(answer.label))
     bars = page.locator("#bars span:last-child").all_inner_texts()
     assert bars == [f"{100 * score:.1f} %" for _, score in answer.top]
-    expect(page, "#seen").to_be_visible()
-    shown = page.locator("#seen").evaluate(
+    expect(page, "#model-input").to_be_visible()
+    shown = page.locator("#model-input").evaluate(
         "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
     )
     assert shown == [20, 24]
@@ -197,7 +197,7 @@ def test_numbers_and_json_become_an_array(text: str, array_page: Path, show: Sho
     page = show(array_page)
     page.locator("#numbers").fill(text)
     page.locator("#array button").click()
-    expect(page, "#read").to_contain_text("twice (1, 2, 3): 2, 4, 6, 8, 10, 12")
+    expect(page, "#details").to_contain_text("twice (1, 2, 3): 2, 4, 6, 8, 10, 12")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
@@ -210,7 +210,7 @@ def test_a_npy_file_becomes_an_array(
     page = show(array_page)
     file = {"name": "a.npy", "mimeType": "", "buffer": buffer.getvalue()}
     page.locator("#table").set_input_files(file)
-    expect(page, "#read").to_contain_text("twice (1, 2, 3): 0, 2, 4, 6, 8, 10")
+    expect(page, "#details").to_contain_text("twice (1, 2, 3): 0, 2, 4, 6, 8, 10")
 
 
 @pytest.mark.parametrize(
@@ -227,15 +227,15 @@ def test_what_is_no_array_is_refused(text: str, told: str, array_page: Path, sho
     page = show(array_page)
     page.locator("#numbers").fill(text)
     page.locator("#array button").click()
-    expect(page, "#refusal").to_contain_text(told)
-    expect(page, "#read").to_be_hidden()
+    expect(page, "#error").to_contain_text(told)
+    expect(page, "#details").to_be_hidden()
 
 
 @pytest.mark.parametrize("cut", [b"\x93NUMPY", b"\x93NUMPX\x01\x00", b"\x93"])
 def test_a_npy_file_that_is_none_is_refused(cut: bytes, array_page: Path, show: Show) -> None:
     page = show(array_page)
     page.locator("#table").set_input_files({"name": "a.npy", "mimeType": "", "buffer": cut})
-    expect(page, "#refusal").to_be_visible()
+    expect(page, "#error").to_be_visible()
 
 
 def test_a_page_that_takes_pixels_answers_as_the_plain_one(
@@ -267,8 +267,8 @@ def test_a_camera_s_picture_is_answered_and_the_camera_closed(
     page.locator("#video").evaluate(FILMED)
     page.locator("#shoot").click()
     expect(page, "#live").to_be_hidden()
-    expect(page, "#given").to_be_visible()
-    expect(page, "#label:visible, #refusal:visible").to_have_count(1)
+    expect(page, "#input-image").to_be_visible()
+    expect(page, "#label:visible, #error:visible").to_have_count(1)
     assert page.locator("#video").evaluate("video => video.srcObject.active") is False
     page.locator("#camera").dispatch_event("click")
     page.locator("#video").evaluate(FILMED)  # the first frame moves the buttons
@@ -288,11 +288,11 @@ def test_axe_finds_nothing_on_these_pages(
     narrow = {"color_scheme": scheme, "viewport": {"width": 320, "height": 700}}
     page = show(photo_page, **narrow)
     page.locator("#file").set_input_files(PICTURES / "seven-on-paper.png")
-    expect(page, "#seen").to_be_visible()
+    expect(page, "#model-input").to_be_visible()
     assert axe(page) == []
     page = show(array_page, **narrow)
     page.locator("#numbers").fill("1 2 3 4 5 6")
     page.locator("#array button").click()
-    expect(page, "#read").to_be_visible()
+    expect(page, "#details").to_be_visible()
     assert axe(page) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 320

@@ -92,7 +92,7 @@ def test_the_page_computes_in_a_browser_without_a_request(page: Path, show: Show
     from playwright.sync_api import expect
 
     shown = show(page)
-    expect(shown.locator("#proof")).to_contain_text("✓ Computed here, in this browser: all ")
+    expect(shown.locator("#verification")).to_contain_text("✓ Computed here, in this browser: all ")
     shown.locator("#file").set_input_files(PICTURES / "seven-on-paper.png")
     with load(page, trust=True) as predictor:
         answer = predictor.predict(PICTURES / "seven-on-paper.png", top=5)
@@ -119,7 +119,7 @@ def test_a_changed_byte_is_told_by_the_page(
         f"This page makes no prediction: its part “{part}” has changed since the page was written."
     )
     expect(shown.locator("#changed")).to_contain_text(told)
-    expect(shown.locator("#paper")).to_have_count(0)
+    expect(shown.locator("#drawing")).to_have_count(0)
     context.close()
 
 
