@@ -11,23 +11,23 @@ from ptx.infer.errors import InputError, UsageError, quote
 
 
 def read_arrays(arguments: tuple[str, ...], names: list[str]) -> dict[str, Any]:
-    """The arrays by the name of their input.
+    """Read the arrays, by the name of their input.
 
     Raises:
-        InputError: a file cannot be read, or is no array.
-        UsageError: an input is given twice, or of a .npy file it is not clear which input it is.
+        InputError: a file cannot be read, or is not an array.
+        UsageError: an input is given twice, or a .npy file does not say which input it is.
     """
     from ptx.infer.tables.npy import read_npy
     from ptx.infer.tables.npz import read_npz
 
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for argument in arguments:
         name, equals, path = argument.partition("=")
         if not equals:
             name, path = "", argument
-        read: Mapping[str, Any]
+        loaded: Mapping[str, Any]
         if path.lower().endswith(".npz") and not name:
-            read = read_npz(read_bytes(path, limit=TABLE_LIMIT), name=path)
+            loaded = read_npz(read_bytes(path, limit=TABLE_LIMIT), name=path)
         elif not path.lower().endswith(".npy"):
             raise InputError(
                 f"cannot read {quote(path)}: expected a .npy or .npz file", code="E-IN-FORMAT"
@@ -38,9 +38,9 @@ def read_arrays(arguments: tuple[str, ...], names: list[str]) -> dict[str, Any]:
                 f" {', '.join(names)}"
             )
         else:
-            read = {name or names[0]: read_npy(read_bytes(path, limit=TABLE_LIMIT), name=path)}
-        for title, array in read.items():
-            if title in found:
+            loaded = {name or names[0]: read_npy(read_bytes(path, limit=TABLE_LIMIT), name=path)}
+        for title, array in loaded.items():
+            if title in arrays:
                 raise UsageError(f"the input {quote(title)} is given twice: remove one")
-            found[title] = array
-    return found
+            arrays[title] = array
+    return arrays

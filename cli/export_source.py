@@ -1,4 +1,4 @@
-"""The network that `ptx export` is to export, and what is printed of it."""
+"""The network that `ptx export` exports, and the notes that it prints about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import ptx.export as exporting
 from ptx import infer, report
-from ptx.cli.model_spec import given_options, read_overrides, read_spec_file
+from ptx.cli.model_spec import read_overrides, read_spec_file, used_options
 from ptx.cli.network import find_factory, is_reference
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
@@ -22,7 +22,7 @@ from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import UsageError, escape_controls
 
 ASSUMED = "assumed"  # key of a manifest's `training`, as in ptx.export.catalog_manifest
-HINTS = {  # how to state what is assumed
+HINTS = {  # how to override an assumption
     "preprocessing": "; if that is wrong, give --mean and --std, --max-pixel 255, or --spec",
     "labels": "; if that is wrong, give --labels",
 }
@@ -42,26 +42,26 @@ def read_trained(
             raise UsageError(f"--spec cannot describe {model}, since its library does: omit it")
         return _load_library_model(space, model, checkpoint, overrides), None
     if is_reference(model):
-        if given := given_options(overrides):
+        if flags := used_options(overrides):
             raise UsageError(
-                f"{', '.join(given)} cannot be used with a network of your own: put labels and"
+                f"{', '.join(flags)} cannot be used with a network of your own: put labels and"
                 " preprocessing into the --spec file"
             )
         return _make_custom(space, model, checkpoint, spec_file, names), None
     spec = read_overrides(spec_file, **overrides)
     path = checkpoint or space.find(model, CHECKPOINT)
-    named = space.is_name(model)
-    trained = exporting.read_model(path, model=model if named else None, overrides=spec)
-    return trained, None if named else path
+    is_name = space.is_name(model)
+    trained = exporting.read_model(path, model=model if is_name else None, overrides=spec)
+    return trained, None if is_name else path
 
 
 def _load_library_model(
     space: Workspace, reference: str, weights: Path | None, overrides: dict[str, Any]
 ) -> exporting.TrainedModel:
-    """The network that LIBRARY:NAME names, with what its library knows of it."""
-    if given := [name for name in given_options(overrides) if name != "--labels"]:
+    """The network LIBRARY:NAME, with the labels and the preprocessing of its library."""
+    if flags := [name for name in used_options(overrides) if name != "--labels"]:
         raise UsageError(
-            f"{', '.join(given)} cannot be used with {reference}, which has the preprocessing of its"
+            f"{', '.join(flags)} cannot be used with {reference}, which has the preprocessing of its"
             " library: omit them"
         )
     with quiet_exporters():
@@ -115,7 +115,7 @@ def _make_custom(
 
 
 def print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None:
-    """How a bare state dict was read, what is assumed of its network, and warnings about formats."""
+    """Print how a bare state dict was read, what is assumed about it, and warnings about formats."""
     for text in trained.notes:
         print_note(escape_controls(text))
     for topic, text in trained.manifest.training.get(ASSUMED, {}).items():
@@ -126,7 +126,7 @@ def print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None
 
 
 def print_limits(trained: exporting.TrainedModel) -> None:
-    """The axis sizes that the file will accept, unless the user has stated them."""
+    """Print the axis sizes that the file will accept, unless the user has specified them."""
     if not trained.manifest.signature.limits:
         with quiet_exporters():
             limited = trained.limited_manifest.signature
@@ -137,17 +137,17 @@ def print_limits(trained: exporting.TrainedModel) -> None:
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Keep what PyTorch's exporters log and print off standard error, unless --debug is given.
+    """Hide what PyTorch's exporters log and print on standard error, unless --debug is used.
 
-    This is for a command only: it affects all threads of the process.
+    Only for commands, because it affects all threads of the process.
     """
     if "--debug" in sys.argv:
         yield
         return
-    before = logging.root.manager.disable
+    previous_level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         with redirect_stderr(io.StringIO()):
             yield
     finally:
-        logging.disable(before)
+        logging.disable(previous_level)

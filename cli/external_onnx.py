@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def adopt_file(space: Workspace, path: Path, spec_file: Path | None, output: Path | None) -> None:
-    """Write the artifact of an ONNX file; print how far ONNX Runtime is from the reference."""
+    """Write the artifact of an ONNX file; print the error of ONNX Runtime against the reference."""
     artifact = infer.read_artifact(path)
     model_spec = export.ModelSpec() if spec_file is None else read_spec_file(spec_file)
     words = re.findall(r"[A-Za-z0-9._]+", path.stem)  # a name in the workspace has no spaces
@@ -45,9 +45,9 @@ def adopt_file(space: Workspace, path: Path, spec_file: Path | None, output: Pat
 def read_trained(
     space: Workspace, model: str, factory: Factory | None = None, spec_file: Path | None = None
 ) -> tuple[export.TrainedModel, report.FindArtifact]:
-    """What MODEL was trained to, and its file of each format.
+    """The network of MODEL, and a function that finds its exported file of a format.
 
-    That is a checkpoint, or an ONNX file if there is no checkpoint.
+    The network comes from a checkpoint, or from an ONNX file if there is no checkpoint.
 
     Raises:
         UsageError: --spec for a model that has a manifest.
@@ -74,10 +74,10 @@ def _is_only_onnx(space: Workspace, model: str) -> bool:
 
 
 def _only_onnx(artifact: infer.Artifact, kind: str) -> infer.Artifact:
-    """The artifact if that is its format.
+    """`artifact`, if it has the format `kind`.
 
     Raises:
-        ArtifactError: E-NO-ARTIFACT: it is not.
+        ArtifactError: E-NO-ARTIFACT: it has another format.
     """
     if kind != artifact.kind:
         raise infer.ArtifactError(
@@ -87,7 +87,7 @@ def _only_onnx(artifact: infer.Artifact, kind: str) -> infer.Artifact:
 
 
 def relevant_skips(skipped: Mapping[str, str], trained: export.TrainedModel) -> dict[str, str]:
-    """Why backends are skipped; of a model that is an ONNX file only those that read it."""
+    """Why backends are skipped; for a model that is an ONNX file, only those that read ONNX."""
     only_onnx = isinstance(trained, export.ExternalOnnx)
     return {
         name: reason

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 STDIN_LIMIT = 256 * 2**20  # bytes of one picture or of all lines
-# Of the first column in a header.
+# Titles of the first column by which a header row is recognised.
 TITLES = ("name", "text", "word", "input", "file", "filename", "path", "image")
 TABLE_LIMIT = 2**30  # bytes of a .csv or .npy file
 
 
 def find_inputs(arguments: Sequence[str], preprocessing: Preprocessing) -> Iterator[Any]:
-    """The values of the arguments, in order, with an error in the place of one that cannot be found."""
+    """The values of the arguments, in order; an argument that cannot be read yields its error."""
     expand = _files if preprocessing.extensions else _values
     for argument in arguments:
         try:
@@ -65,10 +65,10 @@ def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
 def _matches(pattern: str) -> Iterator[str]:
     import glob
 
-    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
-    if not found:
+    paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
+    if not paths:
         raise InputError(f"{quote(pattern)} matches no file", code="E-IN-MISSING")
-    yield from (path for path in found if not os.path.isdir(path))  # noqa: PTH112
+    yield from (path for path in paths if not os.path.isdir(path))  # noqa: PTH112
 
 
 def _folder(path: str, preprocessing: Preprocessing) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _table_rows(argument: str, preprocessing: Preprocessing) -> Iterator[infer.N
 
 @cache
 def _note_once(text: str) -> None:
-    """Note this once, though a table is read again if a progress bar counts its rows."""
+    """Print a note once, even if a progress bar reads the table again to count its rows."""
     print_note(text)
 
 
@@ -141,7 +141,7 @@ def _first_cells(argument: str, text: str) -> Iterator[infer.NamedInput]:
         if index == 0 and cells and cells[0].strip().lower() in TITLES:
             titles = cells
         elif cells:
-            names = titles or [f"column {place + 1}" for place in range(len(cells))]
+            names = titles or [f"column {number}" for number in range(1, len(cells) + 1)]
             row = dict(zip(names, cells, strict=False))
             yield infer.NamedInput(f"{argument}, line {reader.line_num}", cells[0], row)
 
@@ -174,8 +174,8 @@ READERS: dict[str, Callable[[str, Preprocessing], Iterator[infer.NamedInput]]] =
 def silence_decoders() -> None:
     """Keep Pillow's warnings, its log and libtiff's messages off stderr.
 
-    They write there about a damaged file, libtiff even from C; the command prints one line about it
-    already. A library must not silence them for the whole process, but a command may.
+    The command already prints one line about a damaged file. Only commands may call this, because it
+    affects the whole process.
     """
     import ctypes
     import logging

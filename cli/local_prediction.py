@@ -1,4 +1,4 @@
-"""Prediction on this machine: the inputs, their predictions, and where these are written."""
+"""Prediction on this machine: find the inputs, predict them and write the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TABLES = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is shown of the predictions, and where they go."""
+    """Options that decide which results `ptx predict` writes, and where."""
 
     top: int
     batch_size: int
@@ -47,12 +47,12 @@ class PredictOptions:
 
     @property
     def shows_json(self) -> bool:
-        """By the option or by the file's name."""
+        """Whether JSON is written, because of --json or of the name of the output."""
         return self.as_json or self.ending in (".json", ".jsonl")
 
     @property
     def ending(self) -> str:
-        """Of the output's name; empty without an output."""
+        """The suffix of --output in lower case; empty without --output."""
         return "" if self.output is None else self.output.suffix.lower()
 
 
@@ -64,7 +64,7 @@ def predict_locally(
     workspace: Path,
     prefix: str,
 ) -> int:
-    """Predict the inputs on this machine and write the lines; the exit code."""
+    """Predict the inputs on this machine and write the results; returns the exit code."""
     from ptx.infer.prefetch import PLANNED_INPUTS, Prefetcher, plan_prefetch
     from ptx.infer.preprocessing import open_preprocessing
 
@@ -72,12 +72,12 @@ def predict_locally(
     preview, target = _make_preview(request.output, workspace, show=request.show)
     with ExitStack() as stack:
         previous = _open_previous(request, resolved.manifest.model, stack)
-        found = find_inputs(inputs, preprocessing)
-        head = list(islice(found, PLANNED_INPUTS))
+        remaining = find_inputs(inputs, preprocessing)
+        head = list(islice(remaining, PLANNED_INPUTS))
         plan = None if request.every else plan_prefetch(preprocessing, head, request.batch_size)
         # The workers are forked before anything starts a thread, as opening a backend does.
         pool = None if plan is None else stack.enter_context(plan.start_workers(preprocessing))
-        values: Iterable[Any] = chain(head, found)
+        values: Iterable[Any] = chain(head, remaining)
         if request.shard is not None or previous is not None:
             from ptx import scale
 
@@ -96,8 +96,8 @@ def predict_locally(
         )
         results = _results(predictor, values, preview, request)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):
-            entire = request.shard is None and previous is None
-            results = _with_progress(results, inputs if entire else (), preprocessing)
+            is_complete = request.shard is None and previous is None
+            results = _with_progress(results, inputs if is_complete else (), preprocessing)
         lines = PredictionLines(
             request.shows_json,
             request.top,
@@ -122,7 +122,7 @@ def predict_locally(
 def _open_previous(
     request: PredictOptions, model: str, stack: ExitStack
 ) -> scale.ResumableOutput | None:
-    """The output that --resume continues, until the stack is closed."""
+    """The output that --resume continues; it is open until the stack is closed."""
     if not request.resume or request.output is None:
         return None
     from ptx import scale
@@ -168,7 +168,7 @@ def _with_progress(
     inputs: tuple[str, ...],
     preprocessing: Preprocessing,
 ) -> Iterator[infer.Prediction | infer.Failure]:
-    """The results, with a progress bar; it counts the `inputs`, or has no end if there are none."""
+    """The results, with a progress bar whose total is the number of `inputs`, if there are any."""
     total = (lambda: count_inputs(inputs, preprocessing)) if inputs else None
     with ProgressBar("predicting", "inputs", total) as progress:
         for result in results:
@@ -184,7 +184,7 @@ def _write_lines(
         previous.append(lines)
     elif path is None:
         for line in lines:
-            sys.stdout.write(f"{line}\n")  # unlike `click.echo` it flushes only a terminal's lines
+            sys.stdout.write(f"{line}\n")  # `click.echo` would flush each line, even into a pipe
     else:
         with atomic_writer(path) as write:
             for line in lines:
@@ -193,7 +193,7 @@ def _write_lines(
 
 
 def _watch_cells(values: Iterable[Any], cells: deque[Mapping[str, str] | None]) -> Iterator[Any]:
-    """The values; the cells of their rows are appended as they are taken."""
+    """The values; as each is consumed, the cells of its table row are appended to `cells`."""
     for value in values:
         cells.append(value.cells if isinstance(value, infer.NamedInput) else None)
         yield value
@@ -222,18 +222,18 @@ def _write_table(
 def _make_preview(
     output: Path | None, workspace: Path, *, show: bool
 ) -> tuple[report.Preview | None, Path | None]:
-    """The picture that --show or --output asks for, and the file that is left for the lines."""
-    named = output is not None and output.suffix.lower() == ".png"
-    if not show and not named:
+    """The preview that --show or --output requests, and the file for the results, if any."""
+    is_picture = output is not None and output.suffix.lower() == ".png"
+    if not show and not is_picture:
         return None, output
     from ptx import report
 
-    path = output if output is not None and named else workspace / "preview.png"
-    return report.Preview(path), None if named else output
+    path = output if output is not None and is_picture else workspace / "preview.png"
+    return report.Preview(path), None if is_picture else output
 
 
 def _finish_preview(preview: report.Preview, *, show: bool) -> None:
-    """Write the picture, and open it if --show asks for that."""
+    """Write the picture, and open it with --show."""
     print_note(preview.save())
     if show and _has_display():
         click.launch(str(preview.path))

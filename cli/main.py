@@ -112,11 +112,11 @@ class Commands(click.Group):
         return commands + super(click.Group, self).shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Caught here, since click makes exit status 1 out of a broken pipe.
+        # Caught here because click turns a broken pipe into exit status 1.
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            return _leave_pipe()
+            return _stop_output()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -144,12 +144,11 @@ def ptx() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
-    # No threads for NumPy: ptx multiplies nothing large with it, and to start them takes a tenth of the
-    # time of a short command.
+    # NumPy multiplies only small arrays here, and starting its threads takes 10 % of a short command.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Nothing is drawn on a screen, and matplotlib cannot be imported if this is set to an empty name.
+    # ptx only writes files; and matplotlib cannot be imported if this variable is set to an empty name.
     os.environ["MPLBACKEND"] = "agg"
-    # Imported modules are not garbage: to search them repeatedly takes a twentieth of a short command.
+    # Imported modules are not garbage: searching them repeatedly takes 5 % of a short command.
     gc.set_threshold(_GC_THRESHOLD)
     open_streams()
     try:
@@ -158,7 +157,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except BrokenPipeError:
-        code = _leave_pipe()
+        code = _stop_output()
     except OSError as error:
         code = _report_error(error)
     try:
@@ -166,9 +165,9 @@ def main() -> NoReturn:
     except OSError:
         mute(sys.stderr)
     if "matplotlib" in sys.modules:
-        sys.exit(code)  # it may have a temporary folder, which it removes at the end
-    # All files are closed by now. To unload the libraries takes longer than some commands, and ONNX
-    # Runtime has hung there (microsoft/onnxruntime#27379).
+        sys.exit(code)  # at exit matplotlib removes the temporary folder that it may have
+    # All files are closed. Unloading the libraries takes longer than some commands, and ONNX Runtime
+    # can hang while it is unloaded (microsoft/onnxruntime#27379).
     os._exit(code)
 
 
@@ -179,15 +178,15 @@ def _run() -> int:
 
 @contextmanager
 def _recording_interrupts() -> Iterator[list[int]]:
-    """Ctrl-C as usual, and recorded, since PyTorch turns some KeyboardInterrupts into other errors."""
+    """Record Ctrl-C, because PyTorch turns some KeyboardInterrupts into other errors."""
     recorded: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         recorded.append(number)
         raise KeyboardInterrupt
 
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or threading.current_thread() is not threading.main_thread():
         yield recorded
         return
     signal.signal(signal.SIGINT, interrupt)
@@ -209,10 +208,10 @@ def _run_command(interrupts: list[int]) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
-    except SystemExit as error:  # click's completion ends so
+    except SystemExit as error:  # from click's completion
         return error.code if isinstance(error.code, int) else 0
     except BrokenPipeError:
-        return _leave_pipe()
+        return _stop_output()
     except Exception as error:
         if interrupts:
             return _INTERRUPTED
@@ -255,18 +254,18 @@ def _report_error(error: Exception) -> int:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, also while a library was loaded or within an extension module."""
-    direct = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    """Whether memory ran out, also while a library was loaded or in an extension module."""
+    is_memory_error = isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM
     cause = error.__cause__ or error.__context__
     return (
-        direct
+        is_memory_error
         or any(text in str(error) for text in _NO_MEMORY)
         or (cause is not None and _is_out_of_memory(cause))
     )
 
 
-def _leave_pipe() -> int:
-    """The reader of the output has gone: print nothing more."""
+def _stop_output() -> int:
+    """Print nothing more, because the reader of the pipe has closed it."""
     mute(sys.stdout)
     return _BROKEN_PIPE
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """The file that a MODEL argument means, read but not opened by a backend."""
+    """The file of a MODEL argument, read but not yet opened by a backend."""
 
     artifact: infer.Artifact
     manifest: infer.Manifest
-    backend: str  # as it was given
-    others: tuple[Path, ...] = ()  # files that `auto` tries if no backend here runs the first
-    model_spec: ModelSpec | None = None  # of a file without a manifest
+    backend: str  # as requested: `auto` or a name
+    others: tuple[Path, ...] = ()  # files that `auto` tries if no backend here runs `artifact`
+    model_spec: ModelSpec | None = None  # if the file has no manifest
 
 
 def resolve_model(
@@ -36,7 +36,7 @@ def resolve_model(
     spec_file: Path | None = None,
     raw: bool = False,
 ) -> ResolvedModel:
-    """The file for a MODEL argument that the backend reads, with its manifest.
+    """Find the file of a MODEL argument that the backend reads, with its manifest.
 
     Args:
         raw: Whether the command takes arrays, so that an ONNX file that ptx did not export needs no
@@ -71,7 +71,7 @@ def _adapted(artifact: infer.Artifact, model_spec: ModelSpec, backend: str) -> R
 def open_model(
     model: ResolvedModel, options: infer.Options, *, allow_nonfinite: bool = False
 ) -> infer.Predictor:
-    """The predictor; notes which backend `auto` chose, and why it skipped others."""
+    """Open the predictor; print which backend `auto` chose, and why it skipped others."""
     if model.backend != "auto" or model.model_spec is not None:
         predictor = infer.open_predictor(
             model.artifact,
@@ -114,13 +114,13 @@ def _note_skipped(predictor: infer.Predictor) -> None:
 
 
 def note_skipped(name: str, reason: str) -> None:
-    """Say why a backend that `auto` or `all` stands for is not used."""
+    """Print why `auto` or `all` does not use a backend."""
     print_note(f"{name} is skipped: {reason}")
 
 
 @contextmanager
 def closing_all(predictors: Iterable[infer.Predictor]) -> Iterator[None]:
-    """Close them at the end of the block, however it ends."""
+    """Close the predictors at the end of the block, also after an exception."""
     with ExitStack() as stack:
         for predictor in predictors:
             stack.enter_context(predictor)
@@ -136,9 +136,9 @@ def format_of(backend: str) -> str | None:
 
 def supports(artifact: infer.Artifact, option: str) -> bool:
     """Whether a backend for this format supports an option of `infer.Options`."""
-    entries = infer.BACKENDS.values()
     return any(
-        one.artifact_format == artifact.kind and option in one.supported_options for one in entries
+        entry.artifact_format == artifact.kind and option in entry.supported_options
+        for entry in infer.BACKENDS.values()
     )
 
 

@@ -54,10 +54,10 @@ def override_options(command: F) -> F:
 
 
 def read_spec_file(path: Path) -> ModelSpec:
-    """The file of --spec.
+    """Read the file of --spec.
 
     Raises:
-        InputError: it cannot be read, or something in it is not as it must be.
+        InputError: it cannot be read, or is not a valid model spec.
     """
     from ptx.infer.external.spec import read_spec
 
@@ -68,10 +68,10 @@ def read_overrides(spec_file: Path | None, **overrides: Any) -> ModelSpec | None
     """The overrides for a bare state dict; None without any option.
 
     Raises:
-        UsageError: an option is not as it must be.
+        UsageError: an option is not valid.
         InputError: the model spec or the file of labels cannot be read.
     """
-    if spec_file is None and not given_options(overrides):
+    if spec_file is None and not used_options(overrides):
         return None
     from ptx.infer.external.spec import ModelSpec
 
@@ -88,13 +88,13 @@ def read_overrides(spec_file: Path | None, **overrides: Any) -> ModelSpec | None
     )
 
 
-def given_options(overrides: dict[str, Any]) -> list[str]:
-    """The options that were given."""
+def used_options(overrides: dict[str, Any]) -> list[str]:
+    """The names of the options on the command line."""
     return [_FLAGS.get(name, f"--{name}") for name, value in overrides.items() if value is not None]
 
 
 def _labels(text: str | None) -> tuple[str, ...]:
-    """The labels in a list, or in a file of that name."""
+    """The labels in `text`, which is a list or the path of a file."""
     if text is None:
         return ()
     from ptx.infer.external.spec import ModelSpec

@@ -30,8 +30,8 @@ def is_reference(argument: str) -> bool:
 def find_factory(reference: str) -> Factory:
     """The function that makes the network; a class or a network is accepted too.
 
-    The module is also searched in the current folder. Naming it is the user's decision to run it; such
-    a name is never taken from a file.
+    The module is also searched in the current folder. By naming it, the user decides to run it; such a
+    name is never read from a file.
 
     Raises:
         UsageError: there is no such module or attribute, or importing it fails.
@@ -42,7 +42,7 @@ def find_factory(reference: str) -> Factory:
             " my_package.my_module:build_net"
         )
     module_name, _, attribute = reference.partition(":")
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - what sys.path holds is text
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path contains text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     module = _import_module(reference, module_name)
     try:
@@ -59,12 +59,12 @@ def _import_module(reference: str, name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if f"{name}.".startswith(f"{error.name}."):  # else it is something that the module needs
+        if f"{name}.".startswith(f"{error.name}."):  # else a dependency of the module is missing
             raise UsageError(
                 f"{reference}: there is no module {name!r}, neither in {os.getcwd()!r} nor installed"  # noqa: PTH109
             ) from error
         failure: BaseException = error
-    except (Exception, SystemExit) as error:  # whatever somebody's module raises
+    except (Exception, SystemExit) as error:  # user code can raise anything
         failure = error
     raise UsageError(
         f"{reference}: cannot import {name}: {type(failure).__name__}: {failure}"
@@ -78,7 +78,7 @@ def _make_network(reference: str, target: Any) -> Any:
     if not isinstance(target, nn.Module) and callable(target):
         try:
             network = target()
-        except Exception as error:  # whatever somebody's function raises
+        except Exception as error:  # user code can raise anything
             raise UsageError(
                 f"{reference}() fails: {type(error).__name__}: {error}; expected a function without"
                 " arguments that returns a network"

@@ -21,7 +21,7 @@ from ptx.infer.errors import BackendError, UsageError, install_hint, quote
 
 @dataclass(frozen=True)
 class RayOptions:
-    """Where the Ray cluster is, and what each of its workers takes."""
+    """The Ray cluster, the columns of its tables, and the resources of each worker."""
 
     on: str | None
     address: str | None
@@ -34,15 +34,15 @@ class RayOptions:
 
 def predict_on_ray(
     inputs: tuple[str, ...],
-    found: ResolvedModel,
-    asked: infer.Options,
+    resolved: ResolvedModel,
+    opening: infer.Options,
     request: PredictOptions,
     cluster: RayOptions,
 ) -> int:
-    """Predict the inputs on the cluster, with at least three labels."""
+    """Predict the inputs on the cluster, with at least three labels; returns the exit code."""
     if request.output is None:
         raise UsageError("--on ray writes a folder of Parquet files: use --output DIR")
-    # A path made of a URI has lost one of its two slashes.
+    # Path has removed one of the two slashes of a URI.
     output = os.fspath(request.output).replace(":/", "://", 1)
     with _ray(cluster.address):
         from ptx.scale.ray import Workers, put_model
@@ -54,15 +54,15 @@ def predict_on_ray(
             concurrency=cluster.concurrency,
         )
         job = PredictionJob(
-            backend=found.backend,
-            options=asked,
+            backend=resolved.backend,
+            options=opening,
             column=cluster.column,
             top=max(request.top, 3),
             batch_size=request.batch_size,
             prefix=cluster.prefix or "",
             workers=workers,
         )
-        model = put_model(found.artifact, found.model_spec)
+        model = put_model(resolved.artifact, resolved.model_spec)
         succeeded, failed = predict_files(inputs, model, output, job, resume=request.resume)
     echo(f"{output}: {summary(succeeded, failed)}")
     return 4 if failed else 0
@@ -70,17 +70,17 @@ def predict_on_ray(
 
 @contextmanager
 def _ray(address: str | None) -> Iterator[None]:
-    """Ray, connected to a cluster, or to one of this machine that ends with the block."""
+    """Connect Ray to a cluster, or to one that runs on this machine until the block ends."""
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _prepare(local=address == "local")
     try:
-        import pyarrow  # noqa: F401 - of the same extra, and Ray does without it until it has data
+        import pyarrow  # noqa: F401 - part of the extra; Ray imports it only when there is data
         import ray.data
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: {install_hint('ray')}") from error
-    own = not ray.is_initialized()
-    if own:
-        # A processor more than there are: reading and writing, which need one, are small work.
+    starts_ray = not ray.is_initialized()
+    if starts_ray:
+        # One CPU more than there are, for reading and writing, which take little time.
         local: dict[str, Any] = {"include_dashboard": False, "num_cpus": (os.cpu_count() or 1) + 1}
         try:
             ray.init(
@@ -98,18 +98,20 @@ def _ray(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        if own:
+        if starts_ray:
             ray.shutdown()
 
 
 def _prepare(*, local: bool) -> None:
-    """What Ray reads from the environment when it is imported, where the user has not said it."""
-    said = os.environ.setdefault
-    said("RAY_USAGE_STATS_ENABLED", "0")  # ptx never phones home
-    said("RAY_DATA_LOG_LEVEL", "ERROR")  # it sets up its loggers anew when it is imported
-    said("RAY_worker_niceness", "0")  # 15 by default: they would starve next to any other work
+    """Set the environment variables that Ray reads on import, unless the user has set them."""
+    set_default = os.environ.setdefault
+    set_default("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+    set_default("RAY_DATA_LOG_LEVEL", "ERROR")  # Ray configures its loggers on import
+    set_default(
+        "RAY_worker_niceness", "0"
+    )  # with the default, 15, other processes starve the workers
     if local and "RAY_AUTH_MODE" not in os.environ:
-        # A token of this job alone: Ray would write one into the user's home, and without any whoever
-        # reaches the cluster's ports could run programs.
+        # A token for this job only: Ray would write one into the user's home folder, and without a
+        # token anyone who can reach the ports of the cluster could run programs.
         os.environ["RAY_AUTH_MODE"] = "token"
-        said("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        set_default("RAY_AUTH_TOKEN", secrets.token_hex(32))

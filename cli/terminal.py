@@ -22,8 +22,8 @@ ENDLESS = "{desc}: {n:,} {unit}, {rate_noinv_fmt}"
 
 
 def columns() -> int | None:
-    """Width of the terminal that stdout is; None for a pipe, which gets complete rows."""
-    import shutil  # which imports every way of compressing
+    """Width of the terminal on stdout; None for a pipe, whose tables are not shortened."""
+    import shutil  # slow to import: it imports all compression modules
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
@@ -42,27 +42,28 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
     return report.facts(pairs, columns=columns())
 
 
-def print_note(remark: str) -> None:
-    """Print a remark on stderr."""
-    echo_error(f"ptx: {remark}")
+def print_note(text: str) -> None:
+    """Print a note on stderr."""
+    echo_error(f"ptx: {text}")
 
 
 def print_error(text: str) -> None:
-    """Print the line on stderr that a failed command ends with."""
+    """Print the last line of a failed command, on stderr."""
     prefix = style("ptx: error", "red", sys.stderr)
     echo_error(f"{prefix} {' '.join(text.split())}")
 
 
-def print_summary(text: str, following: str = "", *, passes: bool = True) -> None:
-    """Print the line that a command ends with, and the next command to try in this workspace."""
+def print_summary(text: str, next_command: str = "", *, passes: bool = True) -> None:
+    """Print the last line of a command, and the next command to try in this workspace."""
     if text:
         echo(text if passes else style(text, "red", sys.stdout))
-    if following:
-        echo(f"next: {following}{workspace_option() if following.startswith('ptx ') else ''}")
+    if next_command:
+        option = workspace_option() if next_command.startswith("ptx ") else ""
+        echo(f"next: {next_command}{option}")
 
 
 def style_result(word: str, passes: bool) -> str:
-    """A word such as `agrees` in green or `DIFFERS` in red, if stdout shows colours."""
+    """A word such as `agrees` in green or `DIFFERS` in red, if stdout supports colours."""
     return style(word, "green" if passes else "red", sys.stdout)
 
 
@@ -73,7 +74,7 @@ def style(word: str, colour: str, stream: TextIO) -> str:
 
 
 def workspace_option() -> str:
-    """The option --workspace of this command, to be given to the next one."""
+    """The --workspace option of this command, for the next command."""
     context = click.get_current_context(silent=True)
     source = None if context is None else context.get_parameter_source("workspace")
     if context is None or source is not ParameterSource.COMMANDLINE:
@@ -132,7 +133,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._bar.update(count)
 
     def reach(self, done: int, total: int) -> None:
-        """`done` of `total` units are done; the first call says at how many the clock starts."""
+        """`done` of `total` units are done; the rate is measured from the first call on."""
         if self._bar is None:
             return
         if self._bar.total is None:
@@ -140,10 +141,10 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
             self._bar.reset(total)
         self._bar.update(done - self._bar.n)
 
-    def say(self, remark: str) -> None:
-        """Show this at once: what goes before the units takes time too."""
+    def show(self, text: str) -> None:
+        """Show a text immediately, during the work before the first unit."""
         if self._bar is not None:
-            self._bar.display(remark)
+            self._bar.display(text)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

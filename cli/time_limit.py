@@ -26,8 +26,8 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
     """Add --timeout to a command, which then runs in a child process.
 
-    Nothing within the process would do: while PyTorch loads a TorchScript archive it holds the
-    interpreter's lock, so that no thread and no signal handler of Python runs.
+    A limit within the process would not work: while PyTorch loads a TorchScript archive it holds the
+    GIL, so that no other thread and no signal handler of Python runs.
     """
 
     @click.option(
@@ -47,7 +47,7 @@ def time_limit(command: Callable[..., R]) -> Callable[..., R | int]:
 
 
 def _fork(seconds: float) -> int:
-    """The child's process id, or 0 in the child; before any library has started threads."""
+    """Fork, before any library has started threads: the child's process id, or 0 in the child."""
     if not hasattr(os, "fork"):
         raise UsageError("--timeout needs a POSIX system: omit it")
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until both have their handlers
@@ -55,7 +55,7 @@ def _fork(seconds: float) -> int:
     if child:
 
         def forward(number: int, frame: FrameType | None) -> None:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
+            with contextlib.suppress(ProcessLookupError):  # the child has just ended
                 os.kill(child, number)
 
         for number in _FORWARDED:

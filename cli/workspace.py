@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ptx import trainers
     from ptx.infer.artifact.artifact import Trust
 
-DATA = "data"  # folder of what was downloaded
+DATA = "data"  # folder of downloaded data
 EXPORTED = "exported"  # folder of the allow-list: a file for each program, named by its sha256
 
 RESERVED = (DATA, EXPORTED)
@@ -38,7 +38,7 @@ class Workspace:
     def open_data(
         self, model: str, source: str | None, manifest: infer.Manifest | None = None
     ) -> trainers.Dataset:
-        """The data set that --data means for a model, with a note on stderr about what was taken."""
+        """Open the data set of --data, or the model's own, with a note on stderr about the choice."""
         from ptx import trainers
 
         silence_decoders()
@@ -72,8 +72,8 @@ class Workspace:
             kind: The format; None takes the preferred one of those that exist.
 
         Raises:
-            UsageError: neither a path nor the name of a model.
-            ArtifactError: the model has no such file yet; says which two commands make one.
+            UsageError: MODEL is neither a path nor the name of a model.
+            ArtifactError: the model has no such file yet; the message has the commands to create it.
         """
         if not self.is_name(model):
             return _path(model)
@@ -85,16 +85,16 @@ class Workspace:
         option = workspace_option()
         what = "artifact" if kind is None else f"{kind} file" if kind != CHECKPOINT else kind
         export = f"`ptx export {model} --format {kind or next(iter(FORMATS))}{option}`"
-        make = [f"`ptx train {model}{option}`", export]
+        commands = [f"`ptx train {model}{option}`", export]
         if models.lookup(model) is None:
-            make = [export.replace(model, "my_module:build_net --spec FILE", 1)]
+            commands = [export.replace(model, "my_module:build_net --spec FILE", 1)]
         elif kind == CHECKPOINT:
-            make = make[:1]
+            commands = commands[:1]
         elif CHECKPOINT in files:
-            make = make[1:]
+            commands = commands[1:]
         raise ArtifactError(
             f"there is no {what} of {model} in {quote(self.folder(model))}: create it with"
-            f" {' and then '.join(make)}",
+            f" {' and then '.join(commands)}",
             code="E-NO-ARTIFACT",
         )
 
@@ -113,7 +113,7 @@ class Workspace:
             return False
         if model in models.CATALOG:
             return True
-        # What is in the workspace, and what is a path, is known without a look at the packages.
+        # Looking up the models of installed packages is slow, so files and paths are checked first.
         if self.files(model):
             return True
         return not os.path.lexists(model) and models.lookup(model) is not None
@@ -122,13 +122,13 @@ class Workspace:
         """The models with files here that are neither in the catalog nor of a package."""
         known = models.known_models()
         try:
-            names = sorted(os.listdir(self.root))  # noqa: PTH208 - the names alone
+            names = sorted(os.listdir(self.root))  # noqa: PTH208 - only names are needed
         except OSError:
             return []
         return [name for name in names if name not in known and self.is_name(name)]
 
     def require_free(self, name: str) -> None:
-        """Refuse a name for a custom model that means something else already.
+        """Check that a name for a custom model is not taken.
 
         Raises:
             UsageError: it is a model of the catalog or of a package, or a folder of the workspace.
@@ -149,13 +149,13 @@ class Workspace:
         make_folder(allow_list)
         write_atomic(allow_list / sha256, f"{path}\n".encode("utf-8", "surrogateescape"))
 
-    def trust(self, everything: bool) -> Trust:
+    def trust(self, trust_all: bool) -> Trust:
         """The programs that may run code: all with --trust, else those that were exported here."""
-        if everything:
+        if trust_all:
             return True
         allow_list = self.root / EXPORTED
         try:
-            return frozenset(os.listdir(allow_list))  # noqa: PTH208 - the names alone
+            return frozenset(os.listdir(allow_list))  # noqa: PTH208 - only names are needed
         except OSError:
             return frozenset()
 
@@ -174,6 +174,6 @@ def _path(argument: str) -> Path:
     if not os.path.lexists(path) and os.sep not in argument and not path.suffix:
         raise UsageError(
             f"there is no model {quote(argument)};"
-            f" {did_you_mean(argument, models.known_models())}; or a path"
+            f" {did_you_mean(argument, models.known_models())}; or use a path"
         )
     return path

@@ -97,13 +97,13 @@ def benchmark(
                 progress=progress.advance,
             )
             texts = [
-                json.dumps(each.to_data()) if as_json else report.node_table(each, columns())
-                for each in profiles
+                json.dumps(profile.to_data()) if as_json else report.node_table(profile, columns())
+                for profile in profiles
             ]
         echo(("\n" if as_json else "\n\n").join(texts))
         return
     with ProgressBar("measuring", "backends", len(targets)) as progress:
-        found = report.benchmark(
+        results = report.benchmark(
             targets,
             settings,
             progress=progress.advance,
@@ -111,18 +111,18 @@ def benchmark(
             on_skip=note_skipped if backends is None else None,
         )
     if as_json:
-        for line in found.lines():
+        for line in results.lines():
             echo(json.dumps(line))
     else:
-        echo(found.table(style_result, columns()))
+        echo(results.table(style_result, columns()))
     folder = targets[0].path.parent
-    written = found.save(folder, model) if folder == space.folder(model) else ()
-    if written and not as_json:
-        print_summary(", ".join(map(str, written)), f"ptx report {model}")
+    paths = results.save(folder, model) if folder == space.folder(model) else ()
+    if paths and not as_json:
+        print_summary(", ".join(map(str, paths)), f"ptx report {model}")
 
 
 def _read_network(space: Workspace, targets: Sequence[report.Target]) -> export.TrainedModel | None:
-    """The network of the files, if the workspace has it with their weights; else None, with a note."""
+    """The network of the files, if the workspace has its checkpoint; else None, with a note."""
     manifest = infer.read_artifact(targets[0].path).manifest
     try:
         if manifest is not None:

@@ -96,11 +96,9 @@ def compare(
     if as_json:
         echo(json.dumps({**compared.data(), "evaluation": evaluation, "passes": passes}))
     else:
-        options_of_model = {"--network": network, "--spec": spec_file}
-        named = [
-            f" {name} {value}" for name, value in options_of_model.items() if value is not None
-        ]
-        _print_text(compared, evaluation, "".join((model, *named)), passes=passes)
+        model_options = {"--network": network, "--spec": spec_file}
+        used = [f" {name} {value}" for name, value in model_options.items() if value is not None]
+        _print_text(compared, evaluation, "".join((model, *used)), passes=passes)
     return 0 if passes else 1
 
 
@@ -125,13 +123,13 @@ def _manifest_problems(
 
 
 def _print_problems(model: str, problems: list[str], *, as_json: bool) -> None:
-    """Say how the files differ from what was verified: a comparison would mean nothing."""
+    """Print how the files differ from what was verified; a comparison would mean nothing."""
     if as_json:
         echo(json.dumps({"model": model, "passes": False, "problems": problems}))
     else:
         echo("\n".join(problems))
-        following = f"ptx export {model} --format all"
-        print_summary(f"{model}: the files are not what was verified", following, passes=False)
+        next_command = f"ptx export {model} --format all"
+        print_summary(f"{model}: the files are not what was verified", next_command, passes=False)
 
 
 def _find_rows(
@@ -164,11 +162,12 @@ def _evaluate(
 ) -> tuple[str, bool]:
     """The metrics of one backend on the test rows, and whether they are no worse than in training.
 
-    The other backends agree with it, label by label. A file that computes in int8 need not agree, and is
-    evaluated by itself.
+    The other backends have been found to agree with it, label by label. A file that computes in int8
+    need not agree, so it is evaluated separately.
     """
-    found, passes, record = evaluate_test_rows(predictor, dataset)
-    line = f"{found.summary} of {pluralise(found.rows, 'row')} of {dataset.name}; {record}"
+    evaluation, passes, record = evaluate_test_rows(predictor, dataset)
+    rows = pluralise(evaluation.rows, "row")
+    line = f"{evaluation.summary} of {rows} of {dataset.name}; {record}"
     path = space.artifact(model, "onnx", INT8_SUFFIX)
     if not path.is_file():
         return line, passes
@@ -187,8 +186,8 @@ def _evaluate_int8(
             return f"{path.name} was exported from other weights: it is skipped", True
         if failed := failures(predictor, predictor.manifest):
             return f"{path.name}: {failed[0].name}: {failed[0].detail}", False
-        found, passes, record = evaluate_test_rows(predictor, dataset)
-    return f"{path.name}: {BY_ACCURACY}: {found.summary}; {record}", passes
+        evaluation, passes, record = evaluate_test_rows(predictor, dataset)
+    return f"{path.name}: {BY_ACCURACY}: {evaluation.summary}; {record}", passes
 
 
 def _print_text(
@@ -200,10 +199,12 @@ def _print_text(
     for line in (*compared.differences(), evaluation):
         if line:
             echo(line)
-    following = f"ptx report {argument}" if passes else f"ptx export {argument} --format all"
+    next_command = f"ptx report {argument}" if passes else f"ptx export {argument} --format all"
     if not passes and models.lookup(argument) is None:
-        following = "export it again"
+        next_command = "export it again"
     agreeing = sum(result.passed for result in results)
     print_summary(
-        f"{compared.model}: {agreeing} of {len(results)} backends agree", following, passes=passes
+        f"{compared.model}: {agreeing} of {len(results)} backends agree",
+        next_command,
+        passes=passes,
     )

@@ -25,8 +25,8 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import ShellComplete, get_completion_class
 
-    found = get_completion_class(shell)
-    assert found is not None
-    maker = found(click.Group(), {}, "ptx", "_PTX_COMPLETE")
-    # The base class's: that of bash starts bash to ask for its version.
-    echo(ShellComplete.source(maker))
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None
+    completer = shell_class(click.Group(), {}, "ptx", "_PTX_COMPLETE")
+    # The method of the base class, because that for bash starts bash to check its version.
+    echo(ShellComplete.source(completer))

@@ -48,7 +48,7 @@ def doctor(as_json: bool) -> None:
     echo()
     if cuda:
         titles = ("CUDA of", "built for", "driver up to", "runtime", "cuDNN", "its CUDA")
-        echo(table(titles, [_row(one) for one in cuda]))
+        echo(table(titles, [_row(versions) for versions in cuda]))
         echo()
     rows = [
         (name, style_result("works" if status.works else "no", status.works), status.detail)
@@ -73,12 +73,12 @@ def _cuda_of(backend: str, versions: Sequence[CudaVersions]) -> dict[str, str | 
     if "cuda" not in entry.devices:
         return None
     library = entry.import_runtime.rpartition("import_")[2]  # the function that imports it
-    return next((asdict(one) for one in versions if one.library == library), None)
+    return next((asdict(each) for each in versions if each.library == library), None)
 
 
-def _row(one: CudaVersions) -> tuple[str, ...]:
-    loaded = (one.driver, one.runtime, one.cudnn, one.cudnn_built_for)
-    return one.library, one.built_for, *(version or "-" for version in loaded)
+def _row(versions: CudaVersions) -> tuple[str, ...]:
+    loaded = (versions.driver, versions.runtime, versions.cudnn, versions.cudnn_built_for)
+    return versions.library, versions.built_for, *(version or "-" for version in loaded)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -57,13 +57,13 @@ def evaluate(
         dataset = space.open_data(predictor.manifest.model, data, predictor.manifest)
         if resolved.model_spec is None:  # else there is nothing to verify
             require_verified(predictor, dataset)
-        found, passes, record = evaluate_test_rows(predictor, dataset)
+        evaluation, passes, record = evaluate_test_rows(predictor, dataset)
         if as_json:
-            _print_json(predictor, dataset.name, found, passes, record)
+            _print_json(predictor, dataset.name, evaluation, passes, record)
         else:
-            following = f"ptx {'report' if passes else 'compare'} {predictor.manifest.model}"
+            next_command = f"ptx {'report' if passes else 'compare'} {predictor.manifest.model}"
             external = resolved.model_spec is not None
-            _print_text(predictor, found, passes, record, "" if external else following)
+            _print_text(predictor, evaluation, passes, record, "" if external else next_command)
     return 0 if passes else 1
 
 
@@ -74,24 +74,28 @@ def evaluate_test_rows(
     from ptx.trainers.recorded_metrics import check_accuracy_regression
 
     with ProgressBar("evaluating", "rows", len(dataset.test)) as progress:
-        found = trainers.evaluate(
+        evaluation = trainers.evaluate(
             predictor, dataset.test, names=dataset.labels, progress=progress.advance
         )
-    return found, *check_accuracy_regression(predictor.manifest, found, dataset)
+    return evaluation, *check_accuracy_regression(predictor.manifest, evaluation, dataset)
 
 
 def _print_json(
-    predictor: infer.Predictor, data: str, found: trainers.Evaluation, passes: bool, record: str
+    predictor: infer.Predictor,
+    data: str,
+    evaluation: trainers.Evaluation,
+    passes: bool,
+    record: str,
 ) -> None:
     line = {
         "model": predictor.manifest.model,
         "backend": predictor.backend.name,
         "data": data,
-        "rows": found.rows,
-        "accuracy": found.accuracy,
-        "rmse": found.error,
+        "rows": evaluation.rows,
+        "accuracy": evaluation.accuracy,
+        "rmse": evaluation.error,
         "labels": list(predictor.manifest.labels),
-        "confusion": None if found.confusion is None else found.confusion.tolist(),
+        "confusion": None if evaluation.confusion is None else evaluation.confusion.tolist(),
         "passes": passes,
         "record": record,
     }
@@ -100,20 +104,20 @@ def _print_json(
 
 def _print_text(
     predictor: infer.Predictor,
-    found: trainers.Evaluation,
+    evaluation: trainers.Evaluation,
     passes: bool,
     record: str,
-    following: str,
+    next_command: str,
 ) -> None:
     model = predictor.manifest.model
-    if found.confusion is not None:
-        echo(report.confusion_text(predictor.manifest.labels, found.confusion.tolist()))
-    if found.only_label is not None:
-        label = predictor.manifest.labels[found.only_label]
+    if evaluation.confusion is not None:
+        echo(report.confusion_text(predictor.manifest.labels, evaluation.confusion.tolist()))
+    if evaluation.only_label is not None:
+        label = predictor.manifest.labels[evaluation.only_label]
         print_note(f"every row is predicted as {quote(label)}: the labels are not distinguished")
+    rows = pluralise(evaluation.rows, "row")
     print_summary(
-        f"{model} on {predictor.backend.name}: {found.summary} of {pluralise(found.rows, 'row')};"
-        f" {record}",
-        following,
+        f"{model} on {predictor.backend.name}: {evaluation.summary} of {rows}; {record}",
+        next_command,
         passes=passes,
     )

@@ -36,7 +36,8 @@ from ptx.infer.ranges import DROP, OPSETS
 
 ALL, TRITON = "all", "triton"
 NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
-TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}  # those it supports
+# The parameters that can be used with --format triton and with --adopt.
+TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}
 ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
 
 
@@ -176,14 +177,14 @@ def export(
     print_assumptions(trained, names)
     silence_decoders()
     rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
-    made = replace(rows, trained=variant.apply(rows.trained))
-    print_limits(made.trained)
+    variant_rows = replace(rows, trained=variant.apply(rows.trained))
+    print_limits(variant_rows.trained)
     for name in names:
         target = output or _target(space, trained.manifest, name, path, variant.suffix)
         if variant.in_int8:
-            export_int8(space, made.trained, variant, target, opset, data)
+            export_int8(space, variant_rows.trained, variant, target, opset, data)
         else:
-            _export_one(space, made, name, target, opset)
+            _export_one(space, variant_rows, name, target, opset)
         if variant.quantize_weights is not None:
             print_quantization_cost(space, rows, target, data)
     is_custom = is_reference(model) or exporting.is_library_model(model)
@@ -203,11 +204,11 @@ def _choose_formats(formats: str, output: Path | None, opset: int | None) -> lis
         names = [name for name, format_ in exporting.EXPORTERS.items() if not format_.explicit_only]
     if output is not None and len(names) > 1:
         raise UsageError("--output is one file, and --format all writes several: choose one format")
-    others = {FORMATS[name].suffix: name for name in exporting.EXPORTERS if name != names[0]}
-    if output is not None and output.suffix in others:
+    other_formats = {FORMATS[name].suffix: name for name in exporting.EXPORTERS if name != names[0]}
+    if output is not None and output.suffix in other_formats:
         raise UsageError(
-            f"--output ends in {output.suffix}, and the format is {formats}: give --format"
-            f" {others[output.suffix]} or another name"
+            f"--output ends in {output.suffix}, and the format is {formats}: use --format"
+            f" {other_formats[output.suffix]} or another name"
         )
     if opset is not None and not any(exporting.EXPORTERS[name].takes_opset for name in names):
         raise UsageError(f"--opset needs the format onnx; the format is {formats}: omit it")
@@ -230,7 +231,7 @@ def _export_one(
 ) -> None:
     """Convert, verify and write one file; print its size, its largest error and its accuracy."""
     with ProgressBar(f"verifying {name}", "runs") as progress, quiet_exporters():
-        progress.say(f"converting {rows.trained.manifest.model} to {name}")
+        progress.show(f"converting {rows.trained.manifest.model} to {name}")
         done = exporting.export(
             rows.trained,
             name,
@@ -286,7 +287,7 @@ def _export_repository(space: Workspace, model: str, output: Path | None, device
 
 
 def _require_options(supported: set[str], reason: str) -> None:
-    """Refuse an option on the command line that is not supported."""
+    """Raise UsageError for an option on the command line that is not supported."""
     context = click.get_current_context()
     for option in context.command.params:
         name = str(option.name)

@@ -48,8 +48,8 @@ def models(model: str | None, workspace: Path, as_json: bool) -> None:
 
 
 def _suggest_next(space: Workspace, names: list[str]) -> str:
-    """Export what is only trained, else look at what is exported, else train."""
-    names = sorted(names, key=lambda name: name != "convnet")  # the one that takes a picture
+    """The next command: export a model that is only trained, else view an exported one, else train."""
+    names = sorted(names, key=lambda name: name != "convnet")  # convnet first: it takes images
     files = {name: set(space.files(name)) for name in names}
     for name in names:
         if files[name] == {CHECKPOINT}:

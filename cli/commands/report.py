@@ -70,7 +70,7 @@ def report(
         ProgressBar("evaluating", "rows", total) as evaluating,
         ProgressBar("comparing", "inputs", total) as comparing,
     ):
-        found = reports.report(
+        page = reports.report(
             trained,
             predictors,
             dataset,
@@ -78,11 +78,11 @@ def report(
             comparing=comparing.advance,
         )
     files = space.files(model) if is_name else {"onnx": find_artifact("onnx").path}
-    found = reports.add_files(found, files)
+    page = reports.add_files(page, files)
     if "onnx" in files and not isinstance(trained, export.ExternalOnnx):
         location = export.locate(trained, infer.read_artifact(files["onnx"]))
-        found = replace(found, location=location)
-    size = replace(found, skipped=list(relevant_skips(skipped, trained).items())).save(target)
+        page = replace(page, location=location)
+    size = replace(page, skipped=list(relevant_skips(skipped, trained).items())).save(target)
     print_summary(f"{target}: {reports.file_size(size)}", f"open {target} in a browser")
 
 
@@ -90,8 +90,8 @@ def _find_rows(
     space: Workspace, model: str, data: str | None, trained: export.TrainedModel
 ) -> trainers.Dataset | None:
     """The data set of --data or of the training; None for a model that has neither."""
-    known = models.lookup(model) is not None and not isinstance(trained, export.ExternalOnnx)
-    if data is None and not known:
+    has_data = models.lookup(model) is not None and not isinstance(trained, export.ExternalOnnx)
+    if data is None and not has_data:
         print_note("without --data nothing is evaluated")
         return None
     return space.open_data(trained.manifest.model, data, trained.manifest)

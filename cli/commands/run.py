@@ -103,7 +103,7 @@ def _facts(outputs: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for name, value in outputs.items():
         elements = {name: value}
         if isinstance(value, list):
-            elements = {f"{name}[{place}]": array for place, array in enumerate(value)}
+            elements = {f"{name}[{index}]": array for index, array in enumerate(value)}
         for title, array in elements.items():
             if array is None:
                 rows.append((title, "-", "absent", "", "", ""))

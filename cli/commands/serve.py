@@ -242,7 +242,7 @@ def find_source(
     server: ServerSettings,
     spec_file: Path | None = None,
 ) -> ModelSource:
-    """What opens a MODEL argument, at the start and at each reload."""
+    """The source of a MODEL argument, which is opened at the start and at each reload."""
     from ptx.serve import ModelSource
 
     name, equals, file = model.partition("=")
@@ -263,10 +263,10 @@ def _add_shadows(
     share: float,
     keep: Path | None,
 ) -> list[ModelSource]:
-    """The sources with what --shadow says of them."""
+    """The sources with their shadows from --shadow."""
     from ptx.serve import ShadowSource
 
-    found: dict[str, ShadowSource] = {}
+    by_name: dict[str, ShadowSource] = {}
     for argument in shadows:
         name, equals, _ = argument.partition("=")
         if not equals:
@@ -279,8 +279,8 @@ def _add_shadows(
         if name not in {source.name for source in sources}:
             served = ", ".join(source.name for source in sources)
             raise UsageError(f"--shadow {argument}: {name!r} is not served; expected {served}")
-        found[name] = ShadowSource(find(argument).open, share, keep)
-    return [replace(source, shadow=found.get(source.name)) for source in sources]
+        by_name[name] = ShadowSource(find(argument).open, share, keep)
+    return [replace(source, shadow=by_name.get(source.name)) for source in sources]
 
 
 def _open(

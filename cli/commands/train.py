@@ -101,13 +101,13 @@ def train(
 
 
 class EpochProgress:
-    """A line for each epoch, at most one a second, and on a terminal a progress bar during it."""
+    """A line for each epoch, at most one per second, and on a terminal a progress bar during it."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._title, self._last = "", False
         self._printed = 0.0
-        self._refreshed = 0.0  # when the metrics were read last, which waits for the device
+        self._refreshed = 0.0  # when the metrics were last read; reading waits for the device
 
     def epoch_begins(self, epoch: int, epochs: int, rows: int, done: int) -> None:
         self._title, self._last = f"epoch {epoch}/{epochs}", epoch == epochs
@@ -142,7 +142,7 @@ def _epoch_text(row: dict[str, float]) -> str:
 
 
 def _print_result(model: str, data: str, result: trainers.TrainingResult, space: Workspace) -> None:
-    """Which exported files are outdated now, and the line that a training ends with."""
+    """Print which exported files are outdated now, and the last line of a training."""
     if result.trained and result.interrupted is None:
         for path in (path for kind, path in space.files(model).items() if kind != CHECKPOINT):
             print_note(f"{path} has the weights of the previous training: export it again")
@@ -151,10 +151,10 @@ def _print_result(model: str, data: str, result: trainers.TrainingResult, space:
         resume = f"ptx train {model}{_repeat_options()} --resume"
         print_summary(f"stopped after epoch {epochs}: {result.checkpoint}", resume)
     elif not result.trained:
-        done = (
-            f"{model} has all of its {pluralise(epochs, 'epoch')} already, so nothing was trained"
+        reason = (
+            f"{model} already has all of its {pluralise(epochs, 'epoch')}, so nothing was trained"
         )
-        print_summary(f"{done}: {result.checkpoint}", export)
+        print_summary(f"{reason}: {result.checkpoint}", export)
     else:
         last = result.history[-1]
         result_text = (
@@ -166,20 +166,20 @@ def _print_result(model: str, data: str, result: trainers.TrainingResult, space:
 
 
 def _note_previous(checkpoint: Path) -> None:
-    """Say what becomes of the checkpoint that this training replaces."""
+    """Print where the checkpoint that this training replaces is kept."""
     previous = trainers.previous_training(checkpoint)
     if previous is None:
         return
-    what = f" of {pluralise(previous['epochs'], 'epoch')}" if "epochs" in previous else ""
+    description = f" of {pluralise(previous['epochs'], 'epoch')}" if "epochs" in previous else ""
     accuracy = previous.get("metrics", {}).get("test_accuracy")
-    what += f", test accuracy {report.percent(accuracy)}," if accuracy is not None else ""
-    kept = checkpoint.parent / trainers.PREVIOUS
-    replaced = ", replacing the one before it" if kept.exists() else ""
-    print_note(f"the previous checkpoint{what} is kept as {kept}{replaced}")
+    description += f", test accuracy {report.percent(accuracy)}," if accuracy is not None else ""
+    backup = checkpoint.parent / trainers.PREVIOUS
+    replaces = ", replacing the one before it" if backup.exists() else ""
+    print_note(f"the previous checkpoint{description} is kept as {backup}{replaces}")
 
 
 def _repeat_options() -> str:
-    """The options of this run, to be given again; `print_summary` adds the workspace."""
+    """The options of this run, for the command that resumes it; `print_summary` adds the workspace."""
     context = click.get_current_context()
     return "".join(
         f" {option.opts[0]} {shlex.quote(str(context.params[option.name]))}"

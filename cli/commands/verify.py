@@ -49,9 +49,9 @@ def verify(
 ) -> int:
     """Check the digest of FILE and replay the golden samples that it carries.
 
-    FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no torch. One that ptx
-    did not write has neither a digest nor golden samples: the exit code is 1, and the checks say whether
-    it loads and whether --spec fits.
+    FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no PyTorch. One that
+    ptx did not write has neither a digest nor golden samples: the exit code is 1, and the checks say
+    whether it loads and whether --spec matches it.
     """
     space = Workspace(workspace)
     path = space.find(model, format_of(backend))
@@ -73,8 +73,8 @@ def verify(
     echo(table(("check", "", "detail"), [(c.name, _result(c), c.detail) for c in checks]))
     if failed:
         external = any(check.name == "spec" for check in checks)  # a file without a manifest
-        following = f"ptx export --adopt {path}" if external else "export it again"
-        print_summary(f"{path} fails: {failed}", following, passes=False)
+        next_command = f"ptx export --adopt {path}" if external else "export it again"
+        print_summary(f"{path} fails: {failed}", next_command, passes=False)
         return 1
     print_summary(f"{path} passes {pluralise(len(checks), 'check')}")
     return 0

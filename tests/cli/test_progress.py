@@ -54,7 +54,7 @@ def test_what_goes_before_the_units_is_said_and_makes_no_rate(
 ) -> None:
     terminal = open_terminal(monkeypatch)
     with ProgressBar("proving", "runs") as bar:
-        bar.say("converting convnet to onnx")
+        bar.show("converting convnet to onnx")
         assert "converting convnet to onnx" in terminal.getvalue()
         bar.reach(34, 51)
         bar.reach(36, 51)
@@ -65,7 +65,7 @@ def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     with ProgressBar("proving", "runs") as bar:
-        bar.say("converting")
+        bar.show("converting")
         bar.reach(1, 3)
     assert stream.getvalue() == ""
 

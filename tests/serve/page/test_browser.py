@@ -92,7 +92,9 @@ def test_a_digit_is_drawn_with_the_mouse(show: Callable[..., Any], server: Stand
     for picture in ("#input-image", "#model-input"):
         expect(page, picture).to_be_visible()
     assert (
-        page.locator("#model-input").evaluate("image => image.decode().then(() => image.naturalWidth)")
+        page.locator("#model-input").evaluate(
+            "image => image.decode().then(() => image.naturalWidth)"
+        )
         == 28
     )
     expect(page, "#time").to_contain_text("ms")
