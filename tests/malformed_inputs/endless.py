@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import warnings
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from .case import Case, Group, Kit
 
 endless = Group("endless", ".onnx")
 program = Group("endless program", ".torchscript")
-report = Group("endless report", "")
 
 GRAPH = """
-agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] end = {END}> {
+agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] end = {3}> {
     mean = ReduceMean <keepdims = 0> (x)
     same = Equal (mean, end)
     on = Squeeze (same)
@@ -29,13 +27,11 @@ agraph (float[batch, 1] x) => (float[batch, 1] y) <float[1] end = {END}> {
 """
 
 
-def endless_model(source: Path, at: int = 3) -> bytes:
-    """An ONNX file with the manifest of `source`, a linear-model: y = x, and no end at a mean of
-    `at`.
-    """
+def endless_model(source: Path) -> bytes:
+    """An ONNX file with the manifest of `source`, a linear-model: y = x, and no end at a mean of 3."""
     proto = onnx.ModelProto.FromString(source.read_bytes())
     del proto.metadata_props[:]
-    proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH.replace("END", str(at))))
+    proto.graph.CopyFrom(onnx.parser.parse_graph(GRAPH))
     return onnx_bytes.embed_manifest(
         proto.SerializeToString(), read_artifact(source).require_manifest().to_json()
     )
@@ -75,15 +71,6 @@ def endless_program(kit: Kit, *, when_loaded: bool) -> bytes:
         )
     manifest = read_artifact(kit.model("torchscript", "linear-model")).require_manifest()
     return zip_archive.embed_manifest(target.getvalue(), manifest.to_json())
-
-
-def endless_workspace(kit: Kit) -> Path:
-    """A workspace whose linear-model does not end on the rows of its test set: 1, 2 and 3."""
-    root = kit.folder / "runs"
-    shutil.copytree(kit.workspace / "linear-model", root / "linear-model")
-    path = root / "linear-model" / "linear-model.onnx"
-    path.write_bytes(endless_model(path, at=2))
-    return root
 
 
 CASES: list[Case] = [

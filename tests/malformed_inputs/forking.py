@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pkgutil
+import resource
 import select
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple, NoReturn
 
 LIGHT = ("onnxruntime",)  # to fork a process that holds little takes a fifth of the time
+TORCH = ("onnxruntime", "torch")
 HEAVY = (
     "onnxruntime",
     "torch.onnx",
@@ -47,6 +49,13 @@ class Streams(NamedTuple):
     encoding: str = "utf-8"
 
 
+class Bounds(NamedTuple):
+    """What a call may use."""
+
+    processor: int  # seconds
+    memory: int  # bytes of address space
+
+
 class Ended(NamedTuple):
     """What became of a call."""
 
@@ -54,18 +63,19 @@ class Ended(NamedTuple):
     out: bytes
     err: bytes
     seconds: float
+    peak: int  # kB of memory in use, those of the process that was forked among them
 
 
 class Forking:
     """The process, seen from the tests."""
 
-    def __init__(self, folder: Path, preloaded: Sequence[str]) -> None:
+    def __init__(self, folder: Path, preloaded: Sequence[str], **environment: str) -> None:
         # OpenMP's threads would not survive a fork.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+        environment |= {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
         self._process: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, "-P", __file__, *preloaded],
             cwd=folder,
-            env=environment,
+            env={**os.environ, **environment},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -78,17 +88,20 @@ class Forking:
         *,
         limit: float = 120,
         interrupt: float | None = None,
+        folder: Path = Path(),
+        bounds: Bounds | None = None,
     ) -> Ended:
         """`ptx` with these words; SIGKILL ends it after `limit` seconds, Ctrl-C after `interrupt`."""
         call = {"words": words, "streams": streams, "limit": limit, "interrupt": interrupt}
+        call |= {"folder": str(folder), "bounds": bounds}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(call), file=self._process.stdin, flush=True)
         if not ended_within(2 * limit, self._process.stdout.fileno()):
             self._process.kill()
             raise TimeoutError(f"the process that forks does not answer: {words}")
-        code, out, err, seconds = json.loads(self._process.stdout.readline())
-        return Ended(code, bytes.fromhex(out), bytes.fromhex(err), seconds)
+        code, out, err, *rest = json.loads(self._process.stdout.readline())
+        return Ended(code, bytes.fromhex(out), bytes.fromhex(err), *rest)
 
     def __enter__(self) -> Forking:
         return self
@@ -113,32 +126,36 @@ def serve() -> None:
     gc.collect()
     gc.freeze()  # else a collection in a child copies all that it looks at
     for line in sys.stdin:
-        call = json.loads(line)
-        ended = answer(call["words"], Streams(*call["streams"]), call["limit"], call["interrupt"])
-        sys.stdout.write(
-            f"{json.dumps((ended.code, ended.out.hex(), ended.err.hex(), ended.seconds))}\n"
-        )
+        code, out, err, *rest = answer(json.loads(line))
+        sys.stdout.write(f"{json.dumps((code, out.hex(), err.hex(), *rest))}\n")
         sys.stdout.flush()
 
 
-def answer(words: Sequence[str], streams: Streams, limit: float, interrupt: float | None) -> Ended:
+def answer(call: Mapping[str, Any]) -> Ended:
     """What becomes of one call."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = time.monotonic()
         child = os.fork()
         if not child:
-            become_ptx(words, streams, {1: out, 2: err})
+            become_ptx(call, {1: out, 2: err})
         watched = os.pidfd_open(child)
-        if interrupt and not ended_within(interrupt, watched):
+        if call["interrupt"] and not ended_within(call["interrupt"], watched):
             os.kill(child, signal.SIGINT)
-        if not ended_within(limit, watched):
+        if not ended_within(call["limit"], watched):
             os.kill(child, signal.SIGKILL)
         os.close(watched)
-        status = os.waitpid(child, 0)[1]
+        _, status, used = os.wait4(child, 0)
         seconds = time.monotonic() - started
         out.seek(0)
         err.seek(0)
-        return Ended(os.waitstatus_to_exitcode(status), out.read(), err.read(), seconds)
+        code = os.waitstatus_to_exitcode(status)
+        return Ended(code, out.read(), err.read(), seconds, used.ru_maxrss)
+
+
+def set_bounds(bounds: Bounds) -> None:
+    """More than this ends this process, or is a MemoryError."""
+    resource.setrlimit(resource.RLIMIT_CPU, (bounds.processor, bounds.processor))
+    resource.setrlimit(resource.RLIMIT_AS, (bounds.memory, bounds.memory))
 
 
 def ended_within(seconds: float, watched: int) -> bool:
@@ -146,16 +163,20 @@ def ended_within(seconds: float, watched: int) -> bool:
     return bool(select.select([watched], [], [], seconds)[0])
 
 
-def become_ptx(words: Sequence[str], streams: Streams, files: Mapping[int, IO[bytes]]) -> NoReturn:
+def become_ptx(call: Mapping[str, Any], files: Mapping[int, IO[bytes]]) -> NoReturn:
     """What the console script is, in a forked child."""
     from ptx.cli.main import main
 
     code: Any = 70  # an exception that leaves `main`
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(call["folder"])
+        streams = Streams(*call["streams"])
         take_streams(streams, files)
         os.environ["PYTHONIOENCODING"] = streams.encoding
-        sys.argv = ["ptx", *words]
+        sys.argv = ["ptx", *call["words"]]
+        if call["bounds"]:
+            set_bounds(Bounds(*call["bounds"]))
         main()
     except SystemExit as error:
         code = error.code

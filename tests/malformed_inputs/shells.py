@@ -61,7 +61,8 @@ WHOLE = {
     ),
 }
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
-WITH_TORCH = ("export", "evaluate", "report", "compare", "diff")  # whose quick calls import it
+# Their quick calls import torch.
+WITH_TORCH = ("export", "evaluate", "report", "compare", "diff", "benchmark")
 # Of the slow ones, each in states that between them have each stream lost, and each encoding.
 WHOLE_STATES = (
     Streams("closed", "closed", "closed", "latin-1"),

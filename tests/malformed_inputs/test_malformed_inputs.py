@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,29 +19,13 @@ from ptx.infer import Predictor, PtxError, load
 
 from . import archives, endless, numbers, onnx_files, pictures
 from .case import Case, Kit
+from .forking import LIGHT, TORCH, Bounds, Ended, Forking
 
 CASES = [*pictures.CASES, *numbers.CASES, *onnx_files.CASES, *archives.CASES, *endless.CASES]
 
-SECONDS = 10  # of a processor
+BOUNDS = Bounds(processor=10, memory=4 * 2**30)
 PATIENCE = 120  # seconds for a process that waits, on a machine with much else to do
-MEMORY = 4 * 2**30  # bytes of address space
 RESIDENT = 2**20  # kB that may be in use at the peak
-
-# The peak is read by the process itself: what wait4 tells counts the parent's memory too.
-MAIN = f"""
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
-end = os._exit
-def end_with_peak(code):
-    with open("/proc/self/status") as status, open(os.environ["PTX_PEAK"], "w") as target:
-        target.write(next(line.split()[1] for line in status if line.startswith("VmHWM")))
-    end(code)
-if sys.platform == "linux": # macOS has no /proc, and refuses a limit of the address space
-    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
-    os._exit = end_with_peak
-from ptx.cli import main
-main()
-"""
 
 # Group → verb and options; {} is the case's own argument, @x a file of the workspace or an artifact.
 COMMANDS = {
@@ -57,10 +40,10 @@ COMMANDS = {
     "state dict": ("export", "convnet", "--checkpoint", "{}", "--output", "@out.onnx"),
     "unrun": ("inspect", "{}"),
     "endless": ("predict", "3", "--backend", "ort-cpu", "--timeout", "1", "--model", "{}"),
-    "endless report": ("report", "linear-model", "--timeout", "5", "--workspace", "{}"),
     "endless program": ("predict", "3", "--trust", "--timeout", "3", "--model", "{}"),
 }
 
+WITH_TORCH = ("program", "checkpoint", "state dict", "endless program")
 OF_MODELS = ("model", "program", "checkpoint")  # the case is the model; its input is a drawing
 
 BY_LIBRARY = [
@@ -75,7 +58,7 @@ BY_LIBRARY = [
     and case.name != "no manifest"  # which the library runs: tests/infer/external
 ]
 
-# A process takes a quarter of a second: of what the library covers too, every third, or all on request.
+# Of what the library covers too, every third, or all on request.
 BY_COMMAND = [
     case
     for index, case in enumerate(CASES)
@@ -117,23 +100,25 @@ def stand_in(kit: Kit, word: str) -> str:
     return str(kit.model(suffix, model) if suffix else kit.export(model, "onnx"))
 
 
-def run(kit: Kit, case: Case) -> tuple[subprocess.CompletedProcess[bytes], Path]:
-    given = argument(kit, case)
-    words = [
-        given if word == "{}" else stand_in(kit, word) if word.startswith("@") else word
-        for word in COMMANDS[case.group]
-    ]
-    peak = kit.folder / "peak"
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, *words],
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-        cwd=kit.folder,
-        env={**os.environ, "PTX_PEAK": str(peak), "PTX_WORKSPACE": str(kit.workspace)},
-        stdin=subprocess.DEVNULL,
-    )
-    return done, peak
+@pytest.fixture(scope="module")
+def call(workspace: Path) -> Iterator[Callable[[Kit, Case], Ended]]:
+    """`call(kit, case)`: the case's command, forked from a process that has imported what it needs."""
+    workplace = {"PTX_WORKSPACE": str(workspace)}
+    with (
+        Forking(workspace, LIGHT, **workplace) as light,
+        Forking(workspace, TORCH, **workplace) as torch,
+    ):
+
+        def run(kit: Kit, case: Case) -> Ended:
+            given = argument(kit, case)
+            words = [
+                given if word == "{}" else stand_in(kit, word) if word.startswith("@") else word
+                for word in COMMANDS[case.group]
+            ]
+            forking = torch if case.group in WITH_TORCH else light
+            return forking.run(words, limit=PATIENCE, folder=kit.folder, bounds=BOUNDS)
+
+        yield run
 
 
 def answers(out: str) -> list[str]:
@@ -148,11 +133,14 @@ def check_answers(case: Case, found: list[str]) -> bool:
     )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs pidfd")
 @pytest.mark.parametrize("case", BY_COMMAND, ids=lambda case: f"{case.group}: {case.name}")
-def test_on_the_command_line(case: Case, kit: Kit, tally: Counter[str]) -> None:
+def test_on_the_command_line(
+    case: Case, kit: Kit, call: Callable[[Kit, Case], Ended], tally: Counter[str]
+) -> None:
     tally["in a process"] += 1
-    done, peak = run(kit, case)
-    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    done = call(kit, case)
+    out, err = done.out.decode(errors="replace"), done.err.decode(errors="replace")
     tally["tracebacks"] += "Traceback" in err
     assert "Traceback" not in err
     errors = [line for line in err.splitlines() if line.startswith("ptx: error ")]
@@ -171,9 +159,8 @@ def test_on_the_command_line(case: Case, kit: Kit, tally: Counter[str]) -> None:
         tally["wrong answers"] += not right
         assert right, out + err
         assert errors == []
-    assert done.returncode == case.exit, err
-    if Path("/proc").exists():
-        assert int(peak.read_text()) < RESIDENT
+    assert done.code == case.exit, err
+    assert done.peak < RESIDENT
 
 
 @pytest.fixture(scope="module")

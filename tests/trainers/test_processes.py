@@ -63,17 +63,18 @@ def test_the_group_is_told_the_device_of_its_process(
 MODEL = "diabetes"  # 768 rows
 
 
-def command(root: Path, *options: object) -> list[str]:
-    given = ["train", MODEL, "--data", "bundled", "--workspace", root, *options]
-    return [sys.executable, "-m", "ptx.cli", *map(str, given)]
+def arguments(root: Path, *options: object) -> list[str]:
+    return ["train", MODEL, "--data", "bundled", "--workspace", *map(str, (root, *options))]
 
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+def command(processes: int, restarts: int = 0) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    options = ["--nproc-per-node", str(processes), "--max-restarts", str(restarts)]
+    return [*launcher, *options, "-m", "ptx.cli"]
 
 
-def train(root: Path, *options: object, processes: int = 1) -> subprocess.CompletedProcess[str]:
-    launcher = [] if processes == 1 else [*TORCHRUN, str(processes)]
-    script = [*launcher, *command(root, *options)[len(launcher) > 0 :]]
+def train(root: Path, *options: object, processes: int) -> subprocess.CompletedProcess[str]:
+    script = [*command(processes), *arguments(root, *options)]
     return subprocess.run(script, capture_output=True, text=True, timeout=300)
 
 
@@ -90,20 +91,20 @@ def wait_for_checkpoint(root: Path) -> Path:
     return checkpoint
 
 
-def test_two_processes_train_as_one_and_one_goes_on(tmp_path: Path) -> None:
-    one = train(tmp_path / "one", "--epochs", 2)
-    two = train(tmp_path / "two", "--epochs", 1, processes=2)
-    assert (one.returncode, two.returncode) == (0, 0), two.stderr
-    assert two.stdout.count("trained on") == 1
-    resumed = train(tmp_path / "two", "--epochs", 2, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+def test_three_processes_train_as_one_and_one_goes_on(tmp_path: Path, ptx: Any) -> None:
+    three = train(tmp_path / "three", "--epochs", 1, processes=3)
+    assert three.returncode == 0, three.stderr
+    assert three.stdout.count("trained on") == 1
+    for options in (("three", "--resume"), ("one",)):
+        done = ptx(*arguments(tmp_path / options[0], "--epochs", 2, *options[1:]))
+        assert done.code == 0, done.err
+    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
 @contextmanager
 def torchrun(root: Path, *options: object, restarts: int = 0) -> Iterator[subprocess.Popen[str]]:
     """torchrun on two processes, the second of which is killed once there is a checkpoint."""
-    script = [*TORCHRUN, "2", "--max-restarts", str(restarts), *command(root, *options)[1:]]
+    script = [*command(2, restarts), *arguments(root, *options)]
     with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             wait_for_checkpoint(root)
@@ -115,7 +116,7 @@ def torchrun(root: Path, *options: object, restarts: int = 0) -> Iterator[subpro
 
 
 def test_a_process_killed_under_torchrun_ends_all_and_the_training_is_resumed(
-    tmp_path: Path,
+    tmp_path: Path, ptx: Any
 ) -> None:
     with torchrun(tmp_path, "--epochs", 100_000) as run:
         out, err = run.communicate(timeout=120)
@@ -126,8 +127,8 @@ def test_a_process_killed_under_torchrun_ends_all_and_the_training_is_resumed(
     assert "exitcode  : 6" in err
     assert "ptx/trainers" not in out + err  # the traceback is torchrun's alone
     done = read_artifact(tmp_path / MODEL / "checkpoint.pt").require_manifest().training["epochs"]
-    resumed = train(tmp_path, "--resume", "--epochs", done + 1, processes=3)
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = ptx(*arguments(tmp_path, "--resume", "--epochs", done + 1))
+    assert resumed.code == 0, resumed.err
     assert len(losses(tmp_path)) == done + 1
 
 

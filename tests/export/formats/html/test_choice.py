@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -44,7 +44,7 @@ def graph(
     """One node: its first input is the graph's, the others are weights."""
     names = [f"i{index}" for index in range(len(shapes))]
     weights = [
-        helper.make_tensor(name, TensorProto.FLOAT, sizes, np.zeros(sizes).ravel())
+        helper.make_tensor(name, TensorProto.FLOAT, sizes, bytes(4 * math.prod(sizes)), raw=True)
         for name, shape in zip(names[1:], shapes[1:], strict=True)
         for sizes in [[int(size) for size in shape]]
     ]
