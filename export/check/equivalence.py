@@ -14,7 +14,7 @@ from torch import nn
 
 from ptx.export.check.batch_invariance import check_batch_invariance
 from ptx.export.check.matrix import (
-    SMALL_BATCH,
+    INVARIANCE_BATCH,
     Case,
     batch_sizes,
     is_heavy,
@@ -69,7 +69,11 @@ class EquivalenceCheck:
         self._further_sizes = further_sizes
         self._progress: Callable[[int, int], None] | None = None
         self._done = 0
-        self._exact: dict[str, dict[str, Array]] = {}  # by the digest of the inputs
+        # By the digest of the inputs. Errors and effects of rounding are kept only for the short matrix,
+        # whose inputs are also those of the golden samples.
+        self._exact: dict[str, dict[str, Array]] = {}
+        self._errors: dict[str, dict[str, Array]] = {}
+        self._effects: dict[str, dict[str, Array]] = {}
         # Cases of constant inputs that are not checked, since the network is ill-conditioned there, with
         # the reason.
         self.ill_conditioned: dict[str, str] = {}
@@ -193,7 +197,7 @@ class EquivalenceCheck:
             eager = self.reference.eager(case.inputs)
             self._check_repeats(case, eager)
             self._advance(len(self.cases))
-            errors = self.reference.errors(case.inputs, case.exact, eager)
+            errors = self._eager_errors(case.inputs, case.exact, eager)
             stats = {
                 spec.name: ErrorStats.collect(spec, case.exact[spec.name], errors)
                 for spec in self.signature.outputs
@@ -213,6 +217,22 @@ class EquivalenceCheck:
             for name, part in stats.items():
                 by_pattern.setdefault((case.pattern, name), []).append(part)
         return {key: ErrorStats.merge(parts) for key, parts in by_pattern.items()}
+
+    def _eager_errors(
+        self,
+        inputs: Mapping[str, Array],
+        exact: Mapping[str, Array],
+        eager: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """As `Reference.errors`; `eager`: the outputs of the network itself, if they are known."""
+        digest = input_digest(inputs) if self._short else ""
+        if digest in self._errors:
+            return self._errors[digest]
+        eager = self.reference.eager(inputs) if eager is None else eager
+        errors = self.reference.errors(inputs, exact, eager)
+        if self._short:
+            self._errors[digest] = errors
+        return errors
 
     def _is_ill_conditioned(
         self, case: Case, spec: TensorSpec, errors: Array, limit: Array
@@ -246,17 +266,18 @@ class EquivalenceCheck:
 
     @cached_property
     def _rounding(self) -> dict[str, Array]:
-        """Output → how much rounding changes each column, over the small batches of the matrix.
+        """Output → how much rounding changes each column, over small batches of the matrix.
 
         0 for outputs without small columns, where the errors of the network itself say enough.
         """
-        cases = [
-            case
-            for case in self.cases
-            if case.sizes[BATCH] <= SMALL_BATCH and case.title not in self.ill_conditioned
-        ]
+        # One case for each pattern and length: more rows change the largest effect little.
+        cases = {
+            (case.pattern, *(size for axis, size in case.sizes.items() if axis != BATCH)): case
+            for case in sorted(self.cases, key=lambda case: case.sizes[BATCH])
+            if case.sizes[BATCH] <= INVARIANCE_BATCH and case.title not in self.ill_conditioned
+        }
         overall = self._overall
-        found = [self.rounding_on(case.inputs, case.exact, overall) for case in cases]
+        found = [self.rounding_on(case.inputs, case.exact, overall) for case in cases.values()]
         return {
             name: np.maximum.reduce([effect[name] for effect in found]) for name in self._overall
         }
@@ -278,7 +299,12 @@ class EquivalenceCheck:
             if spec.is_float and has_small_columns(overall[spec.name])
         }
         if small:
-            effect = self.reference.rounding_effect(inputs, exact, SEEDS)
+            digest = input_digest(inputs) if self._short else ""
+            effect = self._effects.get(digest) or self.reference.rounding_effect(
+                inputs, exact, SEEDS
+            )
+            if self._short:
+                self._effects[digest] = dict(effect)
         return {
             spec.name: largest_by_column(spec, effect[spec.name])
             if spec.name in small
@@ -319,7 +345,7 @@ class EquivalenceCheck:
         Inputs that are mostly plain, as the background of an image, count as constant.
         """
         exact = self.exact(inputs)
-        errors = self.reference.errors(inputs, exact, self.reference.eager(inputs))
+        errors = self._eager_errors(inputs, exact)
         rounding = self.rounding_on(inputs, exact, self._overall)
         plain = is_mostly_plain(inputs)
         return {
