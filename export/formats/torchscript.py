@@ -8,7 +8,7 @@ import torch
 
 from ptx.export.tracing import Traced, example_tensors
 from ptx.infer.artifact import zip_archive
-from ptx.infer.backends.pytorch.script_graph import free_convolutions
+from ptx.infer.backends.pytorch.script_graph import unfreeze_convolutions
 
 
 def convert(traced: Traced, *, opset: int | None = None) -> bytes:
@@ -18,7 +18,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
         script = torch.jit.trace(  # type: ignore[no-untyped-call]
             traced.network, example_tensors(traced.signature), check_trace=False
         )
-        free_convolutions(script)
+        unfreeze_convolutions(script)
         # Never to a path: on a full disk that aborts the process (pytorch/pytorch#156955).
         content: bytes = script.save_to_buffer()
     return content

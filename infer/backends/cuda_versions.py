@@ -42,7 +42,7 @@ class CudaVersions:
 
 def read_versions() -> list[CudaVersions]:
     """The versions for each library that is installed and built for CUDA."""
-    built = [name for name in LIBRARIES if find_build(name)]
+    names = [name for name in LIBRARIES if find_build(name)]
     children = [
         subprocess.Popen(
             [sys.executable, "-m", __name__, name],
@@ -51,11 +51,11 @@ def read_versions() -> list[CudaVersions]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        for name in built
+        for name in names
     ]
     return [
         _read_child(child, name) or CudaVersions(name, find_build(name) or "")
-        for name, child in zip(built, children, strict=True)
+        for name, child in zip(names, children, strict=True)
     ]
 
 
@@ -158,16 +158,18 @@ def _cudnn_version(number: int | None) -> str | None:
 def find_problems(
     versions: Sequence[CudaVersions], packages: Iterable[str] | None = None
 ) -> Iterator[str]:
-    """Incompatible versions, each with what to do; `packages`: the installed packages of cuDNN, which
-    are looked up by default.
+    """Incompatible versions, each with what to do.
+
+    Args:
+        packages: The installed packages of cuDNN; by default they are looked up.
     """
-    for one in versions:
-        yield from _problems_of(one)
-    built = {_major(one.built_for): one for one in versions if one.built_for}
-    if len(built) > 1:
-        each = " and ".join(f"{one.library} for CUDA {one.built_for}" for one in built.values())
+    for library in versions:
+        yield from _problems_of(library)
+    builds = {_major(each.built_for): each for each in versions if each.built_for}
+    if len(builds) > 1:
+        text = " and ".join(f"{each.library} for CUDA {each.built_for}" for each in builds.values())
         yield (
-            f"{each}: a process that uses both loads the cuDNN of one of them: install a torch and an"
+            f"{text}: a process that uses both loads the cuDNN of one of them: install a torch and an"
             " onnxruntime-gpu for one major version of CUDA"
         )
     installed = _installed_cudnn() if packages is None else list(packages)
@@ -178,19 +180,20 @@ def find_problems(
         )
 
 
-def _problems_of(one: CudaVersions) -> Iterator[str]:
-    needed = _major(one.runtime or one.built_for)
-    if one.driver and _major(one.driver) < needed:
+def _problems_of(versions: CudaVersions) -> Iterator[str]:
+    library, built_for = versions.library, versions.built_for
+    used = versions.runtime or built_for
+    if versions.driver and _major(versions.driver) < _major(used):
         yield (
-            f"the driver supports CUDA up to {one.driver}, and {one.library} uses"
-            f" {one.runtime or one.built_for}: update the driver"
+            f"the driver supports CUDA up to {versions.driver}, and {library} uses {used}: update the"
+            " driver"
         )
-    for what, version in (("CUDA runtime", one.runtime), ("cuDNN", one.cudnn_built_for)):
-        if version and one.built_for and _major(version) != _major(one.built_for):
-            path = f" ({one.cudnn_path})" if what == "cuDNN" else ""
+    for what, version in (("CUDA runtime", versions.runtime), ("cuDNN", versions.cudnn_built_for)):
+        if version and built_for and _major(version) != _major(built_for):
+            path = f" ({versions.cudnn_path})" if what == "cuDNN" else ""
             yield (
-                f"{one.library} is built for CUDA {one.built_for} and loads a {what} for"
-                f" {version}{path}: install {one.library} in a separate environment"
+                f"{library} is built for CUDA {built_for} and loads a {what} for {version}{path}:"
+                f" install {library} in a separate environment"
             )
 
 

@@ -90,7 +90,7 @@ class Options:
 
 
 PRECISIONS = ("float32", "tf32")
-# Nodes that compute shapes, if ONNX Runtime places them on the CPU; no node.
+# Which nodes may run on the CPU: those that only compute sizes, if ONNX Runtime places them there; none.
 CPU_FALLBACKS = ("shape-ops", "none")
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
@@ -150,12 +150,12 @@ def open_backend(
 
 
 def _check_values(options: Options) -> None:
-    for what, value, known in (
+    for what, value, choices in (
         ("precision", options.precision, PRECISIONS),
         ("cpu_fallback", options.cpu_fallback, CPU_FALLBACKS),
     ):
-        if value not in known:
-            raise UsageError(f"there is no {what} {quote(value)}; {did_you_mean(value, known)}")
+        if value not in choices:
+            raise UsageError(f"there is no {what} {quote(value)}; {did_you_mean(value, choices)}")
     if options.threads is not None:
         THREADS.check("threads", options.threads)
     if options.timeout is not None:

@@ -34,6 +34,5 @@ def set_openmp_wait_policy() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # respected by all OpenMP libraries
-        os.environ.setdefault(
-            "GOMP_SPINCOUNT", "10000"
-        )  # only by GNU OpenMP, where it overrides the policy
+        # Read only by GNU OpenMP, where it overrides the policy.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -59,13 +59,13 @@ class Watchdog:
                     self._running = False
                     return
                 deadline, due = next(iter(self._watched.items()))
-                left = due - time.monotonic()
-                if left <= 0:
+                remaining = due - time.monotonic()
+                if remaining <= 0:
                     del self._watched[deadline]
                     deadline.stopped = True
                     deadline.stop()
                     continue
-            time.sleep(min(left, _MAX_SLEEP))
+            time.sleep(min(remaining, _MAX_SLEEP))
 
 
 class Deadline:

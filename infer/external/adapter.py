@@ -1,6 +1,6 @@
 """External ONNX files: without a manifest, run with their graph's signature and a model spec.
 
-The signature comes from the graph, where the model spec leaves it out; see
+What the model spec does not say of the signature comes from the graph; see
 `ptx.infer.external.graph_signature`. Many files have a fixed batch of 1; they are run one sample at a
 time.
 """
@@ -23,7 +23,7 @@ from ptx.infer.external.onnx_graph import read_graph
 from ptx.infer.external.spec import ModelSpec
 from ptx.infer.signature import BATCH, Array, Signature
 
-# As the field `op_type` of a node says them.
+# The encoded field `op_type` of such a node.
 _RECURRENT = (b"\x22\x04LSTM", b"\x22\x03GRU")
 
 
@@ -34,13 +34,15 @@ class ExternalModel:
     artifact: Artifact
     manifest: Manifest
     fixed_batch_size: int | None  # of the graph; None if its batch is dynamic
-    recurrent: bool  # it has an LSTM or a GRU, on which an empty array ends the process
+    recurrent: bool  # whether it has an LSTM or a GRU, in which an empty array crashes ONNX Runtime
 
     def open(
         self, backend: str, options: Options, skipped: dict[str, str] | None = None
     ) -> Backend:
-        """The backend behind the outputs and the batch of the manifest; `skipped`: see
-        `open_backend`.
+        """Open a backend that has the outputs and the batch of the manifest.
+
+        Args:
+            skipped: As in `open_backend`.
         """
         opened = open_backend(backend, self.artifact, options, skipped=skipped)
         return ExternalBackend(
@@ -49,16 +51,16 @@ class ExternalModel:
 
 
 def adapt_artifact(artifact: Artifact, model_spec: ModelSpec) -> ExternalModel:
-    """An ONNX file without a manifest, with the manifest that its graph and the spec give.
+    """Make a manifest for an ONNX file, from its graph and a model spec.
 
     Raises:
-        UsageError: it is another kind of file, or has a manifest of its own.
-        ArtifactError: it takes or gives what ptx cannot describe.
-        InputError: E-SPEC: the model spec does not fit the file.
+        UsageError: the file has another format, or has a manifest.
+        ArtifactError: ptx cannot describe an input or output of the file.
+        InputError: E-SPEC: the model spec does not match the file.
     """
-    other = not artifact.format.accepts_spec
-    if other or artifact.manifest is not None:
-        what = f"is {artifact.format.noun}" if other else "has a manifest of its own"
+    is_onnx = artifact.format.accepts_spec
+    if not is_onnx or artifact.manifest is not None:
+        what = "has a manifest of its own" if is_onnx else f"is {artifact.format.noun}"
         raise UsageError(
             f"{artifact.name} {what}; a model spec can describe only an ONNX file without a manifest"
         )
@@ -83,17 +85,13 @@ def adapt_artifact(artifact: Artifact, model_spec: ModelSpec) -> ExternalModel:
 
 @final
 class ExternalBackend:
-    """The manifest's outputs, for a batch of any size where the file has one that is fixed."""
+    """Computes the manifest's outputs, for batches of any size even if the graph has a fixed batch."""
 
     def __init__(
         self, backend: Backend, signature: Signature, fixed_batch_size: int | None, recurrent: bool
     ) -> None:
-        self._backend, self._signature, self._fixed_batch_size = (
-            backend,
-            signature,
-            fixed_batch_size,
-        )
-        self._recurrent = recurrent
+        self._backend, self._signature = backend, signature
+        self._fixed_batch_size, self._recurrent = fixed_batch_size, recurrent
 
     @property
     def name(self) -> str:
@@ -104,8 +102,8 @@ class ExternalBackend:
         return self._backend.device
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """As ONNX Runtime answers; more rows than the file is fixed to in turn."""
-        total = self._total(inputs)
+        """The outputs of ONNX Runtime; if the batch is fixed, in as many runs as needed."""
+        total = self._count_rows(inputs)
         empty = any(isinstance(value, np.ndarray) and not value.size for value in inputs.values())
         if empty and (self._recurrent or (self._fixed_batch_size and total == 0)):
             return self._empty_outputs(inputs, total)
@@ -116,7 +114,8 @@ class ExternalBackend:
         ):
             return self._name_outputs(self._backend.run(inputs))
         parts = [
-            self._part(inputs, start, total) for start in range(0, total, self._fixed_batch_size)
+            self._run_part(inputs, start, total)
+            for start in range(0, total, self._fixed_batch_size)
         ]
         outputs = {}
         for spec in self._signature.outputs:
@@ -127,32 +126,32 @@ class ExternalBackend:
     def close(self) -> None:
         self._backend.close()
 
-    def _total(self, inputs: Mapping[str, Any]) -> int | None:
-        """The rows of all inputs that have a batch; None where they differ, or there is none."""
-        found = {
+    def _count_rows(self, inputs: Mapping[str, Any]) -> int | None:
+        """The batch size of the inputs; None if they differ, or no input has a batch."""
+        sizes = {
             inputs[spec.name].shape[spec.batch_axis]
             for spec in self._signature.inputs
             if BATCH in spec.axes
         }
-        return int(found.pop()) if len(found) == 1 else None
+        return int(sizes.pop()) if len(sizes) == 1 else None
 
-    def _part(self, inputs: Mapping[str, Array], start: int, total: int) -> dict[str, Array]:
-        """As many samples as the graph takes; the last one is repeated where they are fewer."""
+    def _run_part(self, inputs: Mapping[str, Array], start: int, total: int) -> dict[str, Array]:
+        """The outputs for one fixed batch from `start` on, filled up with copies of the last row."""
         assert self._fixed_batch_size is not None
         rows = np.minimum(np.arange(start, start + self._fixed_batch_size), total - 1)
-        cut = dict(inputs)
+        batch = dict(inputs)
         for spec in self._signature.inputs:
             if BATCH in spec.axes:
-                taken = np.take(inputs[spec.name], rows, axis=spec.batch_axis)
-                cut[spec.name] = np.ascontiguousarray(taken)
-        outputs = self._name_outputs(self._backend.run(cut))
+                selected = np.take(inputs[spec.name], rows, axis=spec.batch_axis)
+                batch[spec.name] = np.ascontiguousarray(selected)
+        outputs = self._name_outputs(self._backend.run(batch))
         for spec in self._signature.outputs:
-            got = np.shape(outputs[spec.name])
-            fits = BATCH in spec.axes and len(got) == len(spec.axes)
-            if not fits or got[spec.batch_axis] != self._fixed_batch_size:
+            shape = np.shape(outputs[spec.name])
+            matches = BATCH in spec.axes and len(shape) == len(spec.axes)
+            if not matches or shape[spec.batch_axis] != self._fixed_batch_size:
                 raise ArtifactError(
-                    f"output {spec.name!r} has shape {got} for a batch of {self._fixed_batch_size}; the"
-                    f" model spec says {spec.describe()}",
+                    f"output {spec.name!r} has shape {shape} for a batch of {self._fixed_batch_size};"
+                    f" the model spec says {spec.describe()}",
                     code="E-OUTPUT",
                 )
         return outputs
@@ -173,10 +172,10 @@ class ExternalBackend:
             for axis, size in zip(spec.axes, getattr(inputs[spec.name], "shape", ()), strict=False)
             if isinstance(axis, str)
         }
-        given = self._signature.outputs
-        known = all({axis for axis in s.axes if isinstance(axis, str)} <= set(sizes) for s in given)
-        if total == 0 and known and all(BATCH in spec.axes for spec in given):
-            return {spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype) for spec in given}
+        specs = self._signature.outputs
+        named_axes = {axis for spec in specs for axis in spec.axes if isinstance(axis, str)}
+        if total == 0 and named_axes <= set(sizes) and all(BATCH in spec.axes for spec in specs):
+            return {spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype) for spec in specs}
         shapes = {name: getattr(value, "shape", None) for name, value in inputs.items()}
         raise InputError(
             f"the inputs have shapes {shapes}; expected sizes of at least 1, because ONNX Runtime cannot"
@@ -186,8 +185,9 @@ class ExternalBackend:
 
 
 def _dense(tensor: Any) -> Array:
-    """The array of ONNX Runtime's SparseTensor."""
-    values, places = tensor.values(), tensor.get_coo_data().indices()
+    """A SparseTensor of ONNX Runtime as an array."""
+    values, indices = tensor.values(), tensor.get_coo_data().indices()
     array = np.zeros(tensor.dense_shape(), values.dtype)
-    array[np.unravel_index(places, array.shape) if places.ndim == 1 else tuple(places.T)] = values
+    is_flat = indices.ndim == 1
+    array[np.unravel_index(indices, array.shape) if is_flat else tuple(indices.T)] = values
     return array

@@ -1,4 +1,4 @@
-"""What the graph of an ONNX file takes and gives, read from its bytes without the onnx package.
+"""The inputs and outputs of an ONNX file's graph, read from its bytes without the onnx package.
 
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ptx.infer.artifact.onnx_bytes import OnnxHeader, parts, walk
 from ptx.infer.errors import ArtifactError
 
-# Field numbers of GraphProto, ValueInfoProto, TypeProto with its parts, TensorProto.
+# Field numbers of GraphProto, ValueInfoProto, TypeProto and its parts, and TensorProto.
 _INITIALIZER, _INPUT, _OUTPUT, _SPARSE_INITIALIZER = 5, 11, 12, 15
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_NAME = 1, 1, 2, 1, 1, 2
@@ -45,7 +45,9 @@ ELEMENTS = {
     23: "float4e2m1",
     24: "float8e8m0",
 }
-_LARGEST = 2**31  # of a fixed axis; a larger number is a negative one, which says nothing
+_MAX_SIZE = (
+    2**31
+)  # of a fixed axis; a larger number is an encoded negative one, which means nothing
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class GraphTensor:
     """An input or output of a graph."""
 
     name: str
-    type: str  # `float32`, or `sequence(int64)`, `optional(bool)`, `map`, … for what is no tensor
-    axes: tuple[int | str | None, ...] | None  # a size, a name or nothing; None: no shape is given
+    type: str  # `float32`, or for other types `sequence(int64)`, `optional(bool)`, `map`, …
+    axes: tuple[int | str | None, ...] | None  # sizes, names, or None if unnamed; None: no shape
 
     def describe(self) -> str:
         """`float32 (N, 3, 224, 224)`; `?` stands for an axis without a name."""
@@ -66,19 +68,19 @@ class GraphTensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a graph must be given, and what it gives."""
+    """The inputs and outputs of a graph."""
 
-    inputs: tuple[GraphTensor, ...]  # without those that have a value in the file
+    inputs: tuple[GraphTensor, ...]  # without those that have an initializer
     outputs: tuple[GraphTensor, ...]
 
 
 def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
-    """The inputs and outputs of the file's graph; its nodes and weights are passed over.
+    """Read the inputs and outputs of the file's graph, without its nodes and weights.
 
     Raises:
-        ArtifactError: it is damaged.
+        ArtifactError: the file is damaged.
     """
-    inputs, outputs, given = [], [], set()
+    inputs, outputs, initialized = [], [], set()
     try:
         for number, start, end in parts(data, *header.graph):
             if number == _INPUT:
@@ -86,9 +88,9 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
             elif number == _OUTPUT:
                 outputs.append(_value(data, start, end))
             elif number == _INITIALIZER:
-                given.add(_tensor_name(data, start, end))
+                initialized.add(_tensor_name(data, start, end))
             elif number == _SPARSE_INITIALIZER:
-                given |= {
+                initialized |= {
                     _tensor_name(data, *part)
                     for field, *part in parts(data, start, end)
                     if field == _SPARSE_VALUES
@@ -97,7 +99,7 @@ def read_graph(data: bytes, header: OnnxHeader, *, name: str) -> Graph:
         raise ArtifactError(
             f"{name} is damaged, or is not an ONNX file: {error}", code="E-ONNX-PARSE"
         ) from error
-    return Graph(tuple(item for item in inputs if item.name not in given), tuple(outputs))
+    return Graph(tuple(item for item in inputs if item.name not in initialized), tuple(outputs))
 
 
 def _value(data: bytes, start: int, end: int) -> GraphTensor:
@@ -139,7 +141,7 @@ def _axis(data: bytes, start: int, end: int) -> int | str | None:
     axis: int | str | None = None
     for _, number, value in walk(data, start, end):
         if number == _DIM_VALUE and isinstance(value, int):
-            axis = value if 0 < value < _LARGEST else None
+            axis = value if 0 < value < _MAX_SIZE else None
         elif number == _DIM_NAME and isinstance(value, tuple):
             axis = data[slice(*value)].decode("utf-8") or None
     return axis

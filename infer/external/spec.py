@@ -1,7 +1,7 @@
-"""The model spec: what the user specifies of a network or an ONNX file that ptx did not make.
+"""The model spec: the user's description of a network, or of an ONNX file that ptx did not make.
 
-The same few keys serve `ptx export package.module:function`, an ONNX file without a manifest and the
-library; a file of them is TOML or JSON:
+The same few keys are used by `ptx export package.module:function`, for ONNX files without a manifest
+and in the library. The file is TOML or JSON:
 
     name = "flowers"
     task = "classification"
@@ -45,12 +45,14 @@ SIZE_LIMIT = 8 * 2**20  # bytes of a model spec or of a file of labels
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What is known about a model; what is left out is found out, or not done.
+    """A description of a model. Most fields have a default, or are read from the file.
 
     Attributes:
-        origin: It, in messages: a file, in quotes.
-        task: A key of `ptx.infer.tasks.TASKS`; passthrough: `run` alone.
-        scale: The number of a white pixel: 1, or 255 for pixels as they are.
+        origin: Where the spec comes from, for messages: a file name in quotes.
+        task: A key of `ptx.infer.tasks.TASKS`; with passthrough a predictor has only `run`.
+        mean, std: Of a bare state dict, instead of a complete preprocessing: one number, or one for
+            each channel of pixels on `scale`, or one for each column.
+        scale: The value of a white pixel in training: 1, or 255 if pixels were not scaled.
         explicit_fields: The KEYS that were set.
     """
 
@@ -62,8 +64,6 @@ class ModelSpec:
     axes: dict[str, Limits] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     labels: tuple[str, ...] = ()
-    # Of a bare state dict, instead of a complete preprocessing. Of pixels on `scale`, one or one a
-    # channel; or one a column.
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     scale: float | None = None
@@ -73,16 +73,19 @@ class ModelSpec:
     def from_data(
         cls, data: Mapping[str, Any], *, origin: str = "the model spec", folder: Path | None = None
     ) -> ModelSpec:
-        """The model spec in a mapping of KEYS. `folder`: where a file of labels is looked for.
+        """The model spec in a mapping of KEYS.
+
+        Args:
+            folder: In which a file of labels is searched.
 
         Raises:
-            InputError: E-SPEC, with the key, what it is and what was expected.
+            InputError: E-SPEC, with the key, its value and what was expected.
         """
         for key in data:
             if key not in KEYS:
                 raise _key_error(origin, str(key), f"is unknown; {did_you_mean(str(key), KEYS)}")
         explicit = tuple(key for key in KEYS if data.get(key) is not None)
-        found: dict[str, Any] = {"origin": origin, "explicit_fields": explicit}
+        values: dict[str, Any] = {"origin": origin, "explicit_fields": explicit}
         try:
             inputs, inline = split_limits(data.get("inputs"))
         except ValueError as error:
@@ -90,20 +93,20 @@ class ModelSpec:
         for key, read in _READERS.items():
             value = inputs if key == "inputs" else data.get(key)
             if value is not None:
-                found[key] = read(value, origin)
+                values[key] = read(value, origin)
         try:
-            found["axes"] = merge_limits(found.get("axes", {}), inline)
+            values["axes"] = merge_limits(values.get("axes", {}), inline)
         except ValueError as error:
-            raise _key_error(origin, "axes", f"do not fit: {error}") from error
+            raise _key_error(origin, "axes", f"do not match: {error}") from error
         if data.get("labels") is not None:
-            found["labels"] = _labels(data["labels"], origin, folder)
-        return cls(**found)
+            values["labels"] = _labels(data["labels"], origin, folder)
+        return cls(**values)
 
     def signature(self) -> Signature:
-        """Of the inputs and outputs.
+        """The signature of the inputs and outputs.
 
         Raises:
-            InputError: E-SPEC: there are none, or they do not fit together.
+            InputError: E-SPEC: there are none, or they do not match each other.
         """
         for key in ("inputs", "outputs"):
             if not getattr(self, key):
@@ -116,10 +119,13 @@ class ModelSpec:
             raise _key_error(self.origin, "inputs and outputs", f"do not match: {error}") from error
 
     def manifest(self, signature: Signature, *, name: str) -> Manifest:
-        """The manifest of a model with this signature; `name` is used where the model spec has none.
+        """The manifest of a model with this signature.
+
+        Args:
+            name: The name of the model, unless the model spec has one.
 
         Raises:
-            InputError: E-SPEC: preprocessing, task or labels do not fit the signature.
+            InputError: E-SPEC: preprocessing, task or labels do not match the signature.
         """
         try:
             open_preprocessing(self.preprocessing, signature)
@@ -146,10 +152,10 @@ class ModelSpec:
 
 
 def read_spec(path: str | Path) -> ModelSpec:
-    """The model spec in a TOML or JSON file.
+    """Read a model spec from a TOML or JSON file.
 
     Raises:
-        InputError: the file cannot be read, or something in it is not as it must be.
+        InputError: the file cannot be read, or is not a valid model spec.
     """
     content = read_bytes(path, limit=SIZE_LIMIT)
     origin = quote(path)

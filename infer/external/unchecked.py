@@ -1,7 +1,7 @@
-"""Input checks for an external file: what only its graph specifies is left to ONNX Runtime.
+"""Input checks for an external file, most of which are left to ONNX Runtime.
 
-A rank, a fixed size and a type are looked at here, so that the message is that of any other file; sizes
-that are named alike may differ and may be 0, and a tensor may be a sequence, or left out.
+Type, rank and fixed sizes are checked here, so that the messages are those of any other file. Axes with
+the same name may have different sizes, sizes may be 0, and a value may be a sequence or absent.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from ptx.infer.tasks import TASKS
 def run_unchecked(
     manifest: Manifest, backend: Backend, inputs: Mapping[str, Any], *, finite: bool
 ) -> dict[str, Any]:
-    """What the backend answers: arrays, lists of them for sequences, None for what is left out.
+    """The outputs of the backend: arrays, lists of arrays for sequences, None for absent optionals.
 
     Raises:
-        InputError: the inputs do not fit.
-        ArtifactError: an output is not as the model spec or the task says, or not finite.
+        InputError: the inputs do not match the signature.
+        ArtifactError: an output does not match the model spec or the task, or is not finite.
     """
     values, sizes = check_unchecked_inputs(manifest.signature, inputs, finite=finite)
     outputs = backend.run(values)
-    outputs_of_manifest = manifest.signature.outputs
-    read = outputs_of_manifest[0].name if TASKS[manifest.task].has_decoder else None
-    held = [spec for spec in outputs_of_manifest if spec.name == read or not spec.unchecked]
-    for spec in held:
+    specs = manifest.signature.outputs
+    decoded = specs[0].name if TASKS[manifest.task].has_decoder else None
+    checked = [spec for spec in specs if spec.name == decoded or not spec.unchecked]
+    for spec in checked:
         # Axes that no input has, such as the size of a class map, have the size that is computed.
         shape = getattr(outputs.get(spec.name), "shape", ())
         for axis, size in zip_longest(spec.axes, shape, fillvalue=0):
             if isinstance(axis, str):
                 sizes.setdefault(axis, int(size))
-    check_outputs(held, outputs, sizes, finite=finite)
-    for spec in outputs_of_manifest if finite else ():
+    check_outputs(checked, outputs, sizes, finite=finite)
+    for spec in specs if finite else ():
         for array in arrays_of(outputs[spec.name]):
             if not is_finite(array):
                 raise not_finite(spec)
@@ -60,11 +60,11 @@ def run_unchecked(
 def check_unchecked_inputs(
     signature: Signature, inputs: Mapping[str, Any], *, finite: bool
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """As `ptx.infer.checks.check_inputs`, for a signature that is unchecked.
+    """As `ptx.infer.checks.check_inputs`, for a signature with unchecked tensors.
 
     Raises:
-        InputError: a missing or unknown input, a wrong type, rank or fixed size; where all must be
-            `finite` one that is not; where a model spec says an input, all that it does not allow.
+        InputError: an input is missing or unknown; its type, rank or a fixed size is wrong; it has
+            values that are not finite although `finite`; or it does not match the model spec.
     """
     if not isinstance(inputs, Mapping) or set(inputs) != {spec.name for spec in signature.inputs}:
         raise wrong_names(signature, inputs)
@@ -89,7 +89,7 @@ def check_unchecked_inputs(
 
 
 def arrays_of(value: Any) -> Iterator[Array]:
-    """The arrays of a tensor, of a sequence, or of nothing."""
+    """The arrays in a value: one of a tensor, several of a sequence, none of an absent optional."""
     if isinstance(value, list):
         for part in value:
             yield from arrays_of(part)
@@ -98,7 +98,11 @@ def arrays_of(value: Any) -> Iterator[Array]:
 
 
 def _as_runtime_value(spec: TensorSpec, kind: str, value: Any) -> Any:
-    """The value as ONNX Runtime takes it; `kind`: of the part of the tensor's type that it is."""
+    """The value as ONNX Runtime accepts it.
+
+    Args:
+        kind: The type of the value, which may be an element of the type of `spec`.
+    """
     container, _, inner = kind.removesuffix(")").partition("(")
     if container == "optional":
         return None if value is None else _as_runtime_value(spec, inner, value)
@@ -113,9 +117,9 @@ def _as_runtime_value(spec: TensorSpec, kind: str, value: Any) -> Any:
     if isinstance(value, bool | int | float | np.generic):
         value = np.asarray(value)
     array = as_array(spec, value)
-    rank_fits = spec.axes == (ANY_SHAPE,) or len(array.shape) == len(spec.axes)
-    fixed = zip(array.shape, spec.axes, strict=False)
-    if not rank_fits or any(isinstance(axis, int) and axis != size for size, axis in fixed):
+    rank_ok = spec.axes == (ANY_SHAPE,) or len(array.shape) == len(spec.axes)
+    sizes = zip(array.shape, spec.axes, strict=False)
+    if not rank_ok or any(isinstance(axis, int) and axis != size for size, axis in sizes):
         raise InputError(
             f"input {spec.name!r} has shape {array.shape}; expected {spec.describe()}",
             code="E-SHAPE",

@@ -31,12 +31,12 @@ const context = vm.createContext(Object.assign(Object.create(null), worker && {
 }));
 if (worker) vm.runInContext("globalThis.self = globalThis", context);
 require("readline").createInterface({ input: process.stdin }).on("line", async (line) => {
-  const { script, name, text } = JSON.parse(line), answer = {};
+  const { script, name, text } = JSON.parse(line), response = {};
   try {
     context.text = text;
-    answer.value = await vm.runInContext(script ?? `${name}(text)`, context) ?? null;
-  } catch (error) { answer.error = String(error?.message ?? error); }
-  process.stdout.write(JSON.stringify(answer) + "\\n");
+    response.value = await vm.runInContext(script ?? `${name}(text)`, context) ?? null;
+  } catch (error) { response.error = String(error?.message ?? error); }
+  process.stdout.write(JSON.stringify(response) + "\\n");
 });
 """
 
@@ -76,8 +76,8 @@ def find_runtime() -> Any:
                 "neither mini-racer nor Node.js is installed, one of which must run the JavaScript of"
                 f" a page: {install_hint('html')}"
             ) from error
-        done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
-        return SimpleNamespace(__name__="node", __version__=done.stdout.strip(), path=node)
+        process = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
+        return SimpleNamespace(__name__="node", __version__=process.stdout.strip(), path=node)
 
 
 def open_worker() -> Host:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU; and for all its backends importing it, a session, runs."""
+"""ONNX Runtime on the CPU, and what all backends of ONNX Runtime share: import, sessions and runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ptx.infer.backends.watchdog import Deadline, Watchdog
 from ptx.infer.errors import ArtifactError, BackendError, install_hint
 from ptx.infer.signature import Array, TensorSpec
 
-SMALL_MODEL = 4 * 2**20  # bytes of the file; more weights are worth all threads for any input
-SMALL_INPUT = 12_544  # numbers; 16 pictures of 28×28
-# The signature's types as ONNX Runtime names them; NumPy has no bfloat16 to give it.
+SMALL_MODEL = 4 * 2**20  # bytes of the file; larger models use all threads for any input
+SMALL_INPUT = 12_544  # elements: 16 images of 28×28
+# Name of each dtype in ONNX Runtime. bfloat16 is missing, because NumPy does not have it.
 TYPES = {
     "float16": "tensor(float16)",
     "float32": "tensor(float)",
@@ -31,9 +31,7 @@ TYPES = {
     "int64": "tensor(int64)",
     "bool": "tensor(bool)",
 }
-_NOWHERE = (
-    f"{os.devnull}/ptx"  # where weights outside the file are looked for: no such folder can be
-)
+_NO_FOLDER = f"{os.devnull}/ptx"  # a path that cannot exist, as the folder of external weights
 _SPIN = "200"  # microseconds
 _NO_ENTRIES: Mapping[str, str] = {}
 _FATAL = 4  # ONNX Runtime's log level: its errors are raised as exceptions, with messages of ptx
@@ -41,15 +39,15 @@ _FATAL = 4  # ONNX Runtime's log level: its errors are raised as exceptions, wit
 
 @final
 class OrtCpuBackend:
-    """Runs an ONNX file with the CPU execution provider; a session may serve many threads.
+    """Runs an ONNX file with the CPU execution provider; several threads may call `run`.
 
-    To wake a second thread for one small picture takes as long as the picture itself: a small model has
-    a session with one thread for small inputs, and one with all of them that is opened when a large
-    input comes. Where the number of threads is given there is one session.
+    For one small image, waking a second thread takes as long as the computation. So a small model has a
+    session with one thread for small inputs, and a session with all threads, which is opened for the
+    first large input. If the number of threads is set, there is only one session.
 
     Attributes:
-        small_input: Numbers of the largest small input; to be raised where the other processors have
-            other things to do.
+        small_input: Maximum number of elements that the session with one thread computes. Raise it if
+            the other CPUs are busy.
     """
 
     name = "ort-cpu"
@@ -58,15 +56,15 @@ class OrtCpuBackend:
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self._artifact, self.small_input = artifact, SMALL_INPUT
         self._watchdog = None if options.timeout is None else Watchdog(options.timeout)
-        self._options, self._opening = options, threading.Lock()
-        self._two = options.threads is None and len(artifact.data) <= SMALL_MODEL
-        self._session: Any = self._open(1 if self._two else options.threads)
+        self._options, self._opening_lock = options, threading.Lock()
+        self._has_two_sessions = options.threads is None and len(artifact.data) <= SMALL_MODEL
+        self._session: Any = self._open(1 if self._has_two_sessions else options.threads)
         self._parallel: Any = None
         self._runs = Runs(artifact, self._session, self._watchdog)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         session = self._session
-        if self._two and _count(inputs) > self.small_input:
+        if self._has_two_sessions and _count_elements(inputs) > self.small_input:
             session = self._parallel or self._open_parallel()
         return self._runs.run(session, inputs)
 
@@ -82,14 +80,14 @@ class OrtCpuBackend:
         return session
 
     def _open_parallel(self) -> Any:
-        with self._opening:
+        with self._opening_lock:
             if self._parallel is None:
                 one_cpu = available_cpus() == 1
                 self._parallel = self._session if one_cpu else self._open(None)
             return self._parallel
 
 
-def _count(inputs: Mapping[str, Any]) -> int:
+def _count_elements(inputs: Mapping[str, Any]) -> int:
     """The number of elements of all inputs; `sum` over a generator would cost 0.5 µs more."""
     count = 0
     for value in inputs.values():
@@ -135,7 +133,7 @@ def open_session(
     settings.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     # Without this, a model could read other files of this machine as its weights.
     settings.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", _NOWHERE
+        "session.model_external_initializers_file_folder_path", _NO_FOLDER
     )
     if external_data := artifact.external_data:
         contents = list(external_data.values())
@@ -147,7 +145,7 @@ def open_session(
     cancel = partial(settings.set_load_cancellation_flag, True)
     deadline = nullcontext() if watchdog is None else watchdog.deadline(artifact.name, cancel)
     with deadline, mapping_onnxruntime_errors(artifact, "load"):
-        # The built-in fallback would print, and try providers that were not requested.
+        # The built-in fallback would print, and use providers that were not requested.
         session = onnxruntime.InferenceSession(
             artifact.data, settings, providers=list(providers), enable_fallback=0
         )
@@ -201,7 +199,7 @@ class Runs:
         self, session: Any, inputs: Mapping[str, Array], settings: Any
     ) -> dict[str, Array]:
         names = self._names
-        try:  # a context manager would cost a microsecond
+        try:  # a context manager would take a microsecond more
             return dict(zip(names, session.run(names, inputs, settings), strict=True))
         except Exception as error:
             raise map_error(error, self._artifact, "run") from error
@@ -219,23 +217,25 @@ def _check_manifest(artifact: Artifact, session: Any) -> None:
     signature = artifact.require_manifest().signature if artifact.digest_ok else None
     if signature is None:  # `verify` runs a modified file to show the effect of the change
         return
-    for what, specs, found in (
+    for what, specs, items in (
         ("inputs", signature.inputs, session.get_inputs()),
         ("outputs", signature.outputs, session.get_outputs()),
     ):
-        known = {item.name: item for item in found}
-        if known.keys() != {spec.name for spec in specs}:
-            raise _other_model(
-                artifact, f"{what} {sorted(known)}", str([spec.name for spec in specs])
+        by_name = {item.name: item for item in items}
+        if by_name.keys() != {spec.name for spec in specs}:
+            raise _mismatch_error(
+                artifact, f"{what} {sorted(by_name)}", str([spec.name for spec in specs])
             )
         for spec in specs:
-            item = known[spec.name]
-            if item.type != TYPES.get(spec.dtype) or (what == "inputs" and not _fits(spec, item)):
-                got = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
-                raise _other_model(artifact, got, f"{spec.dtype} {spec.describe()}")
+            item = by_name[spec.name]
+            if item.type != TYPES.get(spec.dtype) or (
+                what == "inputs" and not _accepts(item, spec)
+            ):
+                actual = f"{what[:-1]} {item.name!r} as {item.type} {item.shape}"
+                raise _mismatch_error(artifact, actual, f"{spec.dtype} {spec.describe()}")
 
 
-def _fits(spec: TensorSpec, item: Any) -> bool:
+def _accepts(item: Any, spec: TensorSpec) -> bool:
     """Whether the model accepts every size that the manifest allows."""
     return len(item.shape) == len(spec.axes) and all(
         not isinstance(size, int) or size == axis
@@ -243,8 +243,8 @@ def _fits(spec: TensorSpec, item: Any) -> bool:
     )
 
 
-def _other_model(artifact: Artifact, got: str, expected: str) -> ArtifactError:
+def _mismatch_error(artifact: Artifact, actual: str, expected: str) -> ArtifactError:
     return ArtifactError(
-        f"{artifact.name} has {got}; its manifest says {expected}: export it again",
+        f"{artifact.name} has {actual}; its manifest says {expected}: export it again",
         code="E-ONNX-MANIFEST",
     )

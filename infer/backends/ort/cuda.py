@@ -18,7 +18,7 @@ from ptx.infer.backends.ort.cuda_libraries import (
     wait_for_default_stream,
 )
 from ptx.infer.backends.ort.device_arrays import DeviceArray, bind, import_array
-from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
+from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_data_nodes
 from ptx.infer.backends.watchdog import Watchdog
 from ptx.infer.errors import BackendError, pluralise, quote
 from ptx.infer.signature import Array, TensorSpec
@@ -31,11 +31,11 @@ _FATAL = 4  # ONNX Runtime's log level
 class OrtCudaBackend:
     """Runs an ONNX file with the CUDA execution provider, or not at all.
 
-    A graph of which a node falls to the CPU is refused. Nodes that compute sizes from sizes, which ONNX
-    Runtime puts there on purpose, are allowed unless the option `cpu_fallback` is "none".
+    It is an error if a node of the graph would run on the CPU. Nodes that only compute sizes, which ONNX
+    Runtime places there on purpose, are allowed unless the option `cpu_fallback` is "none".
 
-    Float32 products are not rounded to TF32 unless the options ask for it, so that the answers agree
-    with the CPU's.
+    Float32 products are not rounded to TF32 unless the options request it, so that the outputs agree
+    with those of the CPU.
     """
 
     name = "ort-cuda"
@@ -63,7 +63,7 @@ class OrtCudaBackend:
         wait_for_default_stream(import_onnxruntime(), index)
         binding = bind(session, inputs, index)
         self._runs.run_bound(session, binding)
-        binding.clear_binding_inputs()  # else the outputs would keep them
+        binding.clear_binding_inputs()  # else the outputs would keep the inputs alive
         names = [output.name for output in session.get_outputs()]
         return {
             name: DeviceArray(value, self.device, session)
@@ -78,22 +78,22 @@ class OrtCudaBackend:
         providers = [(CUDA, provider_options(index, options))]
         entries = {RECORD: "1"}
         session = open_session(self._artifact, options, providers, self._watchdog, entries)
-        # A session falls back to the CPU without an exception: ask it what it is.
+        # A session falls back to the CPU without an exception.
         if session.get_providers()[0] != CUDA:
             raise unavailable(explain_fallback(import_onnxruntime()))
         self._check_cpu_nodes(session, options.cpu_fallback)
         return session
 
     def _check_cpu_nodes(self, session: Any, allowed: str) -> None:
-        """Refuse nodes on the CPU that are not allowed there."""
+        """Raise BackendError for nodes on the CPU that are not allowed there."""
         name, data = self._artifact.name, self._artifact.data
         nodes = cpu_nodes(session)
         if nodes is None:
-            found = "it does not report which"
-        elif reading := find_number_readers(nodes, data, read_header(data, name=name)):
-            found = f"{pluralise(len(reading), 'node')}: {_name_nodes(reading)}"
+            detail = "it does not report which"
+        elif data_nodes := find_data_nodes(nodes, data, read_header(data, name=name)):
+            detail = f"{pluralise(len(data_nodes), 'node')}: {_name_nodes(data_nodes)}"
         elif nodes and allowed == "none":
-            found = (
+            detail = (
                 f"{pluralise(len(nodes), 'node')} that only compute sizes: {_name_nodes(nodes)};"
                 " cpu_fallback='shape-ops' allows these"
             )
@@ -101,32 +101,32 @@ class OrtCudaBackend:
             return
         raise BackendError(
             f"ort-cuda cannot run {name} entirely on CUDA: ONNX Runtime places nodes on the CPU"
-            f" ({found}): use --backend ort-cpu or --backend auto",
+            f" ({detail}): use --backend ort-cpu or --backend auto",
             code="E-CUDA-NODES",
         )
 
 
 def provider_options(index: int, options: Options) -> dict[str, str]:
     """The options of the CUDA provider for the device `index`."""
-    chosen = {
+    provider = {
         "use_tf32": "1" if options.precision == "tf32" else "0",
         # cuDNN's heuristic mode A. EXHAUSTIVE, the default, is its mode B since ONNX Runtime 1.20
         # (microsoft/onnxruntime#22705), and DEFAULT a slow fallback.
         "cudnn_conv_algo_search": "HEURISTIC",
     }
-    # The arena grows by powers of two, ONNX Runtime's default: with kSameAsRequested it keeps a region
-    # for each batch size that it meets, which took 48 MB in the place of 3 for batches of 1 to 64.
+    # The arena grows by powers of two, the default of ONNX Runtime. With kSameAsRequested it would keep
+    # a region for each batch size: 48 MB instead of 3 MB for batches of 1 to 64.
     if options.device_memory is not None:
-        chosen["gpu_mem_limit"] = str(options.device_memory)
-    # Not for 0, the default: to parse it ONNX Runtime makes a call of CUDA, whose failure it hides.
-    return chosen | ({"device_id": str(index)} if index else {})
+        provider["gpu_mem_limit"] = str(options.device_memory)
+    # Not for 0, the default: while ONNX Runtime parses it, it calls CUDA and hides a failure.
+    return provider | ({"device_id": str(index)} if index else {})
 
 
 @cache  # once, so that a later choice of the application stays
 def _silence_default_logger() -> None:
-    """Keep ONNX Runtime from writing what it also raises, and a warning for each session with an index.
+    """Stop ONNX Runtime from logging what it also raises, and a warning for each session with an index.
 
-    The logger is the process's, and its level cannot be read, to be restored after a session or a run.
+    The logger belongs to the process. Its level cannot be read, and so not restored afterwards.
     """
     import_onnxruntime().set_default_logger_severity(_FATAL)
 

@@ -1,8 +1,8 @@
-"""What ONNX Runtime's CUDA provider needs: a build that has it, a driver, a device, NVIDIA's libraries.
+"""What ONNX Runtime's CUDA provider needs: a build with CUDA, a driver, a device, NVIDIA's libraries.
 
-ONNX Runtime falls back to the CPU without an exception and writes its reason to the C stderr, and the
-dynamic loader names only the first library that it misses. So each requirement is checked by itself, the
-cheapest first.
+ONNX Runtime falls back to the CPU without an exception and writes the reason to the C stderr, and the
+dynamic loader names only the first library that is missing. So each requirement is checked separately,
+the cheapest first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CUDA = "CUDAExecutionProvider"
 
 _REMEDY = "without CUDA, use --backend ort-cpu or --backend auto"
 _MAJOR, _MINOR = 75, 76  # the attributes CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-# The lowest compute capability that a version of CUDA compiles for: 13 has no Maxwell, Pascal and Volta.
+# The lowest compute capability that a version of CUDA supports: 13 dropped Maxwell, Pascal and Volta.
 _LOWEST_CAPABILITY = {12: (5, 0), 13: (7, 5)}
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
@@ -63,15 +63,15 @@ def unavailable(reason: str, *, absent: bool = False) -> BackendError:
 
 
 def wait_for_default_stream(onnxruntime: Any, index: int) -> None:
-    """Wait until the default stream of the device `index` has done what it was given.
+    """Wait until the default stream of the device `index` has finished its work.
 
-    `IOBinding.synchronize_inputs` waits for all streams instead, and of the thread's current device.
+    `IOBinding.synchronize_inputs` waits for all streams instead, and for the thread's current device.
 
     Raises:
-        BackendError: E-CUDA: what was given to the device before has failed.
+        BackendError: E-CUDA: earlier work on the device has failed.
     """
     name = "cudart64_{}.dll" if sys.platform == "win32" else "libcudart.so.{}"
-    runtime = ctypes.CDLL(name.format(_major(str(onnxruntime.cuda_version))))  # loaded already
+    runtime = ctypes.CDLL(name.format(_major(str(onnxruntime.cuda_version))))  # already loaded
     current = ctypes.c_int(0)
     status = runtime.cudaGetDevice(ctypes.byref(current)) or runtime.cudaSetDevice(index)
     status = status or runtime.cudaStreamSynchronize(None)
@@ -88,8 +88,8 @@ def wait_for_default_stream(onnxruntime: Any, index: int) -> None:
 def explain_fallback(onnxruntime: Any) -> str:
     """Why ONNX Runtime did not load its CUDA provider, after it opened another one.
 
-    Only then: the provider is made to be loaded by ONNX Runtime, and crashed others who loaded it
-    themselves (microsoft/onnxruntime#9874, #16146).
+    Call it only then: loading the provider without ONNX Runtime has crashed programs
+    (microsoft/onnxruntime#9874, #16146).
     """
     capi = Path(onnxruntime.__file__).parent / "capi"
     name = (
@@ -101,7 +101,7 @@ def explain_fallback(onnxruntime: Any) -> str:
         ctypes.CDLL(str(capi / name.format("shared")), ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(capi / name.format("cuda")))
     except OSError as error:
-        if sys.platform == "win32":  # which names no cause
+        if sys.platform == "win32":  # the loader of Windows names no cause
             return f"the CUDA provider of ONNX Runtime cannot be loaded ({error}): {install_hint('gpu')}"
         if _is_missing(error):
             return _library_reason("", error)
@@ -125,7 +125,7 @@ def _open_driver() -> Any:
 
 
 def _check_driver(driver: Any, needed: str) -> None:
-    """Whether the driver starts, finds a device, and is new enough for CUDA `needed`, as in "13.0"."""
+    """Check that the driver starts, finds a device, and supports CUDA `needed`, such as "13.0"."""
     count, version = ctypes.c_int(0), ctypes.c_int(0)
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status not in (0, _NO_DEVICE):
@@ -146,23 +146,23 @@ def _check_driver(driver: Any, needed: str) -> None:
 
 
 def _check_device(driver: Any, index: int, cuda_version: str) -> None:
-    """Whether there is a device `index`, and this version of CUDA has kernels for it."""
+    """Check that there is a device `index`, and that this version of CUDA has kernels for it."""
     count, device = ctypes.c_int(0), ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
     if index >= count.value:
-        known = "cuda:0" if count.value == 1 else f"cuda:0 to cuda:{count.value - 1}"
+        available = "cuda:0" if count.value == 1 else f"cuda:0 to cuda:{count.value - 1}"
         raise BackendError(
             f"device 'cuda:{index}' is not available: the NVIDIA driver finds"
-            f" {pluralise(count.value, 'GPU')}: use {known}",
+            f" {pluralise(count.value, 'GPU')}: use {available}",
             code="E-DEVICE",
         )
     driver.cuDeviceGet(ctypes.byref(device), index)
     capability = tuple(_read_attribute(driver, device, which) for which in (_MAJOR, _MINOR))
     lowest = _LOWEST_CAPABILITY.get(_major(cuda_version), (0, 0))
     if capability < lowest:
-        found, needed = (".".join(map(str, one)) for one in (capability, lowest))
+        actual, needed = (".".join(map(str, version)) for version in (capability, lowest))
         raise unavailable(
-            f"the GPU cuda:{index} has compute capability {found}, and ONNX Runtime built with CUDA"
+            f"the GPU cuda:{index} has compute capability {actual}, and ONNX Runtime built with CUDA"
             f" {cuda_version} needs {needed} or more"
         )
 
@@ -179,10 +179,9 @@ def _major(cuda_version: str) -> int:
 
 @cache  # a failure is not cached: the library may be installed while a notebook runs
 def _load_libraries(site: Path, cuda_version: str) -> None:
-    """Load NVIDIA's libraries, so that the provider finds them: the wheels' folders are not where the
-    dynamic loader looks.
+    """Load NVIDIA's libraries for the provider, because the loader does not search the wheels' folders.
 
-    `onnxruntime.preload_dlls` looks in one folder only, and prints what it misses to sys.stdout.
+    `onnxruntime.preload_dlls` searches only one folder, and prints what is missing to sys.stdout.
     """
     folders = list(library_folders([site, *map(Path, sys.path)], sys.platform))
     for name, optional in library_names(cuda_version, sys.platform).items():
@@ -227,15 +226,16 @@ def library_names(cuda_version: str, platform: str) -> dict[str, bool]:
 
 
 def library_folders(sites: Iterable[Path], platform: str) -> Iterator[Path]:
-    """Where the libraries may be: what LD_LIBRARY_PATH names, then each site's wheels of NVIDIA, and
-    torch's own copies.
+    """The folders that may contain the libraries, in the order in which they are searched.
+
+    They are those of LD_LIBRARY_PATH, then NVIDIA's wheels and torch's own copies in each site.
 
     Args:
-        sites: The folders that packages are installed into: sys.path and where ONNX Runtime is.
+        sites: Folders of installed packages: those of sys.path, and that of ONNX Runtime.
     """
     if platform != "win32":
-        named = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-        yield from (Path(folder) for folder in named if folder)
+        search_path = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        yield from (Path(folder) for folder in search_path if folder)
     patterns = ("*/bin", "*/bin/*") if platform == "win32" else ("*/lib",)
     for site in dict.fromkeys(sites):
         for pattern in patterns:
@@ -244,7 +244,7 @@ def library_folders(sites: Iterable[Path], platform: str) -> Iterator[Path]:
 
 
 def _load(name: str, folders: Iterable[Path]) -> None:
-    """Load the library unless the process has it, as after `import torch`."""
+    """Load the library unless it is loaded already, for example after `import torch`."""
     if hasattr(os, "RTLD_NOLOAD"):
         try:
             ctypes.CDLL(name, os.RTLD_NOLOAD)
@@ -252,21 +252,21 @@ def _load(name: str, folders: Iterable[Path]) -> None:
             pass
         else:
             return
-    first: OSError | None = None
-    found = [str(folder / name) for folder in folders if (folder / name).is_file()]
-    for candidate in (*found, name):  # the bare name: where the dynamic loader itself looks
+    first_error: OSError | None = None
+    paths = [str(folder / name) for folder in folders if (folder / name).is_file()]
+    for candidate in (*paths, name):  # the loader itself searches for the bare name
         try:
             ctypes.CDLL(candidate)
         except OSError as error:
-            first = first or error
+            first_error = first_error or error
         else:
             return
-    assert first is not None
-    raise first
+    assert first_error is not None
+    raise first_error
 
 
 def _library_reason(name: str, error: OSError) -> str:
-    """Why a library cannot be loaded; the loader names another one if that is missing for it."""
+    """Why a library cannot be loaded; the loader may name a dependency that is missing."""
     library, _, text = str(error).partition(": ")
     library = Path(library).name if text else name
     if _is_missing(error):
@@ -275,5 +275,5 @@ def _library_reason(name: str, error: OSError) -> str:
 
 
 def _is_missing(error: OSError) -> bool:
-    """Whether a file is missing: glibc says so, and Windows says nothing else."""
+    """Whether a file is missing; the loader of Windows reports no other cause."""
     return "No such file" in str(error) or sys.platform == "win32"

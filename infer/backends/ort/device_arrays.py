@@ -1,9 +1,9 @@
-"""Arrays on the GPU, in and out of a CUDA session without a copy to the host, by way of DLPack.
+"""Arrays on the GPU as inputs and outputs of a CUDA session, without a copy to the host, with DLPack.
 
 The host waits at both ends of a run: until the inputs are computed, and until the outputs are. The owner
 of an input makes the default stream wait for the stream that computes it, as DLPack prescribes, and ptx
 waits for the default stream. Once the run has returned, its outputs may be used on any stream, and an
-input may be overwritten. (ONNX Runtime takes a stream of the caller's only when a session is opened, and
+input may be overwritten. (ONNX Runtime accepts a stream of the caller only when a session is opened, and
 then for all threads: its option `user_compute_stream`.)
 """
 
@@ -25,20 +25,20 @@ _DEFAULT_STREAM = 1  # in DLPack: the legacy default stream of the device
 
 @final
 class DeviceArray:
-    """An array on the GPU. What reads DLPack takes it without a copy: `torch.from_dlpack(array)`.
+    """An array on the GPU. Libraries import it with DLPack, without a copy: `torch.from_dlpack(array)`.
 
-    The memory of an output is the session's. It may be used for the next run as soon as this array and
-    all that was made from it are released, so keep one of them until the work that reads it is done.
+    The memory of an output belongs to the session, which may reuse it for the next run as soon as this
+    array and all arrays made from it are released. So keep one of them until it has been read.
 
     Attributes:
         value: The `onnxruntime.OrtValue`.
         shape: Sizes of the axes.
-        dtype: Its NumPy dtype.
-        device: As in "cuda:0".
+        dtype: NumPy dtype.
+        device: Such as "cuda:0".
     """
 
     def __init__(self, value: Any, device: str, owner: object) -> None:
-        self.value, self._owner = value, owner  # what the memory is of lives as long as this
+        self.value, self._owner = value, owner  # a reference that keeps the memory alive
         self.shape: tuple[int, ...] = tuple(value.shape())
         self.dtype, self.device = _DTYPES[value.data_type()], device
 
@@ -58,10 +58,10 @@ class DeviceArray:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A capsule that shares the memory; `stream` has nothing to wait for: the numbers are there.
+        """A capsule that shares the memory. The values are computed, so `stream` need not wait.
 
         Raises:
-            BufferError: a copy or another device is asked for.
+            BufferError: a copy or another device is requested.
         """
         if copy or dl_device not in (None, self.__dlpack_device__()):
             raise BufferError(
@@ -74,11 +74,11 @@ class DeviceArray:
 
 
 class _OnDefaultStream:
-    """A DLPack array whose numbers are asked for on the default stream; `from_dlpack` asks for none."""
+    """A DLPack array, exported for the default stream; `OrtValue.from_dlpack` passes no stream."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
-        if hasattr(array, "dtype"):  # by which ONNX Runtime tells bool from uint8
+        if hasattr(array, "dtype"):  # ONNX Runtime uses it to distinguish bool from uint8
             self.dtype = array.dtype
 
     def __dlpack__(self) -> Any:
@@ -86,10 +86,10 @@ class _OnDefaultStream:
 
 
 def import_array(spec: TensorSpec, array: Any, device: str) -> DeviceArray:
-    """An input of any library's, over the same memory, which it keeps alive.
+    """An input from any library. It shares the memory, and keeps it alive.
 
     Raises:
-        InputError: it is no DLPack array on that device, has another dtype, or is not contiguous.
+        InputError: it is not a DLPack array on that device, has another dtype, or is not contiguous.
     """
     expected = f"expected {spec.dtype} {spec.describe()} on {device}, or a NumPy array"
     try:
@@ -104,7 +104,9 @@ def import_array(spec: TensorSpec, array: Any, device: str) -> DeviceArray:
         raise InputError(f"input {spec.name!r} is on {where}; {expected}", code="E-TYPE")
     try:
         value = import_onnxruntime().OrtValue.from_dlpack(_OnDefaultStream(array))
-    except Exception as error:  # of the array's library, as for a tensor with gradients
+    except (
+        Exception
+    ) as error:  # raised by the array's library, for example for a tensor with gradients
         raise InputError(
             f"input {spec.name!r} cannot be read through DLPack ({' '.join(str(error).split())[:200]});"
             f" {expected}, contiguous and without gradients",
@@ -119,7 +121,7 @@ def import_array(spec: TensorSpec, array: Any, device: str) -> DeviceArray:
 
 
 def bind(session: Any, inputs: Mapping[str, Array | DeviceArray], index: int) -> Any:
-    """An `IOBinding` of these inputs, with the outputs on the device `index`."""
+    """An `IOBinding` for these inputs, with the outputs on the device `index`."""
     binding = session.io_binding()
     for name, array in inputs.items():
         if isinstance(array, DeviceArray):

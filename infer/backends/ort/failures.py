@@ -1,4 +1,4 @@
-"""What ONNX Runtime raises, as errors of ptx; only the texts of its exceptions tell them apart."""
+"""Converts exceptions of ONNX Runtime, which differ only in their texts, into errors of ptx."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.errors import ArtifactError, BackendError, LimitError, PtxError
 from ptx.infer.ranges import OPSETS
 
-NEWEST_OPSET, NEWEST_IR = int(OPSETS.max), 13  # that ONNX Runtime 1.31 supports officially
+NEWEST_OPSET, NEWEST_IR = (
+    int(OPSETS.max),
+    13,
+)  # the newest that ONNX Runtime 1.31 supports officially
 
-_START, _END = (
-    100,
-    200,
-)  # characters of ONNX Runtime's text that are shown; the reason is at its end
+# Characters of ONNX Runtime's text that a message shows; the reason is at the end.
+_START, _END = 100, 200
 _HOST_MEMORY = "bad_alloc"
-# Of the arena, which says neither which device is full nor what CUDA answered.
+# Messages of the arena, which name neither the device nor the error of CUDA.
 _ARENA = ("Failed to allocate", "is smaller than requested bytes")
 # See onnxruntime/core/providers/cuda/cuda_call.cc and cudnn_fe_call.cc.
 _FAILURE = re.compile(
@@ -38,12 +39,12 @@ _MORE_MEMORY = {
     "load": "stop other programs that use the memory, or use a smaller model",
     "run": "use a smaller batch",
 }
-# On the machine that built ONNX Runtime.
+# Source paths of the machine that built ONNX Runtime.
 _SOURCE_PATH = re.compile(r"\S+\.(cc|cu|h|cpp):\d+ ")
 
 
 class CudaFailure(NamedTuple):
-    """A call of a CUDA library that failed."""
+    """A failed call of a CUDA library."""
 
     library: str
     status: int
@@ -55,7 +56,7 @@ class CudaFailure(NamedTuple):
 
 @contextmanager
 def mapping_onnxruntime_errors(artifact: Artifact, verb: str) -> Iterator[None]:
-    """Raise what ONNX Runtime raises in the body as an error of ptx; `verb`: load or run."""
+    """Convert exceptions of ONNX Runtime in the body; `verb`: "load" or "run", for the message."""
     try:
         yield
     except Exception as error:
@@ -87,11 +88,11 @@ def map_error(error: Exception, artifact: Artifact, verb: str) -> PtxError:
 
 
 def find_cuda_failure(text: str) -> CudaFailure | None:
-    """The failed call that a text of ONNX Runtime is about; None if it is about something else."""
-    found = _FAILURE.search(text)
-    if found is None:
+    """The failed call that a text of ONNX Runtime reports; None if it reports something else."""
+    match = _FAILURE.search(text)
+    if match is None:
         return None
-    library, status, reason = found.groups()
+    library, status, reason = match.groups()
     return CudaFailure(_LIBRARIES.get(library, library), int(status), reason)
 
 

@@ -1,8 +1,8 @@
-"""Which nodes of a graph ONNX Runtime put on the CPU, and whether they only compute sizes.
+"""Which nodes of a graph ONNX Runtime placed on the CPU, and whether they only compute sizes.
 
-The CUDA provider leaves to the CPU what it has no kernel for, and on purpose also what turns shapes
-into shapes (`Shape`, and what only depends on it): to copy a few integers to the device takes longer.
-See GetCpuPreferredNodes in onnxruntime/core/framework/fallback_cpu_capability.cc.
+The CUDA provider leaves nodes to the CPU for which it has no kernel, and on purpose also nodes that
+compute sizes (`Shape`, and nodes that depend only on it), because copying a few integers to the device
+takes longer. See GetCpuPreferredNodes in onnxruntime/core/framework/fallback_cpu_capability.cc.
 """
 
 from __future__ import annotations
@@ -13,18 +13,13 @@ from typing import Any, NamedTuple
 from ptx.infer.artifact.onnx_bytes import OnnxHeader, parts
 
 CPU = "CPUExecutionProvider"
-RECORD = "session.record_ep_graph_assignment_info"  # what `cpu_nodes` reads is kept for it
+RECORD = "session.record_ep_graph_assignment_info"  # session option that `cpu_nodes` needs
 
-_SIZES = ("Shape", "Size")  # operators that look at a tensor's sizes and never at its numbers
-# What ONNX Runtime's transpose optimizer adds behind a `Shape`, under names that the file has not. CUDA
-# has a kernel for it: without one it would not stand here by choice.
-_MADE_FOR_SIZES = ("Gather",)
-_WITH_GRAPHS = (
-    "If",
-    "Loop",
-    "Scan",
-    "SequenceMap",
-)  # their subgraphs read values too
+_SIZES = ("Shape", "Size")  # operators that read the sizes of a tensor, but not its elements
+# Operators that ONNX Runtime's transpose optimizer adds after a `Shape`, with names that are not in the
+# file. CUDA has kernels for them, so ONNX Runtime placed them on the CPU on purpose.
+_ADDED_FOR_SIZES = ("Gather",)
+_WITH_SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")  # their subgraphs may read other values
 # Field numbers of GraphProto, NodeProto and TensorProto.
 _NODE, _INITIALIZER, _TENSOR_NAME = 1, 5, 8
 _INPUT, _OUTPUT, _NAME, _OPERATOR = 1, 2, 3, 4
@@ -38,7 +33,7 @@ class Node(NamedTuple):
 
 
 def cpu_nodes(session: Any) -> list[Node] | None:
-    """The nodes that the session runs on the CPU; None where ONNX Runtime does not say."""
+    """The nodes that the session runs on the CPU; None if ONNX Runtime does not report them."""
     assigned = session.get_provider_graph_assignment_info()
     if not assigned:
         return None
@@ -50,38 +45,39 @@ def cpu_nodes(session: Any) -> list[Node] | None:
     ]
 
 
-def find_number_readers(nodes: list[Node], data: bytes, header: OnnxHeader) -> list[Node]:
-    """Those of the nodes of which is not certain that they compute from sizes and constants alone."""
-    written, certain = _names(data, header)
+def find_data_nodes(nodes: list[Node], data: bytes, header: OnnxHeader) -> list[Node]:
+    """The nodes that may depend on input data, and not only on sizes and constants."""
+    in_file, from_sizes = _node_names(data, header)
     return [
         node
         for node in nodes
         if node.operator not in _SIZES
-        and node.name not in certain
-        and not (node.operator in _MADE_FOR_SIZES and node.name not in written)
+        and node.name not in from_sizes
+        and not (node.operator in _ADDED_FOR_SIZES and node.name not in in_file)
     ]
 
 
-def _names(data: bytes, header: OnnxHeader) -> tuple[set[str], set[str]]:
-    """The names of the file's nodes, and of those that no number of an input reaches.
+def _node_names(data: bytes, header: OnnxHeader) -> tuple[set[str], set[str]]:
+    """The names of the file's nodes, and of those that depend only on sizes and constants.
 
-    The nodes of a file stand in the order of their use.
+    The nodes of a file are in topological order.
     """
-    known, written, certain = {""}, set[str](), set[str]()  # an input that is left out has no name
+    size_values = {""}  # values that do not depend on input data; an omitted input has no name
+    in_file, from_sizes = set[str](), set[str]()
     for number, *part in parts(data, *header.graph):
         if number == _INITIALIZER:
-            known.update(_texts(data, part, _TENSOR_NAME))
+            size_values.update(_texts(data, part, _TENSOR_NAME))
     for number, *part in parts(data, *header.graph):
         if number != _NODE:
             continue
-        written.update(_texts(data, part, _NAME))
+        in_file.update(_texts(data, part, _NAME))
         operator = next(_texts(data, part, _OPERATOR), "")
         if operator in _SIZES or (
-            operator not in _WITH_GRAPHS and known.issuperset(_texts(data, part, _INPUT))
+            operator not in _WITH_SUBGRAPHS and size_values.issuperset(_texts(data, part, _INPUT))
         ):
-            known.update(_texts(data, part, _OUTPUT))
-            certain.update(_texts(data, part, _NAME))
-    return written, certain - {""}
+            size_values.update(_texts(data, part, _OUTPUT))
+            from_sizes.update(_texts(data, part, _NAME))
+    return in_file, from_sizes - {""}
 
 
 def _texts(data: bytes, part: list[int], field: int) -> Iterator[str]:

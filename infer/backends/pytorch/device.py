@@ -103,12 +103,12 @@ def _require_kernels(torch: Any, device: str) -> None:
             code="E-CUDA",
             reason=reason,
         ) from error
-    built = torch.cuda.get_arch_list()
-    if torch.version.cuda and built and not runs_on(capability, built):
+    architectures = torch.cuda.get_arch_list()
+    if torch.version.cuda and architectures and not runs_on(capability, architectures):
         major, minor = capability
         reason = (
             f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, and PyTorch"
-            f" {torch.__version__} is built for {', '.join(built)}"
+            f" {torch.__version__} is built for {', '.join(architectures)}"
         )
         raise BackendError(
             f"device {device!r} cannot be used: {reason}: install a PyTorch for it, or use --device cpu",
@@ -117,16 +117,16 @@ def _require_kernels(torch: Any, device: str) -> None:
         )
 
 
-def runs_on(capability: tuple[int, int], built: list[str]) -> bool:
+def runs_on(capability: tuple[int, int], architectures: list[str]) -> bool:
     """Whether code built for these architectures (`sm_90`, `compute_80`) runs on a GPU.
 
     Machine code (sm) runs on later minor versions of its major version, PTX (compute) on all later ones.
 
     Args:
         capability: Major and minor compute capability of the GPU.
-        built: The architectures.
+        architectures: For which the code was built.
     """
-    for architecture in built:
+    for architecture in architectures:
         kind, _, number = architecture.rstrip("af").partition("_")
         required = divmod(int(number), 10)
         if required <= capability and (kind == "compute" or required[0] == capability[0]):
@@ -298,7 +298,7 @@ def mapping_load_errors(artifact: Artifact, device: str = "cpu") -> Iterator[Non
         raise
     except (
         Exception
-    ) as error:  # torch raises a dozen classes for damaged files, some without a message
+    ) as error:  # PyTorch raises a dozen classes for damaged files, some without a text
         # On the CPU a damaged file is the usual reason for a failed allocation.
         failure = None if device == "cpu" else map_device_failure(error, artifact.name, device)
         if failure is not None:

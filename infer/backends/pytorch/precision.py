@@ -91,15 +91,20 @@ def _set(
         part.fp32_precision = requested
 
     def restore() -> None:
-        found = [part.fp32_precision for part in parts]
-        now = _read_older(older) if changed else None
+        current = [part.fp32_precision for part in parts]
+        current_older = _read_older(older) if changed else None
         # `cudnn.flags()` in another thread restores the older flag, and leaves the newer ones at "none".
-        same = changed and now is not allowed and (now is not None or requested in found)
-        if same:
+        restores_older = (
+            changed
+            and current_older is not allowed
+            and (current_older is not None or requested in current)
+        )
+        if restores_older:
             older.allow_tf32 = allowed
-        for part, chosen, value in zip(parts, before, found, strict=True):
-            own = "none" if chosen == general else chosen
-            part.fp32_precision = own if value == requested or (same and now is not None) else value
+        for part, previous, value in zip(parts, before, current, strict=True):
+            own = "none" if previous == general else previous
+            unchanged = value == requested or (restores_older and current_older is not None)
+            part.fp32_precision = own if unchanged else value
 
     return restore
 
@@ -116,11 +121,11 @@ def read_precision(device: str) -> dict[str, str]:
         "cuda": (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
         "cpu": (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
     }.get(device.partition(":")[0], ())
-    found = dict.fromkeys(_KINDS, "float32")
+    precisions = dict.fromkeys(_KINDS, "float32")
     for kind, part in zip(_KINDS, parts, strict=False):
         if part.fp32_precision not in ("none", "ieee"):
-            found[kind] = part.fp32_precision
-    return found
+            precisions[kind] = part.fp32_precision
+    return precisions
 
 
 class GlobalFlagLock:

@@ -11,7 +11,7 @@ from ptx.infer.artifact.artifact import Artifact
 from ptx.infer.backends import Options
 from ptx.infer.backends.pytorch.device import TorchBackend, import_torch
 from ptx.infer.backends.pytorch.recurrent_weights import find_in_script, flatten_weights
-from ptx.infer.backends.pytorch.script_graph import free_convolutions
+from ptx.infer.backends.pytorch.script_graph import unfreeze_convolutions
 from ptx.infer.errors import ArtifactError
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class TorchScriptBackend(TorchBackend):
             # PyTorch has deprecated TorchScript; ptx says so once, at export.
             warnings.simplefilter("ignore")
             module = import_torch().jit.load(io.BytesIO(artifact.data), map_location=device)
-            if device != "cpu" and free_convolutions(module):
+            if device != "cpu" and unfreeze_convolutions(module):
                 log.warning(
                     "%s was traced with TF32 fixed in its convolutions, which other programs use on"
                     " CUDA; ptx computes them in %s: export it again",

@@ -19,7 +19,7 @@ graph({_ARGUMENTS}, {_FLAGS}):
   return (%output)"""
 
 
-def free_convolutions(module: Any) -> bool:
+def unfreeze_convolutions(module: Any) -> bool:
     """Let the convolutions of a traced module use the current flags of cuDNN when they run.
 
     `torch.jit.trace` stores the flags of its process in each convolution, including `allow_tf32`, which
@@ -34,16 +34,16 @@ def free_convolutions(module: Any) -> bool:
 
     rewrite = torch._C._jit_pass_custom_pattern_based_rewrite_graph
     graphs = list(_graphs(module))
-    found = False
+    has_flags = False
     for graph in graphs:
-        found |= any(graph.findAllNodes("aten::_convolution", recurse=True))
+        has_flags |= any(graph.findAllNodes("aten::_convolution", recurse=True))
         rewrite(_TRACED, _AT_RUN_TIME, graph)
     for graph in graphs:
         if graph.findAllNodes("prim::CallFunction", recurse=True):  # may be traced too
             torch._C._jit_pass_inline(graph)
-            found |= any(graph.findAllNodes("aten::_convolution", recurse=True))
+            has_flags |= any(graph.findAllNodes("aten::_convolution", recurse=True))
             rewrite(_TRACED, _AT_RUN_TIME, graph)
-    return found
+    return has_flags
 
 
 def _graphs(module: Any) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.backends import Options
 from ptx.infer.backends.ort import cpu, cuda
-from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_number_readers
+from ptx.infer.backends.ort.placement import RECORD, Node, cpu_nodes, find_data_nodes
 from ptx.infer.errors import BackendError
 
 Export = Callable[[str, str], Path]
@@ -37,7 +37,7 @@ def test_what_computes_sizes_is_told_from_what_reads_numbers(artifact: Export, m
     found = read_artifact(artifact(model, "onnx"))
     nodes = recorded(found)
     header = read_header(found.data, name=found.name)
-    reading = find_number_readers(nodes, found.data, header)
+    reading = find_data_nodes(nodes, found.data, header)
     others = [node for node in nodes if node not in reading]
     assert {node.operator for node in nodes} >= {"Shape"} or model == "convnet"
     assert {node.operator for node in others} <= {
