@@ -70,11 +70,11 @@ def app(
         models: By the name that each is served under: a predictor, or a function that opens one, which
             is called again when the model is reloaded.
         settings: Limits; by default those of `Settings`.
-        shadows: What answers are compared with, by the name of the model.
+        shadows: Predictors whose outputs are compared with those of a model, by the name of the model.
 
     Raises:
-        UsageError: a shadow is of no model, or does not fit it.
-        PtxError: a model cannot be opened, or computes something else than where it was exported.
+        UsageError: a shadow has no model, or does not match it.
+        PtxError: a model cannot be opened, or fails its golden samples.
     """
     shadows = shadows or {}
     if unknown := shadows.keys() - models.keys():
@@ -84,7 +84,7 @@ def app(
     sources = [
         ModelSource(
             name,
-            partial(_same, model) if isinstance(model, Predictor) else model,
+            partial(_identity, model) if isinstance(model, Predictor) else model,
             shadows.get(name),
         )
         for name, model in models.items()
@@ -92,15 +92,15 @@ def app(
     return build_app(Service(sources, settings or Settings()))
 
 
-def _same(predictor: Predictor) -> Predictor:
+def _identity(predictor: Predictor) -> Predictor:
     return predictor
 
 
 def build_app(service: Service, lifespan: Lifespan | None = None) -> ASGIApp:
-    """The application over a service.
+    """The application of a service.
 
     Args:
-        lifespan: What runs from the start of the server to its end; by default the models are closed at
+        lifespan: Context manager that is open while the server runs; by default it closes the models at
             the end.
     """
 
@@ -146,7 +146,7 @@ class _Router:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette's routing refuses, as JSON: an unknown address, a wrong method."""
+    """An error of Starlette's routing as JSON: an unknown path or a wrong method."""
     assert isinstance(error, HTTPException)
     response = error_response(RequestError(error.status_code, error.detail))
     response.headers.update(error.headers or {})
@@ -154,7 +154,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 class _Endpoints:
-    """What each address of the application answers."""
+    """The handlers of the application's routes."""
 
     def __init__(self, service: Service) -> None:
         self.service, self._settings = service, service.settings
@@ -219,15 +219,15 @@ class _Endpoints:
         path = scope["path_params"]
         return self._registry.find(path["name"], path.get("version", ""))
 
-    # Inference.
+    # Inference
 
     async def _infer(self, call: _Call, served: Served) -> Response:
-        """The protocol's request: tensors."""
+        """Inference on tensors, as the protocol defines it."""
         header = call.headers.get(b"inference-header-content-length")
         decode = partial(self._decode, served.model, call.body, header)
         if len(call.body) > _LARGE:
             request = await asyncio.to_thread(decode)
-            served = self.find(call.scope)  # the model may have been reloaded meanwhile
+            served = self.find(call.scope)  # the model may have been reloaded in the meantime
         else:
             request = decode()
         result = await self._run(call, served, request)
@@ -244,7 +244,7 @@ class _Endpoints:
             if not header.isdigit() or int(header[:20]) > len(body):
                 raise bad_request("Inference-Header-Content-Length is larger than the body")
             size = int(header)
-            if size == 0:  # the bytes of one tensor, without JSON
+            if size == 0:  # the body is one tensor, without JSON
                 tensor = from_bytes(*single_tensor_spec(model, len(body)), body)
                 return InferRequest([tensor], binary=True)
         if size > self._settings.max_json:
@@ -254,7 +254,7 @@ class _Endpoints:
         return decode_request(body, None if header is None else size)
 
     async def _predict(self, call: _Call, served: Served) -> Response:
-        """A picture's file, a text or a row in, what `ptx predict --json` prints out."""
+        """Predict an image file, a text or a row; the response is that of `ptx predict --json`."""
         model = served.model
         top = QueryParams(call.scope["query_string"]).get("top", str(TOP))
         if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= _MAX_TOP):
@@ -274,7 +274,7 @@ class _Endpoints:
         return await served.run(job, call.disconnected)
 
     async def _preview(self, call: _Call, served: Served) -> Response:
-        """The input as the model receives it, of a body that `predict` takes."""
+        """The input as the model receives it; the body is the same as for `predict`."""
         model = served.model
         if model.raw_input is None:
             raise bad_request(f"model '{model.name}' has no preprocessing: there is no preview")
@@ -287,7 +287,7 @@ class _Endpoints:
             raise to_request_error(error, raw_input=True) from error
         return Response(content, media_type=media_type)
 
-    # Management.
+    # Management
 
     async def _load(self, request: Request) -> Response:
         await self.service.reload(request.path_params["name"])
@@ -300,7 +300,7 @@ class _Endpoints:
             501, "unloading, shared memory, logging and trace settings are not supported"
         )
 
-    # Metadata.
+    # Metadata
 
     async def _show_page(self, request: Request) -> Response:
         if not self._settings.page:
@@ -309,7 +309,7 @@ class _Endpoints:
         if models != self._page_models:
             self._page = page.render((model.name, model.predictor.manifest) for model in models)
             self._page_models = models
-        # The rest of the policy is in the page; this directive is ignored there.
+        # The rest of the policy is in the page, where this directive would be ignored.
         headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
         return Response(self._page, headers=headers, media_type="text/html")
 
@@ -357,8 +357,8 @@ class _Endpoints:
         return _json(model_config(self.find(request.scope).model, self._settings.max_batch))
 
     async def _show_statistics(self, request: Request) -> Response:
-        one = "name" in request.path_params
-        models = [self.find(request.scope).model] if one else list(self._registry)
+        has_name = "name" in request.path_params
+        models = [self.find(request.scope).model] if has_name else list(self._registry)
         statistics = [self._metrics.statistics(model.name, VERSION) for model in models]
         return _json({"model_stats": statistics})
 
@@ -367,7 +367,7 @@ class _Endpoints:
 
 
 class _Call:
-    """A request for a model; its body is read within the limits of its size and time."""
+    """A request for a model, whose body is read within limits of size and time."""
 
     def __init__(self, scope: Scope, receive: Receive, settings: Settings, memory: Memory) -> None:
         self.scope, self.headers = scope, scope[HEADERS]
@@ -384,7 +384,7 @@ class _Call:
         length, limit = self.headers.get(b"content-length", b"0"), self._settings.max_body
         if not length.isdigit() or int(length) > limit:
             raise self._too_large()
-        if BODY_RECEIVED in self.scope:  # no time limit is needed, which would cost 5 µs
+        if BODY_RECEIVED in self.scope:  # without a time limit, which would take 5 µs
             self.body = await self._receive_body(limit)
         else:
             seconds = self._settings.receive_timeout + int(length) / _SLOWEST
@@ -395,12 +395,12 @@ class _Call:
                 raise RequestError(408, "the body did not arrive in time") from error
             self.scope[BODY_RECEIVED] = True
         if (coding := self.headers.get(b"content-encoding")) is not None:
-            unpack = partial(decompress, self.body, coding.decode("latin-1"), limit)
-            self.body = await asyncio.to_thread(unpack)
+            decode = partial(decompress, self.body, coding.decode("latin-1"), limit)
+            self.body = await asyncio.to_thread(decode)
             self._reserve(len(self.body))
 
     async def _receive_body(self, limit: int) -> bytes:
-        # A bytearray rather than a list of chunks, whose memory the system does not get back.
+        # A bytearray, because the memory of a list of chunks is not returned to the system.
         body = bytearray()
         while True:
             message = await self._receive()
@@ -422,11 +422,11 @@ class _Call:
         self._reserved += size
 
     def release(self) -> None:
-        """Give the memory of the body back."""
+        """Release the memory that was reserved for the body."""
         self._memory.used -= self._reserved
 
     async def disconnected(self) -> None:
-        """Return when the client has gone."""
+        """Return when the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -444,7 +444,7 @@ _Handler = Callable[[_Call, Served], Awaitable[Response]]
 
 
 class _BodyEndpoint:
-    """An endpoint of a model that takes the body of a request; refuses before it reads it."""
+    """An endpoint of a model that reads the body, unless the request is refused before."""
 
     def __init__(self, endpoints: _Endpoints, handler: _Handler) -> None:
         self._endpoints, self._handler = endpoints, handler

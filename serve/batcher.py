@@ -1,4 +1,4 @@
-"""Dynamic batching: what arrives during a run goes into the next run together."""
+"""Dynamic batching: requests that arrive during a run form the next batch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ptx.serve.errors import RequestError, to_request_error, unavailable
 from ptx.serve.settings import Settings
 
 T = TypeVar("T")
-Result = Mapping[str, Array] | list[Prediction]  # of arrays; of raw inputs
-# Gets the jobs of a run, its start (`time.perf_counter`) and its seconds.
+Result = Mapping[str, Array] | list[Prediction]  # for arrays; for raw inputs
+# Called with the jobs of a run, its start (`time.perf_counter`) and its duration in seconds.
 RunObserver = Callable[[Sequence["Job"], float, float], None]
 
-_ERRORS = Exception, SystemExit  # the code of a model may try to end the process
-_MAX_ROWS = 64  # that are gathered for one run: a row of a larger batch is not cheaper
-# Seconds of work that may be done on the event loop. A thread and back cost 0.1 ms, which doubles the
-# latency of a small model (docs/guide/serving.md, Speed); longer work would hold up other requests.
+_ERRORS = Exception, SystemExit  # the code of a model may call sys.exit
+_MAX_ROWS = 64  # of one run; a row of a larger batch is not faster
+# Seconds of work that may be done on the event loop. Using a thread takes 0.1 ms, which doubles the
+# latency of a small model (docs/guide/serving.md, Speed); longer work would block other requests.
 _INLINE_SECONDS = 0.001
-_WATCH_AFTER = 0.1  # seconds that a job waits before it is watched whether its client has gone
+_WATCH_AFTER = 0.1  # seconds after which a waiting job is watched for a disconnect of its client
 _SMALL_IMAGE = 128 * 128  # pixels of an image that may be decoded on the event loop
 
 
@@ -38,15 +38,15 @@ class Job:
     """The rows of one request.
 
     Attributes:
-        key: Jobs with equal keys fit into one run; None: raw inputs.
-        content: Arrays by input name; or a list of raw inputs, then of the samples made of them.
-        size: Numbers in the arrays or samples, or bytes of the raw inputs; the cost grows with it.
-        sizes: Of the dynamic axes of the arrays, the batch among them.
-        top: Labels to rank for each raw input.
-        timeout: Seconds until its run must have begun.
-        preprocessed: Seconds that the preprocessing of raw inputs took, which is not waiting.
-        shadowed: Whether the inputs and outputs of its run are kept in `computed`, for a shadow.
-        result: Cancelled if the client has gone.
+        key: Jobs with equal keys can share a run; None: raw inputs.
+        content: Arrays by input name; or a list of raw inputs, later replaced by their samples.
+        size: Elements of the arrays or samples, or bytes of the raw inputs; the cost grows with it.
+        sizes: Sizes of the dynamic axes of the arrays, including the batch.
+        top: Number of labels to rank for each raw input.
+        timeout: Seconds within which its run must begin.
+        preprocessed: Seconds that preprocessing took; they do not count as waiting time.
+        shadowed: Whether the inputs and outputs of its run are stored in `computed`, for a shadow.
+        result: Cancelled if the client disconnects.
     """
 
     rows: int
@@ -64,11 +64,11 @@ class Job:
 
     @property
     def is_raw(self) -> bool:
-        """Whether it came as raw inputs."""
+        """Whether the job has raw inputs."""
         return self.key is None
 
     def finish(self, result: Result | RequestError) -> None:
-        """Set the result, unless there is one already or the client has gone."""
+        """Set the result, unless there is one already or the client has disconnected."""
         if self.result.done():
             return
         if isinstance(result, RequestError):
@@ -79,18 +79,18 @@ class Job:
 
 @dataclass(slots=True)
 class _Cost:
-    """Seconds of some work by its size, as observed so far; 0: nothing is known yet.
+    """Observed seconds of work per unit of size; 0: not observed yet.
 
     Attributes:
         mean: Moving average, from which waiting times are estimated.
-        lowest: Of the last times, without what else the machine did then.
+        lowest: A recent minimum, which excludes delays by other work of the machine.
     """
 
     mean: float = 0.0
     lowest: float = 0.0
 
     def fits_inline(self, size: int) -> bool:
-        """Whether work of this size is so short that it may hold up the event loop."""
+        """Whether work of this size is short enough for the event loop."""
         return 0 < self.lowest * size <= _INLINE_SECONDS
 
     def add(self, seconds: float, size: int) -> None:
@@ -104,20 +104,20 @@ class _Cost:
 class Batcher:
     """The queue of one model. Its methods are called on the event loop.
 
-    Raw inputs are preprocessed as they arrive, before their job waits for a run: several at a time,
-    and while the model runs. A run or a preprocessing that takes less than `_INLINE_SECONDS`, judged by
-    those before it, is done on the event loop, others in threads.
+    Raw inputs are preprocessed when they arrive, before their job waits for a run: several at a time,
+    and while the model runs. A run or a preprocessing that is expected to take less than
+    `_INLINE_SECONDS` is done on the event loop, others in threads.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings, observe: RunObserver) -> None:
         self._predictor, self._settings, self._observe = predictor, settings, observe
         self._takes_pictures = predictor.preprocessing.image_spec is not None
-        self._queues: dict[Hashable, deque[Job]] = {}  # by key, the one that waits longest first
+        self._queues: dict[Hashable, deque[Job]] = {}  # by key; the first has waited longest
         self._running: Sequence[Job] = ()  # in the thread
-        self._waiting_size = {False: 0, True: 0}  # of the jobs in the queues: arrays, samples
-        self._preprocessing, self._preprocessing_size = 0, 0  # jobs in threads, bytes of them
+        self._waiting_size = {False: 0, True: 0}  # of queued jobs, by `is_raw`
+        self._preprocessing, self._preprocessing_size = 0, 0  # number and bytes of jobs in threads
         self._dispatching = self._hung = self._closing = False
-        self._costs = {False: _Cost(), True: _Cost()}  # of runs: of arrays, of samples
+        self._costs = {False: _Cost(), True: _Cost()}  # of runs, by `is_raw`
         self._preprocessing_cost = _Cost()
         self._threads = available_cpus()
         self._executor = ThreadPoolExecutor(1, "ptx-run")
@@ -126,14 +126,14 @@ class Batcher:
     async def run(
         self, job: Job, disconnected: Callable[[], Awaitable[None]] | None = None
     ) -> Result:
-        """The result of a job. It is dropped if the call is cancelled before its run begins.
+        """Compute the result of a job. The job is dropped if the call is cancelled before its run.
 
         Args:
-            disconnected: Returns when the client has gone, which drops the job too.
+            disconnected: Returns when the client has disconnected; the job is then dropped too.
 
         Raises:
             RequestError: the job cannot be computed, or would wait longer than `max_wait`; 499 if the
-                client has gone.
+                client has disconnected.
         """
         if job.is_raw:
             await self._preprocess(job, disconnected)
@@ -159,7 +159,7 @@ class Batcher:
             else:
                 loop.call_soon(self._dispatch)
         if inline and not self._running:
-            return await job.result  # soon
+            return await job.result  # which takes too little time to watch the client
         return await _watched(job.result, disconnected)
 
     async def _preprocess(
@@ -202,7 +202,7 @@ class Batcher:
         return not self._takes_pictures or all(map(_is_small_png, values))
 
     def waiting_time(self) -> float:
-        """Seconds until the run of a job that is added now begins, as estimated from earlier ones."""
+        """Estimated seconds until the run of a job that is added now would begin."""
         if self.idle:
             return 0.0
         if self._hung:
@@ -219,7 +219,7 @@ class Batcher:
             raise unavailable("the server is busy: this request would wait too long", min(wait, 60))
 
     def _check_waited(self, job: Job, now: float) -> None:
-        """Refuse a job that has waited for so long that its client is not interested any more."""
+        """Raise RequestError for a job that has waited too long for its client."""
         waited = now - job.arrived - job.preprocessed
         if job.timeout is not None and waited > job.timeout:
             raise RequestError(504, "the timeout of the request has passed")
@@ -307,7 +307,7 @@ class Batcher:
         future.add_done_callback(done)
 
     def _on_timeout(self, jobs: Sequence[Job]) -> None:
-        """A run takes too long: its clients get a 504; until it ends, others get a 503."""
+        """Respond 504 to the clients of a run that takes too long, and 503 to others until it ends."""
         self._hung = True
         for job in jobs:
             job.finish(RequestError(504, "the run took longer than the server's --timeout"))
@@ -324,17 +324,17 @@ class Batcher:
 
 
 async def _until_complete(queue: deque[Job]) -> None:
-    """Let the event loop turn until a turn brings no further job, or the queue fills a run."""
-    gathered = 0
-    while gathered < len(queue) < _MAX_ROWS:
-        gathered = len(queue)
+    """Run the event loop until it brings no further job, or the queue fills a run."""
+    previous = 0
+    while previous < len(queue) < _MAX_ROWS:
+        previous = len(queue)
         await asyncio.sleep(0)
 
 
 async def _watched(
     future: asyncio.Future[T], disconnected: Callable[[], Awaitable[None]] | None
 ) -> T:
-    """The result of a future, which is cancelled if the client goes."""
+    """The result of a future, which is cancelled if the client disconnects."""
     if disconnected is None:
         return await future
     loop = asyncio.get_running_loop()
@@ -381,7 +381,7 @@ def _read_samples(predictor: Predictor, values: Sequence[Any]) -> list[Array]:
 
 
 def run_batch(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
-    """The results of jobs with equal keys, computed in one run; a bad job does not spoil the others."""
+    """The results of jobs with equal keys, computed in one run; if it fails, each job runs alone."""
     try:
         if jobs[0].is_raw:
             return _predict(predictor, jobs)
@@ -393,7 +393,7 @@ def run_batch(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Reques
 
 
 def _run_joined(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
-    """Arrays, joined along their batch axes."""
+    """The outputs of jobs with arrays, which are joined along the batch axis."""
     if len(jobs) == 1:
         outputs = predictor.run_checked(jobs[0].content, jobs[0].sizes)
         return [_keep_computed(jobs[0], outputs)]
@@ -424,11 +424,11 @@ def _keep_computed(job: Job, outputs: dict[str, Array]) -> dict[str, Array]:
 
 
 def _predict(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | RequestError]:
-    """The predictions for samples of raw inputs; those of one shape go into one run."""
+    """The predictions for samples of raw inputs; samples of the same shape share a run."""
     results = [cast("list[Prediction]", [None] * job.rows) for job in jobs]
     batches: dict[tuple[int, object], list[tuple[Job, list[Prediction], int]]] = {}
     for job, predictions in zip(jobs, results, strict=True):
-        job.computed.clear()  # of a run with other jobs, one of which failed
+        job.computed.clear()  # from a run with other jobs, one of which failed
         for index, sample in enumerate(job.content):
             key = job.top, batch_key(predictor.preprocessing, sample)
             batches.setdefault(key, []).append((job, predictions, index))

@@ -16,10 +16,10 @@ _WBITS = {"gzip": 31, "deflate": 15}  # zlib's code of the format of each conten
 
 
 class RequestedOutput(NamedTuple):
-    """An output that the client asks for.
+    """An output that the client requests.
 
     Attributes:
-        classes: Of the classification extension: how many classes to rank; 0: none.
+        classes: Number of classes to rank, for the classification extension; 0: none.
         binary: Whether it is sent in binary.
     """
 
@@ -34,7 +34,7 @@ class InferRequest:
 
     Attributes:
         outputs: Empty: all.
-        timeout: Seconds that the client waits for the run to begin.
+        timeout: Seconds within which the run must begin.
         binary: Whether outputs that are not listed are sent in binary.
         top: Labels to rank for each row of a raw input.
     """
@@ -83,7 +83,7 @@ def decode_request(body: bytes, header_size: int | None) -> InferRequest:
 
 
 def _read_input(item: Any, binary: memoryview) -> tuple[Tensor, int]:
-    """A tensor, and how many bytes of the binary data are its."""
+    """A tensor, and how many bytes of the binary data it uses."""
     if not isinstance(item, dict):
         raise bad_request("an input is not a JSON object")
     name, datatype = _read_string(item, "name"), _read_string(item, "datatype")
@@ -133,7 +133,7 @@ def read_classes(name: str, value: Any) -> int:
 
 
 def check_parameters(names: Iterable[str], owner: str) -> None:
-    """Refuse parameters that must not be ignored although they are not supported."""
+    """Raise RequestError for unsupported parameters that must not be ignored."""
     for name in names:
         if name.startswith("shared_memory"):
             raise bad_request(f"{owner} has the parameter {name}; shared memory is not supported")
@@ -190,7 +190,7 @@ def encode_response(
 
 
 def decompress(data: bytes, coding: str, limit: int) -> bytes:
-    """A body without its content coding, `gzip` or `deflate`.
+    """Decode a body that has the content coding `gzip` or `deflate`.
 
     Raises:
         RequestError: 415 for another coding, 413 above `limit` bytes, 400 if it is damaged.

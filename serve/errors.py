@@ -1,4 +1,4 @@
-"""Why a request is not served: one exception with its status in HTTP and in gRPC."""
+"""The error of a request, with its status codes for HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOO_LARGE = {"E-IMG-TOO-LARGE", "E-IN-SIZE"}
 
 
 class RequestError(Exception):
-    """The response to a request that is not served.
+    """A request that gets an error as its response.
 
     Args:
         status: HTTP status code.
@@ -58,7 +58,7 @@ def to_request_error(error: BaseException, *, raw_input: bool = False) -> Reques
     """The response for any exception; one that is not the client's fault is logged.
 
     Args:
-        raw_input: The request was valid, and the picture, text or row in it cannot be used: 422.
+        raw_input: The request was valid, but its image, text or row cannot be used: 422.
     """
     if isinstance(error, RequestError):
         return error

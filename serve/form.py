@@ -1,4 +1,4 @@
-"""The file of a form: what `curl -F file=@digit.jpg` and a browser's form send."""
+"""The file in a form, as `curl -F file=@digit.jpg` and browsers send it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def is_form(headers: Mapping[bytes, bytes]) -> bool:
 
 
 async def read_file(headers: Mapping[bytes, bytes], body: bytes) -> bytes:
-    """The content of the only field, which is named `file`: of a file, or the text.
+    """The content of the only field, `file`: that of a file, or a text.
 
     Raises:
-        RequestError: 400: it is no such form, or has other fields.
+        RequestError: 400: the body is not a form, or has other fields.
     """
 
     async def stream() -> AsyncGenerator[bytes, None]:

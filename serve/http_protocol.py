@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with some gaps closed."""
+"""uvicorn's HTTP/1.1 protocol with some corrections."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ptx.serve.middleware import BODY_RECEIVED
 
-_MAX_HEADER = 256 * 2**10  # bytes of a request's headers; the event loop reads as much at once
-_LINGER = 0.5  # seconds in which an idle connection may still bring a request, after SIGTERM
+_MAX_HEADER = 256 * 2**10  # bytes of a request's headers; the event loop reads this much at once
+_LINGER = 0.5  # seconds for which idle connections stay open after SIGTERM
 _FRAMING = (b"content-length", b"transfer-encoding")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -20,8 +20,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class _Transport:
     """A transport that sends the head of a response together with the beginning of its body.
 
-    uvloop passes each write to the system at once: uvicorn's two writes of a response would be two
-    packets.
+    uvloop passes each write to the system immediately, so uvicorn's two writes would be two packets.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -54,19 +53,19 @@ class _Transport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A connection. Other than in uvicorn 0.54:
+    """A connection. The differences from uvicorn 0.54:
 
     - `Upgrade` is ignored, as RFC 9110, 7.8 allows; uvicorn loses the body of such a request, which curl
       (`--http2`) and Java's HttpClient send.
     - Trailers are not added to the headers (RFC 9110, 6.5.1).
     - The size of the headers is limited.
-    - At shutdown an idle connection stays open for a moment; uvicorn closes it at once, and drops a
-      request that is on its way. Later responses say `Connection: close`.
+    - At shutdown an idle connection stays open for a moment; uvicorn closes it immediately, and loses a
+      request that is being sent. Later responses have `Connection: close`.
     - A response is sent as one packet if it is small: see `_Transport`.
     """
 
     _header_size = 0
-    _resuming = False  # the headers of an upgrade are parsed again
+    _resuming = False  # whether the headers of an upgrade are parsed again
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -90,7 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse(431, f"the headers have more than {_MAX_HEADER} bytes")
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Go on with the body; the parser takes what follows the headers for another protocol."""
+        """Continue with the body, which the parser treats as data of another protocol."""
         self.parser = httptools.HttpRequestParser(self)
         lines = [b"POST / HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.scope["headers"] if name in _FRAMING]
@@ -113,7 +112,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._header_size = 0
         super().on_headers_complete()
-        self.headers = []  # where trailers go
+        self.headers = []  # the parser adds trailers to this list
         if self.app_state.get("draining"):
             self.cycle.keep_alive = False
 

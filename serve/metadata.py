@@ -109,12 +109,12 @@ def _config_tensor(spec: TensorSpec, batched: bool, model: Model | None = None) 
 
 
 def _shape(spec: TensorSpec) -> list[int]:
-    """−1 for a dynamic axis."""
+    """The sizes of the axes; −1 for a dynamic axis."""
     return [axis if isinstance(axis, int) else -1 for axis in spec.axes]
 
 
 def single_tensor_spec(model: Model, size: int) -> tuple[str, str, tuple[int, ...]]:
-    """Name, datatype and shape of a body of `size` bytes that is one row of a model's only input.
+    """Name, datatype and shape of a body of `size` bytes that is one row of the model's only input.
 
     Raises:
         RequestError: the model has several inputs, or the size does not determine the shape.

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, from which the statistics of the protocol are read too."""
+"""Metrics for Prometheus, from which the statistics of the protocol are also computed."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ class Metrics:
         self._shadow: _ShadowFamilies | None = None
         self._received = self._bytes.labels("received")
         self._sent = self._bytes.labels("sent")
-        # By their labels: to look a child up by itself takes longer than to count with it.
+        # By labels, because looking up a child takes longer than counting with it.
         self._request_children: dict[
             tuple[str, str, int | str], tuple[Counter, Histogram | None]
         ] = {}
 
     def observe_request(self, model: str, protocol: str, code: int | str, seconds: float) -> None:
-        """Count a response; `model` is empty if the request was not for one."""
+        """Count a response; `model` is empty if the request was for no model."""
         key = model, protocol, code
         if key not in self._request_children:
             histogram = self._request_seconds.labels(model) if model else None
@@ -99,7 +99,7 @@ class Metrics:
         self._sent.inc(size)
 
     def run_observer(self, model: str) -> RunObserver:
-        """What counts the runs of a model."""
+        """The function that counts the runs of a model."""
         queue_seconds = self._queue_seconds.labels(model)
         run_seconds = self._run_seconds.labels(model)
         batch_rows, last_run = self._batch_rows.labels(model), self._last_run.labels(model)
@@ -114,7 +114,7 @@ class Metrics:
         return observe
 
     def shadow(self, model: str) -> ShadowMetrics:
-        """What counts the comparisons of a model with its shadow."""
+        """The metrics of the comparisons of a model with its shadow."""
         if self._shadow is None:
             self._shadow = _ShadowFamilies(self._registry)
         return self._shadow.of_model(model)
@@ -139,11 +139,10 @@ class Metrics:
                 if sample.labels.get("model") != model:
                     continue
                 if sample.name == "ptx_requests_total":
-                    good = sample.labels["code"] in _SUCCESS
-                    success, failed = (
-                        success + good * sample.value,
-                        failed + (not good) * sample.value,
-                    )
+                    if sample.labels["code"] in _SUCCESS:
+                        success += sample.value
+                    else:
+                        failed += sample.value
                 elif "le" not in sample.labels:
                     name, _, part = sample.name.rpartition("_")
                     values[name, part] = sample.value
@@ -178,13 +177,13 @@ class ShadowMetrics:
     """The metrics of one model's shadow.
 
     Attributes:
-        agrees, differs, failed, dropped: Requests, by what became of them.
+        agrees, differs, failed, dropped: Requests, by the result of the comparison.
         labels: Labels that were compared.
-        changed: Those of them that are others.
-        error: Of a request, in units of the tolerance.
-        relative_error: Of a request, relative to the largest value.
+        changed: Labels that differ.
+        error: Largest error of a request, in units of the tolerance.
+        relative_error: Largest error of a request, relative to the largest value.
         disagrees: 1 once the shadow differs by more than its file allows.
-        kept, not_kept: Worst inputs.
+        kept, not_kept: Inputs that differ, and were written to a file or not.
     """
 
     agrees: Counter
@@ -201,12 +200,12 @@ class ShadowMetrics:
     not_kept: Counter
 
     def count_kept(self, kept: bool) -> None:
-        """Count an input that differs, and was kept or not."""
+        """Count an input that differs; `kept`: whether it was written to a file."""
         (self.kept if kept else self.not_kept).inc()
 
 
 class _ShadowFamilies:
-    """The metrics of all shadows, by model; they exist if there is a shadow."""
+    """The metrics of all shadows, by model; they are registered only if there is a shadow."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

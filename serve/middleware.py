@@ -1,4 +1,4 @@
-"""What every HTTP request passes first: who may ask, how many at once; each response is counted."""
+"""Middleware for every HTTP request: bearer tokens, a limit of requests, metrics and the access log."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ptx.serve.errors import RequestError, bad_request, unavailable
 from ptx.serve.settings import Settings
 
-# Model (of the path, "" if there is none), status, seconds, bytes of the response's body.
+# Called with the model (of the path, else ""), the status, the seconds and the bytes of the response.
 ResponseObserver = Callable[[str, int, float, int], None]
 
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _ALLOW = Response(status_code=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
-# Keys of the scope: the headers as a dict, and that all of the body has arrived.
+# Keys of the scope: the headers as a dict, and whether the entire body has arrived.
 HEADERS, BODY_RECEIVED = "ptx.headers", "ptx.body_received"
 
 
 class TokenChecker:
-    """Compares bearer tokens; without any all requests are allowed."""
+    """Checks bearer tokens; if there are none, all requests are allowed."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = [token.encode() for token in tokens]
@@ -40,14 +40,14 @@ class TokenChecker:
         if not self._tokens:
             return
         scheme, _, token = authorization.partition(b" ")
-        # All are compared, so that the time tells nothing about them.
+        # All are compared in constant time, so that the duration reveals nothing about them.
         matches = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
         if scheme.lower() != b"bearer" or not any(matches):
             raise RequestError(401, "a bearer token is required")
 
 
 class RequestMiddleware:
-    """Refuses a request before its body is read, if it must be; counts and logs the response."""
+    """Refuses invalid requests before their bodies are read; counts and logs the responses."""
 
     def __init__(self, app: ASGIApp, *, settings: Settings, observe: ResponseObserver) -> None:
         self._app, self._settings, self._observe = app, settings, observe
@@ -124,7 +124,7 @@ def route_path(scope: Scope) -> str:
 
 
 def _has_unread_body(scope: Scope) -> bool:
-    """Whether the connection is to be closed rather than the rest of the body read."""
+    """Whether part of the body was not read, so that the connection must be closed."""
     headers = scope[HEADERS]
     has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
     return has_body and BODY_RECEIVED not in scope
@@ -147,7 +147,7 @@ def error_response(error: RequestError) -> Response:
 def log_request(
     method: str, target: str, status: int | str, seconds: float, **fields: object
 ) -> None:
-    """Write a line of JSON to stderr; empty fields are left out."""
+    """Write a line of JSON to stderr, without empty fields."""
     line = {
         "time": round(time.time(), 3),
         "method": method,

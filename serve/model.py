@@ -30,13 +30,13 @@ TOP = 3  # labels that are ranked for a raw input unless the client asks for mor
 
 
 class Model:
-    """A predictor under the name that it is served with.
+    """A predictor and the name under which it is served.
 
     Attributes:
-        inputs: Tensors of the graph, by name.
-        outputs: Likewise.
-        raw_input: Name of the BYTES tensor that takes picture files, texts or rows; None: there is none.
-        raw_outputs: Names of the tensors that a raw input gives.
+        inputs: Input tensors of the graph, by name.
+        outputs: Output tensors of the graph, by name.
+        raw_input: Name of the BYTES tensor for image files, texts or rows; None: there is none.
+        raw_outputs: Names of the output tensors for a raw input.
     """
 
     def __init__(self, name: str, predictor: Predictor) -> None:
@@ -51,7 +51,7 @@ class Model:
         """Replay the golden samples on the backend that will serve.
 
         Raises:
-            ArtifactError: the model computes something else here than where it was exported.
+            ArtifactError: the model does not pass its golden samples on this machine.
         """
         manifest = self.predictor.manifest
         if manifest.golden and (failed := failures(self.predictor, manifest)):
@@ -62,10 +62,10 @@ class Model:
             )
 
     def make_job(self, request: InferRequest, max_rows: int) -> Job:
-        """What is to be computed for a request.
+        """The job for a request.
 
         Raises:
-            RequestError: the request does not fit the model.
+            RequestError: the request does not match the model.
         """
         if len(request.inputs) == 1 and request.inputs[0].name == self.raw_input:
             return self._make_raw_job(request, max_rows)
@@ -107,9 +107,9 @@ class Model:
         return Job(len(values), None, values, size, top=top, timeout=request.timeout)
 
     def decode(self, value: bytes) -> bytes | str:
-        """A raw input as the preprocessing takes it: a picture's file as bytes, others as text.
+        """A raw input for the preprocessing: an image file as bytes, others as text.
 
-        A picture never becomes a string, which would be a path.
+        An image never becomes a string, because the preprocessing would open it as a path.
         """
         if self._takes_pictures:
             return value
@@ -119,7 +119,7 @@ class Model:
             raise RequestError(422, "the text is not valid UTF-8") from error
 
     def to_tensors(self, request: InferRequest, result: Result) -> list[Tensor]:
-        """The tensors of a result that the request asks for."""
+        """The tensors of a result that the request lists, else all of them."""
         tensors = (
             self._raw_tensors(result)
             if isinstance(result, list)
@@ -180,7 +180,7 @@ class Model:
 
 
 def _raw_outputs(predictor: Predictor) -> tuple[str, ...]:
-    """The names of the tensors that a raw input gives."""
+    """The names of the output tensors for a raw input."""
     task = find_task(predictor.manifest.task)
     if task.is_array:
         return ("class_map",) if predictor.labels else ("vector",)

@@ -1,4 +1,4 @@
-"""The description of the server's addresses as OpenAPI 3.1, and a page of it without other files."""
+"""The OpenAPI 3.1 document of the server, and an HTML page of it that needs no other files."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _SCHEMAS = {
                 "type": "boolean",
                 "description": "whether the label is more probably wrong than right",
             },
-            "value": {"type": ["number", "null"], "description": "of a regression"},
+            "value": {"type": ["number", "null"], "description": "result of a regression"},
             "vector": {
                 "type": "array",
                 "items": {"type": "number"},
-                "description": "of an embedding",
+                "description": "result of an embedding",
             },
             "classes": {
                 "type": "array",
-                "description": "of a segmentation",
+                "description": "result of a segmentation: the share of each class",
                 "items": {
                     "type": "object",
                     "properties": {"label": {"type": "string"}, "share": {"type": "number"}},
@@ -55,7 +55,7 @@ _SCHEMAS = {
             "size": {
                 "type": "array",
                 "items": {"type": "integer"},
-                "description": "of the class map: height and width",
+                "description": "height and width of the class map",
             },
             "model": {"type": "string"},
             "backend": {"type": "string"},
@@ -164,13 +164,13 @@ def _operation(
     schema: str = "",
     parameters: Iterable[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    good: dict[str, Any] = {"description": "the answer"}
+    success: dict[str, Any] = {"description": "the response"}
     if schema:
         reference = {"$ref": f"#/components/schemas/{schema}"}
-        good["content"] = {"application/json": {"schema": reference}}
+        success["content"] = {"application/json": {"schema": reference}}
     operation: dict[str, Any] = {
         "summary": summary,
-        "responses": {"200": good, "default": _ERROR},
+        "responses": {"200": success, "default": _ERROR},
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": body}
@@ -180,7 +180,7 @@ def _operation(
 
 
 def page(document: dict[str, Any]) -> bytes:
-    """The document as an HTML page, with a command for each address."""
+    """The document as an HTML page, with a curl command for each path."""
     rows = []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -204,7 +204,7 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>ptx: addresses</title>
+<title>ptx: API</title>
 <style>
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -214,8 +214,8 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 </style>
 </head>
 <body>
-<h1>Addresses</h1>
-<p>The same as <a href="openapi.json">OpenAPI 3.1</a>, from which clients can be generated.</p>
+<h1>API</h1>
+<p>Also available as <a href="openapi.json">OpenAPI 3.1</a>, from which clients can be generated.</p>
 <table>
 {{rows}}
 </table>

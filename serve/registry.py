@@ -1,4 +1,4 @@
-"""The served models by name, and how one is replaced while requests come in."""
+"""The served models by name, which can be reloaded while requests arrive."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ModelSource:
     """A model to serve.
 
     Attributes:
-        name: Under which it is served.
+        name: The name under which it is served.
         open: Reads the file and opens it; called at the start and at each reload. With several worker
-            processes it must be picklable, as a `functools.partial` of a function of a module is.
-        shadow: What its answers are compared with.
+            processes it must be picklable, such as a `functools.partial` of a module's function.
+        shadow: Another predictor, whose outputs are compared with those of the model.
     """
 
     name: str
@@ -38,7 +38,7 @@ def open_model(source: ModelSource) -> Model:
     """Open a model and replay its golden samples.
 
     Raises:
-        PtxError: the model cannot be opened, or computes something else than where it was exported.
+        PtxError: the model cannot be opened, or fails its golden samples.
     """
     if _NAME.fullmatch(source.name) is None:
         raise UsageError(
@@ -66,8 +66,8 @@ class Served:
     async def run(
         self, job: Job, disconnected: Callable[[], Awaitable[None]] | None = None
     ) -> Result:
-        """As `Batcher.run`; some jobs are offered to the shadow."""
-        if self.shadow is None or not self.shadow.takes():
+        """As `Batcher.run`; some jobs are also passed to the shadow."""
+        if self.shadow is None or not self.shadow.selects_next():
             return await self.batcher.run(job, disconnected)
         job.shadowed = True
         result = await self.batcher.run(job, disconnected)
@@ -149,7 +149,7 @@ class Registry:
             old.close()
 
     async def reload_all(self) -> None:
-        """Reload each model; the log has those that cannot be replaced."""
+        """Reload each model; failures are logged."""
         for name in list(self._served):
             try:
                 await self.reload(name)

@@ -56,18 +56,20 @@ def serve(
     with ExitStack() as stack:
         sock = stack.enter_context(_bind(server.host, server.port, "--port"))
         port = sock.getsockname()[1]
-        if server.grpc_port is not None:  # which grpc binds itself, in each process
+        if (
+            server.grpc_port is not None
+        ):  # only a check: grpc binds the port itself, in each process
             with _bind(server.host, server.grpc_port, "--grpc-port") as probe:
                 server = replace(server, grpc_port=probe.getsockname()[1])
         config = uvicorn_config(_Factory(tuple(sources), settings, server), server)
-        # uvicorn raises the signal again when it has finished; the process then ends by itself.
+        # uvicorn raises the signal again at its end; ignore it, so that the process exits normally.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         started = partial(on_started, port, server.grpc_port)
         if server.workers == 1:
             _Server(config, started).run(sockets=[sock])
             return
-        for source in sources:  # an error of a model is reported here, not by each worker
+        for source in sources:  # so that an error of a model is reported once, not by each worker
             Registry([source], settings, Metrics()).close()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
         _Supervisor(config, [sock], started).run()
@@ -95,7 +97,7 @@ def uvicorn_config(factory: Callable[[], Any], server: ServerSettings) -> uvicor
 
 
 def application(service: Service, server: ServerSettings, tracing: Tracing) -> Any:
-    """The ASGI application of `ptx serve`: it serves gRPC too while it runs, and is traced."""
+    """The ASGI application of `ptx serve`, with traces; while it runs, gRPC is served too."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -126,7 +128,7 @@ class _Factory:
         _return_large_blocks()
         if self.server.workers > 1:
             _end_with_parent()
-        # The supervisor answers SIGHUP with new workers, one after the other.
+        # On SIGHUP the supervisor restarts the workers, one after the other.
         reload_others = partial(os.kill, os.getppid(), signal.SIGHUP)
         on_reload = reload_others if self.server.workers > 1 else lambda: None
         service = Service(self.sources, self.settings, on_reload)
@@ -134,10 +136,10 @@ class _Factory:
 
 
 def _return_large_blocks() -> None:
-    """Have glibc give the memory of large bodies back to the system.
+    """Make glibc return the memory of large bodies to the system.
 
-    It raises the size from which on it does so up to 32 MiB, by each block that is freed: 32 bodies of
-    60 MiB left 660 MiB in the process, with a fixed size 200.
+    By default each freed block raises the threshold for this, up to 32 MiB: after 32 bodies of 60 MiB
+    the process kept 660 MiB, with a fixed threshold 200 MiB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
@@ -145,7 +147,7 @@ def _return_large_blocks() -> None:
 
 
 def _end_with_parent() -> None:
-    """Have Linux end this process when the supervisor is killed; else it would keep the port."""
+    """Make Linux end this process if the supervisor is killed; else it would keep the port."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None) if os.name == "posix" else None
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -153,7 +155,7 @@ def _end_with_parent() -> None:
 
 def _reload_on_sighup(service: Service) -> None:
     if threading.current_thread() is not threading.main_thread():
-        return  # where no signal arrives
+        return  # only the main thread can handle signals
     loop = asyncio.get_running_loop()
     tasks = set[asyncio.Task[None]]()
 
@@ -199,10 +201,10 @@ class _Supervisor(Multiprocess):
         )
 
     def terminate_all(self) -> None:
-        # Nothing may be accepted from here on, by no process: clients of a worker that ends come back at
-        # once, and the system would accept their connections until the last process closes the socket.
+        # Stop accepting first: clients of a worker that ends reconnect at once, and the system would
+        # accept their connections until the last process closes the socket.
         for sock in self.sockets:
-            with suppress(OSError):  # which other systems than Linux raise
+            with suppress(OSError):  # raised by systems other than Linux
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         super().terminate_all()

@@ -1,4 +1,4 @@
-"""What HTTP and gRPC share: the models, their metrics, and how a request for inference is run."""
+"""The state that HTTP and gRPC share: models, metrics, and limits of requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Service:
     Args:
         sources: The models; they are opened here, and their golden samples are replayed.
         settings: Limits.
-        on_reload: Called after a model was replaced, to have other processes do the same.
+        on_reload: Called after a model was replaced, so that other processes can do the same.
 
     Raises:
         PtxError: a model cannot be served, see `ptx.serve.registry.open_model`.
@@ -52,17 +52,18 @@ class Service:
         return served.batcher.waiting_time() > self.settings.max_wait
 
     async def hold(self) -> None:
-        """Delay a request that would be refused: a client that is refused at once is back at once.
+        """Delay a request that would be refused, because a refused client retries at once.
 
-        Refusing costs as much as answering, so without this an overloaded server answers fewer requests.
+        Refusing takes as much time as answering, so without the delay an overloaded server would answer
+        fewer requests.
         """
         await asyncio.sleep(min(_MAX_HOLD, self.settings.max_wait))
 
     async def reload(self, name: str) -> None:
-        """Have a model's file read again.
+        """Reload a model from its file.
 
         Raises:
-            RequestError: it is not allowed, there is no such model, or its new file cannot be served.
+            RequestError: reloading is not allowed, there is no such model, or its file cannot be served.
         """
         self.registry.find(name)
         if not self.settings.reload:
@@ -71,5 +72,5 @@ class Service:
         self._on_reload()
 
     def model_label(self, name: str) -> str:
-        """The name of a model in metrics: empty if there is none of that name."""
+        """The label of a model in metrics: its name, or empty if there is no such model."""
         return name if name in self.registry else ""

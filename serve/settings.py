@@ -16,20 +16,20 @@ class Settings:
     """Limits of the application. Times are in seconds, sizes in bytes.
 
     Attributes:
-        max_batch: Rows of one request; more is a 400.
+        max_batch: Maximum number of rows of a request; else 400.
         max_delay: How long the first request of a batch waits for more.
-        max_wait: How long a request may wait for its run; 503.
-        timeout: Of a run; 504.
-        max_body: Of a request, compressed or not; 413.
-        max_json: Of the JSON in it; 413.
-        max_memory: Of the bodies of all requests together; 503.
-        max_requests: In progress at the same time, health checks not counted; 503.
-        receive_timeout: For the body of a request to arrive; 408.
-        allowed_hosts: Values of the Host header that are accepted, `*.example.org` among them; 400.
-        tokens: Bearer tokens that are accepted; none: no token is needed. 401.
-        reload: Whether a client may have a model's file read again; else 403.
-        page: Whether there is a page at `/` to try the models.
-        access_log: Whether each request is logged as a line of JSON on stderr.
+        max_wait: How long a request may wait for its run; else 503.
+        timeout: Maximum time of a run; else 504.
+        max_body: Maximum size of a body, compressed or not; else 413.
+        max_json: Maximum size of the JSON in a body; else 413.
+        max_memory: Maximum size of the bodies of all requests together; else 503.
+        max_requests: Maximum number of requests in progress, without health checks; else 503.
+        receive_timeout: Time in which the body of a request must arrive; else 408.
+        allowed_hosts: Accepted values of the Host header, such as `*.example.org`; else 400.
+        tokens: Accepted bearer tokens, else 401; empty: no token is needed.
+        reload: Whether a client may reload a model from its file; else 403.
+        page: Whether to serve a page at `/` to try the models.
+        access_log: Whether to log each request as a line of JSON on stderr.
     """
 
     max_batch: int = 1024
@@ -58,7 +58,7 @@ class ServerSettings:
         workers: Number of processes.
         keep_alive: Seconds after which an idle connection is closed.
         grace: Seconds for requests in progress to finish after SIGTERM.
-        certfile: PEM file with the certificate; with it HTTP and gRPC use TLS.
+        certfile: PEM file with the certificate; if it is set, HTTP and gRPC use TLS.
         keyfile: PEM file with the private key, if it is not in `certfile`.
     """
 
@@ -73,12 +73,12 @@ class ServerSettings:
 
     @property
     def threads_per_worker(self) -> int | None:
-        """Threads for the models of each of several workers; None: one may use all processors."""
+        """Threads for the models of each worker; None: the only worker may use all CPUs."""
         return None if self.workers == 1 else max(1, available_cpus() // self.workers)
 
 
 def read_tokens(path: Path | None) -> tuple[str, ...]:
-    """The bearer tokens in a file, one a line.
+    """Read the bearer tokens in a file, one per line.
 
     Raises:
         UsageError: the file cannot be read, or has no token.
@@ -96,7 +96,7 @@ def read_tokens(path: Path | None) -> tuple[str, ...]:
 
 
 def open_access_warning(settings: Settings, server: ServerSettings) -> str | None:
-    """The warning if others can reach the server and need no token; None if they cannot."""
+    """A warning if other machines can use the server without a token; None if they cannot."""
     if server.host in ("127.0.0.1", "::1", "localhost") or settings.tokens:
         return None
     return (

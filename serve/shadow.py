@@ -1,4 +1,4 @@
-"""A second predictor that computes a share of the requests again, once they are answered."""
+"""A second predictor that computes a share of the requests again, after they were answered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_KEPT = 20  # worst inputs of a process that are kept
 _MAX_KEPT_SIZE = 4 * 2**20  # bytes of one of them
 _MAX_WAITING = 16  # requests
 _MAX_WAITING_SIZE = 2**22  # numbers in their inputs
-_DELAY = 0.02  # seconds, after which the answer has left the process
+_DELAY = 0.02  # seconds after which the response has been sent
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class ShadowSource:
     """A predictor to compare a served model with.
 
     Attributes:
-        open: As that of a `ModelSource`.
-        share: Of the requests, from 0 to 1.
-        keep: A folder for the worst inputs, each an .npz file with the inputs and the outputs of both.
-            Inputs may be private, so nothing is kept by default.
+        open: As for a `ModelSource`.
+        share: Fraction of the requests that is compared, from 0 to 1.
+        keep: A folder for the inputs with the largest errors, each an .npz file with the inputs and the
+            outputs of both predictors. Inputs may be private, so nothing is written by default.
     """
 
     open: Callable[[], Predictor]
@@ -53,7 +53,7 @@ def open_shadow(source: ShadowSource, model: Model, metrics: ShadowMetrics) -> S
     """Open the predictor of a shadow.
 
     Raises:
-        UsageError: its inputs, outputs, labels or preprocessing are not those of the model.
+        UsageError: its inputs, outputs, labels or preprocessing differ from those of the model.
         PtxError: it cannot be opened, or fails its golden samples.
     """
     predictor = source.open()
@@ -85,10 +85,10 @@ def _shapes(manifest: Manifest, which: str) -> list[tuple[str, str, object]]:
 
 
 class Shadow:
-    """Compares answers of a model with those of another predictor, in a thread of its own.
+    """Compares outputs of a model with those of another predictor, in a separate thread.
 
-    Requests that come while `_MAX_WAITING` wait are not compared, but counted. An error of the other
-    predictor is counted, and the first one is logged.
+    Requests that arrive while `_MAX_WAITING` are waiting are counted, but not compared. Errors of the
+    other predictor are counted, and the first one is logged.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Shadow:
         self._thread = threading.Thread(target=self._work, name="ptx-shadow", daemon=True)
         self._thread.start()
 
-    def takes(self) -> bool:
-        """Whether the next request is compared; random, in the share of the settings."""
+    def selects_next(self) -> bool:
+        """Whether to compare the next request: a random choice with the probability `share`."""
         return self._random.random() < self._share
 
     def offer(self, job: Job) -> None:
@@ -115,8 +115,8 @@ class Shadow:
         asyncio.get_running_loop().call_later(_DELAY, self._put, job)
 
     def close(self) -> None:
-        """End the thread after the requests that wait, and close the predictor."""
-        with suppress(queue.Full):  # the thread hangs; it ends with the process
+        """Stop the thread after the waiting requests, and close the predictor."""
+        with suppress(queue.Full):  # if the thread hangs, it ends with the process
             self._waiting.put_nowait(None)
 
     def _put(self, job: Job) -> None:
@@ -165,10 +165,10 @@ class Shadow:
     ) -> tuple[float, float]:
         """The largest error in units of the tolerance, 0 without one, and relative to the values."""
         share = relative = 0.0
-        for name, want in expected.items():
-            if want.dtype.kind != "f" or not want.size:
+        for name, array in expected.items():
+            if array.dtype.kind != "f" or not array.size:
                 continue
-            exact = want.astype(np.float64)
+            exact = array.astype(np.float64)
             error = float(np.abs(outputs[name] - exact).max())
             error = math.inf if math.isnan(error) else error
             share = max(share, error / self._tolerance.get(name, math.inf))
@@ -176,25 +176,28 @@ class Shadow:
         return share, relative
 
     def _changed_labels(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> int:
-        got, want = self._predictor.classes(outputs), self._model.predictor.classes(expected)
-        if got is None or want is None:
+        labels, expected_labels = (
+            self._predictor.classes(outputs),
+            self._model.predictor.classes(expected),
+        )
+        if labels is None or expected_labels is None:
             return 0
-        changed = int((got != want).sum())
-        self._metrics.labels.inc(want.size)
+        changed = int((labels != expected_labels).sum())
+        self._metrics.labels.inc(labels.size)
         self._metrics.changed.inc(changed)
-        self._verdict.add(want.size, changed)
+        self._verdict.add(labels.size, changed)
         return changed
 
 
 def _tolerance(served: Manifest, shadow: Manifest) -> dict[str, float]:
-    """By output: how far two files of the same weights may be apart; empty for other weights.
+    """The allowed difference of each output of two files; empty if their weights differ.
 
-    Each may differ from float64 by its tolerance, of which the largest of its golden samples is taken.
+    Each file may differ from float64 by its tolerance: the largest one of its golden samples.
     """
     same = (served.weights_sha256, served.weights) == (shadow.weights_sha256, shadow.weights)
     if not same or served.compute or shadow.compute:
         return {}
-    found: dict[str, float] = {}
+    tolerances: dict[str, float] = {}
     for manifest in (served, shadow):
         largest: dict[str, float] = {}
         for sample in manifest.golden:
@@ -203,16 +206,16 @@ def _tolerance(served: Manifest, shadow: Manifest) -> dict[str, float]:
                 value = value if columns is None else float(columns.max())
                 largest[name] = max(largest.get(name, 0.0), value)
         for name, value in largest.items():
-            found[name] = found.get(name, 0.0) + value
-    return found
+            tolerances[name] = tolerances.get(name, 0.0) + value
+    return tolerances
 
 
 class _Verdict:
     """Whether more labels change than quantization was allowed to change."""
 
     def __init__(self, manifest: Manifest) -> None:
-        found = manifest.quantization
-        self._allowed = None if found is None else max(found.changed, 1) / found.predictions
+        cost = manifest.quantization
+        self._allowed = None if cost is None else max(cost.changed, 1) / cost.predictions
         self._labels = self._changed = 0
 
     def add(self, labels: int, changed: int) -> None:
@@ -221,7 +224,7 @@ class _Verdict:
 
     @property
     def disagrees(self) -> bool:
-        """By a one-sided bound of 95 %; never where no share is known."""
+        """By a one-sided confidence bound of 95 %; never if no allowed share is known."""
         if self._allowed is None:
             return False
         expected = self._labels * self._allowed
@@ -229,7 +232,7 @@ class _Verdict:
 
 
 class _WorstInputs:
-    """The inputs with the largest errors, as files; a smaller one makes place for a larger one."""
+    """Writes the inputs with the largest errors to files; the largest errors replace smaller ones."""
 
     def __init__(self, folder: Path, model: str) -> None:
         self._folder, self._stem = folder, f"{model}-{os.getpid()}"
@@ -243,7 +246,7 @@ class _WorstInputs:
         expected: Mapping[str, Array],
         outputs: Mapping[str, Array],
     ) -> bool:
-        """Write a file if the error is among the largest; whether it was written."""
+        """Write a file if the error is among the largest; returns whether it was written."""
         full = len(self._kept) == MAX_KEPT
         if full and error <= self._kept[0][0]:
             return False

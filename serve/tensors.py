@@ -45,7 +45,7 @@ class Tensor(NamedTuple):
 
 
 def check_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """A shape from a request: a few integers of at least 0."""
+    """A shape from a request, after a check that it is a list of integers of at least 0."""
     if not isinstance(shape, list | tuple) or len(shape) > _MAX_AXES:
         raise bad_request(f"input {name!r} has no shape, or more than {_MAX_AXES} axes")
     for size in shape:
@@ -57,7 +57,7 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
 
 
 def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Tensor:
-    """A tensor from its little-endian bytes; each element of BYTES follows its length."""
+    """A tensor from its little-endian bytes; for BYTES, each element is preceded by its length."""
     count = math.prod(shape)
     if datatype == BYTES:
         return Tensor(name, datatype, shape, _split_elements(name, count, memoryview(data)))
@@ -114,7 +114,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
 
 def _convert(name: str, array: Array, dtype: np.dtype[Any], data: list[Any]) -> Array:
     kinds = "iu" if dtype.kind in "iu" else "b" if dtype.kind == "b" else "iuf"
-    mixed = array.dtype.kind != "b" and _has_bool(data)  # NumPy makes 1 of true next to a number
+    mixed = array.dtype.kind != "b" and _has_bool(data)  # NumPy converts true next to a number to 1
     if array.size and (array.dtype.kind not in kinds or mixed):
         raise bad_request(f"input {name!r} has values that are not {DATATYPE_NAMES[dtype]}")
     if dtype.kind in "iu" and array.size:

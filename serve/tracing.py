@@ -1,4 +1,4 @@
-"""Traces with OpenTelemetry's own instrumentation, if the environment asks for them."""
+"""Traces with OpenTelemetry's own instrumentation, if environment variables enable them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from ptx.infer.errors import install_hint
 from ptx.serve.errors import LOG
 
-# Either says where the spans are sent; the SDK reads these and its other variables itself.
+# Either variable enables traces; the SDK reads these and its other variables itself.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _FLUSH_SECONDS = 2.0
 
 
 class Tracing:
-    """Wraps the application and the gRPC server; does nothing if no traces are asked for."""
+    """Wraps the application and the gRPC server; does nothing unless traces are enabled."""
 
     def __init__(self) -> None:
         self._provider = _open_provider()
@@ -39,9 +39,9 @@ class Tracing:
         return [aio_server_interceptor(tracer_provider=self._provider)]  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Send the spans that are left, for two seconds at most.
+        """Send the remaining spans, for at most two seconds.
 
-        The SDK's own limit of `force_flush` does not end an export that has begun.
+        The limit of `force_flush` itself does not stop an export that has begun.
         """
         if self._provider is not None:
             flush = threading.Thread(target=self._provider.force_flush, daemon=True)

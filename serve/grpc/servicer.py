@@ -29,7 +29,7 @@ from ptx.serve.tracing import Tracing
 
 SERVICE = "inference.GRPCInferenceService"
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
-_OVERHEAD = 64 * 2**10  # bytes of a message besides its tensors
+_OVERHEAD = 64 * 2**10  # maximum bytes of a message without its tensors
 _MAX_METADATA = 32 * 2**10
 
 
@@ -169,7 +169,7 @@ class Servicer:
         return call
 
     async def _stream(self, messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        """Responses in the order of the requests; an error of one leaves the stream open."""
+        """Responses in the order of the requests; after an error the stream stays open."""
         try:
             self._check_token(context)
         except RequestError as error:
@@ -180,9 +180,9 @@ class Servicer:
                     response = await self._infer(_require_valid(message))
                     result = pb2.ModelStreamInferResponse(infer_response=response)
                 except Exception as raised:
-                    refusal = to_request_error(raised)
-                    observation.code = refusal.grpc_code
-                    result = pb2.ModelStreamInferResponse(error_message=refusal.message)
+                    error = to_request_error(raised)
+                    observation.code = error.grpc_code
+                    result = pb2.ModelStreamInferResponse(error_message=error.message)
                     result.infer_response.id = getattr(message, "id", "")
             yield result
 
@@ -271,9 +271,9 @@ class _Observation:
 
 
 def _deserializer(method: Any) -> Callable[[bytes], Any]:
-    """Reads a message; what is not one becomes an error that the method raises.
+    """A function that parses a message, or returns an error for bytes that are not a valid message.
 
-    An exception of a deserializer would be INTERNAL for the client, as if the server had failed.
+    If it raised an exception, the client would get INTERNAL, as if the server had failed.
     """
     parse = getattr(pb2, method.input_type.name).FromString
 

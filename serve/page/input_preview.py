@@ -1,4 +1,4 @@
-"""An input as the model receives it, for people."""
+"""A preview of an input as the model receives it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ptx.infer.preprocessing.gray_image import pixels_as_png
 def preview(preprocessing: Preprocessing, value: bytes | str) -> tuple[bytes, str]:
     """The body and the content type of `POST /v2/models/NAME/preview`.
 
-    The pixels of a picture as a PNG file; for other inputs `{"preview": …}`, with the characters of a
+    The pixels of an image as a PNG file; for other inputs `{"preview": …}`, with the characters of a
     text that the model knows, or the scaled numbers of a row.
 
     Args:
-        preprocessing: The model's.
-        value: A picture's file, or a text.
+        preprocessing: The preprocessing of the model.
+        value: The bytes of an image file, or a text.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: the input cannot be used.
     """
     sample = preprocessing.transform(value)
     if preprocessing.image_spec is not None:

@@ -1,4 +1,4 @@
-"""Renders the page from the files next to this one; the models are data in it."""
+"""Renders the page from the files next to this one and data about the models."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ptx.infer.raw_input import raw_input_name
 from ptx.infer.tasks import find_task
 from ptx.serve.tensors import DATATYPE_NAMES
 
-EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # of a model; bytes of one
+EXAMPLES, EXAMPLE_SIZE = 6, 32 * 2**10  # maximum number for a model, and maximum bytes of each
 _MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
 
 
 def render(models: Iterable[tuple[str, Manifest]]) -> bytes:
-    """The page for models, with the names that they are served under.
+    """The page for models, each with the name under which it is served.
 
     Its content security policy allows its own script and style, by their digests, and its own server.
     """
@@ -71,7 +71,7 @@ def _describe(name: str, manifest: Manifest) -> dict[str, Any]:
 
 
 def _examples(manifest: Manifest) -> Iterator[str]:
-    """Raw inputs of the end-to-end samples: data URLs of pictures, texts, numbers."""
+    """Raw inputs of the end-to-end samples: data URLs of images, texts, numbers."""
     for value in (value for sample in manifest.end_to_end for value in sample.values):
         if isinstance(value, str):
             yield value
