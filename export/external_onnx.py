@@ -1,7 +1,8 @@
-"""An ONNX file of another tool as a model: its reference, and the artifact that it becomes.
+"""An ONNX file of another tool as a model that can be compared, and made into an artifact.
 
-The reference is the graph itself in float64, with the evaluator of the `onnx` package. If that cannot
-run an operator, it is ONNX Runtime without optimizations, in the graph's own precision.
+The reference is the graph itself in float64, computed by the evaluator of the `onnx` package. If the
+evaluator cannot run an operator, the reference is ONNX Runtime without optimizations, in the graph's
+own precision.
 """
 
 from __future__ import annotations
@@ -38,11 +39,9 @@ from ptx.infer.signature import ANY_SHAPE, BATCH, DTYPES, Array, Axis, Signature
 _UNOPTIMIZED = "ONNX Runtime without optimizations"
 # A larger file or row gets the short test matrix: the evaluator takes seconds for a photograph.
 _SHORT_BYTES, _SHORT_ELEMENTS = 2**20, 2**14
-_BATCHES = (
-    2,
-    3,
-)  # the batches of the two runs that show how the outputs' shapes depend on the inputs'
-_LENGTHS = ((8, 10, 12, 14), (9, 11, 13, 15))  # the sizes of other axes in these runs
+# Batches and other sizes in two runs that show how the shapes of the outputs depend on the inputs.
+_BATCHES = (2, 3)
+_LENGTHS = ((8, 10, 12, 14), (9, 11, 13, 15))
 
 
 def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> ExternalOnnx:
@@ -50,12 +49,12 @@ def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> Ex
 
     Args:
         artifact: With or without a manifest.
-        model_spec: What a file without a manifest means; without it the model takes and gives arrays.
+        model_spec: Describes a file without a manifest; None: its inputs and outputs are arrays.
 
     Raises:
-        UsageError: it is another kind of file, or has both a manifest and a spec.
-        ArtifactError: E-ONNX-SIGNATURE: its inputs and outputs cannot be checked: a sequence, no
-            batch, a batch that is fixed, or an output whose size depends on values.
+        UsageError: it is not an ONNX file, or has both a manifest and a spec.
+        ArtifactError: E-ONNX-SIGNATURE: its inputs and outputs cannot be checked: a sequence, no batch
+            axis, a fixed batch, or an output whose size depends on values.
     """
     if not artifact.format.accepts_spec:
         raise UsageError(f"{artifact.name} is {artifact.format.noun}; expected an ONNX file")
@@ -65,13 +64,13 @@ def read_external(artifact: Artifact, model_spec: ModelSpec | None = None) -> Ex
         return _make_model(artifact, artifact.manifest)
     model_spec = model_spec or ModelSpec()
     adapted = adapt_artifact(artifact, model_spec)
-    given, fixed_batch_size = artifact, adapted.fixed_batch_size
+    original, fixed_batch_size = artifact, adapted.fixed_batch_size
     if fixed_batch_size is not None:
         artifact = replace(artifact, data=_free_batch(artifact.data, fixed_batch_size))
         adapted = adapt_artifact(artifact, model_spec)
     signature = _checked_signature(artifact, adapted.manifest.signature, fixed_batch_size)
     if fixed_batch_size is not None:
-        _require_same_outputs(given, artifact.data, signature, fixed_batch_size)
+        _require_same_outputs(original, artifact.data, signature, fixed_batch_size)
     digest = hashlib.sha256(artifact.data).hexdigest()
     return _make_model(
         artifact, replace(adapted.manifest, signature=signature, weights_sha256=digest)
@@ -90,20 +89,20 @@ def adopt(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifiedExport:
-    """Give an ONNX file of another tool a manifest, with golden samples, so that it is an artifact.
+    """Make an artifact from an ONNX file of another tool: add a manifest with golden samples.
 
-    Its graph and weights are not changed. ONNX Runtime's outputs are verified against the reference, as
-    those of an export are.
+    Its graph and weights do not change. ONNX Runtime's outputs are verified against the reference, as
+    for an export.
 
     Args:
         artifact: Without a manifest.
-        path: Where the artifact is written.
+        path: The artifact to write.
         model_spec: As in `read_external`.
         progress: As in `ptx.export.pipeline.export`.
 
     Raises:
         UsageError, ArtifactError: as `read_external`.
-        AgreementError: ONNX Runtime computes something else than the reference.
+        AgreementError: the outputs of ONNX Runtime disagree with the reference.
         OutputError: the file cannot be written.
     """
     path = Path(path)
@@ -123,7 +122,7 @@ def adopt(
 
 @dataclass(frozen=True)
 class ExternalOnnx(TrainedModel):
-    """A model that is only an ONNX file.
+    """A model whose only source is an ONNX file.
 
     Attributes:
         content: The file without a manifest.
@@ -136,7 +135,7 @@ class ExternalOnnx(TrainedModel):
         return self.manifest
 
     def to_artifact(self, path: Path) -> Artifact:
-        """The file with its manifest, in memory."""
+        """The file with its manifest, as an artifact in memory."""
         data = EXPORTERS["onnx"].embed_manifest(self.content, self.manifest.to_json())
         return parse_artifact(data, path=path)
 
@@ -148,10 +147,10 @@ class ExternalOnnx(TrainedModel):
 
 
 class OnnxNetwork(nn.Module):
-    """The graph of an ONNX file as a network without weights of its own.
+    """The graph of an ONNX file as a network without parameters.
 
-    It runs on ONNX Runtime without optimizations; after `double` on the evaluator of the `onnx`
-    package, with all floats as float64.
+    It runs on ONNX Runtime without optimizations; after `double`, on the evaluator of the `onnx`
+    package, with all floats in float64.
     """
 
     def __init__(self, content: bytes, signature: Signature) -> None:
@@ -170,7 +169,7 @@ class OnnxNetwork(nn.Module):
         return self
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The outputs in the order of the signature, as the inputs are."""
+        """The outputs for the inputs, both in the order of the signature."""
         if self._run is None:
             names = [spec.name for spec in self._signature.outputs]
             open_graph = open_evaluator if self._in_float64 else _open_session
@@ -181,7 +180,7 @@ class OnnxNetwork(nn.Module):
 
 
 class _OnnxCheck(EquivalenceCheck):
-    """The check against the graph in float64."""
+    """The equivalence check against the graph in float64."""
 
     def __init__(self, network: nn.Module, signature: Signature, *, short: bool) -> None:
         super().__init__(network, signature, {})
@@ -205,12 +204,12 @@ class _OnnxReference(Reference):
     def errors(
         self, inputs: Mapping[str, Array], exact: Mapping[str, Array], eager: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """As those of a network; without float64 the largest that a tolerance allows for."""
+        """As for a network; without float64, the largest errors that give a valid tolerance."""
         if self.name == FLOAT64:
             return super().errors(inputs, exact, eager)
-        allowed = self.precision.ceiling / FACTOR
+        relative = self.precision.ceiling / FACTOR
         return {
-            spec.name: np.full_like(exact[spec.name], allowed * np.abs(exact[spec.name]).max())
+            spec.name: np.full_like(exact[spec.name], relative * np.abs(exact[spec.name]).max())
             for spec in self._signature.outputs
             if spec.is_float
         }
@@ -220,7 +219,7 @@ def _open_session(content: bytes, names: list[str]) -> Callable[[dict[str, Array
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4  # a failure is raised
+    options.log_severity_level = 4  # fatal: errors are raised as exceptions
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(feeds: dict[str, Array]) -> list[Any]:
@@ -231,6 +230,7 @@ def _open_session(content: bytes, names: list[str]) -> Callable[[dict[str, Array
 
 
 def open_evaluator(content: bytes, names: list[str]) -> Callable[[dict[str, Array]], list[Any]]:
+    """A function that computes the outputs `names` of a graph in float64, from arrays by input."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
@@ -239,7 +239,7 @@ def open_evaluator(content: bytes, names: list[str]) -> Callable[[dict[str, Arra
     evaluator = ReferenceEvaluator(model)
 
     def run(feeds: dict[str, Array]) -> list[Any]:
-        with np.errstate(all="ignore"):  # a result that is not finite is refused later
+        with np.errstate(all="ignore"):  # results that are not finite are rejected later
             return list(evaluator.run(names, feeds))
 
     return run
@@ -254,7 +254,7 @@ def _to_float64(graph: Any) -> None:
         if value.type.tensor_type.elem_type in floats:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
     attributes = [attribute for node in graph.node for attribute in node.attribute]
-    tensors = [one.t for one in attributes if one.type == AttributeProto.TENSOR]
+    tensors = [item.t for item in attributes if item.type == AttributeProto.TENSOR]
     for tensor in (*graph.initializer, *tensors):
         if tensor.data_type in floats:
             _tensor_to_float64(tensor)
@@ -273,10 +273,10 @@ def _tensor_to_float64(tensor: Any) -> None:
 
 
 def _join_external_data(artifact: Artifact) -> bytes:
-    """The file with the weights that are in other files.
+    """The file including the weights that are in other files.
 
     Raises:
-        ArtifactError: E-ONNX-EXTERNAL: one file cannot hold them, since it has at most 2 GiB.
+        ArtifactError: E-ONNX-EXTERNAL: together they are larger than 2 GiB, the limit of one file.
     """
     import onnx
     from google.protobuf.message import EncodeError
@@ -295,10 +295,10 @@ def _join_external_data(artifact: Artifact) -> bytes:
 def _free_batch(content: bytes, size: int) -> bytes:
     """The same graph with a dynamic batch: the first axis of its inputs, outputs and reshapes.
 
-    Whether it computes other batches is checked later, as for any graph.
+    Whether it computes other batches correctly is checked later, as for any graph.
 
     Args:
-        size: The batch of the graph.
+        size: The fixed batch of the graph.
     """
     import onnx
 
@@ -315,7 +315,7 @@ def _free_batch(content: bytes, size: int) -> bytes:
 
 
 def _free_reshapes(graph: Any, size: int) -> None:
-    """Have each Reshape to (size, …) infer the first axis, or else keep that of its input (0)."""
+    """Make each Reshape to (size, …) infer the first axis, or else copy it from its input (0)."""
     from onnx import numpy_helper
 
     constants = {
@@ -329,7 +329,7 @@ def _free_reshapes(graph: Any, size: int) -> None:
         if target is None:
             continue
         shape = numpy_helper.to_array(target).copy()
-        zero_is_size = any(one.name == "allowzero" and one.i for one in node.attribute)
+        zero_is_size = any(item.name == "allowzero" and item.i for item in node.attribute)
         inferred = -1 in shape
         if len(shape) > 1 and shape[0] == size and not (inferred and zero_is_size):
             shape[0] = 0 if inferred else -1
@@ -341,20 +341,21 @@ def _free_reshapes(graph: Any, size: int) -> None:
 def _require_same_outputs(
     artifact: Artifact, freed: bytes, signature: Signature, size: int
 ) -> None:
-    """Refuse a graph that computes something else since its batch is dynamic."""
+    """Check that the graph still computes the same after its batch was made dynamic."""
     inputs = signature.example(signature.equal_sizes(_LENGTHS[0][0], batch=size))
     names = [spec.name for spec in signature.outputs]
-    before, after = (_open_session(data, names)(inputs) for data in (artifact.data, freed))
-    if any(not np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
+    fixed, dynamic = (_open_session(data, names)(inputs) for data in (artifact.data, freed))
+    if any(not np.array_equal(old, new) for old, new in zip(fixed, dynamic, strict=True)):
         raise _signature_error(artifact, f"its graph computes only batches of {size}")
 
 
 def _checked_signature(
     artifact: Artifact, signature: Signature, fixed_batch_size: int | None
 ) -> Signature:
-    """The signature of a file with all of its axes known, which two runs show for the outputs.
+    """The signature of a file with all axes; those of the outputs are found by two runs.
 
-    `fixed_batch_size`: that of the file before its batch was made dynamic.
+    Args:
+        fixed_batch_size: The batch of the file before it was made dynamic; None: it was dynamic.
     """
     if not signature.unchecked:
         return signature
@@ -372,7 +373,7 @@ def _checked_signature(
         if len({len(shape) for shape in shapes}) > 1:
             raise _signature_error(artifact, f"output {spec.name!r} has no fixed number of axes")
         axes = tuple(
-            _output_axis(artifact, spec.name, sizes, [dict(known) for known, _ in runs])
+            _output_axis(artifact, spec.name, sizes, [input_sizes for input_sizes, _ in runs])
             for sizes in zip(*shapes, strict=True)
         )
         outputs.append(TensorSpec(spec.name, spec.dtype, axes))
@@ -395,22 +396,22 @@ def _checked_input(artifact: Artifact, spec: TensorSpec) -> TensorSpec:
 def _run_once(
     artifact: Artifact, signature: Signature, inputs: tuple[TensorSpec, ...], run: int, hint: str
 ) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
-    """The sizes of the inputs' axes in one run, and the shapes of its outputs."""
+    """Run the file once: the sizes of the inputs' axes, and the shapes of the outputs by name."""
     axes = dict.fromkeys(axis for spec in inputs for axis in spec.axes if isinstance(axis, str))
     free = [axis for axis in axes if axis != BATCH]
     lengths = _LENGTHS[run]
-    sizes = {axis: lengths[place % len(lengths)] for place, axis in enumerate(free)}
+    sizes = {axis: lengths[index % len(lengths)] for index, axis in enumerate(free)}
     sizes |= {axis: signature.clamp(axis, sizes[axis]) for axis in signature.limits}
     sizes[BATCH] = _BATCHES[run]
     network = OnnxNetwork(artifact.data, replace(signature, inputs=inputs))
     example = Signature(inputs, inputs).example(sizes)
     try:
         outputs = network(*(torch.from_numpy(example[spec.name]) for spec in inputs))
-    except Exception as error:  # of ONNX Runtime
+    except Exception as error:  # ONNX Runtime raises exceptions of many classes
         integers = [spec.name for spec in inputs if spec.numpy_dtype.kind in "iu"]
         if integers:
             hint += (
-                f"; if the integers of {integers[0]!r} have a range, state it in a model spec:"
+                f"; if the integers of {integers[0]!r} have a range, specify it in a model spec:"
                 ' ["int64", ["batch", "time"], [0, 99]]'
             )
         raise _signature_error(
@@ -423,16 +424,16 @@ def _run_once(
 
 
 def _output_axis(
-    artifact: Artifact, name: str, sizes: tuple[int, ...], known: list[dict[str, int]]
+    artifact: Artifact, name: str, sizes: tuple[int, ...], input_sizes: list[dict[str, int]]
 ) -> Axis:
     """The axis of an output that had these sizes in the runs."""
-    for axis in known[0]:
-        if all(run[axis] == size for run, size in zip(known, sizes, strict=True)):
+    for axis in input_sizes[0]:
+        if all(run[axis] == size for run, size in zip(input_sizes, sizes, strict=True)):
             return axis
-    for axis in known[0]:
-        factor = sizes[0] // known[0][axis]
+    for axis in input_sizes[0]:
+        factor = sizes[0] // input_sizes[0][axis]
         if axis != BATCH and all(
-            run[axis] * factor == size for run, size in zip(known, sizes, strict=True)
+            run[axis] * factor == size for run, size in zip(input_sizes, sizes, strict=True)
         ):
             return f"{factor}*{axis}"
     if len(set(sizes)) == 1:

@@ -1,4 +1,4 @@
-"""A torch.export program that is evaluated node by node, in float64 or in its own precision."""
+"""Evaluates a torch.export program node by node, in float64 or in its own precision."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Origin:
     """Where a value comes from in the network.
 
     Attributes:
-        operator: `aten.conv2d.default`.
-        module: The path of the innermost module, `features.3.conv`; empty: the network itself.
-        source: `net.py:12: x = self.conv(x)`, the innermost line outside of torch; empty if unknown.
+        operator: Such as `aten.conv2d.default`.
+        module: Path of the innermost module, such as `features.3.conv`; empty: the network itself.
+        source: The innermost line outside of torch, `net.py:12: x = self.conv(x)`; empty if unknown.
     """
 
     operator: str = ""
@@ -36,7 +36,7 @@ class Origin:
 
 
 class FxGraph:
-    """The values of a program at one input.
+    """The values of a program for one input.
 
     Args:
         inputs: The user inputs in the order of the forward method, in the network's own precision.
@@ -45,7 +45,7 @@ class FxGraph:
     def __init__(self, program: ExportedProgram, inputs: Sequence[Tensor]) -> None:
         self._program = program
         self.nodes = {node.name: node for node in program.graph.nodes}
-        self._order = {node: place for place, node in enumerate(program.graph.nodes)}
+        self._order = {node: index for index, node in enumerate(program.graph.nodes)}
         self._own = dict(self._read_placeholders(inputs))
 
     @cached_property
@@ -61,26 +61,26 @@ class FxGraph:
 
     @cached_property
     def exact(self) -> dict[str, Any]:
-        """The value of every node in float64, from the inputs on."""
+        """The value of every node in float64, computed from the inputs."""
         values: dict[fx.Node, Any] = {}
         for node in self._program.graph.nodes:
             if node.op != "output":
                 values[node] = self._compute(node, values, double=True)
         return {node.name: value for node, value in values.items()}
 
-    def evaluate(self, name: str, given: Mapping[str, Array], *, double: bool) -> Any:
-        """One node, computed from given values of other nodes.
+    def evaluate(self, name: str, known: Mapping[str, Array], *, double: bool) -> Any:
+        """Compute one node from known values of other nodes.
 
-        What does not depend on a given value is that of `exact`.
+        Nodes that do not depend on a known value have the value of `exact`.
 
         Args:
-            given: By node name; the values are cast to float64 if `double`, else to the node's type.
+            known: By node name; the values are cast to float64 if `double`, else to the node's type.
         """
         target = self.nodes[name]
-        stops = {self.nodes[other]: other for other in given}
+        stops = {self.nodes[other]: other for other in known}
         cone = self.find_cone(target, stops)
         values: dict[fx.Node, Any] = {
-            node: self._as_value(node, given[other], double=double) for node, other in stops.items()
+            node: self._as_value(node, known[other], double=double) for node, other in stops.items()
         }
         dependent = set(stops)
         for node in cone:
@@ -127,19 +127,19 @@ class FxGraph:
         """Type and axes of a node's tensor; symbolic sizes are dynamic axes.
 
         Raises:
-            ValueError: it is no tensor of a type that ptx knows.
+            ValueError: the type of the tensor is not supported.
         """
         value = self.nodes[name].meta.get("val")
         if not isinstance(value, Tensor):
             return TensorSpec(name, "int64", ())
         axes = tuple(
-            size if isinstance(size, int) else f"axis{place}"
-            for place, size in enumerate(value.shape)
+            size if isinstance(size, int) else f"axis{index}"
+            for index, size in enumerate(value.shape)
         )
         return TensorSpec(name, str(value.dtype).removeprefix("torch."), axes)
 
     def is_comparable(self, name: str) -> bool:
-        """Whether a node is a tensor of a known type or a size, and no constant."""
+        """Whether a node computes a tensor of a supported type, or a size."""
         node = self.nodes.get(name)
         if node is None or node.op != "call_function":
             return False
@@ -160,14 +160,14 @@ class FxGraph:
                 yield name, self._program.constants.get(spec.target)
 
     def find_cone(self, target: fx.Node, stops: Iterable[fx.Node]) -> list[fx.Node]:
-        """The nodes that `target` is computed from, down to the stops, in the graph's order."""
-        ends, found, pending = set(stops), {target}, [target]
+        """The nodes from which `target` is computed, without the stops, in the graph's order."""
+        ends, cone, pending = set(stops), {target}, [target]
         while pending:
             for node in pending.pop().all_input_nodes:
-                if node not in ends and node not in found and node.op != "placeholder":
-                    found.add(node)
+                if node not in ends and node not in cone and node.op != "placeholder":
+                    cone.add(node)
                     pending.append(node)
-        return sorted(found, key=self._order.__getitem__)
+        return sorted(cone, key=self._order.__getitem__)
 
     def _compute(self, node: fx.Node, values: Mapping[fx.Node, Any], *, double: bool) -> Any:
         if node.op == "placeholder":
@@ -196,7 +196,7 @@ class FxGraph:
 
 
 def to_array(value: Any) -> Array:
-    """A node's value as NumPy has it; bfloat16 as float32, a size as int64 without axes."""
+    """A node's value as an array: bfloat16 becomes float32, a size an int64 scalar."""
     if not isinstance(value, Tensor):
         return np.array(value, np.bool_ if isinstance(value, bool) else np.int64)
     tensor = value.float() if value.dtype is torch.bfloat16 else value
@@ -225,7 +225,7 @@ def _widen_value(value: Any) -> Any:
 
 
 def _widen(argument: Any) -> Any:
-    """Float types become float64 where a node names one, such as `_to_copy(x, dtype=float32)`."""
+    """Replace a float dtype among a node's arguments by float64: `_to_copy(x, dtype=float32)`."""
     if isinstance(argument, torch.dtype) and argument.is_floating_point:
         return torch.float64
     return argument
@@ -236,12 +236,12 @@ def _copy(argument: Any) -> Any:
 
 
 def _find_source(trace: str) -> str:
-    """The innermost line outside of torch of `File "net.py", line 12, in forward` and its code."""
+    """The innermost line outside of torch in a trace of `File "net.py", line 12, in forward` lines."""
     lines = trace.splitlines()
-    for place in range(len(lines) - 1, -1, -1):
-        head = lines[place].strip()
+    for index in range(len(lines) - 1, -1, -1):
+        head = lines[index].strip()
         if head.startswith('File "') and not head.startswith(f'File "{_TORCH_FOLDER}'):
             path, _, rest = head.removeprefix('File "').partition('", line ')
-            code = lines[place + 1].strip() if place + 1 < len(lines) else ""
+            code = lines[index + 1].strip() if index + 1 < len(lines) else ""
             return f"{Path(path).name}:{rest.partition(',')[0]}: {code}"
     return ""

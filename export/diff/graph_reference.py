@@ -1,4 +1,4 @@
-"""The right values of an ONNX file of another tool: its own graph in float64."""
+"""The reference for an ONNX file of another tool: its own graph in float64."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ptx.infer.signature import Array, TensorSpec
 
 
 class GraphReference:
-    """Every value of the file that the evaluator of the `onnx` package computes in float64.
+    """The values of the file in float64, as computed by the evaluator of the `onnx` package.
 
-    A step in the file's own precision is computed by ONNX Runtime on the CPU without optimizations.
+    In the file's own precision, a step is computed by ONNX Runtime on the CPU without optimizations.
     """
 
     def __init__(self, graph: OnnxGraph, inputs: Mapping[str, Array]) -> None:
@@ -41,13 +41,13 @@ class GraphReference:
         return self._compute(name, values, self._double), self._compute(name, values, self._own)
 
     def origin(self, name: str) -> Origin:
-        """By the scopes in the name of the node, as exporters write them: `/encoder/conv/Conv`."""
+        """The module according to the scopes in the name of the node: `/encoder/conv/Conv`."""
         node = self._graph.nodes[self._graph.producers[name]]
         return Origin(module=".".join([part for part in node.name.split("/") if part][:-1]))
 
     def spec(self, name: str) -> TensorSpec:
         value = self.rounded(name)
-        axes = tuple(f"axis{place}" for place in range(value.ndim))
+        axes = tuple(f"axis{index}" for index in range(value.ndim))
         return TensorSpec(name, str(value.dtype), axes)
 
     def _compute(self, name: str, values: Mapping[str, Array], runtime: Runtime) -> Array:
@@ -59,10 +59,10 @@ class GraphReference:
     @cached_property
     def _values(self) -> dict[str, Array]:
         names = list(self._graph.producers)
-        found = run_alone(self._graph, names, {}, self._double, self._inputs)
+        values = run_alone(self._graph, names, {}, self._double, self._inputs)
         return {
             name: value
-            for name, value in found.items()
+            for name, value in values.items()
             if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "fiub"
         }
 

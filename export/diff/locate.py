@@ -1,18 +1,19 @@
-"""Name the first node whose error is larger than its own inputs explain.
+"""Find the first node of an exported file whose own error is too large.
 
-1. The file runs over the test matrix; the input with the largest error by its tolerance is kept.
-2. The reference is the unmodified network in float64, node by node: for ONNX the exporter's own program
-   of it, whose nodes give the file's values their names; for `.pt2` the traced program; for TorchScript
-   the modules. For an ONNX file without a network it is the file's own graph in float64.
-3. Every step of the file (the nodes between two values that the reference knows) is run alone, on the
-   reference's values rounded to the network's precision. The same step of the reference, over the same
-   rounded values in float64 and in the network's precision, gives the expected value and the tolerance,
-   as for an export. So a step that disagrees does so by its own fault, and not by what it was given.
-4. Each step that disagrees is tested: the file runs with the right values in the place of all such steps
-   but this one. If its outputs are then right, the step is harmless. The first harmful one is named.
-5. The result is `sure` if the outputs are right once all steps that disagree are replaced. Otherwise, or
-   if no step disagrees alone, it is unsure and lists the nearest candidates. If all steps are right
-   alone, the graph that the runtime has made by its fusions is taken apart in the same way.
+1. The file runs over the test matrix, to find the input with the largest error for its tolerance.
+2. The reference is the unmodified network in float64, node by node: for ONNX the exporter's program of
+   the network, whose nodes have the names of the file's values; for `.pt2` the traced program; for
+   TorchScript the modules. For an ONNX file without a network it is the file's own graph in float64.
+3. Every step of the file (the nodes between two values that the reference also has) runs by itself, on
+   the reference's values rounded to the network's precision. The same step of the reference, on the same
+   rounded values, is computed in float64 for the expected value, and in the network's precision for the
+   tolerance, as for an export. So the error of a step is its own, and not inherited from its inputs.
+4. Each step that disagrees is tested: the file runs with the reference's values instead of all such
+   steps except this one. If the outputs are then right, the step is harmless. The first harmful step is
+   the result.
+5. The result is `sure` if the outputs are right after all steps that disagree are replaced. Otherwise,
+   or if no step disagrees, the result is unsure, with the steps that are nearest to their tolerance. If
+   no step disagrees, the graph after the runtime's fusions is examined in the same way.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.errors import ArtifactError, PtxError, UsageError, pluralise, quote
 from ptx.infer.signature import Array
 
-SMALL = 2**18  # numbers of an input: a smaller one that fails is preferred to a larger one
-_TESTED = 12  # steps that are tested for harm one by one, at most
-_CANDIDATES = 5  # that are listed if the result is unsure
-_ROWS = 16  # real samples over which the cost of quantization is measured
+SMALL = 2**18  # elements of an input up to which it is preferred to larger ones
+_MAX_TESTED = 12  # maximum number of steps that are tested for harm
+_CANDIDATES = 5  # number of steps that are listed if the result is unsure
+_ROWS = 16  # real samples on which the error of quantization is measured
 
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -82,19 +83,19 @@ class Location:
     """Where a file differs from its network.
 
     Attributes:
-        backend: On which the file ran.
-        reference: `eager float64`.
-        case: The input, `random input, time 14, batch 7`.
-        runs: The largest error of the outputs in units of its tolerance: `as it runs`, and for ONNX
+        backend: The backend on which the file ran.
+        reference: Such as `eager float64`.
+        case: Describes the input: `random input, time 14, batch 7`.
+        runs: The largest error of the outputs in units of the tolerance: `as it runs`, and for ONNX
             `without graph optimization` and `all values as outputs`, which prevents fusions. Infinite
-            if the output has another shape, or the runtime refuses the model.
-        step: The first step whose error is larger than its inputs explain; None if there is none.
-        sure: Whether replacing the steps that disagree makes the outputs right.
-        reason: Why it is that step, or why the result is unsure.
-        candidates: If it is unsure, the steps that are nearest to their tolerance.
+            if the output has another shape, or the runtime rejects the model.
+        step: The first step whose own error is too large; None if there is none.
+        sure: Whether the outputs are right after the steps that disagree are replaced.
+        reason: Why it is this step, or why the result is unsure.
+        candidates: If the result is unsure, the steps that are nearest to their tolerance.
         steps: All steps in the graph's order.
-        quantized: Whether the file computes in int8: its steps have a cost and no tolerance.
-        inputs: The input itself.
+        quantized: Whether the file computes in int8: its steps have a cost, but no tolerance.
+        inputs: The arrays of the input, by name.
     """
 
     backend: str
@@ -111,12 +112,12 @@ class Location:
 
     @property
     def disagrees(self) -> bool:
-        """Whether an output is beyond its tolerance."""
+        """Whether the error of an output exceeds its tolerance."""
         return not self.quantized and not self.runs["as it runs"] <= 1
 
     @property
     def summary(self) -> str:
-        """What was found, in one line."""
+        """The result in one line."""
         if self.quantized or not self.disagrees:
             return self.reason
         if self.step is not None and self.sure:
@@ -133,11 +134,11 @@ class Location:
         return sorted(floats, key=self.severity, reverse=True)[:count]
 
     def severity(self, step: Step) -> float:
-        """What the steps are ordered by: error by tolerance, or the cost if the file is quantized."""
+        """The value by which steps are ordered: error/tolerance, or the cost if it is quantized."""
         return step.local.cost if self.quantized else step.local.share
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON has it; an infinite error is null."""
+        """The result as JSON data; an infinite error becomes null."""
         return {
             "backend": self.backend,
             "reference": self.reference,
@@ -161,25 +162,25 @@ def locate(
     backend: str = "ort-cpu",
     progress: Callable[[str], None] | None = None,
 ) -> Location:
-    """Name the node at which an exported file differs from the network it was made from.
+    """Find the node at which an exported file differs from its network.
 
     Args:
         trained: The network, from `read_model` or `describe`; or an ONNX file, from `read_external`.
-        artifact: The file; None: the network is converted in memory, as for a file whose export failed.
-            TorchScript and `.pt2` run code, so a file of theirs must be trusted.
-        backend: That runs the file.
-        progress: Gets what is being done, as text.
+        artifact: The file; None converts the network in memory, for example if its export failed.
+            TorchScript and `.pt2` files run code, so they must be trusted.
+        backend: The backend that runs the file.
+        progress: Called with a text for each stage.
 
     Raises:
         UsageError: the backend cannot run parts of such a file.
-        ArtifactError: the network cannot be traced, or the file is not one of it.
+        ArtifactError: the network cannot be traced, or the file was not exported from it.
     """
     diagnosis = Diagnosis(trained, progress)
     return diagnosis.locate(artifact or diagnosis.make_artifact(backend), backend)
 
 
 class Diagnosis:
-    """What is known of one network, for the files that were made of it."""
+    """Caches the conversions of one network, to examine its files."""
 
     def __init__(
         self, trained: TrainedModel, progress: Callable[[str], None] | None = None
@@ -187,11 +188,11 @@ class Diagnosis:
         self._trained = trained
         self.external = trained if isinstance(trained, ExternalOnnx) else None
         self._progress = progress or (lambda text: None)
-        # By opset: a new conversion, and its program, None from the legacy exporter.
+        # By opset: a new conversion and its program, which is None for the legacy exporter.
         self.conversions: dict[int, tuple[OnnxGraph, ExportedProgram | None]] = {}
 
     def make_artifact(self, backend: str) -> Artifact:
-        """The network converted to what the backend reads, in memory."""
+        """Convert the network in memory, to the format that the backend reads."""
         self._progress("converting the network")
         kind = find_backend(backend).artifact_format
         if kind not in EXPORTERS:
@@ -200,7 +201,7 @@ class Diagnosis:
         return self.as_artifact(content, kind)
 
     def as_artifact(self, content: bytes, kind: str) -> Artifact:
-        """A file of that content, which was converted just now."""
+        """The artifact for newly converted content."""
         if EXPORTERS[kind].takes_opset:
             ((opset, program),) = list(self._trained.traced.decomposed.items())[-1:]
             self.conversions[opset] = OnnxGraph(content), program
@@ -211,7 +212,7 @@ class Diagnosis:
         """As the function `locate`.
 
         Args:
-            seconds: After which no further input of the test matrix is tried, once one has failed.
+            seconds: Time after which no further input of the test matrix is tried, if one has failed.
         """
         if find_backend(backend).artifact_format != artifact.kind or artifact.kind == "html":
             raise UsageError(
@@ -231,13 +232,13 @@ class Diagnosis:
                 case, share = find_worst_case(self._check, opened.run, seconds)
             finally:
                 opened.close()
-        self._progress("running each step alone")
+        self._progress("running each step by itself")
         if runtime is not None:
             file = _OnnxFile(self, artifact, runtime, case)
-            found = file.locate(backend, share)
+            location = file.locate(backend, share)
         else:
-            found = self._name_first(backend, case, share, self._torch_steps(artifact, case))
-        return replace(found, inputs=case.inputs)
+            location = self._find_first(backend, case, share, self._torch_steps(artifact, case))
+        return replace(location, inputs=case.inputs)
 
     @property
     def _check(self) -> EquivalenceCheck:
@@ -278,14 +279,14 @@ class Diagnosis:
         return tuple(to_tensors(self._trained.traced.signature, case.inputs, "cpu"))
 
     def constant_error(self, case: Case) -> float:
-        """What sums over a constant input may be off, relative to the largest value."""
+        """The rounding error of sums over a constant input, relative to the largest value."""
         if case.pattern not in CONSTANT_PATTERNS:
             return 0.0
         eps = self._check.reference.precision.eps
         return sample_size(self._check.signature) / SIMD_ACCUMULATORS / 2 * eps / 2
 
     def output_share(self, case: Case, outputs: Mapping[str, Any]) -> float:
-        """As the function."""
+        """See the function `output_share`."""
         return output_share(self._check, case, outputs)
 
     @property
@@ -294,7 +295,7 @@ class Diagnosis:
         return self._check.name
 
     def _sample_case(self) -> Case:
-        """Real samples, or random ones."""
+        """Real samples if the model has some, else random ones."""
         signature, samples = self._check.signature, self._trained.samples
         sizes = signature.distinct_sizes(range(3, 3 + len(signature.dynamic_axes)))
         inputs = signature.example(sizes)
@@ -328,24 +329,24 @@ class Diagnosis:
             load_script(data), network, double, tensors, constant_error=constant_error
         )
 
-    def _name_first(
+    def _find_first(
         self, backend: str, case: Case, share: float, steps: Sequence[Step]
     ) -> Location:
-        """For torch: the first step that disagrees, innermost modules first."""
+        """The first step of a PyTorch file that disagrees, innermost modules first."""
         wrong = [step for step in steps if step.disagrees]
-        found = _agreeing(backend, self.reference, case, {"as it runs": share}, steps)
+        location = _agreeing(backend, self.reference, case, {"as it runs": share}, steps)
         if share <= 1:
-            return found
+            return location
         if not wrong:
-            return _unsure(found, None, "every module or node agrees alone")
-        reason = f"it is the first of {pluralise(len(wrong), 'step')} that disagree alone"
+            return _unsure(location, None, "every module or node agrees when it runs by itself")
+        reason = f"it is the first of {pluralise(len(wrong), 'step')} that disagree by themselves"
         if wrong[0].local.share <= FACTOR:
-            return _unsure(found, wrong[0], f"{reason}, and it is close to its tolerance")
-        return replace(found, step=wrong[0], reason=reason)
+            return _unsure(location, wrong[0], f"{reason}, and it is close to its tolerance")
+        return replace(location, step=wrong[0], reason=reason)
 
 
 class _OnnxFile:
-    """One ONNX file at one input."""
+    """One ONNX file, examined for one input."""
 
     def __init__(
         self, diagnosis: Diagnosis, artifact: Artifact, runtime: Runtime, case: Case
@@ -373,24 +374,25 @@ class _OnnxFile:
         steps = self._find_steps(self.graph, optimize=True)
         runs = {"as it runs": share, **({} if self._quantized else self._rerun())}
         reference = self._diagnosis.reference
-        found = _agreeing(backend, reference, self._case, runs, steps)
+        location = _agreeing(backend, reference, self._case, runs, steps)
         if self._quantized:
-            reason = "the file computes in int8; its steps are ordered by what quantization cost"
-            return replace(found, reason=reason, quantized=True)
+            reason = "the file computes in int8; its steps are ordered by the error of quantization"
+            return replace(location, reason=reason, quantized=True)
         if share <= 1:
-            return found
+            return location
         if not self._is_exact and not self._conversion_agrees():
-            return _unsure(found, None, "a new conversion by the legacy exporter is wrong, too")
+            return _unsure(location, None, "a new conversion by the legacy exporter is also wrong")
         wrong = [step for step in steps if step.disagrees]
         if not wrong:
-            return self._locate_fusion(found)
+            return self._locate_fusion(location)
         if not self._share_with(wrong) <= 1:
             reason = "the outputs stay wrong when all steps that disagree are replaced"
-            return _unsure(found, wrong[0], reason)
+            return _unsure(location, wrong[0], reason)
         harmful = self._find_harmful(wrong)
         if not harmful:
-            return _unsure(found, wrong[0], "several steps make the outputs wrong only together")
-        return replace(found, step=harmful[0], reason=self._explain(harmful[0], runs, len(harmful)))
+            return _unsure(location, wrong[0], "several steps make the outputs wrong only together")
+        reason = self._explain(harmful[0], runs, len(harmful))
+        return replace(location, step=harmful[0], reason=reason)
 
     def _find_steps(self, graph: OnnxGraph, *, optimize: bool) -> list[Step]:
         steps = find_steps(
@@ -401,12 +403,12 @@ class _OnnxFile:
             constant_error=self._diagnosis.constant_error(self._case),
             optimize=optimize,
         )
-        if graph is not self.graph or self._quantized:  # of which every node differs
+        if graph is not self.graph or self._quantized:  # every node of these graphs differs
             return steps
         return [mark_changed(graph, step, self._conversion) for step in steps]
 
     def _rerun(self) -> dict[str, float]:
-        """The outputs again, where the runtime can fuse less."""
+        """The errors of the outputs in further runs, in which the runtime can fuse less."""
         runs = {}
         outputs, names = self.graph.outputs, self.reference.names(self.graph)
         for title, targets, optimize in (
@@ -426,7 +428,7 @@ class _OnnxFile:
         return self._diagnosis.output_share(self._case, got) <= 1
 
     def _share_with(self, replaced: Sequence[Step]) -> float:
-        """The error of the outputs if the values of these steps are the reference's."""
+        """The error of the outputs if these steps have the values of the reference."""
         names = {step.name for step in replaced}
         values = {name: self.reference.rounded(name) for name in names}
         targets = [name for name in self.graph.outputs if name not in names]
@@ -440,11 +442,11 @@ class _OnnxFile:
         )
 
     def _find_harmful(self, wrong: Sequence[Step]) -> list[Step]:
-        """The steps without whose replacement the outputs are wrong."""
+        """The steps that make the outputs wrong although all other wrong steps are replaced."""
         if len(wrong) == 1:
             return list(wrong)
         harmful = []
-        for step in wrong[:_TESTED]:
+        for step in wrong[:_MAX_TESTED]:
             others = [other for other in wrong if other is not step]
             if not self._share_with(others) <= 1:
                 harmful.append(step)
@@ -471,23 +473,23 @@ class _OnnxFile:
         if harmful > 1:
             parts.append(f"it is the first of {harmful} steps that make the outputs wrong")
         parts += [f"the error disappears {title}" for title in _fixed_by(runs)]
-        return "; ".join(parts) or "its error is larger than its inputs explain"
+        return "; ".join(parts) or "its own error is larger than the tolerance"
 
-    def _locate_fusion(self, found: Location) -> Location:
-        """Every step is right alone: look at the graph that the runtime has made of them."""
-        reason = "every step agrees alone"
-        if vanished := _fixed_by(found.runs):
-            reason += f"; the error disappears {' and '.join(vanished)}: a fusion of the runtime"
+    def _locate_fusion(self, location: Location) -> Location:
+        """Examine the graph after the runtime's fusions, because every step is right by itself."""
+        reason = "every step agrees when it runs by itself"
+        if fixes := _fixed_by(location.runs):
+            reason += f"; the error disappears {' and '.join(fixes)}: a fusion of the runtime"
         content = None
-        with suppress(Exception):  # whatever a runtime raises
+        with suppress(Exception):  # runtimes raise exceptions of many classes
             content = self._runtime.optimized(self._content)
         if content is not None:
             graph = OnnxGraph(content)
             fused = [step for step in self._find_steps(graph, optimize=False) if step.disagrees]
             if fused:
-                reason += "; in the graph that the runtime has made, this node disagrees"
-                return replace(found, step=fused[0], reason=reason)
-        return _unsure(found, None, reason)
+                reason += "; in the graph after the fusions, this node disagrees"
+                return replace(location, step=fused[0], reason=reason)
+        return _unsure(location, None, reason)
 
 
 def _agreeing(
@@ -498,8 +500,9 @@ def _agreeing(
     return Location(backend, reference, case.title, runs, None, True, agrees, steps=tuple(steps))
 
 
-def _unsure(found: Location, step: Step | None, reason: str) -> Location:
-    return replace(found, step=step, sure=False, reason=reason, candidates=_nearest(found.steps))
+def _unsure(location: Location, step: Step | None, reason: str) -> Location:
+    candidates = _nearest(location.steps)
+    return replace(location, step=step, sure=False, reason=reason, candidates=candidates)
 
 
 def find_worst_case(
@@ -507,10 +510,10 @@ def find_worst_case(
 ) -> tuple[Case, float]:
     """The case with the largest error relative to its tolerance, and that error.
 
-    Of those that fail a small random or real input is preferred.
+    Among the cases that fail, small random or real inputs are preferred.
 
     Args:
-        seconds: After which no further case is tried, once one has failed.
+        seconds: Time after which no further case is tried, if one has failed.
     """
     start, best, worst = time.monotonic(), (False, False, -1.0), check.cases[0]
     for case in sorted(check.cases, key=_size):
@@ -528,24 +531,24 @@ def find_worst_case(
 
 
 def output_share(check: EquivalenceCheck, case: Case, outputs: Mapping[str, Any]) -> float:
-    """The largest error of any output, in units of its tolerance; infinite if it has none."""
+    """The largest error of any output, in units of its tolerance; infinite for another shape."""
     shares = []
     for spec in check.signature.outputs:
-        got, exact = outputs.get(spec.name), case.exact[spec.name]
-        if not isinstance(got, np.ndarray) or got.shape != exact.shape:
+        output, exact = outputs.get(spec.name), case.exact[spec.name]
+        if not isinstance(output, np.ndarray) or output.shape != exact.shape:
             return math.inf
         if not spec.is_float:
             try:
-                assert_integers("", got, exact, case.ties.get(spec.name))
+                assert_integers("", output, exact, case.ties.get(spec.name))
             except PtxError:
                 return math.inf
-        elif not np.isfinite(got).all():
+        elif not np.isfinite(output).all():
             return math.inf
         elif case.title not in check.ill_conditioned:
-            errors = largest_by_column(spec, distance(got, exact))
+            errors = largest_by_column(spec, distance(output, exact))
             tolerances = check.column_tolerances[case.pattern, spec.name]
-            place = worst_column(errors, tolerances)
-            shares.append(relative_error(errors.flat[place], tolerances.flat[place]))
+            column = worst_column(errors, tolerances)
+            shares.append(relative_error(errors.flat[column], tolerances.flat[column]))
     return max(shares, default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Time of each node of a file, from the profilers of ONNX Runtime and torch, beside its error."""
+"""Time and error of each node of a file, from the profilers of ONNX Runtime and torch."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from ptx.infer.errors import UsageError, quote
 from ptx.infer.signature import Array, Signature
 
 PROFILED_BACKENDS = ("ort-cpu", "ort-cuda", "pt2", "torchscript")
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # without a line for each start and stop
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch logs each start and stop
 _RANGE = "ptx node "  # prefix of the profiler's ranges
 _KERNEL = "_kernel_time"  # suffix of a node's events in ONNX Runtime's profile
-_ADDED = re.compile("(_nchwc|_token_[0-9]+)$")  # to the name of a node, by ONNX Runtime's fusions
+_ADDED = re.compile("(_nchwc|_token_[0-9]+)$")  # suffixes that ONNX Runtime's fusions add to names
 _MIN_RUNS = 3
-_MAX_RUNS = 1000  # a profile takes 500 bytes a node and run
+_MAX_RUNS = 1000  # a profile takes 500 bytes per node and run
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class NodeTime:
     """One node of the graph that runs, after the runtime's fusions.
 
     Attributes:
-        node: `Conv node_conv2d`, as the runtime names it; of TorchScript the module.
-        seconds: In one run, the mean.
-        step: What `locate` says about it; of several fused nodes about the worst. None if it was not
+        node: The runtime's name, such as `Conv node_conv2d`; for TorchScript the module.
+        seconds: Mean time in one run.
+        step: The step that `locate` compared; for several fused nodes the worst one. None if it was not
             compared.
     """
 
@@ -56,14 +56,14 @@ class NodeTime:
     step: Step | None = None
 
     def to_data(self, total: float) -> dict[str, Any]:
-        """As JSON has it; times in microseconds, `share` of `total`."""
+        """The node as JSON data: times in microseconds, and the share of the `total` seconds."""
         step = None if self.step is None else self.step.to_data()
-        known = ("module", "operator", "source", "error", "tolerance", "cost")
+        keys = ("module", "operator", "source", "error", "tolerance", "cost")
         return {
             "node": self.node,
             "us": 1e6 * self.seconds,
             "time_share": self.seconds / total,
-            **{key: None if step is None else step[key] for key in known},
+            **{key: None if step is None else step[key] for key in keys},
             "error_share": None if step is None else step["share"],
         }
 
@@ -73,9 +73,9 @@ class NodeProfile:
     """The time of every node of one file on one backend.
 
     Attributes:
-        runs: Profiled runs.
+        runs: Number of profiled runs.
         nodes: In the order in which they ran.
-        quantized: Whether the file computes in int8: its nodes have a cost and no tolerance.
+        quantized: Whether the file computes in int8: its nodes have a cost, but no tolerance.
     """
 
     backend: str
@@ -94,7 +94,7 @@ class NodeProfile:
         return sorted(self.nodes, key=lambda node: node.seconds, reverse=True)[:count]
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON has it, with all nodes."""
+        """The profile as JSON data, with all nodes."""
         return {
             "backend": self.backend,
             "batch": self.batch,
@@ -116,13 +116,13 @@ def profile_nodes(
     """Measure the time of each node of a file, which must be trusted if it is a program.
 
     Args:
-        inputs: By name, as the file's signature has them.
-        seconds: To run the file under the profiler; at least 3 and at most 1,000 runs.
-        threads: Of ONNX Runtime; None: all processors. torch keeps its setting.
-        location: What `locate` says about the file, whose errors are put beside the times.
+        inputs: By the names in the file's signature.
+        seconds: Time to run the file under the profiler, but at least 3 and at most 1,000 runs.
+        threads: Threads of ONNX Runtime; None: all CPUs. torch keeps its setting.
+        location: The result of `locate` for the file, which has the errors of the nodes.
 
     Raises:
-        UsageError: the backend has no profile by node.
+        UsageError: the backend cannot be profiled by node.
         BackendError: the backend is not available here.
     """
     signature = artifact.require_manifest().signature
@@ -136,7 +136,7 @@ def profile_nodes(
         raise UsageError(
             f"{artifact.name} has its weights in other files: to profile it, save it as one file"
         )
-    # Refuses, with the reason, what would otherwise run on another device.
+    # Raises an error with the reason, if the file would otherwise run on another device.
     open_backend(backend, artifact, Options(trust=True)).close()
     if backend in _TORCH_PROFILES:
         profile_file = _TORCH_PROFILES[backend]
@@ -182,23 +182,23 @@ def _profile_onnx(
 def _find_fused(
     file: OnnxGraph, optimized: OnnxGraph, location: Location
 ) -> dict[str, Step | None]:
-    """By name of a node that runs: the worst step of the nodes of the file that it computes."""
+    """The worst step of the file that each optimized node computes, by the name of the node."""
     by_node = {title: step for step in location.steps for title in step.nodes}
-    named = {node.name: place for place, node in enumerate(file.nodes)}
-    found: dict[str, Step | None] = {}
+    indices = {node.name: index for index, node in enumerate(file.nodes)}
+    worst_steps: dict[str, Step | None] = {}
     for node in optimized.nodes:
         name = _ADDED.sub("", node.name.removeprefix("fused "))
-        if name == node.op_type and name not in named:  # one that changes the memory layout
+        if name == node.op_type and name not in indices:  # it only changes the memory layout
             continue
         inputs = {value for value in node.input if value in file.producers}
-        places = {named[name]} if name in named else set()
+        covered = {indices[name]} if name in indices else set()
         for value in (name, *node.output):
             if value in file.producers:
-                places.update(file.segment(value, inputs)[0])
-        titles = (describe_node(file.nodes[place]) for place in places)
-        covered = [by_node[title] for title in titles if title in by_node]
-        found[node.name] = max(covered, key=location.severity, default=None)
-    return found
+                covered.update(file.segment(value, inputs)[0])
+        titles = (describe_node(file.nodes[index]) for index in covered)
+        steps = [by_node[title] for title in titles if title in by_node]
+        worst_steps[node.name] = max(steps, key=location.severity, default=None)
+    return worst_steps
 
 
 def _profile_program(
@@ -228,7 +228,7 @@ def _profile_program(
 
 
 class _RangedInterpreter(fx.Interpreter):
-    """Runs a graph node by node, each within a range of the profiler."""
+    """Runs a graph node by node, each within a named range of the profiler."""
 
     def run_node(self, n: fx.Node) -> Any:
         if n.op != "call_function":
@@ -247,7 +247,7 @@ def _profile_script(
     module: nn.Module = load_script(data)
     tensors = to_tensors(signature, inputs, "cpu")
     with torch.no_grad(), warnings.catch_warnings():
-        # Deprecated with TorchScript itself: nothing else names the module of an operator.
+        # Deprecated together with TorchScript, but there is no other way to get an operator's module.
         warnings.filterwarnings("ignore", "with_modules is deprecated", FutureWarning)
         with profile(activities=[ProfilerActivity.CPU], with_modules=True) as profiler:
             runs = _repeat(lambda: module(*tensors), seconds)
@@ -270,14 +270,14 @@ _TORCH_PROFILES = {"pt2": _profile_program, "torchscript": _profile_script}
 
 
 def _outermost(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events that do not run within another one of their thread."""
-    found: list[Mapping[str, Any]] = []
+    """The events that are not nested in another event of their thread."""
+    outermost: list[Mapping[str, Any]] = []
     ends: dict[Any, float] = {}
     for event in sorted(events, key=lambda event: event["ts"]):
         if event["ts"] >= ends.get(event["tid"], 0.0):
             ends[event["tid"]] = event["ts"] + event["dur"]
-            found.append(event)
-    return found
+            outermost.append(event)
+    return outermost
 
 
 def _module_path(hierarchy: str) -> str:

@@ -1,4 +1,4 @@
-"""An ONNX graph that is cut at some of its values, so that parts of it run alone."""
+"""An ONNX graph from which parts can be extracted, by cutting it at some of its values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 
 _FLOAT = "::float"  # suffix of a value before it is quantized
 _DEQUANTIZED = "_DequantizeLinear_Output"  # suffix of a value after it
-REFERENCE = "::reference"  # suffix of the inputs that replace a value where the graph is cut
+REFERENCE = "::reference"  # suffix of the inputs that replace values at which the graph is cut
 
 
 class OnnxGraph:
@@ -30,47 +30,48 @@ class OnnxGraph:
 
     @cached_property
     def producers(self) -> dict[str, int]:
-        """The place of the node that computes each value."""
+        """The index of the node that computes each value."""
         return {
-            name: place for place, node in enumerate(self.nodes) for name in node.output if name
+            name: index for index, node in enumerate(self.nodes) for name in node.output if name
         }
 
     def segment(self, name: str, cut: Collection[str]) -> tuple[list[int], list[str]]:
-        """The places of the nodes that compute a value from the cut ones, and these.
+        """The nodes that compute a value from the cut values.
 
-        The list of values also has the graph's inputs that the nodes take.
+        Returns:
+            The indices of the nodes, and the cut values and graph inputs from which they compute.
         """
-        places, ends = {self.producers[name]}, dict[str, None]()
+        indices, ends = {self.producers[name]}, dict[str, None]()
         pending = [self.producers[name]]
         while pending:
             for needed in find_inputs(self.nodes[pending.pop()]):
                 if needed in cut or needed in self.inputs:
                     ends[needed] = None
-                elif (place := self.producers.get(needed)) is not None and place not in places:
-                    places.add(place)
-                    pending.append(place)
-        return sorted(places), list(ends)
+                elif (index := self.producers.get(needed)) is not None and index not in indices:
+                    indices.add(index)
+                    pending.append(index)
+        return sorted(indices), list(ends)
 
     def extract(self, targets: Collection[str], cut: Collection[str]) -> tuple[bytes, list[str]]:
-        """A model that computes `targets`, and the cut values and inputs that it takes.
+        """A model that computes `targets`, and the cut values and inputs that it needs.
 
-        Where a node takes a cut value, the model has an input of that name with REFERENCE appended.
+        For each cut value, the model has an input with the name of the value and REFERENCE.
         """
-        places: set[int] = set()
+        indices: set[int] = set()
         needed: dict[str, None] = {}
         for target in targets:
             if target not in self.producers:  # a graph output that is an input
                 needed[target] = None
                 continue
             part, ends = self.segment(target, cut)
-            places.update(part)
+            indices.update(part)
             needed.update(dict.fromkeys(ends))
         model = onnx.ModelProto()
         model.CopyFrom(self._empty)
         used: set[str] = set()
-        for place in sorted(places):
+        for index in sorted(indices):
             node = model.graph.node.add()
-            node.CopyFrom(self.nodes[place])
+            node.CopyFrom(self.nodes[index])
             rename_inputs(node, {name: name + REFERENCE for name in cut})
             used.update(find_inputs(node))
         for name in needed:
@@ -86,19 +87,19 @@ class OnnxGraph:
         return model.SerializeToString(), list(needed)
 
     def element_type(self, name: str) -> int:
-        """The type of a value as ONNX numbers it; of what ONNX does not infer, float32."""
+        """The ONNX element type of a value; float32 if ONNX cannot infer it."""
         return self._element_types.get(name, onnx.TensorProto.FLOAT)
 
     @cached_property
     def _element_types(self) -> dict[str, int]:
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
-        # Shapes may contradict each other in a graph that is wrong; only the types are used.
+        # Only the types are used: in a wrong graph, shapes may contradict each other.
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False).graph
-        known = (*inferred.value_info, *inferred.input, *inferred.output, *self.inputs.values())
+        values = (*inferred.value_info, *inferred.input, *inferred.output, *self.inputs.values())
         return {
             value.name: value.type.tensor_type.elem_type
-            for value in known
+            for value in values
             if value.type.tensor_type.elem_type
         }
 
@@ -112,10 +113,10 @@ class OnnxGraph:
 
 
 def name_dequantized(content: bytes) -> bytes:
-    """A quantized model whose values have their names after QuantizeLinear and DequantizeLinear.
+    """Rename the values of a quantized model so that the original names denote dequantized values.
 
-    ONNX Runtime's quantizer leaves a value its name before these two, where a Relu that they do by
-    saturation is still missing.
+    ONNX Runtime's quantizer keeps the original name for the value before QuantizeLinear. If saturation
+    replaces a Relu, that value is still without the Relu.
     """
     model = onnx.load_from_string(content)
     computed = {name for node in model.graph.node for name in node.output}
@@ -125,15 +126,15 @@ def name_dequantized(content: bytes) -> bytes:
             names |= {name: name + _FLOAT, dequantized: name}
     for node in model.graph.node:
         rename_inputs(node, names)
-        for place, name in enumerate(node.output):
-            node.output[place] = names.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = names.get(name, name)
     del model.graph.value_info[:]
     result: bytes = model.SerializeToString()
     return result
 
 
 def find_inputs(node: Any) -> Iterator[str]:
-    """The values that a node takes, also within the graphs of its branches and loops."""
+    """The input values of a node, including those of the graphs in its branches and loops."""
     yield from filter(None, node.input)
     for graph in _subgraphs(node):
         inner = {name for each in graph.node for name in each.output}
@@ -144,10 +145,10 @@ def find_inputs(node: Any) -> Iterator[str]:
 
 
 def rename_inputs(node: Any, names: dict[str, str]) -> None:
-    """Have a node take other values, also within its branches and loops."""
-    for place, name in enumerate(node.input):
+    """Rename the inputs of a node, also within its branches and loops."""
+    for index, name in enumerate(node.input):
         if name in names:
-            node.input[place] = names[name]
+            node.input[index] = names[name]
     for graph in _subgraphs(node):
         for each in graph.node:
             rename_inputs(each, names)

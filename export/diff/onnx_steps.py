@@ -1,4 +1,4 @@
-"""The steps of an ONNX file: each run alone on the reference's values and compared with it."""
+"""The steps of an ONNX file: each runs by itself on the reference's values and is compared with it."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ Values = dict[str, Array]
 
 
 class OnnxReference(Protocol):
-    """Gives the right values of an ONNX file's values, by their name in the file."""
+    """The expected values of an ONNX file, by their names in the file."""
 
     def names(self, graph: OnnxGraph) -> list[str]:
-        """The values of the file that the reference knows, in the file's order."""
+        """The values of the file that the reference also has, in the file's order."""
 
     def exact(self, name: str) -> Array:
         """A value in float64, computed from the inputs."""
 
     def rounded(self, name: str) -> Array:
-        """The same in the network's own precision: what a step of the file is given."""
+        """A value in the network's own precision, as the input of a step."""
 
     def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
-        """A value computed from the rounded ones: in float64, and in the network's own precision."""
+        """A value computed from rounded values: in float64, and in the network's own precision."""
 
     def origin(self, name: str) -> Origin:
-        """Where it comes from."""
+        """Where a value comes from in the network."""
 
     def spec(self, name: str) -> TensorSpec:
-        """Its type and axes."""
+        """Type and axes of a value."""
 
 
 class ProgramReference:
-    """The unmodified network in float64, as the exporter's own program of it computes it.
+    """The unmodified network in float64, computed with the exporter's program of it.
 
-    The exporter names a file's values after the nodes of the program.
+    The exporter gives the values of a file the names of the program's nodes.
     """
 
     def __init__(self, program: FxGraph, outputs: Iterable[str]) -> None:
@@ -62,10 +62,10 @@ class ProgramReference:
         return round_to_own(self._program, self._node(name))
 
     def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
-        given = {self._node(other): self.rounded(other) for other in frontier}
-        given = {node: value for node, value in given.items() if node in self._program.nodes}
+        values = {self._node(other): self.rounded(other) for other in frontier}
+        values = {node: value for node, value in values.items() if node in self._program.nodes}
         exact, native = (
-            to_array(self._program.evaluate(self._node(name), given, double=double))
+            to_array(self._program.evaluate(self._node(name), values, double=double))
             for double in (True, False)
         )
         return exact, native
@@ -81,9 +81,9 @@ class ProgramReference:
 
 
 class ConversionReference:
-    """A new conversion of the network whose outputs are right, if the exporter has no program.
+    """A new conversion of the network, if the exporter has no program; its outputs must be right.
 
-    It knows every value that the file has, and is as exact as the runtime computes it in float32.
+    It has every value of the file, but only in the float32 precision of the runtime.
     """
 
     def __init__(
@@ -101,15 +101,14 @@ class ConversionReference:
         return self._values[name]
 
     def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
-        given = {other: self._values[other] for other in frontier}
-        found = run_alone(self._graph, [name], given, self._runtime, self._inputs)
-        value = found[name]
+        values = {other: self._values[other] for other in frontier}
+        value = run_alone(self._graph, [name], values, self._runtime, self._inputs)[name]
         if isinstance(value, Exception):
             raise value
         return value, value
 
     def origin(self, name: str) -> Origin:
-        """By the scopes in the name: `/encoder/gru/GRU_output_0`."""
+        """The module according to the scopes in the name: `/encoder/gru/GRU_output_0`."""
         node = self._graph.nodes[self._graph.producers[name]]
         scopes = [part for part in node.name.split("/") if part][:-1]
         if scopes[:1] == ["network"]:  # the wrapper of the legacy exporter
@@ -118,16 +117,16 @@ class ConversionReference:
 
     def spec(self, name: str) -> TensorSpec:
         value = self._values[name]
-        axes = tuple(f"axis{place}" for place in range(value.ndim))
+        axes = tuple(f"axis{index}" for index in range(value.ndim))
         return TensorSpec(name, str(value.dtype), axes)
 
     @cached_property
     def _values(self) -> Values:
         names = list(self._graph.producers)
-        found = run_alone(self._graph, names, {}, self._runtime, self._inputs)
+        values = run_alone(self._graph, names, {}, self._runtime, self._inputs)
         return {
             name: value
-            for name, value in found.items()
+            for name, value in values.items()
             if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "fiub"
         }
 
@@ -141,9 +140,9 @@ def run_alone(
     *,
     optimize: bool = True,
 ) -> dict[str, Array | Exception]:
-    """`targets`, each computed from `values`, which replace those of the graph.
+    """Compute each of `targets` from `values`, which replace the values of the graph.
 
-    They run together; if the runtime refuses them, in halves, to find those that it refuses.
+    All run together. If that fails, each half is tried, down to the targets that fail.
     """
     targets = list(targets)
     try:
@@ -155,14 +154,14 @@ def run_alone(
             for name in needed
         }
         return dict(runtime.run(content, feeds, optimize=optimize))
-    except Exception as error:  # whatever a runtime raises
+    except Exception as error:  # runtimes raise exceptions of many classes
         if len(targets) == 1:
             return {targets[0]: error}
-    found: dict[str, Array | Exception] = {}
+    results: dict[str, Array | Exception] = {}
     middle = len(targets) // 2
     for part in (targets[:middle], targets[middle:]):
-        found |= run_alone(graph, part, values, runtime, inputs, optimize=optimize)
-    return found
+        results |= run_alone(graph, part, values, runtime, inputs, optimize=optimize)
+    return results
 
 
 def find_steps(
@@ -174,7 +173,7 @@ def find_steps(
     constant_error: float = 0.0,
     optimize: bool = True,
 ) -> list[Step]:
-    """Every value that the reference knows, as a step that is run alone.
+    """Each value that the reference also has, as a step that runs by itself.
 
     Args:
         optimize: Whether the runtime may optimize within a step.
@@ -182,24 +181,24 @@ def find_steps(
     names = reference.names(graph)
     cut = set(names)
     rounded = {name: reference.rounded(name) for name in names}
-    alone = run_alone(graph, names, rounded, runtime, inputs, optimize=optimize)
-    marked = run_alone(graph, names, {}, runtime, inputs, optimize=optimize)
+    local_values = run_alone(graph, names, rounded, runtime, inputs, optimize=optimize)
+    file_values = run_alone(graph, names, {}, runtime, inputs, optimize=optimize)
     steps = []
     for name in names:
-        places, frontier = graph.segment(name, cut)
-        known = [other for other in frontier if other not in graph.inputs]
-        local = _difference(reference, name, known, alone[name], constant_error)
+        indices, ends = graph.segment(name, cut)
+        frontier = [other for other in ends if other not in graph.inputs]
+        local = _difference(reference, name, frontier, local_values[name], constant_error)
         if local is None:
             continue
-        nodes = [graph.nodes[place] for place in places]
+        nodes = [graph.nodes[index] for index in indices]
         steps.append(
             Step(
                 name,
                 tuple(describe_node(node) for node in nodes),
                 reference.origin(name),
                 local,
-                relative_distance(marked.get(name), reference.exact(name)),
-                frontier=tuple(known),
+                relative_distance(file_values.get(name), reference.exact(name)),
+                frontier=tuple(frontier),
             )
         )
     return steps
@@ -209,41 +208,42 @@ def _difference(
     reference: OnnxReference,
     name: str,
     frontier: Collection[str],
-    got: Array | Exception,
+    value: Array | Exception,
     constant_error: float,
 ) -> Difference | None:
     try:
         exact, native = reference.local(name, frontier)
-    except Exception:  # whatever torch raises: there is nothing to compare with
+    except Exception:  # PyTorch cannot compute it, so there is nothing to compare with
         return None
-    if isinstance(got, Exception):
-        text = " ".join(str(got).split())
-        return Difference(math.inf, 0.0, math.inf, f"the runtime refuses it: {text[:200]}")
-    if exact.ndim == 0 and got.shape == (1,):  # a size, which ONNX also writes with one axis
-        got = got.reshape(())
-    return measure(reference.spec(name), got, exact, native, constant_error=constant_error)
+    if isinstance(value, Exception):
+        text = " ".join(str(value).split())
+        return Difference(math.inf, 0.0, math.inf, f"the runtime fails: {text[:200]}")
+    if exact.ndim == 0 and value.shape == (1,):  # a size, which may have one axis in ONNX
+        value = value.reshape(())
+    return measure(reference.spec(name), value, exact, native, constant_error=constant_error)
 
 
 def describe_node(node: Any) -> str:
-    """`Conv node_conv2d`; without a name, that of its first output."""
+    """Operator and name, `Conv node_conv2d`; if it has no name, that of its first output."""
     return f"{node.op_type} {node.name or next(filter(None, node.output), '')}"
 
 
 def mark_changed(graph: OnnxGraph, step: Step, conversion: OnnxGraph) -> Step:
-    """The step with its nodes that differ from a new conversion, those last that it lacks entirely."""
-    places, _ = graph.segment(step.name, step.frontier)
-    changed = [n for n in (graph.nodes[p] for p in places) if _is_changed(graph, n, conversion)]
+    """Fill in the nodes of a step that differ from a new conversion; nodes that it lacks are last."""
+    indices, _ = graph.segment(step.name, step.frontier)
+    nodes = [graph.nodes[index] for index in indices]
+    changed = [node for node in nodes if _is_changed(graph, node, conversion)]
     names = {node.name for node in conversion.nodes}
     changed.sort(key=lambda node: node.name not in names)
     return replace(step, changed=tuple(map(describe_node, changed)))
 
 
 def _is_changed(graph: OnnxGraph, node: Any, conversion: OnnxGraph) -> bool:
-    """Whether a new conversion has another node, or another constant, at this place."""
-    places = [conversion.producers.get(name) for name in node.output if name]
-    if not places or places[0] is None:
+    """Whether a new conversion computes the output by another node, or with other constants."""
+    indices = [conversion.producers.get(name) for name in node.output if name]
+    if not indices or indices[0] is None:
         return True
-    other = conversion.nodes[places[0]]
+    other = conversion.nodes[indices[0]]
     if (node.op_type, list(node.input), sorted(map(_attribute, node.attribute))) != (
         other.op_type,
         list(other.input),
@@ -277,15 +277,14 @@ def evaluates_right(
     graph: OnnxGraph, reference: OnnxReference, name: str, inputs: Mapping[str, Array]
 ) -> bool | None:
     """Whether ONNX's own evaluator computes a step as the reference does; None if it cannot run it."""
-    cut = set(reference.names(graph))
-    _, frontier = graph.segment(name, cut)
-    known = [other for other in frontier if other not in graph.inputs]
-    rounded = {other: reference.rounded(other) for other in known}
-    got = run_alone(graph, [name], rounded, _Evaluator(), inputs)[name]
-    if isinstance(got, Exception):
+    _, ends = graph.segment(name, set(reference.names(graph)))
+    frontier = [other for other in ends if other not in graph.inputs]
+    rounded = {other: reference.rounded(other) for other in frontier}
+    value = run_alone(graph, [name], rounded, _Evaluator(), inputs)[name]
+    if isinstance(value, Exception):
         return None
-    exact, native = reference.local(name, known)
-    return measure(reference.spec(name), np.asarray(got), exact, native).share <= 1
+    exact, native = reference.local(name, frontier)
+    return measure(reference.spec(name), np.asarray(value), exact, native).share <= 1
 
 
 class _Evaluator:

@@ -1,8 +1,8 @@
-"""A short script that shows a disagreement without ptx: for the tracker of an exporter or a runtime.
+"""A short script that reproduces a disagreement without ptx, for a bug report to another project.
 
-The module of the script is cut from the network around the named step: the layer of torch.nn that the
-step is in, if it disagrees by itself, else the operators of the step. Its weights and inputs are random
-numbers, or the network's own if they are few. Each attempt runs in a fresh process; the first that
+The script contains the part of the network around the step: the layer of torch.nn that contains the
+step, if it disagrees by itself, else the operators of the step. Weights and inputs are random numbers,
+or those of the network if there are few. Each attempt runs in a new process; the first one that
 disagrees is written.
 """
 
@@ -31,12 +31,12 @@ from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.errors import AgreementError, UsageError
 
 DISAGREES = 3  # exit code of the script
-# Of the inputs, tried in this order: random numbers, with masks that mask everything, zeros, and the
-# input at which the file differs.
+# Values of the inputs, tried in this order: random numbers, random numbers with masks that mask
+# everything, zeros, and the input for which the file differs.
 _FILLS = ("random", "masked", "zeros", "literal")
-_LITERAL = 40  # numbers of an input that is written out, at most
-_SECONDS = 120
-_TRACE_SIZES = (5, 6, 7, 9, 11)  # of dynamic axes
+_MAX_LITERAL = 40  # maximum number of elements of an input that is written into the script
+_SECONDS = 120  # time limit of an attempt
+_TRACE_SIZES = (5, 6, 7, 9, 11)  # sizes of dynamic axes at which the part is traced
 
 _SCRIPT = '''"""{title}"""
 import onnxruntime
@@ -77,7 +77,7 @@ raise SystemExit(0 if error <= tolerance else {code})
 
 @dataclass(frozen=True)
 class _Part:
-    """The source of a module, and its inputs."""
+    """The source of a module, and the inputs of its forward method."""
 
     layers: list[str]
     body: list[str]
@@ -88,19 +88,19 @@ class _Part:
 def reproduce(
     trained: TrainedModel, location: Location, path: Path, *, step: Step | None = None
 ) -> str:
-    """Write the shortest script that still disagrees, once it has done so in a fresh process.
+    """Write the shortest script that disagrees when it runs in a new process.
 
     Args:
-        location: From `locate`, of an ONNX file.
-        step: Another step of it than the named one.
+        location: The result of `locate` for an ONNX file.
+        step: Another step than that of `location`.
 
     Returns:
-        What the script printed.
+        The output of the script.
 
     Raises:
-        UsageError: no node is named, or the network has no program that a part could be cut from.
-        AgreementError: E-REPRODUCE: no part disagrees by itself when it is exported anew: it is the file
-            that is wrong, and not the exporter or the runtime.
+        UsageError: `location` has no step, or the network has no program to take a part from.
+        AgreementError: E-REPRODUCE: no part disagrees when it is exported by itself, so the file is
+            wrong, and not the exporter or the runtime.
         OutputError: the script cannot be written.
     """
     step = step or location.step
@@ -121,9 +121,9 @@ def reproduce(
         for part, fill, dynamic in product(parts, _FILLS, (False, True))
     )
     for script in scripts:
-        if (printed := run_script(script)) is not None:
+        if (output := run_script(script)) is not None:
             write_atomic(path, script.encode())
-            return printed
+            return output
     raise AgreementError(
         f"{step.title} agrees when it is exported by itself. The file is wrong, not the exporter or the"
         " runtime: export it again",
@@ -132,12 +132,12 @@ def reproduce(
 
 
 def run_script(script: str) -> str | None:
-    """What a script prints in a fresh process; None if it does not disagree."""
+    """The output of a script in a new process; None if it does not disagree."""
     with tempfile.TemporaryDirectory(prefix="ptx-reproduce-") as folder:
         path = Path(folder, "repro.py")
         path.write_text(script)
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-W", "ignore", str(path)],
                 capture_output=True,
                 text=True,
@@ -147,39 +147,39 @@ def run_script(script: str) -> str | None:
             )
         except subprocess.TimeoutExpired:
             return None
-    return "; ".join(done.stdout.splitlines()) if done.returncode == DISAGREES else None
+    return "; ".join(process.stdout.splitlines()) if process.returncode == DISAGREES else None
 
 
 def _parts(
     network: nn.Module, graph: FxGraph, step: Step, outputs: Mapping[str, str]
 ) -> list[_Part]:
-    """The layer of torch.nn that the step is in, and the operators of the step."""
+    """The layer of torch.nn that contains the step, and the operators of the step."""
     target = graph.nodes[outputs.get(step.name, step.name)]
-    given = [graph.nodes[outputs.get(name, name)] for name in step.frontier]
-    cone = graph.find_cone(target, given)
+    stops = [graph.nodes[outputs.get(name, name)] for name in step.frontier]
+    cone = graph.find_cone(target, stops)
     return [*_layer_part(network, graph, step, cone), _operator_part(graph, target, cone)]
 
 
 def _layer_part(
     network: nn.Module, graph: FxGraph, step: Step, cone: list[fx.Node]
 ) -> Iterator[_Part]:
-    """The layer, if its text makes it anew and the step takes one value besides its weights."""
+    """The layer, if its repr creates an equal layer and the step has one input besides its weights."""
     try:
         layer = network.get_submodule(step.origin.module)
-        again = eval(f"nn.{layer!r}", {"nn": nn})  # noqa: S307 - the text of a layer of torch.nn
-        same = {k: v.shape for k, v in again.state_dict().items()} == {
+        copy = eval(f"nn.{layer!r}", {"nn": nn})  # noqa: S307 - the repr of a layer of torch.nn
+        same = {k: v.shape for k, v in copy.state_dict().items()} == {
             k: v.shape for k, v in layer.state_dict().items()
         }
-    except Exception:  # a layer whose text is no call
+    except Exception:  # a layer whose repr is not a call
         return
-    taken = [node for node in _taken(graph, cone) if not _is_weight(graph, node)]
-    floats = [node for node in taken if graph.exact[node.name].is_floating_point()]
+    inputs = [node for node in _external_inputs(graph, cone) if not _is_weight(graph, node)]
+    floats = [node for node in inputs if graph.exact[node.name].is_floating_point()]
     if type(layer).__module__.startswith("torch.nn") and same and step.origin.module and floats:
         value = floats[0]
-        tuple_of = isinstance(layer, nn.RNNBase)
+        returns_tuple = isinstance(layer, nn.RNNBase)
         yield _Part(
             [f"self.layer = torch.nn.{layer!r}"],
-            [f"return self.layer({value.name}){'[0]' if tuple_of else ''}"],
+            [f"return self.layer({value.name}){'[0]' if returns_tuple else ''}"],
             {value.name: _rounded(graph, value)},
             {value.name: tuple(value.meta["val"].shape)},
         )
@@ -187,7 +187,7 @@ def _layer_part(
 
 def _operator_part(graph: FxGraph, target: fx.Node, cone: list[fx.Node]) -> _Part:
     layers, inputs, symbols, names = [], {}, {}, {}
-    for node in _taken(graph, cone):
+    for node in _external_inputs(graph, cone):
         value = graph.exact[node.name]
         if not isinstance(value, Tensor):
             names[node] = repr(value)
@@ -216,11 +216,11 @@ def _operator_part(graph: FxGraph, target: fx.Node, cone: list[fx.Node]) -> _Par
     return _Part(layers or ["pass"], body, inputs, symbols)
 
 
-def _taken(graph: FxGraph, cone: list[fx.Node]) -> list[fx.Node]:
-    """The nodes that a part takes from outside of it."""
+def _external_inputs(graph: FxGraph, cone: list[fx.Node]) -> list[fx.Node]:
+    """The inputs of a part: nodes outside of it that it uses."""
     inside = set(cone)
-    taken = dict.fromkeys(n for node in cone for n in node.all_input_nodes if n not in inside)
-    return list(taken)
+    inputs = dict.fromkeys(n for node in cone for n in node.all_input_nodes if n not in inside)
+    return list(inputs)
 
 
 def _is_weight(graph: FxGraph, node: fx.Node) -> bool:
@@ -256,13 +256,13 @@ def _write(part: _Part, step: Step, *, fill: str, dynamic: bool) -> str:
         examples, shapes = [], []
         for name, shape in part.symbols.items():
             numbers, axes = [], []
-            for place, size in enumerate(shape):
+            for axis, size in enumerate(shape):
                 if isinstance(size, int):
                     numbers.append(size)
                     continue
                 key = str(size)
                 numbers.append(sizes.setdefault(key, _TRACE_SIZES[len(sizes) % len(_TRACE_SIZES)]))
-                axes.append(f"{place}: torch.export.Dim.DYNAMIC")
+                axes.append(f"{axis}: torch.export.Dim.DYNAMIC")
             examples.append(_random_text(part.inputs[name], numbers))
             shapes.append(f"{{{', '.join(axes)}}}")
         trace = f"example = ({', '.join(examples)},)\n"
@@ -282,7 +282,7 @@ def _write(part: _Part, step: Step, *, fill: str, dynamic: bool) -> str:
 
 
 def _input_text(value: Tensor, fill: str) -> str:
-    if fill == "literal" and value.numel() <= _LITERAL:
+    if fill == "literal" and value.numel() <= _MAX_LITERAL:
         return f"torch.tensor({value.tolist()}, dtype={value.dtype})"
     if fill == "zeros" or (fill == "masked" and value.dtype is torch.bool):
         return f"torch.zeros({list(value.shape)}, dtype={value.dtype})"

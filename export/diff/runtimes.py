@@ -28,7 +28,7 @@ class Runtime(Protocol):
         """All outputs by name; raises the runtime's own exceptions."""
 
     def optimized(self, content: bytes) -> bytes | None:
-        """The graph that the runtime runs after its own fusions; None if it does not show it."""
+        """The graph after the runtime's own fusions; None if the runtime does not provide it."""
 
 
 class OrtRuntime:
@@ -42,25 +42,25 @@ class OrtRuntime:
     ) -> dict[str, Array]:
         session = self._open(content, self._settings(optimize=optimize))
         names = [output.name for output in session.get_outputs()]
-        taken = {value.name for value in session.get_inputs()}
-        outputs = session.run(names, {name: inputs[name] for name in taken})
+        feeds = {value.name: inputs[value.name] for value in session.get_inputs()}
+        outputs = session.run(names, feeds)
         return dict(zip(names, outputs, strict=True))
 
     def optimized(self, content: bytes) -> bytes | None:
         with tempfile.TemporaryDirectory(prefix="ptx-diff-") as folder:
             path = Path(folder, "optimized.onnx")
             settings = self._settings(optimize=True)
-            # Without the last level, which changes operators to this processor's memory layout.
-            ties = import_onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-            settings.graph_optimization_level = ties
+            # Without the last level, which changes operators to the memory layout of this CPU.
+            level = import_onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            settings.graph_optimization_level = level
             settings.optimized_model_filepath = str(path)
             self._open(content, settings)
             return path.read_bytes()
 
     def open_profiled(self, content: bytes, optimized: Path, *, threads: int | None) -> Any:
-        """A session that profiles its runs, and writes the graph that it runs to `optimized`.
+        """A session that profiles its runs, and writes its optimized graph to `optimized`.
 
-        The profile is written beside that file.
+        The profile is written next to that file.
         """
         settings = self._settings(optimize=True)
         settings.intra_op_num_threads = threads or available_cpus()
@@ -94,15 +94,15 @@ class OpenvinoRuntime:
         from ptx.infer.backends.openvino_cpu import open_core
 
         model = onnx.load_from_string(content)
-        for value in model.graph.input:  # OpenVINO must know the rank
+        for value in model.graph.input:  # OpenVINO needs the rank
             for size in inputs[value.name].shape:
                 value.type.tensor_type.shape.dim.add().dim_value = size
         core = open_core(os.getpid())
         compiled = core.compile_model(
             core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
-        taken = {name for value in compiled.inputs for name in value.get_names()}
-        outputs = compiled({name: array for name, array in inputs.items() if name in taken})
+        names = {name for value in compiled.inputs for name in value.get_names()}
+        outputs = compiled({name: array for name, array in inputs.items() if name in names})
         return {value.get_any_name(): outputs[value] for value in compiled.outputs}
 
     def optimized(self, content: bytes) -> bytes | None:
@@ -117,10 +117,10 @@ RUNTIMES: dict[str, Callable[[], Runtime]] = {
 
 
 def find_runtime(backend: str) -> Runtime:
-    """The runtime under a backend that reads ONNX.
+    """The runtime of a backend that reads ONNX.
 
     Raises:
-        UsageError: no parts of a graph can be run by it.
+        UsageError: the backend cannot run parts of a graph.
     """
     if backend not in RUNTIMES:
         raise UsageError(

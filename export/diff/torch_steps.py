@@ -22,7 +22,7 @@ from ptx.infer.signature import DTYPES, TensorSpec
 def find_program_steps(
     file: FxGraph, reference: FxGraph, *, constant_error: float = 0.0
 ) -> list[Step]:
-    """The nodes of a `.pt2` file's program that the network's own program has by the same name."""
+    """The nodes of a `.pt2` file's program that the network's own program has under the same name."""
     names = [
         name for name in file.nodes if file.is_comparable(name) and reference.is_comparable(name)
     ]
@@ -44,39 +44,41 @@ def _compare_node(
     known: set[str],
     constant_error: float,
 ) -> Step | None:
-    """One node on the reference's values; None if the reference cannot compute it from those."""
-    right, frontier = outputs.get(name, name), _frontier(file, name, known)
-    given = {
+    """One node on the reference's values; None if the reference cannot compute it from them."""
+    expected_name, frontier = outputs.get(name, name), _frontier(file, name, known)
+    values = {
         outputs.get(other, other): round_to_own(reference, outputs.get(other, other))
         for other in frontier
     }
     try:
         exact, native = (
-            to_array(reference.evaluate(right, given, double=double)) for double in (True, False)
+            to_array(reference.evaluate(expected_name, values, double=double))
+            for double in (True, False)
         )
-    except Exception:  # whatever torch raises
+    except Exception:  # PyTorch raises exceptions of many classes
         return None
+    spec = reference.spec(expected_name)
     try:
-        mine = {other: given[outputs.get(other, other)] for other in frontier}
-        got = to_array(file.evaluate(name, mine, double=False))
-        local = measure(reference.spec(right), got, exact, native, constant_error=constant_error)
-    except Exception as error:  # whatever torch raises
-        local = Difference(math.inf, 0.0, math.inf, f"torch refuses it: {error}"[:200])
+        file_values = {other: values[outputs.get(other, other)] for other in frontier}
+        value = to_array(file.evaluate(name, file_values, double=False))
+        local = measure(spec, value, exact, native, constant_error=constant_error)
+    except Exception as error:  # PyTorch raises exceptions of many classes
+        local = Difference(math.inf, 0.0, math.inf, f"PyTorch fails: {error}"[:200])
     node = f"{file.origin(name).operator} {name}"
-    return Step(name, (node,), reference.origin(right), local, frontier=tuple(frontier))
+    return Step(name, (node,), reference.origin(expected_name), local, frontier=tuple(frontier))
 
 
 def _frontier(graph: FxGraph, name: str, known: set[str]) -> list[str]:
-    """The nearest known nodes that a node is computed from."""
-    found, pending, seen = dict[str, None](), [graph.nodes[name]], set()
+    """The nearest known nodes from which a node is computed."""
+    frontier, pending, visited = dict[str, None](), [graph.nodes[name]], set()
     while pending:
         for node in pending.pop().all_input_nodes:
             if node.name in known:
-                found[node.name] = None
-            elif node not in seen:
-                seen.add(node)
+                frontier[node.name] = None
+            elif node not in visited:
+                visited.add(node)
                 pending.append(node)
-    return list(found)
+    return list(frontier)
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def find_module_steps(
     *,
     constant_error: float = 0.0,
 ) -> list[Step]:
-    """Every module of the network that the TorchScript file has too, innermost modules first.
+    """Every module of the network that the TorchScript file also has, innermost modules first.
 
-    A module that disagrees although none within it does has the fault in its own forward method.
+    If a module disagrees, but none of the modules in it, the fault is in its own forward method.
 
     Args:
         double: The network in float64.
@@ -123,18 +125,18 @@ def find_module_steps(
 
 
 def _find_prefix(script: nn.Module, network: nn.Module) -> str:
-    """Where in the file the network is, if the file wraps it in another module."""
+    """The path of the network in the file, if the file wraps it in another module."""
     paths = [path for path, _ in network.named_modules() if path]
-    found = {path for path, _ in script.named_modules()}
-    if not paths or set(paths) & found:
+    file_paths = {path for path, _ in script.named_modules()}
+    if not paths or set(paths) & file_paths:
         return ""
-    first = paths[0]
-    wrappers = [path.removesuffix(f".{first}") for path in found if path.endswith(f".{first}")]
+    suffix = f".{paths[0]}"
+    wrappers = [path.removesuffix(suffix) for path in file_paths if path.endswith(suffix)]
     return wrappers[0] if len(wrappers) == 1 else ""
 
 
 def _record_calls(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[_ModuleCall]:
-    """The calls of all modules at these inputs, in the order in which they end."""
+    """The calls of all modules for these inputs, in the order in which they end."""
     calls: list[_ModuleCall] = []
 
     def hook(path: str) -> Any:
@@ -164,7 +166,7 @@ def _compare_module(
     inputs: tuple[Tensor, ...],
     constant_error: float,
 ) -> Step | None:
-    """A call of a module of the file with the same inputs; None if it takes other arguments."""
+    """Call a module of the file with the same inputs; None if it has other arguments."""
     arguments, options = tree_map(
         lambda value: _cast(value, torch.float32), (call.arguments, call.options)
     )
@@ -177,15 +179,13 @@ def _compare_module(
         exact = double.get_submodule(call.path)(*wide[0], **wide[1])
         native = own(*arguments, **options)
         try:
-            got = module(*(flat if call.path else inputs))
-        except Exception as error:  # whatever torch raises
-            if (
-                call.path
-            ):  # a traced module may take other arguments than the one it was traced from
+            outputs = module(*(flat if call.path else inputs))
+        except Exception as error:  # PyTorch raises exceptions of many classes
+            if call.path:  # tracing may have changed the arguments of the module
                 return None
-            problem = f"torch refuses it: {' '.join(str(error).split())[-200:]}"
+            problem = f"PyTorch fails: {' '.join(str(error).split())[-200:]}"
             return Step("", nodes, origin, Difference(math.inf, 0.0, math.inf, problem))
-    differences = list(_compare_tensors(got, exact, native, constant_error))
+    differences = list(_compare_tensors(outputs, exact, native, constant_error))
     if not differences:
         return None
     worst = max(differences, key=lambda difference: difference.share)
@@ -193,19 +193,21 @@ def _compare_module(
 
 
 def _compare_tensors(
-    got: Any, exact: Any, native: Any, constant_error: float
+    outputs: Any, exact: Any, native: Any, constant_error: float
 ) -> Iterator[Difference]:
-    leaves = [tree_flatten(each)[0] for each in (got, exact, native)]
-    for mine, right, other in zip(*leaves, strict=False):
-        if not all(isinstance(each, Tensor) for each in (mine, right, other)) or not right.numel():
+    leaves = [tree_flatten(each)[0] for each in (outputs, exact, native)]
+    for tensors in zip(*leaves, strict=False):
+        _, exact_tensor, native_tensor = tensors
+        if not all(isinstance(each, Tensor) for each in tensors) or not exact_tensor.numel():
             continue
-        dtype = str(other.dtype).removeprefix("torch.")
+        dtype = str(native_tensor.dtype).removeprefix("torch.")
         if dtype in DTYPES:
             axes = tuple(
-                f"axis{place}" if place < 2 else size for place, size in enumerate(right.shape)
+                f"axis{index}" if index < 2 else size
+                for index, size in enumerate(exact_tensor.shape)
             )
             spec = TensorSpec("value", dtype, axes)
-            arrays = [np.asarray(to_array(each)) for each in (mine, right, other)]
+            arrays = [np.asarray(to_array(each)) for each in tensors]
             yield measure(spec, *arrays, constant_error=constant_error)
 
 
